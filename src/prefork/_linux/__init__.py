@@ -1,0 +1,1 @@
+"""The part that acts. One kernel object a module, no policy."""

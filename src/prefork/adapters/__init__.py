@@ -1,0 +1,1 @@
+"""Other people's servers on our sockets: each thin, each optional."""
