@@ -1,0 +1,260 @@
+"""Worker contexts: the values that say which worker a process is and with what parameters, and how they travel.
+
+A context travels as data, `{"kind": ..., "fields": {...}}` in JSON, since it goes to another process and, after a
+deploy, perhaps to another version of its class. What the wire cannot carry faithfully is refused by the field's name:
+by its annotation before anything runs, by its value before anything is started.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, NewType, Self
+
+import msgspec
+from msgspec import inspect as ms
+
+from ._core.keys import key_of, kind_of
+from ._errors import MisuseError
+
+Descriptor = NewType("Descriptor", int)
+"""An open file descriptor. What a context's field annotated so names (or several in a sequence) its worker inherits."""
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")  # Sets have no order of their own: equal contexts, equal bytes.
+_RESERVED = frozenset({"encode", "decode", "interpreter_options"})
+
+_classes: dict[str, dict[str, type[WorkerContext]]] = {}
+"""Kind -> full name -> class. Two names under one kind are an error, but only once the kind is used: until then the
+second may be a class of a test, or the first a class that nobody runs. A class of the same name replaces the former:
+`@dataclass(slots=True)` and `importlib.reload` make a class anew."""
+
+
+class WorkerContext:
+    """The base of every worker context: a frozen dataclass that says which worker a process is.
+
+    Compared fields (int, str, bool or an Enum) are the worker's identity; fields with `compare=False` are parameters of
+    any type that JSON can carry through msgspec. The kind is the class's name in kebab case, or what the class
+    statement says: `class Web(WorkerContext, kind="www")`.
+    """
+
+    _kind: ClassVar[str]
+
+    def __init_subclass__(cls, *, kind: str | None = None, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        # @dataclass(slots=True) makes the class again without its keywords, but with its attributes.
+        cls._kind = kind or cls.__dict__.get("_kind") or kind_of(cls.__name__)
+        _classes.setdefault(cls._kind, {})[_full_name(cls)] = cls
+
+    def encode(self) -> bytes:
+        """Return this context as JSON. Raises MisuseError, by field, for a value that would not come back equal."""
+        spec = _spec(type(self))
+        fields = {field.name: field.encoded(self) for field in spec if field.travels}
+        return _ENCODER.encode({"kind": self._kind, "fields": fields})
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the context that `encode` made `data` of. Raises MisuseError where it is none of this class."""
+        try:
+            wire = msgspec.json.decode(data, type=_Wire)
+        except msgspec.MsgspecError as error:
+            raise MisuseError(f"this is no encoded context: {error}") from None
+        found = find(wire.kind)
+        if not issubclass(found, cls):
+            raise MisuseError(f"a context of kind {wire.kind!r} is a {found.__qualname__}, not a {cls.__qualname__}")
+        travelling = {field.name: field for field in _spec(found) if field.travels}
+        if odd := wire.fields.keys() ^ travelling.keys():
+            names = ", ".join(sorted(odd))
+            raise MisuseError(
+                f"{found.__qualname__} does not have the fields that were sent ({names}): has its code changed?"
+            )
+        return found(**{name: field.decoded(wire.fields[name]) for name, field in travelling.items()})
+
+    def interpreter_options(self) -> Sequence[str]:
+        """Return options for the interpreter of this worker, such as `["-X", "dev"]`; none unless overridden."""
+        return ()
+
+
+class _Wire(msgspec.Struct):
+    kind: str
+    fields: dict[str, msgspec.Raw]
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    owner: str
+    name: str
+    annotation: Any
+    decoder: msgspec.json.Decoder[Any]
+    compared: bool
+    travels: bool
+
+    def encoded(self, context: WorkerContext) -> msgspec.Raw:
+        value = getattr(context, self.name)
+        if self.compared and type(value) is not self.annotation:
+            # 1 == True == 1.0, but their keys differ; and an identity must not depend on what a subclass prints.
+            self._refuse(f"{value!r} is {type(value).__name__}, not {self.annotation.__name__}")
+        try:
+            data = _ENCODER.encode(value)
+            back = self.decoder.decode(data)
+        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            self._refuse(f"{_short(value)} cannot be sent: {error}")
+        if back != value:
+            self._refuse(f"{_short(value)} comes back as {_short(back)}")
+        return msgspec.Raw(data)
+
+    def decoded(self, data: msgspec.Raw) -> Any:
+        try:
+            return self.decoder.decode(data)
+        except msgspec.MsgspecError as error:
+            self._refuse(f"{error}")
+
+    def _refuse(self, why: str) -> typing.NoReturn:
+        raise MisuseError(f"{self.owner}.{self.name}: {why}")
+
+
+def key(context: WorkerContext) -> str:
+    """Return the identity of a context as text, such as `web/0`. Raises MisuseError for an impossible one."""
+    return key_of(context._kind, (getattr(context, f.name) for f in _spec(type(context)) if f.compared))
+
+
+def order(context: WorkerContext) -> tuple[Any, ...]:
+    """Return what contexts are sorted by: kind, then identity, numbers as numbers."""
+    values = (getattr(context, f.name) for f in _spec(type(context)) if f.compared)
+    return (context._kind, *(value.name if isinstance(value, Enum) else value for value in values))
+
+
+def descriptors(context: WorkerContext) -> list[int]:
+    """Return the descriptors that a context names, in the order of its fields."""
+    return [d for f in _spec(type(context)) for d in _descriptors(f.annotation, getattr(context, f.name))]
+
+
+def find(kind: str) -> type[WorkerContext]:
+    """Return the class of a kind. Raises MisuseError where there is none, or more than one."""
+    found = _classes.get(kind)
+    if not found:
+        known = ", ".join(sorted(_classes)) or "none"
+        raise MisuseError(
+            f"there is no context class of kind {kind!r} (known: {known}): "
+            "it must be defined, or imported, when the worker runs the program too"
+        )
+    if len(found) > 1:
+        raise MisuseError(
+            f"more than one class is of kind {kind!r}: {', '.join(sorted(found))}; tell them apart by kind=..."
+        )
+    return next(iter(found.values()))
+
+
+def check_classes() -> None:
+    """Raise MisuseError if a context class that is known here could never be sent."""
+    for kind, found in _classes.items():
+        decorated = [cls for cls in found.values() if "__dataclass_params__" in vars(cls)]
+        for cls in decorated:
+            _spec(cls)
+        if len(decorated) > 1:
+            find(kind)
+
+
+_specs: dict[type[WorkerContext], tuple[_Field, ...]] = {}
+
+
+def _spec(cls: type[WorkerContext]) -> tuple[_Field, ...]:
+    if cls not in _specs:
+        _check_class(cls)
+        hints = _hints(cls)
+        _specs[cls] = tuple(_field(cls, field, hints[field.name]) for field in dataclasses.fields(cls))  # type: ignore[arg-type]
+    return _specs[cls]
+
+
+def _check_class(cls: type[WorkerContext]) -> None:
+    params = vars(cls).get("__dataclass_params__")
+    name = cls.__qualname__
+    if params is None or not params.frozen or not params.eq:
+        raise MisuseError(f"{name} must be decorated with @dataclass(frozen=True): it is a value that names a worker")
+    if getattr(cls, "__parameters__", ()):
+        raise MisuseError(f"{name} is generic: what stands for its parameters would be lost on the way")
+    for field, annotation in vars(cls).get("__annotations__", {}).items():
+        if field in _RESERVED:
+            raise MisuseError(f"{name}.{field}: a field of this name would hide WorkerContext.{field}()")
+        if isinstance(annotation, dataclasses.InitVar) or "InitVar[" in str(annotation):
+            raise MisuseError(f"{name}.{field}: an InitVar is not kept, so it cannot be sent")
+
+
+def _field(cls: type[WorkerContext], field: dataclasses.Field[Any], annotation: Any) -> _Field:
+    where = f"{cls.__qualname__}.{field.name}"
+    if field.compare and not (annotation in (int, str, bool) or _is_enum(annotation)):
+        raise MisuseError(
+            f"{where}: a compared field is part of the worker's identity and must be int, str, bool or an Enum; "
+            "if it is a parameter, say field(compare=False)"
+        )
+    try:
+        decoder = msgspec.json.Decoder(annotation)
+        refusal = _refusal(ms.type_info(annotation), set())
+    except (TypeError, NameError, ValueError) as error:
+        refusal = str(error)
+    if refusal:
+        raise MisuseError(f"{where}: {refusal}")
+    return _Field(cls.__qualname__, field.name, annotation, decoder, field.compare, field.init)
+
+
+def _hints(cls: type[WorkerContext]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls, include_extras=True)
+    except Exception as error:  # Whatever evaluating the program's own annotations may raise.
+        raise MisuseError(f"{cls.__qualname__}: its annotations cannot be evaluated: {error}") from None
+
+
+def _is_enum(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Enum)
+
+
+def _refusal(node: ms.Type, seen: set[int]) -> str | None:
+    """Say why values of this type cannot be carried; None when they can. `seen` guards against recursive types."""
+    if id(node) in seen:
+        return None
+    seen.add(id(node))
+    match node:
+        case ms.AnyType():
+            return "anything may stand there, and not everything comes back the same: name the type of what it holds"
+        case ms.CustomType() | ms.RawType() | ms.ExtType():
+            return f"{getattr(getattr(node, 'cls', None), '__name__', type(node).__name__)} cannot be sent as JSON"
+        case ms.DataclassType() | ms.StructType() if typing.get_origin(node.cls) or getattr(
+            node.cls, "__parameters__", ()
+        ):
+            return f"{node.cls} is generic: what stands for its parameters would be lost on the way"
+    for part in _parts(node):
+        if refusal := _refusal(part, seen):
+            return refusal
+    return None
+
+
+def _parts(node: ms.Type) -> Iterator[ms.Type]:
+    for name in ("item_type", "key_type", "value_type", "type"):
+        part = getattr(node, name, None)
+        if isinstance(part, ms.Type):
+            yield part
+    yield from getattr(node, "item_types", ()) or getattr(node, "types", ())
+    for field in getattr(node, "fields", ()):
+        yield field.type
+
+
+def _descriptors(annotation: Any, value: Any) -> Iterator[int]:
+    if annotation is Descriptor:
+        yield value
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        if Descriptor in typing.get_args(annotation) and type(value) is int:
+            yield value
+    elif Descriptor in typing.get_args(annotation) and isinstance(value, Sequence):
+        yield from (item for item in value if type(item) is int)
+
+
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,52 @@
+"""A worker's identity: a short string such as `web/0`, made of its kind and its identifying values.
+
+Two contexts of one key are one worker with other parameters. Each value is percent-encoded, so that a slash inside a
+value cannot make two different identities alike, and its type is checked, since Python itself holds 1, True and 1.0
+to be equal while their texts differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+from .._errors import MisuseError
+
+LONGEST = 48
+"""The most bytes a key may have: it must fit into a process title and into its row of shared memory."""
+
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+
+Identifying = int | str | bool | Enum
+
+
+def kind_of(class_name: str) -> str:
+    """Return the kind that a class's name gives: `HTTPServer` -> `http-server`."""
+    kebab = ""
+    for index, letter in enumerate(class_name):
+        before, after = class_name[index - 1 : index], class_name[index + 1 : index + 2]
+        starts_word = letter.isupper() and (before.islower() or before.isdigit() or after.islower())
+        kebab += ("-" if starts_word and kebab and before != "_" else "") + letter.lower()
+    return kebab.strip("_").replace("_", "-")
+
+
+def key_of(kind: str, values: Iterable[Identifying]) -> str:
+    """Return the key of a kind and its identifying values. Raises MisuseError when it is over 48 bytes."""
+    key = "/".join([_percent_encoded(kind), *(_percent_encoded(_text(value)) for value in values)])
+    if len(key) > LONGEST:
+        raise MisuseError(f"the identity {key!r} has {len(key)} bytes, more than {LONGEST}: identify it by less")
+    return key
+
+
+def _text(value: Identifying) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Enum):
+        return value.name
+    return str(value)
+
+
+def _percent_encoded(text: str) -> str:
+    # surrogateescape: an undecodable name (from a file system, say) is an identity like any other.
+    encoded = text.encode("utf-8", "surrogateescape")
+    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in encoded)

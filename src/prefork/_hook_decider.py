@@ -1,0 +1,239 @@
+"""Which hook is called when: the life of a master in the hooks interface, to the letter of haskell-prefork.
+
+The program's hooks are called from here and nowhere else. For the rest this is a decider like any other (see
+`_core.decider`): it can be told events and asked for actions without a process or a clock.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, assert_never
+
+from ._core.actions import Action, Exit, Report, SendSignal, Watch
+from ._core.events import (
+    ContextRefused,
+    ContextTaken,
+    DeadlinePassed,
+    Event,
+    ProcessesExited,
+    ProcessExit,
+    SignalReceived,
+    Started,
+)
+from ._core.reasons import ended
+from ._errors import MisuseError, PreforkError, WorldError
+from ._linux.spawn import Spawner
+
+if TYPE_CHECKING:
+    from .hooks import PreforkSettings
+
+running: ContextVar[Spawner] = ContextVar("running")
+"""The spawner of the master whose hook is running now; unset outside of hooks, and so outside of masters."""
+
+HEALTHY = 1.0
+"""A worker that fails before it has lived this long, in seconds, has failed at once."""
+PATIENCE = 5
+"""After so many failures at once in a row, `on_child_finished` is called with a growing delay."""
+LONGEST_DELAY = 1.0
+
+_EXPECTED = {"TERM", "INT"}
+
+
+class HookDecider:
+    """Drives one program's hooks.
+
+    Two things go beyond haskell-prefork. A worker that a hook started is adopted even if the hook then failed to return
+    its pid, so that none is lost. And where workers keep failing at once, the relaunching hook is called with a growing
+    delay, at most a second, instead of as fast as the machine can start interpreters.
+    """
+
+    def __init__(self, settings: PreforkSettings[Any], spawner: Spawner, signal_names: Mapping[int, str]) -> None:
+        self._settings = settings
+        self._spawner = spawner
+        self._signal_names = signal_names
+        self._config: Any = None
+        self._live: dict[int, float] = {}  # pid -> when it was adopted
+        self._taken: set[int] = set()
+        self._refused: set[int] = set()
+        self._ever_taken = False
+        self._finishing = False
+        self._status = 0
+        self._failures = 0
+        self._relaunch_at: float | None = None
+        self._actions: list[Action] = []
+        self._now = 0.0
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Call the hooks that this event asks for; answer with what is to be done besides."""
+        self._now, self._actions = now, []
+        match event:
+            case Started():
+                self._start()
+            case SignalReceived():
+                self._signalled(event.name, event.terminal_gone)
+            case ProcessesExited(exits):
+                self._exited(exits)
+            case ContextTaken(pid):
+                self._taken.add(pid)
+                self._ever_taken = True
+            case ContextRefused(pid, reason):
+                self._context_refused(pid, reason)
+            case DeadlinePassed():
+                self._relaunch()
+            case _:
+                assert_never(event)
+        if self._finishing and not self._live:
+            self._call("on_finish", self._config)
+            self._actions.append(Exit(self._status))
+        return self._actions
+
+    def next_deadline(self) -> float | None:
+        """When relaunching goes on, if it is being slowed down."""
+        return self._relaunch_at
+
+    def _start(self) -> None:
+        self._config = self._call("update_config")
+        self._call("on_start", self._config)
+        self._reload()
+
+    def _reload(self) -> None:
+        if self._finishing:
+            return
+        config = self._call("update_config")
+        if config is not None and not self._finishing:
+            self._adopt(self._call("update_server", config))
+            self._config = config
+
+    def _signalled(self, name: str, terminal_gone: bool) -> None:
+        if name == "TERM" or terminal_gone:
+            self._finish("on_terminate", "TERM")
+        elif name == "INT":
+            self._finish("on_interrupt", "INT")
+        elif name == "HUP":
+            self._reload()
+        elif name == "QUIT" and self._config is not None:
+            self._call("on_quit", self._config)
+
+    def _finish(self, hook: str, name: str) -> None:
+        """From here on the last child's end is the end. Called again, it asks again."""
+        self._finishing = True
+        self._relaunch_at = None
+        pids = list(self._live)
+        if self._config is None or self._call(hook, self._config, pids) is _RAISED:
+            # There is no hook to tell them, or it failed to: nobody else would, and we would wait for ever.
+            self._actions += [SendSignal(pid, name) for pid in pids]
+
+    def _exited(self, exits: tuple[ProcessExit, ...]) -> None:
+        failed_at_once = True
+        for end in exits:
+            lived = self._now - self._live.pop(end.pid, self._now)
+            failed_at_once &= self._report_end(end) and lived < HEALTHY
+            if self._config is not None:
+                self._call("cleanup_child", self._config, end.pid)
+        if self._finishing or self._config is None:
+            return
+        self._failures = self._failures + 1 if failed_at_once else 0
+        excess = self._failures - PATIENCE
+        if excess <= 0:
+            self._relaunch()
+        elif self._relaunch_at is None:
+            self._relaunch_at = self._now + min(LONGEST_DELAY, 0.05 * 2 ** min(excess, 10))
+
+    def _relaunch(self) -> None:
+        self._relaunch_at = None
+        if not self._finishing:
+            self._adopt(self._call("on_child_finished", self._config))
+
+    def _report_end(self, end: ProcessExit) -> bool:
+        """Say how a child ended, unless that was to be expected; tell whether it has failed."""
+        name = self._spawner.name(end.pid)
+        words = ended(end.status, self._signal_names)
+        early = name is not None and end.pid not in self._taken and end.pid not in self._refused
+        self._spawner.forget(end.pid)
+        self._taken.discard(end.pid)
+        if end.pid in self._refused:
+            self._refused.discard(end.pid)
+            return True
+        told_to = end.status < 0 and self._signal_names.get(-end.status, "").removeprefix("SIG") in _EXPECTED
+        if told_to or (end.status == 0 and not early):
+            return False
+        before = " before it took its context" if early else ""
+        who = f"worker {name}" if name else "process"
+        self._actions.append(Report(f"prefork: {who} (pid {end.pid}) {words}{before}"))
+        return True
+
+    def _context_refused(self, pid: int, reason: str) -> None:
+        self._refused.add(pid)
+        self._actions.append(
+            Report(f"prefork: worker {self._spawner.name(pid)} (pid {pid}) cannot take its context: {reason}")
+        )
+        if not self._ever_taken and not self._finishing:
+            # Nothing has ever worked: this is a mistake in the program, not a bad moment of a good one.
+            self._status = 2
+            self._finish("on_terminate", "TERM")
+
+    def _adopt(self, returned: Any) -> None:
+        pids = [] if returned is _RAISED else _pids(returned)
+        if pids is None:
+            self._actions.append(Report(f"prefork: a hook returned {returned!r}, not the pids of new workers"))
+            pids = []
+        for pid in dict.fromkeys([*pids, *self._spawner.take_started()]):
+            if pid not in self._live:
+                self._live[pid] = self._now
+                self._actions.append(Watch(pid))
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        """Call a hook. `_RAISED` when it raised, except for update_config: that is as if it had nothing new."""
+        token = running.set(self._spawner)
+        try:
+            result = getattr(self._settings, name)(*arguments)
+        except Exception as error:
+            self._report_failure(name, error)
+            result = None if name == "update_config" else _RAISED
+        except SystemExit as exit_:
+            self._leave(exit_)
+            result = None if name == "update_config" else _RAISED
+        finally:
+            running.reset(token)
+        if name not in ("update_server", "on_child_finished"):
+            self._adopt(())
+        return result
+
+    def _report_failure(self, hook: str, error: Exception) -> None:
+        if isinstance(error, WorldError) and hook in ("update_server", "on_child_finished"):
+            # No process, memory or descriptor is left; nothing would ask again until another child ends.
+            self._relaunch_at = self._now + LONGEST_DELAY
+        if isinstance(error, PreforkError):
+            self._actions.append(Report(f"prefork: in the hook {hook}: {error}"))
+            mistaken = isinstance(error, MisuseError)
+            if mistaken and not self._live and not self._ever_taken and not self._finishing:
+                # Nothing runs yet, and nothing ever will: the program has to be mended first.
+                self._finishing, self._status = True, 2
+            return
+        text = "".join(traceback.format_exception(error))
+        self._actions.append(Report(f"prefork: the hook {hook} raised:\n{text}"))
+
+    def _leave(self, exit_: SystemExit) -> None:
+        """A hook says that the daemon should end (sys.exit): its workers first."""
+        code = exit_.code
+        if isinstance(code, str):
+            self._actions.append(Report(code))
+        if not self._finishing:
+            self._status = code if isinstance(code, int) else int(code is not None)
+            self._finish("on_terminate", "TERM")
+
+
+class _Raised:
+    """What a hook that raised has returned."""
+
+
+_RAISED = _Raised()
+
+
+def _pids(returned: Any) -> list[int] | None:
+    if returned is None:
+        return []
+    pids = list(returned) if isinstance(returned, Iterable) else [returned]
+    return pids if all(type(pid) is int for pid in pids) else None

@@ -1,0 +1,82 @@
+"""Deaths of children, told by pidfds; by SIGCHLD for those that have none (no kernel support, no descriptor left)."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+
+from .._core.events import ProcessExit
+from .._errors import MisuseError
+from .signals import SignalInbox
+
+
+class ExitWatch:
+    """Watches children that it was told of, and reaps those and no others: a program may run children of its own."""
+
+    def __init__(self, selector: selectors.BaseSelector, signals: SignalInbox) -> None:
+        self._selector = selector
+        self._signals = signals
+        self._pidfds: dict[int, int] = {}
+        self._without_pidfd: set[int] = set()
+        self._dead: list[int] = []
+
+    def watch(self, pid: int) -> None:
+        """Report this child's end, even if it has ended already. Raises MisuseError when it is no child of ours."""
+        if pid in self._pidfds or pid in self._without_pidfd:
+            return
+        try:
+            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except (ChildProcessError, OverflowError):
+            raise MisuseError(f"process {pid} is not a child of this process, so its end cannot be seen") from None
+        try:
+            pidfd = os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            self._signals.catch(signal.SIGCHLD)
+            self._without_pidfd.add(pid)
+            # It may have ended before SIGCHLD was caught, or between the look above and here.
+            self._dead += [pid] if ended else self._ended_without_pidfd()
+            return
+        self._pidfds[pid] = pidfd
+        self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._dead.append(pid))
+
+    def look(self) -> None:
+        """Look for ends that only SIGCHLD tells of; to be called when it came."""
+        self._dead += self._ended_without_pidfd()
+
+    def reap(self) -> tuple[ProcessExit, ...]:
+        """Reap the children that have ended since the last call and tell how each did."""
+        dead, self._dead = dict.fromkeys(self._dead), []
+        return tuple(self._reaped(pid) for pid in dead)
+
+    def has_news(self) -> bool:
+        """Tell whether `reap` would return something."""
+        return bool(self._dead)
+
+    def pids(self) -> list[int]:
+        """Return the watched children that have not been reaped."""
+        return [*self._pidfds, *self._without_pidfd]
+
+    def close(self) -> None:
+        """Stop watching; nothing is reaped."""
+        for pidfd in self._pidfds.values():
+            self._selector.unregister(pidfd)
+            os.close(pidfd)
+        self._pidfds.clear()
+        self._without_pidfd.clear()
+
+    def _ended_without_pidfd(self) -> list[int]:
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return [pid for pid in self._without_pidfd if os.waitid(os.P_PID, pid, flags)]
+
+    def _reaped(self, pid: int) -> ProcessExit:
+        if pid in self._pidfds:
+            pidfd = self._pidfds.pop(pid)
+            self._selector.unregister(pidfd)
+            os.close(pidfd)
+        self._without_pidfd.discard(pid)
+        try:
+            _, status = os.waitpid(pid, 0)
+        except ChildProcessError:  # Somebody else in this program waited for it first; how it ended is not to be had.
+            return ProcessExit(pid, 0)
+        return ProcessExit(pid, os.waitstatus_to_exitcode(status))

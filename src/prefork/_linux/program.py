@@ -1,0 +1,56 @@
+"""The program that runs here, as it was started: what is executed again to make a worker of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .._core.command import Command, parse
+from .._errors import MisuseError
+
+_HOSTS = {"pytest", "ipykernel_launcher", "IPython", "unittest"}
+"""Main modules that host other people's code: running them again would run the host again, not the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An interpreter, the command that it runs, and the directory it was started in."""
+
+    interpreter: str
+    command: Command
+    directory: str | None
+
+    @classmethod
+    def record(cls) -> Program:
+        """Note how this process was started. Called when prefork is imported, before anything can have changed it."""
+        try:
+            directory = os.getcwd()
+        except OSError:  # The directory was removed under us; whether that matters shows when a worker is started.
+            directory = None
+        return cls(sys.executable, parse(sys.orig_argv[1:]), directory)
+
+    def again(self, options: Sequence[str], arguments: Sequence[str]) -> list[str]:
+        """Return the argument vector that runs the program again, with more interpreter options and other arguments.
+
+        Raises MisuseError where there is no program to run again, or where `options` are not options.
+        """
+        if not self.command.program:
+            raise MisuseError(
+                "there is no program to run again: it came from standard input or a prompt. "
+                "Workers are made by executing the program a second time: save it as a file and run that"
+            )
+        host = _host()
+        if host is not None:
+            raise MisuseError(f"running inside {host}: workers would execute {host} again, not your program")
+        extra = parse(options)
+        if extra.program or extra.arguments:
+            raise MisuseError(f"interpreter_options() holds something that is not an option: {list(options)}")
+        return [self.interpreter, *self.command.again(extra.options, arguments)]
+
+
+def _host() -> str | None:
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    name = spec.name.partition(".")[0] if spec is not None else os.path.basename(sys.argv[0] if sys.argv else "")
+    return name if name in _HOSTS else None

@@ -1,0 +1,186 @@
+"""Workers' output on its way to the master's own streams: whole lines, never mixed, and never in the master's way.
+
+Each worker writes into pipes of its own. The master writes on only when the reader has room (poll(2) says POLLOUT),
+at most PIPE_BUF bytes at a time, which a pipe then takes whole. When the reader stalls, the workers' pipes are left
+alone: they fill up and the workers wait, the master does not.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import selectors
+import stat
+
+from .._core.lines import LineBuffer
+
+_PIECE = select.PIPE_BUF
+_FULL = 256 * 1024
+"""With this many bytes waiting for the reader, the workers' pipes are no longer read."""
+
+
+class Sink:
+    """One stream of the master's, and what waits to be written to it."""
+
+    def __init__(self, selector: selectors.BaseSelector, descriptor: int) -> None:
+        self._selector = selector
+        self._descriptor = _twin(descriptor)
+        self._poller = select.poll()
+        self._poller.register(self._descriptor, select.POLLOUT)
+        self._waiting = bytearray()
+        self._registered = False
+        self._was_full = False
+        self.sources: set[Source] = set()
+
+    @property
+    def full(self) -> bool:
+        """Whether the reader is so far behind that no more should be read for it."""
+        return len(self._waiting) >= _FULL
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything has been written."""
+        return not self._waiting
+
+    def write(self, lines: bytes) -> None:
+        """Write whole lines, now or when the reader has room."""
+        self._waiting += lines
+        self._advance()
+
+    def close(self) -> None:
+        """Give up what is left."""
+        self._waiting.clear()
+        self._advance()
+        os.close(self._descriptor)
+
+    def _advance(self) -> None:
+        try:
+            while self._waiting and self._poller.poll(0):
+                del self._waiting[: os.write(self._descriptor, self._waiting[:_PIECE])]
+        except BlockingIOError:
+            pass  # Another writer of the same pipe was faster; POLLOUT will come again.
+        except OSError:
+            # The reader is gone (EPIPE, EIO for a terminal) or the disk is full: output is lost, the daemon is not.
+            self._waiting.clear()
+        if bool(self._waiting) != self._registered:
+            self._registered = not self._registered
+            if self._registered:
+                self._selector.register(self._descriptor, selectors.EVENT_WRITE, self._advance)
+            else:
+                self._selector.unregister(self._descriptor)
+        if self.full != self._was_full:
+            self._was_full = self.full
+            for source in self.sources:
+                source.pause(self.full)
+
+
+class Source:
+    """The read end of a pipe that one worker writes to."""
+
+    def __init__(self, selector: selectors.BaseSelector, descriptor: int, sink: Sink) -> None:
+        self._selector = selector
+        self._descriptor = descriptor
+        self._sink = sink
+        self._lines = LineBuffer()
+        self._reading = False
+        os.set_blocking(descriptor, False)
+        sink.sources.add(self)
+        self.pause(sink.full)
+
+    def pause(self, paused: bool) -> None:
+        """Stop, or go on, reading."""
+        if paused == self._reading:
+            self._reading = not paused
+            if self._reading:
+                self._selector.register(self._descriptor, selectors.EVENT_READ, self._readable)
+            else:
+                self._selector.unregister(self._descriptor)
+
+    def drain(self) -> None:
+        """The writer has died: take what it left, a last line without its newline too.
+
+        What a process that it started may still write is read as it comes, until that one ends.
+        """
+        while self._read():
+            pass
+        self._sink.write(self._lines.flush())
+
+    def close(self) -> None:
+        """Stop reading for good."""
+        self.pause(True)
+        if self in self._sink.sources:
+            self._sink.sources.remove(self)
+            os.close(self._descriptor)
+
+    def _readable(self) -> None:
+        if not self._sink.full:  # It may have filled up since this turn of the loop began.
+            self._read()
+
+    def _read(self) -> bool:
+        if self not in self._sink.sources:
+            return False
+        try:
+            data = os.read(self._descriptor, 64 * 1024)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._sink.write(self._lines.flush())
+            self.close()
+            return False
+        self._sink.write(self._lines.feed(data))
+        return True
+
+
+class Relay:
+    """All of it: two sinks (one, when both streams are the same file) and two sources a worker."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        self._out = Sink(selector, 1)
+        self._err = self._out if os.path.samestat(os.fstat(1), os.fstat(2)) else Sink(selector, 2)
+        self._sources: dict[int, list[Source]] = {}
+
+    def add(self, pid: int, out: int, err: int) -> None:
+        """Relay what worker `pid` writes; `out` and `err` are the read ends of its pipes, ours from now on."""
+        self._sources[pid] = [
+            Source(self._selector, out, self._out),
+            Source(self._selector, err, self._err),
+        ]
+
+    def ended(self, pid: int) -> None:
+        """Worker `pid` has died: relay its last words now, so that they come before what is said of its death."""
+        for source in self._sources.pop(pid, ()):
+            source.drain()
+
+    def say(self, text: str) -> None:
+        """Write a text of the master's own to its standard error, on lines of its own."""
+        self._err.write(text.rstrip("\n").encode("utf-8", "backslashreplace") + b"\n")
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything has been written."""
+        return self._out.idle and self._err.idle
+
+    def close(self) -> None:
+        """Stop relaying; what the reader did not take is lost."""
+        for sink in {self._out, self._err}:
+            for source in tuple(sink.sources):
+                source.close()
+            sink.close()
+
+
+def _twin(descriptor: int) -> int:
+    """Return a descriptor of the same pipe or terminal that is non-blocking, leaving the original as it is.
+
+    The flag belongs to the open file, which others hold too (a shell, `tee`), so it is set on an open file of our own.
+    Sockets cannot be opened again and files must not be (a new one would write from the start): both are written in
+    pieces after POLLOUT, which is enough for them.
+    """
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISFIFO(mode) or os.isatty(descriptor):
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        try:
+            return os.open(f"/proc/self/fd/{descriptor}", flags)
+        except OSError:
+            pass  # Another user's pipe, or no /proc: pieces after POLLOUT will do.
+    return os.dup(descriptor)

@@ -1,0 +1,102 @@
+"""The role that this process was started in: a program of its own, or a worker that a master executed.
+
+A role is believed only together with its descriptor: `PREFORK=worker:7` means something only where descriptor 7 is a
+sealed memfd of ours. Both are taken when prefork is imported, so that nothing the application starts can think itself
+a worker.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from . import lifeline
+from .memfd import read_sealed, sealed
+
+ENVIRONMENT_KEY = "PREFORK"
+_MEMFD = "prefork-launch"
+_REASON_BYTES = 3000
+"""A report must fit into PIPE_BUF, as only such a write into a shared pipe is never mixed with another's."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLaunch:
+    """What a master tells the program that it executes in the role of a worker, besides the encoded context."""
+
+    kind: str
+    key: str
+    lifeline: int
+    reports: int
+    descriptors: Sequence[int]
+
+    def seal(self, context: bytes) -> int:
+        """Return a sealed memfd with this launch and the context."""
+        return sealed(_MEMFD, json.dumps(asdict(self)).encode() + b"\n" + context)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRole:
+    """This process is a worker."""
+
+    launch: WorkerLaunch
+    context: bytes
+
+    def taken(self) -> None:
+        """Tell the master that the context has been decoded."""
+        self._report(None)
+
+    def refused(self, reason: str) -> None:
+        """Tell the master that the context makes no sense here, and why."""
+        self._report(reason.encode("utf-8", "replace")[:_REASON_BYTES].decode("utf-8", "ignore"))
+
+    def _report(self, reason: str | None) -> None:
+        line = json.dumps({"pid": os.getpid(), "reason": reason}, ensure_ascii=False) + "\n"
+        try:
+            os.write(self.launch.reports, line.encode())
+        except BrokenPipeError:
+            pass  # The master has just died; the lifeline says so.
+        os.close(self.launch.reports)
+
+
+@dataclass(frozen=True, slots=True)
+class FalseRole:
+    """`PREFORK` was set, but by no master."""
+
+    value: str
+
+
+def claim() -> WorkerRole | FalseRole | None:
+    """Take the role that this process was started in out of its environment; None for an ordinary program."""
+    value = os.environ.pop(ENVIRONMENT_KEY, None)
+    if value is None:
+        return None
+    name, _, number = value.partition(":")
+    data = read_sealed(_MEMFD, int(number)) if name == "worker" and number.isdecimal() else None
+    if data is None:
+        return FalseRole(value)
+    os.close(int(number))
+    header, _, context = data.partition(b"\n")
+    role = WorkerRole(WorkerLaunch(**json.loads(header)), context)
+    _settle(role.launch)
+    return role
+
+
+def _settle(launch: WorkerLaunch) -> None:
+    """Make this process what a worker is, before any application code that follows `import prefork` runs."""
+    for descriptor in (launch.reports, *launch.descriptors):
+        os.set_inheritable(descriptor, False)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # INT ends a worker without a traceback. The master started us with it blocked, since a Ctrl-C while the interpreter
+    # was still starting would have left a KeyboardInterrupt on the terminal.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    if not lifeline.arm(launch.lifeline, signal.SIGTERM):
+        os._exit(0)
+    # What is printed should come when it is printed, not when the worker ends, and not be lost when it is killed.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)

@@ -1,0 +1,164 @@
+"""Birth of a worker by exec: this program again, in the role of a worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from .._core.events import ContextRefused, ContextTaken
+from .._errors import MisuseError, WorldError
+from . import lifeline
+from .master import Master
+from .program import Program
+from .role import ENVIRONMENT_KEY, WorkerLaunch
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerImage:
+    """What a worker is to be: its kind and key, its encoded context, and what it inherits."""
+
+    kind: str
+    key: str
+    context: bytes
+    interpreter_options: Sequence[str] = ()
+    arguments: Sequence[str] = ()
+    descriptors: Sequence[int] = field(default=())
+
+
+class Spawner:
+    """Starts workers by executing the program again, and hears from each whether it understood its context."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._names: dict[int, str] = {}
+        self._started: list[int] = []
+        self._partial = b""
+
+    @contextmanager
+    def attached(self, master: Master) -> Iterator[None]:
+        """Work for this master: with the pipes that all its workers share, the lifeline and the one they report on."""
+        with ExitStack() as stack:
+            self._lifeline, write_end = lifeline.pipe()
+            self._reports, self._reports_write_end = os.pipe2(os.O_CLOEXEC)
+            for descriptor in (self._lifeline, write_end, self._reports, self._reports_write_end):
+                stack.callback(os.close, descriptor)
+            os.set_blocking(self._reports, False)
+            self._master = master
+            master.selector.register(self._reports, selectors.EVENT_READ, self._hear)
+            stack.callback(master.selector.unregister, self._reports)
+            yield
+
+    def name(self, pid: int) -> str | None:
+        """Return the key of the worker that `start` made of this pid; None for any other process."""
+        return self._names.get(pid)
+
+    def take_started(self) -> list[int]:
+        """Return the pids of the workers started since the last call."""
+        started, self._started = self._started, []
+        return started
+
+    def forget(self, pid: int) -> None:
+        """This process has ended, and its number may become another's."""
+        self._names.pop(pid, None)
+
+    def start(self, image: WorkerImage) -> int:
+        """Start a worker; return its pid.
+
+        Raises MisuseError when the image cannot be started by anybody (no program, a descriptor that is not open) and
+        WorldError when the system refuses (no process, descriptor or memory left).
+        """
+        argv = self._program.again(image.interpreter_options, image.arguments)
+        for descriptor in image.descriptors:
+            _check_inheritable(image.key, descriptor)
+        try:
+            with ExitStack() as parents:
+                return self._start(image, argv, parents)
+        except OSError as error:
+            raise WorldError(f"cannot start worker {image.key}: {error}") from error
+
+    def _start(self, image: WorkerImage, argv: list[str], parents: ExitStack) -> int:
+        def pipe() -> tuple[int, int]:
+            read_end, write_end = os.pipe2(os.O_CLOEXEC)
+            parents.callback(os.close, write_end)
+            ours.callback(os.close, read_end)
+            return read_end, write_end
+
+        with ExitStack() as ours:
+            out, out_write_end = pipe()
+            err, err_write_end = pipe()
+            launch = WorkerLaunch(image.kind, image.key, self._lifeline, self._reports_write_end, image.descriptors)
+            memfd = launch.seal(image.context)
+            parents.callback(os.close, memfd)
+            inherited = (memfd, self._lifeline, self._reports_write_end, *image.descriptors)
+            actions = [
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, out_write_end, 1),
+                (os.POSIX_SPAWN_DUP2, err_write_end, 2),
+                # Onto itself: so one child inherits a descriptor, and nobody else does (posix_spawn(3)).
+                *((os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in inherited),
+            ]
+            environment = {**os.environ, ENVIRONMENT_KEY: f"worker:{memfd}"}
+            _close_on_exec()
+            with _directory(self._program.directory):
+                pid = os.posix_spawn(
+                    argv[0],
+                    argv,
+                    environment,
+                    file_actions=actions,
+                    # A session of its own: Ctrl-C reaches the master only, and a debugger in the worker can read.
+                    setsid=True,
+                    setsigmask=[signal.SIGINT],
+                    setsigdef=[signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE],
+                )
+            ours.pop_all()
+        self._names[pid] = image.key
+        self._started.append(pid)
+        self._master.relay.add(pid, out, err)
+        return pid
+
+    def _hear(self) -> None:
+        *lines, self._partial = (self._partial + os.read(self._reports, 64 * 1024)).split(b"\n")
+        for line in lines:
+            report = json.loads(line)
+            pid, reason = report["pid"], report["reason"]
+            self._master.tell(ContextTaken(pid) if reason is None else ContextRefused(pid, reason))
+
+
+def _check_inheritable(key: str, descriptor: int) -> None:
+    if descriptor <= 2:
+        raise MisuseError(f"worker {key}: descriptor {descriptor} cannot be handed over: name an open one above 2")
+    try:
+        os.fstat(descriptor)
+    except OSError as error:
+        raise MisuseError(f"worker {key}: descriptor {descriptor} cannot be handed over: {error.strerror}") from None
+
+
+def _close_on_exec() -> None:
+    """Make every descriptor close-on-exec: those we were started with, and those that the program made inheritable."""
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        try:
+            if descriptor > 2 and os.get_inheritable(descriptor):
+                os.set_inheritable(descriptor, False)
+        except OSError:
+            pass  # EBADF: the descriptor through which the directory was listed.
+
+
+@contextmanager
+def _directory(path: str | None) -> Iterator[None]:
+    """Be in the directory that the program was started in, where its command means what it meant then."""
+    if path is None or path == os.getcwd():
+        yield
+        return
+    back = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(path)
+        yield
+    finally:
+        os.fchdir(back)
+        os.close(back)

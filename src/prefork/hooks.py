@@ -1,0 +1,219 @@
+"""The interface of haskell-prefork, in Python's spelling: for programs that want to hold the reins themselves.
+
+A master that calls the program's own hooks keeps a set of workers running; each worker is the program executed again
+and given one `WorkerContext`. Hooks run in the master, between two turns of its loop: they should not take long.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from . import _context
+from ._context import WorkerContext
+from ._errors import MisuseError, PreforkError
+from ._hook_decider import HookDecider, running
+from ._linux import role
+from ._linux.master import Master
+from ._linux.program import Program
+from ._linux.spawn import Spawner, WorkerImage
+
+C = TypeVar("C")
+W = TypeVar("W", bound=WorkerContext)
+
+THIS_PROGRAM = Program.record()
+ROLE = role.claim()
+
+
+def _send(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+            os.kill(pid, signal.SIGCONT)  # A stopped worker would not hear the first one until somebody continued it.
+        except ProcessLookupError:
+            pass  # Reaped by the program itself: there is nobody left to tell.
+
+
+def _terminate(_config: Any, pids: Sequence[int]) -> None:
+    _send(pids, signal.SIGTERM)
+
+
+def _interrupt(_config: Any, pids: Sequence[int]) -> None:
+    _send(pids, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class PreforkSettings(Generic[C]):
+    """The nine hooks of a master, over a configuration of type `C`.
+
+    A hook that raises is logged with its traceback and the master goes on; one that raises SystemExit ends the daemon
+    with that status, after its workers.
+    """
+
+    on_terminate: Callable[[C, Sequence[int]], object] = _terminate
+    """TERM came: tell all these pids. The master then waits for the last child."""
+    on_interrupt: Callable[[C, Sequence[int]], object] = _interrupt
+    """INT came: the same."""
+    on_quit: Callable[[C], object] = lambda _config: None
+    """QUIT came. It does not end the daemon."""
+    on_child_finished: Callable[[C], Iterable[int] | None] = lambda _config: ()
+    """Children have ended: start others and return their pids. Called once for all that ended together."""
+    on_start: Callable[[C | None], object] = lambda _config: None
+    """The master starts; nothing else has been started yet."""
+    on_finish: Callable[[C | None], object] = lambda _config: None
+    """The last child has ended, and so does the master."""
+    update_server: Callable[[C], Iterable[int] | None] = lambda _config: ()
+    """At start and at HUP, with the new configuration: start workers and return their pids."""
+    cleanup_child: Callable[[C, int], object] = lambda _config, _pid: None
+    """This child has ended. Called for each one, before `on_child_finished`."""
+    update_config: Callable[[], C | None] = lambda: None
+    """Return the configuration as it now is, or None to keep the one that was and start nothing."""
+
+
+def default_settings() -> PreforkSettings[Any]:
+    """Return settings that only pass TERM and INT on to the workers."""
+    return PreforkSettings()
+
+
+class PreforkResource(Generic[W]):
+    """The workers that should run (`workers`, a set), and those that do (`procs`, pid -> context)."""
+
+    def __init__(self, workers: Iterable[W] = ()) -> None:
+        self.workers: set[W] = set()
+        self.procs: dict[int, W] = {}
+        update_worker_set(self, workers)
+
+
+def update_worker_set(resource: PreforkResource[W], workers: Iterable[W]) -> None:
+    """Replace the wanted set. Of contexts with the same identity the last one is kept.
+
+    Raises MisuseError, and changes nothing, if one of them could not be sent to a worker.
+    """
+    wanted: dict[str, W] = {}
+    for context in workers:
+        context.encode()
+        wanted[_context.key(context)] = context
+    resource.workers = set(wanted.values())
+
+
+def relaunch_settings(
+    resource: PreforkResource[W],
+    update: Callable[[PreforkResource[W]], C | None],
+    fork: Callable[[W], int],
+) -> PreforkSettings[C]:
+    """Return the settings of a typical prefork server.
+
+    `update` reads the configuration and sets the wanted workers (`update_worker_set`); `fork` starts one and returns
+    its pid. At start and at HUP the whole wanted set is started, and then the former workers are told to end; a worker
+    that ends is started again if it is still wanted. Where one of the new workers cannot be started, those that were
+    are told to end and the former ones stay.
+    """
+
+    def update_server(_config: C) -> Iterable[int]:
+        started: dict[int, W] = {}
+        try:
+            for context in sorted(resource.workers, key=_context.order):
+                started[fork(context)] = context
+        except BaseException:
+            _send(started, signal.SIGTERM)
+            raise
+        former, resource.procs = resource.procs, started
+        _send(former, signal.SIGTERM)
+        return list(started)
+
+    def on_child_finished(_config: C) -> Iterable[int]:
+        missing = resource.workers.difference(resource.procs.values())
+        started = []
+        for context in sorted(missing, key=_context.order):
+            pid = fork(context)
+            resource.procs[pid] = context
+            started.append(pid)
+        return started
+
+    def cleanup_child(_config: C, pid: int) -> None:
+        resource.procs.pop(pid, None)
+
+    settings: PreforkSettings[C] = default_settings()
+    return replace(
+        settings,
+        update_config=lambda: update(resource),
+        update_server=update_server,
+        on_child_finished=on_child_finished,
+        cleanup_child=cleanup_child,
+    )
+
+
+def fork_worker_process(context: WorkerContext, args: Sequence[str] = ()) -> int:
+    """Start a worker with this context and return its pid; to be called by a hook.
+
+    The program is executed again with `args` as its command line, after the interpreter options that the context asks
+    for. Raises MisuseError outside of a hook and for a context that cannot be sent, WorldError when the system refuses.
+    """
+    spawner = running.get(None)
+    if spawner is None:
+        raise MisuseError("fork_worker_process() was called outside of a hook: only a running master has workers")
+    image = WorkerImage(
+        kind=context._kind,
+        key=_context.key(context),
+        context=context.encode(),
+        interpreter_options=tuple(context.interpreter_options()),
+        arguments=tuple(args),
+        descriptors=tuple(_context.descriptors(context)),
+    )
+    return spawner.start(image)
+
+
+def default_main(
+    settings: PreforkSettings[C] | Callable[[], PreforkSettings[C]], action: Callable[[W], object]
+) -> None:
+    """Be the master, or, where a master has started this process as a worker, run `action` with its context.
+
+    `settings` may be a function that makes them: it is called in the master only, so that it may read the command line,
+    which in a worker holds the worker's own arguments. A worker never returns from here: when `action` returns it exits
+    with status 0. The master returns when its last child has ended, or raises SystemExit if the status is not 0: 2 for
+    a misuse, 1 when the system failed.
+    """
+    try:
+        if isinstance(ROLE, role.WorkerRole):
+            context = _take_context(ROLE)
+        else:
+            status = _run_master(settings() if callable(settings) else settings)
+            if status:
+                sys.exit(status)
+            return
+    except PreforkError as error:
+        print(f"prefork: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, MisuseError) else 1)
+    action(context)
+    sys.exit(0)
+
+
+run_settings = default_main
+"""The same, under the other name that haskell-prefork has for it."""
+
+
+def _run_master(settings: PreforkSettings[Any]) -> int:
+    if isinstance(ROLE, role.FalseRole):
+        raise MisuseError(
+            f"PREFORK={ROLE.value} is set in the environment, but no master has started this process: unset it"
+        )
+    _context.check_classes()
+    spawner = Spawner(THIS_PROGRAM)
+    names = {number.value: number.name for number in signal.Signals}
+    with Master() as master, spawner.attached(master):
+        return master.run(HookDecider(settings, spawner, names))
+
+
+def _take_context(own: role.WorkerRole) -> Any:
+    try:
+        _context.check_classes()
+        context = _context.find(own.launch.kind).decode(own.context)
+    except Exception as error:  # An overridden decode() may raise anything.
+        own.refused(str(error) if isinstance(error, MisuseError) else f"{type(error).__name__}: {error}")
+        sys.exit(2)
+    own.taken()
+    return context

@@ -1,0 +1,1 @@
+"""Three small programs that show what the library does."""
