@@ -1,0 +1,292 @@
+"""Worker contexts: what travels comes back equal, and what would not is refused by name."""
+
+from __future__ import annotations
+
+import datetime
+import gc
+import math
+import uuid
+from collections.abc import Iterator
+from dataclasses import InitVar, dataclass, field
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import pytest
+
+from prefork import Descriptor, MisuseError, WorkerContext, _context
+from prefork._context import check_classes, descriptors, find, key, order
+
+T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def _classes_of_a_test_end_with_it() -> Iterator[None]:
+    known = {kind: dict(classes) for kind, classes in _context._classes.items()}
+    yield
+    _context._classes.clear()
+    _context._classes.update(known)
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass(frozen=True)
+class Address:
+    street: str
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class Tree:
+    children: tuple[Tree, ...] = ()
+
+
+@dataclass(frozen=True)
+class Everything(WorkerContext):
+    id: int
+    colour: Colour
+    name: str = "x"
+    primary: bool = False
+    address: Address = field(default=Address("road"), compare=False)
+    maybe: Address | None = field(default=None, compare=False)
+    raw: bytes = field(default=b"", compare=False)
+    day: datetime.date = field(default=datetime.date(2026, 1, 2), compare=False)
+    moment: datetime.datetime = field(default=datetime.datetime(2026, 1, 2, 3, 4, 5, 6, datetime.UTC), compare=False)
+    span: datetime.timedelta = field(default=datetime.timedelta(days=1, microseconds=1), compare=False)
+    ident: uuid.UUID = field(default=uuid.UUID(int=7), compare=False)
+    price: Decimal = field(default=Decimal("1.10"), compare=False)
+    ratio: float = field(default=0.1, compare=False)
+    big: int = field(default=2**70, compare=False)
+    names: dict[str, list[int]] = field(default_factory=dict, compare=False)
+    members: frozenset[str] = field(default=frozenset(), compare=False)
+    pair: tuple[int, str] = field(default=(1, "a"), compare=False)
+    mode: Literal["fast", "slow"] = field(default="fast", compare=False)
+    tree: Tree = field(default=Tree((Tree(), Tree((Tree(),)))), compare=False)
+    either: int | str = field(default="1", compare=False)
+
+
+def test_everything_that_json_can_carry_comes_back_equal() -> None:
+    context = Everything(
+        1,
+        Colour.BLUE,
+        name="ü/%",
+        maybe=Address("lane", 3),
+        raw=bytes(range(256)),
+        names={"a": [1, 2]},
+        members=frozenset("abc"),
+    )
+    back = WorkerContext.decode(context.encode())
+    assert isinstance(back, Everything)
+    assert vars(back) == vars(context)
+    assert back.encode() == context.encode()
+
+
+def test_the_key_is_the_compared_fields() -> None:
+    context = Everything(1, Colour.BLUE, "a b", True)
+    assert key(context) == "everything/1/BLUE/a%20b/true"
+    assert key(context) == key(Everything(1, Colour.BLUE, "a b", True, raw=b"other"))
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted(WorkerContext, kind="www"):
+    id: int
+
+
+def test_a_kind_can_be_named_and_outlives_slots() -> None:
+    gc.collect()
+    assert key(Slotted(3)) == "www/3"
+    assert find("www") is Slotted
+    assert Slotted.decode(Slotted(3).encode()) == Slotted(3)
+
+
+@dataclass(frozen=True)
+class Numbered(WorkerContext):
+    id: int
+    doubled: int = field(init=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "doubled", 2 * self.id)
+
+
+def test_computed_fields_are_computed_again() -> None:
+    back = Numbered.decode(Numbered(4).encode())
+    assert back.doubled == 8
+
+
+def test_numbers_are_sorted_as_numbers() -> None:
+    assert sorted([Numbered(10), Numbered(2), Numbered(1)], key=order) == [Numbered(1), Numbered(2), Numbered(10)]
+
+
+@dataclass(frozen=True)
+class Holder(WorkerContext):
+    first: Descriptor = field(compare=False)
+    maybe: Descriptor | None = field(default=None, compare=False)
+    many: tuple[Descriptor, ...] = field(default=(), compare=False)
+    number: int = field(default=9, compare=False)
+
+
+def test_descriptors_are_those_that_the_fields_name() -> None:
+    holder = Holder(Descriptor(5), None, (Descriptor(6), Descriptor(7)))
+    assert descriptors(holder) == [5, 6, 7]
+    assert descriptors(Holder(Descriptor(5), Descriptor(8))) == [5, 8]
+
+
+@dataclass(frozen=True)
+class Parameters(WorkerContext):
+    id: int
+    ratio: float | None = field(default=None, compare=False)
+    text: str = field(default="", compare=False)
+    address: Address | None = field(default=None, compare=False)
+    numbers: dict[int, float] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class Villa(Address):
+    pool: bool = True
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"ratio": math.nan}, "ratio"),
+        ({"ratio": math.inf}, "ratio"),
+        ({"text": "\ud800"}, "text"),
+        ({"text": 3}, "text"),
+        ({"text": Path("/")}, "text"),
+        ({"address": Villa("v")}, "address"),
+        ({"numbers": {1: math.nan}}, "numbers"),
+        ({"numbers": [1]}, "numbers"),
+    ],
+)
+def test_a_value_that_does_not_come_back_equal_is_refused_by_field(values: dict[str, Any], name: str) -> None:
+    with pytest.raises(MisuseError, match=rf"^Parameters\.{name}: "):
+        Parameters(1, **values).encode()
+
+
+@pytest.mark.parametrize("value", [True, 1.0, "1", None])
+def test_an_identity_of_another_type_is_refused(value: Any) -> None:
+    with pytest.raises(MisuseError, match=r"^Parameters\.id: "):
+        Parameters(value).encode()
+
+
+@dataclass(frozen=True)
+class Box(Generic[T]):
+    value: T
+
+
+REFUSED: dict[str, Any] = {
+    "two dataclasses": Address | Tree,
+    "text or bytes": str | bytes,
+    "text or date": str | datetime.date,
+    "path": Path,
+    "complex": complex,
+    "anything": Any,
+    "object": object,
+    "untyped dict": dict,
+    "untyped list": list,
+    "untyped tuple": tuple,
+    "dict of anything": dict[str, Any],
+    "nested": dict[str, list[Path]],
+    "generic": Box,
+    "generic with argument": Box[int],
+    "callable": type(len),
+}
+
+
+@pytest.mark.parametrize("annotation", REFUSED.values(), ids=REFUSED.keys())
+def test_an_annotation_that_cannot_be_carried_is_refused_by_field(annotation: Any) -> None:
+    cls: Any = dataclass(frozen=True)(
+        type("Refused", (WorkerContext,), {"__annotations__": {"odd": annotation}, "odd": field(compare=False)})
+    )
+    with pytest.raises(MisuseError, match=r"^Refused\.odd: "):
+        check_classes()
+    with pytest.raises(MisuseError, match=r"^Refused\.odd: "):
+        key(cls(None))
+    type(
+        "Refused", (WorkerContext,), {}
+    )  # The registry keeps the newest class of a name: an undecorated one is left alone.
+
+
+@pytest.mark.parametrize("annotation", [float, bytes, Address, int | None, list[int], Descriptor])
+def test_a_compared_field_must_be_fit_for_an_identity(annotation: Any) -> None:
+    cls: Any = dataclass(frozen=True)(type("Refused", (WorkerContext,), {"__annotations__": {"odd": annotation}}))
+    with pytest.raises(MisuseError, match=r"^Refused\.odd: .*compare=False"):
+        key(cls(None))
+
+
+def test_classes_that_are_no_values_are_refused() -> None:
+    class Plain(WorkerContext):
+        pass
+
+    @dataclass
+    class Thawed(WorkerContext):
+        id: int
+
+    @dataclass(frozen=True, eq=False)
+    class Identical(WorkerContext):
+        id: int
+
+    @dataclass(frozen=True)
+    class Typed(WorkerContext, Generic[T]):
+        id: int
+
+    class Forgotten(Parameters):
+        more: int = 1
+
+    contexts: list[WorkerContext] = [Plain(), Thawed(1), Identical(1), Typed(1), Forgotten(1)]
+    for context in contexts:
+        with pytest.raises(MisuseError, match=f"{type(context).__name__} "):
+            context.encode()
+
+
+def test_init_vars_and_hiding_names_are_refused() -> None:
+    @dataclass(frozen=True)
+    class Transient(WorkerContext, kind="transient-1"):
+        seed: InitVar[int]
+
+    @dataclass(frozen=True)
+    class Hiding(WorkerContext, kind="hiding-1"):
+        encode: int  # type: ignore[assignment]
+
+    with pytest.raises(MisuseError, match=r"Transient\.seed: .*InitVar"):
+        WorkerContext.encode(Transient(1))
+    with pytest.raises(MisuseError, match=r"Hiding\.encode: "):
+        WorkerContext.encode(Hiding(1))
+
+
+def test_two_classes_of_one_kind_are_refused_by_both_names() -> None:
+    def one() -> type[WorkerContext]:
+        @dataclass(frozen=True)
+        class Twin(WorkerContext):
+            id: int
+
+        return Twin
+
+    def other() -> type[WorkerContext]:
+        @dataclass(frozen=True)
+        class Twin(WorkerContext):
+            id: int
+
+        return Twin
+
+    one(), other()
+    with pytest.raises(MisuseError, match=r"one.<locals>.Twin, .*other.<locals>.Twin"):
+        find("twin")
+
+
+def test_what_is_no_context_is_refused() -> None:
+    for data in (b"", b"{}", b"[]", b'{"kind": "parameters"}', b'{"kind": 1, "fields": {}}', b"\xff"):
+        with pytest.raises(MisuseError, match="no encoded context"):
+            WorkerContext.decode(data)
+    with pytest.raises(MisuseError, match="no context class of kind 'nobody'"):
+        WorkerContext.decode(b'{"kind": "nobody", "fields": {}}')
+    with pytest.raises(MisuseError, match="not a Slotted"):
+        Slotted.decode(Numbered(1).encode())
+    with pytest.raises(MisuseError, match=r"Parameters does not have the fields that were sent .*has its code changed"):
+        Parameters.decode(b'{"kind": "parameters", "fields": {"id": 1, "colour": 2}}')
+    with pytest.raises(MisuseError, match=r"Numbered\.id: "):
+        Numbered.decode(b'{"kind": "numbered", "fields": {"id": "x"}}')
