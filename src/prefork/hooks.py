@@ -205,7 +205,7 @@ def _run_master(settings: PreforkSettings[Any]) -> int:
     spawner = Spawner(THIS_PROGRAM)
     names = {number.value: number.name for number in signal.Signals}
     with Master() as master, spawner.attached(master):
-        return master.run(HookDecider(settings, spawner, names))
+        return master.run(HookDecider(settings, spawner, names), spawner)
 
 
 def _take_context(own: role.WorkerRole) -> Any:

@@ -23,7 +23,7 @@ class ExitWatch:
 
     def watch(self, pid: int) -> None:
         """Report this child's end, even if it has ended already. Raises MisuseError when it is no child of ours."""
-        if pid in self._pidfds or pid in self._without_pidfd:
+        if self.watches(pid):
             return
         try:
             ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -53,9 +53,9 @@ class ExitWatch:
         """Tell whether `reap` would return something."""
         return bool(self._dead)
 
-    def pids(self) -> list[int]:
-        """Return the watched children that have not been reaped."""
-        return [*self._pidfds, *self._without_pidfd]
+    def watches(self, pid: int) -> bool:
+        """Tell whether this is a watched child that has not been reaped."""
+        return pid in self._pidfds or pid in self._without_pidfd
 
     def close(self) -> None:
         """Stop watching; nothing is reaped."""

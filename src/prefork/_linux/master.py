@@ -1,56 +1,76 @@
 """The master: one thread, and the one loop that waits.
 
 It turns what the kernel says (a signal, a child's end, a descriptor that is ready, a deadline) into events, tells them
-to a decider, and carries out the actions that come back. It decides nothing.
+to a decider, and has the actions that come back carried out by its *hands*: those of the hooks interface or those of a
+daemon. It decides nothing.
 """
 
 from __future__ import annotations
 
+import heapq
 import os
 import selectors
-import signal
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
-from typing import assert_never
+from typing import Protocol
 
-from .._core.actions import Action, Exit, Report, SendSignal, Watch
+from .._core.actions import Action, Exit, Report
 from .._core.decider import Decider
-from .._core.events import DeadlinePassed, Event, ProcessesExited, SignalReceived, Started
-from .._errors import PreforkError
+from .._core.events import DeadlinePassed, Event, ProcessExit, SignalReceived, Started
 from .exits import ExitWatch
 from .relay import Relay
 from .signals import SignalInbox
 
 _LAST_WORDS = 2.0
-"""How long, in seconds, a reader that has stalled may keep a finished master from leaving."""
+"""How long, in seconds, a master that is done waits for a stalled reader, and for what its hands still end."""
+
+
+class Hands(Protocol):
+    """Carries out what a decider asks for, besides reporting and leaving, and says what comes of it by `Master.tell`."""
+
+    def perform(self, action: Action) -> None:
+        """Carry out one action; never wait."""
+
+    def reaped(self, exits: tuple[ProcessExit, ...]) -> None:
+        """Watched children have ended."""
+
+    def children_changed(self) -> None:
+        """SIGCHLD came: some child, watched or not, ended or stopped. Only where `Master.signals` catches it."""
+
+    def settled(self) -> bool:
+        """The decider is done: see to the end of whatever is left; tell whether nothing is."""
 
 
 class Master:
     """The loop and the kernel objects that it waits on. Entered once, run once.
 
     Whatever else is to be waited for is registered with `selector`, with a function that is called when it is ready;
-    such functions never block, and say what they found by `tell`.
+    such functions never wait, and say what they found by `tell`.
     """
 
     def __init__(self) -> None:
         self.selector = selectors.DefaultSelector()
-        self._signals = SignalInbox()
-        self._exits = ExitWatch(self.selector, self._signals)
+        self.signals = SignalInbox()
+        self.exits = ExitWatch(self.selector, self.signals)
+        self._hands: Hands
         self._events: deque[Event] = deque()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timers_set = 0
         self._status: int | None = None
         self._leave_by = 0.0
 
     def __enter__(self) -> Master:
         _hold_standard_descriptors()
         self.relay = Relay(self.selector)
-        self._signals.__enter__()
-        self.selector.register(self._signals.wakeup, selectors.EVENT_READ, self._take_signals)
+        self.signals.__enter__()
+        self.selector.register(self.signals.wakeup, selectors.EVENT_READ, self._take_signals)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.selector.unregister(self._signals.wakeup)
-        self._signals.__exit__()
-        self._exits.close()
+        self.selector.unregister(self.signals.wakeup)
+        self.signals.__exit__()
+        self.exits.close()
         self.relay.close()
         self.selector.close()
 
@@ -58,11 +78,17 @@ class Master:
         """Take note of an event; the decider hears of it in this turn of the loop."""
         self._events.append(event)
 
-    def run(self, decider: Decider) -> int:
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Call `act` when so many seconds have passed."""
+        self._timers_set += 1
+        heapq.heappush(self._timers, (monotonic() + seconds, self._timers_set, act))
+
+    def run(self, decider: Decider, hands: Hands) -> int:
         """Serve the decider until it says `Exit`; return the status that it named."""
+        self._hands = hands
         self.tell(Started())
         self._decide(decider)
-        while self._status is None or (not self.relay.idle and monotonic() < self._leave_by):
+        while self._status is None or not self._may_leave():
             self._turn(decider)
         return self._status
 
@@ -70,49 +96,48 @@ class Master:
         deadline = decider.next_deadline() if self._status is None else self._leave_by
         for key, _ in self.selector.select(self._patience(deadline)):
             key.data()
-        exits = self._exits.reap()
+        exits = self.exits.reap()
         for ended in exits:
             self.relay.ended(ended.pid)
         if exits:
-            self.tell(ProcessesExited(exits))
-        if deadline is not None and monotonic() >= deadline:
+            self._hands.reaped(exits)
+        now = monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()
+        if deadline is not None and now >= deadline:
             self.tell(DeadlinePassed())
         self._decide(decider)
 
     def _patience(self, deadline: float | None) -> float | None:
-        if self._exits.has_news():
+        """How long the loop may wait: not at all where there is news already, for ever where nothing is due."""
+        if self._events or self.exits.has_news():
             return 0
-        return None if deadline is None else max(0, deadline - monotonic())
+        due = [at for at in (deadline, self._timers[0][0] if self._timers else None) if at is not None]
+        return max(0, min(due) - monotonic()) if due else None
+
+    def _may_leave(self) -> bool:
+        return monotonic() >= self._leave_by or (self._hands.settled() and self.relay.idle)
 
     def _decide(self, decider: Decider) -> None:
         while self._events and self._status is None:
             for action in decider.handle(self._events.popleft(), monotonic()):
-                self._perform(action)
-
-    def _perform(self, action: Action) -> None:
-        match action:
-            case Watch(pid):
-                try:
-                    self._exits.watch(pid)
-                except PreforkError as error:
-                    self.relay.say(f"prefork: {error}")
-            case SendSignal(pid, name):
-                if pid in self._exits.pids():  # Otherwise it has been reaped, and the number may be another's.
-                    os.kill(pid, signal.Signals[f"SIG{name}"])
-            case Report(text):
-                self.relay.say(text)
-            case Exit(status):
-                self._status = status
-                self._leave_by = monotonic() + _LAST_WORDS
-            case _:
-                assert_never(action)
+                match action:
+                    case Report(text):
+                        self.relay.say(text)
+                    case Exit(status):
+                        self._status = status
+                        self._leave_by = monotonic() + _LAST_WORDS
+                        self._events.clear()
+                    case _:
+                        self._hands.perform(action)
 
     def _take_signals(self) -> None:
-        for name in self._signals.take():
+        for name in self.signals.take():
             if name == "CHLD":
-                self._exits.look()
+                self.exits.look()
+                self._hands.children_changed()
             else:
-                self.tell(SignalReceived(name, name == "HUP" and self._signals.terminal_gone()))
+                self.tell(SignalReceived(name, name == "HUP" and self.signals.terminal_gone()))
 
 
 def _hold_standard_descriptors() -> None:

@@ -1,4 +1,4 @@
-"""Birth of a worker by exec: this program again, in the role of a worker."""
+"""Birth of a worker by exec: this program again, in the role of a worker. The hands of the hooks interface."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from .._core.events import ContextRefused, ContextTaken
-from .._errors import MisuseError, WorldError
+from .._core.actions import Action, SendSignal, Watch
+from .._core.events import ContextRefused, ContextTaken, ProcessesExited, ProcessExit
+from .._errors import InternalError, MisuseError, WorldError
 from . import lifeline
 from .master import Master
 from .program import Program
@@ -31,7 +32,10 @@ class WorkerImage:
 
 
 class Spawner:
-    """Starts workers by executing the program again, and hears from each whether it understood its context."""
+    """Starts workers by executing the program again, and hears from each whether it understood its context.
+
+    As the master's hands it does the little that a decider of hooks asks for: the hooks themselves do the rest.
+    """
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -80,6 +84,32 @@ class Spawner:
                 return self._start(image, argv, parents)
         except OSError as error:
             raise WorldError(f"cannot start worker {image.key}: {error}") from error
+
+    def perform(self, action: Action) -> None:
+        """Watch a child, or send it a signal."""
+        match action:
+            case Watch(pid):
+                try:
+                    self._master.exits.watch(pid)
+                except MisuseError as error:
+                    self._master.relay.say(f"prefork: {error}")
+                    self._master.tell(ProcessesExited((ProcessExit(pid, 0),)))
+            case SendSignal(pid, name):
+                if self._master.exits.watches(pid):  # Otherwise it has been reaped, and the number may be another's.
+                    os.kill(pid, signal.Signals[f"SIG{name}"])
+            case _:
+                raise InternalError(f"the hooks interface has no {action}")
+
+    def reaped(self, exits: tuple[ProcessExit, ...]) -> None:
+        """Tell of watched children that ended."""
+        self._master.tell(ProcessesExited(exits))
+
+    def children_changed(self) -> None:
+        """Children that no hook named are the program's own business."""
+
+    def settled(self) -> bool:
+        """Nothing is left when the decider is done: it has waited for every child."""
+        return True
 
     def _start(self, image: WorkerImage, argv: list[str], parents: ExitStack) -> int:
         def pipe() -> tuple[int, int]:
