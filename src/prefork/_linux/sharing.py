@@ -108,15 +108,16 @@ def newborn() -> None:
 def before_exit() -> None:
     """Let the normal exit that follows finish this worker's files and objects: the last thing that it does.
 
-    The interpreter's last collections do not see what is frozen, so that all that hangs on the mold's objects
+    The interpreter's last collections do not see what is frozen, and all that hangs on the mold's objects
     would be neither flushed nor finalized. Immortal objects are not collected even when seen, and being
-    looked at costs the copy of their pages, half of the heap for each worker that ends; there, what is open
-    is flushed instead.
+    looked at costs the copy of their pages, half of the heap for each worker that ends. So there they stay
+    frozen, and what only they hold is not finalized; but files are complete, in each mode.
     """
     if sys.getrefcount(_mold_files) == _IMMORTAL:
         _flush([*_mold_files, *_open_for_writing()])
     else:
         gc.unfreeze()
+        _flush(_open_for_writing())
 
 
 def unsupported() -> str | None:
