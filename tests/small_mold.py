@@ -35,7 +35,7 @@ def run(program: str, *args: str) -> list[str]:
 
     done = subprocess.run(
         [sys.executable, "-c", PREAMBLE + textwrap.dedent(program), *args],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(PATHS)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([*PATHS, *sys.path])},
         capture_output=True,
         text=True,
         timeout=60,

@@ -20,7 +20,7 @@ UNAVAILABLE = cpython_suite.available()
 def test_cpythons_own_tests_pass_in_workers_of_an_immortal_heap(tmp_path: Path) -> None:
     """The quick ones. `python tests/cpython_suite.py` runs the others as well."""
     done = subprocess.run(
-        [sys.executable, str(Path(cpython_suite.__file__)), *cpython_suite.QUICK],
+        [sys.executable, str(Path(cpython_suite.__file__)), *cpython_suite.QUICK.split()],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(PATHS)},
         cwd=tmp_path,
         stdout=subprocess.PIPE,
