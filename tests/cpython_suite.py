@@ -192,8 +192,8 @@ def main() -> None:
     ours = sorted({test for outcome in immortal for test in outcome.failed} - ordinary)
     tests, skipped = sum(o.tests for o in immortal), sum(o.skipped for o in immortal)
     print(
-        f"CPython {sys.version.split()[0]}: {tests:,} tests of {len(modules)} modules in workers of an immortal"
-        f" heap in {time.monotonic() - start:.0f} s, {skipped:,} skipped; failed also in an ordinary heap:"
+        f"CPython {sys.version.split()[0]}, workers of an immortal heap: {tests:,} tests of {len(modules)}"
+        f" modules, {skipped:,} skipped, {time.monotonic() - start:.0f} s; failed also in an ordinary heap:"
         f" {len(ordinary)}, failed only here: {ours or 'none'}"
     )
     sys.exit(1 if ours else 0)
