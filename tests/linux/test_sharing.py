@@ -309,8 +309,6 @@ def test_a_workers_files_are_complete_wherever_it_has_put_them(mode: str, tmp_pa
             for file in (local, module_level, app.file, app.log):
                 file.write("complete")
             files["it"].write(b"complete")
-            cycle = [local]
-            cycle.append(cycle)
         assert worker(write) == 0
         """,
         mode,
@@ -386,6 +384,26 @@ def test_exit_handlers_of_the_mold_do_run_in_a_worker(mode: str) -> None:
         mode,
     )
     assert lines == ["work", "at exit", "at exit"]
+
+
+@immortal_only
+def test_the_exit_of_a_worker_does_not_copy_an_immortal_heap() -> None:
+    """Workers that end together at a reload would else need, at once, what sharing had saved."""
+    before, after, code = run(
+        """
+        heap = [{"id": i, "name": f"user-{i}", "tags": [f"t{i % 7}", str(i)]} for i in range(120_000)]
+        sharing.prepare("immortal")
+        def end():
+            print(small_mold.Memory.of(os.getpid()).private)
+            sharing.before_exit()
+            gc.collect()
+            print(small_mold.Memory.of(os.getpid()).private)
+        print(worker(end))
+        """
+    )
+    print(f"private MB before and after the last collection: {before}, {after}")
+    assert float(after) - float(before) <= 1
+    assert code == "0"
 
 
 @pytest.mark.parametrize("mode", MODES)

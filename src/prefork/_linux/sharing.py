@@ -109,15 +109,14 @@ def before_exit() -> None:
     """Let the normal exit that follows finish this worker's files and objects: the last thing that it does.
 
     The interpreter's last collections do not see what is frozen, and all that hangs on the mold's objects
-    would be neither flushed nor finalized. Immortal objects are not collected even when seen, and being
-    looked at costs the copy of their pages, half of the heap for each worker that ends. So there they stay
-    frozen, and what only they hold is not finalized; but files are complete, in each mode.
+    would be neither flushed nor finalized: it is thawed. Immortal objects are not collected even when seen,
+    and to be looked at would copy their pages, a third of the heap for each worker that ends. They stay
+    frozen; what only they hold is not finalized, but here its files are flushed.
     """
     if sys.getrefcount(_mold_files) == _IMMORTAL:
         _flush([*_mold_files, *_open_for_writing()])
     else:
         gc.unfreeze()
-        _flush(_open_for_writing())
 
 
 def unsupported() -> str | None:
@@ -156,9 +155,9 @@ def _make_immortal() -> int:
     """Make all objects immortal but those of `_LEFT_ALONE`; how many they were.
 
     Immortality is also the mark of having been visited, so the walk needs no table as large as the heap. Each
-    object that the collector tracks has a turn of its own; only what it does not track is followed further
-    from there. Types are compared and `isinstance` is not used: it asks `__class__`, on a lazy proxy the
-    application's code.
+    object that the collector tracks has a turn of its own, for which only what it does not track is followed.
+    Types are compared and `isinstance` is not used: it asks `__class__`, on a lazy proxy the application's
+    code.
     """
     from ctypes import c_uint64
 
@@ -167,18 +166,22 @@ def _make_immortal() -> int:
     for tracked in gc.get_objects():
         if type(tracked) in _LEFT_ALONE:
             continue
-        reached = [tracked, *referents(tracked)]
+        count = count_at(id(tracked))
+        if not count.value & _NEGATIVE:
+            count.value = _IMMORTAL
+            made += 1
+        reached = referents(tracked)
         while reached:
             obj = reached.pop()
+            if is_tracked(obj):
+                continue
             count = count_at(id(obj))
+            # A frame is not tracked while its call lasts.
             if count.value & _NEGATIVE or type(obj) in _LEFT_ALONE:
                 continue
             count.value = _IMMORTAL
             made += 1
-            if type(obj) is CodeType:
-                reached += _held_by_code(obj)
-            elif not is_tracked(obj):
-                reached += referents(obj)
+            reached += _held_by_code(obj) if type(obj) is CodeType else referents(obj)
     return made
 
 
