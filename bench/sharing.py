@@ -236,7 +236,7 @@ def main() -> None:
             print("libraries: pandas, pydantic and sqlalchemy are not all installed")
             continue
         for mode in ["none", "freeze"] if refusal else ["none", "freeze", "immortal"]:
-            for warm in [[], ["warm"]]:
+            for warm in [[], ["warm"]] if heap == "libraries" else [[]]:
                 one(heap, mode, *warm)
         if importlib.util.find_spec("gunicorn"):
             one(heap, "gunicorn")

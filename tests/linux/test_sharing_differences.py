@@ -10,11 +10,10 @@ import importlib.util
 
 import pytest
 
-from prefork._linux import sharing
+from sharing_modes import immortal_only
 from small_mold import run
 
-REFUSED = sharing.unsupported()
-pytestmark = pytest.mark.skipif(REFUSED is not None, reason=str(REFUSED))
+pytestmark = immortal_only
 
 
 def in_both(program: str) -> tuple[list[str], list[str]]:

@@ -76,8 +76,7 @@ def prepare(mode: Mode) -> Prepared:
     gc.unfreeze()
     if mode != "none":
         gc.collect()
-        # A collection sets containers aside that are immortal: a mold that was a worker has filled some
-        # since.
+        # A collection sets immortal containers aside: a mold that was a worker has filled some since.
         gc.unfreeze()
     files = _open_for_writing()
     if mode == "immortal":
@@ -122,7 +121,8 @@ def before_exit() -> None:
 def unsupported() -> str | None:
     """Why objects cannot be made immortal by this interpreter, in words for the log; None when they can."""
     free_threaded, debug = "t" in sys.abiflags, hasattr(sys, "gettotalrefcount")
-    if (refusal := _refused(sys.implementation.name, sys.version_info[:2], free_threaded, debug)) is not None:
+    refusal = _refused(sys.implementation.name, sys.version_info[:2], free_threaded, debug)
+    if refusal is not None:
         return refusal
     try:
         # Not for others: a mold that only freezes does without ctypes.
@@ -156,8 +156,7 @@ def _make_immortal() -> int:
 
     Immortality is also the mark of having been visited, so the walk needs no table as large as the heap. Each
     object that the collector tracks has a turn of its own, for which only what it does not track is followed.
-    Types are compared and `isinstance` is not used: it asks `__class__`, on a lazy proxy the application's
-    code.
+    Types are compared, for `isinstance` asks `__class__`, which on a lazy proxy is the application's code.
     """
     from ctypes import c_uint64
 
@@ -204,9 +203,8 @@ def _flush(files: Iterable[io.IOBase]) -> None:
         try:
             file.flush()
         except Exception:
-            # Closed, detached, full, without a reader, or no file at all but whatever the application has put
-            # there: a plain exit loses what is in it without a word too, and no mold or worker may fail for
-            # it.
+            # Closed, detached, full, without a reader, or whatever the application has put there: a plain
+            # exit loses what is in it without a word too, and no mold or worker may fail for that.
             continue
 
 
