@@ -33,9 +33,12 @@ def run(program: str, *args: str) -> list[str]:
     # Not above: the program under test must be able to have no `threading`, which this imports.
     import subprocess
 
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*PATHS, *sys.path])}
+    # Whether buffers are flushed is a question here.
+    environment.pop("PYTHONUNBUFFERED", None)
     done = subprocess.run(
         [sys.executable, "-c", PREAMBLE + textwrap.dedent(program), *args],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([*PATHS, *sys.path])},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=60,

@@ -143,6 +143,28 @@ def test_a_workers_files_are_complete_wherever_it_has_put_them(mode: str, tmp_pa
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_what_exit_handlers_write_arrives(mode: str, tmp_path: Path) -> None:
+    """Also lines for a file of the mold, which as an immortal object is not flushed by its own end."""
+    lines = run(
+        """
+        import atexit
+        class App: pass
+        app = App()
+        app.log = open(sys.argv[2], "w")
+        sharing.prepare(sys.argv[1])
+        def work():
+            atexit.register(lambda: print("the last line"))
+            atexit.register(lambda: print("the last line", file=app.log))
+        print(worker(work))
+        """,
+        mode,
+        str(tmp_path / "log"),
+    )
+    assert lines == ["the last line", "0"]
+    assert (tmp_path / "log").read_text() == "the last line\n"
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_objects_of_a_worker_are_finalized_at_its_exit(mode: str) -> None:
     lines = run(
         """

@@ -110,10 +110,12 @@ def before_exit() -> None:
     The interpreter's last collections do not see what is frozen, and all that hangs on the mold's objects
     would be neither flushed nor finalized: it is thawed. Immortal objects are not collected even when seen,
     and to be looked at would copy their pages, a third of the heap for each worker that ends. They stay
-    frozen; what only they hold is not finalized, but here its files are flushed.
+    frozen; what only they hold is not finalized, but here its files are flushed, and write each line by
+    itself from now on: no end of theirs will flush what exit handlers and finalizers have still to say, be it
+    to standard output.
     """
     if sys.getrefcount(_mold_files) == _IMMORTAL:
-        _flush([*_mold_files, *_open_for_writing()])
+        _flush([*_mold_files, *_open_for_writing()], then_by_line=True)
     else:
         gc.unfreeze()
 
@@ -198,10 +200,12 @@ def _open_for_writing() -> list[io.IOBase]:
     return [obj for obj in gc.get_objects() if issubclass(type(obj), _WRITERS)]
 
 
-def _flush(files: Iterable[io.IOBase]) -> None:
+def _flush(files: Iterable[io.IOBase], then_by_line: bool = False) -> None:
     for file in [*files, sys.stdout, sys.stderr]:
         try:
             file.flush()
+            if then_by_line and isinstance(file, io.TextIOWrapper):
+                file.reconfigure(line_buffering=True)
         except Exception:
             # Closed, detached, full, without a reader, or whatever the application has put there: a plain
             # exit loses what is in it without a word too, and no mold or worker may fail for that.
