@@ -39,29 +39,29 @@ LIBRARIES = """
 
 # Slow ones first, so that the last to end is a short one.
 QUICK = """
-    test_threading test_io test_set test_pickle test_bytes test_datetime test_pathlib test_unicode
-    test_itertools test_decimal test_weakref test_buffer test_gc test_json test_os test_posix test_math
-    test_traceback test_re test_enum test_shutil test_statistics test_random test_asyncgen test_deque
-    test_zlib test_exceptions test_bz2 test_tempfile test_context test_collections test_struct test_gzip
-    test_tuple test_bufio test_hashlib test_list test_sqlite3 test_heapq test_glob test_dataclasses
-    test_configparser test_typing test_coroutines test_array test_lzma test_descr test_int test_dict
-    test_base64 test_builtin test_functools test_float test_generators test_ordered_dict test_types test_csv
-    test_memoryview test_contextlib test_sort test_frame test_fractions test_memoryio test_fileio
-    test_operator test_isinstance test_bisect test_copy test_hmac test_weakset test_funcattrs
-    test_exception_group test_defaultdict test_class test_super test_property test_string test_textwrap
-    test_binascii
+    test_threading test_io test_pickle test_unicode test_itertools test_decimal test_weakref test_buffer
+    test_gc test_json test_os test_posix test_math test_traceback test_re test_enum test_shutil
+    test_statistics test_random test_asyncgen test_deque test_zlib test_exceptions test_bz2 test_tempfile
+    test_context test_collections test_struct test_gzip test_tuple test_bufio test_hashlib test_list
+    test_sqlite3 test_heapq test_glob test_dataclasses test_configparser test_typing test_coroutines
+    test_array test_lzma test_descr test_int test_dict test_base64 test_builtin test_functools test_float
+    test_generators test_ordered_dict test_types test_csv test_memoryview test_contextlib test_sort
+    test_frame test_fractions test_memoryio test_fileio test_operator test_isinstance test_bisect test_copy
+    test_hmac test_weakset test_funcattrs test_exception_group test_defaultdict test_class test_super
+    test_property test_string test_textwrap test_binascii
 """
 # Without test_socket, which waits for ever on the virtual sockets of some virtual machines, in any heap.
 LONG = """
-    test_signal test_subprocess test_asyncio test_concurrent_futures test_logging test_selectors
-    test_tarfile test_zipfile test_ssl test_httplib test_urllib test_urlparse test_email test_xml_etree
-    test_xml_etree_c test_pyexpat test_ctypes test_inspect test_ast test_compile test_dis test_code
-    test_symtable test_queue test_thread test_threading_local test_sched test_finalization test_atexit
-    test_tomllib test_uuid test_zoneinfo test_ipaddress test_mmap test_marshal test_codecs test_syntax
-    test_scope test_type_params test_type_cache test_genericalias test_abc test_index test_long test_slice
-    test_range test_enumerate test_iter test_call test_extcall test_unpack test_patma test_fstring
-    test_format test_warnings test_unittest test_importlib test_argparse test_difflib test_select test_poll
-    test_epoll test_sys test_fork1 test_wait3 test_wait4 test_faulthandler test_copyreg
+    test_set test_bytes test_pathlib test_datetime test_signal test_subprocess test_asyncio
+    test_concurrent_futures test_logging test_selectors test_tarfile test_zipfile test_ssl test_httplib
+    test_urllib test_urlparse test_email test_xml_etree test_xml_etree_c test_pyexpat test_ctypes
+    test_inspect test_ast test_compile test_dis test_code test_symtable test_queue test_thread
+    test_threading_local test_sched test_finalization test_atexit test_tomllib test_uuid test_zoneinfo
+    test_ipaddress test_mmap test_marshal test_codecs test_syntax test_scope test_type_params
+    test_type_cache test_genericalias test_abc test_index test_long test_slice test_range test_enumerate
+    test_iter test_call test_extcall test_unpack test_patma test_fstring test_format test_warnings
+    test_unittest test_importlib test_argparse test_difflib test_select test_poll test_epoll test_sys
+    test_fork1 test_wait3 test_wait4 test_faulthandler test_copyreg
 """
 
 MODULE_DEADLINE = 180.0
