@@ -1,0 +1,266 @@
+"""Births and exits of workers, whatever is done to the heap that they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sharing_modes import MODES, immortal_only
+from small_mold import run
+
+# -- births
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("collecting", ["enable", "disable"])
+def test_the_collector_is_as_the_application_had_it_and_takes_new_garbage(mode: str, collecting: str) -> None:
+    lines = run(
+        """
+        import weakref
+        getattr(gc, sys.argv[2])()
+        class Node: pass
+        sharing.prepare(sys.argv[1])
+        def work():
+            print(gc.isenabled())
+            node = Node()
+            node.self = node
+            gone = weakref.ref(node, lambda _: print("collected"))
+            del node
+            gc.collect()
+            for _ in range(20_000 if gc.isenabled() else 0):
+                node = Node()
+                node.self = node
+            print(sum(type(obj) is Node for obj in gc.get_objects()) < 10_000)
+        print(worker(work))
+        """,
+        mode,
+        collecting,
+    )
+    assert lines == [str(collecting == "enable"), "collected", "True", "0"]
+
+
+def test_each_worker_draws_other_random_numbers() -> None:
+    """CPython sees to it at the fork: this fails if some version should not."""
+    lines = run(
+        """
+        import random
+        sharing.prepare("freeze")
+        for _ in range(3):
+            worker(lambda: print(random.random()))
+        """
+    )
+    assert len(set(lines)) == 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_the_mold_had_in_a_buffer_comes_once(mode: str, tmp_path: Path) -> None:
+    lines = run(
+        """
+        class Odd:
+            def flush(self): raise KeyError("not even this may stop a mold")
+        log = open(sys.argv[2], "w")
+        log.write("from the mold\\n")
+        sys.stdout.write("printed by the mold\\n")
+        sys.stderr, closed = Odd(), open(sys.argv[2])
+        closed.close()
+        sharing.prepare(sys.argv[1])
+        sys.stderr = sys.__stderr__
+        print([worker(lambda: None) for _ in range(2)])
+        """,
+        mode,
+        str(tmp_path / "log"),
+    )
+    assert lines == ["printed by the mold", "[0, 0]"]
+    assert (tmp_path / "log").read_text() == "from the mold\n"
+
+
+def test_threads_that_a_fork_would_lose_are_named() -> None:
+    lines = run(
+        """
+        import threading
+        stop = threading.Event()
+        ticker = threading.Thread(target=stop.wait, name="ticker")
+        ticker.start()
+        did = sharing.prepare("freeze")
+        print(did.threads, did.native_threads)
+        stop.set()
+        ticker.join()
+        print(sharing.prepare("freeze").threads)
+        """
+    )
+    assert lines == ["('ticker',) 0", "()"]
+
+
+def test_threads_that_python_does_not_know_are_counted() -> None:
+    lines = run(
+        """
+        import _thread
+        go, gone = _thread.allocate_lock(), _thread.allocate_lock()
+        go.acquire(), gone.acquire()
+        def wait():
+            go.acquire()
+            gone.release()
+        _thread.start_new_thread(wait, ())
+        did = sharing.prepare("freeze")
+        print("threading" in sys.modules, did.threads, did.native_threads)
+        go.release()
+        gone.acquire()
+        """
+    )
+    assert lines == ["False () 1"]
+
+
+# -- exits
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_workers_files_are_complete_wherever_it_has_put_them(mode: str, tmp_path: Path) -> None:
+    """In a variable, in a module, in the mold's containers and instances; also a file opened by the mold."""
+    run(
+        """
+        os.chdir(sys.argv[2])
+        class App: pass
+        app, files = App(), {}
+        app.log = open("mold", "w")
+        sharing.prepare(sys.argv[1])
+        def write():
+            global module_level
+            local = open("local", "w")
+            module_level = open("global", "w")
+            app.file = open("instance", "w")
+            files["it"] = open("container", "wb")
+            for file in (local, module_level, app.file, app.log):
+                file.write("complete")
+            files["it"].write(b"complete")
+        assert worker(write) == 0
+        """,
+        mode,
+        str(tmp_path),
+    )
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert written == dict.fromkeys(["local", "global", "instance", "container", "mold"], "complete")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_exit_handlers_write_arrives(mode: str, tmp_path: Path) -> None:
+    """Also lines for a file of the mold, which as an immortal object is not flushed by its own end."""
+    lines = run(
+        """
+        import atexit
+        class App: pass
+        app = App()
+        app.log = open(sys.argv[2], "w")
+        sharing.prepare(sys.argv[1])
+        def work():
+            atexit.register(lambda: print("the last line"))
+            atexit.register(lambda: print("the last line", file=app.log))
+        print(worker(work))
+        """,
+        mode,
+        str(tmp_path / "log"),
+    )
+    assert lines == ["the last line", "0"]
+    assert (tmp_path / "log").read_text() == "the last line\n"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_objects_of_a_worker_are_finalized_at_its_exit(mode: str) -> None:
+    lines = run(
+        """
+        class Resource:
+            def __init__(self, name): self.name = name
+            def __del__(self): print(self.name)
+        sharing.prepare(sys.argv[1])
+        def work():
+            global module_level
+            module_level = Resource("global")
+            cycle = Resource("cycle")
+            cycle.self = cycle
+        worker(work)
+        """,
+        mode,
+    )
+    assert sorted(lines) == ["cycle", "global"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_finalizers_and_temporary_directories_of_the_mold_survive_a_worker(mode: str) -> None:
+    """And run once, in the mold; those that a worker makes run in that worker."""
+    lines = run(
+        """
+        import tempfile, weakref
+        class Owner: pass
+        owner = Owner()
+        directory = tempfile.TemporaryDirectory()
+        mold = os.getpid()
+        def where(): return "mold" if os.getpid() == mold else "worker"
+        weakref.finalize(owner, lambda: print("finalized in the", where()))
+        sharing.prepare(sys.argv[1])
+        def work():
+            global own, own_directory
+            own, own_directory = Owner(), tempfile.TemporaryDirectory()
+            weakref.finalize(own, lambda: print("the worker's own, in the", where()))
+            print(own_directory.name)
+        print([worker(work), worker(work)], os.path.isdir(directory.name))
+        print(directory.name)
+        """,
+        mode,
+    )
+    assert [line for line in lines if "/" not in line] == [
+        *["the worker's own, in the worker"] * 2,
+        "[0, 0] True",
+        "finalized in the mold",
+    ]
+    directories = [Path(line) for line in lines if "/" in line]
+    assert len(directories) == 3
+    assert not [path for path in directories if path.exists()]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_exit_handlers_of_the_mold_do_run_in_a_worker(mode: str) -> None:
+    """Clients that send what they have gathered depend on it; the documentation says so."""
+    lines = run(
+        """
+        import atexit
+        atexit.register(lambda: print("at exit"))
+        sharing.prepare(sys.argv[1])
+        worker(lambda: print("work"))
+        """,
+        mode,
+    )
+    assert lines == ["work", "at exit", "at exit"]
+
+
+@immortal_only
+def test_the_exit_of_a_worker_does_not_copy_an_immortal_heap() -> None:
+    """Workers that end together at a reload would else need, at once, what sharing had saved."""
+    before, after, code = run(
+        """
+        heap = [{"id": i, "name": f"user-{i}", "tags": [f"t{i % 7}", str(i)]} for i in range(120_000)]
+        sharing.prepare("immortal")
+        def end():
+            print(small_mold.Memory.of(os.getpid()).private)
+            sharing.before_exit()
+            gc.collect()
+            print(small_mold.Memory.of(os.getpid()).private)
+        print(worker(end))
+        """
+    )
+    print(f"private MB before and after the last collection: {before}, {after}")
+    assert float(after) - float(before) <= 1
+    assert code == "0"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_worker_that_fails_exits_with_its_code(mode: str) -> None:
+    lines = run(
+        """
+        sharing.prepare(sys.argv[1])
+        sys.stderr = sys.stdout
+        print(worker(lambda: 1 / 0))
+        """,
+        mode,
+    )
+    assert lines[-2].startswith("ZeroDivisionError")
+    assert lines[-1] == "1"
