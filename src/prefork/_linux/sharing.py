@@ -1,0 +1,216 @@
+"""Memory that a mold's workers go on sharing: what is done to the heap before the fork, after it, at the end.
+
+A fork shares every page until somebody writes to it, and CPython writes where a program only reads: the
+collector keeps its marks in the headers of containers, and each use of an object counts a reference inside
+it. `freeze` takes the mold's objects out of the collector's sight (`gc.freeze`). `immortal` ends their
+reference counting too: PEP 683 gives CPython objects whose count is never written, and here all that the mold
+has become such objects. `docs/sharing.md` says what that changes for the application.
+
+The order of calls: `prepare` once in the mold, `newborn` first in each worker, `before_exit` last in it.
+Their subject, the heap, belongs to the process, so what `before_exit` must know is kept here and not in an
+object.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import sys
+import time
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
+from typing import Literal
+
+Mode = Literal["freeze", "immortal", "none"]
+
+# CPython 3.12 and 3.13 on 64 bits. A decrement takes every negative lower half for immortal, but an increment
+# leaves only this very value alone: any other one is written again, and its page copied.
+_IMMORTAL = 0xFFFF_FFFF
+_NEGATIVE = 0x8000_0000
+
+# What runs or is suspended belongs to the interpreter: it asks a frame's count whether the frame outlives its
+# call, and the `finally` of a generator runs when its count ends.
+_LEFT_ALONE = frozenset({FrameType, GeneratorType, CoroutineType, AsyncGeneratorType})
+
+_WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+
+_mold_files: list[io.IOBase] = []
+"""What the mold had open for writing when its heap became immortal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What `prepare` did, for the mold to tell."""
+
+    mode: Mode
+    """What is in force: `freeze` instead of `immortal` when there is a warning."""
+    immortal: int
+    """Objects made immortal."""
+    seconds: float
+    """What it took."""
+    warning: str | None
+    """Why immortality cannot be had."""
+    threads: tuple[str, ...]
+    """The names of the Python threads besides the main one, which no worker will have."""
+    native_threads: int
+    """How many threads the kernel sees besides those, started by libraries; lost like them."""
+
+
+def prepare(mode: Mode) -> Prepared:
+    """Make the heap of this process ready to be shared by the workers that it will fork.
+
+    Called when the application is imported and only forks are to come. A worker that becomes a mold calls it
+    again: what it has added to the heap that it was born with is shared from then on as well.
+    """
+    start = time.perf_counter()
+    warning, immortal = None, 0
+    if mode == "immortal" and (refusal := unsupported()) is not None:
+        mode, warning = "freeze", f"share='immortal' cannot be had, share='freeze' is used: {refusal}"
+    # The collector rests while the walk makes its many short-lived lists. Afterwards it may run again: what
+    # is frozen is out of its reach, and a mold that lives for months must not keep its own garbage.
+    collecting = gc.isenabled()
+    gc.disable()
+    gc.unfreeze()
+    if mode != "none":
+        gc.collect()
+        # A collection sets containers aside that are immortal: a mold that was a worker has filled some
+        # since.
+        gc.unfreeze()
+    files = _open_for_writing()
+    if mode == "immortal":
+        _mold_files[:] = files
+        immortal = _make_immortal()
+    if mode != "none":
+        gc.freeze()
+    if collecting:
+        gc.enable()
+    # What is still in a buffer at the fork would be written once more by each worker at its exit.
+    _flush(files)
+    threads, native_threads = _other_threads()
+    return Prepared(mode, immortal, time.perf_counter() - start, warning, threads, native_threads)
+
+
+def newborn() -> None:
+    """Make a process just forked from a mold one of its own: the first thing that it does.
+
+    The finalizers that are to run at exit are the mold's: the first worker to end would delete the mold's
+    temporary directories. They keep their other half, to run when their object is given up. Nothing is to be
+    done for the collector, which is on or off as the application had it, nor for the generator behind
+    `random.random()`: CPython seeds it anew itself at each `os.fork`.
+    """
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False
+
+
+def before_exit() -> None:
+    """Let the normal exit that follows finish this worker's files and objects: the last thing that it does.
+
+    The interpreter's last collections do not see what is frozen, so that all that hangs on the mold's objects
+    would be neither flushed nor finalized. Immortal objects are not collected even when seen, and being
+    looked at costs the copy of their pages, half of the heap for each worker that ends; there, what is open
+    is flushed instead.
+    """
+    if sys.getrefcount(_mold_files) == _IMMORTAL:
+        _flush([*_mold_files, *_open_for_writing()])
+    else:
+        gc.unfreeze()
+
+
+def unsupported() -> str | None:
+    """Why objects cannot be made immortal by this interpreter, in words for the log; None when they can."""
+    free_threaded, debug = "t" in sys.abiflags, hasattr(sys, "gettotalrefcount")
+    if (refusal := _refused(sys.implementation.name, sys.version_info[:2], free_threaded, debug)) is not None:
+        return refusal
+    try:
+        # Not for others: a mold that only freezes does without ctypes.
+        from ctypes import c_uint64
+    except ImportError as error:
+        return f"ctypes is missing: {error}"
+    mortal = object()
+    counts = c_uint64.from_address(id(None)).value, c_uint64.from_address(id(mortal)).value
+    if counts != (_IMMORTAL, 1):
+        return "objects have an unknown layout (None counts {:#x}, a new object {:#x})".format(*counts)
+    return None
+
+
+def _refused(implementation: str, version: tuple[int, int], free_threaded: bool, debug: bool) -> str | None:
+    if implementation != "cpython":
+        return f"{implementation} does not count references as CPython does"
+    name = "CPython {}.{}".format(*version)
+    if version < (3, 12):
+        return f"{name} has no immortal objects (they came with 3.12)"
+    if version > (3, 13):
+        return f"{name} marks immortal objects in another way than 3.12 and 3.13"
+    if free_threaded:
+        return f"{name} is a free-threaded build, whose objects have two counts"
+    if debug:
+        return f"{name} is a debug build, which keeps accounts of all references"
+    return None
+
+
+def _make_immortal() -> int:
+    """Make all objects immortal but those of `_LEFT_ALONE`; how many they were.
+
+    Immortality is also the mark of having been visited, so the walk needs no table as large as the heap. Each
+    object that the collector tracks has a turn of its own; only what it does not track is followed further
+    from there. Types are compared and `isinstance` is not used: it asks `__class__`, on a lazy proxy the
+    application's code.
+    """
+    from ctypes import c_uint64
+
+    count_at, referents, is_tracked = c_uint64.from_address, gc.get_referents, gc.is_tracked
+    made = 0
+    for tracked in gc.get_objects():
+        if type(tracked) in _LEFT_ALONE:
+            continue
+        reached = [tracked, *referents(tracked)]
+        while reached:
+            obj = reached.pop()
+            count = count_at(id(obj))
+            if count.value & _NEGATIVE or type(obj) in _LEFT_ALONE:
+                continue
+            count.value = _IMMORTAL
+            made += 1
+            if type(obj) is CodeType:
+                reached += _held_by_code(obj)
+            elif not is_tracked(obj):
+                reached += referents(obj)
+    return made
+
+
+def _held_by_code(code: CodeType) -> list[object]:
+    """What code holds: the collector cannot say, since code is none of its containers.
+
+    Fields like `co_varnames` are left out, being tuples that only the question makes.
+    """
+    tables = [code.co_linetable, code.co_exceptiontable]
+    return [code.co_consts, code.co_names, code.co_name, code.co_qualname, code.co_filename, *tables]
+
+
+def _open_for_writing() -> list[io.IOBase]:
+    """All files with a buffer, save frozen ones."""
+    return [obj for obj in gc.get_objects() if issubclass(type(obj), _WRITERS)]
+
+
+def _flush(files: Iterable[io.IOBase]) -> None:
+    for file in [*files, sys.stdout, sys.stderr]:
+        try:
+            file.flush()
+        except Exception:
+            # Closed, detached, full, without a reader, or no file at all but whatever the application has put
+            # there: a plain exit loses what is in it without a word too, and no mold or worker may fail for
+            # it.
+            continue
+
+
+def _other_threads() -> tuple[tuple[str, ...], int]:
+    names: tuple[str, ...] = ()
+    # Not imported for this: where nobody has, there are no Python threads to name.
+    if (threading := sys.modules.get("threading")) is not None:
+        names = tuple(t.name for t in threading.enumerate() if t is not threading.main_thread())
+    native = len(os.listdir("/proc/self/task")) - 1 - len(names)
+    # A thread may have ended between the two counts.
+    return names, max(native, 0)
