@@ -4,13 +4,14 @@ Each travels as one packet of a `channel.Channel`; a message that brings descrip
 
 The master and a mold, over the socket that the mold was started with (`Launch` waits in a sealed memfd):
 
-    mold    Planned | PlanFailed      once by itself, after the import; then once for each ComputePlan
-    master  ComputePlan               in the same imported application; the configuration is read again
+    mold    PlanFailed(step="load")   unasked: the import failed, the mold ends
+    master  ComputePlan               at once, the mold answers after its import; again for each replan
+    mold    Planned | PlanFailed      to each; where it has never planned a failure ends it
     master  Breed(count)              only after Planned; several are worked off in order
       intermediate  NewbornAnnounced  [channel]: each process of the batch, as soon as it has been forked
       intermediate  BirthFailed       the fork or what it needs failed; ends the batch
     mold    BirthsEnded               the intermediate has been reaped: what was announced is adopted
-    master  end of file               the mold ends, by a normal exit with status 0
+    master  end of file               the mold ends, by a normal exit
 
 The master and a newborn, over the newborn's own channel:
 
@@ -33,9 +34,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Share: TypeAlias = Literal["freeze", "immortal", "none"]
 
 
 class MalformedMessage(Exception):
@@ -48,14 +50,15 @@ class Launch:
 
     `application` is `module:callable`; called with `arguments` it returns an `application.Application`.
     `argv` and `path` become `sys.argv` and the front of `sys.path` before that; `share` is a mode of
-    `sharing.prepare`.
+    `sharing.prepare`. The titles are what ps shows for the mold and for its spares.
     """
 
     application: str
     arguments: Json
     generation: int
     title: str
-    share: str
+    spare_title: str
+    share: Share
     argv: tuple[str, ...]
     path: tuple[str, ...]
 
@@ -84,7 +87,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class PlanFailed:
-    """The application's own code failed: `step` is load, plan or before_fork; `text` is its traceback."""
+    """The application failed in `step` (start, load, plan or before_fork); `text` is its traceback."""
 
     step: str
     text: str
@@ -167,8 +170,14 @@ Message = (
 _CLASSES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}
 
 
+# Made once, and in the mold: each page that a newborn writes to before its order is a page of its own.
+_BARE = {cls: json.dumps({"message": cls.__name__}).encode() for cls in _CLASSES.values() if not fields(cls)}
+
+
 def encode(message: Message) -> bytes:
     """One JSON object: the message's name, then its fields."""
+    if (bare := _BARE.get(type(message))) is not None:
+        return bare
     # Not asdict(): it would copy a context of a megabyte, value by value.
     values = {each.name: getattr(message, each.name) for each in fields(message)}
     return json.dumps({"message": type(message).__name__, **values}, separators=(",", ":")).encode()
@@ -199,6 +208,17 @@ def decode(data: bytes) -> Message:
     return cls(**values)
 
 
+def descriptor_count(message: Message) -> int:
+    """How many descriptors an honest peer sends with it."""
+    match message:
+        case NewbornAnnounced():
+            return 1
+        case Order():
+            return 1 + len(message.listeners)
+        case _:
+            return 0
+
+
 def _is_number(value: object) -> bool:
     """A finite number that is not a bool; infinity would be a deadline that never comes."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
@@ -210,6 +230,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "bool": lambda value: isinstance(value, bool),
     "float": _is_number,
+    "Share": lambda value: value in get_args(Share),
     "Json": lambda value: True,
     "tuple[str, ...]": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
     "dict[str, str]": lambda value: (
