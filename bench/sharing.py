@@ -36,9 +36,7 @@ Work = Callable[[], object]
 
 
 def objects() -> Work:
-    heap: list[dict[str, Any]] = [
-        {"id": i, "name": f"user-{i}", "tags": [f"t{i % 7}", str(i)]} for i in range(120_000)
-    ]
+    heap: list[dict[str, Any]] = [{"id": i, "name": f"user-{i}", "tags": [f"t{i % 7}", str(i)]} for i in range(120_000)]
 
     def work() -> None:
         for _ in range(3):
@@ -217,22 +215,14 @@ def main() -> None:
     parser.add_argument("warm", nargs="?", choices=["warm"])
     wanted = parser.parse_args()
     if wanted.mode:
-        alone = (
-            gunicorn(wanted.heap)
-            if wanted.mode == "gunicorn"
-            else mold(wanted.heap, wanted.mode, wanted.warm)
-        )
+        alone = gunicorn(wanted.heap) if wanted.mode == "gunicorn" else mold(wanted.heap, wanted.mode, wanted.warm)
         print(json.dumps(alone))
         return
-    print(
-        f"CPython {sys.version.split()[0]}, {WORKERS} workers, MB a worker; ms for the mold and for all exits"
-    )
+    print(f"CPython {sys.version.split()[0]}, {WORKERS} workers, MB a worker; ms for the mold and for all exits")
     print(f"{'':28} {'private':>8} {'PSS':>8} {'RSS':>8} {'prepare':>9} {'exit':>8} {'immortal':>10}")
     refusal = sharing.unsupported()
     for heap in [wanted.heap] if wanted.heap else HEAPS:
-        if heap == "libraries" and not all(
-            map(importlib.util.find_spec, ["pandas", "pydantic", "sqlalchemy"])
-        ):
+        if heap == "libraries" and not all(map(importlib.util.find_spec, ["pandas", "pydantic", "sqlalchemy"])):
             print("libraries: pandas, pydantic and sqlalchemy are not all installed")
             continue
         for mode in ["none", "freeze"] if refusal else ["none", "freeze", "immortal"]:

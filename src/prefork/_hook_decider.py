@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 from ._core.actions import Action, Exit, Report, SendSignal, Watch
 from ._core.events import (
@@ -23,7 +23,7 @@ from ._core.events import (
     Started,
 )
 from ._core.reasons import ended
-from ._errors import MisuseError, PreforkError, WorldError
+from ._errors import InternalError, MisuseError, PreforkError, WorldError
 from ._linux.spawn import Spawner
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class HookDecider:
             case DeadlinePassed():
                 self._relaunch()
             case _:
-                assert_never(event)
+                raise InternalError(f"the hooks interface is not told {event}")
         if self._finishing and not self._live:
             self._call("on_finish", self._config)
             self._actions.append(Exit(self._status))

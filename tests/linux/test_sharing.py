@@ -34,9 +34,7 @@ def test_only_the_versions_that_were_tried_are_accepted() -> None:
         (("pypy", (3, 11), False, False), "pypy does not count references"),
     ],
 )
-def test_other_builds_are_refused_by_name(
-    build: tuple[str, tuple[int, int], bool, bool], refusal: str | None
-) -> None:
+def test_other_builds_are_refused_by_name(build: tuple[str, tuple[int, int], bool, bool], refusal: str | None) -> None:
     said = sharing._refused(*build)
     assert said == refusal or (said is not None and refusal is not None and said.startswith(refusal))
 

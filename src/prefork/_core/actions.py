@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .plan import Listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +38,132 @@ class Exit:
     status: int
 
 
-Action = Watch | SendSignal | Report | Exit
+# From here on: what the supervisor of a `Daemon` asks for. The contract is at the head of `supervisor.py`.
+
+
+@dataclass(frozen=True, slots=True)
+class StartMold:
+    """Start the process that imports the application and computes the plan of this generation."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanAgain:
+    """Have the mold compute the plan again, without importing anything."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndMold:
+    """End the mold of this generation now, by force if need be; nothing that it still does is wanted."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetGeneration:
+    """No order of this generation will follow: its encoded contexts may go."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Breed:
+    """Have the mold fork so many processes that will wait for an order: one batch, one intermediate."""
+
+    generation: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DismissSpare:
+    """End a process that waits for an order and will not get one."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderWorker:
+    """Make a spare the worker of a slot."""
+
+    pid: int
+    generation: int
+    key: str
+    digest: str
+    listeners: tuple[Listener, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnWorker:
+    """Start the worker of a slot by exec, in an interpreter of its own."""
+
+    generation: int
+    key: str
+    digest: str
+    listeners: tuple[Listener, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AskToDrain:
+    """Ask a worker to finish what is in flight, take nothing new, and exit."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillWorker:
+    """Kill the whole session of a worker; `why` completes the sentence "killed by us ..."."""
+
+    pid: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Open these listeners beside those that are open: all of them, or none."""
+
+    generation: int
+    listeners: tuple[Listener, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unbind:
+    """Close these listeners; no later order names them, and no worker that has them is wanted any more."""
+
+    listeners: tuple[Listener, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenLogs:
+    """Open the log files anew, by name: they have been rotated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Tell whoever gave the command of this id how it ended."""
+
+    id: int
+    ok: bool
+    text: str
+
+
+DaemonAction = (
+    StartMold
+    | PlanAgain
+    | EndMold
+    | ForgetGeneration
+    | Breed
+    | DismissSpare
+    | OrderWorker
+    | SpawnWorker
+    | AskToDrain
+    | KillWorker
+    | Bind
+    | Unbind
+    | ReopenLogs
+    | Reply
+)
+
+Action = Watch | SendSignal | Report | Exit | DaemonAction

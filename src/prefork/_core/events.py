@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .commands import Command
+    from .plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +61,138 @@ class DeadlinePassed:
     """The moment that `Decider.next_deadline` named has come."""
 
 
-Event = Started | SignalReceived | ProcessesExited | ContextTaken | ContextRefused | DeadlinePassed
+# From here on: what the supervisor of a `Daemon` is told. The contract is at the head of `supervisor.py`.
+
+
+@dataclass(frozen=True, slots=True)
+class MoldPlanned:
+    """The mold of a generation has computed its plan, after its import or when it was asked to again."""
+
+    generation: int
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class MoldFailed:
+    """The mold could not import the application or compute its first plan, and is about to end."""
+
+    generation: int
+    report: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFailed:
+    """The mold was asked to plan again and could not; it lives on."""
+
+    generation: int
+    report: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoldEnded:
+    """The mold of a generation has been reaped and its socket read to the end; `reason` in words."""
+
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpareBorn:
+    """The mold has forked one of the processes it was ordered to, and the master has adopted it."""
+
+    generation: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class BirthFailed:
+    """The mold could not fork `count` of the processes it was ordered to."""
+
+    generation: int
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpawned:
+    """A worker with an interpreter of its own has been started by exec and given its order."""
+
+    generation: int
+    key: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnFailed:
+    """A worker with an interpreter of its own could not be started."""
+
+    generation: int
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """A worker has said that it is ready to work."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFailed:
+    """A worker tells why it is about to end: the application's own traceback."""
+
+    pid: int
+    report: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnded:
+    """A spare or a worker has been reaped, and its session killed before; `status` as in `ProcessExit`."""
+
+    pid: int
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListenersBound:
+    """All the listeners of a `Bind` are there."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class BindFailed:
+    """A listener of a `Bind` could not be bound; none of that `Bind` is left open."""
+
+    generation: int
+    report: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandReceived:
+    """Somebody asks for something; `id` is the shell's name for whoever waits for the outcome."""
+
+    id: int
+    command: Command
+
+
+DaemonEvent = (
+    MoldPlanned
+    | MoldFailed
+    | PlanFailed
+    | MoldEnded
+    | SpareBorn
+    | BirthFailed
+    | WorkerSpawned
+    | SpawnFailed
+    | WorkerReady
+    | WorkerFailed
+    | WorkerEnded
+    | ListenersBound
+    | BindFailed
+    | CommandReceived
+)
+
+Event = Started | SignalReceived | ProcessesExited | ContextTaken | ContextRefused | DeadlinePassed | DaemonEvent

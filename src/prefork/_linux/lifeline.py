@@ -1,12 +1,18 @@
-"""How a worker learns that its master is gone, even while it hangs.
+"""How a process learns that its master has died: by a signal from the kernel, even while it hangs in C.
 
-The master holds the only write end of a pipe into which nobody ever writes. A worker opens the read end anew (a
-descriptor that it shares with its siblings could name only one process to be told), becomes the owner of its
-asynchronous notices, and picks the signal (fcntl(2): F_SETOWN, F_SETSIG, O_ASYNC). When the master dies, however it
-dies, the kernel closes the write end and signals every worker.
+The master holds the only write end of a pipe for as long as it lives, across its own exec too. A process
+that is to learn of its death opens the read end as a file description of its own and asks for a signal when
+something happens there (fcntl(2), F_SETSIG and O_ASYNC). Nothing is ever written, so the one thing that can
+happen is the end.
 
-The usual road, prctl(PR_SET_PDEATHSIG), was not taken: it means the parent of the moment it is set, it is lost by a
-change of user, and it needs ctypes in every worker.
+Not the parent-death signal (PR_SET_PDEATHSIG): that binds to the parent at the moment it is set, comes when
+a parent's *thread* ends, is cleared by setuid, and needs ctypes in every worker. And not the process's own
+channel: any message would be signalled as well.
+
+A description of its own, for owner and signal belong to the description, and a descriptor that was
+inherited or received shares one with every other worker. It is opened through /proc, which asks for the
+permission to read: the pipe of a root master must be readable for the user that a worker runs as. Children
+of the process inherit the description, not the signal: its owner stays the process that armed it.
 """
 
 from __future__ import annotations
@@ -14,26 +20,39 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import signal
 
-_F_SETSIG = 10
-"""From <asm-generic/fcntl.h>; Python's fcntl module has no name for it."""
+# What a worker that may outlive its master for a while is sent. Not TERM, which always means drain.
+ORPHANED = signal.SIGRTMIN + 1
 
-
-def pipe() -> tuple[int, int]:
-    """Return the read and the write end of a lifeline, both close-on-exec. The master keeps both."""
-    return os.pipe2(os.O_CLOEXEC)
+_F_SETSIG = 10  # <asm-generic/fcntl.h>; the fcntl module does not name it
 
 
-def arm(read_end: int, signal_number: int) -> bool:
-    """Ask the kernel to send this process `signal_number` when the master dies; closes `read_end`.
+def create() -> tuple[int, int]:
+    """The read end and the write end, for a master. The write end must never be in any other process."""
+    reader, writer = os.pipe()
+    os.fchmod(reader, 0o444)
+    return reader, writer
 
-    Returns False when the master is dead already: the kernel tells of changes, and would then never tell.
+
+def arm(reader: int, number: int) -> int:
+    """Have the kernel send signal `number` to this process when the master dies, or at once if it has.
+
+    Returns the descriptor that keeps it armed: close it to disarm. Raises OSError (no /proc, descriptors
+    exhausted).
     """
-    own = os.open(f"/proc/self/fd/{read_end}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    os.close(read_end)
-    fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(own, _F_SETSIG, signal_number)
-    fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
-    poller = select.poll()
-    poller.register(own, select.POLLIN)
-    return not poller.poll(0)
+    descriptor = os.open(f"/proc/self/fd/{reader}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(descriptor, _F_SETSIG, number)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_ASYNC)
+    # The end may have come before O_ASYNC took effect, and is not signalled again.
+    if cut(descriptor):
+        os.kill(os.getpid(), number)
+    return descriptor
+
+
+def cut(descriptor: int) -> bool:
+    """Whether the master has died."""
+    waiting = select.poll()
+    waiting.register(descriptor, 0)
+    return bool(waiting.poll(0))

@@ -1,34 +1,45 @@
-"""A sealed memfd: a message that a process hands to the program it becomes, which nobody can change afterwards."""
+"""Data handed over by descriptor: a memfd that is sealed, so that its reader can rely on what it reads."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 
-_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+LIMIT = 64 * 1024 * 1024  # bytes; a peer that offers more means harm
+
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
 
 
-def sealed(name: str, data: bytes) -> int:
-    """Return a new close-on-exec descriptor that holds `data` for good (memfd_create(2), F_ADD_SEALS)."""
+def write(name: str, data: bytes) -> int:
+    """A new sealed descriptor (close-on-exec) that holds `data`. Raises OSError."""
     descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS | fcntl.F_SEAL_SEAL)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def read_sealed(name: str, descriptor: int) -> bytes | None:
-    """Return what a sealed memfd of this name holds; None where the descriptor is anything else."""
+def read(descriptor: int) -> bytes:
+    """All that `descriptor` holds; its offset is neither used nor moved.
+
+    Raises ValueError for anything but a sealed memfd of at most LIMIT bytes. Only there is a read known to
+    end: a pipe could keep the reader waiting for ever, and a file could shrink while it is read.
+    """
     try:
-        if not os.readlink(f"/proc/self/fd/{descriptor}").startswith(f"/memfd:{name}"):
-            return None
-        if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
-            return None
-        return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        seals = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
     except OSError:
-        return None
+        raise ValueError("not a memfd") from None
+    size = os.fstat(descriptor).st_size
+    if seals & _SEALS != _SEALS or size > LIMIT:
+        raise ValueError("a memfd that is not sealed, or too large")
+    pieces = []
+    offset = 0
+    while offset < size:
+        pieces.append(os.pread(descriptor, size - offset, offset))
+        offset += len(pieces[-1])
+    return b"".join(pieces)

@@ -15,8 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from . import lifeline
-from .memfd import read_sealed, sealed
+from . import lifeline, memfd
 
 ENVIRONMENT_KEY = "PREFORK"
 _MEMFD = "prefork-launch"
@@ -36,7 +35,7 @@ class WorkerLaunch:
 
     def seal(self, context: bytes) -> int:
         """Return a sealed memfd with this launch and the context."""
-        return sealed(_MEMFD, json.dumps(asdict(self)).encode() + b"\n" + context)
+        return memfd.write(_MEMFD, json.dumps(asdict(self)).encode() + b"\n" + context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +75,13 @@ def claim() -> WorkerRole | FalseRole | None:
     if value is None:
         return None
     name, _, number = value.partition(":")
-    data = read_sealed(_MEMFD, int(number)) if name == "worker" and number.isdecimal() else None
-    if data is None:
+    try:
+        data = memfd.read(int(number)) if name == "worker" else b""
+        header, _, context = data.partition(b"\n")
+        role = WorkerRole(WorkerLaunch(**json.loads(header)), context)
+    except (ValueError, OSError, TypeError):
         return FalseRole(value)
     os.close(int(number))
-    header, _, context = data.partition(b"\n")
-    role = WorkerRole(WorkerLaunch(**json.loads(header)), context)
     _settle(role.launch)
     return role
 
@@ -95,8 +95,8 @@ def _settle(launch: WorkerLaunch) -> None:
     # was still starting would have left a KeyboardInterrupt on the terminal.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    if not lifeline.arm(launch.lifeline, signal.SIGTERM):
-        os._exit(0)
+    lifeline.arm(launch.lifeline, signal.SIGTERM)
+    os.close(launch.lifeline)
     # What is printed should come when it is printed, not when the worker ends, and not be lost when it is killed.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)

@@ -47,7 +47,7 @@ class Spawner:
     def attached(self, master: Master) -> Iterator[None]:
         """Work for this master: with the pipes that all its workers share, the lifeline and the one they report on."""
         with ExitStack() as stack:
-            self._lifeline, write_end = lifeline.pipe()
+            self._lifeline, write_end = lifeline.create()
             self._reports, self._reports_write_end = os.pipe2(os.O_CLOEXEC)
             for descriptor in (self._lifeline, write_end, self._reports, self._reports_write_end):
                 stack.callback(os.close, descriptor)

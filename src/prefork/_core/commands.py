@@ -1,0 +1,38 @@
+"""What can be asked of a running daemon, by a person or a program. A command changes the wish only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Import the application anew and replace every worker by one of the next generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replan:
+    """Compute the plan again in the mold that is there, and apply the difference only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Let a pool have this many workers whatever the plan says; `size` None ends that."""
+
+    kind: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Replace the worker of one slot by another one of the same generation."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Let every worker drain, then end."""
+
+
+Command = Reload | Replan | Scale | Restart | Stop

@@ -1,0 +1,148 @@
+"""The plan as the core sees it: plain, immutable values that the application's own code computed in the mold.
+
+The core never sees a worker context, only its key, its kind and a digest of its encoded form. Two contexts
+of one key with equal digests are the same worker; with different digests the second replaces the first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Restart = Literal["always", "on-failure", "never"]
+Replace = Literal["new-first", "old-first"]
+Spawn = Literal["fork", "exec"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What holds for every worker of one kind. Timeouts are in seconds.
+
+    `surge`: how many slots of the kind a rollout replaces at a time; 0 stands for a quarter of them, at
+    least one.
+    """
+
+    name: str
+    restart: Restart = "always"
+    replace: Replace = "new-first"
+    start_timeout: float = 60.0
+    drain_timeout: float = 30.0
+    surge: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One worker that the plan knows. `key` is opaque; `digest` covers its encoded context and its launch."""
+
+    key: str
+    kind: str
+    digest: str
+    spawn: Spawn = "fork"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Entries of which only the first so many are wanted, so that scaling needs no mold.
+
+    `keys` name entries of the plan in the order in which they are filled; there are as many as the pool may
+    grow to.
+    """
+
+    kind: str
+    keys: tuple[str, ...]
+    size: int
+    minimum: int = 0
+    default: bool = False
+
+    def clamp(self, size: int) -> int:
+        """The nearest size that the pool allows."""
+        return max(self.minimum, min(size, len(self.keys)))
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket that workers are given. The whole record is its identity."""
+
+    name: str
+    address: str
+    mode: Literal["shared", "sharded"] = "shared"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The wanted state. An entry that no pool names is always wanted."""
+
+    entries: tuple[Entry, ...]
+    kinds: tuple[Kind, ...]
+    pools: tuple[Pool, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+
+    def refusal(self) -> str | None:
+        """Why this plan cannot be followed, by name; None where it can."""
+        keys = Counter(entry.key for entry in self.entries)
+        kinds = Counter(kind.name for kind in self.kinds)
+        for what, names in (
+            ("key", keys),
+            ("kind", kinds),
+            ("pool", Counter(pool.kind for pool in self.pools)),
+            ("listener", Counter(listener.name for listener in self.listeners)),
+        ):
+            if twice := [name for name, count in names.items() if count > 1]:
+                return f"the plan has two {what}s {', '.join(sorted(twice))}"
+        for entry in self.entries:
+            if entry.kind not in kinds:
+                return f"the plan has no kind {entry.kind}, which {entry.key} is of"
+        for pool in self.pools:
+            if missing := [key for key in pool.keys if key not in keys]:
+                return f"the pool {pool.kind} names {missing[0]}, which the plan does not have"
+            if pool.clamp(pool.size) != pool.size:
+                return f"the pool {pool.kind} is of size {pool.size}, outside {pool.minimum}..{len(pool.keys)}"
+        return None
+
+    def wanted(self, overrides: Mapping[str, int]) -> dict[str, Entry]:
+        """The entries that shall have a worker, by key; `overrides` gives pools another size, by kind."""
+        spared = set[str]()
+        for pool in self.pools:
+            spared.update(pool.keys[pool.clamp(overrides.get(pool.kind, pool.size)) :])
+        return {entry.key: entry for entry in self.entries if entry.key not in spared}
+
+    def kind(self, name: str) -> Kind:
+        """The kind of this name; KeyError where there is none."""
+        for kind in self.kinds:
+            if kind.name == name:
+                return kind
+        raise KeyError(name)
+
+    def pool(self, kind: str | None = None) -> Pool | None:
+        """The pool of a kind; without a name the default one, or the only one."""
+        if kind is None:
+            chosen = [pool for pool in self.pools if pool.default] or list(self.pools)
+        else:
+            chosen = [pool for pool in self.pools if pool.kind == kind]
+        return chosen[0] if len(chosen) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What the daemon itself is told, whatever its plan says. Times are in seconds.
+
+    `mold_timeout` bounds an import with its plan, a plan computed again, and a bind; `birth_timeout` the
+    wait for the next birth that was ordered. After a first failure a slot is filled again at once; then the
+    pause starts at `backoff_first` and doubles up to `backoff_max`, less up to `jitter` (a share of it, 0
+    to 1). A worker that was ready for `healthy_after` has made up for the failures before it;
+    `degraded_after` failures in a row are a crash loop. What was killed and is still there after
+    `kill_timeout` is killed again.
+    """
+
+    name: str = "daemon"
+    spares: int = 1
+    mold_timeout: float = 60.0
+    birth_timeout: float = 10.0
+    backoff_first: float = 0.1
+    backoff_max: float = 30.0
+    jitter: float = 0.5
+    healthy_after: float = 10.0
+    degraded_after: int = 4
+    kill_timeout: float = 5.0

@@ -1,0 +1,26 @@
+"""What a mold needs of the application: the five calls that the API of a `Daemon` answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from .assignment import Assignment
+    from .wire import Json
+
+
+class Application(Protocol):
+    """The application as the mold sees it; what a method raises is told as the application's own failure."""
+
+    def load(self) -> None:
+        """Import the target. Called once, first, after privileges have been dropped."""
+
+    def plan(self, settings: Json) -> Json:
+        """Read the configuration and compute the plan, as plain data: after `load`, and for each replan."""
+
+    def before_fork(self) -> None:
+        """Close what must not be shared with workers. Called in the mold after each computed plan."""
+
+    def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
+        """The function of the worker `key`, given its encoded context. Called in the worker."""

@@ -1,0 +1,27 @@
+"""What a worker has been given: an order brought to life, under the handle that the application sees."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .drain import Drain
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One worker's place in the world.
+
+    `listeners` are non-blocking, for the flag is shared with every other process that holds them.
+    `report_ready` tells the master; calling it again does nothing.
+    """
+
+    key: str
+    generation: int
+    listeners: dict[str, socket.socket]
+    drain: Drain
+    explicit_ready: bool
+    report_ready: Callable[[], None]

@@ -1,0 +1,186 @@
+"""Messages with descriptors and kernel-verified senders, over one AF_UNIX SOCK_SEQPACKET pair.
+
+A packet is one byte that says where the message is, then the message: inline, or, where it would not fit a
+socket's buffer, in a sealed memfd that travels as the first descriptor. The peer may be hostile: whatever
+is not exactly one honest message raises MalformedMessage, and no descriptor that came with it stays open.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .._errors import WorldError
+from . import memfd
+from .wire import MalformedMessage, Message, decode, descriptor_count, encode
+
+INLINE_LIMIT = 16 * 1024  # bytes; far below the smallest socket buffer, and cheap to allocate for each receive
+
+_INLINE, _IN_MEMFD = b"=", b"@"
+_MOST_DESCRIPTORS = 253  # SCM_MAX_FD: no packet can bring more, so a truncated control message is never the sender's
+_CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
+_CONTROL_SPACE = socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS) + socket.CMSG_SPACE(_CREDENTIALS.size)
+
+
+class DescriptorsLost(WorldError):
+    """This process has no room for the descriptors that it was sent; what came with them is gone too."""
+
+
+class Received(NamedTuple):
+    """One message. The receiver owns `descriptors`; `pid` is the sender's, where asked for and sent."""
+
+    message: Message
+    descriptors: tuple[int, ...]
+    pid: int | None
+
+
+class Channel:
+    """One end. Every call waits unless told otherwise; all descriptors are close-on-exec."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    @classmethod
+    def pair(cls) -> tuple[Channel, Channel]:
+        """Two ends of one conversation. Raises OSError (descriptors exhausted)."""
+        one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        return cls(one), cls(other)
+
+    @classmethod
+    def from_descriptor(cls, descriptor: int) -> Channel:
+        """Take over a descriptor, which is closed when it is no such socket. Raises MalformedMessage then."""
+        try:
+            sock = socket.socket(fileno=descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise MalformedMessage("the descriptor is no socket") from None
+        if (sock.family, sock.type) != (socket.AF_UNIX, socket.SOCK_SEQPACKET):
+            sock.close()
+            raise MalformedMessage("the descriptor is another kind of socket")
+        sock.setblocking(True)
+        return cls(sock)
+
+    def fileno(self) -> int:
+        """The descriptor, to wait on."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close this end; calling it again does nothing."""
+        self._socket.close()
+
+    def close_sending(self) -> None:
+        """Let the peer read end of file, and go on listening to it."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # ENOTCONN: the peer has gone, and will read nothing anyway
+
+    def verify_sender(self, wanted: bool) -> None:
+        """Whether `receive` tells the sender's pid. While it is on, a send costs the end an abstract name."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, int(wanted))
+
+    def send(self, message: Message, descriptors: Sequence[int] = (), *, wait: bool = True) -> None:
+        """Send one message with copies of `descriptors`.
+
+        Raises BlockingIOError where it would have to wait and must not, BrokenPipeError or
+        ConnectionResetError when the peer has gone, and OSError when descriptors are exhausted.
+        """
+        self._send(message, descriptors, [], 0 if wait else socket.MSG_DONTWAIT)
+
+    def tell(self, message: Message) -> bool:
+        """Send one message; False when the peer has gone. Otherwise raises as `send` does."""
+        try:
+            self.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        return True
+
+    def introduce(self, message: Message) -> None:
+        """Send one message with this process's pid, which the kernel verifies. Raises as `send` does."""
+        # Attached here rather than by the receiver's SO_PASSCRED: so it need not be on before the message
+        # is sent.
+        credentials = _CREDENTIALS.pack(os.getpid(), os.geteuid(), os.getegid())
+        self._send(message, (), [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, credentials)], 0)
+
+    def _send(
+        self, message: Message, descriptors: Sequence[int], control: list[tuple[int, int, bytes]], flags: int
+    ) -> None:
+        data = encode(message)
+        large = len(data) > INLINE_LIMIT
+        passed = list(descriptors)
+        if large:
+            passed.insert(0, memfd.write("prefork-message", data))
+        try:
+            if passed:
+                control.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", passed).tobytes()))
+            packet = [_IN_MEMFD] if large else [_INLINE, data]
+            self._socket.sendmsg(packet, control, flags | socket.MSG_NOSIGNAL)
+        finally:
+            if large:
+                os.close(passed[0])
+
+    def receive(self, *, wait: bool = True) -> Received | None:
+        """The next message; None at end of file.
+
+        Raises BlockingIOError where it would have to wait and must not, DescriptorsLost, and
+        MalformedMessage.
+        """
+        data, control, flags = self._receive_packet(socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT))
+        descriptors, pid = _take_apart(control)
+        try:
+            if flags & socket.MSG_CTRUNC:
+                raise DescriptorsLost("no descriptor left for what was sent to this process")
+            if not data and not descriptors:
+                return None
+            if flags & socket.MSG_TRUNC:
+                raise MalformedMessage("a packet longer than any message")
+            message = decode(self._payload(data, descriptors))
+            if len(descriptors) != descriptor_count(message):
+                raise MalformedMessage(f"{type(message).__name__} with {len(descriptors)} descriptors")
+        except BaseException:
+            for each in descriptors:
+                os.close(each)
+            raise
+        return Received(message, tuple(descriptors), pid)
+
+    def _receive_packet(self, flags: int) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
+        while True:
+            try:
+                data, control, got, _ = self._socket.recvmsg(INLINE_LIMIT + 1, _CONTROL_SPACE, flags)
+            except ConnectionResetError:
+                # The peer closed with something of ours unread. That is said once, and before what it had
+                # sent to us: the next call gives those messages, and the end of file after them.
+                continue
+            return data, control, got
+
+    @staticmethod
+    def _payload(data: bytes, descriptors: list[int]) -> bytes:
+        if data[:1] == _INLINE:
+            return data[1:]
+        if data != _IN_MEMFD or not descriptors:
+            raise MalformedMessage("neither inline nor in a memfd")
+        descriptor = descriptors.pop(0)
+        try:
+            return memfd.read(descriptor)
+        except ValueError as error:
+            raise MalformedMessage(str(error)) from None
+        finally:
+            os.close(descriptor)
+
+
+def _take_apart(control: list[tuple[int, int, bytes]]) -> tuple[list[int], int | None]:
+    """The descriptors and the sender's pid among the control messages of one packet."""
+    descriptors: list[int] = []
+    pid = None
+    for level, kind, data in control:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            numbers = array.array("i")
+            numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
+            descriptors.extend(numbers)
+        elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS) and len(data) == _CREDENTIALS.size:
+            pid = _CREDENTIALS.unpack(data)[0]
+    return descriptors, pid

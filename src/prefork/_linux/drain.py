@@ -1,0 +1,69 @@
+"""The request to drain, as descriptors that any thread and any event loop can wait on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+
+class Drain:
+    """Not asked for yet; once asked for, `noticed` is True and `descriptor` readable, for good.
+
+    A Python signal handler alone would not do. It runs between two bytecodes: for a signal that comes after
+    the last of them and before the system call that waits, the wait is not interrupted and the handler does
+    not run. So the interpreter's C handler writes the signal's number to a pipe as well
+    (signal.set_wakeup_fd). Whoever waits watches both descriptors, and calls `look` when it has woken:
+
+    - `waker` is readable when a signal has come, of whatever kind;
+    - `descriptor`, an eventfd that is written and never read, tells every other waiter. It is enough where an
+      event loop has put a pipe of its own in the place of ours: that one runs the handler.
+
+    The handlers are installed before the fork, in the mold: it is work whose memory all workers then share.
+    Only the process that has called `begin` takes the signal for a request. The others, which are the mold
+    before it and the children that the application forks after it, end by the signal.
+    """
+
+    def __init__(self) -> None:
+        self.noticed = False
+        self.descriptor = self.waker = -1
+        self._numbers: tuple[int, ...] = ()
+        self._owner = 0
+
+    def catch(self, *numbers: int) -> None:
+        """Let these signals ask for it. Main thread only."""
+        self._numbers = numbers
+        for number in numbers:
+            signal.signal(number, self._handle)
+
+    def begin(self) -> None:
+        """From now on it is this process that drains. Main thread only. Raises OSError."""
+        self.descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.waker, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._owner = os.getpid()
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        # A child that the application forks would write what it is signalled to its parent's pipe.
+        os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+
+    def look(self) -> bool:
+        """Whether it has been asked for; to be called after a wait."""
+        try:
+            come = os.read(self.waker, 65536)
+        except BlockingIOError:
+            come = b""
+        if any(number in come for number in self._numbers):
+            self.ask()
+        return self.noticed
+
+    def ask(self) -> None:
+        """Ask for it; asking again does nothing."""
+        if not self.noticed:
+            self.noticed = True
+            os.eventfd_write(self.descriptor, 1)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() == self._owner:
+            self.ask()
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)

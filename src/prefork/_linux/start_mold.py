@@ -1,0 +1,81 @@
+"""Starting a mold: a new interpreter that has the application's rights before it runs anything."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from . import memfd, privileges
+from .channel import Channel
+from .wire import Launch, PlanFailed, encode
+
+_HIGHEST = 2**31 - 1  # close_range(2) does not mind; it visits open descriptors only
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """What to execute: the interpreter with its options, its environment, and as whom (None: as we are)."""
+
+    command: Sequence[str]
+    environ: Mapping[str, str]
+    identity: privileges.Identity | None = None
+
+
+def start_mold(interpreter: Interpreter, launch: Launch, lifeline: int) -> tuple[int, Channel]:
+    """A mold's pid and the master's end of its channel. `lifeline` is the read end.
+
+    Privileges are dropped between fork and exec, not by the mold itself: a new interpreter runs what the site
+    packages and the environment tell it to before any of our code. What fails after the fork is told over the
+    channel, as PlanFailed. Raises OSError where there is no room for a process or descriptors.
+    """
+    description = memfd.write("prefork-launch", encode(launch))
+    try:
+        ours, theirs = Channel.pair()
+        # The master's handlers must not run in the child: they would write to the wake-up pipe that both
+        # share.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _become_mold(interpreter, theirs, (theirs.fileno(), description, lifeline))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        theirs.close()
+    finally:
+        os.close(description)
+    return pid, ours
+
+
+def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, int, int]) -> None:
+    """Never returns."""
+    try:
+        os.setsid()
+        if interpreter.identity is not None:
+            privileges.drop(interpreter.identity)
+        _keep(passed)
+        for number in signal.valid_signals():
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        arguments = [*interpreter.command, "-m", "prefork._linux.mold", *map(str, passed)]
+        os.execve(arguments[0], arguments, interpreter.environ)
+    except BaseException as error:
+        channel.send(PlanFailed("start", f"{type(error).__name__}: {error}"), wait=False)
+    finally:
+        os._exit(127)
+
+
+def _keep(passed: tuple[int, ...]) -> None:
+    """Let the exec find these and the standard streams, and nothing else.
+
+    The master may have been given descriptors that any exec would pass on: a listening socket of systemd's,
+    in a mold and its workers, would be a queue that nobody empties.
+    """
+    last = 2
+    for descriptor in sorted(passed):
+        os.set_inheritable(descriptor, True)
+        os.closerange(last + 1, descriptor)
+        last = descriptor
+    os.closerange(last + 1, _HIGHEST)

@@ -1,0 +1,31 @@
+"""What ps and top show for a process."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+from collections.abc import Callable
+from types import ModuleType
+
+
+def _load() -> ModuleType | None:
+    """setproctitle's extension module, without the package around it; None where it was not built.
+
+    The package imports logging, which would cost a master a megabyte, and each fork the work of making
+    logging's locks anew.
+    """
+    package = importlib.util.find_spec("setproctitle")
+    for folder in (package and package.submodule_search_locations) or ():
+        extension = (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES)
+        spec = importlib.machinery.FileFinder(folder, extension).find_spec("_setproctitle")
+        if spec is not None and spec.loader is not None:
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+    return None
+
+
+_module = _load()
+
+set_title: Callable[[str], object] = _module.setproctitle if _module else lambda title: None
+"""Show this title for this process from now on."""

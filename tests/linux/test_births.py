@@ -1,0 +1,247 @@
+"""Births: who the newborns are, what a batch costs, and every way in which one can go wrong half-way."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from prefork._core.events import BirthFailed, SpareBorn
+from prefork._linux.nursery import MoldSilent, PlanReceived
+from prefork._linux.privileges import Identity
+from small_master import SOURCE, SmallMaster, children, readable, standard_error_to, state, until
+
+NOBODYS_UID = 54_321  # of which nothing else runs here, so that a limit of its processes counts ours alone
+
+
+@pytest.fixture
+def master() -> Iterator[SmallMaster]:
+    with SmallMaster() as master:
+        yield master
+
+
+def everyone_ends_in_peace(master: SmallMaster, besides: set[int]) -> None:
+    """All children but these exit 0 by themselves."""
+    while ours := set(children(os.getpid())) - besides:
+        for pid in ours:
+            assert master.status(pid) == 0
+
+
+def test_newborns_are_children_of_the_master_and_lead_sessions(master: SmallMaster) -> None:
+    master.planned()
+    master.nursery.breed(1, 3)
+    pids = {master.expect(SpareBorn).pid for _ in range(3)}
+    assert pids <= set(children(os.getpid()))
+    assert all(os.getsid(pid) == pid for pid in pids)
+    titles = {Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0") for pid in pids}
+    assert titles == {b"prefork: spare g1 test"}
+
+
+def test_n_births_cost_n_plus_1_forks(master: SmallMaster, tmp_path: Path) -> None:
+    forks = tmp_path / "forks"
+    master.planned({"count_forks": str(forks)})
+    master.nursery.breed(1, 50)
+    for _ in range(50):
+        master.expect(SpareBorn)
+    assert forks.stat().st_size == 51
+
+
+def test_a_spare_that_is_dismissed_exits_0(master: SmallMaster) -> None:
+    master.planned()
+    pid = master.spare()
+    master.nursery.dismiss(pid)
+    assert master.status(pid) == 0
+
+
+def test_a_spare_that_gets_term_exits_0(master: SmallMaster) -> None:
+    master.planned()
+    pid = master.spare()
+    os.kill(pid, signal.SIGTERM)
+    assert master.status(pid) == 0
+
+
+def test_spares_survive_their_mold(master: SmallMaster) -> None:
+    mold = master.planned()
+    pid = master.spare()
+    os.killpg(mold, signal.SIGKILL)
+    assert master.expect(MoldSilent).generation == 1
+    master.order(pid, "serve")
+    assert master.ask()["pid"] == pid
+
+
+def test_an_intermediate_killed_half_way_costs_the_rest_of_its_batch(master: SmallMaster) -> None:
+    mold = master.planned({"intermediate": {"fork": 3, "signal": signal.SIGKILL}})
+    master.nursery.breed(1, 5)
+    failed = master.expect(BirthFailed)
+    assert (failed.count, failed.reason) == (3, "the intermediate was killed by signal 9")
+    born = {master.expect(SpareBorn).pid for _ in range(2)}
+    # The third was forked and not announced: it reads the end of its channel.
+    everyone_ends_in_peace(master, {mold, *born})
+
+
+def test_births_of_a_mold_that_dies_are_refused(master: SmallMaster) -> None:
+    mold = master.planned({"intermediate": {"fork": 2, "signal": signal.SIGSTOP}})
+    master.nursery.breed(1, 3)
+    until(lambda: [each for each in children(mold) if state(each) == "T"], "the stopped intermediate")
+    [intermediate] = children(mold)
+    os.kill(mold, signal.SIGKILL)
+    assert master.status(mold) == -signal.SIGKILL
+    assert intermediate in children(os.getpid())
+
+    failed, *rest = master.facts + master.nursery.finish_mold(1)
+    assert not rest
+    assert isinstance(failed, BirthFailed)
+    assert (failed.count, failed.reason) == (3, "the mold has ended")
+
+    os.kill(intermediate, signal.SIGCONT)
+    everyone_ends_in_peace(master, set())
+    assert not master.nursery.read()
+
+
+def test_the_socket_of_a_mold_is_read_to_its_end_before_births_are_refused(master: SmallMaster) -> None:
+    mold = master.planned()
+    master.nursery.breed(1, 2)
+    until(lambda: len(children(os.getpid())) == 3, "the births")
+    os.kill(mold, signal.SIGKILL)
+    master.status(mold)
+    facts = master.nursery.read()
+    while not any(isinstance(each, MoldSilent) for each in facts):
+        readable(master.nursery)
+        facts += master.nursery.read()
+    born = [each for each in facts if isinstance(each, SpareBorn)]
+    refused = sum(each.count for each in facts if isinstance(each, BirthFailed))
+    assert len(born) + refused == 2
+
+
+def test_a_stopped_mold_holds_nobody_up(master: SmallMaster) -> None:
+    mold = master.planned()
+    os.kill(mold, signal.SIGSTOP)
+    for _ in range(500):
+        master.nursery.breed(1, 0)
+    master.nursery.breed(1, 1)
+    assert not master.nursery.read()
+    os.kill(mold, signal.SIGCONT)
+
+
+def test_a_stopped_mold_breeds_when_it_goes_on(master: SmallMaster) -> None:
+    mold = master.planned()
+    os.kill(mold, signal.SIGSTOP)
+    until(lambda: state(mold) == "T", "the stop")
+    master.nursery.breed(1, 1)
+    assert not master.nursery.read()
+    os.kill(mold, signal.SIGCONT)
+    assert master.expect(SpareBorn).generation == 1
+
+
+def test_a_fork_that_fails_is_told_with_its_reason(master: SmallMaster) -> None:
+    python, identity = _unprivileged()
+    # The mold, its intermediate, and two more.
+    master.planned({"processes": 4}, python=python, identity=identity)
+    master.nursery.breed(1, 5)
+    failed = master.expect(BirthFailed)
+    assert failed.count == 3
+    assert failed.reason == "a process could not be forked: Resource temporarily unavailable"
+    pids = [master.expect(SpareBorn).pid for _ in range(2)]
+    # The intermediate has gone, so there is room for one process: the next intermediate.
+    master.nursery.breed(1, 1)
+    assert master.expect(BirthFailed).count == 1
+    master.nursery.dismiss(pids[0])
+    master.status(pids[0])
+    master.nursery.breed(1, 1)
+    assert master.expect(SpareBorn).pid not in pids
+
+
+def test_a_mold_that_cannot_fork_tells_its_reason(master: SmallMaster) -> None:
+    python, identity = _unprivileged()
+    master.planned({"processes": 1}, python=python, identity=identity)
+    master.nursery.breed(1, 4)
+    failed = master.expect(BirthFailed)
+    assert failed.count == 4
+    assert failed.reason == "the mold could not fork: Resource temporarily unavailable"
+
+
+def test_a_mold_has_no_privileges_from_the_start(master: SmallMaster, tmp_path: Path) -> None:
+    """Not even what the environment makes an interpreter run before any of our code."""
+    python, identity = _unprivileged()
+    tmp_path.chmod(0o755)
+    for each in tmp_path.parents[:2]:
+        each.chmod(0o755)
+    code = "import os, sys; print(os.getresuid(), os.getresgid(), os.getgroups(), file=sys.stderr)"
+    (tmp_path / "sitecustomize.py").write_text(code)
+    output = tmp_path / "output"
+    with standard_error_to(output):
+        master.start(python=python, identity=identity, path=[str(tmp_path)])
+    master.nursery.compute_plan(1)
+    plan = master.expect(PlanReceived).plan
+    assert isinstance(plan, dict)
+    assert (plan["uid"], plan["groups"]) == (identity.uid, [])
+    assert output.read_text() == f"{(identity.uid,) * 3} {(identity.gid,) * 3} []\n"
+
+
+def test_no_descriptor_is_left_over(master: SmallMaster) -> None:
+    master.planned()
+    for pid in [master.spare(), master.spare()]:
+        master.nursery.dismiss(pid)
+        master.status(pid)
+    before = len(os.listdir("/proc/self/fd"))
+    master.nursery.breed(1, 20)
+    pids = [master.expect(SpareBorn).pid for _ in range(20)]
+    for pid in pids[:10]:
+        os.kill(pid, signal.SIGKILL)
+        master.status(pid)
+        assert not master.nursery.finish(pid)
+    for pid in pids[10:]:
+        master.nursery.dismiss(pid)
+        master.status(pid)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_births_that_the_master_has_no_descriptors_for_fail(master: SmallMaster) -> None:
+    master.planned()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    full = max(int(each) for each in os.listdir("/proc/self/fd")) + 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (full, hard))
+    fillers = []
+    try:
+        try:
+            while True:
+                fillers.append(os.dup(0))
+        except OSError:
+            pass
+        master.nursery.breed(1, 3)
+        failed = master.expect(BirthFailed)
+    finally:
+        for each in fillers:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert failed.count == 3
+    assert "descriptor" in failed.reason
+    assert master.spare() > 0
+
+
+def _unprivileged() -> tuple[str, Identity]:
+    """An interpreter that a user without rights can execute, and that user."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can start a mold as another user")
+    identity = Identity(NOBODYS_UID, NOBODYS_UID)
+    code = f"import sys; sys.path[:0] = {[SOURCE, *sys.path]!r}; import prefork._linux.mold"
+    for python in (sys.executable, "/usr/bin/python3"):
+        try:
+            subprocess.run([python, "-c", code], check=True, user=identity.uid, group=identity.gid, extra_groups=[])
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return python, identity
+    pytest.skip("no interpreter with setproctitle that another user may execute")
+
+
+def test_the_parent_of_an_order_is_compared(master: SmallMaster) -> None:
+    master.planned()
+    pid = master.spare()
+    master.order(pid, "serve", master=1)
+    assert master.status(pid) == 0
