@@ -86,6 +86,12 @@ def claim() -> WorkerRole | FalseRole | None:
     return role
 
 
+def print_by_line() -> None:
+    """What is printed comes when it is printed, not when this process ends, and is not lost when it is killed."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+
+
 def _settle(launch: WorkerLaunch) -> None:
     """Make this process what a worker is, before any application code that follows `import prefork` runs."""
     for descriptor in (launch.reports, *launch.descriptors):
@@ -97,6 +103,4 @@ def _settle(launch: WorkerLaunch) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     if not lifeline.arm(launch.lifeline, signal.SIGTERM):
         os._exit(0)
-    # What is printed should come when it is printed, not when the worker ends, and not be lost when it is killed.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
+    print_by_line()
