@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import Start
+from support import Spied, Start
 
 
 @pytest.fixture
@@ -15,3 +15,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     starter = Start(tmp_path)
     yield starter
     starter.close()
+
+
+@pytest.fixture
+def spied(tmp_path: Path) -> Spied:
+    """Note what programs started in `spied.environment` do to their children."""
+    return Spied(tmp_path)

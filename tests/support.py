@@ -216,6 +216,24 @@ class Start:
                 stack.callback(running.close)
 
 
+class Spied:
+    """What `spy/sitecustomize.py` notes of the programs that are started in `environment`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "spied"
+        self.environment = {
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(Path(__file__).parent / "spy"), os.environ.get("PYTHONPATH", "")])
+            ),
+            "PREFORK_TEST_SPY": str(self._file),
+        }
+
+    def notes(self, pid: int) -> list[str]:
+        """Return what the process `pid` did: `started 7`, `sent 15 to 7`, `reaped 7 0`, in this order."""
+        lines = [line.split(" ", 1) for line in self._file.read_text().splitlines()]
+        return [note for who, note in lines if who == str(pid)]
+
+
 def gone(pid: int, timeout: float = PATIENCE) -> bool:
     """Wait until a process has ended (it need not have been reaped); tell whether it has."""
     try:
