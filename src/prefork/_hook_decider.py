@@ -156,8 +156,8 @@ class HookDecider:
         if end.pid in self._refused:
             self._refused.discard(end.pid)
             return True
-        told_to = end.status < 0 and self._signal_names.get(-end.status, "").removeprefix("SIG") in _EXPECTED
-        if told_to or (end.status == 0 and not early):
+        killer = self._signal_names.get(-(end.status or 0), "").removeprefix("SIG")
+        if killer in _EXPECTED or (end.status == 0 and not early):
             return False
         before = " before it took its context" if early else ""
         who = f"worker {name}" if name else "process"
@@ -236,4 +236,5 @@ def _pids(returned: Any) -> list[int] | None:
     if returned is None:
         return []
     pids = list(returned) if isinstance(returned, Iterable) else [returned]
-    return pids if all(type(pid) is int for pid in pids) else None
+    # Not 0 or -1 either: to kill(2) these are whole groups of processes.
+    return pids if all(type(pid) is int and pid > 0 for pid in pids) else None

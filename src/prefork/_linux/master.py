@@ -74,9 +74,9 @@ class Master:
         self.relay.close()
         self.selector.close()
 
-    def tell(self, event: Event) -> None:
-        """Take note of an event; the decider hears of it in this turn of the loop."""
-        self._events.append(event)
+    def tell(self, event: Event, *, at_once: bool = False) -> None:
+        """Take note of an event; the decider hears of it in this turn of the loop, `at_once` before all others."""
+        self._events.insert(0 if at_once else len(self._events), event)
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
         """Call `act` when so many seconds have passed."""

@@ -91,9 +91,8 @@ class Spawner:
             case Watch(pid):
                 try:
                     self._master.exits.watch(pid)
-                except MisuseError as error:
-                    self._master.relay.say(f"prefork: {error}")
-                    self._master.tell(ProcessesExited((ProcessExit(pid, 0),)))
+                except MisuseError:  # At once: no hook may be given, and signal, a number that is not a child's.
+                    self._master.tell(ProcessesExited((ProcessExit(pid, None),)), at_once=True)
             case SendSignal(pid, name):
                 if self._master.exits.watches(pid):  # Otherwise it has been reaped, and the number may be another's.
                     os.kill(pid, signal.Signals[f"SIG{name}"])
