@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-PATIENCE = 40.0
+PATIENCE = 10.0
 """Seconds that anything may take here; what takes so long has failed, whatever else runs on the machine."""
 
 T = TypeVar("T")
