@@ -96,6 +96,7 @@ class Master:
         deadline = decider.next_deadline() if self._status is None else self._leave_by
         for key, _ in self.selector.select(self._patience(deadline)):
             key.data()
+        self._decide(decider)  # Before any child is reaped: until then, a pid that a hook is given is that child's.
         exits = self.exits.reap()
         for ended in exits:
             self.relay.ended(ended.pid)
