@@ -86,6 +86,10 @@ class Running:
         """Return the match of the next line in which `pattern` is found; lines before it are passed over."""
         return self._until(lambda: self._search(pattern, stream), f"a line with {pattern!r} on {stream}")
 
+    def expect_lines(self, count: int) -> list[str]:
+        """Wait until so many lines have come, on both streams together; return all of them."""
+        return self._until(lambda: lines if len(lines := self.out + self.err) >= count else None, f"{count} lines")
+
     def expect_each(self, patterns: Iterable[str], stream: str = "out") -> dict[str, re.Match[str]]:
         """Wait until each pattern has been found in a line of its own, in whatever order they come."""
         found: dict[str, re.Match[str]] = {}
@@ -119,6 +123,11 @@ class Running:
         status = self.wait()
         assert not self.left(), f"left behind: {[command_line(pid) for pid in self.left()]}"
         return status
+
+    def stop_when(self, condition: Callable[[], bool]) -> int:
+        """Wait for what can only be seen by looking, then `stop`."""
+        until(condition, "what was waited for")
+        return self.stop()
 
     def children(self) -> list[int]:
         """Return the pids of the living children."""
