@@ -15,7 +15,7 @@ from .._core.events import ContextRefused, ContextTaken, ProcessesExited, Proces
 from .._errors import InternalError, MisuseError, WorldError
 from . import lifeline
 from .master import Master
-from .program import Program
+from .program import Program, current_directory
 from .role import ENVIRONMENT_KEY, WorkerLaunch
 
 
@@ -181,7 +181,7 @@ def _close_on_exec() -> None:
 @contextmanager
 def _directory(path: str | None) -> Iterator[None]:
     """Be in the directory that the program was started in, where its command means what it meant then."""
-    if path is None or path == os.getcwd():
+    if path is None or path == current_directory():
         yield
         return
     back = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
