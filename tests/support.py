@@ -209,7 +209,9 @@ class Start:
 
     def program(self, source: str, *arguments: str, **options: Any) -> Running:
         """Start a Python program that is given as text."""
-        (self.directory / "program.py").write_text(source)
+        script = self.directory / "program.py"
+        if not script.exists() or script.read_text() != source:  # One that has just been started may be reading it.
+            script.write_text(source)
         return self.command(sys.executable, "program.py", *arguments, **options)
 
     def sample(self, name: str, *arguments: str, **options: Any) -> Running:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import signal
 import socket
 
-from support import Start
+from support import Start, children, until
 
 INHERITING = """
 import os, signal, socket, sys
@@ -58,7 +57,7 @@ def test_a_worker_inherits_what_its_context_names_and_nothing_else(start: Start)
         holds = program.expect(r"^holds \[0, 1, 2, (.*)\]$")[1]
         named = program.expect(r"^named \[(.*)\] \[False, False\]$")[1]
         program.expect(r"^others \['pipe'\]$")  # The lifeline.
-        program.expect(r"^works 127.0.0.1 b'\nimp'$".replace("\n", r"\\n"))
+        program.expect(r"^works 127.0.0.1 b'..imp'$")
         program.expect("^standard /dev/null pipe pipe$")
     assert set(named.split(", ")) < set(holds.split(", "))
     assert len(holds.split(", ")) == 3
@@ -110,7 +109,7 @@ import os, resource, signal, sys
 from dataclasses import dataclass
 import prefork
 
-way = sys.argv[1]
+way, spare = sys.argv[1:] or ("", "")
 limit = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 @dataclass(frozen=True)
@@ -127,8 +126,9 @@ def fork(worker):
 
 def update(workers):
     if way == "descriptors":
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
         with open(os.devnull) as lowest_free:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno() + int(sys.argv[2]), limit[1]))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno() + int(spare), limit[1]))
     prefork.update_worker_set(workers, [Waiting(i) for i in range(4)])
     return 1
 
@@ -147,7 +147,7 @@ prefork.default_main(settings, work)
 
 
 def test_arguments_that_are_too_long_are_the_worlds_refusal(start: Start) -> None:
-    program = start.program(REFUSED, "too long")
+    program = start.program(REFUSED, "too long", "")
     program.expect("^prefork: in the hook update_server: cannot start worker waiting/0: .*Argument list too long", "err")
     program.send(signal.SIGQUIT)
     program.expect("^mended$")
@@ -156,16 +156,18 @@ def test_arguments_that_are_too_long_are_the_worlds_refusal(start: Start) -> Non
 
 
 def test_where_descriptors_run_out_it_is_tried_again(start: Start) -> None:
-    for spare in range(0, 24, 3):  # Wherever they run out on the way, nothing may be lost or left open.
-        program = start.program(REFUSED, "descriptors", str(spare))
+    # Wherever they run out on the way to the first worker, nothing is lost or left open.
+    programs = [start.program(REFUSED, "descriptors", str(spare)) for spare in range(9)]
+    for program in programs:
         program.expect("^prefork: in the hook update_server: cannot start worker .*Too many open files", "err")
-        before = None
+        held = []
         for _ in range(2):
             program.expect("^prefork: in the hook on_child_finished: cannot start worker .*Too many open files", "err")
-            held = len(os.listdir(f"/proc/{program.pid}/fd"))
-            assert before in (None, held)
-            before = held
+            held.append(len(os.listdir(f"/proc/{program.pid}/fd")))
+        assert held[0] == held[1]
+    for program in programs:
         program.send(signal.SIGQUIT)
         program.expect("^mended$")
-        program.expect_each([f"^ready {number} " for number in range(4)])
+    for program in programs:
+        until(lambda pid=program.pid: len(children(pid)) == 4, "all four workers")  # type: ignore[misc]
         assert program.stop() == 0
