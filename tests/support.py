@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds that anything may take here; what takes so long has failed, whatever else runs on the machine."""
 
 T = TypeVar("T")
@@ -71,6 +71,11 @@ class Running:
         """Take what comes out of this descriptor for the lines of the stream `name`."""
         os.set_blocking(descriptor, False)
         self._selector.register(descriptor, selectors.EVENT_READ, lambda: self._read(name, descriptor))
+
+    def hang_up(self, descriptor: int) -> None:
+        """Close a descriptor that was listened to."""
+        self._selector.unregister(descriptor)
+        os.close(descriptor)
 
     @property
     def out(self) -> list[str]:
