@@ -41,7 +41,7 @@ class Program:
         if host is not None:
             raise MisuseError(f"running inside {host}: workers would execute {host} again, not your program")
         extra = parse(options)
-        if extra.program or extra.arguments:
+        if extra.program or extra.arguments or "-" in options:
             raise MisuseError(f"interpreter_options() holds something that is not an option: {list(options)}")
         return [self.interpreter, *self.command.again(extra.options, arguments)]
 

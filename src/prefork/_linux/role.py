@@ -20,8 +20,9 @@ from .memfd import read_sealed, sealed
 
 ENVIRONMENT_KEY = "PREFORK"
 _MEMFD = "prefork-launch"
-_REASON_BYTES = 3000
-"""A report must fit into PIPE_BUF, as only such a write into a shared pipe is never mixed with another's."""
+_REASON_BYTES = 600
+"""A report must fit into PIPE_BUF, as only such a write into a shared pipe is never mixed with another's. JSON may make
+six bytes of one."""
 
 
 @dataclass(frozen=True, slots=True)
