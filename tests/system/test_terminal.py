@@ -46,8 +46,8 @@ def on_terminal(start: Start, source: str = PROGRAM) -> tuple[Running, int]:
     return program, ours
 
 
-def press_ctrl_c(terminal: int) -> None:
-    os.write(terminal, b"\x03")
+def press_ctrl_c(terminal: int, times: int = 1) -> None:
+    os.write(terminal, b"\x03" * times)
 
 
 def test_ctrl_c_ends_it_without_a_trace(start: Start) -> None:
@@ -65,8 +65,7 @@ def test_ctrl_c_ends_it_without_a_trace(start: Start) -> None:
 def test_ctrl_c_ends_it_even_while_workers_are_still_starting(start: Start, presses: int) -> None:
     program, terminal = on_terminal(start)
     program.expect("^starting$")
-    for _ in range(presses):
-        press_ctrl_c(terminal)
+    press_ctrl_c(terminal, presses)
     program.expect("returned$")
     assert not any("KeyboardInterrupt" in line or "Traceback" in line for line in program.out)
     program.wait()
