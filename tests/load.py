@@ -1,4 +1,4 @@
-"""A closed-loop HTTP client that counts exactly: so many threads, each with one request at a time on a new connection."""
+"""A closed-loop HTTP client that counts exactly: each thread makes one request at a time, on a new connection."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ import re
 import select
 import selectors
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -147,11 +146,11 @@ class Running:
         with contextlib.suppress(ProcessLookupError):
             self.send(signal.SIGKILL)
         self.wait()
-        left = self.left()
+        left = {pid: command_line(pid) for pid in self.left()}
         try:
-            assert all([gone(pid, 10.0) for pid in left]), f"outlived the master: {[command_line(p) for p in left]}"
+            assert all(gone(pid) for pid in left), f"outlived the master: {left}"
         finally:
-            kill(left)
+            kill(self.left())
             for stream in self._process.stdout, self._process.stderr:
                 if stream is not None:
                     stream.close()
@@ -226,10 +225,24 @@ class Start:
             pytest.skip(f"{name} is not installed beside {sys.executable}")
         return self.command(script, *arguments, **options)
 
+    def web(self, *arguments: str, **options: Any) -> tuple[Running, int]:
+        """Start the web sample on a free port; return it, and the port, once every worker has been started."""
+        web = self.sample("prefork-sample-web", "-p", "0", *arguments, **options)
+        match = web.expect(r"^Serving http://127.0.0.1:(\d+)/ with (\d+) workers; the master is (\d+)$")
+        assert int(match[3]) == web.pid
+        ids = {f"id={number}" for number in range(int(match[2]))}
+        until(lambda: by_id(web).keys() == ids, f"workers {ids}")
+        return web, int(match[1])
+
     def close(self) -> None:
         with contextlib.ExitStack() as stack:
             for running in self._started:
                 stack.callback(running.close)
+
+
+def by_id(web: Running) -> dict[str, int]:
+    """Return the web sample's workers: the last argument (`id=0`) -> pid."""
+    return {words[-1]: pid for pid in web.children() if (words := command_line(pid))}
 
 
 class Spied:
@@ -297,14 +310,6 @@ def command_line(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
     except (FileNotFoundError, ProcessLookupError):
         return []
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on; it stays so for as long as nobody else asks the kernel for one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _pids() -> list[int]:

@@ -1,4 +1,4 @@
-"""Ends of children: told by pidfds, by SIGCHLD where there are none, and never of children that are not the daemon's."""
+"""Ends of children: told by pidfds, by SIGCHLD where there are none; children of a hook's own are left to it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+
 from support import Start
 
 PROGRAM = """

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from support import Start, gone, state, until
 
 PROGRAM = """
@@ -121,7 +122,9 @@ def test_a_stalled_reader_stops_the_workers_and_not_the_master(start: Start) -> 
         program.expect(rf"^line 199999 of {other}$")
         program.expect(f"^done {other}$", "err")
         lines = program.out[:]
-        assert [line for line in lines if line.endswith(f"of {other}")] == [f"line {n} of {other}" for n in range(200_000)]
+        assert [line for line in lines if line.endswith(f"of {other}")] == [
+            f"line {n} of {other}" for n in range(200_000)
+        ]
         rest = [line for line in lines if not line.endswith(f"of {other}")]
         # What the killed one had written in full came too, in order; its last write may have been cut off.
         assert rest[:-1] == [f"line {n} of {killed}" for n in range(len(rest) - 1)]
@@ -129,7 +132,7 @@ def test_a_stalled_reader_stops_the_workers_and_not_the_master(start: Start) -> 
 
 
 def test_a_master_that_has_finished_waits_for_a_stalled_reader_only_so_long(start: Start) -> None:
-    with pipe() as (read_end, write_end):
+    with pipe() as (_, write_end):
         program = start.program(PROGRAM, "1", MANY, stdout=write_end)
         until(lambda: full(write_end), "the reader's pipe is full")
         assert program.stop() == 0

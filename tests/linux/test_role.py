@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from support import Start
 
 from prefork._linux.memfd import read_sealed, sealed
+from support import Start
 
 PROGRAM = """
 import os, subprocess, sys
@@ -42,7 +42,9 @@ def test_nothing_of_the_role_is_left_for_the_application_or_its_children(start: 
     assert program.out[:-1] == ["imported None", "master None", "imported None", "worker None"]
 
 
-@pytest.mark.parametrize("value", ["1", "", "worker", "worker:", "worker:x", "worker:0", "worker:99", "worker:" + "9" * 30])
+@pytest.mark.parametrize(
+    "value", ["1", "", "worker", "worker:", "worker:x", "worker:0", "worker:99", "worker:" + "9" * 30]
+)
 def test_a_role_that_no_master_gave_is_a_usage_error(start: Start, value: str) -> None:
     program = start.program(PROGRAM, env={"PREFORK": value})
     assert program.wait() == 2

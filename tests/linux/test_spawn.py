@@ -148,7 +148,9 @@ prefork.default_main(settings, work)
 
 def test_arguments_that_are_too_long_are_the_worlds_refusal(start: Start) -> None:
     program = start.program(REFUSED, "too long", "")
-    program.expect("^prefork: in the hook update_server: cannot start worker waiting/0: .*Argument list too long", "err")
+    program.expect(
+        "^prefork: in the hook update_server: cannot start worker waiting/0: .*Argument list too long", "err"
+    )
     program.send(signal.SIGQUIT)
     program.expect("^mended$")
     program.expect_each([f"^ready {number} " for number in range(4)])

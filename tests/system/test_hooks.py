@@ -7,9 +7,10 @@ import re
 import signal
 
 import pytest
+
 from support import Running, Start, gone, until
 
-RECORDING = '''
+RECORDING = """
 import os, signal, sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,7 @@ def main():
 
 if __name__ == "__main__":
     main()
-'''
+"""
 
 
 def configure(start: Start, text: str) -> None:

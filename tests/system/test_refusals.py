@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from support import Start
 
 HEAD = """
@@ -96,27 +97,30 @@ def make():
     assert "Worker must be decorated with @dataclass(frozen=True)" in program.err[-1]
 
 
+WORKER = """
+@dataclass(frozen=True)
+class Worker(prefork.WorkerContext):
+    id: int
+"""
 UNFINDABLE = {
     "not defined": (
-        "if not in_worker:\n    @dataclass(frozen=True)\n    class Worker(prefork.WorkerContext):\n        id: int",
+        "if not in_worker:" + WORKER.replace("\n", "\n    "),
         "there is no context class of kind 'worker' (known: none)",
     ),
     "renamed": (
-        "name = 'Other' if in_worker else 'Worker'\n"
-        "Worker = dataclass(frozen=True)(type(name, (prefork.WorkerContext,), {'__annotations__': {'id': int}}))",
+        WORKER.replace("Context)", "Context, kind='other' if in_worker else 'worker')"),
         "there is no context class of kind 'worker' (known: other)",
     ),
     "other fields": (
-        "@dataclass(frozen=True)\nclass Worker(prefork.WorkerContext):\n    id: int\n    if in_worker: more: int = 0",
+        f"{WORKER}    if in_worker: more: int = 0",
         "Worker does not have the fields that were sent (more): has its code changed?",
     ),
     "another type": (
-        "@dataclass(frozen=True)\nclass Worker(prefork.WorkerContext):\n    id: str if in_worker else int",
+        WORKER.replace("int", "str if in_worker else int"),
         "Worker.id: Expected `str`, got `int`",
     ),
     "a decoder that raises": (
-        "@dataclass(frozen=True)\nclass Worker(prefork.WorkerContext):\n    id: int\n"
-        "    @classmethod\n    def decode(cls, data): raise RuntimeError('on\\ntwo \"lines\"' + 9_999 * '\\0')",
+        f"{WORKER}    def decode(data): raise RuntimeError('on\\ntwo \"lines\"' + 9_999 * '\\0')",
         'RuntimeError: on\ntwo "lines"',
     ),
 }

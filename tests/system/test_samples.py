@@ -7,31 +7,16 @@ import signal
 import socket
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support import Running, Spied, Start, command_line, gone, until
+
+from support import Spied, Start, by_id, command_line, gone, until
 
 
 def fetch(port: int) -> bytes:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
         body: bytes = answer.read()
         return body
-
-
-def serving(start: Start, *arguments: str, **options: Any) -> tuple[Running, int]:
-    """Start the web sample on a free port; return it, and the port, once every worker is there."""
-    web = start.sample("prefork-sample-web", "-p", "0", *arguments, **options)
-    match = web.expect(r"^Serving http://127.0.0.1:(\d+)/ with (\d+) workers; the master is (\d+)$")
-    assert int(match[3]) == web.pid
-    ids = {f"id={number}" for number in range(int(match[2]))}
-    until(lambda: by_id(web).keys() == ids, f"workers {ids}")
-    return web, int(match[1])
-
-
-def by_id(web: Running) -> dict[str, int]:
-    """Return the web sample's workers: the last argument (`id=0`) -> pid."""
-    return {words[-1]: pid for pid in web.children() if (words := command_line(pid))}
 
 
 def test_simple(start: Start) -> None:
@@ -55,7 +40,7 @@ def test_various_workers(start: Start) -> None:
 
 
 def test_web_shows_its_workers_and_their_interpreter_options(start: Start) -> None:
-    web, port = serving(start)
+    web, port = start.web()
     assert fetch(port) == b"hello\n"
     assert sorted(by_id(web)) == ["id=0", "id=1", "id=2", "id=3"]
     for pid in web.children():
@@ -69,7 +54,7 @@ def test_web_shows_its_workers_and_their_interpreter_options(start: Start) -> No
 
 
 def test_web_brings_a_killed_worker_back_with_its_id(start: Start) -> None:
-    web, port = serving(start)
+    web, port = start.web()
     before = by_id(web)
     os.kill(before["id=2"], signal.SIGKILL)
     web.expect(rf"^prefork: worker web/2 \(pid {before['id=2']}\) was killed by SIGKILL", "err")
@@ -82,7 +67,7 @@ def test_web_brings_a_killed_worker_back_with_its_id(start: Start) -> None:
 
 
 def test_web_starts_new_workers_before_it_ends_the_old(start: Start, spied: Spied) -> None:
-    web, port = serving(start, "-w", "2", env=spied.environment)
+    web, port = start.web("-w", "2", env=spied.environment)
     fetch(port)
     old = list(by_id(web).values())
     web.send(signal.SIGHUP)
@@ -109,7 +94,7 @@ def test_told_to_end_it_exits_0_and_leaves_nothing(start: Start, name: str, numb
 
 
 def test_web_imports_its_server_in_the_workers_only(start: Start) -> None:
-    web, port = serving(start)
+    web, port = start.web()
     fetch(port)
     in_master, *in_workers = (Path(f"/proc/{pid}/maps").read_text() for pid in (web.pid, *web.children()))
     assert "_asyncio" not in in_master, "asyncio's extension module: uvicorn cannot be there without it"

@@ -8,6 +8,7 @@ import signal
 import sys
 
 import pytest
+
 from support import Running, Start, until
 
 PROGRAM = """
@@ -32,7 +33,9 @@ print("returned", flush=True)
 """
 
 # What a shell or a login does: a session of its own (the test has made it) whose terminal this is.
-ON_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+ON_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 def on_terminal(start: Start, source: str = PROGRAM) -> tuple[Running, int]:

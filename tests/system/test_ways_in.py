@@ -7,6 +7,7 @@ import sys
 import zipapp
 
 import pytest
+
 from support import Running, Start, command_line
 
 PROGRAM = """

@@ -113,9 +113,9 @@ def test_a_worker_killed_before_it_was_up_is_started_again(start: Start) -> None
 
 def test_two_hundred_workers(start: Start) -> None:
     program = start.program(PROGRAM, "200", WAIT)
-    ready = dict(program.expect(r"^ready (\d+) (\d+)$").groups() for _ in range(200))
-    assert sorted(program.children()) == sorted(map(int, ready.values()))
-    victim = int(ready["117"])
+    ready = [program.expect(r"^ready (\d+) (\d+)$") for _ in range(200)]
+    assert sorted(program.children()) == sorted(int(match[2]) for match in ready)
+    victim = next(int(match[2]) for match in ready if match[1] == "117")
     os.kill(victim, signal.SIGKILL)
     program.expect(r"^ready 117 \d+$")
     assert len(program.children()) == 200

@@ -27,7 +27,7 @@ _LAST_WORDS = 2.0
 
 
 class Hands(Protocol):
-    """Carries out what a decider asks for, besides reporting and leaving, and says what comes of it by `Master.tell`."""
+    """Carries out what a decider asks for, besides reporting and leaving; says what comes of it by `Master.tell`."""
 
     def perform(self, action: Action) -> None:
         """Carry out one action; never wait."""
