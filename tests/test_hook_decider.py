@@ -180,7 +180,7 @@ def test_where_the_stopping_hook_raises_the_workers_are_told_all_the_same() -> N
 
     told = Told(on_terminate=fail).started(11, 12)
     _, *rest = told.tell(SignalReceived("TERM"))
-    assert rest == [SendSignal(11, "TERM"), SendSignal(12, "TERM")]
+    assert rest == [SendSignal(pid, name) for pid in (11, 12) for name in ("TERM", "CONT")]
 
 
 def test_system_exit_in_a_hook_ends_the_daemon_after_its_workers() -> None:

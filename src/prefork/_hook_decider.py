@@ -123,7 +123,8 @@ class HookDecider:
         pids = list(self._live)
         if self._config is None or self._call(hook, self._config, pids) is _RAISED:
             # There is no hook to tell them, or it failed to: nobody else would, and we would wait for ever.
-            self._actions += [SendSignal(pid, name) for pid in pids]
+            # CONT too: a stopped worker would not hear the first one until somebody continued it.
+            self._actions += [SendSignal(pid, signal) for pid in pids for signal in (name, "CONT")]
 
     def _exited(self, exits: tuple[ProcessExit, ...]) -> None:
         failed_at_once = True
@@ -156,8 +157,8 @@ class HookDecider:
         if end.pid in self._refused:
             self._refused.discard(end.pid)
             return True
-        told_to = end.status < 0 and self._signal_names.get(-end.status, "").removeprefix("SIG") in _EXPECTED
-        if told_to or (end.status == 0 and not early):
+        killer = self._signal_names.get(-(end.status or 0), "").removeprefix("SIG")
+        if killer in _EXPECTED or (end.status == 0 and not early):
             return False
         before = " before it took its context" if early else ""
         who = f"worker {name}" if name else "process"
@@ -190,9 +191,11 @@ class HookDecider:
         try:
             result = getattr(self._settings, name)(*arguments)
         except Exception as error:
+            self._adopt(())  # What it has started so far is told to end with the others, if it comes to that.
             self._report_failure(name, error)
             result = None if name == "update_config" else _RAISED
         except SystemExit as exit_:
+            self._adopt(())
             self._leave(exit_)
             result = None if name == "update_config" else _RAISED
         finally:
@@ -207,10 +210,10 @@ class HookDecider:
             self._relaunch_at = self._now + LONGEST_DELAY
         if isinstance(error, PreforkError):
             self._actions.append(Report(f"prefork: in the hook {hook}: {error}"))
-            mistaken = isinstance(error, MisuseError)
-            if mistaken and not self._live and not self._ever_taken and not self._finishing:
-                # Nothing runs yet, and nothing ever will: the program has to be mended first.
-                self._finishing, self._status = True, 2
+            if isinstance(error, MisuseError) and not self._ever_taken and not self._finishing:
+                # Nothing has ever worked: this is a mistake in the program, not a bad moment of a good one.
+                self._status = 2
+                self._finish("on_terminate", "TERM")
             return
         text = "".join(traceback.format_exception(error))
         self._actions.append(Report(f"prefork: the hook {hook} raised:\n{text}"))
@@ -220,8 +223,8 @@ class HookDecider:
         code = exit_.code
         if isinstance(code, str):
             self._actions.append(Report(code))
+        self._status = self._status or (code if isinstance(code, int) else int(code is not None))
         if not self._finishing:
-            self._status = code if isinstance(code, int) else int(code is not None)
             self._finish("on_terminate", "TERM")
 
 
@@ -236,4 +239,5 @@ def _pids(returned: Any) -> list[int] | None:
     if returned is None:
         return []
     pids = list(returned) if isinstance(returned, Iterable) else [returned]
-    return pids if all(type(pid) is int for pid in pids) else None
+    # Not 0 or -1 either: to kill(2) these are whole groups of processes.
+    return pids if all(type(pid) is int and pid > 0 for pid in pids) else None

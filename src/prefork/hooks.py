@@ -202,6 +202,7 @@ def _run_master(settings: PreforkSettings[Any]) -> int:
             f"PREFORK={ROLE.value} is set in the environment, but no master has started this process: unset it"
         )
     _context.check_classes()
+    role.print_by_line()  # Among the workers' lines, what a hook prints would otherwise come last.
     spawner = Spawner(THIS_PROGRAM)
     names = {number.value: number.name for number in signal.Signals}
     with Master() as master, spawner.attached(master):

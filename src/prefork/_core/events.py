@@ -28,10 +28,13 @@ class SignalReceived:
 
 @dataclass(frozen=True, slots=True)
 class ProcessExit:
-    """How one watched process ended: `status` as subprocess gives it, negative for the signal that killed it."""
+    """How one process ended: `status` as subprocess gives it, negative for the signal that killed it.
+
+    None: nobody will ever tell, since it was not a child, or somebody else in this program has waited for it.
+    """
 
     pid: int
-    status: int
+    status: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ class LineBuffer:
         del self._rest[:end]
         if end > LONGEST:
             lines = _broken(lines)
-        while len(self._rest) >= LONGEST:
+        while len(self._rest) > LONGEST:
             lines += bytes(self._rest[:LONGEST]) + b"\n"
             del self._rest[:LONGEST]
         return lines

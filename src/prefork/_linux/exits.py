@@ -10,6 +10,9 @@ from .._core.events import ProcessExit
 from .._errors import MisuseError
 from .signals import SignalInbox
 
+_LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT
+"""Neither wait nor reap: for waitid(2)."""
+
 
 class ExitWatch:
     """Watches children that it was told of, and reaps those and no others: a program may run children of its own."""
@@ -26,7 +29,7 @@ class ExitWatch:
         if self.watches(pid):
             return
         try:
-            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            ended = os.waitid(os.P_PID, pid, _LOOK)
         except (ChildProcessError, OverflowError):
             raise MisuseError(f"process {pid} is not a child of this process, so its end cannot be seen") from None
         try:
@@ -66,8 +69,7 @@ class ExitWatch:
         self._without_pidfd.clear()
 
     def _ended_without_pidfd(self) -> list[int]:
-        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return [pid for pid in self._without_pidfd if os.waitid(os.P_PID, pid, flags)]
+        return [pid for pid in self._without_pidfd if _has_ended(pid)]
 
     def _reaped(self, pid: int) -> ProcessExit:
         if pid in self._pidfds:
@@ -78,5 +80,12 @@ class ExitWatch:
         try:
             _, status = os.waitpid(pid, 0)
         except ChildProcessError:  # Somebody else in this program waited for it first; how it ended is not to be had.
-            return ProcessExit(pid, 0)
+            return ProcessExit(pid, None)
         return ProcessExit(pid, os.waitstatus_to_exitcode(status))
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, pid, _LOOK) is not None
+    except ChildProcessError:  # Somebody else in this program waited for it first.
+        return True

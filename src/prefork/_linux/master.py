@@ -27,7 +27,7 @@ _LAST_WORDS = 2.0
 
 
 class Hands(Protocol):
-"""How long, in seconds, a master that is done waits for a stalled reader and for what its hands still end."""
+    """Carries out what a decider asks for, besides reporting and leaving; says what comes of it by `Master.tell`."""
 
     def perform(self, action: Action) -> None:
         """Carry out one action; never wait."""
@@ -74,9 +74,9 @@ class Master:
         self.relay.close()
         self.selector.close()
 
-    def tell(self, event: Event) -> None:
-        """Take note of an event; the decider hears of it in this turn of the loop."""
-        self._events.append(event)
+    def tell(self, event: Event, *, at_once: bool = False) -> None:
+        """Take note of an event; the decider hears of it in this turn of the loop, `at_once` before all others."""
+        self._events.insert(0 if at_once else len(self._events), event)
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
         """Call `act` when so many seconds have passed."""
@@ -96,6 +96,7 @@ class Master:
         deadline = decider.next_deadline() if self._status is None else self._leave_by
         for key, _ in self.selector.select(self._patience(deadline)):
             key.data()
+        self._decide(decider)  # Before any child is reaped: until then, a pid that a hook is given is that child's.
         exits = self.exits.reap()
         for ended in exits:
             self.relay.ended(ended.pid)

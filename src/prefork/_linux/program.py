@@ -25,11 +25,7 @@ class Program:
     @classmethod
     def record(cls) -> Program:
         """Note how this process was started. Called when prefork is imported, before anything can have changed it."""
-        try:
-            directory = os.getcwd()
-        except OSError:  # The directory was removed under us; whether that matters shows when a worker is started.
-            directory = None
-        return cls(sys.executable, parse(sys.orig_argv[1:]), directory)
+        return cls(sys.executable, parse(sys.orig_argv[1:]), current_directory())
 
     def again(self, options: Sequence[str], arguments: Sequence[str]) -> list[str]:
         """Return the argument vector that runs the program again, with more interpreter options and other arguments.
@@ -45,9 +41,17 @@ class Program:
         if host is not None:
             raise MisuseError(f"running inside {host}: workers would execute {host} again, not your program")
         extra = parse(options)
-        if extra.program or extra.arguments:
+        if extra.program or extra.arguments or "-" in options:
             raise MisuseError(f"interpreter_options() holds something that is not an option: {list(options)}")
         return [self.interpreter, *self.command.again(extra.options, arguments)]
+
+
+def current_directory() -> str | None:
+    """Return the directory that this process is in; None where it has been removed, which need not matter."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 def _host() -> str | None:

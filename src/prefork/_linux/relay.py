@@ -7,6 +7,7 @@ alone: they fill up and the workers wait, the master does not.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import selectors
@@ -99,10 +100,12 @@ class Source:
     def drain(self) -> None:
         """The writer has died: take what it left, a last line without its newline too.
 
-        What a process that it started may still write is read as it comes, until that one ends.
+        No more than the pipe holds: what a process that it started goes on writing is read as it comes, or this might
+        never end.
         """
-        while self._read():
-            pass
+        left = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ) if self in self._sink.sources else 0
+        while left > 0 and (count := self._read()):
+            left -= count
         self._sink.write(self._lines.flush())
 
     def close(self) -> None:
@@ -116,19 +119,18 @@ class Source:
         if not self._sink.full:  # It may have filled up since this turn of the loop began.
             self._read()
 
-    def _read(self) -> bool:
+    def _read(self) -> int:
+        """Read once; return how many bytes came."""
         if self not in self._sink.sources:
-            return False
+            return 0
         try:
             data = os.read(self._descriptor, 64 * 1024)
         except BlockingIOError:
-            return False
+            return 0
+        self._sink.write(self._lines.feed(data) if data else self._lines.flush())
         if not data:
-            self._sink.write(self._lines.flush())
             self.close()
-            return False
-        self._sink.write(self._lines.feed(data))
-        return True
+        return len(data)
 
 
 class Relay:

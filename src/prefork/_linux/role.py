@@ -19,8 +19,9 @@ from . import lifeline, memfd
 
 ENVIRONMENT_KEY = "PREFORK"
 _MEMFD = "prefork-launch"
-_REASON_BYTES = 3000
-"""A report must fit into PIPE_BUF, as only such a write into a shared pipe is never mixed with another's."""
+_REASON_BYTES = 600
+"""A report must fit into PIPE_BUF, as only such a write into a shared pipe is never mixed with another's. JSON may make
+six bytes of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +77,20 @@ def claim() -> WorkerRole | FalseRole | None:
         return None
     name, _, number = value.partition(":")
     try:
-        data = memfd.read(int(number)) if name == "worker" else b""
+        data = memfd.read(int(number), _MEMFD) if name == "worker" else b""
         header, _, context = data.partition(b"\n")
         role = WorkerRole(WorkerLaunch(**json.loads(header)), context)
-    except (ValueError, OSError, TypeError):
+    except (ValueError, OSError, TypeError, OverflowError):
         return FalseRole(value)
     os.close(int(number))
     _settle(role.launch)
     return role
+
+
+def print_by_line() -> None:
+    """What is printed comes when it is printed, not when this process ends, and is not lost when it is killed."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def _settle(launch: WorkerLaunch) -> None:
@@ -97,6 +104,4 @@ def _settle(launch: WorkerLaunch) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     lifeline.arm(launch.lifeline, signal.SIGTERM)
     os.close(launch.lifeline)
-    # What is printed should come when it is printed, not when the worker ends, and not be lost when it is killed.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
+    print_by_line()

@@ -15,7 +15,7 @@ from .._core.events import ContextRefused, ContextTaken, ProcessesExited, Proces
 from .._errors import InternalError, MisuseError, WorldError
 from . import lifeline
 from .master import Master
-from .program import Program
+from .program import Program, current_directory
 from .role import ENVIRONMENT_KEY, WorkerLaunch
 
 
@@ -91,9 +91,8 @@ class Spawner:
             case Watch(pid):
                 try:
                     self._master.exits.watch(pid)
-                except MisuseError as error:
-                    self._master.relay.say(f"prefork: {error}")
-                    self._master.tell(ProcessesExited((ProcessExit(pid, 0),)))
+                except MisuseError:  # At once: no hook may be given, and signal, a number that is not a child's.
+                    self._master.tell(ProcessesExited((ProcessExit(pid, None),)), at_once=True)
             case SendSignal(pid, name):
                 if self._master.exits.watches(pid):  # Otherwise it has been reaped, and the number may be another's.
                     os.kill(pid, signal.Signals[f"SIG{name}"])
@@ -182,7 +181,7 @@ def _close_on_exec() -> None:
 @contextmanager
 def _directory(path: str | None) -> Iterator[None]:
     """Be in the directory that the program was started in, where its command means what it meant then."""
-    if path is None or path == os.getcwd():
+    if path is None or path == current_directory():
         yield
         return
     back = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -61,13 +61,17 @@ class DrainingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then shut down as uvicorn does."""
+        # Not by closing the servers yet: asyncio drops, unread, what it has accepted in this very turn of the loop and
+        # finds a closed server behind. (uvloop does not, and has no reader here to remove.)
+        for sock in sockets or ():
+            asyncio.get_running_loop().remove_reader(sock)
+        await _a_few_turns()
         for server in self.servers:
             server.close()
         self._state.closing = True
         for connection in list(self.server_state.connections):
             _tell_to_close(connection)
-        for _ in range(5):  # What was accepted in this very turn of the loop has to become a connection first.
-            await asyncio.sleep(0)
+        await _a_few_turns()
         begun = time.monotonic()
         while self._awaited(time.monotonic() - begun):
             await asyncio.sleep(_LOOK)
@@ -108,6 +112,12 @@ class _DatedState(ServerState):
     @default_headers.setter
     def default_headers(self, _headers: list[tuple[bytes, bytes]]) -> None:
         """uvicorn's own constructor sets them; they are made on demand."""
+
+
+async def _a_few_turns() -> None:
+    """Let what has been accepted become a connection."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def _tell_to_close(connection: Any) -> None:

@@ -1,0 +1,90 @@
+"""Signals: whatever storm they come in, no kind is lost and the master stays what it was."""
+
+from __future__ import annotations
+
+import random
+import signal
+from time import monotonic
+
+from support import Start, until
+
+STORMED = """
+import os, signal
+from dataclasses import dataclass, field
+from pathlib import Path
+import prefork
+
+@dataclass(frozen=True)
+class Waiting(prefork.WorkerContext):
+    id: int
+    version: str = field(compare=False)
+
+def work(worker):
+    print("ready", worker.id, worker.version, os.getpid())
+    signal.pause()
+
+def update(resource):
+    version = Path("version").read_text()
+    prefork.update_worker_set(resource, [Waiting(i, version) for i in range(3)])
+    return version
+
+def settings():
+    made = prefork.relaunch_settings(prefork.PreforkResource(), update, prefork.fork_worker_process)
+    return prefork.PreforkSettings(**{**vars(made), "on_quit": lambda version: print("quit", version, flush=True)})
+
+prefork.default_main(settings, work)
+"""
+
+KINDS = [
+    signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU,
+    signal.SIGCHLD, signal.SIGCONT, signal.SIGWINCH, signal.SIGURG, signal.SIGPIPE,
+]  # fmt: skip
+
+
+def test_a_storm_of_signals(start: Start) -> None:
+    version = start.directory / "version"
+    version.write_text("first")
+    program = start.program(STORMED)
+    program.expect_each([f"^ready {number} first" for number in range(3)])
+    chosen = random.Random(1).choices(KINDS, k=1000)
+    begun = monotonic()
+    for number in chosen:
+        program.send(number)
+    assert monotonic() - begun < 1
+    version.write_text("last")
+    # One more of each kind that does something, at once and into whatever of the storm is still pending.
+    for number in (signal.SIGQUIT, signal.SIGHUP):
+        program.send(number)
+    new = program.expect_each([rf"^ready {number} last (\d+)" for number in range(3)])
+    program.send(signal.SIGQUIT)
+    program.expect("^quit last$")
+    # HUPs that came after the version was written may have started the same set once more; one set stays.
+    until(lambda: len(program.children()) == 3, "three workers")
+    assert len({match[1] for match in new.values()}) == 3
+    assert program.stop() == 0
+    assert not [line for line in program.err if not line.endswith("before it took its context")]
+
+
+OVERFLOWN = """
+import os, signal
+from prefork._linux.signals import SignalInbox
+
+before = signal.getsignal(signal.SIGHUP)
+with SignalInbox() as inbox:
+    for _ in range(70_000):  # The pipe holds 65,536 bytes, one a signal.
+        signal.raise_signal(signal.SIGUSR1)
+    signal.raise_signal(signal.SIGUSR2)
+    signal.raise_signal(signal.SIGHUP)
+    first, *others = inbox.take()
+    print(first, sorted(others), list(inbox.take()))
+    signal.raise_signal(signal.SIGTERM)
+    print(len(os.read(inbox.wakeup, 9)), list(inbox.take()))
+print(signal.getsignal(signal.SIGHUP) == before)
+"""
+
+
+def test_kinds_are_kept_where_the_wakeup_pipe_overflows(start: Start) -> None:
+    """In a process of its own, as signals are the whole process's."""
+    program = start.program(OVERFLOWN)
+    assert program.wait() == 0, program.err
+    assert program.out == ["HUP ['USR1', 'USR2'] []", "1 ['TERM']", "True"]

@@ -1,0 +1,71 @@
+"""A closed-loop HTTP client that counts exactly: each thread makes one request at a time, on a new connection."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import Counter
+from types import TracebackType
+
+_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+_SLOWEST = 30.0
+"""Seconds after which a request without an answer has failed."""
+
+
+class Load:
+    """Runs while it is entered. Each request ends as answered or, by its reason, in `failures`."""
+
+    def __init__(self, port: int, body: bytes, clients: int = 16) -> None:
+        self._port = port
+        self._body = body
+        self._stopping = False
+        self._news = threading.Condition()
+        self._threads = [threading.Thread(target=self._ask_on_and_on, daemon=True) for _ in range(clients)]
+        self.answered = 0
+        self.failures: Counter[str] = Counter()
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _value: object, _trace: TracebackType | None) -> None:
+        self._stopping = True
+        for thread in self._threads:
+            thread.join(_SLOWEST + 5)
+            assert not thread.is_alive()
+
+    def more(self, requests: int) -> None:
+        """Wait until so many more requests have ended."""
+        with self._news:
+            goal = self.ended + requests
+            assert self._news.wait_for(lambda: self.ended >= goal, 2 * _SLOWEST), f"{self.ended} ended, not {goal}"
+
+    @property
+    def ended(self) -> int:
+        return self.answered + self.failures.total()
+
+    def _ask_on_and_on(self) -> None:
+        while not self._stopping:
+            reason = self._ask()
+            with self._news:
+                if reason is None:
+                    self.answered += 1
+                else:
+                    self.failures[reason] += 1
+                self._news.notify_all()
+
+    def _ask(self) -> str | None:
+        """Make one request; return why it failed, or None."""
+        answer = b""
+        try:
+            with socket.create_connection(("127.0.0.1", self._port), timeout=_SLOWEST) as connection:
+                connection.sendall(_REQUEST)
+                while data := connection.recv(65536):
+                    answer += data
+        except OSError as error:
+            return f"{type(error).__name__} after {len(answer)} bytes"
+        head, separator, body = answer.partition(b"\r\n\r\n")
+        if not separator or not head.startswith(b"HTTP/1.1 200 ") or body != self._body:
+            return f"not the answer: {answer[:40]!r}, {len(answer)} bytes"
+        return None

@@ -1,0 +1,224 @@
+"""What cannot be is refused by name, with exit code 2, and leaves nothing running."""
+
+from __future__ import annotations
+
+import pytest
+
+from support import Start
+
+HEAD = """
+import enum, os, pathlib, signal, sys
+from dataclasses import dataclass, field
+from typing import Any
+import prefork
+
+in_worker = sys.argv[1:] == ["worker"]
+
+def work(worker):
+    print("ready", worker, os.getpid())
+    signal.pause()
+"""
+
+TAIL = """
+def update(resource):
+    print("update", flush=True)
+    prefork.update_worker_set(resource, make())
+    return 1
+
+def fork(worker):
+    print("fork", flush=True)
+    return prefork.fork_worker_process(worker, ["worker"])
+
+prefork.default_main(lambda: prefork.relaunch_settings(prefork.PreforkResource(), update, fork), work)
+"""
+
+
+@pytest.mark.parametrize(
+    ("annotation", "why"),
+    [
+        ("pathlib.Path", "Worker.value: "),
+        ("str | bytes", "Worker.value: "),
+        ("Any", "Worker.value: anything may stand there"),
+        ("dict", "Worker.value: anything may stand there"),
+        ("complex", "Worker.value: "),
+        ("'Missing'", "Worker: its annotations cannot be evaluated"),
+    ],
+)
+def test_a_field_that_cannot_be_sent_is_refused_before_anything_is_called(
+    start: Start, annotation: str, why: str
+) -> None:
+    source = f"""
+@dataclass(frozen=True)
+class Worker(prefork.WorkerContext):
+    id: int
+    value: {annotation} = field(compare=False)
+
+def make():
+    return []
+"""
+    program = start.program(HEAD + source + TAIL)
+    assert program.wait() == 2
+    assert program.out == []
+    assert len(program.err) == 1
+    assert program.err[0].startswith(f"prefork: {why}")
+
+
+@pytest.mark.parametrize("value", ["float('nan')", "float('inf')", "'text'", "None"])
+def test_a_value_that_would_not_come_back_is_refused_before_anything_is_started(start: Start, value: str) -> None:
+    source = f"""
+@dataclass(frozen=True)
+class Worker(prefork.WorkerContext):
+    id: int
+    value: float = field(compare=False)
+
+def make():
+    return [Worker(0, 1.5), Worker(1, {value})]
+"""
+    program = start.program(HEAD + source + TAIL)
+    assert program.wait() == 2
+    assert program.out == ["update"], "no worker was started"
+    assert len(program.err) == 1
+    assert program.err[0].startswith("prefork: in the hook update_config: Worker.value: ")
+
+
+@pytest.mark.parametrize("decorator", ["", "@dataclass", "@dataclass(frozen=True, eq=False)"])
+def test_a_class_that_is_no_frozen_dataclass_is_refused(start: Start, decorator: str) -> None:
+    source = f"""
+{decorator}
+class Worker(prefork.WorkerContext):
+    id: int = 0
+
+def make():
+    return [Worker()]
+"""
+    program = start.program(HEAD + source + TAIL)
+    assert program.wait() == 2
+    assert "fork" not in program.out
+    assert "Worker must be decorated with @dataclass(frozen=True)" in program.err[-1]
+
+
+WORKER = """
+@dataclass(frozen=True)
+class Worker(prefork.WorkerContext):
+    id: int
+"""
+UNFINDABLE = {
+    "not defined": (
+        "if not in_worker:" + WORKER.replace("\n", "\n    "),
+        "there is no context class of kind 'worker' (known: none)",
+    ),
+    "renamed": (
+        WORKER.replace("Context)", "Context, kind='other' if in_worker else 'worker')"),
+        "there is no context class of kind 'worker' (known: other)",
+    ),
+    "other fields": (
+        f"{WORKER}    if in_worker: more: int = 0",
+        "Worker does not have the fields that were sent (more): has its code changed?",
+    ),
+    "another type": (
+        WORKER.replace("int", "str if in_worker else int"),
+        "Worker.id: Expected `str`, got `int`",
+    ),
+    "a decoder that raises": (
+        f"{WORKER}    def decode(data): raise RuntimeError('on\\ntwo \"lines\"' + 9_999 * '\\0')",
+        'RuntimeError: on\ntwo "lines"',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNFINDABLE)
+def test_a_context_that_the_worker_cannot_decode_ends_it_all(start: Start, case: str) -> None:
+    source, why = UNFINDABLE[case]
+    program = start.program(HEAD + source + "\ndef make():\n    return [Worker(i) for i in range(3)]\n" + TAIL)
+    assert program.wait() == 2
+    assert program.left() == []
+    said = "\n".join(program.err)
+    for number in range(3):
+        if f"worker/{number} " in said:
+            assert f"prefork: worker worker/{number} (pid " in said
+    assert f") cannot take its context: {why}" in said
+    assert "Traceback" not in said
+
+
+CHANGING = """
+@dataclass(frozen=True)
+class Worker(prefork.WorkerContext):
+    id: int
+    if in_worker and os.path.exists("changed"):
+        more: int = 0
+
+def make():
+    return [Worker(0)]
+"""
+
+
+def test_where_workers_have_worked_a_decode_failure_is_reported_and_the_master_goes_on(start: Start) -> None:
+    program = start.program(HEAD + CHANGING + TAIL)
+    program.expect("^ready Worker")
+    (start.directory / "changed").touch()
+    program.send(1)
+    for _ in range(2):  # Tried again, and slowed down.
+        program.expect(r"^prefork: worker worker/0 \(pid \d+\) cannot take its context: Worker does not have", "err")
+    (start.directory / "changed").unlink()
+    program.expect("^ready Worker")
+    assert program.stop() == 0
+
+
+def test_a_worker_that_never_reaches_its_context_is_told_of(start: Start) -> None:
+    source = "\nif in_worker:\n    sys.exit('a mistake that only a worker meets')\n" + CHANGING
+    program = start.program(HEAD + source + TAIL)
+    program.expect("^a mistake that only a worker meets$", "err")
+    program.expect(r"^prefork: worker worker/0 \(pid \d+\) exited 1 before it took its context$", "err")
+    assert program.stop() == 0
+
+
+@pytest.mark.parametrize("options", ["['script.py']", "['-c', 'pass']", "['-']", "['-m', 'x']"])
+def test_interpreter_options_that_are_none_are_refused(start: Start, options: str) -> None:
+    source = f"""
+@dataclass(frozen=True)
+class Worker(prefork.WorkerContext):
+    id: int
+
+    def interpreter_options(self):
+        return {options}
+
+def make():
+    return [Worker(0)]
+"""
+    program = start.program(HEAD + source + TAIL)
+    assert program.wait() == 2
+    assert "interpreter_options() holds something that is not an option" in program.err[0]
+    assert program.left() == []
+
+
+@pytest.mark.parametrize("descriptor", ["99", "-1", "1"])
+def test_a_descriptor_that_cannot_be_handed_over_is_refused(start: Start, descriptor: str) -> None:
+    source = f"""
+@dataclass(frozen=True)
+class Worker(prefork.WorkerContext):
+    id: int
+    held: prefork.Descriptor = field(compare=False)
+
+def make():
+    return [Worker(0, prefork.Descriptor({descriptor}))]
+"""
+    program = start.program(HEAD + source + TAIL)
+    assert program.wait() == 2
+    assert f"worker worker/0: descriptor {descriptor} cannot be handed over" in program.err[0]
+    assert program.left() == []
+
+
+def test_starting_a_worker_outside_of_a_hook_is_refused(start: Start) -> None:
+    source = """
+@dataclass(frozen=True)
+class Worker(prefork.WorkerContext):
+    id: int
+
+try:
+    prefork.fork_worker_process(Worker(0))
+except prefork.MisuseError as error:
+    print(error)
+"""
+    program = start.program(HEAD + source)
+    assert program.wait() == 0
+    assert program.out == ["fork_worker_process() was called outside of a hook: only a running master has workers"]

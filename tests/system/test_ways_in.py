@@ -1,0 +1,136 @@
+"""However a program was started, its workers are the same program; where there is none to start again, it says so."""
+
+from __future__ import annotations
+
+import stat
+import sys
+import zipapp
+
+import pytest
+
+from support import Running, Start, command_line
+
+PROGRAM = """
+import os, signal, sys
+from dataclasses import dataclass
+import prefork
+
+@dataclass(frozen=True)
+class Waiting(prefork.WorkerContext):
+    id: int
+
+    def interpreter_options(self):
+        return ["-X", "faulthandler", "-W", "error"]
+
+def work(worker):
+    import faulthandler
+    mode = sys.flags.dev_mode, sys.flags.optimize, faulthandler.is_enabled(), sys.warnoptions[-1:]
+    print("worker", os.getpid(), sys.argv[1:], os.getcwd(), *mode)
+    signal.pause()
+
+def start(_config):
+    os.chdir("/")
+    return [prefork.fork_worker_process(Waiting(0), ["id=0"])]
+
+def main():
+    if sys.argv[1:] != ["id=0"]:
+        sys.argv[:] = ["changed", "by", "the", "program"]
+    prefork.default_main(prefork.PreforkSettings(update_config=lambda: 1, update_server=start), work)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def works(program: Running, dev: bool = False, optimize: int = 0) -> None:
+    found = program.expect(r"^worker (\d+) \['id=0'\] (.*)$")
+    (pid,) = program.children()
+    assert pid == int(found[1])
+    assert found[2].endswith(f" {dev} {optimize} True ['error']")
+    assert command_line(pid)[-1] == "id=0"
+    assert program.stop() == 0
+    assert program.err == []
+
+
+def test_script_by_a_relative_path(start: Start) -> None:
+    works(start.program(PROGRAM))
+
+
+def test_module(start: Start) -> None:
+    package = start.directory / "pkg"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(PROGRAM)
+    works(start.command(sys.executable, "-m", "pkg"))
+    works(start.command(sys.executable, "-Ompkg"), optimize=1)
+
+
+def test_code_on_the_command_line(start: Start) -> None:
+    works(start.command(sys.executable, "-X", "dev", "-c", PROGRAM), dev=True)
+    works(start.command(sys.executable, "-OOc", PROGRAM), optimize=2)
+
+
+def test_zipapp(start: Start) -> None:
+    source = start.directory / "source"
+    source.mkdir()
+    (source / "__main__.py").write_text(PROGRAM)
+    zipapp.create_archive(source, start.directory / "app.pyz", sys.executable)
+    works(start.command(sys.executable, "app.pyz"))
+    works(start.command("./app.pyz"))
+
+
+def test_directory(start: Start) -> None:
+    (start.directory / "source").mkdir()
+    (start.directory / "source" / "__main__.py").write_text(PROGRAM)
+    works(start.command(sys.executable, "source"))
+
+
+def test_executable_script(start: Start) -> None:
+    script = start.directory / "script"
+    script.write_text(f"#!{sys.executable} -O\n{PROGRAM}")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    works(start.command("./script"), optimize=1)
+
+
+def test_script_found_in_the_path(start: Start) -> None:
+    script = start.directory / "some-daemon"
+    script.write_text(f"#!{sys.executable}\n{PROGRAM}")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    works(start.command("sh", "-c", 'PATH=.:"$PATH" exec some-daemon'))
+
+
+@pytest.mark.parametrize("command", [[], ["-"], ["-X", "dev"]])
+def test_standard_input_is_refused(start: Start, command: list[str]) -> None:
+    script = start.directory / "program.py"
+    script.write_text(PROGRAM)
+    with script.open() as stream:
+        program = start.command(sys.executable, *command, stdin=stream)
+        refused(program, "there is no program to run again: it came from standard input or a prompt")
+
+
+@pytest.mark.parametrize("runner", ["pytest", "unittest"])
+def test_a_host_of_other_programs_is_refused(start: Start, runner: str) -> None:
+    (start.directory / "test_it.py").write_text(
+        PROGRAM + "\nimport unittest\nclass Test(unittest.TestCase):\n    def test_it(self):\n        main()\n"
+    )
+    program = start.command(sys.executable, "-m", runner, "test_it.py", *(["-s"] if runner == "pytest" else []))
+    program.wait()
+    said = "\n".join(program.out + program.err)
+    assert f"running inside {runner}: workers would execute {runner} again, not your program" in said
+    assert "SystemExit: 2" in said
+    assert program.left() == []
+
+
+def refused(program: Running, why: str) -> None:
+    assert program.wait() == 2
+    assert [line for line in program.err if why in line]
+    assert not any("Traceback" in line for line in program.err)
+    assert program.left() == []
+
+
+def test_a_second_thread_is_refused(start: Start) -> None:
+    threaded = "    import threading\n    threading.Thread(target=main).start()\n"
+    program = start.program(PROGRAM.removesuffix("    main()\n") + threaded)
+    program.wait()
+    assert program.err == ["prefork: a master must run in the main thread: only there can Python catch signals"]
+    assert program.left() == []

@@ -1,0 +1,132 @@
+"""Workers that misbehave, and many or large ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from support import Start, gone, kill, state, until
+
+PROGRAM = """
+import os, signal, sys, time
+from dataclasses import dataclass, field
+import prefork
+
+count, code = int(sys.argv[1]), sys.argv[2]
+
+@dataclass(frozen=True)
+class Worker(prefork.WorkerContext):
+    id: int
+    load: bytes = field(default=b"", compare=False)
+
+def work(worker):
+    exec(code)
+
+def update(resource):
+    prefork.update_worker_set(resource, [Worker(i, LOAD) for i in range(count)])
+    return 1
+
+def fork(worker):
+    pid = prefork.fork_worker_process(worker, sys.argv[1:])
+    print("started", worker.id, pid, time.monotonic(), flush=True)
+    return pid
+
+LOAD = os.urandom(int(sys.argv[3])) if len(sys.argv) > 3 else b""
+prefork.default_main(lambda: prefork.relaunch_settings(prefork.PreforkResource(), update, fork), work)
+"""
+
+WAIT = 'print("ready", worker.id, os.getpid()); signal.pause()'
+
+
+FAILURES = {
+    "sys.exit(3)": "exited 3",
+    "raise RuntimeError('as it was told to')": "exited 1",
+    "os.abort()": "was killed by SIGABRT",
+    "os.kill(os.getpid(), signal.SIGRTMIN + 1)": "was killed by signal 35",
+}
+
+
+def test_a_worker_that_fails_at_once_is_started_again_ever_more_slowly(start: Start) -> None:
+    programs = {start.program(PROGRAM, "1", code): report for code, report in FAILURES.items()}
+    for program, report in programs.items():
+        times = []
+        for _ in range(9):
+            pid, moment = program.expect(r"^started 0 (\d+) (\S+)$").groups()
+            times.append(float(moment))
+            program.expect(rf"^prefork: worker worker/0 \(pid {pid}\) {report}$", "err")
+        assert times[-1] - times[-2] >= 0.4, "the fourth delay"
+        assert program.stop() == 0
+
+
+def test_a_worker_that_returns_has_ended_well(start: Start) -> None:
+    program = start.program(PROGRAM, "1", "print('done')")
+    for _ in range(3):
+        program.expect("^started 0")
+        program.expect("^done$")
+    assert program.stop() == 0
+    assert program.err == []
+
+
+def test_a_stopped_worker_ends_with_the_daemon(start: Start) -> None:
+    program = start.program(PROGRAM, "2", WAIT)
+    pids = [int(program.expect(r"^ready \d (\d+)")[1]) for _ in range(2)]
+    os.kill(pids[0], signal.SIGSTOP)
+    until(lambda: state(pids[0]) == "T", "it is stopped")
+    assert program.stop() == 0
+
+
+def test_a_stopped_worker_is_replaced_at_a_reload(start: Start) -> None:
+    program = start.program(PROGRAM, "2", WAIT)
+    pids = [int(program.expect(r"^ready \d (\d+)")[1]) for _ in range(2)]
+    os.kill(pids[0], signal.SIGSTOP)
+    program.send(signal.SIGHUP)
+    assert all(gone(pid) for pid in pids)
+    program.expect_each([r"^ready 0 \d+$", r"^ready 1 \d+$"])
+    assert program.stop() == 0
+
+
+def test_a_worker_that_ignores_being_told_is_waited_for(start: Start) -> None:
+    code = "signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'no %d\\n' % os.getpid()))\n" + WAIT.replace(
+        "signal.pause()", "[signal.pause() for _ in range(99)]"
+    )
+    program = start.program(PROGRAM, "2", code)
+    pids = [int(program.expect(r"^ready \d (\d+)")[1]) for _ in range(2)]
+    for _ in range(2):  # Each TERM is passed on.
+        program.send(signal.SIGTERM)
+        program.expect_each([f"^no {pid}$" for pid in pids])
+    assert sorted(program.children()) == sorted(pids)
+    kill(pids)
+    assert program.wait() == 0
+    assert program.left() == []
+
+
+def test_a_worker_killed_before_it_was_up_is_started_again(start: Start) -> None:
+    program = start.program(PROGRAM, "1", WAIT)
+    pid = int(program.expect(r"^started 0 (\d+)")[1])
+    program.send(signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    program.send(signal.SIGCONT)
+    program.expect(rf"^prefork: worker worker/0 \(pid {pid}\) was killed by SIGKILL", "err")
+    program.expect("^ready 0")
+    assert program.stop() == 0
+
+
+def test_two_hundred_workers(start: Start) -> None:
+    program = start.program(PROGRAM, "200", WAIT)
+    ready = [program.expect(r"^ready (\d+) (\d+)$") for _ in range(200)]
+    assert sorted(program.children()) == sorted(int(match[2]) for match in ready)
+    victim = next(int(match[2]) for match in ready if match[1] == "117")
+    os.kill(victim, signal.SIGKILL)
+    program.expect(r"^ready 117 \d+$")
+    assert len(program.children()) == 200
+    assert program.stop() == 0
+    assert program.err == [f"prefork: worker worker/117 (pid {victim}) was killed by SIGKILL"]
+
+
+def test_a_context_of_a_megabyte(start: Start) -> None:
+    code = "import hashlib; print(len(worker.load), hashlib.sha256(worker.load).hexdigest())"
+    program = start.program(PROGRAM, "1", code, str(1 << 20))
+    first = program.expect(r"^1048576 (\w+)$")[1]
+    # Random bytes, made anew in each worker: they can only be equal if they were sent.
+    assert program.expect(r"^1048576 (\w+)$")[1] == first
+    assert program.stop() == 0
