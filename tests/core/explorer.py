@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.world import World
+from prefork._core import births
 from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._core.plan import Entry, Kind, Listener, Plan, Pool, Spec
@@ -46,11 +47,12 @@ class Node:
     wishes: int
     faults: int
     lates: int
+    way: Any = None  # the last event and what led before it
 
     def copy(self) -> Node:
         supervisor = Supervisor.__new__(Supervisor)
         supervisor._state = copy_state(self.supervisor._state)
-        return Node(supervisor, self.world.copy(), self.wishes, self.faults, self.lates)
+        return Node(supervisor, self.world.copy(), self.wishes, self.faults, self.lates, self.way)
 
     def feed(self, event: ev.Event) -> None:
         state = self.supervisor._state
@@ -59,12 +61,23 @@ class Node:
             deadline = self.supervisor.next_deadline()
             assert deadline is not None
             now = max(now, deadline)
+        self.way = (event, self.way)
         self.world.happen(event)
         before = {key: slot.wish for key, slot in state.slots.items()}
         ready = {pid for pid, process in self.world.processes.items() if process.ready and process.staying}
-        actions = self.supervisor.handle(event, now)
-        self.world.carry_out(actions)
-        check(self, ready, before)
+        try:
+            actions = self.supervisor.handle(event, now)
+            self.world.carry_out(actions)
+            check(self, ready, before)
+        except Exception as error:
+            raise AssertionError(f"{error!r} after:\n" + "\n".join(map(repr, self.events()))) from error
+
+    def events(self) -> list[ev.Event]:
+        events, way = [], self.way
+        while way is not None:
+            event, way = way
+            events.append(event)
+        return events[::-1]
 
 
 def copy_state(state: State) -> State:
@@ -78,7 +91,9 @@ def copy_state(state: State) -> State:
         mold.idle, mold.asking = mold.idle.copy(), mold.asking.copy()
     new.queue = [copy_change(change) for change in state.queue]
     new.change = None if state.change is None else copy_change(state.change)
-    new.scaling = {kind: replace(scaling, keys=scaling.keys.copy()) for kind, scaling in state.scaling.items()}
+    new.scaling = {
+        kind: replace(scaling, keys=scaling.keys.copy()) for kind, scaling in state.scaling.items()
+    }
     if state.stopping is not None:
         new.stopping = replace(state.stopping, askers=state.stopping.askers.copy())
     new.overrides, new.untried, new.heap = state.overrides.copy(), state.untried.copy(), state.heap.copy()
@@ -105,14 +120,18 @@ def check(node: Node, ready: set[int], before: dict[str, Any]) -> None:
     for slot in state.slots.values():
         if slot.wish is not None:
             kind = slot.wish.kind
-            wanted[kind.name] = wanted.get(kind.name, 0) + 1
+            # A slot that a rollback cannot put back keeps its newer worker while it tries, over and above.
+            over = slot.failures > 0 and births.serving(state, slot) is not None
+            wanted[kind.name] = wanted.get(kind.name, 0) + 1 + over
             surge[kind.name] = 0 if kind.replace == "old-first" else (kind.surge or 1)
     for pid, process in world.processes.items():
         gone = pid in ready and not process.staying
         slot = state.slots.get(process.key)
         if gone and slot is not None and slot.wish is not None and slot.wish.kind.replace == "new-first":
             successors = [one for one in world.living(process.key) if one.ready and one.staying]
-            assert successors or slot.wish is not before[process.key] is not None, "drained before the new one was ready"
+            assert successors or slot.wish is not before[process.key] is not None, (
+                "drained before the new one was ready"
+            )
     world.check_surge({kind: (count, surge[kind]) for kind, count in wanted.items()})
     check_deadlines(node.supervisor)
 
@@ -132,7 +151,9 @@ def check_deadlines(supervisor: Supervisor) -> None:
             assert mold.deadline is not None, mold
             waits.append(mold.deadline)
         assert len(set(mold.idle)) == len(mold.idle)
-        started = [w for w in state.workers.values() if w.phase == "starting" and w.generation == mold.generation]
+        started = [
+            w for w in state.workers.values() if w.phase == "starting" and w.generation == mold.generation
+        ]
         assert mold.starting == len([w for w in started if w.wish and w.wish.entry.spawn == "fork"])
     for slot in state.slots.values():
         if slot.wish is not None and not slot.pids:
@@ -200,7 +221,9 @@ def canonical(node: Node) -> int:
         for change in (state.change, *state.queue)
         if change is not None
     )  # fmt: skip
-    scaling = tuple((kind, one.asker, tuple(one.keys), when(one.deadline)) for kind, one in state.scaling.items())
+    scaling = tuple(
+        (kind, one.asker, tuple(one.keys), when(one.deadline)) for kind, one in state.scaling.items()
+    )
     return hash((
         slots, molds, tuple(rest), changes, scaling, state.generation, state.newest, state.proven,
         tuple(state.untried), tuple(state.overrides.items()), state.stopping is not None, state.exited,
@@ -308,7 +331,12 @@ def explore(scenario: Scenario, rest_every: int = 7, limit: int = 2_000_000) -> 
             assert seen.states < limit, "more states than this scenario was meant to have"
             seen.exits += after.world.exited is not None
             if seen.states % rest_every == 0:
-                check_rest(after)
+                try:
+                    check_rest(after)
+                except AssertionError as error:
+                    raise AssertionError(
+                        f"no rest, {error!r} after:\n" + "\n".join(map(repr, after.events()))
+                    ) from error
                 seen.rests += 1
             frontier.append(after)
     return seen
@@ -341,7 +369,9 @@ SCENARIOS = (
     Scenario("scale, stop", {1: plan(1)}, (SCALE, STOP), faults=2, lates=1, settled=True),
     Scenario("reload", {1: plan(1), 2: plan(2)}, (RELOAD,), faults=1, lates=1, settled=True),
     Scenario("reload, scale, stop", {1: plan(1), 2: plan(2)}, (RELOAD, SCALE, STOP), faults=1, settled=True),
-    Scenario("reload twice", {n: plan(n, most=1) for n in (1, 2, 3)}, (RELOAD, AGAIN), faults=1, settled=True),
+    Scenario(
+        "reload twice", {n: plan(n, most=1) for n in (1, 2, 3)}, (RELOAD, AGAIN), faults=1, settled=True
+    ),
     Scenario(
         "replan with other listeners, restart",
         {1: plan(1, listeners=(HTTP,))},
@@ -361,7 +391,9 @@ def main(arguments: list[str]) -> int:
         begin = time.process_time()
         seen = explore(scenario)
         spent = time.process_time() - begin
-        print(f"{scenario.name}: {seen.states} states, {seen.steps} steps, {seen.rests} let rest, {spent:.1f} s")
+        print(
+            f"{scenario.name}: {seen.states} states, {seen.steps} steps, {seen.rests} let rest, {spent:.1f} s"
+        )
     return 0
 
 

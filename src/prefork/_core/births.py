@@ -79,11 +79,13 @@ def replace_mold(state: State, mold: Mold, healthy: bool) -> None:
 
 def breed(state: State, mold: Mold) -> None:
     """Order the births that are needed now: for slots that wait, else for the stock of spares."""
-    if mold.phase != "able" or mold.owed or state.stopping or state.now < mold.pause_until:
+    if mold.phase != "able" or mold.owed or mold.retired or state.now < mold.pause_until:
         return
     count = len(mold.asking)
     if not count and not mold.starting and mold.generation == state.generation:
         count = state.spec.spares - len(mold.idle)
+        for _ in range(-count):
+            state.dismiss(state.workers[mold.idle.pop()])
     if count > 0:
         mold.owed = count
         mold.deadline = state.now + state.spec.birth_timeout
@@ -184,35 +186,50 @@ def settle(state: State, slot: Slot) -> None:
     """Close the gap between what this slot wants and what it has, by as much as can be done now."""
     wish = slot.wish
     if wish is None:
-        vacate(state, slot)
+        release(state, slot)
+        drain_all(state, slot)
+        if not slot.pids and slot.spawning is None:
+            del state.slots[slot.key]
         return
-    fresh = None
-    for pid in slot.pids:
-        worker = state.workers[pid]
-        # One that was killed for not becoming ready still stands for the wish: its end is the failure that counts.
-        if not worker.asked and worker.wish is not None and worker.wish.edition == wish.edition:
-            fresh = worker
-    if fresh is not None:
-        if fresh.phase == "ready" and len(slot.pids) > 1:
+    fresh = up_to_date(state, slot)
+    if fresh is not None or slot.spawning or slot.deadline is not None or slot.done == wish.edition:
+        release(state, slot)
+        if fresh is not None and fresh.phase == "ready" and len(slot.pids) > 1:
             drain_all(state, slot, but=fresh)
-        return
-    if slot.spawning is not None or slot.deadline is not None or slot.done == wish.edition:
         return
     if wish.entry.spawn == "fork" and not obtain(state, slot, wish):
         return
     if slot.pids and wish.kind.replace == "old-first":
         drain_all(state, slot)
-        return
-    order(state, slot, wish)
+    elif len(slot.pids) < 2:  # never a third process; whoever leaves has a deadline
+        order(state, slot, wish)
 
 
-def vacate(state: State, slot: Slot) -> None:
-    """Empty a slot that is no longer wanted; it is forgotten with its last process."""
+def up_to_date(state: State, slot: Slot) -> Worker | None:
+    """The process that stands for the slot's wish, ready or not.
+
+    One that was killed for not becoming ready still does: its end is the failure that counts.
+    """
+    if slot.wish is not None:
+        for pid in slot.pids:
+            worker = state.workers[pid]
+            if not worker.asked and worker.wish is not None and worker.wish.edition == slot.wish.edition:
+                return worker
+    return None
+
+
+def serving(state: State, slot: Slot) -> Worker | None:
+    """The newest process of the slot that does its work, whatever wish it is of."""
+    for pid in reversed(slot.pids):
+        if state.workers[pid].phase == "ready":
+            return state.workers[pid]
+    return None
+
+
+def release(state: State, slot: Slot) -> None:
+    """This slot needs no birth and no spare for now."""
     stop_asking(state, slot)
     give_back(state, slot)
-    drain_all(state, slot)
-    if not slot.pids and slot.spawning is None:
-        del state.slots[slot.key]
 
 
 def drain_all(state: State, slot: Slot, but: Worker | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from .births import answered, end_mold, replace_mold, start_mold, stillborn
-from .rollout import stop, withdraw
+from .rollout import back_at_once, hurry, stop, withdraw
 from .slot import pause
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ def spare_ended(state: State, worker: Worker) -> None:
 
 def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: bool = False) -> None:
     """What a slot wants did not come to be, or did not last: it is tried again, at once the first time."""
+    if back_at_once(state, slot):
+        state.report(text, words)
+        return
     spec = state.spec
     slot.failures = 1 if healthy else slot.failures + 1
     if slot.wish is not None and slot.done != slot.wish.edition:
@@ -116,7 +119,10 @@ def mold_failed(state: State, mold: Mold, text: str, words: str = "") -> None:
     change = state.change
     if mold.retired or state.stopping is not None:
         return
-    if change is not None and change.generation == mold.generation:
+    if change is not None and change.what == "rollback" and change.generation == mold.generation:
+        state.report(text, words)
+        hurry(state, change)
+    elif change is not None and change.generation == mold.generation:
         withdraw(state, f"{change.what} failed: {text}", words)
     else:
         state.report(text, words)

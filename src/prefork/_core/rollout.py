@@ -18,13 +18,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .actions import Bind, PlanAgain, Unbind
-from .births import enter, retire, start_mold
+from .births import enter, retire, start_mold, up_to_date
 from .slot import Slot, Wish
-from .state import Stopping
+from .state import Change, Stopping
 
 if TYPE_CHECKING:
     from .plan import Entry, Plan
-    from .state import Change, State
+    from .state import State
 
 
 def ask(state: State, change: Change) -> None:
@@ -112,6 +112,11 @@ def later(change: Change, wish: Wish) -> None:
     change.pending.setdefault(wish.kind.name, {})[wish.entry.key] = wish
 
 
+def awaits(change: Change, key: str) -> bool:
+    """Whether this slot is still to be moved."""
+    return any(key in wishes for wishes in change.pending.values())
+
+
 def choose_canary(state: State, change: Change) -> None:
     """The first slot to be moved: one whose old worker stays until the new one is ready, and that has one."""
     best = (False, False)
@@ -187,7 +192,7 @@ def commit(state: State, change: Change) -> None:
         state.actions.append(Unbind(gone))
     state.stirred[state.generation] = None
     text = f"{change.what} of {change.key or f'generation {change.generation}'} done"
-    if change.what != "start":
+    if change.what not in ("start", "rollback"):
         state.report(text)
     state.reply(change.askers, True, text)
     next_change(state)
@@ -200,16 +205,55 @@ def withdraw(state: State, text: str, words: str = "") -> None:
     if change.what == "start":
         stop(state, 1, [], f"{text}\n{words}" if words else text)
         return
-    state.change = None
-    if change.stage == "rolling":
-        aim_all(state, change.before)
+    back = Change("rollback", [], "", "rolling", state.generation, state.plan, surge=change.surge)
+    give_up_moved(state, change, back)
+    aim_all(state, {key: wish for key, wish in change.before.items() if not awaits(back, key)})
     if change.generation != state.generation:
         retire(state, state.molds[change.generation])
     if change.plan and (opened := tuple(o for o in change.plan.listeners if o not in state.plan.listeners)):
         state.actions.append(Unbind(opened))
     state.report(text, words)
     state.reply(change.askers, False, f"{text}\n{words}" if words else text)
-    next_change(state)
+    state.change = back
+    advance(state, back)
+
+
+def give_up_moved(state: State, change: Change, back: Change) -> None:
+    """End what is on its way to a withdrawn wish; what serves already stays until its successor is ready."""
+    wanted = state.plan.wanted(state.overrides)
+    for key, former in change.before.items():
+        slot = state.slots.get(key)
+        worker = up_to_date(state, slot) if slot is not None else None
+        if worker is None:
+            continue
+        if worker.phase != "ready":
+            state.drain(worker)
+        elif key in wanted and worker.wish is not None and worker.wish.kind.replace == "new-first":
+            later(back, former or wish_for(state, wanted[key]))
+
+
+def hurry(state: State, back: Change) -> None:
+    """Stop pacing a rollback: the mold that it needs is not there, and who mends that must not wait for it."""
+    for wishes in back.pending.values():
+        while wishes:
+            move(state, back, wishes.popitem()[1])
+    back.flight.clear()
+    advance(state, back)
+
+
+def back_at_once(state: State, slot: Slot) -> bool:
+    """A slot that was to be put back later has lost its worker; True where it has been put back instead."""
+    change = state.change
+    if change is None or change.what != "rollback":
+        return False
+    for wishes in change.pending.values():
+        if wish := wishes.pop(slot.key, None):
+            move(state, change, wish)
+            return True
+    for keys in change.flight.values():
+        keys.pop(slot.key, None)  # it goes on trying, and the others go on
+    advance(state, change)
+    return False
 
 
 def aim_all(state: State, before: dict[str, Wish | None]) -> None:

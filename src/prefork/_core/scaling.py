@@ -87,7 +87,7 @@ def rescale(state: State, rolling: Change | None, key: str, entry: Entry | None)
         return wished
     if wished:
         return False
-    if rolling is None:
+    if rolling is None or rolling.what in ("restart", "rollback"):
         want(state, key, wish_for(state, entry))
     else:
         # It waits for the canary like the others: what is being tried out must not fill a pool first.

@@ -40,7 +40,7 @@ class Mold:
 class Change:
     """A wish on its way to being the actual state: it is reached as a whole, or taken back as a whole."""
 
-    what: Literal["start", "reload", "replan", "restart"]
+    what: Literal["start", "reload", "replan", "restart", "rollback"]
     askers: list[int]
     key: str = ""
     stage: Literal["queued", "planning", "binding", "rolling"] = "queued"
