@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.world import World
-from prefork._core import births
 from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._core.plan import Entry, Kind, Listener, Plan, Pool, Spec
@@ -89,6 +88,7 @@ def copy_state(state: State) -> State:
     new.molds = {generation: copy(mold) for generation, mold in state.molds.items()}
     for mold in new.molds.values():
         mold.idle, mold.asking = mold.idle.copy(), mold.asking.copy()
+        mold.stalled = mold.stalled.copy()
     new.queue = [copy_change(change) for change in state.queue]
     new.change = None if state.change is None else copy_change(state.change)
     new.scaling = {
@@ -97,16 +97,17 @@ def copy_state(state: State) -> State:
     if state.stopping is not None:
         new.stopping = replace(state.stopping, askers=state.stopping.askers.copy())
     new.overrides, new.untried, new.heap = state.overrides.copy(), state.untried.copy(), state.heap.copy()
-    new.actions, new.touched, new.stirred = [], {}, {}
+    new.room = state.room.copy()
+    new.exchanging = {kind: keys.copy() for kind, keys in state.exchanging.items()}
+    new.lined_up = {kind: keys.copy() for kind, keys in state.lined_up.items()}
+    new.actions, new.touched, new.stirred, new.eased = [], {}, {}, {}
     return new
 
 
 def copy_change(change: Any) -> Any:
     new = copy(change)
     new.askers, new.before = change.askers.copy(), change.before.copy()
-    new.pending = {kind: keys.copy() for kind, keys in change.pending.items()}
-    new.flight = {kind: keys.copy() for kind, keys in change.flight.items()}
-    new.surge = change.surge.copy()
+    new.pending, new.flight = change.pending.copy(), change.flight.copy()
     return new
 
 
@@ -120,9 +121,7 @@ def check(node: Node, ready: set[int], before: dict[str, Any]) -> None:
     for slot in state.slots.values():
         if slot.wish is not None:
             kind = slot.wish.kind
-            # A slot that a rollback cannot put back keeps its newer worker while it tries, over and above.
-            over = slot.failures > 0 and births.serving(state, slot) is not None
-            wanted[kind.name] = wanted.get(kind.name, 0) + 1 + over
+            wanted[kind.name] = wanted.get(kind.name, 0) + 1
             surge[kind.name] = 0 if kind.replace == "old-first" else (kind.surge or 1)
     for pid, process in world.processes.items():
         gone = pid in ready and not process.staying
@@ -165,6 +164,9 @@ def check_deadlines(supervisor: Supervisor) -> None:
                 slot.key in mold.asking and bool(mold.owed or mold.deadline),
             ]
             assert any(waits_for), f"nothing will ever fill {slot.key}"
+    for kind, keys in state.exchanging.items():
+        assert len(keys) <= state.room[kind]
+        assert all(state.slots[key].exchange == kind for key in keys)
     first = supervisor.next_deadline()
     if waits and not state.exited:
         assert first is not None
@@ -199,13 +201,14 @@ def canonical(node: Node) -> int:
             slot.key, edition(slot.wish), tuple(map(person, slot.pids)),
             slot.reserve and person(slot.reserve), slot.asking, edition(slot.spawning),
             editions.get(slot.done, -1) if slot.done else 0, slot.failures, when(slot.deadline),
+            slot.exchange,
         )
         for slot in state.slots.values()
     )  # fmt: skip
     molds = tuple(
         (
             generation, mold.phase, when(mold.deadline), mold.retired, tuple(map(person, mold.idle)),
-            tuple(mold.asking), mold.owed, mold.failures, mold.stillborn, max(0.0, mold.pause_until - now),
+            tuple(mold.asking), tuple(mold.stalled), mold.owed, mold.failures, mold.stillborn, max(0.0, mold.pause_until - now),
             generation in world.molds and (world.molds[generation].due, world.molds[generation].ending),
         )
         for generation, mold in state.molds.items()
@@ -215,8 +218,7 @@ def canonical(node: Node) -> int:
         (
             change.what, tuple(change.askers), change.key, change.stage, change.generation, change.canary,
             tuple((key, edition(wish)) for key, wish in change.before.items()),
-            tuple((kind, tuple(keys)) for kind, keys in change.pending.items()),
-            tuple((kind, tuple(keys)) for kind, keys in change.flight.items()),
+            tuple((key, edition(wish)) for key, wish in change.pending.items()), tuple(change.flight),
         )
         for change in (state.change, *state.queue)
         if change is not None
@@ -224,8 +226,9 @@ def canonical(node: Node) -> int:
     scaling = tuple(
         (kind, one.asker, tuple(one.keys), when(one.deadline)) for kind, one in state.scaling.items()
     )
+    lines = tuple((kind, tuple(keys)) for kind, keys in state.lined_up.items() if keys)
     return hash((
-        slots, molds, tuple(rest), changes, scaling, state.generation, state.newest, state.proven,
+        lines, slots, molds, tuple(rest), changes, scaling, state.generation, state.newest, state.proven,
         tuple(state.untried), tuple(state.overrides.items()), state.stopping is not None, state.exited,
         world.spawns, world.binding is not None, world.bound, node.wishes, node.faults, node.lates,
         bool(state.last_failure),
@@ -361,6 +364,7 @@ SCALE = ev.CommandReceived(3, cmd.Scale("web", 2))
 SHRINK = ev.CommandReceived(4, cmd.Scale("web", 1))
 RESTART = ev.CommandReceived(5, cmd.Restart("solo"))
 AGAIN = ev.CommandReceived(6, cmd.Reload())
+WEB_1 = ev.CommandReceived(7, cmd.Restart("web/1"))
 STOP = ev.SignalReceived("TERM")
 
 SCENARIOS = (
@@ -384,8 +388,66 @@ SCENARIOS = (
 )
 
 
+LARGE = (
+    Scenario(
+        "wide reload, two faults",
+        {n: plan(n, web=2) for n in (1, 2)},
+        (RELOAD,),
+        faults=2,
+        lates=1,
+        settled=True,
+    ),
+    Scenario(
+        "wide reload, stop",
+        {n: plan(n, web=2) for n in (1, 2)},
+        (RELOAD, STOP),
+        faults=1,
+        lates=1,
+        settled=True,
+    ),
+    Scenario(
+        "restart, shrink", {1: plan(1, web=2)}, (WEB_1, SHRINK, RESTART), faults=2, lates=1, settled=True
+    ),
+    Scenario(
+        "shrink, reload, grow",
+        {n: plan(n, web=2) for n in (1, 2)},
+        (SHRINK, RELOAD, SCALE),
+        faults=1,
+        settled=True,
+    ),
+    Scenario("reload while it starts", {n: plan(n) for n in (1, 2)}, (RELOAD,), faults=2),
+    Scenario(
+        "births fail",
+        {n: plan(n) for n in (1, 2)},
+        (RELOAD,),
+        faults=2,
+        settled=True,
+        fault_kinds=(ev.BirthFailed, ev.WorkerEnded),
+    ),
+    Scenario(
+        "exec",
+        {n: plan(n, spawn="exec") for n in (1, 2)},
+        (RELOAD, STOP),
+        faults=1,
+        lates=1,
+        settled=True,
+        fault_kinds=(ev.SpawnFailed, ev.WorkerEnded, ev.MoldEnded),
+    ),
+    Scenario(
+        "reload, scale, stop, two", {1: plan(1), 2: plan(2)}, (RELOAD, SCALE, STOP), faults=2, settled=True
+    ),
+    Scenario(
+        "reload thrice",
+        {n: plan(n) for n in (1, 2, 3, 4)},
+        (RELOAD, AGAIN, ev.CommandReceived(9, cmd.Reload())),
+        faults=1,
+        settled=True,
+    ),
+)
+
+
 def main(arguments: list[str]) -> int:
-    for scenario in SCENARIOS:
+    for scenario in SCENARIOS + LARGE:
         if arguments and scenario.name not in arguments:
             continue
         begin = time.process_time()

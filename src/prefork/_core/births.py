@@ -43,6 +43,8 @@ def rest(state: State, mold: Mold) -> None:
         mold.deadline = mold.pause_until if mold.pause_until > state.now else None
     state.expect("mold", mold.generation, mold.deadline)
     state.stirred[mold.generation] = None
+    state.touched.update(mold.stalled)
+    mold.stalled.clear()
 
 
 def end_mold(state: State, mold: Mold) -> None:
@@ -57,9 +59,8 @@ def retire(state: State, mold: Mold) -> None:
     for pid in mold.idle:
         state.dismiss(state.workers[pid])
     mold.idle.clear()
-    for key in mold.asking:
-        state.slots[key].asking = None
-    mold.asking.clear()
+    for key in list(mold.asking):
+        stop_asking(state, state.slots[key])
     state.actions.append(ForgetGeneration(mold.generation))
     if mold.phase == "paused":
         del state.molds[mold.generation]
@@ -180,61 +181,3 @@ def order(state: State, slot: Slot, wish: Wish) -> None:
     state.molds[wish.generation].starting += 1
     slot.pids.append(worker.pid)
     state.actions.append(OrderWorker(worker.pid, wish.generation, slot.key, entry.digest, wish.listeners))
-
-
-def settle(state: State, slot: Slot) -> None:
-    """Close the gap between what this slot wants and what it has, by as much as can be done now."""
-    wish = slot.wish
-    if wish is None:
-        release(state, slot)
-        drain_all(state, slot)
-        if not slot.pids and slot.spawning is None:
-            del state.slots[slot.key]
-        return
-    fresh = up_to_date(state, slot)
-    if fresh is not None or slot.spawning or slot.deadline is not None or slot.done == wish.edition:
-        release(state, slot)
-        if fresh is not None and fresh.phase == "ready" and len(slot.pids) > 1:
-            drain_all(state, slot, but=fresh)
-        return
-    if wish.entry.spawn == "fork" and not obtain(state, slot, wish):
-        return
-    if slot.pids and wish.kind.replace == "old-first":
-        drain_all(state, slot)
-    elif len(slot.pids) < 2:  # never a third process; whoever leaves has a deadline
-        order(state, slot, wish)
-
-
-def up_to_date(state: State, slot: Slot) -> Worker | None:
-    """The process that stands for the slot's wish, ready or not.
-
-    One that was killed for not becoming ready still does: its end is the failure that counts.
-    """
-    if slot.wish is not None:
-        for pid in slot.pids:
-            worker = state.workers[pid]
-            if not worker.asked and worker.wish is not None and worker.wish.edition == slot.wish.edition:
-                return worker
-    return None
-
-
-def serving(state: State, slot: Slot) -> Worker | None:
-    """The newest process of the slot that does its work, whatever wish it is of."""
-    for pid in reversed(slot.pids):
-        if state.workers[pid].phase == "ready":
-            return state.workers[pid]
-    return None
-
-
-def release(state: State, slot: Slot) -> None:
-    """This slot needs no birth and no spare for now."""
-    stop_asking(state, slot)
-    give_back(state, slot)
-
-
-def drain_all(state: State, slot: Slot, but: Worker | None = None) -> None:
-    """Ask whoever lives in this slot to go, but for one."""
-    for pid in slot.pids:
-        worker = state.workers[pid]
-        if worker is not but:
-            state.drain(worker)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from .births import answered, end_mold, replace_mold, start_mold, stillborn
-from .rollout import back_at_once, hurry, stop, withdraw
+from .births import answered, end_mold, replace_mold, start_mold, stillborn, stop_asking
+from .gap import end_exchange
+from .rollout import stop, withdraw
 from .slot import pause
 
 if TYPE_CHECKING:
@@ -62,9 +63,6 @@ def spare_ended(state: State, worker: Worker) -> None:
 
 def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: bool = False) -> None:
     """What a slot wants did not come to be, or did not last: it is tried again, at once the first time."""
-    if back_at_once(state, slot):
-        state.report(text, words)
-        return
     spec = state.spec
     slot.failures = 1 if healthy else slot.failures + 1
     if slot.wish is not None and slot.done != slot.wish.edition:
@@ -74,6 +72,7 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: b
             state.expect("slot", slot.key, slot.deadline)
         if slot.failures == spec.degraded_after:
             text += f"; {slot.failures} failures in a row: the slot is degraded and will be tried again"
+    end_exchange(state, slot)
     state.touched[slot.key] = None
     told = f"{text}\n{words}" if words else text
     state.last_failure = told
@@ -83,7 +82,7 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: b
             del state.scaling[kind]
             state.reply([scaling.asker], False, f"{told}\nit will be tried again")
     change = state.change
-    if change is not None and any(slot.key in keys for keys in change.flight.values()):
+    if change is not None and slot.key in change.flight:
         withdraw(
             state, f"{change.what} of {change.key or f'generation {change.generation}'} failed: {text}", words
         )
@@ -119,10 +118,7 @@ def mold_failed(state: State, mold: Mold, text: str, words: str = "") -> None:
     change = state.change
     if mold.retired or state.stopping is not None:
         return
-    if change is not None and change.what == "rollback" and change.generation == mold.generation:
-        state.report(text, words)
-        hurry(state, change)
-    elif change is not None and change.generation == mold.generation:
+    if change is not None and change.generation == mold.generation:
         withdraw(state, f"{change.what} failed: {text}", words)
     else:
         state.report(text, words)
@@ -133,6 +129,11 @@ def mold_ended(state: State, mold: Mold, reason: str) -> None:
     healthy = mold.phase in ("able", "planning") and state.now - mold.since >= state.spec.healthy_after
     expected = mold.phase == "ending"
     mold.phase, mold.deadline, mold.owed = "paused", None, 0
+    for key in list(mold.asking):
+        # Who has a process meanwhile lines up again; who has none goes on asking.
+        stop_asking(state, state.slots[key])
+        end_exchange(state, state.slots[key])
+        state.touched[key] = None
     if mold.retired:
         del state.molds[mold.generation]
         return

@@ -14,17 +14,19 @@ singletons twice. What waits is one change for all who asked meanwhile.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .actions import Bind, PlanAgain, Unbind
-from .births import enter, retire, start_mold, up_to_date
+from .births import enter, retire, start_mold
+from .gap import up_to_date
 from .slot import Slot, Wish
-from .state import Change, Stopping
+from .state import Stopping
 
 if TYPE_CHECKING:
     from .plan import Entry, Plan
-    from .state import State
+    from .state import Change, State
 
 
 def ask(state: State, change: Change) -> None:
@@ -92,7 +94,7 @@ def roll(state: State, change: Change) -> None:
         if slot is None or slot.wish is None:
             withdraw(state, f"restart failed: there is no slot {change.key}")
             return
-        later(change, replace(slot.wish, edition=state.next_edition()))
+        change.pending[change.key] = replace(slot.wish, edition=state.next_edition())
     else:
         kinds = {kind.name: kind for kind in plan.kinds}
         for key, entry in plan.wanted(state.overrides).items():
@@ -100,45 +102,30 @@ def roll(state: State, change: Change) -> None:
             wish = Wish(0, change.generation, entry, kinds[entry.kind], plan.listeners)
             if slot is not None and slot.wish == replace(wish, edition=slot.wish.edition if slot.wish else 0):
                 continue
-            later(change, replace(wish, edition=state.next_edition()))
-    for kind, wishes in change.pending.items():
-        change.surge[kind] = plan.kind(kind).surge or (len(wishes) + 3) // 4
+            change.pending[key] = replace(wish, edition=state.next_edition())
+        make_room(state, plan)
     choose_canary(state, change)
     advance(state, change)
-
-
-def later(change: Change, wish: Wish) -> None:
-    """This slot is to be moved when its turn comes."""
-    change.pending.setdefault(wish.kind.name, {})[wish.entry.key] = wish
-
-
-def awaits(change: Change, key: str) -> bool:
-    """Whether this slot is still to be moved."""
-    return any(key in wishes for wishes in change.pending.values())
 
 
 def choose_canary(state: State, change: Change) -> None:
     """The first slot to be moved: one whose old worker stays until the new one is ready, and that has one."""
     best = (False, False)
     change.canary = None
-    for wishes in change.pending.values():
-        for key, wish in wishes.items():
-            rank = (wish.kind.replace == "new-first", key in state.slots)
-            if change.canary is None or rank > best:
-                change.canary, best = key, rank
+    for key, wish in change.pending.items():
+        rank = (wish.kind.replace == "new-first", key in state.slots)
+        if change.canary is None or rank > best:
+            change.canary, best = key, rank
 
 
 def advance(state: State, change: Change) -> None:
-    """Move as many slots as there is room for; commit when none is left."""
-    for kind, wishes in change.pending.items():
-        flight = change.flight.setdefault(kind, {})
-        if change.canary is not None:
-            if change.canary in wishes:
-                move(state, change, wishes.pop(change.canary))
-            continue
-        while wishes and len(flight) < change.surge.setdefault(kind, 1):
-            move(state, change, wishes.pop(next(iter(wishes))))
-    if not any(change.pending.values()) and not any(change.flight.values()):
+    """Move the canary, and when it is ready all others; commit when every one is settled."""
+    if change.canary is None:
+        while change.pending:
+            move(state, change, change.pending.pop(next(iter(change.pending))))
+    elif change.canary in change.pending:
+        move(state, change, change.pending.pop(change.canary))
+    if not change.pending and not change.flight:
         commit(state, change)
 
 
@@ -147,33 +134,27 @@ def move(state: State, change: Change, wish: Wish) -> None:
     key = wish.entry.key
     slot = state.slots.get(key) or state.slots.setdefault(key, Slot(key))
     change.before[key] = slot.wish
-    change.flight.setdefault(wish.kind.name, {})[key] = None
+    change.flight[key] = None
     slot.aim(wish)
     state.touched[key] = None
 
 
 def look(state: State, change: Change, slot: Slot) -> None:
     """A slot has been touched while slots are moved: see how far it has come."""
-    wish = slot.wish
-    if wish is None or slot.key not in (flight := change.flight.get(wish.kind.name, {})):
-        return
-    if reached(state, slot):
+    if slot.key in change.flight and reached(state, slot):
         if slot.key == change.canary:
             change.canary = None
         if len(slot.pids) <= 1:
-            del flight[slot.key]
+            del change.flight[slot.key]
         advance(state, change)
 
 
 def reached(state: State, slot: Slot) -> bool:
     """Whether a slot has the worker that it wants, or has had it and needs none."""
-    wish = slot.wish
-    if wish is None:
+    if slot.wish is None:
         return not slot.pids
-    if slot.done == wish.edition:
-        return True
-    workers = [state.workers[pid] for pid in slot.pids]
-    return any(one.phase == "ready" and one.wish and one.wish.edition == wish.edition for one in workers)
+    worker = up_to_date(state, slot)
+    return slot.done == slot.wish.edition or (worker is not None and worker.phase == "ready")
 
 
 def commit(state: State, change: Change) -> None:
@@ -183,6 +164,7 @@ def commit(state: State, change: Change) -> None:
     gone = tuple(one for one in state.plan.listeners if one not in plan.listeners)
     former = state.molds.get(state.generation) if change.generation != state.generation else None
     state.change, state.plan, state.generation = None, plan, change.generation
+    make_room(state, plan)
     aim_all(state, {})
     if change.what == "start":
         state.untried = dict.fromkeys(state.slots)
@@ -192,7 +174,7 @@ def commit(state: State, change: Change) -> None:
         state.actions.append(Unbind(gone))
     state.stirred[state.generation] = None
     text = f"{change.what} of {change.key or f'generation {change.generation}'} done"
-    if change.what not in ("start", "rollback"):
+    if change.what != "start":
         state.report(text)
     state.reply(change.askers, True, text)
     next_change(state)
@@ -205,55 +187,28 @@ def withdraw(state: State, text: str, words: str = "") -> None:
     if change.what == "start":
         stop(state, 1, [], f"{text}\n{words}" if words else text)
         return
-    back = Change("rollback", [], "", "rolling", state.generation, state.plan, surge=change.surge)
-    give_up_moved(state, change, back)
-    aim_all(state, {key: wish for key, wish in change.before.items() if not awaits(back, key)})
+    state.change = None
+    for key in change.before:
+        slot = state.slots.get(key)
+        worker = slot and up_to_date(state, slot)
+        if worker and worker.phase != "ready":
+            state.drain(worker)  # else it could become ready, and stay, beside the one that takes its place
+    aim_all(state, change.before)
     if change.generation != state.generation:
         retire(state, state.molds[change.generation])
     if change.plan and (opened := tuple(o for o in change.plan.listeners if o not in state.plan.listeners)):
         state.actions.append(Unbind(opened))
     state.report(text, words)
     state.reply(change.askers, False, f"{text}\n{words}" if words else text)
-    state.change = back
-    advance(state, back)
+    next_change(state)
 
 
-def give_up_moved(state: State, change: Change, back: Change) -> None:
-    """End what is on its way to a withdrawn wish; what serves already stays until its successor is ready."""
-    wanted = state.plan.wanted(state.overrides)
-    for key, former in change.before.items():
-        slot = state.slots.get(key)
-        worker = up_to_date(state, slot) if slot is not None else None
-        if worker is None:
-            continue
-        if worker.phase != "ready":
-            state.drain(worker)
-        elif key in wanted and worker.wish is not None and worker.wish.kind.replace == "new-first":
-            later(back, former or wish_for(state, wanted[key]))
-
-
-def hurry(state: State, back: Change) -> None:
-    """Stop pacing a rollback: the mold that it needs is not there, and who mends that must not wait for it."""
-    for wishes in back.pending.values():
-        while wishes:
-            move(state, back, wishes.popitem()[1])
-    back.flight.clear()
-    advance(state, back)
-
-
-def back_at_once(state: State, slot: Slot) -> bool:
-    """A slot that was to be put back later has lost its worker; True where it has been put back instead."""
-    change = state.change
-    if change is None or change.what != "rollback":
-        return False
-    for wishes in change.pending.values():
-        if wish := wishes.pop(slot.key, None):
-            move(state, change, wish)
-            return True
-    for keys in change.flight.values():
-        keys.pop(slot.key, None)  # it goes on trying, and the others go on
-    advance(state, change)
-    return False
+def make_room(state: State, plan: Plan) -> None:
+    """Count how many slots of each kind may be in exchange at a time."""
+    counts = Counter(entry.kind for entry in plan.wanted(state.overrides).values())
+    for kind in plan.kinds:
+        state.room[kind.name] = kind.surge or (counts[kind.name] + 3) // 4 or 1
+        state.eased[kind.name] = None
 
 
 def aim_all(state: State, before: dict[str, Wish | None]) -> None:

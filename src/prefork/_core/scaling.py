@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .rollout import advance, choose_canary, later, reached, want, wish_for
+from .rollout import advance, choose_canary, make_room, reached, want, wish_for
 from .slot import Wish
 from .state import Scaling
 
@@ -34,6 +34,7 @@ def scale(state: State, kind: str | None, size: int | None, askers: list[int]) -
         state.overrides[pool.kind] = size
     if earlier := state.scaling.pop(pool.kind, None):
         state.reply([earlier.asker], False, "superseded by a newer scale")
+    make_room(state, plan)
     wanted = plan.wanted(state.overrides)
     keys = dict.fromkeys(key for key in pool.keys if rescale(state, rolling, key, wanted.get(key)))
     if not keys:
@@ -87,21 +88,20 @@ def rescale(state: State, rolling: Change | None, key: str, entry: Entry | None)
         return wished
     if wished:
         return False
-    if rolling is None or rolling.what in ("restart", "rollback"):
+    if rolling is None or rolling.what == "restart":
         want(state, key, wish_for(state, entry))
     else:
         # It waits for the canary like the others: what is being tried out must not fill a pool first.
         plan = rolling.plan
         assert plan is not None
         kind = plan.kind(entry.kind)
-        later(rolling, Wish(state.next_edition(), rolling.generation, entry, kind, plan.listeners))
+        rolling.pending[key] = Wish(state.next_edition(), rolling.generation, entry, kind, plan.listeners)
     return True
 
 
 def drop(state: State, rolling: Change, key: str) -> None:
     """A slot that is no longer wanted takes no part in the change; if it was the canary, another is."""
-    for group in (rolling.pending, rolling.flight):
-        for keys in group.values():
-            keys.pop(key, None)
+    rolling.pending.pop(key, None)
+    rolling.flight.pop(key, None)
     if rolling.canary == key:
         choose_canary(state, rolling)

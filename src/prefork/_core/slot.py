@@ -87,6 +87,7 @@ class Slot:
     reserve: int | None = None  # a spare that nobody else may have
     asking: int | None = None  # the generation whose mold owes us a birth
     spawning: Wish | None = None  # an exec that has not been answered
+    exchange: str | None = None  # its process is being exchanged, on this kind's account
     done: int = 0  # the edition that has ended and, by its restart policy, stays so
     failures: int = 0  # in a row
     deadline: float | None = None  # the end of the pause after a failure

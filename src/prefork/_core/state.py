@@ -29,6 +29,7 @@ class Mold:
     asking: dict[str, None] = field(
         default_factory=dict
     )  # keys that wait for a birth, first come first served
+    stalled: dict[str, None] = field(default_factory=dict)  # keys that wait for the mold to be able again
     owed: int = 0  # births ordered and not answered
     starting: int = 0  # workers ordered and not ready: no spare is bred beside them
     failures: int = 0
@@ -40,16 +41,15 @@ class Mold:
 class Change:
     """A wish on its way to being the actual state: it is reached as a whole, or taken back as a whole."""
 
-    what: Literal["start", "reload", "replan", "restart", "rollback"]
+    what: Literal["start", "reload", "replan", "restart"]
     askers: list[int]
     key: str = ""
     stage: Literal["queued", "planning", "binding", "rolling"] = "queued"
     generation: int = 0
     plan: Plan | None = None
     before: dict[str, Wish | None] = field(default_factory=dict)  # what the slots wanted that were moved
-    pending: dict[str, dict[str, Wish]] = field(default_factory=dict)  # kind -> what is not yet moved
-    flight: dict[str, dict[str, None]] = field(default_factory=dict)  # kind -> what is moved and not settled
-    surge: dict[str, int] = field(default_factory=dict)  # kind -> how many may be in flight
+    pending: dict[str, Wish] = field(default_factory=dict)  # what is not yet moved, by key
+    flight: dict[str, None] = field(default_factory=dict)  # keys moved and not settled
     canary: str | None = None  # the key that has to be ready before any other is moved
 
 
@@ -92,6 +92,10 @@ class State:
     stopping: Stopping | None = None
     exited: bool = False
     proven: bool = False  # some worker was ready once, so that the daemon goes on whatever fails
+    # Slots whose process is being exchanged, by kind: how many may be, which are, and which wait for their turn.
+    room: dict[str, int] = field(default_factory=dict)
+    exchanging: dict[str, dict[str, None]] = field(default_factory=dict)
+    lined_up: dict[str, dict[str, None]] = field(default_factory=dict)
     untried: dict[str, None] = field(
         default_factory=dict
     )  # slots that have not failed yet, while nothing is proven
@@ -102,6 +106,7 @@ class State:
         default_factory=dict, compare=False
     )  # slots; a set would forget its order
     stirred: dict[int, None] = field(default_factory=dict, compare=False)  # molds
+    eased: dict[str, None] = field(default_factory=dict, compare=False)  # kinds that may have room again
     heap: list[tuple[float, str, Any]] = field(default_factory=list, compare=False)
     heap_limit: int = field(default=64, compare=False)
 

@@ -71,7 +71,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
-from . import births, exits, rollout
+from . import births, exits, gap, rollout
 from .actions import Exit, ReopenLogs, Report
 from .commands import Reload, Replan, Restart, Scale, Stop
 from .events import (
@@ -203,19 +203,21 @@ class Supervisor:
         state = self._state
         if not state.proven:
             exits.give_up(state)
-        while state.touched or state.stirred:
+        while state.touched or state.eased or state.stirred:
             while state.touched:
                 key = next(iter(state.touched))
                 del state.touched[key]
                 if slot := state.slots.get(key):
-                    births.settle(state, slot)
+                    gap.settle(state, slot)
                     if state.change is not None and state.change.stage == "rolling":
                         rollout.look(state, state.change, slot)
                 if state.scaling:
                     scaled(state, key)
-            stirred = list(state.stirred)
-            state.stirred.clear()
-            for generation in stirred:
+            if state.eased:
+                gap.next_in_line(state)
+                continue
+            for generation in list(state.stirred):
+                del state.stirred[generation]
                 if mold := state.molds.get(generation):
                     births.breed(state, mold)
         if state.stopping is not None and not state.workers and not state.molds and not state.slots:
