@@ -331,6 +331,8 @@ def explore(scenario: Scenario, rest_every: int = 7, limit: int = 2_000_000) -> 
                 continue
             known.add(name)
             seen.states += 1
+            if seen.states % 20000 == 0:
+                print(f"  {seen.states} states, {len(frontier)} to go", file=sys.stderr)
             assert seen.states < limit, "more states than this scenario was meant to have"
             seen.exits += after.world.exited is not None
             if seen.states % rest_every == 0:

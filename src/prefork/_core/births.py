@@ -162,6 +162,7 @@ def give_back(state: State, slot: Slot) -> None:
         state.dismiss(worker)
         return
     mold.idle.append(worker.pid)
+    state.stirred[mold.generation] = None
     if mold.asking:
         state.touched[next(iter(mold.asking))] = None
 
