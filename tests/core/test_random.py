@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from core.explorer import Node, check_rest
+from core.explorer import Node, behave, check_rest
 from core.world import World
 from prefork._core import commands as cmd
 from prefork._core import events as ev
@@ -47,12 +47,14 @@ class Daemon(RuleBasedStateMachine):
     said: list[ev.Event]
     asked: int
 
-    @initialize(first=plans(), others=st.lists(plans(), min_size=40, max_size=40), seed=st.integers(0, 2**64 - 1))
-    def start(self, first: Plan, others: list[Plan], seed: int) -> None:
-        world = World({1: first, **dict(enumerate(others, 2))})
+    @initialize(first=plans(), others=st.lists(plans(), min_size=3, max_size=3), seed=st.integers(0, 2**64 - 1), up=st.booleans())
+    def start(self, first: Plan, others: list[Plan], seed: int, up: bool) -> None:
+        world = World({1: first} | {number: others[number % 3] for number in range(2, 60)})
         self.node = Node(Supervisor(SPEC, seed), world, 0, 0, 0)
         self.said, self.asked = [], 0
         self.tell(ev.Started())
+        if up:
+            self.node = behave(self.node)
 
     def tell(self, event: ev.Event) -> None:
         self.said.append(event)
@@ -103,7 +105,7 @@ class Daemon(RuleBasedStateMachine):
     @precondition(lambda self: self.lives)
     @rule(data=st.data(), key=st.sampled_from(KEYS), size=st.one_of(st.none(), st.integers(1, 4)))
     def somebody_wants_something(self, data: st.DataObject, key: str, size: int | None) -> None:
-        if self.node.world.newest >= 35:
+        if self.node.world.newest >= 50:
             return
         self.asked += 1
         commands = (cmd.Reload(), cmd.Replan(), cmd.Restart(key), cmd.Scale("web", size))
@@ -121,7 +123,7 @@ class Daemon(RuleBasedStateMachine):
     @precondition(lambda self: self.lives)
     @rule(name=st.sampled_from(("HUP", "TTIN", "TTOU", "QUIT", "USR1", "USR2")))
     def a_signal_comes(self, name: str) -> None:
-        if self.node.world.newest < 35:
+        if self.node.world.newest < 50:
             self.tell(ev.SignalReceived(name))
 
     @precondition(lambda self: self.lives)
@@ -129,6 +131,11 @@ class Daemon(RuleBasedStateMachine):
     def it_is_stopped(self, often: int) -> None:
         if often == 0:  # else most lives would be short
             self.tell(ev.SignalReceived("TERM"))
+
+    @precondition(lambda self: not self.lives)
+    @rule(data=st.data())
+    def whatever_comes_after_the_end(self, data: st.DataObject) -> None:
+        assert not self.node.supervisor.handle(data.draw(st.sampled_from(self.said)), 1e9)
 
     @precondition(lambda self: self.lives)
     @rule()

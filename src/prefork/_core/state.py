@@ -131,11 +131,13 @@ class State:
         if deadline is None:
             return
         if len(self.heap) >= self.heap_limit:
-            self.rebuild_heap()
+            self.heap = list({entry: None for entry in self.heap if self.holds(entry)})
+            heapq.heapify(self.heap)
+            self.heap_limit = 64 + 2 * len(self.heap)
         heapq.heappush(self.heap, (deadline, what, name))
 
     def rebuild_heap(self) -> None:
-        """Collect the deadlines of all that waits."""
+        """Collect the deadlines of all that waits, after a restore."""
         parts: tuple[tuple[str, dict[Any, Any]], ...] = (
             ("worker", self.workers),
             ("slot", self.slots),
@@ -149,15 +151,17 @@ class State:
             if thing.deadline is not None
         ]
         heapq.heapify(self.heap)
-        self.heap_limit = 64 + 2 * len(self.heap)
+
+    def holds(self, entry: tuple[float, str, Any]) -> bool:
+        """Whether what this entry was made for still waits for just that moment."""
+        holders: dict[Any, Any] = getattr(self, _HOLDERS[entry[1]])
+        thing = holders.get(entry[2])
+        return thing is not None and thing.deadline == entry[0]
 
     def first_deadline(self) -> tuple[float, str, Any] | None:
         """The earliest deadline that still holds, and whose it is."""
         while self.heap:
-            when, what, name = self.heap[0]
-            holders: dict[Any, Any] = getattr(self, _HOLDERS[what])
-            thing = holders.get(name)
-            if thing is not None and thing.deadline == when:
+            if self.holds(self.heap[0]):
                 return self.heap[0]
             heapq.heappop(self.heap)
         return None
