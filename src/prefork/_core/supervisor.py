@@ -66,3 +66,279 @@ the shell of a `Daemon` turns the exits it reaps into `WorkerEnded` and `MoldEnd
 account whatever it starts or adopts. `snapshot()` is plain data with a version; `Supervisor.restore(data,
 spec)` goes on from it. `view()` is the state for people.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, assert_never
+
+from . import births, exits, gap, rollout
+from .actions import Exit, ReopenLogs, Report
+from .commands import Reload, Replan, Restart, Scale, Stop
+from .events import (
+    BindFailed,
+    BirthFailed,
+    CommandReceived,
+    ContextRefused,
+    ContextTaken,
+    DeadlinePassed,
+    ListenersBound,
+    MoldEnded,
+    MoldFailed,
+    MoldPlanned,
+    PlanFailed,
+    ProcessesExited,
+    SignalReceived,
+    SpareBorn,
+    SpawnFailed,
+    Started,
+    WorkerEnded,
+    WorkerFailed,
+    WorkerReady,
+    WorkerSpawned,
+)
+from .scaling import scale, scaled, step
+from .slot import Worker
+from .snapshot import decode, encode
+from .state import Change, State
+from .view import as_text, view
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .actions import Action
+    from .commands import Command
+    from .events import Event
+    from .plan import Plan, Spec
+
+VERSION = 1
+
+
+class Supervisor:
+    """Decides for one daemon. `seed` is where the jitter of its pauses comes from."""
+
+    def __init__(self, spec: Spec, seed: int = 0) -> None:
+        self._state = State(spec, seed)
+
+    def handle(self, event: Event, now: float) -> Sequence[Action]:
+        """Take in one fact and answer with what is to be done about it, in order."""
+        state = self._state
+        if state.exited:
+            return ()
+        state.now = now
+        state.actions = []
+        self._take(event)
+        self._close()
+        return state.actions
+
+    def next_deadline(self) -> float | None:
+        """When to be told `DeadlinePassed` if nothing else happens before; None for never."""
+        first = None if self._state.exited else self._state.first_deadline()
+        return None if first is None else first[0]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything known as plain data: what JSON can hold."""
+        return {"version": VERSION, "state": encode(self._state)}
+
+    @classmethod
+    def restore(cls, data: dict[str, Any]) -> Supervisor:
+        """Go on where a snapshot was taken; ValueError for a version that this program does not know."""
+        if data.get("version") != VERSION:
+            raise ValueError(f"a snapshot of version {data.get('version')!r}, not {VERSION}")
+        state = decode(data["state"])
+        if not isinstance(state, State):
+            raise ValueError("not the snapshot of a supervisor")
+        state.rebuild_heap()
+        supervisor = cls(state.spec, state.seed)
+        supervisor._state = state
+        return supervisor
+
+    def view(self) -> dict[str, Any]:
+        """Return the state for people and programs, as plain data; times are those of `now`."""
+        return view(self._state)
+
+    def _take(self, event: Event) -> None:
+        state = self._state
+        match event:
+            case WorkerReady(pid):
+                self._ready(pid)
+            case WorkerEnded():
+                exits.worker_ended(state, event)
+            case SpareBorn(generation, pid):
+                births.born(state, generation, pid)
+            case DeadlinePassed():
+                exits.deadline_passed(state)
+            case WorkerFailed(pid, report):
+                if worker := state.workers.get(pid):
+                    worker.report = report
+            case WorkerSpawned():
+                self._spawned(event)
+            case SpawnFailed(_, key, reason):
+                slot = state.slots.get(key)
+                if slot is not None and slot.spawning is not None:
+                    exits.spawn_failed(state, slot, slot.spawning, reason)
+            case MoldPlanned(generation, plan):
+                self._planned(generation, plan)
+            case MoldFailed() | PlanFailed() | MoldEnded() | BirthFailed():
+                self._mold(event)
+            case ListenersBound(generation):
+                if change := self._binding(generation):
+                    rollout.roll(state, change)
+            case BindFailed(generation, report):
+                if change := self._binding(generation):
+                    rollout.withdraw(state, f"{change.what} failed: a listener could not be bound", report)
+            case CommandReceived(asker, command):
+                self._command(command, [asker])
+            case SignalReceived(name, terminal_gone):
+                self._signal(name, terminal_gone)
+            case Started():
+                if not state.newest:
+                    rollout.ask(state, Change("start", []))
+            case ProcessesExited() | ContextTaken() | ContextRefused():
+                pass  # the hooks interface's
+            case _:
+                assert_never(event)
+
+    def _close(self) -> None:
+        """Close the gap between wanted and actual for what the event has touched, and for that alone."""
+        state = self._state
+        if not state.proven:
+            exits.give_up(state)
+        while state.touched or state.eased or state.stirred:
+            while state.touched:
+                key = next(iter(state.touched))
+                del state.touched[key]
+                if slot := state.slots.get(key):
+                    gap.settle(state, slot)
+                    if state.change is not None and state.change.stage == "rolling":
+                        rollout.look(state, state.change, slot)
+                if state.scaling:
+                    scaled(state, key)
+            if state.eased:
+                gap.next_in_line(state)
+                continue
+            for generation in list(state.stirred):
+                del state.stirred[generation]
+                if mold := state.molds.get(generation):
+                    births.breed(state, mold)
+        if state.stopping is not None and not state.workers and not state.molds and not state.slots:
+            self._finish(state)
+
+    def _finish(self, state: State) -> None:
+        """Nothing is left: say the last words, and go."""
+        stopping = state.stopping
+        assert stopping is not None
+        state.exited = True
+        if stopping.last_words:
+            state.actions.append(Report(stopping.last_words))
+        state.reply(stopping.askers, stopping.status == 0, "stopped")
+        state.actions.append(Exit(stopping.status))
+
+    def _ready(self, pid: int) -> None:
+        state = self._state
+        worker = state.workers.get(pid)
+        if worker is None or worker.wish is None or not state.turn(worker, "ready"):
+            return
+        state.proven = True
+        state.touched[worker.wish.entry.key] = None
+        if mold := state.molds.get(worker.generation):
+            mold.stillborn = 0
+
+    def _spawned(self, event: WorkerSpawned) -> None:
+        state = self._state
+        if event.pid in state.workers:
+            return
+        worker = state.workers[event.pid] = Worker(event.pid, event.generation, "spare", state.now)
+        slot = state.slots.get(event.key)
+        if slot is None or slot.spawning is None or slot.spawning.generation != event.generation:
+            state.kill(worker, "since nobody asked for it")
+            return
+        worker.wish, slot.spawning = slot.spawning, None
+        slot.pids.append(event.pid)
+        state.turn(worker, "order")
+        state.touched[slot.key] = None
+
+    def _planned(self, generation: int, plan: Plan) -> None:
+        state = self._state
+        mold = state.molds.get(generation)
+        if mold is None or mold.phase not in ("importing", "planning"):
+            return
+        births.rest(state, mold)
+        change = state.change
+        if change is not None and change.generation == generation and change.stage == "planning":
+            rollout.planned(state, change, plan)
+        elif plan != state.plan:
+            state.report(
+                f"the new mold of generation {generation} has another plan; it holds from the next reload on"
+            )
+
+    def _mold(self, event: MoldFailed | PlanFailed | MoldEnded | BirthFailed) -> None:
+        state = self._state
+        mold = state.molds.get(event.generation)
+        if mold is None:
+            return
+        match event:
+            case MoldFailed(generation, report):
+                if mold.phase == "importing":
+                    exits.give_mold_up(
+                        state, mold, f"the mold of generation {generation} could not start", report
+                    )
+            case PlanFailed(generation, report):
+                if mold.phase == "planning":
+                    births.rest(state, mold)
+                    exits.mold_failed(state, mold, f"the plan of generation {generation} failed", report)
+            case BirthFailed(_, count, reason):
+                if mold.owed:
+                    exits.birth_failed(state, mold, min(count, mold.owed), reason)
+            case MoldEnded(_, reason):
+                exits.mold_ended(state, mold, reason)
+            case _:
+                assert_never(event)
+
+    def _binding(self, generation: int) -> Change | None:
+        change = self._state.change
+        if change is None or change.stage != "binding" or change.generation != generation:
+            return None
+        return change
+
+    def _command(self, command: Command, askers: list[int]) -> None:
+        state = self._state
+        if state.stopping is not None and not isinstance(command, Stop):
+            state.reply(askers, False, "the daemon is stopping")
+            return
+        match command:
+            case Reload():
+                rollout.ask(state, Change("reload", askers))
+            case Replan():
+                rollout.ask(state, Change("replan", askers))
+            case Restart(key):
+                rollout.ask(state, Change("restart", askers, key))
+            case Scale(kind, size):
+                scale(state, kind, size, askers)
+            case Stop():
+                rollout.stop(state, 0, askers)
+            case _:
+                assert_never(command)
+
+    def _signal(self, name: str, terminal_gone: bool) -> None:
+        state = self._state
+        match name:
+            case "INT" if state.stopping is not None:
+                for worker in state.workers.values():
+                    worker.asked = True
+                    state.kill(worker, "at once, as a second interrupt asked")
+            case "TERM" | "INT":
+                rollout.stop(state, 0, [])
+            case "HUP" if terminal_gone:
+                rollout.stop(state, 0, [])
+            case "HUP" if state.stopping is None:
+                rollout.ask(state, Change("reload", []))
+            case "TTIN" | "TTOU" if state.stopping is None:
+                step(state, 1 if name == "TTIN" else -1)
+            case "QUIT":
+                state.actions.append(Report(as_text(state)))
+            case "USR1":
+                state.actions.append(ReopenLogs())
+            case "USR2":
+                state.actions.append(Report("upgrade in place: not yet"))
+            case _:
+                pass

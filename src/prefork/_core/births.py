@@ -1,0 +1,184 @@
+"""Molds, what they give birth to, and how a slot comes by a process.
+
+A mold's life is importing -> able (-> planning -> able)* -> ending, and from ending, or from a death that
+nobody ordered, to paused and importing again for as long as its generation is wanted. Births are ordered
+one batch at a time: what is needed while a batch is out goes into the next, so that a hundred deaths cost
+two batches and not a hundred.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .actions import Breed, EndMold, ForgetGeneration, OrderWorker, SpawnWorker, StartMold
+from .slot import Slot, Wish, Worker, pause
+from .state import Mold
+
+if TYPE_CHECKING:
+    from .state import MoldPhase, State
+
+
+def start_mold(state: State, generation: int) -> None:
+    """Import a generation, for the first time or again."""
+    mold = state.molds.setdefault(generation, Mold(generation))
+    enter(state, mold, "importing", state.spec.mold_timeout)
+    state.actions.append(StartMold(generation))
+
+
+def enter(state: State, mold: Mold, phase: MoldPhase, patience: float | None) -> None:
+    """Put a mold into a phase that may last so many seconds."""
+    mold.phase = phase
+    mold.since = state.now
+    mold.deadline = None if patience is None else state.now + patience
+    state.expect("mold", mold.generation, mold.deadline)
+
+
+def rest(state: State, mold: Mold) -> None:
+    """A mold can be given orders: wait for the births that it owes, or for the end of a pause between them."""
+    if mold.phase != "able":
+        mold.phase, mold.since = "able", state.now
+    if mold.owed:
+        mold.deadline = state.now + state.spec.birth_timeout
+    else:
+        mold.deadline = mold.pause_until if mold.pause_until > state.now else None
+    state.expect("mold", mold.generation, mold.deadline)
+    state.stirred[mold.generation] = None
+    state.touched.update(mold.stalled)
+    mold.stalled.clear()
+
+
+def end_mold(state: State, mold: Mold) -> None:
+    """End a mold; asked again for as long as it does not."""
+    enter(state, mold, "ending", state.spec.kill_timeout)
+    state.actions.append(EndMold(mold.generation))
+
+
+def retire(state: State, mold: Mold) -> None:
+    """This generation is over: end its mold for good and send its spares away."""
+    mold.retired = True
+    for pid in mold.idle:
+        state.dismiss(state.workers[pid])
+    mold.idle.clear()
+    for key in list(mold.asking):
+        stop_asking(state, state.slots[key])
+    state.actions.append(ForgetGeneration(mold.generation))
+    if mold.phase == "paused":
+        del state.molds[mold.generation]
+    elif mold.phase != "ending":
+        end_mold(state, mold)
+
+
+def replace_mold(state: State, mold: Mold, healthy: bool) -> None:
+    """A wanted mold has died: start it again, at once the first time. What it owed is asked for anew."""
+    mold.failures = 1 if healthy else mold.failures + 1
+    wait = pause(state.spec, mold.failures, state.chance())
+    if wait:
+        enter(state, mold, "paused", wait)
+    else:
+        start_mold(state, mold.generation)
+
+
+def breed(state: State, mold: Mold) -> None:
+    """Order the births that are needed now: for slots that wait, else for the stock of spares."""
+    if mold.phase != "able" or mold.owed or mold.retired or state.now < mold.pause_until:
+        return
+    count = len(mold.asking)
+    if not count and not mold.starting and mold.generation == state.generation:
+        count = state.spec.spares - len(mold.idle)
+        for _ in range(-count):
+            state.dismiss(state.workers[mold.idle.pop()])
+    if count > 0:
+        mold.owed = count
+        mold.deadline = state.now + state.spec.birth_timeout
+        state.expect("mold", mold.generation, mold.deadline)
+        state.actions.append(Breed(mold.generation, count))
+
+
+def born(state: State, generation: int, pid: int) -> None:
+    """Take in a newborn; one that nobody waits for is sent away, and known until it has ended."""
+    if pid in state.workers:
+        return
+    worker = state.workers[pid] = Worker(pid, generation, "spare", state.now)
+    mold = state.molds.get(generation)
+    if mold is None or mold.retired or not mold.owed:
+        state.dismiss(worker)
+        return
+    mold.idle.append(pid)
+    answered(state, mold, 1)
+    if mold.asking:
+        state.touched[next(iter(mold.asking))] = None
+
+
+def answered(state: State, mold: Mold, count: int) -> None:
+    """So many of the births that a mold owed are accounted for; the rest have their time again."""
+    mold.owed -= count
+    if mold.phase == "able":
+        rest(state, mold)
+
+
+def stillborn(state: State, mold: Mold) -> None:
+    """A birth came to nothing. The next ones wait, so that a mold which cannot bear is not asked in a loop."""
+    mold.stillborn += 1
+    mold.pause_until = state.now + pause(state.spec, mold.stillborn, state.chance())
+    if mold.phase == "able" and not mold.owed:
+        rest(state, mold)
+
+
+def obtain(state: State, slot: Slot, wish: Wish) -> bool:
+    """Have a spare of the wished generation in reserve, or ask its mold for one."""
+    if slot.reserve is not None and state.workers[slot.reserve].generation == wish.generation:
+        return True
+    give_back(state, slot)
+    mold = state.molds[wish.generation]
+    if mold.idle:
+        slot.reserve = mold.idle.pop()
+        state.workers[slot.reserve].holder = slot.key
+        stop_asking(state, slot)
+        state.stirred[mold.generation] = None
+        return True
+    if slot.asking != wish.generation:
+        stop_asking(state, slot)
+        slot.asking = wish.generation
+        mold.asking[slot.key] = None
+        state.stirred[mold.generation] = None
+    return False
+
+
+def stop_asking(state: State, slot: Slot) -> None:
+    """This slot waits for no birth any more."""
+    if slot.asking is not None:
+        state.molds[slot.asking].asking.pop(slot.key, None)
+        slot.asking = None
+
+
+def give_back(state: State, slot: Slot) -> None:
+    """Return a spare that this slot held, to whom it may serve."""
+    if slot.reserve is None:
+        return
+    worker = state.workers[slot.reserve]
+    slot.reserve = worker.holder = None
+    mold = state.molds.get(worker.generation)
+    if mold is None or mold.retired:
+        state.dismiss(worker)
+        return
+    mold.idle.append(worker.pid)
+    state.stirred[mold.generation] = None
+    if mold.asking:
+        state.touched[next(iter(mold.asking))] = None
+
+
+def order(state: State, slot: Slot, wish: Wish) -> None:
+    """Make the reserved spare this slot's worker, or start one by exec."""
+    entry = wish.entry
+    if entry.spawn == "exec":
+        slot.spawning = wish
+        state.actions.append(SpawnWorker(wish.generation, slot.key, entry.digest, wish.listeners))
+        return
+    assert slot.reserve is not None
+    worker = state.workers[slot.reserve]
+    slot.reserve = worker.holder = None
+    worker.wish = wish
+    state.turn(worker, "order")
+    state.molds[wish.generation].starting += 1
+    slot.pids.append(worker.pid)
+    state.actions.append(OrderWorker(worker.pid, wish.generation, slot.key, entry.digest, wish.listeners))

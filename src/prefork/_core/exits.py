@@ -1,0 +1,212 @@
+"""What an end means: a drain that is over, a crash with its pause, or a worker that is done; and what a hang means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from .births import answered, end_mold, replace_mold, start_mold, stillborn, stop_asking
+from .gap import end_exchange
+from .rollout import stop, withdraw
+from .slot import pause
+
+if TYPE_CHECKING:
+    from .events import WorkerEnded
+    from .slot import Slot, Wish, Worker
+    from .state import Mold, State
+
+
+def worker_ended(state: State, event: WorkerEnded) -> None:
+    """A process has been reaped."""
+    worker = state.workers.pop(event.pid, None)
+    if worker is None:
+        return
+    if worker.wish is None:
+        spare_ended(state, worker)
+        return
+    if worker.phase == "starting":
+        state.started(worker)
+    slot = state.slots[worker.wish.entry.key]
+    slot.pids.remove(event.pid)
+    slot.last_exit = event.reason
+    state.touched[slot.key] = None
+    if worker.asked:
+        return
+    text = f"{slot.key} (pid {event.pid}, generation {worker.generation}) {event.reason}"
+    if slot.wish is None or slot.wish.edition != worker.wish.edition:
+        # Its successor is on its way already; that this one went first changes nothing.
+        state.report(text, worker.report)
+        return
+    policy = worker.wish.kind.restart
+    if policy == "never" or (policy == "on-failure" and event.status == 0):
+        slot.done = worker.wish.edition
+        if event.status == 0:
+            state.proven = True
+            return
+    healthy = worker.phase == "ready" and state.now - worker.since >= state.spec.healthy_after
+    slot_failed(state, slot, text, worker.report, healthy)
+
+
+def spare_ended(state: State, worker: Worker) -> None:
+    """A process without an order has been reaped; if nobody had sent it away, a slot or the stock lacks it."""
+    mold = state.molds.get(worker.generation)
+    if worker.holder is not None:
+        slot = state.slots[worker.holder]
+        slot.reserve = None
+        state.touched[slot.key] = None
+    elif mold is not None and worker.pid in mold.idle:
+        mold.idle.remove(worker.pid)
+    else:
+        return
+    if mold is not None:
+        stillborn(state, mold)
+
+
+def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: bool = False) -> None:
+    """What a slot wants did not come to be, or did not last: it is tried again, at once the first time."""
+    spec = state.spec
+    slot.failures = 1 if healthy else slot.failures + 1
+    if slot.wish is not None and slot.done != slot.wish.edition:
+        slot.restarts += 1
+        if wait := pause(spec, slot.failures, state.chance()):
+            slot.deadline = state.now + wait
+            state.expect("slot", slot.key, slot.deadline)
+        if slot.failures == spec.degraded_after:
+            text += f"; {slot.failures} failures in a row: the slot is degraded and will be tried again"
+    end_exchange(state, slot)
+    state.touched[slot.key] = None
+    told = f"{text}\n{words}" if words else text
+    state.last_failure = told
+    state.untried.pop(slot.key, None)
+    for kind, scaling in list(state.scaling.items()):
+        if slot.key in scaling.keys:
+            del state.scaling[kind]
+            state.reply([scaling.asker], False, f"{told}\nit will be tried again")
+    change = state.change
+    if change is not None and slot.key in change.flight:
+        withdraw(
+            state, f"{change.what} of {change.key or f'generation {change.generation}'} failed: {text}", words
+        )
+    elif not hopeless(state):  # else it is said as the last words
+        state.report(text, words)
+
+
+def spawn_failed(state: State, slot: Slot, wish: Wish, reason: str) -> None:
+    """An exec failed; that is a failure of the slot, unless the slot wants something else by now."""
+    slot.spawning = None
+    state.touched[slot.key] = None
+    if slot.wish is not None and slot.wish.edition == wish.edition:
+        slot_failed(state, slot, f"{slot.key} could not be started: {reason}")
+
+
+def birth_failed(state: State, mold: Mold, count: int, reason: str) -> None:
+    """The mold could not fork; the slots that have waited longest count it as a failure of theirs."""
+    stillborn(state, mold)
+    answered(state, mold, count)
+    text = f"the mold of generation {mold.generation} could not fork: {reason}"
+    for key in list(mold.asking)[:count]:
+        if key in mold.asking:  # the first failure may have taken back what the others were asked for
+            slot = state.slots[key]
+            del mold.asking[key]
+            slot.asking = None
+            slot_failed(state, slot, f"{key} could not be started: {text}")
+    if not mold.asking and not mold.retired:
+        state.report(text)
+
+
+def mold_failed(state: State, mold: Mold, text: str, words: str = "") -> None:
+    """A mold cannot do what it was asked to; the change that needs it is taken back."""
+    change = state.change
+    if mold.retired or state.stopping is not None:
+        return
+    if change is not None and change.generation == mold.generation:
+        withdraw(state, f"{change.what} failed: {text}", words)
+    else:
+        state.report(text, words)
+
+
+def mold_ended(state: State, mold: Mold, reason: str) -> None:
+    """A mold has been reaped: it is gone if its generation is, else replaced, and nothing else happens."""
+    healthy = mold.phase in ("able", "planning") and state.now - mold.since >= state.spec.healthy_after
+    expected = mold.phase == "ending"
+    mold.phase, mold.deadline, mold.owed = "paused", None, 0
+    for key in list(mold.asking):
+        # Who has a process meanwhile lines up again; who has none goes on asking.
+        stop_asking(state, state.slots[key])
+        end_exchange(state, state.slots[key])
+        state.touched[key] = None
+    if mold.retired:
+        del state.molds[mold.generation]
+        return
+    if not expected:
+        mold_failed(state, mold, f"the mold of generation {mold.generation} {reason}")
+    if mold.generation in state.molds and not mold.retired:
+        replace_mold(state, mold, healthy)
+
+
+def deadline_passed(state: State) -> None:
+    """Look at everything whose time is up."""
+    while (first := state.first_deadline()) is not None and first[0] <= state.now:
+        _, what, name = first
+        if what == "worker":
+            worker_late(state, state.workers[name])
+        elif what == "slot":
+            state.slots[name].deadline = None
+            state.touched[name] = None
+        elif what == "mold":
+            mold_late(state, state.molds[name])
+        else:
+            scaling = state.scaling.pop(name)
+            state.reply([scaling.asker], False, f"not yet: {', '.join(scaling.keys)}")
+
+
+def worker_late(state: State, worker: Worker) -> None:
+    """A process has stayed too long in its phase."""
+    waited = f"{state.now - worker.since:.0f} s"
+    if worker.phase == "starting":
+        state.kill(worker, f"for not being ready after {waited}", "deadline")
+    elif worker.phase == "draining":
+        state.kill(worker, f"after {waited} of draining", "deadline")
+    else:
+        state.kill(worker, f"for staying {waited} after its end was ordered", "deadline")
+
+
+def mold_late(state: State, mold: Mold) -> None:
+    """A mold has stayed too long in its phase, or its pause is over."""
+    waited = f"{state.now - mold.since:.0f} s"
+    name = f"the mold of generation {mold.generation}"
+    match mold.phase:
+        case "paused":
+            start_mold(state, mold.generation)
+        case "able" if not mold.owed:
+            mold.deadline = None
+            state.stirred[mold.generation] = None
+        case "able":
+            give_mold_up(state, mold, f"{name} has not borne what it was ordered to")
+        case "importing":
+            give_mold_up(state, mold, f"{name} has not imported and planned within {waited}")
+        case "planning":
+            give_mold_up(state, mold, f"{name} has not planned again within {waited}")
+        case "ending":
+            end_mold(state, mold)
+        case _:
+            assert_never(mold.phase)
+
+
+def give_mold_up(state: State, mold: Mold, text: str, words: str = "") -> None:
+    """Give a mold up; the end that this brings about has it replaced."""
+    mold_failed(state, mold, text, words)
+    if mold.generation in state.molds and not mold.retired:
+        end_mold(state, mold)
+
+
+def hopeless(state: State) -> bool:
+    """Nothing was ever ready, everything has failed once, and no change is under way that may mend it."""
+    if state.proven or state.untried or not state.last_failure:
+        return False
+    return state.change is None and not state.queue and state.stopping is None
+
+
+def give_up(state: State) -> None:
+    """End, with what the application said last."""
+    if hopeless(state):
+        stop(state, 1, [], f"no worker of the first generation became ready\n{state.last_failure}")

@@ -1,0 +1,268 @@
+"""One wish replaced by the next, as a whole: a reload, a replan, a restart, and the start itself.
+
+A change is planned, its listeners are bound, and then its slots are moved to their new wishes: one canary
+first, and when it is ready the others, of each kind no more at a time than its surge. A slot is settled,
+and leaves room for another, when its new worker is ready and the old one has ended. When all are, the
+change is committed. Whatever fails before that takes the whole change back: every moved slot gets its
+former wish again, to which the process that is still there may well be up to date. Only the start has
+nothing to go back to: it is committed before the first worker, and its failure ends all.
+
+A second reload takes the place of one that has not moved a slot yet, since who reloads again has mended
+something. Later it waits until the first has come to its end, since to stop half-way would restart the
+singletons twice. What waits is one change for all who asked meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .actions import Bind, PlanAgain, Unbind
+from .births import enter, retire, start_mold
+from .gap import up_to_date
+from .slot import Slot, Wish
+from .state import Stopping
+
+if TYPE_CHECKING:
+    from .plan import Entry, Plan
+    from .state import Change, State
+
+
+def ask(state: State, change: Change) -> None:
+    """Begin a change, or put it where it belongs among those that are asked for."""
+    current = state.change
+    if current is not None and current.what == change.what == "reload" and current.stage == "planning":
+        state.queue.insert(0, change)
+        withdraw(state, "superseded by a newer reload")
+        return
+    if current is None:
+        begin(state, change)
+        return
+    for waiting in state.queue:
+        if waiting.key == change.key:  # reloads and replans have none
+            waiting.askers += change.askers
+            if change.what == "reload":
+                waiting.what = "reload"
+            return
+    state.queue.append(change)
+
+
+def begin(state: State, change: Change) -> None:
+    """Take up a change; nothing else is under way."""
+    state.change = change
+    change.stage = "planning"
+    change.generation = state.generation
+    if change.what in ("start", "reload"):
+        state.newest += 1
+        change.generation = state.newest
+        start_mold(state, state.newest)
+    elif change.what == "replan":
+        # One that is being replaced computes a plan anyway; it will be taken for the answer.
+        mold = state.molds[state.generation]
+        if mold.phase == "able":
+            enter(state, mold, "planning", state.spec.mold_timeout)
+            state.actions.append(PlanAgain(mold.generation))
+    else:
+        change.plan = state.plan
+        roll(state, change)
+
+
+def planned(state: State, change: Change, plan: Plan) -> None:
+    """The plan of a change is there: see to it that it can be followed, and that its listeners are open."""
+    if refusal := plan.refusal():
+        withdraw(state, f"{change.what} of generation {change.generation} failed: {refusal}")
+        return
+    change.plan = plan
+    if new := tuple(one for one in plan.listeners if one not in state.plan.listeners):
+        change.stage = "binding"
+        state.actions.append(Bind(change.generation, new))
+    else:
+        roll(state, change)
+
+
+def roll(state: State, change: Change) -> None:
+    """Find the slots that have to be moved, and begin."""
+    change.stage = "rolling"
+    plan = change.plan
+    assert plan is not None
+    if change.what == "start":
+        commit(state, change)
+        return
+    if change.what == "restart":
+        slot = state.slots.get(change.key)
+        if slot is None or slot.wish is None:
+            withdraw(state, f"restart failed: there is no slot {change.key}")
+            return
+        change.pending[change.key] = replace(slot.wish, edition=state.next_edition())
+    else:
+        kinds = {kind.name: kind for kind in plan.kinds}
+        for key, entry in plan.wanted(state.overrides).items():
+            slot = state.slots.get(key)
+            wish = Wish(0, change.generation, entry, kinds[entry.kind], plan.listeners)
+            if slot is not None and slot.wish == replace(wish, edition=slot.wish.edition if slot.wish else 0):
+                continue
+            change.pending[key] = replace(wish, edition=state.next_edition())
+        make_room(state, plan)
+    choose_canary(state, change)
+    advance(state, change)
+
+
+def choose_canary(state: State, change: Change) -> None:
+    """The first slot to be moved: one whose old worker stays until the new one is ready, and that has one."""
+    best = (False, False)
+    change.canary = None
+    for key, wish in change.pending.items():
+        rank = (wish.kind.replace == "new-first", key in state.slots)
+        if change.canary is None or rank > best:
+            change.canary, best = key, rank
+
+
+def advance(state: State, change: Change) -> None:
+    """Move the canary, and when it is ready all others; commit when every one is settled."""
+    if change.canary is None:
+        while change.pending:
+            move(state, change, change.pending.pop(next(iter(change.pending))))
+    elif change.canary in change.pending:
+        move(state, change, change.pending.pop(change.canary))
+    if not change.pending and not change.flight:
+        commit(state, change)
+
+
+def move(state: State, change: Change, wish: Wish) -> None:
+    """Let one slot want its new worker."""
+    key = wish.entry.key
+    slot = state.slots.get(key) or state.slots.setdefault(key, Slot(key))
+    change.before[key] = slot.wish
+    change.flight[key] = None
+    slot.aim(wish)
+    state.touched[key] = None
+
+
+def look(state: State, change: Change, slot: Slot) -> None:
+    """A slot has been touched while slots are moved: see how far it has come."""
+    if slot.key in change.flight and reached(state, slot):
+        if slot.key == change.canary:
+            change.canary = None
+        if len(slot.pids) <= 1:
+            del change.flight[slot.key]
+        advance(state, change)
+
+
+def reached(state: State, slot: Slot) -> bool:
+    """Whether a slot has the worker that it wants, or has had it and needs none."""
+    if slot.wish is None:
+        return not slot.pids
+    worker = up_to_date(state, slot)
+    return slot.done == slot.wish.edition or (worker is not None and worker.phase == "ready")
+
+
+def commit(state: State, change: Change) -> None:
+    """The change is the state: let go of what it replaced."""
+    plan = change.plan
+    assert plan is not None
+    gone = tuple(one for one in state.plan.listeners if one not in plan.listeners)
+    former = state.molds.get(state.generation) if change.generation != state.generation else None
+    state.change, state.plan, state.generation = None, plan, change.generation
+    make_room(state, plan)
+    aim_all(state, {})
+    if change.what == "start":
+        state.untried = dict.fromkeys(state.slots)
+    if former is not None:
+        retire(state, former)
+    if gone:
+        state.actions.append(Unbind(gone))
+    state.stirred[state.generation] = None
+    text = f"{change.what} of {change.key or f'generation {change.generation}'} done"
+    if change.what != "start":
+        state.report(text)
+    state.reply(change.askers, True, text)
+    next_change(state)
+
+
+def withdraw(state: State, text: str, words: str = "") -> None:
+    """Take the change back: the former wishes hold again, and whoever asked is told why."""
+    change = state.change
+    assert change is not None
+    if change.what == "start":
+        stop(state, 1, [], f"{text}\n{words}" if words else text)
+        return
+    state.change = None
+    for key in change.before:
+        slot = state.slots.get(key)
+        worker = slot and up_to_date(state, slot)
+        if worker and worker.phase != "ready":
+            state.drain(worker)  # else it could become ready, and stay, beside the one that takes its place
+    aim_all(state, change.before)
+    if change.generation != state.generation:
+        retire(state, state.molds[change.generation])
+    if change.plan and (opened := tuple(o for o in change.plan.listeners if o not in state.plan.listeners)):
+        state.actions.append(Unbind(opened))
+    state.report(text, words)
+    state.reply(change.askers, False, f"{text}\n{words}" if words else text)
+    next_change(state)
+
+
+def make_room(state: State, plan: Plan) -> None:
+    """Count how many slots of each kind may be in exchange at a time."""
+    counts = Counter(entry.kind for entry in plan.wanted(state.overrides).values())
+    for kind in plan.kinds:
+        state.room[kind.name] = kind.surge or (counts[kind.name] + 3) // 4 or 1
+        state.eased[kind.name] = None
+
+
+def aim_all(state: State, before: dict[str, Wish | None]) -> None:
+    """Let every slot want what the committed plan says: its earlier wish where there was one, else a new one."""
+    wanted = state.plan.wanted(state.overrides)
+    for key in [*state.slots, *before]:
+        if key not in wanted:
+            want(state, key, None)
+    for key, entry in wanted.items():
+        slot = state.slots.get(key)
+        if former := before.get(key):
+            want(state, key, former)
+        elif slot is None or slot.wish is None or key in before:
+            want(state, key, wish_for(state, entry))
+
+
+def wish_for(state: State, entry: Entry) -> Wish:
+    """A new wish of the committed generation."""
+    kind, listeners = state.plan.kind(entry.kind), state.plan.listeners
+    return Wish(state.next_edition(), state.generation, entry, kind, listeners)
+
+
+def want(state: State, key: str, wish: Wish | None) -> None:
+    """Let a slot want this from now on."""
+    slot = state.slots.get(key)
+    if slot is None:
+        if wish is None:
+            return
+        slot = state.slots[key] = Slot(key)
+    slot.aim(wish)
+    state.touched[key] = None
+
+
+def next_change(state: State) -> None:
+    """Take up what has waited longest."""
+    if state.queue and state.change is None and state.stopping is None:
+        begin(state, state.queue.pop(0))
+
+
+def stop(state: State, status: int, askers: list[int], words: str = "") -> None:
+    """End: nothing is wanted any more. It is a wish like any other, and the last one."""
+    if state.stopping is not None:
+        state.stopping.askers += askers
+        return
+    state.stopping = Stopping(status, askers, words)
+    refused = [change.askers for change in (state.change, *state.queue) if change is not None]
+    refused += [[scaling.asker] for scaling in state.scaling.values()]
+    for waiting in refused:
+        state.reply(waiting, False, "the daemon is stopping")
+    state.change = None
+    state.queue.clear()
+    state.scaling.clear()
+    for key in state.slots:
+        want(state, key, None)
+    for mold in list(state.molds.values()):
+        if not mold.retired:
+            retire(state, mold)

@@ -1,0 +1,107 @@
+"""A pool given another size than its plan's: part of the wish, so that it survives a reload, until it is ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .rollout import advance, choose_canary, make_room, reached, want, wish_for
+from .slot import Wish
+from .state import Scaling
+
+if TYPE_CHECKING:
+    from .plan import Entry
+    from .state import Change, State
+
+
+def scale(state: State, kind: str | None, size: int | None, askers: list[int]) -> None:
+    """Give a pool another size, at once and whatever change is under way; `size` None is the plan's own."""
+    change = state.change
+    rolling = (
+        change if change is not None and change.stage == "rolling" and change.what != "restart" else None
+    )
+    plan = rolling.plan if rolling is not None and rolling.plan is not None else state.plan
+    pool = plan.pool(kind)
+    if pool is None:
+        known = ", ".join(sorted(one.kind for one in plan.pools)) or "none"
+        refuse(state, askers, f"the plan has no pool {kind or 'by default'}; it has {known}")
+        return
+    if size is not None and pool.clamp(size) != size:
+        refuse(state, askers, f"{pool.kind} takes {pool.minimum} to {len(pool.keys)} workers, not {size}")
+        return
+    if size is None:
+        state.overrides.pop(pool.kind, None)
+    else:
+        state.overrides[pool.kind] = size
+    if earlier := state.scaling.pop(pool.kind, None):
+        state.reply([earlier.asker], False, "superseded by a newer scale")
+    make_room(state, plan)
+    wanted = plan.wanted(state.overrides)
+    keys = dict.fromkeys(key for key in pool.keys if rescale(state, rolling, key, wanted.get(key)))
+    if not keys:
+        state.reply(askers, True, f"{pool.kind}: nothing to do")
+        return
+    for asker in askers:
+        limit = plan.kind(pool.kind)
+        patience = state.spec.mold_timeout + limit.start_timeout + limit.drain_timeout
+        state.scaling[pool.kind] = Scaling(asker, state.now + patience, keys)
+        state.expect("scaling", pool.kind, state.now + patience)
+    if rolling is not None:
+        advance(state, rolling)
+
+
+def step(state: State, by: int) -> None:
+    """Let the default pool have so many more, as far as it may."""
+    pool = state.plan.pool()
+    if pool is None:
+        scale(state, None, None, [])
+    else:
+        size = pool.clamp(state.overrides.get(pool.kind, pool.size) + by)
+        scale(state, pool.kind, size, [])
+
+
+def scaled(state: State, key: str) -> None:
+    """A slot has been touched: whoever waits for its pool may have waited long enough."""
+    for kind, scaling in list(state.scaling.items()):
+        slot = state.slots.get(key)
+        if key in scaling.keys and (slot is None or reached(state, slot)):
+            del scaling.keys[key]
+            if not scaling.keys:
+                del state.scaling[kind]
+                state.reply([scaling.asker], True, f"{kind} has been scaled")
+
+
+def refuse(state: State, askers: list[int], text: str) -> None:
+    """Say why not: to whoever asked, or in the log where it was a signal."""
+    if not askers:
+        state.report(text)
+    state.reply(askers, False, text)
+
+
+def rescale(state: State, rolling: Change | None, key: str, entry: Entry | None) -> bool:
+    """Let one slot of a pool follow its new size; True where that changes what it wants."""
+    slot = state.slots.get(key)
+    wished = slot is not None and slot.wish is not None
+    if entry is None:
+        if rolling is not None:
+            drop(state, rolling, key)
+        want(state, key, None)
+        return wished
+    if wished:
+        return False
+    if rolling is None or rolling.what == "restart":
+        want(state, key, wish_for(state, entry))
+    else:
+        # It waits for the canary like the others: what is being tried out must not fill a pool first.
+        plan = rolling.plan
+        assert plan is not None
+        kind = plan.kind(entry.kind)
+        rolling.pending[key] = Wish(state.next_edition(), rolling.generation, entry, kind, plan.listeners)
+    return True
+
+
+def drop(state: State, rolling: Change, key: str) -> None:
+    """A slot that is no longer wanted takes no part in the change; if it was the canary, another is."""
+    rolling.pending.pop(key, None)
+    rolling.flight.pop(key, None)
+    if rolling.canary == key:
+        choose_canary(state, rolling)

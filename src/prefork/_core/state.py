@@ -1,0 +1,217 @@
+"""All that the supervisor knows, in one plain object, and the few moves that every part of it shares."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from .actions import AskToDrain, DismissSpare, KillWorker, Reply, Report
+from .plan import Plan, Spec
+
+if TYPE_CHECKING:
+    from .actions import Action
+    from .slot import Slot, Turn, Wish, Worker
+
+MoldPhase = Literal["importing", "able", "planning", "ending", "paused"]
+
+
+@dataclass(slots=True)
+class Mold:
+    """The process that has imported one generation; it keeps its place here while it is dead and shall come back."""
+
+    generation: int
+    phase: MoldPhase = "importing"
+    since: float = 0.0
+    deadline: float | None = None
+    retired: bool = False  # no longer wanted: its end is the end of it
+    idle: list[int] = field(default_factory=list)  # spares, the next one last
+    asking: dict[str, None] = field(
+        default_factory=dict
+    )  # keys that wait for a birth, first come first served
+    stalled: dict[str, None] = field(default_factory=dict)  # keys that wait for the mold to be able again
+    owed: int = 0  # births ordered and not answered
+    starting: int = 0  # workers ordered and not ready: no spare is bred beside them
+    failures: int = 0
+    stillborn: int = 0  # births that came to nothing, in a row
+    pause_until: float = 0.0  # no birth is ordered before
+
+
+@dataclass(slots=True)
+class Change:
+    """A wish on its way to being the actual state: it is reached as a whole, or taken back as a whole."""
+
+    what: Literal["start", "reload", "replan", "restart"]
+    askers: list[int]
+    key: str = ""
+    stage: Literal["queued", "planning", "binding", "rolling"] = "queued"
+    generation: int = 0
+    plan: Plan | None = None
+    before: dict[str, Wish | None] = field(default_factory=dict)  # what the slots wanted that were moved
+    pending: dict[str, Wish] = field(default_factory=dict)  # what is not yet moved, by key
+    flight: dict[str, None] = field(default_factory=dict)  # keys moved and not settled
+    canary: str | None = None  # the key that has to be ready before any other is moved
+
+
+@dataclass(slots=True)
+class Scaling:
+    """A pool on its way to another size, for whoever waits for it."""
+
+    asker: int
+    deadline: float
+    keys: dict[str, None]
+
+
+@dataclass(slots=True)
+class Stopping:
+    """The daemon ends: with this status, and these last words."""
+
+    status: int
+    askers: list[int]
+    last_words: str = ""
+
+
+@dataclass(slots=True)
+class State:
+    """What a snapshot holds; the fields that take no part in comparison are work in progress within one event."""
+
+    spec: Spec
+    seed: int
+    now: float = 0.0
+    generation: int = 0  # the one that is committed; 0 before the first
+    newest: int = 0
+    edition: int = 0
+    plan: Plan = field(default_factory=lambda: Plan((), ()))
+    workers: dict[int, Worker] = field(default_factory=dict)
+    slots: dict[str, Slot] = field(default_factory=dict)
+    molds: dict[int, Mold] = field(default_factory=dict)
+    overrides: dict[str, int] = field(default_factory=dict)
+    change: Change | None = None
+    queue: list[Change] = field(default_factory=list)
+    scaling: dict[str, Scaling] = field(default_factory=dict)
+    stopping: Stopping | None = None
+    exited: bool = False
+    proven: bool = False  # some worker was ready once, so that the daemon goes on whatever fails
+    # Slots whose process is being exchanged, by kind: how many may be, which are, and which wait for their turn.
+    room: dict[str, int] = field(default_factory=dict)
+    exchanging: dict[str, dict[str, None]] = field(default_factory=dict)
+    lined_up: dict[str, dict[str, None]] = field(default_factory=dict)
+    untried: dict[str, None] = field(
+        default_factory=dict
+    )  # slots that have not failed yet, while nothing is proven
+    last_failure: str = ""
+    last_words: str = ""  # the application's last report: the same one is not written twice in a row
+    actions: list[Action] = field(default_factory=list, compare=False)
+    touched: dict[str, None] = field(
+        default_factory=dict, compare=False
+    )  # slots; a set would forget its order
+    stirred: dict[int, None] = field(default_factory=dict, compare=False)  # molds
+    eased: dict[str, None] = field(default_factory=dict, compare=False)  # kinds that may have room again
+    heap: list[tuple[float, str, Any]] = field(default_factory=list, compare=False)
+    heap_limit: int = field(default=64, compare=False)
+
+    def chance(self) -> float:
+        """Return the next number in 0..1 (splitmix64, Steele, Lea and Flood 2014)."""
+        self.seed = (self.seed + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        z = self.seed
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        return (z ^ (z >> 31)) / 2.0**64
+
+    def next_edition(self) -> int:
+        """Return a number that no wish had before."""
+        self.edition += 1
+        return self.edition
+
+    # Deadlines lie in the objects that wait; the heap only finds them. An entry whose object has another deadline
+    # by now is passed over, and when half of the heap is such it is built anew, so that no event pays for all.
+
+    def expect(self, what: str, name: int | str, deadline: float | None) -> None:
+        """Note when this worker, slot, mold or scaling wants to be looked at again."""
+        if deadline is None:
+            return
+        if len(self.heap) >= self.heap_limit:
+            self.heap = list({entry: None for entry in self.heap if self.holds(entry)})
+            heapq.heapify(self.heap)
+            self.heap_limit = 64 + 2 * len(self.heap)
+        heapq.heappush(self.heap, (deadline, what, name))
+
+    def rebuild_heap(self) -> None:
+        """Collect the deadlines of all that waits, after a restore."""
+        parts: tuple[tuple[str, dict[Any, Any]], ...] = (
+            ("worker", self.workers),
+            ("slot", self.slots),
+            ("mold", self.molds),
+            ("scaling", self.scaling),
+        )
+        self.heap = [
+            (thing.deadline, what, name)
+            for what, things in parts
+            for name, thing in things.items()
+            if thing.deadline is not None
+        ]
+        heapq.heapify(self.heap)
+
+    def holds(self, entry: tuple[float, str, Any]) -> bool:
+        """Whether what this entry was made for still waits for just that moment."""
+        holders: dict[Any, Any] = getattr(self, _HOLDERS[entry[1]])
+        thing = holders.get(entry[2])
+        return thing is not None and thing.deadline == entry[0]
+
+    def first_deadline(self) -> tuple[float, str, Any] | None:
+        """The earliest deadline that still holds, and whose it is."""
+        while self.heap:
+            if self.holds(self.heap[0]):
+                return self.heap[0]
+            heapq.heappop(self.heap)
+        return None
+
+    # What can be done to a process. Each is an order only where the table of its life has a row for it.
+
+    def turn(self, worker: Worker, turn: Turn) -> bool:
+        """Move a process along its life, and keep count of what its mold needs to know."""
+        was_starting = worker.phase == "starting"
+        if not worker.turn(turn, self.now, self.spec):
+            return False
+        if worker.deadline is not None:
+            self.expect("worker", worker.pid, worker.deadline)
+        if was_starting:
+            self.started(worker)
+        return True
+
+    def started(self, worker: Worker) -> None:
+        """One of a mold's workers is no longer starting; a spare may be bred again."""
+        mold = self.molds.get(worker.generation)
+        if mold is not None and worker.wish is not None and worker.wish.entry.spawn == "fork":
+            mold.starting -= 1
+            self.stirred[mold.generation] = None
+
+    def drain(self, worker: Worker) -> None:
+        """Ask a worker to go, once."""
+        if self.turn(worker, "drain"):
+            worker.asked = True
+            self.actions.append(AskToDrain(worker.pid))
+
+    def kill(self, worker: Worker, why: str, turn: Turn = "kill") -> None:
+        """Kill a process; it is killed again each time that its deadline passes."""
+        if self.turn(worker, turn):
+            self.actions.append(KillWorker(worker.pid, why))
+
+    def dismiss(self, worker: Worker) -> None:
+        """Send a spare away."""
+        if self.turn(worker, "dismiss"):
+            self.actions.append(DismissSpare(worker.pid))
+
+    def report(self, text: str, words: str = "") -> None:
+        """Say one block: what happened, and the application's own words unless they were the last ones said too."""
+        if words and words != self.last_words:
+            self.last_words = words
+            text = f"{text}\n{words}"
+        self.actions.append(Report(text))
+
+    def reply(self, askers: list[int], ok: bool, text: str) -> None:
+        """Tell everyone who waits for one outcome."""
+        self.actions.extend(Reply(asker, ok, text) for asker in askers)
+
+
+_HOLDERS = {"worker": "workers", "slot": "slots", "mold": "molds", "scaling": "scaling"}

@@ -1,0 +1,465 @@
+"""Try every order of events for a small plan, and check the invariants in every state that is reached.
+
+Run as a program it prints how many states it saw. Two states are the same when they differ only in the numbers that
+pids and editions happen to have, and in when "now" is: deadlines count from now, which is why time can be explored as
+"the next deadline passes".
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core.world import World
+from prefork._core import commands as cmd
+from prefork._core import events as ev
+from prefork._core.plan import Entry, Kind, Listener, Plan, Pool, Spec
+from prefork._core.state import State
+from prefork._core.supervisor import Supervisor
+
+SPEC = Spec(jitter=0.0, healthy_after=1e9)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What may happen besides that everyone does his part: so many faults, late deadlines, and these wishes in this order."""
+
+    name: str
+    plans: dict[int, Plan]
+    wishes: tuple[ev.Event, ...] = ()
+    faults: int = 0
+    lates: int = 0
+    replans: dict[int, Plan] | None = None
+    settled: bool = False  # explore from where the daemon is up, not from its start
+    fault_kinds: tuple[type, ...] = (ev.WorkerEnded, ev.MoldEnded, ev.MoldFailed, ev.PlanFailed)
+
+
+@dataclass(slots=True)
+class Node:
+    supervisor: Supervisor
+    world: World
+    wishes: int
+    faults: int
+    lates: int
+    way: Any = None  # the last event and what led before it
+
+    def copy(self) -> Node:
+        supervisor = Supervisor.__new__(Supervisor)
+        supervisor._state = copy_state(self.supervisor._state)
+        return Node(supervisor, self.world.copy(), self.wishes, self.faults, self.lates, self.way)
+
+    def feed(self, event: ev.Event) -> None:
+        state = self.supervisor._state
+        now = state.now
+        if isinstance(event, ev.DeadlinePassed):
+            deadline = self.supervisor.next_deadline()
+            assert deadline is not None
+            now = max(now, deadline)
+        self.way = (event, self.way)
+        self.world.happen(event)
+        before = {key: slot.wish for key, slot in state.slots.items()}
+        ready = {pid for pid, process in self.world.processes.items() if process.ready and process.staying}
+        try:
+            actions = self.supervisor.handle(event, now)
+            self.world.carry_out(actions)
+            check(self, ready, before)
+        except Exception as error:
+            raise AssertionError(f"{error!r} after:\n" + "\n".join(map(repr, self.events()))) from error
+
+    def events(self) -> list[ev.Event]:
+        events, way = [], self.way
+        while way is not None:
+            event, way = way
+            events.append(event)
+        return events[::-1]
+
+
+def copy_state(state: State) -> State:
+    new = copy(state)
+    new.workers = {pid: copy(worker) for pid, worker in state.workers.items()}
+    new.slots = {key: copy(slot) for key, slot in state.slots.items()}
+    for slot in new.slots.values():
+        slot.pids = slot.pids.copy()
+    new.molds = {generation: copy(mold) for generation, mold in state.molds.items()}
+    for mold in new.molds.values():
+        mold.idle, mold.asking = mold.idle.copy(), mold.asking.copy()
+        mold.stalled = mold.stalled.copy()
+    new.queue = [copy_change(change) for change in state.queue]
+    new.change = None if state.change is None else copy_change(state.change)
+    new.scaling = {
+        kind: replace(scaling, keys=scaling.keys.copy()) for kind, scaling in state.scaling.items()
+    }
+    if state.stopping is not None:
+        new.stopping = replace(state.stopping, askers=state.stopping.askers.copy())
+    new.overrides, new.untried, new.heap = state.overrides.copy(), state.untried.copy(), state.heap.copy()
+    new.room = state.room.copy()
+    new.exchanging = {kind: keys.copy() for kind, keys in state.exchanging.items()}
+    new.lined_up = {kind: keys.copy() for kind, keys in state.lined_up.items()}
+    new.actions, new.touched, new.stirred, new.eased = [], {}, {}, {}
+    return new
+
+
+def copy_change(change: Any) -> Any:
+    new = copy(change)
+    new.askers, new.before = change.askers.copy(), change.before.copy()
+    new.pending, new.flight = change.pending.copy(), change.flight.copy()
+    return new
+
+
+def check(node: Node, ready: set[int], before: dict[str, Any]) -> None:
+    """What holds in every state, whatever led there."""
+    state, world = node.supervisor._state, node.world
+    assert set(state.workers) == set(world.processes)
+    assert set(state.molds) >= set(world.molds)
+    wanted: dict[str, int] = {}
+    surge: dict[str, int] = {}
+    for slot in state.slots.values():
+        if slot.wish is not None:
+            kind = slot.wish.kind
+            wanted[kind.name] = wanted.get(kind.name, 0) + 1
+            surge[kind.name] = 0 if kind.replace == "old-first" else (kind.surge or 1)
+    for pid, process in world.processes.items():
+        gone = pid in ready and not process.staying
+        slot = state.slots.get(process.key)
+        if gone and slot is not None and slot.wish is not None and slot.wish.kind.replace == "new-first":
+            successors = [one for one in world.living(process.key) if one.ready and one.staying]
+            assert successors or slot.wish is not before[process.key] is not None, (
+                "drained before the new one was ready"
+            )
+    world.check_surge({kind: (count, surge[kind]) for kind, count in wanted.items()})
+    check_deadlines(node.supervisor)
+
+
+def check_deadlines(supervisor: Supervisor) -> None:
+    """Whatever is waited for has its end."""
+    state = supervisor._state
+    waits: list[float] = []
+    for worker in state.workers.values():
+        if worker.phase in ("starting", "draining", "killed", "dismissed"):
+            assert worker.deadline is not None
+            waits.append(worker.deadline)
+        else:
+            assert worker.deadline is None
+    for mold in state.molds.values():
+        if mold.phase != "able" or mold.owed:
+            assert mold.deadline is not None, mold
+            waits.append(mold.deadline)
+        assert len(set(mold.idle)) == len(mold.idle)
+        started = [
+            w for w in state.workers.values() if w.phase == "starting" and w.generation == mold.generation
+        ]
+        assert mold.starting == len([w for w in started if w.wish and w.wish.entry.spawn == "fork"])
+    for slot in state.slots.values():
+        if slot.wish is not None and not slot.pids:
+            mold = state.molds[slot.wish.generation]
+            waits_for = [
+                slot.deadline is not None,
+                slot.spawning is not None,
+                slot.done == slot.wish.edition,
+                slot.key in mold.asking and bool(mold.owed or mold.deadline),
+            ]
+            assert any(waits_for), f"nothing will ever fill {slot.key}"
+    for kind, keys in state.exchanging.items():
+        assert len(keys) <= state.room[kind]
+        assert all(state.slots[key].exchange == kind for key in keys)
+    first = supervisor.next_deadline()
+    if waits and not state.exited:
+        assert first is not None
+        assert first <= min(waits)
+
+
+def canonical(node: Node) -> int:
+    """A number that two states share when only names and the hour tell them apart."""
+    state, world = node.supervisor._state, node.world
+    now = state.now
+    names: dict[int, int] = {}
+    editions: dict[int, int] = {0: 0}
+
+    def when(moment: float | None) -> float | None:
+        return None if moment is None else round(moment - now, 3)
+
+    def edition(wish: Any) -> Any:
+        if wish is None:
+            return None
+        return editions.setdefault(wish.edition, len(editions)), wish.generation, wish.entry.digest
+
+    def person(pid: int) -> Any:
+        names.setdefault(pid, len(names))
+        worker, process = state.workers[pid], world.processes[pid]
+        return (
+            worker.phase, when(worker.deadline), edition(worker.wish), worker.generation, worker.asked,
+            process.ready, process.killed,
+        )  # fmt: skip
+
+    slots = tuple(
+        (
+            slot.key, edition(slot.wish), tuple(map(person, slot.pids)),
+            slot.reserve and person(slot.reserve), slot.asking, edition(slot.spawning),
+            editions.get(slot.done, -1) if slot.done else 0, slot.failures, when(slot.deadline),
+            slot.exchange,
+        )
+        for slot in state.slots.values()
+    )  # fmt: skip
+    molds = tuple(
+        (
+            generation, mold.phase, when(mold.deadline), mold.retired, tuple(map(person, mold.idle)),
+            tuple(mold.asking), tuple(mold.stalled), mold.owed, mold.failures, mold.stillborn, max(0.0, mold.pause_until - now),
+            generation in world.molds and (world.molds[generation].due, world.molds[generation].ending),
+        )
+        for generation, mold in state.molds.items()
+    )  # fmt: skip
+    rest = sorted(repr(person(pid)) for pid in state.workers if pid not in names)
+    changes = tuple(
+        (
+            change.what, tuple(change.askers), change.key, change.stage, change.generation, change.canary,
+            tuple((key, edition(wish)) for key, wish in change.before.items()),
+            tuple((key, edition(wish)) for key, wish in change.pending.items()), tuple(change.flight),
+        )
+        for change in (state.change, *state.queue)
+        if change is not None
+    )  # fmt: skip
+    scaling = tuple(
+        (kind, one.asker, tuple(one.keys), when(one.deadline)) for kind, one in state.scaling.items()
+    )
+    lines = tuple((kind, tuple(keys)) for kind, keys in state.lined_up.items() if keys)
+    return hash((
+        lines, slots, molds, tuple(rest), changes, scaling, state.generation, state.newest, state.proven,
+        tuple(state.untried), tuple(state.overrides.items()), state.stopping is not None, state.exited,
+        world.spawns, world.binding is not None, world.bound, node.wishes, node.faults, node.lates,
+        bool(state.last_failure),
+    ))  # fmt: skip
+
+
+def successors(scenario: Scenario, node: Node) -> Iterator[Node]:
+    if node.world.exited is not None:
+        return
+    moved = False
+    for event in list(node.world.kind_answers()):
+        yield step(node, event)
+        moved = True
+    if node.wishes < len(scenario.wishes):
+        after = step(node, scenario.wishes[node.wishes])
+        after.wishes += 1
+        yield after
+        moved = True
+    if node.faults < scenario.faults:
+        for event in list(node.world.faults()):
+            if isinstance(event, scenario.fault_kinds):
+                after = step(node, event)
+                after.faults += 1
+                yield after
+    if node.supervisor.next_deadline() is not None and (node.lates < scenario.lates or not moved):
+        after = step(node, ev.DeadlinePassed())
+        after.lates += moved
+        yield after
+
+
+def step(node: Node, event: ev.Event) -> Node:
+    after = node.copy()
+    after.feed(event)
+    return after
+
+
+def behave(node: Node, limit: int = 400) -> Node:
+    """Let the world do its part, and nothing else, until nothing is left to do."""
+    node = node.copy()
+    for _ in range(limit):
+        event = next(node.world.kind_answers(), None)
+        if event is None:
+            state = node.supervisor._state
+            waiting = any(slot.deadline is not None for slot in state.slots.values())
+            waiting |= any(mold.deadline is not None for mold in state.molds.values())
+            if not waiting or state.exited:
+                return node
+            event = ev.DeadlinePassed()
+        node.feed(event)
+    raise AssertionError("it does not come to rest")
+
+
+def check_rest(node: Node) -> None:
+    """Once the world behaves, what is wanted is there and nothing else; a stop has come to its end."""
+    rest = behave(node)
+    state, world = rest.supervisor._state, rest.world
+    if state.stopping is not None:
+        assert world.exited is not None
+        return
+    assert not world.waiting
+    assert state.change is None
+    assert not state.queue
+    wanted = state.plan.wanted(state.overrides)
+    there = sorted(process.key for process in world.processes.values() if process.ready)
+    done = {slot.key for slot in state.slots.values() if slot.wish and slot.done == slot.wish.edition}
+    assert there == sorted(set(wanted) - done)
+    spares = [process for process in world.processes.values() if not process.key]
+    assert len(spares) == state.spec.spares
+    assert list(world.molds) == [state.generation]
+    assert world.bound == set(state.plan.listeners)
+
+
+def root(scenario: Scenario) -> Node:
+    world = World(scenario.plans, scenario.replans or {})
+    node = Node(Supervisor(SPEC), world, 0, 0, 0)
+    node.feed(ev.Started())
+    return behave(node) if scenario.settled else node
+
+
+@dataclass
+class Seen:
+    states: int = 0
+    steps: int = 0
+    rests: int = 0
+    exits: int = 0
+
+
+def explore(scenario: Scenario, rest_every: int = 7, limit: int = 2_000_000) -> Seen:
+    """Visit every state; where one breaks an invariant, AssertionError tells which, with the way that led there."""
+    first = root(scenario)
+    known = {canonical(first)}
+    frontier = deque([first])
+    seen = Seen(1)
+    while frontier:
+        node = frontier.popleft()
+        for after in successors(scenario, node):
+            seen.steps += 1
+            name = canonical(after)
+            if name in known:
+                continue
+            known.add(name)
+            seen.states += 1
+            if seen.states % 20000 == 0:
+                print(f"  {seen.states} states, {len(frontier)} to go", file=sys.stderr)
+            assert seen.states < limit, "more states than this scenario was meant to have"
+            seen.exits += after.world.exited is not None
+            if seen.states % rest_every == 0:
+                try:
+                    check_rest(after)
+                except AssertionError as error:
+                    raise AssertionError(
+                        f"no rest, {error!r} after:\n" + "\n".join(map(repr, after.events()))
+                    ) from error
+                seen.rests += 1
+            frontier.append(after)
+    return seen
+
+
+def plan(generation: int, web: int = 1, most: int = 2, solo: bool = True, **more: Any) -> Plan:
+    kinds = (
+        Kind("web", start_timeout=50, drain_timeout=30, surge=1),
+        Kind("solo", replace="old-first", start_timeout=50, drain_timeout=30),
+    )
+    keys = tuple(f"web/{number}" for number in range(most))
+    entries = tuple(Entry(key, "web", f"d{generation}", more.get("spawn", "fork")) for key in keys)
+    if solo:
+        entries += (Entry("solo", "solo", f"d{generation}"),)
+    return Plan(entries, kinds, (Pool("web", keys, web),), more.get("listeners", ()))
+
+
+HTTP, ADMIN = Listener("http", "tcp://127.0.0.1:80"), Listener("admin", "tcp://127.0.0.1:81")
+RELOAD = ev.CommandReceived(1, cmd.Reload())
+REPLAN = ev.CommandReceived(2, cmd.Replan())
+SCALE = ev.CommandReceived(3, cmd.Scale("web", 2))
+SHRINK = ev.CommandReceived(4, cmd.Scale("web", 1))
+RESTART = ev.CommandReceived(5, cmd.Restart("solo"))
+AGAIN = ev.CommandReceived(6, cmd.Reload())
+WEB_1 = ev.CommandReceived(7, cmd.Restart("web/1"))
+STOP = ev.SignalReceived("TERM")
+
+SCENARIOS = (
+    Scenario("start, two faults", {1: plan(1, web=2)}, faults=2, lates=1),
+    Scenario("start, stop", {1: plan(1, web=2)}, (STOP,), faults=1, lates=1),
+    Scenario("scale, stop", {1: plan(1)}, (SCALE, STOP), faults=2, lates=1, settled=True),
+    Scenario("reload", {1: plan(1), 2: plan(2)}, (RELOAD,), faults=1, lates=1, settled=True),
+    Scenario("reload, scale, stop", {1: plan(1), 2: plan(2)}, (RELOAD, SCALE, STOP), faults=1, settled=True),
+    Scenario(
+        "reload twice", {n: plan(n, most=1) for n in (1, 2, 3)}, (RELOAD, AGAIN), faults=1, settled=True
+    ),
+    Scenario(
+        "replan with other listeners, restart",
+        {1: plan(1, listeners=(HTTP,))},
+        (REPLAN, RESTART),
+        faults=1,
+        replans={1: replace(plan(1, web=2, listeners=(HTTP, ADMIN)))},
+        settled=True,
+        fault_kinds=(ev.WorkerEnded, ev.MoldEnded, ev.PlanFailed, ev.BindFailed, ev.BirthFailed),
+    ),
+)
+
+
+LARGE = (
+    Scenario(
+        "wide reload, two faults",
+        {n: plan(n, web=2) for n in (1, 2)},
+        (RELOAD,),
+        faults=2,
+        lates=1,
+        settled=True,
+    ),
+    Scenario(
+        "wide reload, stop",
+        {n: plan(n, web=2) for n in (1, 2)},
+        (RELOAD, STOP),
+        faults=1,
+        lates=1,
+        settled=True,
+    ),
+    Scenario(
+        "restart, shrink", {1: plan(1, web=2)}, (WEB_1, SHRINK, RESTART), faults=2, lates=1, settled=True
+    ),
+    Scenario(
+        "shrink, reload, grow",
+        {n: plan(n, web=2) for n in (1, 2)},
+        (SHRINK, RELOAD, SCALE),
+        faults=1,
+        settled=True,
+    ),
+    Scenario("reload while it starts", {n: plan(n) for n in (1, 2)}, (RELOAD,), faults=2),
+    Scenario(
+        "births fail",
+        {n: plan(n) for n in (1, 2)},
+        (RELOAD,),
+        faults=2,
+        settled=True,
+        fault_kinds=(ev.BirthFailed, ev.WorkerEnded),
+    ),
+    Scenario(
+        "exec",
+        {n: plan(n, spawn="exec") for n in (1, 2)},
+        (RELOAD, STOP),
+        faults=1,
+        lates=1,
+        settled=True,
+        fault_kinds=(ev.SpawnFailed, ev.WorkerEnded, ev.MoldEnded),
+    ),
+    Scenario(
+        "reload, scale, stop, two", {1: plan(1), 2: plan(2)}, (RELOAD, SCALE, STOP), faults=2, settled=True
+    ),
+    Scenario(
+        "reload thrice",
+        {n: plan(n) for n in (1, 2, 3, 4)},
+        (RELOAD, AGAIN, ev.CommandReceived(9, cmd.Reload())),
+        faults=1,
+        settled=True,
+    ),
+)
+
+
+def main(arguments: list[str]) -> int:
+    for scenario in SCENARIOS + LARGE:
+        if arguments and scenario.name not in arguments:
+            continue
+        begin = time.process_time()
+        seen = explore(scenario)
+        spent = time.process_time() - begin
+        print(
+            f"{scenario.name}: {seen.states} states, {seen.steps} steps, {seen.rests} let rest, {spent:.1f} s"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,160 @@
+"""Random orders of events: deaths, silence, facts that come late or twice, and a snapshot taken now and then."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from core.explorer import Node, behave, check_rest
+from core.world import World
+from prefork._core import commands as cmd
+from prefork._core import events as ev
+from prefork._core.plan import Entry, Kind, Listener, Plan, Pool, Spec
+from prefork._core.supervisor import Supervisor
+
+KEYS = ("web/0", "web/1", "web/2", "web/3", "solo", "job", "own")
+# No healthy spell and a start of the daemon that cannot fail for good: the end by hopelessness is the explorer's.
+SPEC = Spec(spares=2, jitter=0.5, healthy_after=1e9)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    web = tuple(f"web/{number}" for number in range(4))
+    digest = st.sampled_from("abc")
+    entries = [Entry(key, "web", draw(digest)) for key in web]
+    if draw(st.booleans()):
+        entries.append(Entry("solo", "solo", draw(digest)))
+    if draw(st.booleans()):
+        entries.append(Entry("job", "job", draw(digest)))
+    if draw(st.booleans()):
+        entries.append(Entry("own", "own", draw(digest), "exec"))
+    kinds = (
+        Kind("web", surge=draw(st.integers(1, 2))),
+        Kind("solo", replace="old-first"),
+        Kind("job", restart="on-failure"),
+        Kind("own", replace="old-first"),
+    )
+    names = draw(st.lists(st.sampled_from(("http", "admin")), unique=True))
+    listeners = tuple(Listener(name, f"tcp://127.0.0.1:{draw(st.integers(1, 2))}") for name in names)
+    return Plan(tuple(entries), kinds, (Pool("web", web, draw(st.integers(1, 4)), minimum=1),), listeners)
+
+
+class Daemon(RuleBasedStateMachine):
+    node: Node
+    said: list[ev.Event]
+    asked: int
+
+    @initialize(first=plans(), others=st.lists(plans(), min_size=3, max_size=3), seed=st.integers(0, 2**64 - 1), up=st.booleans())
+    def start(self, first: Plan, others: list[Plan], seed: int, up: bool) -> None:
+        world = World({1: first} | {number: others[number % 3] for number in range(2, 60)})
+        self.node = Node(Supervisor(SPEC, seed), world, 0, 0, 0)
+        self.said, self.asked = [], 0
+        self.tell(ev.Started())
+        if up:
+            self.node = behave(self.node)
+
+    def tell(self, event: ev.Event) -> None:
+        self.said.append(event)
+        self.node.feed(event)
+
+    @property
+    def lives(self) -> bool:
+        return self.node.world.exited is None
+
+    @precondition(lambda self: self.lives)
+    @rule(data=st.data(), count=st.integers(1, 6))
+    def somebody_does_his_part(self, data: st.DataObject, count: int) -> None:
+        for _ in range(count):
+            if events := list(self.node.world.kind_answers()):
+                self.tell(data.draw(st.sampled_from(events)))
+
+    @precondition(lambda self: self.lives)
+    @rule(data=st.data())
+    def something_fails(self, data: st.DataObject) -> None:
+        if events := list(self.node.world.faults()):
+            self.tell(data.draw(st.sampled_from(events)))
+
+    @precondition(lambda self: self.lives and self.node.supervisor.next_deadline() is not None)
+    @rule()
+    def nobody_does_anything(self) -> None:
+        self.tell(ev.DeadlinePassed())
+
+    @precondition(lambda self: self.lives)
+    @rule(data=st.data())
+    def a_fact_comes_twice_or_late(self, data: st.DataObject) -> None:
+        """Of a process that is known or gone; the world is not asked, since nothing happens in it."""
+        supervisor, world = self.node.supervisor, self.node.world
+        event = data.draw(st.sampled_from(self.said))
+        match event:
+            case ev.WorkerEnded(pid) | ev.WorkerReady(pid) | ev.WorkerFailed(pid) if pid in world.processes:
+                return  # that would be news
+            case ev.SpareBorn(_, pid) | ev.WorkerSpawned(_, _, pid) if pid not in world.processes:
+                return  # so would that: pids are not used again here
+            case ev.MoldPlanned() | ev.MoldFailed() | ev.PlanFailed() | ev.MoldEnded() | ev.BirthFailed():
+                return  # a mold's socket is a queue with one writer
+            case ev.ListenersBound() | ev.BindFailed() | ev.SpawnFailed() if world.binding or world.spawns:
+                return
+            case ev.CommandReceived() | ev.SignalReceived():
+                return
+            case _:
+                world.carry_out(supervisor.handle(event, supervisor._state.now))
+
+    @precondition(lambda self: self.lives)
+    @rule(data=st.data(), key=st.sampled_from(KEYS), size=st.one_of(st.none(), st.integers(1, 4)))
+    def somebody_wants_something(self, data: st.DataObject, key: str, size: int | None) -> None:
+        if self.node.world.newest >= 50:
+            return
+        self.asked += 1
+        commands = (cmd.Reload(), cmd.Replan(), cmd.Restart(key), cmd.Scale("web", size))
+        if data.draw(st.booleans()):
+            generation = self.node.supervisor._state.generation
+            known = self.node.world.plans.get(generation)
+            # The contexts of one generation's plans are told apart by digest alone, and kinds do not change in a mold.
+            other = data.draw(plans())
+            if known is not None and generation not in self.node.world.replans:
+                self.node.world.replans[generation] = Plan(
+                    other.entries, known.kinds, other.pools, other.listeners
+                )
+        self.tell(ev.CommandReceived(self.asked, data.draw(st.sampled_from(commands))))
+
+    @precondition(lambda self: self.lives)
+    @rule(name=st.sampled_from(("HUP", "TTIN", "TTOU", "QUIT", "USR1", "USR2")))
+    def a_signal_comes(self, name: str) -> None:
+        if self.node.world.newest < 50:
+            self.tell(ev.SignalReceived(name))
+
+    @precondition(lambda self: self.lives)
+    @rule(often=st.integers(0, 9))
+    def it_is_stopped(self, often: int) -> None:
+        if often == 0:  # else most lives would be short
+            self.tell(ev.SignalReceived("TERM"))
+
+    @precondition(lambda self: not self.lives)
+    @rule(data=st.data())
+    def whatever_comes_after_the_end(self, data: st.DataObject) -> None:
+        assert not self.node.supervisor.handle(data.draw(st.sampled_from(self.said)), 1e9)
+
+    @precondition(lambda self: self.lives)
+    @rule()
+    def another_program_takes_over(self) -> None:
+        data = json.loads(json.dumps(self.node.supervisor.snapshot()))
+        self.node.supervisor = Supervisor.restore(data)
+        assert self.node.supervisor.snapshot() == data
+
+    @invariant()
+    def nothing_is_left_undone(self) -> None:
+        state = self.node.supervisor._state
+        assert not state.touched
+        assert not state.stirred
+        assert not state.eased
+
+    def teardown(self) -> None:
+        if hasattr(self, "node") and self.lives:
+            check_rest(self.node)
+
+
+TestDaemon = Daemon.TestCase
+TestDaemon.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)

@@ -1,0 +1,552 @@
+"""What a daemon promises, one sentence a test, by a clock that the test turns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from core.stage import SPEC, Stage, kinds, plan
+from prefork._core import actions as act
+from prefork._core import commands as cmd
+from prefork._core import events as ev
+from prefork._core.plan import Entry, Kind, Listener, Plan, Pool
+
+WEB = ["web/0", "web/1"]
+HTTP, ADMIN = Listener("http", "tcp://127.0.0.1:80"), Listener("admin", "tcp://127.0.0.1:81")
+
+
+def is_ready(event: ev.Event) -> bool:
+    return isinstance(event, ev.WorkerReady)
+
+
+def ends_worker(event: ev.Event) -> bool:
+    return isinstance(event, ev.WorkerEnded)
+
+
+class TestStart:
+    def test_all_slots_are_one_batch_of_births_and_the_spare_comes_when_all_are_ready(self) -> None:
+        stage = Stage(plan())
+        stage.feed(ev.Started())
+        stage.rest(but=is_ready)
+        assert stage.all(act.Breed) == [act.Breed(1, 3)]
+        stage.rest()
+        assert stage.all(act.Breed) == [act.Breed(1, 3), act.Breed(1, 1)]
+        assert stage.keys() == ["solo", *WEB]
+        assert stage.spares() == 1
+        assert stage.supervisor.next_deadline() is None  # idle costs nothing
+
+    def test_listeners_are_bound_before_the_first_birth(self) -> None:
+        stage = Stage(replace(plan(), listeners=(HTTP,)))
+        stage.feed(ev.Started())
+        assert stage.feed(ev.MoldPlanned(1, stage.world.plans[1])) == [act.Bind(1, (HTTP,))]
+        assert act.Breed(1, 3) in stage.feed(ev.ListenersBound(1))
+
+    @pytest.mark.parametrize(
+        "event", [ev.MoldFailed(1, "SyntaxError: here"), ev.MoldEnded(1, "was killed by SIGSEGV")]
+    )
+    def test_a_first_mold_that_fails_ends_the_daemon_with_its_words_last(self, event: ev.Event) -> None:
+        stage = Stage(plan())
+        stage.feed(ev.Started())
+        stage.feed(event)
+        stage.rest()
+        assert stage.world.exited == 1
+        words = "SyntaxError: here" if isinstance(event, ev.MoldFailed) else "was killed by SIGSEGV"
+        assert stage.world.reports[-1].endswith(words)
+
+    def test_an_import_that_hangs_is_ended(self) -> None:
+        stage = Stage(plan())
+        stage.feed(ev.Started())
+        assert act.EndMold(1) in stage.late()
+        stage.rest()
+        assert stage.world.exited == 1
+        assert "60 s" in stage.world.reports[-1]
+
+    def test_the_first_bind_that_fails_ends_the_daemon(self) -> None:
+        stage = Stage(replace(plan(), listeners=(HTTP,)))
+        stage.feed(ev.Started())
+        stage.feed(ev.MoldPlanned(1, stage.world.plans[1]))
+        stage.feed(ev.BindFailed(1, "http: address in use"))
+        stage.rest()
+        assert stage.world.exited == 1
+        assert stage.world.reports[-1].endswith("http: address in use")
+
+    def test_if_every_slot_failed_and_none_was_ready_the_last_report_is_the_applications(self) -> None:
+        stage = Stage(plan(web=2, solo=False))
+        stage.feed(ev.Started())
+        stage.rest(but=is_ready)
+        stage.crash("web/0", "Traceback: first")
+        assert stage.world.exited is None
+        stage.crash("web/1", "Traceback: second")
+        stage.rest(but=is_ready)
+        assert stage.world.exited == 1
+        assert stage.world.reports[-1].endswith("Traceback: second")
+        assert stage.said[-1] == act.Exit(1)
+
+    def test_one_worker_that_was_ready_once_keeps_the_daemon(self) -> None:
+        stage = Stage(plan(web=2, solo=False))
+        stage.feed(ev.Started())
+        stage.rest(but=is_ready)
+        stage.feed(ev.WorkerReady(stage.pid("web/0")))
+        for _ in range(3):
+            stage.crash("web/1", "Traceback: always")
+            while "web/1" not in [process.key for process in stage.world.processes.values()]:
+                stage.late() if next(stage.world.kind_answers(), None) is None else stage.rest(but=is_ready)
+        assert stage.world.exited is None
+
+    def test_a_start_worker_that_never_becomes_ready_is_killed(self) -> None:
+        stage = Stage(plan(web=1, solo=False, start_timeout=7))
+        stage.feed(ev.Started())
+        stage.rest(but=is_ready)
+        pid = stage.pid("web/0")
+        began = stage.now
+        assert stage.late()[0] == act.KillWorker(pid, "for not being ready after 7 s")
+        assert stage.now == began + 7
+
+
+class TestCrashes:
+    def test_a_spare_takes_over_at_once_and_the_next_is_bred_when_it_is_ready(self) -> None:
+        stage = Stage(plan()).start()
+        actions = stage.crash("web/0")
+        assert [type(action) for action in actions] == [act.Report, act.OrderWorker]
+        assert stage.feed(ev.WorkerReady(stage.pid("web/0"))) == [act.Breed(1, 1)]
+
+    def test_many_deaths_cost_two_batches(self) -> None:
+        stage = Stage(plan(web=100, most=100, solo=False)).start()
+        before = len(stage.all(act.Breed))
+        for number in range(100):
+            stage.crash(f"web/{number}")
+        stage.rest()
+        assert [breed.count for breed in stage.all(act.Breed)[before:]] == [1, 98, 1]
+        assert len(stage.keys()) == 100
+
+    def test_the_pause_doubles_up_to_its_limit_and_blocks_no_other_slot(self) -> None:
+        stage = Stage(plan()).start()
+        pauses = []
+        for _ in range(7):
+            stage.crash("web/0", status=1)
+            began = stage.now
+            stage.rest()
+            if "web/0" not in stage.keys():
+                stage.crash("web/1")
+                stage.rest()
+                assert "web/1" in stage.keys()
+                stage.feed(ev.WorkerReady(stage.pid("web/1")))
+                stage.supervisor._state.slots["web/1"].failures = 0
+                while "web/0" not in stage.keys():
+                    stage.late()
+                    stage.rest()
+            pauses.append(stage.now - began)
+        assert pauses == [0, 1, 2, 4, 8, 8, 8]
+        assert stage.slot("web/0")["state"] == "degraded"
+        assert "degraded" in " ".join(stage.world.reports)
+
+    def test_a_healthy_spell_makes_up_for_it(self) -> None:
+        stage = Stage(plan()).start()
+        for _ in range(3):
+            stage.crash("web/0")
+            stage.rest()
+            if "web/0" not in stage.keys():
+                stage.late()
+                stage.rest()
+        stage.now += SPEC.healthy_after
+        assert any(isinstance(action, act.OrderWorker) for action in stage.crash("web/0"))
+        stage.rest()
+        assert stage.slot("web/0")["failures"] == 1
+
+    def test_jitter_comes_from_the_seed(self) -> None:
+        def deadlines(seed: int) -> list[float | None]:
+            stage = Stage(plan(), spec=replace(SPEC, jitter=0.5), seed=seed).start()
+            for key in WEB * 2:
+                stage.crash(key)
+                stage.rest()
+            return [stage.slot(key)["retry_at"] for key in WEB]
+
+        first = deadlines(1)
+        assert first == deadlines(1)
+        assert first != deadlines(2)
+        assert all(1000.5 <= (moment or 0) <= 1001.0 for moment in first)
+        assert first[0] != first[1]
+
+    @pytest.mark.parametrize(
+        ("policy", "status", "again"),
+        [("always", 0, True), ("on-failure", 0, False), ("on-failure", 3, True), ("never", 3, False)],
+    )
+    def test_the_restart_policy(self, policy: str, status: int, again: bool) -> None:
+        stage = Stage(kinds(plan(), restart=policy)).start()
+        stage.crash("web/0", status=status)
+        stage.rest()
+        assert ("web/0" in stage.keys()) is again
+        if not again:
+            assert stage.slot("web/0")["state"] == "finished"
+
+    def test_the_same_report_is_not_written_twice_in_a_row(self) -> None:
+        stage = Stage(plan()).start()
+        stage.crash("web/0", "Traceback: why")
+        stage.rest()
+        stage.crash("web/0", "Traceback: why")
+        assert "\n".join(stage.world.reports).count("Traceback: why") == 1
+
+    def test_a_spare_that_dies_is_replaced_and_not_in_a_hot_loop(self) -> None:
+        stage = Stage(plan()).start()
+        for _ in range(5):
+            pid = next(pid for pid, process in stage.world.processes.items() if not process.key)
+            stage.feed(ev.WorkerEnded(pid, -9, "was killed by SIGKILL"))
+            if not any(mold.owed for mold in stage.world.molds.values()):
+                stage.late()
+            stage.rest()
+            assert stage.spares() == 1
+        assert stage.now > 1000 + 1 + 2 + 4
+
+
+class TestMold:
+    def test_a_mold_that_dies_is_replaced_and_nothing_else_happens(self) -> None:
+        stage = Stage(plan()).start()
+        before = dict(stage.world.processes)
+        actions = stage.feed(ev.MoldEnded(1, "was killed by SIGKILL"))
+        assert [type(action) for action in actions] == [act.Report, act.StartMold]
+        stage.rest()
+        assert stage.world.processes == before
+
+    def test_slots_wait_for_it(self) -> None:
+        stage = Stage(plan()).start()
+        stage.feed(ev.MoldEnded(1, "was killed by SIGKILL"))
+        stage.crash("web/0")  # takes the spare
+        stage.crash("web/1")
+        assert stage.slot("web/1")["state"] == "waiting"
+        stage.rest()
+        assert stage.keys() == ["solo", *WEB]
+
+    def test_it_is_started_again_with_a_growing_pause(self) -> None:
+        stage = Stage(plan()).start()
+        moments = []
+        for _ in range(4):
+            stage.feed(ev.MoldEnded(1, "was killed by SIGKILL"))
+            if 1 not in stage.world.molds:
+                stage.late()
+            moments.append(stage.now - 1000)
+        assert moments == [0, 1, 3, 7]
+
+    def test_one_that_bears_nothing_is_ended_and_replaced(self) -> None:
+        stage = Stage(plan()).start()
+        stage.crash("web/0")
+        stage.feed(ev.WorkerReady(stage.pid("web/0")))
+        assert act.EndMold(1) in stage.late()
+        stage.rest()
+        assert stage.spares() == 1
+
+    def test_births_that_fail_are_tried_again_later(self) -> None:
+        stage = Stage(plan()).start()
+        stage.crash("web/0")
+        stage.crash("web/1")
+        for _ in range(3):
+            stage.feed(ev.BirthFailed(1, 1, "EAGAIN"))
+            while not stage.world.molds[1].owed:
+                stage.late()
+        stage.rest()
+        assert stage.keys() == ["solo", *WEB]
+        assert "EAGAIN" in " ".join(stage.world.reports)
+
+    def test_a_late_birth_is_sent_away(self) -> None:
+        stage = Stage(plan()).start()
+        stage.world.born(999, stage.world.processes[100].__class__(1))
+        actions = stage.supervisor.handle(ev.SpareBorn(1, 999), stage.now)
+        assert list(actions) == [act.DismissSpare(999)]
+
+
+class TestReload:
+    def test_a_canary_then_batches_and_the_old_mold_last(self) -> None:
+        stage = Stage(*(plan(f"d{n}", web=8, most=8) for n in (1, 2))).start()
+        asked = len(stage.said)
+        stage.command(cmd.Reload())
+        stage.rest(but=is_ready)
+        moved = [order.key for order in stage.all(act.OrderWorker) if order.generation == 2]
+        assert moved == ["web/0"]
+        assert not stage.all(act.AskToDrain)
+        stage.feed(ev.WorkerReady(stage.pid("web/0")))
+        stage.rest(but=lambda event: is_ready(event) or ends_worker(event))
+        moved = [order.key for order in stage.all(act.OrderWorker) if order.generation == 2]
+        assert moved == ["web/0", "web/1"]  # a quarter of eight, the canary among them
+        stage.rest()
+        assert stage.keys(2) == ["solo", *(f"web/{n}" for n in range(8))]
+        assert stage.reply().ok
+        later = stage.said[asked:]
+        ended = later.index(act.EndMold(1))
+        assert all(not isinstance(action, act.OrderWorker) for action in later[ended:])
+        assert list(stage.world.molds) == [2]
+
+    def test_a_singleton_ends_before_its_successor_is_ordered_and_a_spare_is_there_before(self) -> None:
+        stage = Stage(plan("a", web=1), plan("b", web=1)).start()
+        solo = stage.pid("solo")
+        stage.command(cmd.Reload())
+        stage.rest(but=lambda event: event == ev.WorkerEnded(solo, 0, "exited"))
+        assert act.AskToDrain(solo) in stage.said
+        spare = [p for p in stage.world.processes.values() if p.generation == 2 and not p.key]
+        assert spare
+        actions = stage.feed(ev.WorkerEnded(solo, 0, "exited 0"))
+        assert isinstance(actions[0], act.OrderWorker)
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            ev.MoldFailed(2, "SyntaxError"),
+            ev.MoldEnded(2, "exited 1"),
+            ev.MoldPlanned(2, Plan((Entry("a", "web", "x"), Entry("a", "web", "y")), (Kind("web"),))),
+        ],
+    )
+    def test_a_broken_one_changes_nothing(self, event: ev.Event) -> None:
+        stage = Stage(plan("a"), plan("b")).start()
+        before = dict(stage.world.processes)
+        stage.command(cmd.Reload())
+        reports = len(stage.world.reports)
+        stage.feed(event)
+        stage.rest()
+        assert not stage.reply().ok
+        assert len(stage.world.reports) == reports + 1
+        assert stage.world.processes == before
+        assert list(stage.world.molds) == [1]
+        stage.world.plans[3] = plan("c")
+        stage.command(cmd.Reload())
+        stage.rest()
+        assert stage.reply().ok
+        assert stage.keys(3) == ["solo", *WEB]
+
+    def test_a_listener_that_cannot_be_bound_fails_it(self) -> None:
+        stage = Stage(plan("a"), replace(plan("b"), listeners=(HTTP,))).start()
+        stage.command(cmd.Reload())
+        stage.feed(ev.MoldPlanned(2, stage.world.plans[2]))
+        stage.feed(ev.BindFailed(2, "http: address in use"))
+        stage.rest()
+        assert stage.reply().text.endswith("http: address in use")
+        assert stage.keys(1) == ["solo", *WEB]
+
+    def test_a_canary_that_fails_withdraws_the_generation_and_no_old_worker_was_asked_to_go(self) -> None:
+        stage = Stage(plan("a"), plan("b")).start()
+        stage.command(cmd.Reload())
+        stage.rest(but=is_ready)
+        stage.crash("web/0", "Traceback: no database")
+        stage.rest()
+        assert not stage.all(act.AskToDrain)
+        assert stage.keys(1) == ["solo", *WEB]
+        assert "Traceback: no database" in stage.reply().text
+        assert [report for report in stage.world.reports if "no database" in report] == [stage.world.reports[-1]]
+
+    def test_slots_that_were_moved_already_are_put_back(self) -> None:
+        stage = Stage(plan("a", web=4), plan("b", web=4)).start()
+        stage.command(cmd.Reload())
+        stage.rest(but=lambda event: is_ready(event) and stage.slot("web/2")["generation"] == 2)
+        assert stage.keys(2)
+        stage.crash("web/2", "Traceback: late")
+        stage.rest()
+        assert stage.keys(1) == ["solo", *(f"web/{n}" for n in range(4))]
+        assert stage.keys(2) == []
+        assert not stage.reply().ok
+
+    def test_a_newer_one_takes_the_place_of_one_that_has_moved_nothing(self) -> None:
+        stage = Stage(plan("a"), plan("b"), plan("c")).start()
+        stage.command(cmd.Reload())
+        stage.command(cmd.Reload())
+        assert "superseded" in stage.reply(1).text
+        stage.rest()
+        assert stage.reply(2).ok
+        assert stage.keys(3) == ["solo", *WEB]
+
+    def test_later_it_waits_and_those_who_wait_are_one(self) -> None:
+        stage = Stage(plan("a"), plan("b"), plan("c")).start()
+        stage.command(cmd.Reload())
+        stage.rest(but=is_ready)
+        stage.command(cmd.Reload())
+        stage.command(cmd.Replan())
+        assert not stage.world.replies
+        stage.rest()
+        assert [reply.id for reply in stage.world.replies if reply.ok] == [1, 2, 3]
+        assert stage.world.newest == 3
+
+    def test_hup_reports_how_it_ended(self) -> None:
+        stage = Stage(plan("a"), plan("b")).start()
+        stage.feed(ev.SignalReceived("HUP"))
+        stage.rest()
+        assert stage.world.reports[-1] == "reload of generation 2 done"
+
+    def test_hup_without_its_terminal_stops(self) -> None:
+        stage = Stage(plan()).start()
+        stage.feed(ev.SignalReceived("HUP", terminal_gone=True))
+        stage.rest()
+        assert stage.world.exited == 0
+
+
+class TestReplan:
+    def test_only_the_difference_is_applied(self) -> None:
+        stage = Stage(plan("a")).start()
+        entries = tuple(replace(e, digest="b") if e.key == "web/1" else e for e in plan("a").entries)
+        stage.world.replans[1] = replace(plan("a"), entries=entries)
+        before = {key: stage.pid(key) for key in ("solo", *WEB)}
+        stage.command(cmd.Replan())
+        stage.rest()
+        assert stage.reply().ok
+        changed = [key for key, pid in before.items() if stage.pid(key) != pid]
+        assert changed == ["web/1"]
+
+    def test_what_the_plan_has_no_more_leaves_when_the_rest_is_there(self) -> None:
+        stage = Stage(plan("a")).start()
+        stage.world.replans[1] = plan("b", solo=False)
+        stage.command(cmd.Replan())
+        stage.rest(but=is_ready)
+        assert "solo" in stage.keys()
+        stage.rest()
+        assert stage.keys() == WEB
+
+    def test_one_that_fails_is_told_and_changes_nothing(self) -> None:
+        stage = Stage(plan("a")).start()
+        stage.command(cmd.Replan())
+        before = dict(stage.world.processes)
+        stage.feed(ev.PlanFailed(1, "ValueError: workers"))
+        stage.rest()
+        assert stage.reply().text.endswith("ValueError: workers")
+        assert stage.world.processes == before
+
+    def test_other_listeners_replace_every_worker_and_close_what_is_gone(self) -> None:
+        stage = Stage(replace(plan("a"), listeners=(HTTP,))).start()
+        stage.world.replans[1] = replace(plan("a"), listeners=(ADMIN,))
+        before = {stage.pid(key) for key in ("solo", *WEB)}
+        stage.command(cmd.Replan())
+        stage.rest()
+        assert stage.reply().ok
+        assert before.isdisjoint(stage.pid(key) for key in ("solo", *WEB))
+        assert stage.world.bound == {ADMIN}
+
+
+class TestScale:
+    def test_up_and_down_and_the_plans_own_again(self) -> None:
+        stage = Stage(plan(solo=False)).start()
+        for size, count in ((4, 4), (1, 1), (None, 2)):
+            stage.command(cmd.Scale("web", size))
+            stage.rest()
+            assert stage.reply().ok
+            assert len(stage.keys()) == count
+        assert stage.supervisor.view()["overrides"] == {}
+
+    def test_it_survives_a_reload(self) -> None:
+        stage = Stage(plan("a"), plan("b")).start()
+        stage.command(cmd.Scale("web", 3))
+        stage.rest()
+        stage.command(cmd.Reload())
+        stage.rest()
+        assert stage.keys(2) == ["solo", "web/0", "web/1", "web/2"]
+
+    @pytest.mark.parametrize(("kind", "size"), [("web", 5), ("web", 0), ("solo", 2), ("nobody", 1)])
+    def test_what_cannot_be_is_refused(self, kind: str, size: int) -> None:
+        stage = Stage(plan()).start()
+        stage.command(cmd.Scale(kind, size))
+        assert not stage.reply().ok
+
+    def test_a_new_worker_that_fails_is_told(self) -> None:
+        stage = Stage(plan()).start()
+        stage.command(cmd.Scale("web", 3))
+        stage.crash("web/2", "Traceback: full")
+        assert "Traceback: full" in stage.reply().text
+
+    def test_ttin_and_ttou_act_on_the_only_pool_within_its_limits(self) -> None:
+        stage = Stage(plan(solo=False)).start()
+        for name, count in (("TTIN", 3), ("TTIN", 4), ("TTIN", 4), ("TTOU", 3)):
+            stage.feed(ev.SignalReceived(name))
+            stage.rest()
+            assert len(stage.keys()) == count
+
+    def test_with_two_pools_and_no_default_ttin_says_why_not(self) -> None:
+        entries = (Entry("a/0", "a", "x"), Entry("b/0", "b", "x"))
+        pools = (Pool("a", ("a/0",), 1), Pool("b", ("b/0",), 1))
+        stage = Stage(Plan(entries, (Kind("a"), Kind("b")), pools)).start()
+        stage.feed(ev.SignalReceived("TTIN"))
+        assert "default" in stage.world.reports[-1]
+
+
+class TestRestart:
+    def test_one_slot_by_its_policy(self) -> None:
+        stage = Stage(plan()).start()
+        before = {key: stage.pid(key) for key in ("solo", *WEB)}
+        for key in ("web/1", "solo"):
+            stage.command(cmd.Restart(key))
+            stage.rest()
+            assert stage.reply().ok
+        assert [key for key, pid in before.items() if stage.pid(key) == pid] == ["web/0"]
+
+    def test_one_that_does_not_come_up_leaves_the_old_one(self) -> None:
+        stage = Stage(plan()).start()
+        old = stage.pid("web/1")
+        stage.command(cmd.Restart("web/1"))
+        stage.crash("web/1")
+        stage.rest()
+        assert not stage.reply().ok
+        assert stage.pid("web/1") == old
+
+    def test_an_unknown_slot_is_refused(self) -> None:
+        stage = Stage(plan()).start()
+        stage.command(cmd.Restart("web/7"))
+        assert "web/7" in stage.reply().text
+
+
+class TestStop:
+    def test_everything_drains_and_then_it_exits(self) -> None:
+        stage = Stage(plan()).start()
+        stage.command(cmd.Stop())
+        assert len(stage.all(act.AskToDrain)) == 3
+        assert stage.world.exited is None
+        stage.rest()
+        assert stage.world.exited == 0
+        assert stage.reply().ok
+        assert stage.supervisor.handle(ev.Started(), stage.now) == ()
+        assert stage.supervisor.next_deadline() is None
+
+    def test_who_does_not_drain_is_killed_and_killed_again(self) -> None:
+        stage = Stage(plan(web=1, solo=False, drain_timeout=9)).start()
+        stage.feed(ev.SignalReceived("TERM"))
+        pid = stage.pid("web/0")
+        stage.rest(but=lambda event: isinstance(event, ev.WorkerEnded) and event.pid == pid)
+        assert stage.late() == [act.KillWorker(pid, "after 9 s of draining")]
+        assert isinstance(stage.late()[0], act.KillWorker)
+        stage.rest()
+        assert stage.world.exited == 0
+
+    def test_a_second_interrupt_ends_at_once(self) -> None:
+        stage = Stage(plan()).start()
+        stage.feed(ev.SignalReceived("INT"))
+        assert not stage.all(act.KillWorker)
+        stage.feed(ev.SignalReceived("INT"))
+        assert len(stage.all(act.KillWorker)) == 4
+
+    def test_whoever_waits_is_told(self) -> None:
+        stage = Stage(plan("a"), plan("b")).start()
+        stage.command(cmd.Reload())
+        stage.command(cmd.Scale("web", 4))
+        stage.command(cmd.Restart("solo"))
+        stage.command(cmd.Stop())
+        stage.command(cmd.Replan())
+        stage.rest()
+        assert [reply.id for reply in stage.world.replies if reply.ok] == [4]
+        assert stage.world.waiting == frozenset()
+
+    def test_quit_tells_the_state_and_stops_nothing(self) -> None:
+        stage = Stage(plan()).start()
+        stage.feed(ev.SignalReceived("QUIT"))
+        assert "web/1 ready" in stage.world.reports[-1]
+        assert stage.keys() == ["solo", *WEB]
+
+
+class TestExec:
+    def test_a_worker_with_its_own_interpreter_needs_no_spare(self) -> None:
+        own = replace(plan(web=1), entries=tuple(replace(e, spawn="exec") for e in plan().entries))
+        stage = Stage(own).start()
+        assert stage.keys() == ["solo", "web/0"]
+        assert stage.all(act.Breed) == [act.Breed(1, 1)]
+        stage.crash("solo")
+        stage.feed(ev.SpawnFailed(1, "solo", "ENOENT"))
+        assert stage.slot("solo")["state"] == "waiting"
+        stage.late()
+        stage.rest()
+        assert stage.keys() == ["solo", "web/0"]
+
+    def test_one_that_nobody_asked_for_is_killed(self) -> None:
+        stage = Stage(plan()).start()
+        actions = stage.supervisor.handle(ev.WorkerSpawned(1, "web/0", 999), stage.now)
+        assert actions == [act.KillWorker(999, "since nobody asked for it")]

@@ -1,0 +1,258 @@
+"""A shell made of plain values: it owes the supervisor what the contract says, and pays in any order it is told to.
+
+Every order is checked against what the world knows, which is never asked of the supervisor: that is what makes the checks
+of the random tests and of the explorer worth something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from prefork._core import actions as act
+from prefork._core import events as ev
+from prefork._core.plan import Kind, Listener, Plan
+
+
+@dataclass(slots=True)
+class Process:
+    generation: int
+    key: str = ""  # of its order; empty for a spare
+    kind: str = ""
+    ready: bool = False
+    asked: bool = False
+    killed: bool = False
+
+    @property
+    def staying(self) -> bool:
+        return bool(self.key) and not self.asked and not self.killed
+
+
+@dataclass(slots=True)
+class MoldProcess:
+    due: str = "import"  # or "plan", or nothing
+    owed: int = 0
+    ending: bool = False
+
+
+@dataclass(slots=True)
+class World:
+    plans: dict[int, Plan]  # by generation; what a mold answers, and answers again
+    replans: dict[int, Plan] = field(default_factory=dict)
+    molds: dict[int, MoldProcess] = field(default_factory=dict)
+    processes: dict[int, Process] = field(default_factory=dict)
+    spawns: tuple[tuple[int, str], ...] = ()
+    binding: tuple[int, tuple[Listener, ...]] | None = None
+    bound: frozenset[Listener] = frozenset()
+    forgotten: frozenset[int] = frozenset()
+    newest: int = 0
+    next_pid: int = 100
+    waiting: frozenset[int] = frozenset()  # commands without a reply
+    replies: tuple[act.Reply, ...] = ()
+    reports: tuple[str, ...] = ()
+    stopping: bool = False
+    exited: int | None = None
+
+    def copy(self) -> World:
+        return replace(
+            self,
+            molds={generation: replace(mold) for generation, mold in self.molds.items()},
+            processes={pid: replace(process) for pid, process in self.processes.items()},
+        )
+
+    def kind_of(self, generation: int, key: str) -> Kind:
+        for plan in (self.plans.get(generation), self.replans.get(generation)):
+            for entry in plan.entries if plan is not None else ():
+                if entry.key == key:
+                    assert plan is not None
+                    return plan.kind(entry.kind)
+        raise AssertionError(f"no plan of generation {generation} has {key}")
+
+    def living(self, key: str) -> list[Process]:
+        return [process for process in self.processes.values() if process.key == key]
+
+    # What the supervisor orders.
+
+    def carry_out(self, actions: Sequence[act.Action]) -> None:
+        for action in actions:
+            assert self.exited is None, f"{action} after Exit"
+            self.act(action)
+
+    def act(self, action: act.Action) -> None:
+        match action:
+            case act.StartMold(generation):
+                assert generation not in self.molds, "two molds of one generation"
+                assert generation not in self.forgotten
+                assert not self.stopping
+                assert generation >= self.newest or generation in self.plans
+                if generation > self.newest:
+                    self.newest = generation
+                self.molds[generation] = MoldProcess()
+            case act.PlanAgain(generation):
+                assert self.molds[generation].due == ""
+                self.molds[generation].due = "plan"
+            case act.EndMold(generation):
+                if generation in self.molds:
+                    self.molds[generation].ending = True
+            case act.ForgetGeneration(generation):
+                assert generation not in self.forgotten
+                self.forgotten |= {generation}
+            case act.Breed(generation, count):
+                mold = self.molds[generation]
+                assert count > 0, action
+                assert mold.owed == 0, action
+                assert not mold.ending, action
+                assert mold.due == "", action
+                mold.owed = count
+            case act.DismissSpare(pid):
+                process = self.processes[pid]
+                assert process.key == "", action
+                process.asked = True
+            case act.OrderWorker(pid, generation, key, digest, listeners):
+                process = self.processes[pid]
+                assert process.key == "", action
+                assert not process.asked, action
+                assert process.generation == generation
+                self.check_order(generation, key, digest, listeners)
+                process.key, process.kind = key, self.kind_of(generation, key).name
+            case act.SpawnWorker(generation, key, digest, listeners):
+                assert (generation, key) not in self.spawns
+                self.check_order(generation, key, digest, listeners)
+                self.spawns += ((generation, key),)
+            case act.AskToDrain(pid):
+                process = self.processes[pid]
+                assert process.key, action
+                assert not process.asked, "asked to drain twice"
+                process.asked = True
+            case act.KillWorker(pid, _):
+                self.processes[pid].killed = True
+            case act.Bind(generation, listeners):
+                assert not self.bound.intersection(listeners)
+                assert self.binding is None or self.stopping
+                self.binding = (generation, listeners)
+            case act.Unbind(listeners):
+                if self.binding is not None and self.binding[1] == listeners:
+                    self.binding = None
+                self.bound -= frozenset(listeners)
+            case act.Reply(asker, _, _):
+                assert asker in self.waiting, "a second reply, or one that nobody waits for"
+                self.waiting -= {asker}
+                self.replies += (action,)
+            case act.Report(text):
+                self.reports += (text,)
+            case act.Exit(status):
+                assert not self.processes, "left processes behind"
+                assert not self.molds, "left a mold behind"
+                assert not self.spawns
+                assert not self.waiting, "left somebody waiting"
+                self.exited = status
+            case act.ReopenLogs():
+                pass
+            case act.Watch() | act.SendSignal():
+                raise AssertionError(action)
+            case _:
+                assert_never(action)
+
+    def check_order(self, generation: int, key: str, digest: str, listeners: tuple[Listener, ...]) -> None:
+        assert not self.stopping
+        assert generation not in self.forgotten, "an order of a generation that is over"
+        known = [plan for plan in (self.plans.get(generation), self.replans.get(generation)) if plan]
+        assert any(e.key == key and e.digest == digest for plan in known for e in plan.entries)
+        assert self.bound.issuperset(listeners), "an order names a listener that is not open"
+        living = self.living(key)
+        if self.kind_of(generation, key).replace == "old-first":
+            assert not living, f"{key} twice"
+            assert all(spawn[1] != key for spawn in self.spawns)
+        assert len([process for process in living if process.staying]) <= 1, f"{key} three times"
+
+    def check_surge(self, kinds: dict[str, tuple[int, int]]) -> None:
+        """kind -> wanted, surge: never more than both together that are not on their way out."""
+        for kind, (wanted, surge) in kinds.items():
+            staying = [
+                process for process in self.processes.values() if process.staying and process.kind == kind
+            ]
+            assert len(staying) <= wanted + surge, f"{len(staying)} of {kind}, wanted {wanted} and {surge}"
+
+    # What may happen next. Each is an event together with what it makes of the world.
+
+    def happen(self, event: ev.Event) -> None:
+        match event:
+            case ev.MoldPlanned(generation) | ev.PlanFailed(generation):
+                self.molds[generation].due = ""
+            case ev.MoldFailed(generation):
+                self.molds[generation].due = ""
+                self.molds[generation].ending = True
+            case ev.MoldEnded(generation):
+                del self.molds[generation]
+            case ev.SpareBorn(generation, pid):
+                self.molds[generation].owed -= 1
+                self.born(pid, Process(generation))
+            case ev.BirthFailed(generation, count):
+                self.molds[generation].owed -= count
+            case ev.WorkerSpawned(generation, key, pid):
+                self.spawns = tuple(one for one in self.spawns if one != (generation, key))
+                self.born(pid, Process(generation, key, self.kind_of(generation, key).name))
+            case ev.SpawnFailed(generation, key):
+                self.spawns = tuple(one for one in self.spawns if one != (generation, key))
+            case ev.WorkerReady(pid):
+                self.processes[pid].ready = True
+            case ev.WorkerEnded(pid):
+                del self.processes[pid]
+            case ev.ListenersBound():
+                assert self.binding is not None
+                self.bound |= frozenset(self.binding[1])
+                self.binding = None
+            case ev.BindFailed():
+                self.binding = None
+            case ev.CommandReceived(asker):
+                self.waiting |= {asker}
+            case ev.SignalReceived("TERM"):
+                self.stopping = True
+            case _:
+                pass
+
+    def born(self, pid: int, process: Process) -> None:
+        assert pid not in self.processes
+        self.processes[pid] = process
+        self.next_pid = max(self.next_pid, pid + 1)
+
+    def kind_answers(self) -> Iterator[ev.Event]:
+        """What a world owes that behaves."""
+        for generation, mold in self.molds.items():
+            if mold.ending:
+                yield ev.MoldEnded(generation, "exited 0")
+            elif mold.due == "import":
+                yield ev.MoldPlanned(generation, self.plans[generation])
+            elif mold.due == "plan":
+                yield ev.MoldPlanned(generation, self.replans.get(generation, self.plans[generation]))
+            elif mold.owed:
+                yield ev.SpareBorn(generation, self.next_pid)
+        if self.binding is not None:
+            yield ev.ListenersBound(self.binding[0])
+        for generation, key in self.spawns:
+            yield ev.WorkerSpawned(generation, key, self.next_pid)
+        for pid, process in self.processes.items():
+            if process.asked or process.killed:
+                yield ev.WorkerEnded(pid, 0 if process.asked else -9, "exited")
+            elif process.key and not process.ready:
+                yield ev.WorkerReady(pid)
+
+    def faults(self) -> Iterator[ev.Event]:
+        """What else can happen to it."""
+        for generation, mold in self.molds.items():
+            yield ev.MoldEnded(generation, "was killed by SIGSEGV")
+            if not mold.ending and mold.due == "import":
+                yield ev.MoldFailed(generation, "SyntaxError")
+            if not mold.ending and mold.due == "plan":
+                yield ev.PlanFailed(generation, "ValueError")
+            if mold.owed:
+                yield ev.BirthFailed(generation, 1, "EAGAIN")
+        if self.binding is not None:
+            yield ev.BindFailed(self.binding[0], "address in use")
+        for generation, key in self.spawns:
+            yield ev.SpawnFailed(generation, key, "ENOENT")
+        for pid, process in self.processes.items():
+            if process.asked and process.key and not process.ready:
+                yield ev.WorkerReady(pid)
+            yield ev.WorkerEnded(pid, 3, "exited 3")
