@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from prefork._linux import mold
 from prefork._worker import Worker
 
 if TYPE_CHECKING:
@@ -116,8 +117,11 @@ class Scripted:
         return lambda assignment: function(assignment, context)
 
 
-def make(arguments: dict[str, Json]) -> Scripted:
-    return Scripted(arguments)
+def run(arguments: dict[str, Json]) -> None:
+    application = Scripted(arguments)
+    application.load()
+    assert mold.own is not None
+    mold.own.serve(application, "freeze")  # type: ignore[arg-type]
 
 
 def describe(assignment: Assignment, context: Json) -> bytes:

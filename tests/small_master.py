@@ -105,17 +105,17 @@ class SmallMaster:
     ) -> int:
         """Start a mold; its pid."""
         launch = wire.Launch(
-            application="mold_application:make",
+            application="mold_application:run",
             arguments=dict(arguments or {}),
             generation=generation,
             title=f"prefork: mold g{generation} test",
             spare_title=f"prefork: spare g{generation} test",
             share=share,
             argv=("app.py", "--option"),
-            path=(HERE, SOURCE),
+            alone=False,
         )
         packages = [each for each in sys.path if each.endswith("site-packages")]
-        environ = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, SOURCE, *packages])}
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, HERE, SOURCE, *packages])}
         interpreter = Interpreter([python], environ, identity)
         pid, channel = start_mold(interpreter, launch, self.reader)
         self.nursery.add_mold(generation, pid, channel)

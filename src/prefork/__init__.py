@@ -1,25 +1,42 @@
 """A library for preforking daemons: say which workers should exist, it keeps them running."""
 
-from ._context import Descriptor, WorkerContext
-from ._errors import InternalError, MisuseError, PreforkError, WorldError
-from .hooks import (
-    PreforkResource,
-    PreforkSettings,
-    default_main,
-    default_settings,
-    fork_worker_process,
-    relaunch_settings,
-    run_settings,
-    update_worker_set,
-)
+from typing import TYPE_CHECKING, Any
+
+# First of all: how this process was started, and as what, before the application can have changed anything.
+from ._linux import program as _program  # noqa: F401
+from ._linux import role as _role  # noqa: F401
+
+if TYPE_CHECKING:
+    from ._async_worker import AsyncWorker
+    from ._context import Descriptor, Launch, WorkerContext
+    from ._errors import InternalError, MisuseError, PreforkError, WorldError
+    from ._worker import Worker
+    from .config import toml_file
+    from .daemon import Daemon, Plan, Pool
+    from .hooks import (
+        PreforkResource,
+        PreforkSettings,
+        default_main,
+        default_settings,
+        fork_worker_process,
+        relaunch_settings,
+        run_settings,
+        update_worker_set,
+    )
 
 __all__ = [
+    "AsyncWorker",
+    "Daemon",
     "Descriptor",
     "InternalError",
+    "Launch",
     "MisuseError",
+    "Plan",
+    "Pool",
     "PreforkError",
     "PreforkResource",
     "PreforkSettings",
+    "Worker",
     "WorkerContext",
     "WorldError",
     "default_main",
@@ -27,5 +44,40 @@ __all__ = [
     "fork_worker_process",
     "relaunch_settings",
     "run_settings",
+    "toml_file",
     "update_worker_set",
 ]
+
+# Imported when asked for: a master imports only what it needs itself, and must stay small.
+_HOMES = {
+    "_async_worker": ["AsyncWorker"],
+    "_context": ["Descriptor", "Launch", "WorkerContext"],
+    "_errors": ["InternalError", "MisuseError", "PreforkError", "WorldError"],
+    "_worker": ["Worker"],
+    "config": ["toml_file"],
+    "daemon": ["Daemon", "Plan", "Pool"],
+    "hooks": [
+        "PreforkResource",
+        "PreforkSettings",
+        "default_main",
+        "default_settings",
+        "fork_worker_process",
+        "relaunch_settings",
+        "run_settings",
+        "update_worker_set",
+    ],
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
+
+            value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

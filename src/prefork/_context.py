@@ -25,7 +25,7 @@ Descriptor = NewType("Descriptor", int)
 """An open file descriptor. What a context's field annotated so names (or several in a sequence) its worker inherits."""
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")  # Sets have no order of their own: equal contexts, equal bytes.
-_RESERVED = frozenset({"encode", "decode", "interpreter_options"})
+_RESERVED = frozenset({"encode", "decode", "interpreter_options", "launch"})
 
 _classes: dict[str, dict[str, type[WorkerContext]]] = {}
 """Kind -> full name -> class. Two names under one kind are an error, but only once the kind is used: until then the
@@ -76,6 +76,24 @@ class WorkerContext:
     def interpreter_options(self) -> Sequence[str]:
         """Return options for the interpreter of this worker, such as `["-X", "dev"]`; none unless overridden."""
         return ()
+
+    def launch(self) -> Launch:
+        """Return how this worker of a `Daemon` is started; unless overridden, with its `interpreter_options()`."""
+        return Launch(interpreter_options=tuple(self.interpreter_options()))
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How one worker of a `Daemon` is started, where that differs from instance to instance."""
+
+    env: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Set in its environment."""
+    affinity: tuple[int, ...] = ()
+    """The processors that it may run on (sched_setaffinity(2)); empty for all."""
+    nice: int | None = None
+    """Its nice value (setpriority(2)); None for the master's own."""
+    interpreter_options: tuple[str, ...] = ()
+    """Options such as `-X dev`; for a kind with `spawn="exec"`, whose workers have interpreters of their own."""
 
 
 class _Wire(msgspec.Struct):

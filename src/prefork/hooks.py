@@ -19,14 +19,11 @@ from ._errors import MisuseError, PreforkError
 from ._hook_decider import HookDecider, running
 from ._linux import role
 from ._linux.master import Master
-from ._linux.program import Program
+from ._linux.program import THIS_PROGRAM
 from ._linux.spawn import Spawner, WorkerImage
 
 C = TypeVar("C")
 W = TypeVar("W", bound=WorkerContext)
-
-THIS_PROGRAM = Program.record()
-ROLE = role.claim()
 
 
 def _send(pids: Iterable[int], number: signal.Signals) -> None:
@@ -178,8 +175,8 @@ def default_main(
     a misuse, 1 when the system failed.
     """
     try:
-        if isinstance(ROLE, role.WorkerRole):
-            context = _take_context(ROLE)
+        if isinstance(role.CLAIMED, role.WorkerRole):
+            context = _take_context(role.CLAIMED)
         else:
             status = _run_master(settings() if callable(settings) else settings)
             if status:
@@ -197,10 +194,8 @@ run_settings = default_main
 
 
 def _run_master(settings: PreforkSettings[Any]) -> int:
-    if isinstance(ROLE, role.FalseRole):
-        raise MisuseError(
-            f"PREFORK={ROLE.value} is set in the environment, but no master has started this process: unset it"
-        )
+    if isinstance(role.CLAIMED, role.FalseRole):
+        raise MisuseError(role.CLAIMED.complaint)
     _context.check_classes()
     role.print_by_line()  # Among the workers' lines, what a hook prints would otherwise come last.
     spawner = Spawner(THIS_PROGRAM)

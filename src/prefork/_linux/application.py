@@ -1,4 +1,4 @@
-"""What a mold needs of the application: the five calls that the API of a `Daemon` answers."""
+"""What a mold needs of the application: the three calls that the API of a `Daemon` answers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ if TYPE_CHECKING:
 class Application(Protocol):
     """The application as the mold sees it; what a method raises is told as the application's own failure."""
 
-    def load(self) -> None:
-        """Import the target. Called once, first, after privileges have been dropped."""
-
     def plan(self, settings: Json) -> Json:
-        """Read the configuration and compute the plan, as plain data: after `load`, and for each replan."""
+        """Read the configuration and compute the plan, as plain data: when it is loaded, and for each replan."""
 
     def before_fork(self) -> None:
         """Close what must not be shared with workers. Called in the mold after each computed plan."""

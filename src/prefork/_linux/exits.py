@@ -23,15 +23,22 @@ class ExitWatch:
         self._pidfds: dict[int, int] = {}
         self._without_pidfd: set[int] = set()
         self._dead: list[int] = []
+        self._leaders: set[int] = set()
 
-    def watch(self, pid: int) -> None:
-        """Report this child's end, even if it has ended already. Raises MisuseError when it is no child of ours."""
+    def watch(self, pid: int, *, leads_session: bool = False) -> None:
+        """Report this child's end, even if it has ended already. Raises MisuseError when it is no child of ours.
+
+        `leads_session`: what is left of the session that it led is killed before it is reaped. Afterwards its number,
+        and with it the group's, may be another's.
+        """
         if self.watches(pid):
             return
         try:
             ended = os.waitid(os.P_PID, pid, _LOOK)
         except (ChildProcessError, OverflowError):
             raise MisuseError(f"process {pid} is not a child of this process, so its end cannot be seen") from None
+        if leads_session:
+            self._leaders.add(pid)
         try:
             pidfd = os.pidfd_open(pid)
         except (AttributeError, OSError):
@@ -77,6 +84,12 @@ class ExitWatch:
             self._selector.unregister(pidfd)
             os.close(pidfd)
         self._without_pidfd.discard(pid)
+        if pid in self._leaders:
+            self._leaders.discard(pid)
+            try:
+                os.killpg(pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass  # It had left its group, or all that is left there runs as somebody else.
         try:
             _, status = os.waitpid(pid, 0)
         except ChildProcessError:  # Somebody else in this program waited for it first; how it ended is not to be had.

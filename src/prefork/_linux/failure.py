@@ -19,4 +19,6 @@ def describe(error: BaseException) -> str:
 
 
 def _is_machinery(filename: str) -> bool:
-    return filename.startswith((_OURS, "<frozen importlib")) or filename.endswith("importlib/__init__.py")
+    return filename.startswith((_OURS, "<frozen importlib", "<frozen runpy")) or filename.endswith(
+        "importlib/__init__.py"
+    )

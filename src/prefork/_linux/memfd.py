@@ -28,7 +28,8 @@ def read(descriptor: int, name: str | None = None) -> bytes:
     """All that `descriptor` holds; its offset is neither used nor moved.
 
     Raises ValueError for anything but a sealed memfd of at most LIMIT bytes, of this name if one is given. Only
-    there is a read known to end: a pipe could keep the reader waiting for ever, and a file could shrink while it is read.
+    there is a read known to end: a pipe could keep the reader waiting for ever, and a file could shrink
+    while it is read.
     """
     if name is not None and os.readlink(f"/proc/self/fd/{descriptor}").split(" ")[0] != f"/memfd:{name}":
         raise ValueError(f"not the memfd {name}")

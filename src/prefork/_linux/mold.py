@@ -1,10 +1,8 @@
 """The mold: the process that imports the application, computes its plan, and forks workers on order.
 
-    python -m prefork._linux.mold CHANNEL LAUNCH LIFELINE
-
-started by `start_mold` and by nobody else; the arguments are descriptors. It has the rights that the
-application is to have from its first instruction on. It does what the master says over the channel, one
-thing at a time, and ends with it.
+It has the rights that the application is to have from its first instruction on. The application's program is run here
+as it would run anywhere, up to its `daemon.run()`, which hands over to `Mold.serve` and never returns. From then on the
+mold does what the master says over the channel, one thing at a time, and ends with it.
 """
 
 from __future__ import annotations
@@ -14,23 +12,19 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from .._errors import InternalError
+from .._errors import InternalError, MisuseError
 from . import lifeline, memfd, newborn, sharing, title
 from .births import breed
 from .channel import Channel
 from .drain import Drain
 from .failure import describe
-from .wire import Breed, ComputePlan, Json, Launch, MalformedMessage, PlanFailed, Planned, decode
+from .leave import leave
+from .wire import Breed, ComputePlan, Failed, Json, Launch, MalformedMessage, PlanFailed, Planned, Ready, decode
 
 if TYPE_CHECKING:
     from .application import Application
-
-
-_kept: list[Application] = []
-"""What must not be given up before the interpreter's exit, see `Mold.run`."""
 
 
 class Mold:
@@ -42,33 +36,48 @@ class Mold:
         self._reader = reader
         self._drain = Drain()
         self._planned = False
+        self._serving = False
 
     def run(self) -> int:
-        """The exit status: of the mold, or, in a newborn, of the worker that it has become."""
-        application = self._load()
-        if application is None:
-            return 1
-        # What hangs on it is not to be given up when this returns, but by the interpreter's exit: only there
-        # are the finalizers of the mold's temporary directories disarmed in its workers.
-        _kept.append(application)
-        channel = self._obey(application)
-        if channel is not None:
-            os.close(self._reader)
-            return newborn.live(channel, application, self._drain)
-        sharing.before_exit()
-        return 0 if self._planned else 1
-
-    def _load(self) -> Application | None:
+        """Load the application, which serves; return the exit status where it does not get so far."""
+        armed = self._bind_to_master()
         try:
-            with self._bound_to_master():
-                module, _, name = self._launch.application.partition(":")
-                make = getattr(importlib.import_module(module), name)
-                application: Application = make(self._launch.arguments)
-                application.load()
+            module, _, name = self._launch.application.partition(":")
+            self._loading = armed
+            getattr(importlib.import_module(module), name)(self._launch.arguments)
+            raise MisuseError("the program ended without calling run() of its daemon")
         except BaseException as error:
-            self._channel.tell(PlanFailed("load", describe(error)))
-            return None
-        return application
+            if self._serving:
+                raise
+            self._tell_failure("load", describe(error))
+            return 1
+
+    def serve(self, application: Application, share: sharing.Mode) -> NoReturn:
+        """Do what the master asks with this application.
+
+        Raises SystemExit in the mold, at its end. In a worker it leaves the interpreter from here: what surrounds the
+        application's call of `run()`, such as `with TemporaryDirectory():`, is the mold's to leave, once.
+        """
+        self._serving = True
+        self._share = share if self._launch.share == "" else self._launch.share
+        os.close(self._loading)
+        channel: Channel | None = self._channel
+        if self._launch.alone:
+            newborn.take_signals(self._drain)
+        else:
+            channel = self._obey(application)
+        if channel is None:
+            sharing.before_exit()
+            sys.exit(0 if self._planned else 1)
+        os.close(self._reader)
+        leave(newborn.live(channel, application, self._drain))
+
+    def tell_ready(self) -> None:
+        """Tell the master that there is something to be ready for: of a process that is alone and takes no order."""
+        self._channel.tell(Ready())
+
+    def _tell_failure(self, step: str, text: str) -> None:
+        self._channel.tell(Failed(text) if self._launch.alone else PlanFailed(step, text))
 
     def _obey(self, application: Application) -> Channel | None:
         """Until the master is done with this mold; in a newborn, its channel."""
@@ -87,28 +96,24 @@ class Mold:
         return None
 
     def _plan(self, application: Application, settings: Json) -> None:
-        step = "plan"
+        step, armed = "plan", self._bind_to_master()
         try:
-            with self._bound_to_master():
-                plan = application.plan(settings)
-                step = "before_fork"
-                application.before_fork()
+            plan = application.plan(settings)
+            step = "before_fork"
+            application.before_fork()
         except BaseException as error:
-            self._channel.tell(PlanFailed(step, describe(error)))
+            self._tell_failure(step, describe(error))
             return
+        finally:
+            os.close(armed)
         newborn.take_signals(self._drain)
-        prepared = sharing.prepare(self._launch.share)
+        prepared = sharing.prepare(self._share)
         self._planned = True
         self._channel.tell(Planned(plan, tuple(_warnings(prepared))))
 
-    @contextmanager
-    def _bound_to_master(self) -> Iterator[None]:
-        """Die with the master: while the application's code runs, nobody reads the end of the channel."""
-        armed = lifeline.arm(self._reader, signal.SIGKILL)
-        try:
-            yield
-        finally:
-            os.close(armed)
+    def _bind_to_master(self) -> int:
+        """Die with the master until this is closed: while the application's code runs, nobody reads the channel."""
+        return lifeline.arm(self._reader, signal.SIGKILL)
 
 
 def _warnings(prepared: sharing.Prepared) -> Iterator[str]:
@@ -120,8 +125,16 @@ def _warnings(prepared: sharing.Prepared) -> Iterator[str]:
         yield f"threads of libraries that no worker will have: {prepared.native_threads}"
 
 
-def _take_over(arguments: list[str]) -> Mold:
-    """Raises ValueError, OSError or MalformedMessage for what no master passes."""
+own: Mold | None = None
+"""The mold that this process is, if it is one: what `daemon.run()` hands over to."""
+
+
+def take_over(arguments: list[str]) -> Mold:
+    """Return the mold that the master's descriptors make of this process.
+
+    Raises ValueError, OSError or MalformedMessage for what no master passes.
+    """
+    global own
     channel, description, reader = (int(each) for each in arguments)
     launch = decode(memfd.read(description))
     if not isinstance(launch, Launch):
@@ -130,21 +143,6 @@ def _take_over(arguments: list[str]) -> Mold:
     os.set_inheritable(channel, False)
     os.set_inheritable(reader, False)
     sys.argv = list(launch.argv)
-    # Its first entry is where `-m` looked for this module: not where the application's program would look.
-    sys.path[:1] = launch.path
     title.set_title(launch.title)
-    return Mold(Channel.from_descriptor(channel), launch, reader)
-
-
-def main() -> int:
-    """The process's status, of whichever kind it has become."""
-    try:
-        mold = _take_over(sys.argv[1:])
-    except (ValueError, OSError, MalformedMessage) as error:
-        print(f"prefork: a mold is started by a master only ({error})", file=sys.stderr)
-        return 2
-    return mold.run()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    own = Mold(Channel.from_descriptor(channel), launch, reader)
+    return own

@@ -32,8 +32,9 @@ def live(channel: Channel, application: Application, drain: Drain) -> int:
     A spare that is not wanted any more ends in here, at once and in silence: it has done nothing yet.
     """
     # At birth and not on the order: so whoever knows this pid can kill the session that it leads, and a
-    # signal to the mold's never comes here.
-    os.setsid()
+    # signal to the mold's never comes here. One with an interpreter of its own leads one since its start.
+    if os.getsid(0) != os.getpid():
+        os.setsid()
     drain.begin()
     try:
         channel.introduce(Hello())
@@ -85,7 +86,7 @@ def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, tuple[int, .
 
 
 def _work(channel: Channel, application: Application, drain: Drain, order: Order, descriptors: tuple[int, ...]) -> int:
-    """Be the worker. SystemExit passes: it is how a program says with which status it wants to end."""
+    """Be the worker; return its exit status, which it may say by SystemExit."""
     try:
         title.set_title(order.title)
         if order.environ:
@@ -100,14 +101,23 @@ def _work(channel: Channel, application: Application, drain: Drain, order: Order
             report_ready=_once(lambda: channel.tell(Ready())),
         )
         application.worker(order.key, order.context)(assignment)
-    except SystemExit:
-        raise
+    except SystemExit as exit_:
+        return _status(exit_)
     except BaseException as error:
         text = describe(error)
         if not channel.tell(Failed(text)):
             print(text, file=sys.stderr)
         return 1
     return 0
+
+
+def _status(exit_: SystemExit) -> int:
+    """What the interpreter makes of it."""
+    if isinstance(exit_.code, int):
+        return exit_.code
+    if exit_.code is not None:
+        print(exit_.code, file=sys.stderr)
+    return int(exit_.code is not None)
 
 
 def _open(names: tuple[str, ...], descriptors: tuple[int, ...]) -> dict[str, socket.socket]:

@@ -273,6 +273,8 @@ class Nursery:
 
     def _take_from_process(self, process: _Process, received: Received, facts: list[Fact]) -> None:
         match received.message:
+            case wire.Hello():
+                pass  # From one that was started by exec, whose pid is known.
             case wire.Ready():
                 facts.append(WorkerReady(process.pid))
             case wire.Failed(text):

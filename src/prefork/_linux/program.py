@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .._core.command import Command, parse
-from .._errors import MisuseError
+from .._errors import InternalError, MisuseError
 
 _HOSTS = {"pytest", "ipykernel_launcher", "IPython", "unittest"}
 """Main modules that host other people's code: running them again would run the host again, not the program."""
@@ -16,22 +16,20 @@ _HOSTS = {"pytest", "ipykernel_launcher", "IPython", "unittest"}
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """An interpreter, the command that it runs, and the directory it was started in."""
+    """An interpreter, the command that it runs, and where and with what environment it was started."""
 
     interpreter: str
     command: Command
     directory: str | None
+    environ: Mapping[str, str]
 
     @classmethod
     def record(cls) -> Program:
         """Note how this process was started. Called when prefork is imported, before anything can have changed it."""
-        return cls(sys.executable, parse(sys.orig_argv[1:]), current_directory())
+        return cls(sys.executable, parse(sys.orig_argv[1:]), current_directory(), dict(os.environ))
 
-    def again(self, options: Sequence[str], arguments: Sequence[str]) -> list[str]:
-        """Return the argument vector that runs the program again, with more interpreter options and other arguments.
-
-        Raises MisuseError where there is no program to run again, or where `options` are not options.
-        """
+    def check(self) -> None:
+        """Raise MisuseError where there is no program to run again."""
         if not self.command.program:
             raise MisuseError(
                 "there is no program to run again: it came from standard input or a prompt. "
@@ -40,10 +38,28 @@ class Program:
         host = _host()
         if host is not None:
             raise MisuseError(f"running inside {host}: workers would execute {host} again, not your program")
+
+    def again(self, options: Sequence[str], arguments: Sequence[str]) -> list[str]:
+        """Return the argument vector that runs the program again, with more interpreter options and other arguments.
+
+        Raises MisuseError where there is no program to run again, or where `options` are not options.
+        """
+        self.check()
         extra = parse(options)
         if extra.program or extra.arguments or "-" in options:
             raise MisuseError(f"interpreter_options() holds something that is not an option: {list(options)}")
         return [self.interpreter, *self.command.again(extra.options, arguments)]
+
+    def target(self) -> dict[str, str]:
+        """Return what a mold is to run: a `script`, a `module` or a `code`."""
+        match self.command.program:
+            case ("-m", module):
+                return {"module": module}
+            case ("-c", code):
+                return {"code": code}
+            case (*_, script):
+                return {"script": script}
+        raise InternalError(f"no program: {self.command}")
 
 
 def current_directory() -> str | None:
@@ -58,3 +74,7 @@ def _host() -> str | None:
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     name = spec.name.partition(".")[0] if spec is not None else os.path.basename(sys.argv[0] if sys.argv else "")
     return name if name in _HOSTS else None
+
+
+THIS_PROGRAM = Program.record()
+"""This process's own, noted when prefork is first imported."""

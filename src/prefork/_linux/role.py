@@ -69,6 +69,11 @@ class FalseRole:
 
     value: str
 
+    @property
+    def complaint(self) -> str:
+        """What to tell whoever set it."""
+        return f"PREFORK={self.value} is set in the environment, but no master has started this process: unset it"
+
 
 def claim() -> WorkerRole | FalseRole | None:
     """Take the role that this process was started in out of its environment; None for an ordinary program."""
@@ -105,3 +110,7 @@ def _settle(launch: WorkerLaunch) -> None:
     lifeline.arm(launch.lifeline, signal.SIGTERM)
     os.close(launch.lifeline)
     print_by_line()
+
+
+CLAIMED = claim()
+"""The role of this process, taken when prefork is first imported."""

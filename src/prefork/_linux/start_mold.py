@@ -59,7 +59,7 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        arguments = [*interpreter.command, "-m", "prefork._linux.mold", *map(str, passed)]
+        arguments = [*interpreter.command, "-m", "prefork._linux.mold_program", *map(str, passed)]
         os.execve(arguments[0], arguments, interpreter.environ)
     except BaseException as error:
         channel.send(PlanFailed("start", f"{type(error).__name__}: {error}"), wait=False)

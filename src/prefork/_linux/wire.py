@@ -37,7 +37,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias, get_args
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-Share: TypeAlias = Literal["freeze", "immortal", "none"]
+Share: TypeAlias = Literal["freeze", "immortal", "none", ""]
 
 
 class MalformedMessage(Exception):
@@ -48,9 +48,10 @@ class MalformedMessage(Exception):
 class Launch:
     """What a mold is told when it starts.
 
-    `application` is `module:callable`; called with `arguments` it returns an `application.Application`.
-    `argv` and `path` become `sys.argv` and the front of `sys.path` before that; `share` is a mode of
-    `sharing.prepare`. The titles are what ps shows for the mold and for its spares.
+    `application` is `module:callable`; called with `arguments` it runs the application's program, which ends in
+    `Mold.serve`. `argv` becomes `sys.argv` before that; `share` is a mode of `sharing.prepare`, or empty for the
+    application's own. `alone`: it forks nobody, and is itself the one worker whose order it reads. The titles are what
+    ps shows for the mold and for its spares.
     """
 
     application: str
@@ -60,7 +61,7 @@ class Launch:
     spare_title: str
     share: Share
     argv: tuple[str, ...]
-    path: tuple[str, ...]
+    alone: bool
 
 
 @dataclass(frozen=True, slots=True)

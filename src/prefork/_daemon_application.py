@@ -1,0 +1,110 @@
+"""A `Daemon` as the mold sees it: loaded, asked for its plan, and asked for the function of each worker."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager, nullcontext
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from . import _context
+from ._context import WorkerContext
+from ._errors import MisuseError
+from ._worker import Worker
+from .daemon import Daemon, Plan, Pool
+
+if TYPE_CHECKING:
+    from ._linux.assignment import Assignment
+    from ._linux.wire import Json
+
+
+class DaemonApplication:
+    """What the mold asks a `Daemon` (see `_linux.application.Application`)."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def plan(self, _settings: Json) -> Json:
+        """Read the configuration and compute the plan, as plain data that `_linux.planwire` takes apart."""
+        daemon = self._daemon
+        if daemon.plan_function is None:
+            raise MisuseError(f"the daemon {daemon.name} has no plan: declare one with @daemon.plan")
+        _context.check_classes()
+        if any(inspect.iscoroutinefunction(kind.function) for kind in daemon.kinds.values()):
+            from . import _async_application  # noqa: F401 - Now, in the mold; other daemons need not carry asyncio.
+        arguments = [] if daemon.config is None else [daemon.config.read()]
+        planned = daemon.plan_function(*arguments)
+        plan = planned if isinstance(planned, Plan) else Plan(_iterable(planned))
+        return {
+            "name": daemon.name,
+            "options": dict(daemon.options),
+            "watched": None if daemon.config is None else daemon.config.watched,
+            "listeners": {**daemon.listeners, **plan.listeners},
+            "kinds": {name: dict(kind.options) for name, kind in daemon.kinds.items()},
+            **self._workers(plan.workers),
+        }
+
+    def _workers(self, workers: Iterable[WorkerContext | Pool]) -> dict[str, Any]:
+        entries: list[dict[str, Any]] = []
+        pools: list[dict[str, Any]] = []
+        for item in workers:
+            if isinstance(item, Pool):
+                pooled = [self._entry(context) for context in item.contexts()]
+                entries += pooled
+                kinds = {entry["kind"] for entry in pooled}
+                if len(kinds) > 1:
+                    raise MisuseError(f"a pool makes workers of one kind, not of {', '.join(sorted(kinds))}")
+                keys = [entry["key"] for entry in pooled]
+                pools.append(
+                    {"kind": kinds.pop(), "keys": keys, "size": item.size, "min": item.min, "default": item.default}
+                )
+            else:
+                entries.append(self._entry(item))
+        return {"entries": entries, "pools": pools}
+
+    def _entry(self, context: Any) -> dict[str, Any]:
+        if not isinstance(context, WorkerContext):
+            raise MisuseError(f"a plan is made of worker contexts and pools, not of {context!r}")
+        key = _context.key(context)
+        if context._kind not in self._daemon.kinds:
+            raise MisuseError(f"{key} has no function: declare one with @daemon.worker({type(context).__name__})")
+        encoded = context.encode()
+        launch = msgspec.to_builtins(context.launch())
+        digest = blake2b(encoded + b"\n" + msgspec.json.encode(launch, order="deterministic"), digest_size=16)
+        return {
+            "key": key,
+            "kind": context._kind,
+            "digest": digest.hexdigest(),
+            "context": encoded.decode(),
+            "launch": launch,
+        }
+
+    def before_fork(self) -> None:
+        """Do what the application asked to be done in the mold before it forks."""
+        for function in self._daemon.before_forks:
+            function()
+
+    def worker(self, _key: str, context: Json) -> Callable[[Assignment], None]:
+        """Return the function of the worker that this encoded context describes."""
+        decoded = WorkerContext.decode(str(context).encode())
+        function = self._daemon.kinds[decoded._kind].function
+        lifespan = self._daemon.lifespans.get(decoded._kind)
+        if inspect.iscoroutinefunction(function):
+            from ._async_application import live
+
+            return lambda assignment: live(decoded, assignment, function, lifespan)
+        return lambda assignment: _live(Worker(decoded, assignment), function, lifespan)
+
+
+def _live(worker: Worker[Any], function: Callable[..., Any], lifespan: Callable[..., Any] | None) -> None:
+    with contextmanager(lifespan)(worker) if lifespan else nullcontext():
+        function(worker)
+
+
+def _iterable(planned: Any) -> Iterable[WorkerContext | Pool]:
+    if isinstance(planned, Iterable) and not isinstance(planned, str | bytes):
+        return planned
+    raise MisuseError(f"a plan returns worker contexts and pools in a list, or a Plan, not {planned!r}")

@@ -1,0 +1,46 @@
+"""Workers of a dead master of this same daemon, found by its successor: they have their grace, and no more."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from .roster import Roster, started_at
+
+if TYPE_CHECKING:
+    from .master import Master
+
+
+class Orphans:
+    """The predecessor's processes that still live, as the roster names them."""
+
+    def __init__(self, roster: Roster, grace: float) -> None:
+        self._grace = grace
+        self.pids = {pid: started_at(pid) for pid in roster.survivors()}
+        roster.clear()
+
+    def see_to(self, master: Master) -> None:
+        """Let them serve for the grace that they were promised, drain for as long again, and then end them."""
+        if self.pids:
+            pids = ", ".join(map(str, self.pids))
+            master.relay.say(
+                f"prefork: a former master has left processes: {pids}; they have {self._grace:g} s of grace"
+            )
+            master.later(self._grace, self._ask)
+            master.later(2 * self._grace, lambda: self._end(master))
+
+    def _ask(self) -> None:
+        self._send(signal.SIGTERM)
+
+    def _end(self, master: Master) -> None:
+        for pid in self._send(signal.SIGKILL):
+            master.relay.say(f"prefork: ended process {pid}, which a former master had left past its grace")
+
+    def _send(self, number: int) -> list[int]:
+        told = []
+        for pid, started in self.pids.items():
+            if started is not None and started_at(pid) == started:
+                os.killpg(pid, number) if number == signal.SIGKILL and os.getpgid(pid) == pid else os.kill(pid, number)
+                told.append(pid)
+        return told

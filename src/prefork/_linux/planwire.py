@@ -1,0 +1,116 @@
+"""A plan, taken apart from the plain data that a mold sent: every part checked, since a mold is not trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .._core.plan import Entry, Kind, Listener, Plan, Pool
+
+T = TypeVar("T")
+
+
+class MalformedPlan(Exception):
+    """The mold sent something that no honest mold sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignable:
+    """What the master hands to the worker of an entry, and does to it, without looking into its context."""
+
+    context: str
+    env: Mapping[str, str]
+    affinity: tuple[int, ...]
+    nice: int | None
+    interpreter_options: tuple[str, ...]
+    explicit_ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedPlan:
+    """A plan, what its entries stand for by key and digest, and the file whose change asks for another plan."""
+
+    plan: Plan
+    assignables: Mapping[tuple[str, str], Assignable]
+    watched: str | None
+
+
+def take_apart(data: Any) -> ReceivedPlan:
+    """Return the plan. Raises MalformedPlan."""
+    kinds = {name: _kind(name, options) for name, options in _part(data, "kinds", dict).items()}
+    entries, assignables = [], {}
+    for given in _part(data, "entries", list):
+        kind = _part(given, "kind", str)
+        options = _part(data["kinds"], kind, dict)
+        entry = Entry(_part(given, "key", str), kind, _part(given, "digest", str), options.get("spawn", "fork"))
+        entries.append(entry)
+        assignables[entry.key, entry.digest] = _assignable(given, options.get("ready") == "explicit")
+    pools = tuple(_pool(given) for given in _part(data, "pools", list))
+    listeners = tuple(Listener(name, _text(at)) for name, at in _part(data, "listeners", dict).items())
+    watched = data.get("watched")
+    return ReceivedPlan(
+        Plan(tuple(entries), tuple(kinds.values()), pools, listeners),
+        assignables,
+        None if watched is None else _text(watched),
+    )
+
+
+def _kind(name: str, options: Any) -> Kind:
+    restart = options.get("restart", "always")
+    replace = options.get("replace", "new-first")
+    if restart not in ("always", "on-failure", "never") or replace not in ("new-first", "old-first"):
+        raise MalformedPlan(f"the options of kind {name}")
+    if options.get("spawn", "fork") not in ("fork", "exec"):
+        raise MalformedPlan(f"the spawn of kind {name}")
+    return Kind(
+        name,
+        restart,
+        replace,
+        _seconds(options, "start_timeout", 60.0),
+        _seconds(options, "drain_timeout", 30.0),
+    )
+
+
+def _pool(given: Any) -> Pool:
+    keys = tuple(_text(key) for key in _part(given, "keys", list))
+    return Pool(
+        _part(given, "kind", str),
+        keys,
+        _part(given, "size", int),
+        _part(given, "min", int),
+        _part(given, "default", bool),
+    )
+
+
+def _assignable(given: Any, explicit_ready: bool) -> Assignable:
+    launch = _part(given, "launch", dict)
+    nice = launch.get("nice")
+    return Assignable(
+        context=_part(given, "context", str),
+        env={_text(name): _text(value) for name, value in _part(launch, "env", dict).items()},
+        affinity=tuple(_part({"cpu": cpu}, "cpu", int) for cpu in _part(launch, "affinity", list)),
+        nice=None if nice is None else _part(launch, "nice", int),
+        interpreter_options=tuple(_text(option) for option in _part(launch, "interpreter_options", list)),
+        explicit_ready=explicit_ready,
+    )
+
+
+def _seconds(options: Any, name: str, default: float) -> float:
+    value = options.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**31:
+        raise MalformedPlan(f"{name} is {value!r}")
+    return float(value)
+
+
+def _part(data: Any, name: str, kind: type[T]) -> T:
+    value = data.get(name) if isinstance(data, dict) else None
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise MalformedPlan(f"{name} is {value!r}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise MalformedPlan(f"{value!r} is no text")
+    return value

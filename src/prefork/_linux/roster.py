@@ -1,0 +1,82 @@
+"""The processes of a daemon, noted where its next master can find them: in a small mapped file.
+
+A master that is killed leaves workers that serve on for their grace. The next one learns here who they are. A process
+is named by its pid and the moment it started (field 22 of /proc/PID/stat), so that a number that has become another's
+is not taken for a worker. Writing costs no system call.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+
+_RECORD = struct.Struct("=QQ")
+_GROWTH = 64
+
+
+class Roster:
+    """One file of records; an empty record is all zeros."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._places: dict[int, int] = {}
+        self._free: list[int] = []
+        self._size = 0
+        self._map: mmap.mmap | None = None
+
+    def survivors(self) -> list[int]:
+        """Return the pids of the former master's processes that still live. To be called before anything is added."""
+        data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+        whole = len(data) - len(data) % _RECORD.size
+        return [pid for pid, started in _RECORD.iter_unpack(data[:whole]) if pid and started_at(pid) == started]
+
+    def clear(self) -> None:
+        """Begin anew: what the former master noted has been dealt with."""
+        self._places.clear()
+        self._free.clear()
+        self._size = 0
+        self._map = None
+        os.ftruncate(self._descriptor, 0)
+
+    def add(self, pid: int) -> None:
+        """Note a process."""
+        started = started_at(pid)
+        if started is None or pid in self._places:
+            return
+        if not self._free:
+            self._grow()
+        place = self._places[pid] = self._free.pop()
+        self._write(place, pid, started)
+
+    def remove(self, pid: int) -> None:
+        """Strike a process out; one that was never noted is no matter."""
+        place = self._places.pop(pid, None)
+        if place is not None:
+            self._write(place, 0, 0)
+            self._free.append(place)
+
+    def close(self) -> None:
+        """Let go of the file; what it says stays."""
+        self._map = None
+        os.close(self._descriptor)
+
+    def _grow(self) -> None:
+        first, self._size = self._size, self._size + _GROWTH
+        os.ftruncate(self._descriptor, self._size * _RECORD.size)
+        self._map = mmap.mmap(self._descriptor, self._size * _RECORD.size)
+        self._free = list(range(self._size - 1, first - 1, -1))
+
+    def _write(self, place: int, pid: int, started: int) -> None:
+        assert self._map is not None
+        _RECORD.pack_into(self._map, place * _RECORD.size, pid, started)
+
+
+def started_at(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since the machine did; None where there is none (or a zombie)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:  # It is gone; or no descriptor is free: then a next master will not know of it.
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])

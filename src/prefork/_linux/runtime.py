@@ -1,0 +1,60 @@
+"""A daemon's place in the file system: its runtime directory, the lock that makes it one, and its roster."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+
+from .._errors import MisuseError, WorldError
+from .roster import Roster
+
+
+def directory_for(name: str, environ: dict[str, str]) -> str:
+    """Return the runtime directory of the daemon of this name, made if need be, for its owner alone.
+
+    It is `$RUNTIME_DIRECTORY` (from a service manager), `/run/prefork/NAME` for root, `$XDG_RUNTIME_DIR/prefork/NAME`,
+    or one below /tmp, in that order. Raises WorldError where it cannot be made or belongs to somebody else.
+    """
+    given = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if given:
+        path = given
+    elif os.geteuid() == 0:
+        path = f"/run/prefork/{name}"
+    elif environ.get("XDG_RUNTIME_DIR"):
+        path = f"{environ['XDG_RUNTIME_DIR']}/prefork/{name}"
+    else:
+        path = f"/tmp/prefork-{os.geteuid()}/{name}"
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        status = os.stat(path, follow_symlinks=False)
+    except OSError as error:
+        raise WorldError(f"the runtime directory {path} cannot be made: {error.strerror}") from None
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise WorldError(f"the runtime directory {path} is not ours alone: its owner or mode lets others write there")
+    return path
+
+
+class Runtime:
+    """The runtime directory of one running daemon; held from start to end."""
+
+    def __init__(self, path: str) -> None:
+        """Take the lock. Raises MisuseError, naming the other's pid, where this daemon runs already."""
+        self.path = path
+        self._lock = os.open(f"{path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            other = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._lock)
+            name = os.path.basename(path)
+            raise MisuseError(f"the daemon {name} runs already: pid {other} (runtime directory {path})") from None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        self.roster = Roster(f"{path}/roster")
+
+    def close(self) -> None:
+        """Give the lock back."""
+        os.ftruncate(self._lock, 0)
+        os.close(self._lock)
+        self.roster.close()

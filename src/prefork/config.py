@@ -1,0 +1,87 @@
+"""Where a daemon's configuration comes from: a source that the mold reads before each plan."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from msgspec import inspect as ms
+
+from ._errors import MisuseError
+
+C = TypeVar("C")
+C_co = TypeVar("C_co", covariant=True)
+
+
+class Source(Protocol[C_co]):
+    """Anything that can be read for a configuration. `watched` is the file whose change replans, if any."""
+
+    @property
+    def watched(self) -> str | None:
+        """The path to watch, or None."""
+
+    def read(self) -> C_co:
+        """Return the configuration as it now is. Raises MisuseError where it is not valid."""
+
+
+class TomlFile(Generic[C]):
+    """A TOML file, validated into the application's own dataclass or msgspec struct."""
+
+    def __init__(self, path: str | Path, shape: type[C], *, watch: bool = False) -> None:
+        self._path = Path(path)
+        self._shape = shape
+        self._watch = watch
+
+    @property
+    def watched(self) -> str | None:
+        """The file's path, if it is to be watched."""
+        return str(self._path.absolute()) if self._watch else None
+
+    def read(self) -> C:
+        """Return the configuration. Raises MisuseError, with the file, the place and the reason."""
+        try:
+            data = tomllib.loads(self._path.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise MisuseError(f"{self._path}: {error}") from None
+        except OSError as error:
+            raise MisuseError(f"{self._path}: cannot be read: {error.strerror}") from None
+        for unknown in _unknown(data, ms.type_info(self._shape), ""):
+            raise MisuseError(f"{self._path}: {unknown}")
+        try:
+            return msgspec.convert(data, self._shape)
+        except msgspec.ValidationError as error:
+            raise MisuseError(f"{self._path}: {error}") from None
+
+
+def toml_file(path: str | Path, shape: type[C], *, watch: bool = False) -> TomlFile[C]:
+    """Read the configuration from a TOML file into `shape`, a dataclass or msgspec.Struct.
+
+    A key that `shape` does not have is refused, with the nearest one that it has. `watch`: saving the file computes the
+    plan again, as `prefork replan` does (needs the extra `watch`).
+    """
+    return TomlFile(path, shape, watch=watch)
+
+
+def _unknown(data: Any, node: ms.Type, where: str) -> Iterator[str]:
+    """Say which keys of `data` have no place in the type: a misspelt option must not be a default in silence."""
+    if isinstance(node, ms.UnionType):
+        shapes = [part for part in node.types if isinstance(part, ms.DataclassType | ms.StructType)]
+        node = shapes[0] if len(shapes) == 1 else node
+    if isinstance(node, ms.DataclassType | ms.StructType) and isinstance(data, dict):
+        fields = {field.encode_name: field.type for field in node.fields}
+        for key, value in data.items():
+            if key in fields:
+                yield from _unknown(value, fields[key], f"{where}{key}.")
+            else:
+                near = difflib.get_close_matches(key, fields, 1)
+                yield f"there is no option {where}{key}" + (f": did you mean {where}{near[0]}?" if near else "")
+    elif isinstance(node, ms.ListType) and isinstance(data, list):
+        for index, item in enumerate(data):
+            yield from _unknown(item, node.item_type, f"{where.removesuffix('.')}[{index}].")
+    elif isinstance(node, ms.DictType) and isinstance(data, dict):
+        for key, value in data.items():
+            yield from _unknown(value, node.value_type, f"{where}{key}.")

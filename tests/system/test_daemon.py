@@ -1,0 +1,271 @@
+"""A daemon as its users run it: started both ways, reloaded, scaled, replanned and stopped, with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import Start, gone, until
+from system.daemons import HEAD, RUN, SERVE, Served, alive, title
+
+
+def test_workers_answer_come_back_and_end(start: Start) -> None:
+    served = Served(start, "lives").launch()
+    pids = served.ready("web/0", "web/1")
+    key, generation, pid, _ = served.ask()
+    assert (pids[key], generation) == (pid, 1)
+    os.kill(pids["web/1"], signal.SIGKILL)
+    assert served.ready("web/1")["web/1"] != pids["web/1"]
+    served.running.expect(r"web/1 \(pid \d+, generation 1\) was killed by SIGKILL", "err")
+    assert served.stop() == 0
+
+
+def test_every_process_says_what_it_is(start: Start) -> None:
+    served = Served(start, "titles").launch()
+    served.ready("web/0", "web/1")
+    until(lambda: len(served.running.children()) == 4, "mold, spare and two workers")
+    until(
+        lambda: (
+            sorted(map(title, served.running.children()))
+            == [
+                "prefork: mold g1 titles",
+                "prefork: spare g1 titles",
+                "prefork: web/0 g1 titles",
+                "prefork: web/1 g1 titles",
+            ]
+        ),
+        "their titles",
+    )
+    assert title(served.running.pid) == "prefork: master titles"
+    served.stop()
+
+
+@pytest.mark.parametrize("way", ["script", "module", "code", "command"])
+def test_all_ways_in_are_the_same(start: Start, way: str) -> None:
+    daemon = Served(start, f"way-{way}", more='say("argv", sys.argv, __name__)\n')
+    prefork = Path(sys.executable).with_name("prefork")
+    commands: dict[str, list[str | Path]] = {
+        "script": [sys.executable, "-X", "utf8", "program.py", "a"],
+        "module": [sys.executable, "-m", "program", "a"],
+        "code": [sys.executable, "-c", daemon.file.read_text(), "a"],
+        "command": [prefork, "run", "program:daemon", "--name", daemon.name],
+    }
+    if way == "command" and not prefork.exists():
+        pytest.skip("the command prefork is not installed beside the interpreter")
+    daemon.launch(*commands[way])
+    module = "program" if way == "command" else "__main__"
+    daemon.running.expect(rf"argv .* {module}$")
+    daemon.ready("web/0", "web/1")
+    assert daemon.ask()[1] == 1
+    daemon.signal(signal.SIGHUP)
+    daemon.ready("web/0", "web/1", generation=2)
+    assert daemon.stop() == 0
+
+
+def test_a_reload_brings_new_code_before_old_code_goes(start: Start) -> None:
+    served = Served(start, "reloads", plan='[Web(0, "old"), Web(1, "old")]').launch()
+    old = served.ready("web/0", "web/1")
+    assert served.ask()[3] == "old"
+    served.write(plan='[Web(0, "new"), Web(1, "new")]')
+    served.signal(signal.SIGHUP)
+    new = served.ready("web/0", "web/1", generation=2)
+    served.running.expect("reload of generation 2 done", "err")
+    assert served.ask()[3] == "new"
+    assert all(gone(pid) for pid in old.values())
+    assert all(alive(pid) for pid in new.values())
+    served.stop()
+
+
+BROKEN = {
+    "syntax": ("more", "def broken(:\n", "SyntaxError"),
+    "import": ("more", "import a_module_that_is_not_there\n", "ModuleNotFoundError"),
+    "plan": ("plan", "1 / 0", "ZeroDivisionError: division by zero"),
+    "keys": ("plan", "[Web(0), Web(0)]", "the plan has two keys web/0"),
+    "value": ("plan", "[Web(0, b'')]", r"Web\.text: "),
+    "exit": ("more", "os._exit(7)\n", "exited 7"),
+    "crash": ("more", "os.kill(os.getpid(), signal.SIGSEGV)\n", "SIGSEGV"),
+    "no run": ("more", "sys.exit()\n", "SystemExit"),
+    "worker": ("plan", '[Web(0, "x"), Web(1, "x")]', "RuntimeError: of no use"),
+}
+
+
+@pytest.mark.parametrize(("part", "text", "why"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_reload_changes_nothing_and_says_why_once(start: Start, part: str, text: str, why: str) -> None:
+    served = Served(start, "broken").launch()
+    pids = served.ready("web/0", "web/1")
+    if "no use" in why:
+        source = served.file.read_text().replace(
+            '    say("ready"', '    raise RuntimeError("of no use")\n    say("ready"'
+        )
+        served.file.write_text(source.replace("[Web(0), Web(1)]", text))
+    else:
+        served.write(**{part: text})
+    served.signal(signal.SIGHUP)
+    served.running.expect(why, "err")
+    assert served.ask()[1] == 1
+    assert all(alive(pid) for pid in pids.values())
+    served.write(plan='[Web(0, "mended"), Web(1, "mended")]')
+    served.signal(signal.SIGHUP)
+    served.running.expect("reload of generation 3 done", "err")
+    assert served.ask()[3] == "mended"
+    served.stop()
+    assert len([line for line in served.running.err if why.replace("\\", "") in line]) == 1
+
+
+def test_an_import_that_hangs_is_given_up(start: Start) -> None:
+    served = Served(start, "hangs", options="import_timeout=2").launch()
+    served.ready("web/0", "web/1")
+    served.write(more="signal.pause()\n")
+    served.signal(signal.SIGHUP)
+    served.running.expect("reload failed", "err")
+    assert served.ask()[1] == 1
+    until(lambda: len(served.running.children()) == 4, "the hanging mold has ended")
+    served.stop()
+
+
+def test_scaling_by_signal_survives_a_reload(start: Start) -> None:
+    served = Served(start, "scales", plan="[prefork.Pool(Web, size=2, max=3)]").launch()
+    served.ready("web/0", "web/1")
+    served.signal(signal.SIGTTIN)
+    served.ready("web/2")
+    served.signal(signal.SIGHUP)
+    pids = served.ready("web/0", "web/1", "web/2", generation=2)
+    served.running.expect("reload of generation 2 done", "err")
+    served.signal(signal.SIGTTOU)
+    assert gone(pids["web/2"])
+    served.stop()
+
+
+CONFIGURED = (
+    HEAD
+    + """
+@dataclass(frozen=True)
+class Config:
+    texts: list[str] = field(default_factory=list)
+
+daemon = prefork.Daemon("configured", listeners={"http": "tcp://127.0.0.1:PORT"},
+                        config=prefork.toml_file("config.toml", Config, watch=True))
+
+@daemon.plan
+def plan(config):
+    return [Web(i, text) for i, text in enumerate(config.texts)]
+"""
+    + SERVE
+    + RUN
+)
+
+
+def test_saving_the_configuration_applies_the_difference_only(start: Start) -> None:
+    pytest.importorskip("watchfiles")
+    daemon = Served(start, "configured", CONFIGURED)
+    config = start.directory / "config.toml"
+
+    def save(text: str) -> None:
+        config.with_suffix(".new").write_text(text)
+        config.with_suffix(".new").rename(config)
+
+    save('texts = ["a", "b"]')
+    daemon.launch()
+    before = daemon.ready("web/0", "web/1")
+    until(lambda: any("watcher" in title(pid) for pid in daemon.running.children()), "somebody watches")
+    watcher = next(pid for pid in daemon.running.children() if "watcher" in title(pid))
+    until(lambda: "inotify" in links(watcher), "it has begun to watch")
+    save('texts = ["a", "changed", "c"]')
+    after = daemon.ready("web/1", "web/2")
+    daemon.running.expect("replan of generation 1 done", "err")
+    assert gone(before["web/1"])
+    assert alive(before["web/0"])
+    assert alive(after["web/1"])
+    save('texts = ["a", 7]')
+    daemon.running.expect(r"config.toml: Expected `str`, got `int` - at `\$.texts", "err")
+    assert alive(before["web/0"])
+    save('text = ["a"]')
+    daemon.running.expect("there is no option text: did you mean texts", "err")
+    assert daemon.stop() == 0
+
+
+def links(pid: int) -> str:
+    """Return what the descriptors of a process are."""
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except FileNotFoundError:
+            pass  # Closed while we looked.
+    return " ".join(found)
+
+
+SINGLETON = (
+    HEAD
+    + """
+import fcntl
+
+@dataclass(frozen=True)
+class Scheduler(prefork.WorkerContext):
+    pass
+
+daemon = prefork.Daemon("single")
+
+@daemon.plan
+def plan():
+    return [Scheduler()]
+
+@daemon.worker(Scheduler, replace="old-first")
+def schedule(worker):
+    lock = open("lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("TWO AT ONCE")
+    say("scheduler", os.getpid(), "g", worker.generation)
+    worker.wait_draining()
+    time.sleep(0.05)  # Some last deed that its successor must not overlap with.
+"""
+    + RUN
+)
+
+
+def test_an_old_first_worker_never_runs_twice(start: Start) -> None:
+    running = start.program(SINGLETON, env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
+    for generation in range(1, 4):
+        pid = int(running.expect(rf"scheduler (\d+) g {generation}")[1])
+        os.kill(pid, signal.SIGKILL)
+        running.expect(rf"scheduler (\d+) g {generation}")
+        if generation > 1:
+            running.expect(f"reload of generation {generation} done", "err")
+        running.send(signal.SIGHUP)
+    running.expect("scheduler (\\d+) g 4")
+    assert running.stop() == 0
+    assert "TWO AT ONCE" not in "\n".join(running.out)
+
+
+STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+
+
+def test_interrupt_drains_and_a_second_one_does_not_wait(start: Start) -> None:
+    served = Served(start, "stubborn", plan="[Web(0)]")
+    served.write(served.file.read_text().replace("    for connection", f"    {STUBBORN}\n    for connection"))
+    served.launch()
+    pid = served.ready("web/0")["web/0"]
+    served.ask()
+    served.signal(signal.SIGINT)
+    until(lambda: not any("mold" in title(child) for child in served.running.children()), "it is stopping")
+    assert alive(pid)
+    assert served.running.stop(signal.SIGINT) == 0
+
+
+def test_a_worker_that_does_not_drain_is_killed_and_the_log_says_by_whom(start: Start) -> None:
+    served = Served(start, "slow")
+    source = served.file.read_text().replace("@daemon.worker(Web)", "@daemon.worker(Web, drain_timeout=0.5)")
+    served.write(source.replace("    for connection", f"    {STUBBORN}\n    for connection"))
+    served.launch()
+    pids = served.ready("web/0", "web/1")
+    served.ask()
+    served.signal(signal.SIGHUP)
+    assert all(gone(pid) for pid in pids.values())
+    served.running.expect("killed by us after 0.5 s of draining", "err")
+    served.stop()

@@ -1,0 +1,298 @@
+"""Deaths, all of them accounted for: of workers, molds and masters, at any moment, and what each leaves behind."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import Start, gone, state, until
+from system.daemons import HEAD, RUN, Served, alive, root, title
+
+FAILING = (
+    HEAD
+    + """
+daemon = prefork.Daemon("failing")
+
+@daemon.plan
+def plan():
+    return [Web(0), Web(1)]
+
+@daemon.worker(Web)
+def web(worker):
+    %s
+"""
+    + RUN
+)
+
+
+def test_where_no_worker_ever_becomes_ready_the_reason_is_the_last_line_and_the_status_1(start: Start) -> None:
+    served = Served(start, "failing", FAILING % 'raise ValueError("no such table")').launch()
+    assert served.running.wait() == 1
+    assert served.running.err[-1] == "ValueError: no such table"
+    assert "prefork" not in "".join(line for line in served.running.err if line.startswith("  File"))
+    assert not served.running.left()
+
+
+def test_a_first_mold_that_fails_ends_the_daemon_with_its_traceback(start: Start) -> None:
+    served = Served(start, "first", more="import a_module_that_is_not_there\n").launch()
+    # In script mode the program itself fails, before run(); by `prefork run` it fails in the mold.
+    prefork = Path(sys.executable).with_name("prefork")
+    if not prefork.exists():
+        pytest.skip("the command prefork is not installed beside the interpreter")
+    assert served.running.wait() == 1
+    served.launch(prefork, "run", "program:daemon", "--name", "first")
+    assert served.running.wait() == 1
+    assert served.running.err[-1] == "ModuleNotFoundError: No module named 'a_module_that_is_not_there'"
+    assert not any("/prefork/" in line for line in served.running.err)
+
+
+CRASHING = (
+    HEAD
+    + """
+daemon = prefork.Daemon("crashing", listeners={"http": "tcp://127.0.0.1:PORT"})
+
+@dataclass(frozen=True)
+class Bad(prefork.WorkerContext):
+    pass
+
+@daemon.plan
+def plan():
+    return [Web(0), Bad()]
+
+@daemon.worker(Web)
+def web(worker):
+    say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
+    for connection, _ in worker.accept("http"):
+        with connection:
+            connection.sendall(f"{worker.key} g{worker.generation} {os.getpid()} ".encode())
+
+@daemon.worker(Bad)
+def bad(worker):
+    worker.ready()
+    say("bad", os.getpid())
+    os.kill(os.getpid(), signal.SIGSEGV)
+"""
+    + RUN
+)
+
+
+def test_a_crash_loop_degrades_its_own_slot_and_no_other(start: Start) -> None:
+    served = Served(start, "crashing", CRASHING).launch()
+    pids = served.ready("web/0")
+    for _ in range(5):
+        served.running.expect(r"bad \d+")
+    served.running.expect("was killed by SIGSEGV", "err")
+    assert served.ask()[2] == pids["web/0"]
+    served.signal(signal.SIGQUIT)
+    served.running.expect("bad degraded|bad .*degraded", "err")
+    os.kill(pids["web/0"], signal.SIGKILL)
+    served.ready("web/0")
+    assert served.stop() == 0
+
+
+def test_a_mold_that_dies_is_replaced_and_nothing_else_happens(start: Start) -> None:
+    served = Served(start, "molds").launch()
+    pids = served.ready("web/0", "web/1")
+    for _ in range(3):
+        former = served.mold
+        os.kill(former, signal.SIGKILL)
+        until(lambda: served.mold not in (0, former), "another mold")  # noqa: B023 - used at once
+    assert all(alive(pid) for pid in pids.values())
+    os.kill(pids["web/0"], signal.SIGKILL)
+    served.ready("web/0")
+    assert served.stop() == 0
+
+
+def test_a_stopped_mold_does_not_stop_the_daemon(start: Start) -> None:
+    served = Served(start, "stopped", options="spares=0").launch()
+    pids = served.ready("web/0", "web/1")
+    mold = served.mold
+    os.kill(mold, signal.SIGSTOP)
+    until(lambda: state(mold) == "T", "it has stopped")
+    os.kill(pids["web/0"], signal.SIGKILL)
+    assert served.ask()[0] == "web/1"
+    os.kill(mold, signal.SIGCONT)
+    served.ready("web/0")
+    os.kill(served.mold, signal.SIGSTOP)
+    assert served.stop() == 0
+
+
+PARENTS = (
+    HEAD
+    + """
+daemon = prefork.Daemon("parents")
+
+@daemon.plan
+def plan():
+    return [Web(0)]
+
+@daemon.worker(Web)
+def web(worker):
+    near = os.fork()
+    if near == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True: signal.pause()
+    far = os.fork()
+    if far == 0:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True: signal.pause()
+    say("children", near, far, "of", os.getpid())
+    worker.wait_draining()
+"""
+    + RUN
+)
+
+
+def test_a_workers_session_ends_with_it_and_strangers_end_with_the_daemon(start: Start) -> None:
+    served = Served(start, "parents", PARENTS).launch()
+    near, far, worker = map(int, served.running.expect(r"children (\d+) (\d+) of (\d+)").groups())
+    os.kill(worker, signal.SIGKILL)
+    assert gone(near)
+    served.running.expect(r"children (\d+) (\d+) of (\d+)")
+    assert alive(far)
+    assert served.stop() == 0
+    assert gone(far)
+    assert len([line for line in served.running.err if "ended a stranger that a worker had left" in line]) == 2
+
+
+def test_what_strangers_leave_is_reaped_while_the_daemon_runs(start: Start) -> None:
+    served = Served(
+        start,
+        "reaps",
+        FAILING.replace('"failing"', '"reaps"') % "os.fork() or (os.setsid(), os.fork(), os._exit(0)); "
+        'say("forked"); worker.wait_draining()',
+    ).launch()
+    served.running.expect("forked")
+    served.running.expect("forked")
+    until(lambda: "Z" not in [state(pid) for pid in all_children(served.running.pid)], "no zombie of the master's")
+    assert served.stop() == 0
+
+
+def all_children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_workers_of_a_dead_master_serve_on_and_the_next_master_ends_them(start: Start) -> None:
+    served = Served(start, "orphans", options="orphan_grace=1.5").launch()
+    old = served.ready("web/0", "web/1")
+    os.kill(served.running.pid, signal.SIGKILL)
+    served.running.wait()
+    assert served.ask()[2] in old.values()
+    served.launch()
+    new = served.ready("web/0", "web/1")
+    served.running.expect("a former master has left processes", "err")
+    assert {served.ask()[2] for _ in range(40)} <= {*old.values(), *new.values()}
+    assert all(gone(pid) for pid in old.values())
+    assert {served.ask()[2] for _ in range(10)} <= {*new.values()}
+    assert served.stop() == 0
+
+
+def test_without_grace_workers_end_with_their_master_even_while_they_hang(start: Start) -> None:
+    block = "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))"
+    hang = f'say("hangs", os.getpid()); worker.ready(); {block}; time.sleep(60)'
+    source = (FAILING % hang).replace('Daemon("failing")', 'Daemon("failing", orphan_grace=0)')
+    served = Served(start, "failing", source).launch()
+    pids = [int(served.running.expect(r"hangs (\d+)")[1]) for _ in range(2)]
+    os.kill(served.running.pid, signal.SIGKILL)
+    assert all(gone(pid) for pid in pids)
+
+
+def test_a_second_master_of_the_same_daemon_is_refused_by_the_firsts_pid(start: Start) -> None:
+    first = Served(start, "twice").launch()
+    first.ready("web/0", "web/1")
+    running, pid = first.running, first.running.pid
+    first.launch()
+    assert first.running.wait() == 2
+    assert (
+        first.running.err
+        == [f"prefork: the daemon twice runs already: pid {pid} (runtime directory {start.directory}/runtime)"]
+        or f"pid {pid}" in first.running.err[0]
+    )
+    assert running.stop() == 0
+
+
+def test_a_strangers_port_is_refused(start: Start) -> None:
+    one = Served(start, "one").launch()
+    one.ready("web/0", "web/1")
+    other = start.directory / "other"
+    other.mkdir()
+    two = Served(Start(other), "two")
+    two.port = one.port
+    two.write()
+    two.launch()
+    assert two.running.wait() == 1
+    assert "Address already in use" in two.running.err[-1]
+    assert "http" in two.running.err[-1]
+    two.start.close()
+    assert one.stop() == 0
+
+
+def test_a_worker_that_never_becomes_ready_is_given_up_at_its_timeout(start: Start) -> None:
+    source = (FAILING % "time.sleep(60)").replace("@daemon.worker(Web)", "@daemon.worker(Web, start_timeout=0.5)")
+    served = Served(start, "failing", source).launch()
+    assert served.running.wait() == 1
+    assert any("killed by us" in line and "0.5 s" in line for line in served.running.err), served.running.err
+    assert not served.running.left()
+
+
+def test_fifty_deaths_at_once_do_no_harm(start: Start) -> None:
+    served = Served(start, "fifty", plan="[Web(i) for i in range(50)]").launch()
+    keys = [f"web/{i}" for i in range(50)]
+    pids = served.ready(*keys)
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
+    again = served.ready(*keys)
+    assert not {*again.values()} & {*pids.values()}
+    assert served.stop() == 0
+
+
+def test_with_no_descriptors_left_the_daemon_serves_on(start: Start) -> None:
+    served = Served(start, "poor").launch()
+    pids = served.ready("web/0", "web/1")
+    master = served.running.pid
+    until(lambda: len(served.running.children()) == 4, "its spare is there")
+    used = len(os.listdir(f"/proc/{master}/fd"))
+    resource.prlimit(master, resource.RLIMIT_NOFILE, (used - 2, 4096))
+    os.kill(pids["web/0"], signal.SIGKILL)
+    served.ready("web/0")
+    served.signal(signal.SIGHUP)
+    served.running.expect("reload .*failed", "err")
+    assert served.ask()[1] == 1
+    resource.prlimit(master, resource.RLIMIT_NOFILE, (1024, 4096))
+    served.signal(signal.SIGHUP)
+    served.running.expect("reload of generation 3 done", "err")
+    assert served.stop() == 0
+
+
+@pytest.mark.skipif(not root(), reason="only root can become another user")
+def test_application_code_never_runs_as_root_when_a_user_is_named(start: Start, tmp_path: Path) -> None:
+    prefork = Path(sys.executable).with_name("prefork")
+    if not prefork.exists():
+        pytest.skip("the command prefork is not installed beside the interpreter")
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+    served = Served(start, "user", more='say("uid", os.getuid(), os.geteuid(), os.getgroups())\n')
+    served.launch(prefork, "run", "program:daemon", "--user", "nobody")
+    served.running.expect(r"uid 65534 65534 \[65534\]")
+    pids = served.ready("web/0", "web/1")
+    for pid in served.running.children():
+        uids = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Uid"))
+        assert uids.split()[1:] == ["65534"] * 4, title(pid)
+    os.kill(pids["web/0"], signal.SIGKILL)
+    served.ready("web/0")
+    assert served.stop() == 0
+    assert not any(" uid 0" in line for line in served.running.out)
+
+
+@pytest.mark.skipif(not root(), reason="only root could run application code as root")
+def test_script_mode_as_root_with_a_user_named_is_refused(start: Start) -> None:
+    served = Served(start, "script-user")
+    running = start.command(sys.executable, "program.py", env={**served.environment, "PREFORK_USER": "nobody"})
+    assert running.wait() == 2
+    assert "start it by `prefork run`" in running.err[0]
