@@ -28,6 +28,7 @@ def say(*words):
 SERVE = """
 @daemon.worker(Web)
 def web(worker):
+    worker.ready()
     say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
     for connection, _ in worker.accept("http"):
         with connection:
@@ -103,7 +104,7 @@ class Served:
     def mold(self) -> int:
         """The pid of the newest mold."""
         found = [pid for pid in self.running.children() if re.match(rf"prefork: mold g\d+ {self.name}", title(pid))]
-        return max(found)
+        return max(found, default=0)
 
 
 def free_port() -> int:

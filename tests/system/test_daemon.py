@@ -99,7 +99,7 @@ def test_a_broken_reload_changes_nothing_and_says_why_once(start: Start, part: s
     pids = served.ready("web/0", "web/1")
     if "no use" in why:
         source = served.file.read_text().replace(
-            '    say("ready"', '    raise RuntimeError("of no use")\n    say("ready"'
+            "    worker.ready(", '    raise RuntimeError("of no use")\n    worker.ready('
         )
         served.file.write_text(source.replace("[Web(0), Web(1)]", text))
     else:
@@ -221,6 +221,7 @@ def schedule(worker):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         say("TWO AT ONCE")
+    worker.ready()
     say("scheduler", os.getpid(), "g", worker.generation)
     worker.wait_draining()
     time.sleep(0.05)  # Some last deed that its successor must not overlap with.
@@ -233,10 +234,10 @@ def test_an_old_first_worker_never_runs_twice(start: Start) -> None:
     running = start.program(SINGLETON, env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
     for generation in range(1, 4):
         pid = int(running.expect(rf"scheduler (\d+) g {generation}")[1])
-        os.kill(pid, signal.SIGKILL)
-        running.expect(rf"scheduler (\d+) g {generation}")
         if generation > 1:
             running.expect(f"reload of generation {generation} done", "err")
+        os.kill(pid, signal.SIGKILL)
+        running.expect(rf"scheduler (\d+) g {generation}")
         running.send(signal.SIGHUP)
     running.expect("scheduler (\\d+) g 4")
     assert running.stop() == 0
