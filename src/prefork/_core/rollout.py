@@ -212,7 +212,7 @@ def make_room(state: State, plan: Plan) -> None:
 
 
 def aim_all(state: State, before: dict[str, Wish | None]) -> None:
-    """Let every slot want what the committed plan says: its earlier wish where there was one, else a new one."""
+    """Let every slot want what the committed plan says: its earlier wish, or else a new one."""
     wanted = state.plan.wanted(state.overrides)
     for key in [*state.slots, *before]:
         if key not in wanted:

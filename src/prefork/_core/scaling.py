@@ -1,4 +1,4 @@
-"""A pool given another size than its plan's: part of the wish, so that it survives a reload, until it is ended."""
+"""A pool given another size than its plan's. That is part of the wish, so it survives a reload."""
 
 from __future__ import annotations
 
