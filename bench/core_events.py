@@ -1,8 +1,8 @@
 """What an exit costs the core, whatever the number of slots: events a second for 1, 100 and 10,000 slots.
 
-One turn is an exit, the order that a spare takes it up, its word that it is ready, and the birth of the next spare:
-three events. `crash` turns come without a healthy spell between them, so that each waits for its pause.
-Usage: python bench/core_events.py [turns]
+One turn is an exit, the order that a spare takes it up, its word that it is ready, and the birth of the
+next spare: three events. `crash` turns come without a healthy spell between them, so that each waits for
+its pause. Usage: python bench/core_events.py [turns]
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class Stage:
         """The newest process of a slot."""
         return max(pid for pid, process in self.world.processes.items() if process.key == key)
 
-    def keys(self, generation: int | None = None) -> list[str]:
+    def serving(self, generation: int | None = None) -> list[str]:
         """The keys of all that serve."""
         return sorted(
             process.key

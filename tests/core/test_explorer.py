@@ -1,4 +1,4 @@
-"""Every order of events for small plans; the states that were seen are printed (pytest -s, or run core.explorer)."""
+"""Every order of events for small plans; the states that were seen are printed (or run core.explorer)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random orders of events: deaths, silence, facts that come late or twice, and a snapshot taken now and then."""
+"""Random orders of events: deaths, silence, facts that come late or twice, a snapshot now and then."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prefork._core.plan import Entry, Kind, Listener, Plan, Pool, Spec
 from prefork._core.supervisor import Supervisor
 
 KEYS = ("web/0", "web/1", "web/2", "web/3", "solo", "job", "own")
-# No healthy spell and a start of the daemon that cannot fail for good: the end by hopelessness is the explorer's.
+# No spell is healthy, so that pauses grow as long as they can.
 SPEC = Spec(spares=2, jitter=0.5, healthy_after=1e9)
 
 
@@ -47,7 +47,12 @@ class Daemon(RuleBasedStateMachine):
     said: list[ev.Event]
     asked: int
 
-    @initialize(first=plans(), others=st.lists(plans(), min_size=3, max_size=3), seed=st.integers(0, 2**64 - 1), up=st.booleans())
+    @initialize(
+        first=plans(),
+        others=st.lists(plans(), min_size=3, max_size=3),
+        seed=st.integers(0, 2**64 - 1),
+        up=st.booleans(),
+    )
     def start(self, first: Plan, others: list[Plan], seed: int, up: bool) -> None:
         world = World({1: first} | {number: others[number % 3] for number in range(2, 60)})
         self.node = Node(Supervisor(SPEC, seed), world, 0, 0, 0)
@@ -108,11 +113,16 @@ class Daemon(RuleBasedStateMachine):
         if self.node.world.newest >= 50:
             return
         self.asked += 1
-        commands = (cmd.Reload(), cmd.Replan(), cmd.Restart(key), cmd.Scale("web", size))
+        commands: tuple[cmd.Command, ...] = (
+            cmd.Reload(),
+            cmd.Replan(),
+            cmd.Restart(key),
+            cmd.Scale("web", size),
+        )
         if data.draw(st.booleans()):
             generation = self.node.supervisor._state.generation
             known = self.node.world.plans.get(generation)
-            # The contexts of one generation's plans are told apart by digest alone, and kinds do not change in a mold.
+            # The kinds are code, which does not change within a mold.
             other = data.draw(plans())
             if known is not None and generation not in self.node.world.replans:
                 self.node.world.replans[generation] = Plan(

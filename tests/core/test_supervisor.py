@@ -32,7 +32,7 @@ class TestStart:
         assert stage.all(act.Breed) == [act.Breed(1, 3)]
         stage.rest()
         assert stage.all(act.Breed) == [act.Breed(1, 3), act.Breed(1, 1)]
-        assert stage.keys() == ["solo", *WEB]
+        assert stage.serving() == ["solo", *WEB]
         assert stage.spares() == 1
         assert stage.supervisor.next_deadline() is None  # idle costs nothing
 
@@ -118,7 +118,7 @@ class TestCrashes:
             stage.crash(f"web/{number}")
         stage.rest()
         assert [breed.count for breed in stage.all(act.Breed)[before:]] == [1, 98, 1]
-        assert len(stage.keys()) == 100
+        assert len(stage.serving()) == 100
 
     def test_the_pause_doubles_up_to_its_limit_and_blocks_no_other_slot(self) -> None:
         stage = Stage(plan()).start()
@@ -127,13 +127,13 @@ class TestCrashes:
             stage.crash("web/0", status=1)
             began = stage.now
             stage.rest()
-            if "web/0" not in stage.keys():
+            if "web/0" not in stage.serving():
                 stage.crash("web/1")
                 stage.rest()
-                assert "web/1" in stage.keys()
+                assert "web/1" in stage.serving()
                 stage.feed(ev.WorkerReady(stage.pid("web/1")))
                 stage.supervisor._state.slots["web/1"].failures = 0
-                while "web/0" not in stage.keys():
+                while "web/0" not in stage.serving():
                     stage.late()
                     stage.rest()
             pauses.append(stage.now - began)
@@ -146,7 +146,7 @@ class TestCrashes:
         for _ in range(3):
             stage.crash("web/0")
             stage.rest()
-            if "web/0" not in stage.keys():
+            if "web/0" not in stage.serving():
                 stage.late()
                 stage.rest()
         stage.now += SPEC.healthy_after
@@ -176,7 +176,7 @@ class TestCrashes:
         stage = Stage(kinds(plan(), restart=policy)).start()
         stage.crash("web/0", status=status)
         stage.rest()
-        assert ("web/0" in stage.keys()) is again
+        assert ("web/0" in stage.serving()) is again
         if not again:
             assert stage.slot("web/0")["state"] == "finished"
 
@@ -215,7 +215,7 @@ class TestMold:
         stage.crash("web/1")
         assert stage.slot("web/1")["state"] == "waiting"
         stage.rest()
-        assert stage.keys() == ["solo", *WEB]
+        assert stage.serving() == ["solo", *WEB]
 
     def test_it_is_started_again_with_a_growing_pause(self) -> None:
         stage = Stage(plan()).start()
@@ -244,7 +244,7 @@ class TestMold:
             while not stage.world.molds[1].owed:
                 stage.late()
         stage.rest()
-        assert stage.keys() == ["solo", *WEB]
+        assert stage.serving() == ["solo", *WEB]
         assert "EAGAIN" in " ".join(stage.world.reports)
 
     def test_a_late_birth_is_sent_away(self) -> None:
@@ -268,7 +268,7 @@ class TestReload:
         moved = [order.key for order in stage.all(act.OrderWorker) if order.generation == 2]
         assert moved == ["web/0", "web/1"]  # a quarter of eight, the canary among them
         stage.rest()
-        assert stage.keys(2) == ["solo", *(f"web/{n}" for n in range(8))]
+        assert stage.serving(2) == ["solo", *(f"web/{n}" for n in range(8))]
         assert stage.reply().ok
         later = stage.said[asked:]
         ended = later.index(act.EndMold(1))
@@ -309,7 +309,7 @@ class TestReload:
         stage.command(cmd.Reload())
         stage.rest()
         assert stage.reply().ok
-        assert stage.keys(3) == ["solo", *WEB]
+        assert stage.serving(3) == ["solo", *WEB]
 
     def test_a_listener_that_cannot_be_bound_fails_it(self) -> None:
         stage = Stage(plan("a"), replace(plan("b"), listeners=(HTTP,))).start()
@@ -318,7 +318,7 @@ class TestReload:
         stage.feed(ev.BindFailed(2, "http: address in use"))
         stage.rest()
         assert stage.reply().text.endswith("http: address in use")
-        assert stage.keys(1) == ["solo", *WEB]
+        assert stage.serving(1) == ["solo", *WEB]
 
     def test_a_canary_that_fails_withdraws_the_generation_and_no_old_worker_was_asked_to_go(self) -> None:
         stage = Stage(plan("a"), plan("b")).start()
@@ -327,19 +327,21 @@ class TestReload:
         stage.crash("web/0", "Traceback: no database")
         stage.rest()
         assert not stage.all(act.AskToDrain)
-        assert stage.keys(1) == ["solo", *WEB]
+        assert stage.serving(1) == ["solo", *WEB]
         assert "Traceback: no database" in stage.reply().text
-        assert [report for report in stage.world.reports if "no database" in report] == [stage.world.reports[-1]]
+        assert [report for report in stage.world.reports if "no database" in report] == [
+            stage.world.reports[-1]
+        ]
 
     def test_slots_that_were_moved_already_are_put_back(self) -> None:
         stage = Stage(plan("a", web=4), plan("b", web=4)).start()
         stage.command(cmd.Reload())
         stage.rest(but=lambda event: is_ready(event) and stage.slot("web/2")["generation"] == 2)
-        assert stage.keys(2)
+        assert stage.serving(2)
         stage.crash("web/2", "Traceback: late")
         stage.rest()
-        assert stage.keys(1) == ["solo", *(f"web/{n}" for n in range(4))]
-        assert stage.keys(2) == []
+        assert stage.serving(1) == ["solo", *(f"web/{n}" for n in range(4))]
+        assert stage.serving(2) == []
         assert not stage.reply().ok
 
     def test_a_newer_one_takes_the_place_of_one_that_has_moved_nothing(self) -> None:
@@ -349,7 +351,7 @@ class TestReload:
         assert "superseded" in stage.reply(1).text
         stage.rest()
         assert stage.reply(2).ok
-        assert stage.keys(3) == ["solo", *WEB]
+        assert stage.serving(3) == ["solo", *WEB]
 
     def test_later_it_waits_and_those_who_wait_are_one(self) -> None:
         stage = Stage(plan("a"), plan("b"), plan("c")).start()
@@ -392,9 +394,9 @@ class TestReplan:
         stage.world.replans[1] = plan("b", solo=False)
         stage.command(cmd.Replan())
         stage.rest(but=is_ready)
-        assert "solo" in stage.keys()
+        assert "solo" in stage.serving()
         stage.rest()
-        assert stage.keys() == WEB
+        assert stage.serving() == WEB
 
     def test_one_that_fails_is_told_and_changes_nothing(self) -> None:
         stage = Stage(plan("a")).start()
@@ -423,7 +425,7 @@ class TestScale:
             stage.command(cmd.Scale("web", size))
             stage.rest()
             assert stage.reply().ok
-            assert len(stage.keys()) == count
+            assert len(stage.serving()) == count
         assert stage.supervisor.view()["overrides"] == {}
 
     def test_it_survives_a_reload(self) -> None:
@@ -432,7 +434,7 @@ class TestScale:
         stage.rest()
         stage.command(cmd.Reload())
         stage.rest()
-        assert stage.keys(2) == ["solo", "web/0", "web/1", "web/2"]
+        assert stage.serving(2) == ["solo", "web/0", "web/1", "web/2"]
 
     @pytest.mark.parametrize(("kind", "size"), [("web", 5), ("web", 0), ("solo", 2), ("nobody", 1)])
     def test_what_cannot_be_is_refused(self, kind: str, size: int) -> None:
@@ -451,7 +453,7 @@ class TestScale:
         for name, count in (("TTIN", 3), ("TTIN", 4), ("TTIN", 4), ("TTOU", 3)):
             stage.feed(ev.SignalReceived(name))
             stage.rest()
-            assert len(stage.keys()) == count
+            assert len(stage.serving()) == count
 
     def test_with_two_pools_and_no_default_ttin_says_why_not(self) -> None:
         entries = (Entry("a/0", "a", "x"), Entry("b/0", "b", "x"))
@@ -530,21 +532,21 @@ class TestStop:
         stage = Stage(plan()).start()
         stage.feed(ev.SignalReceived("QUIT"))
         assert "web/1 ready" in stage.world.reports[-1]
-        assert stage.keys() == ["solo", *WEB]
+        assert stage.serving() == ["solo", *WEB]
 
 
 class TestExec:
     def test_a_worker_with_its_own_interpreter_needs_no_spare(self) -> None:
         own = replace(plan(web=1), entries=tuple(replace(e, spawn="exec") for e in plan().entries))
         stage = Stage(own).start()
-        assert stage.keys() == ["solo", "web/0"]
+        assert stage.serving() == ["solo", "web/0"]
         assert stage.all(act.Breed) == [act.Breed(1, 1)]
         stage.crash("solo")
         stage.feed(ev.SpawnFailed(1, "solo", "ENOENT"))
         assert stage.slot("solo")["state"] == "waiting"
         stage.late()
         stage.rest()
-        assert stage.keys() == ["solo", "web/0"]
+        assert stage.serving() == ["solo", "web/0"]
 
     def test_one_that_nobody_asked_for_is_killed(self) -> None:
         stage = Stage(plan()).start()

@@ -1,18 +1,20 @@
-"""A shell made of plain values: it owes the supervisor what the contract says, and pays in any order it is told to.
+"""A shell made of plain values: it owes what the contract says, and pays in any order that it is told to.
 
-Every order is checked against what the world knows, which is never asked of the supervisor: that is what makes the checks
-of the random tests and of the explorer worth something.
+Every order is checked against what the world knows, which is never asked of the supervisor: that is what
+makes the checks of the random tests and of the explorer worth something.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from prefork._core import actions as act
 from prefork._core import events as ev
-from prefork._core.plan import Kind, Listener, Plan
+
+if TYPE_CHECKING:
+    from prefork._core.plan import Kind, Listener, Plan
 
 
 @dataclass(slots=True)

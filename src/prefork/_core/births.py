@@ -34,7 +34,7 @@ def enter(state: State, mold: Mold, phase: MoldPhase, patience: float | None) ->
 
 
 def rest(state: State, mold: Mold) -> None:
-    """A mold can be given orders: wait for the births that it owes, or for the end of a pause between them."""
+    """A mold can be given orders: wait for the births that it owes, or for the end of a pause."""
     if mold.phase != "able":
         mold.phase, mold.since = "able", state.now
     if mold.owed:
@@ -117,7 +117,7 @@ def answered(state: State, mold: Mold, count: int) -> None:
 
 
 def stillborn(state: State, mold: Mold) -> None:
-    """A birth came to nothing. The next ones wait, so that a mold which cannot bear is not asked in a loop."""
+    """A birth came to nothing. The next one waits, so that there is no hot loop."""
     mold.stillborn += 1
     mold.pause_until = state.now + pause(state.spec, mold.stillborn, state.chance())
     if mold.phase == "able" and not mold.owed:

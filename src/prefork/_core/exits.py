@@ -1,4 +1,4 @@
-"""What an end means: a drain that is over, a crash with its pause, or a worker that is done; and what a hang means."""
+"""What an end means: a drain that is over, a crash with its pause, a worker that is done; what a hang is."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
 
 
 def spare_ended(state: State, worker: Worker) -> None:
-    """A process without an order has been reaped; if nobody had sent it away, a slot or the stock lacks it."""
+    """A process without an order has been reaped; unless it was sent away, somebody lacks it."""
     mold = state.molds.get(worker.generation)
     if worker.holder is not None:
         slot = state.slots[worker.holder]

@@ -1,9 +1,10 @@
 """The one routine that closes the gap between what a slot wants and what it has.
 
-To exchange a process, so that for a while a slot has two, or a singleton none, a slot takes one of the places that its kind
-has for that (its surge) and holds it until the exchange is over. Rollouts, rollbacks and restarts are paced by this alone:
-they let their slots want something else, all at once, and the slots line up. Nobody holds a place while the mold that it needs is
-dead, so that a mold which cannot come back keeps no later change from going on.
+To exchange a process, so that for a while a slot has two, or a singleton none, a slot takes one of the
+places that its kind has for that (its surge) and holds it until the exchange is over. Rollouts, rollbacks
+and restarts are paced by this alone: they let their slots want something else, all at once, and the slots
+line up. Nobody holds a place while the mold that it needs is dead, so that a mold which cannot come back
+keeps no later change from going on.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def end_exchange(state: State, slot: Slot) -> None:
 
 
 def next_in_line(state: State) -> None:
-    """Where there is room, let one more slot of each kind try; who needs no place any more makes room for the next."""
+    """Let one more slot of each kind try, where there is room; who needs no place makes room for the next."""
     for name in list(state.eased):
         line = state.lined_up.get(name)
         if line and len(state.exchanging.get(name, ())) < state.room.get(name, 1):

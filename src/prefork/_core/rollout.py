@@ -25,7 +25,7 @@ from .slot import Slot, Wish
 from .state import Stopping
 
 if TYPE_CHECKING:
-    from .plan import Entry, Plan
+    from .plan import Entry, Kind, Plan
     from .state import Change, State
 
 
@@ -97,15 +97,20 @@ def roll(state: State, change: Change) -> None:
         change.pending[change.key] = replace(slot.wish, edition=state.next_edition())
     else:
         kinds = {kind.name: kind for kind in plan.kinds}
-        for key, entry in plan.wanted(state.overrides).items():
-            slot = state.slots.get(key)
-            wish = Wish(0, change.generation, entry, kinds[entry.kind], plan.listeners)
-            if slot is not None and slot.wish == replace(wish, edition=slot.wish.edition if slot.wish else 0):
-                continue
-            change.pending[key] = replace(wish, edition=state.next_edition())
+        for entry in plan.wanted(state.overrides).values():
+            plan_move(state, change, entry, kinds[entry.kind])
         make_room(state, plan)
     choose_canary(state, change)
     advance(state, change)
+
+
+def plan_move(state: State, change: Change, entry: Entry, kind: Kind) -> None:
+    """Have a slot moved when its turn comes, unless it wants just this already."""
+    assert change.plan is not None
+    slot = state.slots.get(entry.key)
+    wish = Wish(0, change.generation, entry, kind, change.plan.listeners)
+    if slot is None or slot.wish is None or replace(slot.wish, edition=0) != wish:
+        change.pending[entry.key] = replace(wish, edition=state.next_edition())
 
 
 def choose_canary(state: State, change: Change) -> None:
@@ -212,7 +217,7 @@ def make_room(state: State, plan: Plan) -> None:
 
 
 def aim_all(state: State, before: dict[str, Wish | None]) -> None:
-    """Let every slot want what the committed plan says: its earlier wish where there was one, else a new one."""
+    """Let every slot want what the committed plan says: its earlier wish, or else a new one."""
     wanted = state.plan.wanted(state.overrides)
     for key in [*state.slots, *before]:
         if key not in wanted:

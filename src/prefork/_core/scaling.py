@@ -1,11 +1,10 @@
-"""A pool given another size than its plan's: part of the wish, so that it survives a reload, until it is ended."""
+"""A pool given another size than its plan's. That is part of the wish, so it survives a reload."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .rollout import advance, choose_canary, make_room, reached, want, wish_for
-from .slot import Wish
+from .rollout import advance, choose_canary, make_room, plan_move, reached, want, wish_for
 from .state import Scaling
 
 if TYPE_CHECKING:
@@ -86,17 +85,13 @@ def rescale(state: State, rolling: Change | None, key: str, entry: Entry | None)
             drop(state, rolling, key)
         want(state, key, None)
         return wished
-    if wished:
-        return False
-    if rolling is None or rolling.what == "restart":
+    if rolling is not None and rolling.what != "restart":
+        # It waits for the canary like the others; one that the new plan alone did not want is moved after all.
+        assert rolling.plan is not None
+        plan_move(state, rolling, entry, rolling.plan.kind(entry.kind))
+    elif not wished:
         want(state, key, wish_for(state, entry))
-    else:
-        # It waits for the canary like the others: what is being tried out must not fill a pool first.
-        plan = rolling.plan
-        assert plan is not None
-        kind = plan.kind(entry.kind)
-        rolling.pending[key] = Wish(state.next_edition(), rolling.generation, entry, kind, plan.listeners)
-    return True
+    return not wished
 
 
 def drop(state: State, rolling: Change, key: str) -> None:

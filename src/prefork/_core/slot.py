@@ -45,7 +45,7 @@ class Wish:
 
 @dataclass(slots=True)
 class Worker:
-    """A process that has not been reaped. `wish` is what it was ordered to be; None: a spare, or one that nobody asked for."""
+    """A process that has not been reaped. `wish` is what it was ordered to be; a spare has none."""
 
     pid: int
     generation: int

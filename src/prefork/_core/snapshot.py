@@ -24,7 +24,7 @@ _CLASSES: dict[str, Any] = {
 
 
 def encode(value: object) -> Any:
-    """Return `value` as what JSON can hold; containers carry their type, since JSON knows only two of them."""
+    """Return `value` as what JSON can hold; containers carry their type, since JSON knows only two."""
     match value:
         case None | bool() | int() | float() | str():
             return value

@@ -18,7 +18,7 @@ MoldPhase = Literal["importing", "able", "planning", "ending", "paused"]
 
 @dataclass(slots=True)
 class Mold:
-    """The process that has imported one generation; it keeps its place here while it is dead and shall come back."""
+    """The process that has imported one generation. It keeps its place while it is dead and shall return."""
 
     generation: int
     phase: MoldPhase = "importing"
@@ -73,7 +73,7 @@ class Stopping:
 
 @dataclass(slots=True)
 class State:
-    """What a snapshot holds; the fields that take no part in comparison are work in progress within one event."""
+    """What a snapshot holds; fields that take no part in comparison are work in progress within one event."""
 
     spec: Spec
     seed: int
@@ -92,19 +92,15 @@ class State:
     stopping: Stopping | None = None
     exited: bool = False
     proven: bool = False  # some worker was ready once, so that the daemon goes on whatever fails
-    # Slots whose process is being exchanged, by kind: how many may be, which are, and which wait for their turn.
+    # Slots whose process is being exchanged, by kind: how many may be, which are, which wait for their turn.
     room: dict[str, int] = field(default_factory=dict)
     exchanging: dict[str, dict[str, None]] = field(default_factory=dict)
     lined_up: dict[str, dict[str, None]] = field(default_factory=dict)
-    untried: dict[str, None] = field(
-        default_factory=dict
-    )  # slots that have not failed yet, while nothing is proven
+    untried: dict[str, None] = field(default_factory=dict)  # slots that have not failed yet
     last_failure: str = ""
     last_words: str = ""  # the application's last report: the same one is not written twice in a row
     actions: list[Action] = field(default_factory=list, compare=False)
-    touched: dict[str, None] = field(
-        default_factory=dict, compare=False
-    )  # slots; a set would forget its order
+    touched: dict[str, None] = field(default_factory=dict, compare=False)  # slots, in order
     stirred: dict[int, None] = field(default_factory=dict, compare=False)  # molds
     eased: dict[str, None] = field(default_factory=dict, compare=False)  # kinds that may have room again
     heap: list[tuple[float, str, Any]] = field(default_factory=list, compare=False)
@@ -123,8 +119,9 @@ class State:
         self.edition += 1
         return self.edition
 
-    # Deadlines lie in the objects that wait; the heap only finds them. An entry whose object has another deadline
-    # by now is passed over, and when half of the heap is such it is built anew, so that no event pays for all.
+    # Deadlines lie in the objects that wait; the heap only finds them. An entry whose object has another
+    # deadline by now is passed over, and such entries are swept out when they may be half of the heap: no
+    # event pays for all slots.
 
     def expect(self, what: str, name: int | str, deadline: float | None) -> None:
         """Note when this worker, slot, mold or scaling wants to be looked at again."""
@@ -203,7 +200,7 @@ class State:
             self.actions.append(DismissSpare(worker.pid))
 
     def report(self, text: str, words: str = "") -> None:
-        """Say one block: what happened, and the application's own words unless they were the last ones said too."""
+        """Say one block: what happened, and the application's own words unless they were the last said."""
         if words and words != self.last_words:
             self.last_words = words
             text = f"{text}\n{words}"

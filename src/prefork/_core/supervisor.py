@@ -72,30 +72,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, assert_never
 
 from . import births, exits, gap, rollout
+from . import events as ev
 from .actions import Exit, ReopenLogs, Report
 from .commands import Reload, Replan, Restart, Scale, Stop
-from .events import (
-    BindFailed,
-    BirthFailed,
-    CommandReceived,
-    ContextRefused,
-    ContextTaken,
-    DeadlinePassed,
-    ListenersBound,
-    MoldEnded,
-    MoldFailed,
-    MoldPlanned,
-    PlanFailed,
-    ProcessesExited,
-    SignalReceived,
-    SpareBorn,
-    SpawnFailed,
-    Started,
-    WorkerEnded,
-    WorkerFailed,
-    WorkerReady,
-    WorkerSpawned,
-)
 from .scaling import scale, scaled, step
 from .slot import Worker
 from .snapshot import decode, encode
@@ -107,7 +86,6 @@ if TYPE_CHECKING:
 
     from .actions import Action
     from .commands import Command
-    from .events import Event
     from .plan import Plan, Spec
 
 VERSION = 1
@@ -119,7 +97,7 @@ class Supervisor:
     def __init__(self, spec: Spec, seed: int = 0) -> None:
         self._state = State(spec, seed)
 
-    def handle(self, event: Event, now: float) -> Sequence[Action]:
+    def handle(self, event: ev.Event, now: float) -> Sequence[Action]:
         """Take in one fact and answer with what is to be done about it, in order."""
         state = self._state
         if state.exited:
@@ -156,44 +134,44 @@ class Supervisor:
         """Return the state for people and programs, as plain data; times are those of `now`."""
         return view(self._state)
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: ev.Event) -> None:
         state = self._state
         match event:
-            case WorkerReady(pid):
+            case ev.WorkerReady(pid):
                 self._ready(pid)
-            case WorkerEnded():
+            case ev.WorkerEnded():
                 exits.worker_ended(state, event)
-            case SpareBorn(generation, pid):
+            case ev.SpareBorn(generation, pid):
                 births.born(state, generation, pid)
-            case DeadlinePassed():
+            case ev.DeadlinePassed():
                 exits.deadline_passed(state)
-            case WorkerFailed(pid, report):
+            case ev.WorkerFailed(pid, report):
                 if worker := state.workers.get(pid):
                     worker.report = report
-            case WorkerSpawned():
+            case ev.WorkerSpawned():
                 self._spawned(event)
-            case SpawnFailed(_, key, reason):
+            case ev.SpawnFailed(_, key, reason):
                 slot = state.slots.get(key)
                 if slot is not None and slot.spawning is not None:
                     exits.spawn_failed(state, slot, slot.spawning, reason)
-            case MoldPlanned(generation, plan):
+            case ev.MoldPlanned(generation, plan):
                 self._planned(generation, plan)
-            case MoldFailed() | PlanFailed() | MoldEnded() | BirthFailed():
+            case ev.MoldFailed() | ev.PlanFailed() | ev.MoldEnded() | ev.BirthFailed():
                 self._mold(event)
-            case ListenersBound(generation):
+            case ev.ListenersBound(generation):
                 if change := self._binding(generation):
                     rollout.roll(state, change)
-            case BindFailed(generation, report):
+            case ev.BindFailed(generation, report):
                 if change := self._binding(generation):
                     rollout.withdraw(state, f"{change.what} failed: a listener could not be bound", report)
-            case CommandReceived(asker, command):
+            case ev.CommandReceived(asker, command):
                 self._command(command, [asker])
-            case SignalReceived(name, terminal_gone):
+            case ev.SignalReceived(name, terminal_gone):
                 self._signal(name, terminal_gone)
-            case Started():
+            case ev.Started():
                 if not state.newest:
                     rollout.ask(state, Change("start", []))
-            case ProcessesExited() | ContextTaken() | ContextRefused():
+            case ev.ProcessesExited() | ev.ContextTaken() | ev.ContextRefused():
                 pass  # the hooks interface's
             case _:
                 assert_never(event)
@@ -243,7 +221,7 @@ class Supervisor:
         if mold := state.molds.get(worker.generation):
             mold.stillborn = 0
 
-    def _spawned(self, event: WorkerSpawned) -> None:
+    def _spawned(self, event: ev.WorkerSpawned) -> None:
         state = self._state
         if event.pid in state.workers:
             return
@@ -271,25 +249,25 @@ class Supervisor:
                 f"the new mold of generation {generation} has another plan; it holds from the next reload on"
             )
 
-    def _mold(self, event: MoldFailed | PlanFailed | MoldEnded | BirthFailed) -> None:
+    def _mold(self, event: ev.MoldFailed | ev.PlanFailed | ev.MoldEnded | ev.BirthFailed) -> None:
         state = self._state
         mold = state.molds.get(event.generation)
         if mold is None:
             return
         match event:
-            case MoldFailed(generation, report):
+            case ev.MoldFailed(generation, report):
                 if mold.phase == "importing":
                     exits.give_mold_up(
                         state, mold, f"the mold of generation {generation} could not start", report
                     )
-            case PlanFailed(generation, report):
+            case ev.PlanFailed(generation, report):
                 if mold.phase == "planning":
                     births.rest(state, mold)
                     exits.mold_failed(state, mold, f"the plan of generation {generation} failed", report)
-            case BirthFailed(_, count, reason):
+            case ev.BirthFailed(_, count, reason):
                 if mold.owed:
                     exits.birth_failed(state, mold, min(count, mold.owed), reason)
-            case MoldEnded(_, reason):
+            case ev.MoldEnded(_, reason):
                 exits.mold_ended(state, mold, reason)
             case _:
                 assert_never(event)
