@@ -29,9 +29,11 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
     slot.pids.remove(event.pid)
     slot.last_exit = event.reason
     state.touched[slot.key] = None
-    if worker.asked:
-        return
     text = f"{slot.key} (pid {event.pid}, generation {worker.generation}) {event.reason}"
+    if worker.asked:
+        if worker.phase == "killed":
+            state.report(text)
+        return
     if slot.wish is None or slot.wish.edition != worker.wish.edition:
         # Its successor is on its way already; that this one went first changes nothing.
         state.report(text, worker.report)
@@ -161,7 +163,7 @@ def deadline_passed(state: State) -> None:
 
 def worker_late(state: State, worker: Worker) -> None:
     """A process has stayed too long in its phase."""
-    waited = f"{state.now - worker.since:.0f} s"
+    waited = f"{round(state.now - worker.since, 1):g} s"
     if worker.phase == "starting":
         state.kill(worker, f"for not being ready after {waited}", "deadline")
     elif worker.phase == "draining":
@@ -172,7 +174,7 @@ def worker_late(state: State, worker: Worker) -> None:
 
 def mold_late(state: State, mold: Mold) -> None:
     """A mold has stayed too long in its phase, or its pause is over."""
-    waited = f"{state.now - mold.since:.0f} s"
+    waited = f"{round(state.now - mold.since, 1):g} s"
     name = f"the mold of generation {mold.generation}"
     match mold.phase:
         case "paused":
