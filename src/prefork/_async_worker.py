@@ -25,8 +25,10 @@ class AsyncWorker(Handle[C]):
         # A descriptor of its own: a loop watches each descriptor for one reader only.
         with self.listener(name).dup() as listener:
             self._about_to_wait()
-            while not self.draining:
+            while self._takes_more():
                 match accept_one(listener):
+                    case "nothing" if self.draining:
+                        return
                     case "nothing":
                         await self._wake_by(listener)
                     case "no room":

@@ -37,6 +37,7 @@ _CONNECTION_LOST = frozenset(
 # The process or the host has no room for one more. The connection stays in the queue, so the listener stays
 # readable: waiting for it would not wait.
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+EMPTYING = 1.0  # seconds that a draining orphan may take connections on
 NO_ROOM_PAUSE = 0.1  # seconds
 _LONGEST_POLL = 2**31 - 1  # milliseconds, of which poll(2) takes an int
 
@@ -67,6 +68,7 @@ class Handle(Generic[C]):
         self._drain = assignment.drain
         self.context = context
         self.activity = Activity()
+        self._empty_until: float | None = None
 
     @property
     def key(self) -> str:
@@ -108,6 +110,17 @@ class Handle(Generic[C]):
         """Count one request as in flight while the block runs."""
         return self.activity.request(label)
 
+    def _takes_more(self) -> bool:
+        """Whether to accept: until the drain. An orphan then empties the queue, for a while: it may be the last one.
+
+        A new master has a queue of its own beside ours, and what waits in ours would be reset when it is closed.
+        """
+        if not self.draining:
+            return True
+        if self._empty_until is None:
+            self._empty_until = time.monotonic() + EMPTYING
+        return self._drain.orphaned and time.monotonic() < self._empty_until
+
     def _about_to_wait(self) -> None:
         if not self._assignment.explicit_ready:
             self.ready()
@@ -128,8 +141,10 @@ class Worker(Handle[C]):
             waiting.register(self._drain.descriptor, select.EPOLLIN)
             waiting.register(self._drain.waker, select.EPOLLIN)
             self._about_to_wait()
-            while not self.draining:
+            while self._takes_more():
                 match accept_one(listener):
+                    case "nothing" if self.draining:
+                        return
                     case "nothing":
                         waiting.poll()
                         self._drain.look()

@@ -51,6 +51,7 @@ def ask(state: State, change: Change) -> None:
 def begin(state: State, change: Change) -> None:
     """Take up a change; nothing else is under way."""
     state.change = change
+    state.last_words = ""  # A new attempt: what fails as before is worth saying again.
     change.stage = "planning"
     change.generation = state.generation
     if change.what in ("start", "reload"):

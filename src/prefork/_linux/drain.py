@@ -26,6 +26,8 @@ class Drain:
 
     def __init__(self) -> None:
         self.noticed = False
+        self.orphaned = False
+        """The master has died: the drain, when it comes, is the end of what it was told to do."""
         self.descriptor = self.waker = -1
         self._numbers: tuple[int, ...] = ()
         self._owner = 0

@@ -11,20 +11,27 @@ from urllib.parse import urlsplit
 
 from .._core.plan import Listener
 from .._errors import MisuseError, WorldError
+from .privileges import Identity, acting_as
 
 BACKLOG = 2048
+_PRIVILEGED = 1024
+"""Ports below this one only root may bind (ip(7))."""
 
 
 class Listeners:
     """The open listeners of a daemon, by their records in the plan.
+
+    `identity`: who the mold is that asks for them, where it has given up root and we have not. It is not trusted with
+    our rights: paths are made as that user, and a privileged port is refused.
 
     `beside_orphans`: workers of a dead master of this very daemon still hold its sockets, so the port is shared with
     them. Otherwise a socket is bound exclusively, and gets SO_REUSEPORT only once it listens: a stranger's bind then
     fails, while a later master of this daemon can bind beside our orphans.
     """
 
-    def __init__(self, beside_orphans: bool) -> None:
+    def __init__(self, beside_orphans: bool, identity: Identity | None = None) -> None:
         self._beside_orphans = beside_orphans
+        self._identity = identity
         self._open: dict[Listener, socket.socket] = {}
 
     def bind(self, listeners: Sequence[Listener]) -> None:
@@ -62,7 +69,8 @@ class Listeners:
         parts = urlsplit(listener.address)
         try:
             if parts.scheme == "unix" and parts.path:
-                return self._bind_unix(parts.path)
+                with acting_as(self._identity):
+                    return self._bind_unix(parts.path)
             if parts.scheme == "tcp" and parts.hostname and parts.port is not None:
                 return self._bind_tcp(parts.hostname, parts.port)
         except OSError as error:
@@ -76,6 +84,8 @@ class Listeners:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
+        if 0 < port < _PRIVILEGED and self._identity is not None:
+            raise PermissionError(errno.EACCES, "a privileged port, asked for by an application that is not privileged")
         sock = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

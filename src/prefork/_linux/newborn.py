@@ -91,7 +91,7 @@ def _work(channel: Channel, application: Application, drain: Drain, order: Order
         title.set_title(order.title)
         if order.environ:
             os.environ.update(order.environ)
-        _watch_master(descriptors[0], order.orphan_grace)
+        _watch_master(descriptors[0], order.orphan_grace, drain)
         assignment = Assignment(
             key=order.key,
             generation=order.generation,
@@ -141,7 +141,7 @@ def _once(action: Callable[[], object]) -> Callable[[], None]:
     return act
 
 
-def _watch_master(reader: int, grace: float) -> None:
+def _watch_master(reader: int, grace: float, drain: Drain) -> None:
     """Serve on for `grace` seconds after the master's death, then drain; with none, die with it."""
 
     def drain_later() -> None:
@@ -149,6 +149,7 @@ def _watch_master(reader: int, grace: float) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     def count_down(number: int, frame: FrameType | None) -> None:
+        drain.orphaned = True
         # Not threading.Timer: each fork would have the work of making that module's locks anew.
         _thread.start_new_thread(drain_later, ())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .._errors import WorldError
@@ -30,3 +32,21 @@ def drop(identity: Identity) -> None:
     except PermissionError:
         return
     raise WorldError(f"uid {identity.uid} can become root again: it holds CAP_SETUID")
+
+
+@contextmanager
+def acting_as(identity: Identity | None) -> Iterator[None]:
+    """Have this user's rights in the file system, and no more, for a moment. None: one's own."""
+    if identity is None:
+        yield
+        return
+    groups, own_group, own_user = os.getgroups(), os.getegid(), os.geteuid()
+    os.setgroups(identity.groups)
+    os.setegid(identity.gid)
+    os.seteuid(identity.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(own_user)
+        os.setegid(own_group)
+        os.setgroups(groups)

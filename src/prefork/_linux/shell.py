@@ -62,7 +62,7 @@ class Shell:
         self._strangers = Strangers(master.exits)
         self._watching = Watching(self._start_watcher, self._kill, master.relay.say)
         orphans = Orphans(runtime.roster, launching.orphan_grace)
-        self._listeners = Listeners(beside_orphans=bool(orphans.pids))
+        self._listeners = Listeners(bool(orphans.pids), launching.interpreter.identity)
         orphans.see_to(master)
         self._reader, self._writer = lifeline.create()
         master.signals.catch(signal.SIGCHLD)

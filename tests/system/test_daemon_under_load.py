@@ -1,0 +1,98 @@
+"""What clients see while a daemon reloads, breaks, loses workers and loses its master: nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import TracebackType
+
+from support import PATIENCE, Start, gone
+from system.daemons import Served
+
+
+class Clients:
+    """Threads that ask in a closed loop, each time on a new connection, and keep every failure."""
+
+    def __init__(self, served: Served, count: int = 8) -> None:
+        self._served = served
+        self._stopping = False
+        self._news = threading.Condition()
+        self._threads = [threading.Thread(target=self._ask_on_and_on, daemon=True) for _ in range(count)]
+        self.answers: list[tuple[str, int, int, str]] = []
+        self.failures: list[BaseException] = []
+
+    def __enter__(self) -> Clients:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
+        self._stopping = True
+        for thread in self._threads:
+            thread.join(2 * PATIENCE)
+            assert not thread.is_alive()
+
+    def more(self, count: int) -> None:
+        """Wait until so many more have been answered."""
+        with self._news:
+            goal = len(self.answers) + count
+            assert self._news.wait_for(lambda: len(self.answers) >= goal or bool(self.failures), 3 * PATIENCE)
+
+    def _ask_on_and_on(self) -> None:
+        while not self._stopping and not self.failures:
+            try:
+                answer = self._served.ask()
+            except (OSError, AssertionError) as error:
+                self.failures.append(error)
+            else:
+                with self._news:
+                    self.answers.append(answer)
+                    self._news.notify_all()
+
+
+def test_no_request_fails_through_broken_and_good_reloads(start: Start) -> None:
+    served = Served(start, "loaded", plan="[Web(i) for i in range(4)]").launch()
+    served.ready("web/0", "web/1", "web/2", "web/3")
+    with Clients(served) as clients:
+        for generation in range(2, 8, 2):
+            served.write(more="def broken(:\n")
+            served.signal(signal.SIGHUP)
+            served.running.expect("SyntaxError", "err")
+            clients.more(200)
+            served.write(plan=f'[Web(i, "text {generation}") for i in range(4)]')
+            served.signal(signal.SIGHUP)
+            served.running.expect(f"reload of generation {generation + 1} done", "err")
+            clients.more(200)
+    assert clients.failures == []
+    assert clients.answers[-1][3] == "text 6"
+    assert served.stop() == 0
+
+
+def test_the_death_of_an_idle_worker_fails_nobody(start: Start) -> None:
+    served = Served(start, "deaths", plan="[Web(0), Web(1)]").launch()
+    pids = served.ready("web/0", "web/1")
+    for _ in range(5):
+        os.kill(pids["web/0"], signal.SIGKILL)  # Nobody asks it now, so it holds no connection.
+        with Clients(served) as clients:
+            pids["web/0"] = served.ready("web/0")["web/0"]
+            clients.more(100)
+        assert clients.failures == []
+    assert served.stop() == 0
+
+
+def test_a_new_master_takes_over_from_the_orphans_of_the_old_without_a_gap(start: Start) -> None:
+    served = Served(start, "taken-over", options="orphan_grace=1.5").launch()
+    old = served.ready("web/0", "web/1")
+    with Clients(served, 4) as clients:
+        clients.more(50)
+        os.kill(served.running.pid, signal.SIGKILL)
+        served.running.wait()
+        clients.more(50)
+        served.launch()
+        new = served.ready("web/0", "web/1")
+        assert all(gone(pid) for pid in old.values())
+        clients.more(50)
+    assert clients.failures == []
+    assert clients.answers[-1][2] in new.values()
+    assert served.stop() == 0

@@ -1,0 +1,73 @@
+"""A daemon's master: no application code, few modules, little memory, and no wake-up while nothing happens."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import prefork
+from prefork._linux import master_program
+from support import Start
+from system.daemons import Served, title
+
+HEAVY = {"logging", "argparse", "subprocess", "tomllib", "asyncio", "multiprocessing", "threading"}
+
+
+def test_it_imports_the_standard_library_and_nothing_heavy_of_it() -> None:
+    code = (
+        "import runpy, sys; sys.argv = ['x']; sys.path.insert(0, sys.path[0]);"
+        f"runpy.run_path({master_program.__file__!r});"
+        "print(*sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, check=True, timeout=30)
+    names = {name.partition(".")[0] for name in found.stdout.decode().split()}
+    foreign = names - sys.stdlib_module_names - {"prefork", "__main__", "__mp_main__"}
+    assert foreign <= {"_setproctitle"}
+    assert names & HEAVY == set()
+
+
+def test_it_maps_nothing_of_the_application_and_its_memory_is_small(start: Start) -> None:
+    served = Served(start, "small", more="import msgspec, asyncio, sqlite3\n").launch()
+    served.ready("web/0", "web/1")
+    maps = Path(f"/proc/{served.running.pid}/maps").read_text()
+    extensions = {
+        Path(line.split()[-1]).name.partition(".")[0] for line in maps.splitlines() if "site-packages" in line
+    }
+    assert extensions <= {"_setproctitle"}
+    status = Path(f"/proc/{served.running.pid}/status").read_text()
+    match = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert match
+    print(f"master of a Daemon: RSS {int(match[1]) / 1024:.1f} MB")
+    assert int(match[1]) < 22 * 1024
+    assert served.stop() == 0
+
+
+def test_idle_costs_nothing(start: Start) -> None:
+    """No context switch in ten seconds, of the master, the mold, the spare and every worker."""
+    served = Served(start, "idle", plan="[Web(i) for i in range(8)]").launch()
+    served.ready(*(f"web/{i}" for i in range(8)))
+    deadline = time.monotonic() + 10
+    before = switches(served)
+    while time.monotonic() < deadline and before != (before := switches(served)):
+        time.sleep(0.5)  # Until all are at rest: what is measured begins after this.
+    time.sleep(10)
+    assert switches(served) == before
+    assert served.stop() == 0
+
+
+def switches(served: Served) -> dict[str, int]:
+    pids = [served.running.pid, *served.running.children()]
+    counts = {pid: Path(f"/proc/{pid}/status").read_text() for pid in pids}
+    return {f"{title(pid)} {pid}": sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", counts[pid]))) for pid in pids}
+
+
+def test_the_package_is_where_it_says(start: Start) -> None:
+    """`prefork` names what is public, and loads it only when it is asked for."""
+    code = "import sys, prefork; assert 'msgspec' not in sys.modules; prefork.Daemon; assert 'msgspec' in sys.modules"
+    environment = {**os.environ, "PYTHONPATH": str(Path(prefork.__file__).parent.parent)}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30, env=environment, cwd=start.directory)
+    assert set(prefork.__all__) <= set(dir(prefork))
