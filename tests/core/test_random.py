@@ -32,7 +32,7 @@ def plans(draw: st.DrawFn) -> Plan:
     if draw(st.booleans()):
         entries.append(Entry("own", "own", draw(digest), "exec"))
     kinds = (
-        Kind("web", surge=draw(st.integers(1, 2))),
+        Kind("web", surge=2),
         Kind("solo", replace="old-first"),
         Kind("job", restart="on-failure"),
         Kind("own", replace="old-first"),

@@ -199,6 +199,7 @@ def withdraw(state: State, text: str, words: str = "") -> None:
         worker = slot and up_to_date(state, slot)
         if worker and worker.phase != "ready":
             state.drain(worker)  # else it could become ready, and stay, beside the one that takes its place
+    make_room(state, state.plan)
     aim_all(state, change.before)
     if change.generation != state.generation:
         retire(state, state.molds[change.generation])

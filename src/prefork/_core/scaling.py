@@ -86,7 +86,7 @@ def rescale(state: State, rolling: Change | None, key: str, entry: Entry | None)
         want(state, key, None)
         return wished
     if rolling is not None and rolling.what != "restart":
-        # It waits for the canary like the others; one that the new plan alone did not want is moved after all.
+        # It waits for the canary like the others; one that the new plan had not wanted is moved too.
         assert rolling.plan is not None
         plan_move(state, rolling, entry, rolling.plan.kind(entry.kind))
     elif not wished:
