@@ -1,6 +1,6 @@
 """Whole lines out of any pieces."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefork._core.lines import LONGEST, LineBuffer
@@ -28,6 +28,7 @@ def test_nothing_is_lost_or_changed(pieces: list[bytes]) -> None:
     assert came == (whole if not whole or whole.endswith(b"\n") else whole + b"\n")
 
 
+@settings(deadline=None)  # Byte by byte it takes a while, on a busy machine a long one.
 @given(st.integers(1, 3 * LONGEST), st.integers(1, 2 * LONGEST), st.booleans())
 def test_long_lines_are_broken_and_no_piece_is_too_long(length: int, step: int, ended: bool) -> None:
     line = b"x" * length + b"\n" * ended
