@@ -16,11 +16,11 @@ from typing import Any, Generic, TypeVar
 from . import _context
 from ._context import WorkerContext
 from ._errors import MisuseError, PreforkError
-from ._hook_decider import HookDecider, running
 from ._linux import role
-from ._linux.master import Master
 from ._linux.program import THIS_PROGRAM
-from ._linux.spawn import Spawner, WorkerImage
+
+# What only a master needs is imported where it is used: it takes longer to import than all that a worker needs, and
+# workers are started more often.
 
 C = TypeVar("C")
 W = TypeVar("W", bound=WorkerContext)
@@ -150,6 +150,9 @@ def fork_worker_process(context: WorkerContext, args: Sequence[str] = ()) -> int
     The program is executed again with `args` as its command line, after the interpreter options that the context asks
     for. Raises MisuseError outside of a hook and for a context that cannot be sent, WorldError when the system refuses.
     """
+    from ._hook_decider import running
+    from ._linux.spawn import WorkerImage
+
     spawner = running.get(None)
     if spawner is None:
         raise MisuseError("fork_worker_process() was called outside of a hook: only a running master has workers")
@@ -194,6 +197,10 @@ run_settings = default_main
 
 
 def _run_master(settings: PreforkSettings[Any]) -> int:
+    from ._hook_decider import HookDecider
+    from ._linux.master import Master
+    from ._linux.spawn import Spawner
+
     if isinstance(role.CLAIMED, role.FalseRole):
         raise MisuseError(role.CLAIMED.complaint)
     _context.check_classes()

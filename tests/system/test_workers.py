@@ -49,12 +49,14 @@ FAILURES = {
 def test_a_worker_that_fails_at_once_is_started_again_ever_more_slowly(start: Start) -> None:
     programs = {start.program(PROGRAM, "1", code): report for code, report in FAILURES.items()}
     for program, report in programs.items():
-        times = []
-        for _ in range(9):
+        pause, before = 0.0, float("inf")
+        for _ in range(40):  # 9 would do, but on a busy machine a worker may take so long to fail that it begins anew.
             pid, moment = program.expect(r"^started 0 (\d+) (\S+)$").groups()
-            times.append(float(moment))
             program.expect(rf"^prefork: worker worker/0 \(pid {pid}\) {report}$", "err")
-        assert times[-1] - times[-2] >= 0.4, "the fourth delay"
+            pause, before = float(moment) - before, float(moment)
+            if pause >= 0.4:
+                break
+        assert pause >= 0.4
         assert program.stop() == 0
 
 
