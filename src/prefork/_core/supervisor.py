@@ -47,7 +47,8 @@ Workers
 Listeners
     `Bind(g, listeners)` names only listeners that are not open yet; owed `ListenersBound(g)`, or
     `BindFailed(g, report)` with none of them left open. An order gives the worker exactly the listeners
-    that it names. `Unbind(listeners)` closes them. Two records with one address (an option was changed) are
+    that it names. `Unbind(listeners)` closes them; one may come before the answer to its `Bind`, and naming
+    what is not open is no error. Two records with one address (an option was changed) are
     both open for a while: the shell lets them share the socket.
 
 People
