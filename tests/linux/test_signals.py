@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 from time import monotonic
+
+import pytest
 
 from support import Start, until
 
@@ -88,3 +91,27 @@ def test_kinds_are_kept_where_the_wakeup_pipe_overflows(start: Start) -> None:
     program = start.program(OVERFLOWN)
     assert program.wait() == 0, program.err
     assert program.out == ["HUP ['USR1', 'USR2'] []", "1 ['TERM']", "True"]
+
+
+def ignore_ends_and_block_signals() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD])
+
+
+@pytest.mark.parametrize("way", ["pidfd_open", "no pidfd_open"])
+def test_what_the_starter_ignored_or_blocked_works_all_the_same(start: Start, way: str) -> None:
+    (start.directory / "version").write_text("first")
+    source = (
+        STORMED if way == "pidfd_open" else STORMED.replace("import prefork\n", "import prefork\ndel os.pidfd_open\n")
+    )
+    program = start.program(source, preexec_fn=ignore_ends_and_block_signals)
+    first = program.expect_each([rf"^ready {number} first (\d+)$" for number in range(3)])
+    pid = next(int(match[1]) for match in first.values())
+    os.kill(pid, signal.SIGKILL)
+    program.expect(rf"\(pid {pid}\) was killed by SIGKILL$", "err")
+    program.expect("^ready")
+    program.send(signal.SIGHUP)
+    program.expect_each([f"^ready {number} first" for number in range(3)])
+    program.send(signal.SIGQUIT)
+    program.expect("^quit first$")
+    assert program.stop() == 0

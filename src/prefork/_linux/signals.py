@@ -32,6 +32,7 @@ class SignalInbox:
         self._former: dict[int, Any] = {}
         self._write_end = -1
         self._former_wakeup = -1
+        self._former_mask: set[int] = set()
         self._may_lose_terminal = False
 
     def __enter__(self) -> SignalInbox:
@@ -44,6 +45,10 @@ class SignalInbox:
             raise MisuseError("a master must run in the main thread: only there can Python catch signals") from None
         # Under nohup (HUP ignored) the terminal may go away without being a reason to stop.
         self._may_lose_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _terminal() is None
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            # Inherited so, it makes the kernel reap children itself, and nobody would learn how they ended.
+            self._former[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._former_mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         for number in _CAUGHT:
             self.catch(number)
         for number in _CAUGHT_IF_DEFAULT:
@@ -52,6 +57,7 @@ class SignalInbox:
         return self
 
     def __exit__(self, *_: object) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._former_mask)
         for number, handler in self._former.items():
             # None: the handler was not set from Python and cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -61,8 +67,9 @@ class SignalInbox:
 
     def catch(self, number: int) -> None:
         """Note this signal too from now on."""
-        if number not in self._former:
-            self._former[number] = signal.signal(number, self._note)
+        self._former.setdefault(number, signal.signal(number, self._note))
+        # Whoever started us may have blocked it for itself, as programs do that wait for signals in a thread.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
 
     def take(self) -> Iterable[str]:
         """Return the names (`HUP`) of the signals that came since the last call, each once."""
