@@ -93,9 +93,7 @@ def copy_state(state: State) -> State:
         mold.stalled = mold.stalled.copy()
     new.queue = [copy_change(change) for change in state.queue]
     new.change = None if state.change is None else copy_change(state.change)
-    new.scaling = {
-        kind: replace(scaling, keys=scaling.keys.copy()) for kind, scaling in state.scaling.items()
-    }
+    new.scaling = {kind: replace(scaling, keys=scaling.keys.copy()) for kind, scaling in state.scaling.items()}
     if state.stopping is not None:
         new.stopping = replace(state.stopping, askers=state.stopping.askers.copy())
     new.overrides, new.untried, new.heap = state.overrides.copy(), state.untried.copy(), state.heap.copy()
@@ -152,9 +150,7 @@ def check_deadlines(supervisor: Supervisor) -> None:
             assert mold.deadline is not None, mold
             waits.append(mold.deadline)
         assert len(set(mold.idle)) == len(mold.idle)
-        started = [
-            w for w in state.workers.values() if w.phase == "starting" and w.generation == mold.generation
-        ]
+        started = [w for w in state.workers.values() if w.phase == "starting" and w.generation == mold.generation]
         assert mold.starting == len([w for w in started if w.wish and w.wish.entry.spawn == "fork"])
     for slot in state.slots.values():
         if slot.wish is not None and not slot.pids:
@@ -226,9 +222,7 @@ def canonical(node: Node) -> int:
         for change in (state.change, *state.queue)
         if change is not None
     )  # fmt: skip
-    scaling = tuple(
-        (kind, one.asker, tuple(one.keys), when(one.deadline)) for kind, one in state.scaling.items()
-    )
+    scaling = tuple((kind, one.asker, tuple(one.keys), when(one.deadline)) for kind, one in state.scaling.items())
     lines = tuple((kind, tuple(keys)) for kind, keys in state.lined_up.items() if keys)
     return hash((
         lines, slots, molds, tuple(rest), changes, scaling, state.generation, state.newest, state.proven,
@@ -385,16 +379,10 @@ SCENARIOS = (
     Scenario("reload, two crashes", TWO, (RELOAD,), faults=2, settled=True),
     Scenario("reload, scale, stop", TWO, (RELOAD, SCALE, STOP), faults=1, settled=True, fault_kinds=DEATHS),
     Scenario("reload while it starts", TWO, (RELOAD,), faults=1, lates=1),
-    Scenario(
-        "reload twice", {n: plan(n, most=1) for n in (1, 2, 3)}, (RELOAD, AGAIN), faults=1, settled=True
-    ),
-    Scenario(
-        "births fail", TWO, (RELOAD,), faults=2, settled=True, fault_kinds=(ev.BirthFailed, ev.WorkerEnded)
-    ),
+    Scenario("reload twice", {n: plan(n, most=1) for n in (1, 2, 3)}, (RELOAD, AGAIN), faults=1, settled=True),
+    Scenario("births fail", TWO, (RELOAD,), faults=2, settled=True, fault_kinds=(ev.BirthFailed, ev.WorkerEnded)),
     Scenario("restart, shrink", WIDE, (WEB_1, SHRINK, RESTART), faults=1, settled=True),
-    Scenario(
-        "exec", EXEC, (RELOAD, STOP), faults=1, settled=True, fault_kinds=(ev.SpawnFailed, ev.WorkerEnded)
-    ),
+    Scenario("exec", EXEC, (RELOAD, STOP), faults=1, settled=True, fault_kinds=(ev.SpawnFailed, ev.WorkerEnded)),
     Scenario(
         "replan with other listeners, restart",
         {1: plan(1, listeners=(HTTP,))},
@@ -439,9 +427,7 @@ def main(arguments: list[str]) -> int:
         begin = time.process_time()
         seen = explore(scenario)
         spent = time.process_time() - begin
-        print(
-            f"{scenario.name}: {seen.states} states, {seen.steps} steps, {seen.rests} let rest, {spent:.1f} s"
-        )
+        print(f"{scenario.name}: {seen.states} states, {seen.steps} steps, {seen.rests} let rest, {spent:.1f} s")
     return 0
 
 

@@ -125,9 +125,7 @@ class Daemon(RuleBasedStateMachine):
             # The kinds are code, which does not change within a mold.
             other = data.draw(plans())
             if known is not None and generation not in self.node.world.replans:
-                self.node.world.replans[generation] = Plan(
-                    other.entries, known.kinds, other.pools, other.listeners
-                )
+                self.node.world.replans[generation] = Plan(other.entries, known.kinds, other.pools, other.listeners)
         self.tell(ev.CommandReceived(self.asked, data.draw(st.sampled_from(commands))))
 
     @precondition(lambda self: self.lives)

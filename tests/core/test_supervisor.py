@@ -42,9 +42,7 @@ class TestStart:
         assert stage.feed(ev.MoldPlanned(1, stage.world.plans[1])) == [act.Bind(1, (HTTP,))]
         assert act.Breed(1, 3) in stage.feed(ev.ListenersBound(1))
 
-    @pytest.mark.parametrize(
-        "event", [ev.MoldFailed(1, "SyntaxError: here"), ev.MoldEnded(1, "was killed by SIGSEGV")]
-    )
+    @pytest.mark.parametrize("event", [ev.MoldFailed(1, "SyntaxError: here"), ev.MoldEnded(1, "was killed by SIGSEGV")])
     def test_a_first_mold_that_fails_ends_the_daemon_with_its_words_last(self, event: ev.Event) -> None:
         stage = Stage(plan())
         stage.feed(ev.Started())
@@ -329,9 +327,7 @@ class TestReload:
         assert not stage.all(act.AskToDrain)
         assert stage.serving(1) == ["solo", *WEB]
         assert "Traceback: no database" in stage.reply().text
-        assert [report for report in stage.world.reports if "no database" in report] == [
-            stage.world.reports[-1]
-        ]
+        assert [report for report in stage.world.reports if "no database" in report] == [stage.world.reports[-1]]
 
     def test_slots_that_were_moved_already_are_put_back(self) -> None:
         stage = Stage(plan("a", web=4), plan("b", web=4)).start()

@@ -171,9 +171,7 @@ class World:
     def check_surge(self, kinds: dict[str, tuple[int, int]]) -> None:
         """kind -> wanted, surge: never more than both together that are not on their way out."""
         for kind, (wanted, surge) in kinds.items():
-            staying = [
-                process for process in self.processes.values() if process.staying and process.kind == kind
-            ]
+            staying = [process for process in self.processes.values() if process.staying and process.kind == kind]
             assert len(staying) <= wanted + surge, f"{len(staying)} of {kind}, wanted {wanted} and {surge}"
 
     # What may happen next. Each is an event together with what it makes of the world.

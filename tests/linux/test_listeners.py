@@ -61,6 +61,38 @@ def test_a_stranger_cannot_share_our_port_but_our_successor_can(listeners: Liste
         assert port(successor, ours) == port(listeners, ANY)
 
 
+def test_a_successor_gets_all_that_is_new_once_it_serves(listeners: Listeners) -> None:
+    listeners.bind([ANY])
+    number = port(listeners, ANY)
+    ours = Listener("http", f"tcp://127.0.0.1:{number}")
+    with closing(Listeners(beside_orphans=True)) as successor:
+        successor.bind([ours])
+        assert all(
+            arrived(number, listeners.descriptor(ANY), successor.descriptor(ours))
+        )  # Both, by the kernel's hash.
+        successor.leave_nothing_to_orphans()
+        assert arrived(number, listeners.descriptor(ANY), successor.descriptor(ours)) == [0, 64]
+
+
+def arrived(number: int, *descriptors: int) -> list[int]:
+    """Connect 64 times; return how many of them came to each socket."""
+    clients = [socket.create_connection(("127.0.0.1", number), timeout=10) for _ in range(64)]
+    counts = []
+    for descriptor in descriptors:
+        with socket.socket(fileno=os.dup(descriptor)) as sock:
+            count = 0
+            while True:
+                try:
+                    sock.accept()[0].close()
+                except BlockingIOError:
+                    break
+                count += 1
+        counts.append(count)
+    for client in clients:
+        client.close()
+    return counts
+
+
 def test_all_are_bound_or_none(listeners: Listeners) -> None:
     with pytest.raises(MisuseError, match="no address"):
         listeners.bind([ANY, Listener("odd", "http://127.0.0.1:1")])

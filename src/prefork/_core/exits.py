@@ -85,9 +85,7 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: b
             state.reply([scaling.asker], False, f"{told}\nit will be tried again")
     change = state.change
     if change is not None and slot.key in change.flight:
-        withdraw(
-            state, f"{change.what} of {change.key or f'generation {change.generation}'} failed: {text}", words
-        )
+        withdraw(state, f"{change.what} of {change.key or f'generation {change.generation}'} failed: {text}", words)
     elif not hopeless(state):  # else it is said as the last words
         state.report(text, words)
 

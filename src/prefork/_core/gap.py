@@ -41,9 +41,7 @@ def settle(state: State, slot: Slot) -> None:
     if slot.pids and wish.kind.replace == "old-first":
         drain_all(state, slot)
     elif len(slot.pids) > 1:
-        drain_all(
-            state, slot, but=serving(state, slot)
-        )  # never a third process; whoever leaves has a deadline
+        drain_all(state, slot, but=serving(state, slot))  # never a third process; whoever leaves has a deadline
     else:
         order(state, slot, wish)
 

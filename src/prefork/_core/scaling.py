@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 def scale(state: State, kind: str | None, size: int | None, askers: list[int]) -> None:
     """Give a pool another size, at once and whatever change is under way; `size` None is the plan's own."""
     change = state.change
-    rolling = (
-        change if change is not None and change.stage == "rolling" and change.what != "restart" else None
-    )
+    rolling = change if change is not None and change.stage == "rolling" and change.what != "restart" else None
     plan = rolling.plan if rolling is not None and rolling.plan is not None else state.plan
     pool = plan.pool(kind)
     if pool is None:

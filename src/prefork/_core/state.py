@@ -26,9 +26,7 @@ class Mold:
     deadline: float | None = None
     retired: bool = False  # no longer wanted: its end is the end of it
     idle: list[int] = field(default_factory=list)  # spares, the next one last
-    asking: dict[str, None] = field(
-        default_factory=dict
-    )  # keys that wait for a birth, first come first served
+    asking: dict[str, None] = field(default_factory=dict)  # keys that wait for a birth, first come first served
     stalled: dict[str, None] = field(default_factory=dict)  # keys that wait for the mold to be able again
     owed: int = 0  # births ordered and not answered
     starting: int = 0  # workers ordered and not ready: no spare is bred beside them

@@ -246,9 +246,7 @@ class Supervisor:
         if change is not None and change.generation == generation and change.stage == "planning":
             rollout.planned(state, change, plan)
         elif plan != state.plan:
-            state.report(
-                f"the new mold of generation {generation} has another plan; it holds from the next reload on"
-            )
+            state.report(f"the new mold of generation {generation} has another plan; it holds from the next reload on")
 
     def _mold(self, event: ev.MoldFailed | ev.PlanFailed | ev.MoldEnded | ev.BirthFailed) -> None:
         state = self._state
@@ -258,9 +256,7 @@ class Supervisor:
         match event:
             case ev.MoldFailed(generation, report):
                 if mold.phase == "importing":
-                    exits.give_mold_up(
-                        state, mold, f"the mold of generation {generation} could not start", report
-                    )
+                    exits.give_mold_up(state, mold, f"the mold of generation {generation} could not start", report)
             case ev.PlanFailed(generation, report):
                 if mold.phase == "planning":
                     births.rest(state, mold)

@@ -17,9 +17,7 @@ def view(state: State) -> dict[str, Any]:
         "now": state.now,
         "generation": state.generation,
         "stopping": state.stopping is not None,
-        "change": None
-        if change is None
-        else {"what": change.what, "stage": change.stage, "to": change.generation},
+        "change": None if change is None else {"what": change.what, "stage": change.stage, "to": change.generation},
         "overrides": dict(state.overrides),
         "molds": [
             {

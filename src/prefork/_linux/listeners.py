@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from .._core.plan import Listener
 from .._errors import MisuseError, WorldError
 from .privileges import Identity, acting_as
+from .steering import take_all_that_is_new
 
 BACKLOG = 2048
 _PRIVILEGED = 1024
@@ -57,6 +58,14 @@ class Listeners:
     def descriptor(self, listener: Listener) -> int:
         """Return the descriptor of an open listener."""
         return self._open[listener].fileno()
+
+    def leave_nothing_to_orphans(self) -> None:
+        """Somebody is ready to serve here: what is new comes to us alone, so that orphans can drain without a loss."""
+        if self._beside_orphans:
+            self._beside_orphans = False
+            for sock in self._open.values():
+                if sock.family != socket.AF_UNIX:
+                    take_all_that_is_new(sock)
 
     def close(self) -> None:
         """Close them all."""

@@ -142,11 +142,13 @@ def _once(action: Callable[[], object]) -> Callable[[], None]:
 
 
 def _watch_master(reader: int, grace: float, drain: Drain) -> None:
-    """Serve on for `grace` seconds after the master's death, then drain; with none, die with it."""
+    """Serve on for `grace` seconds after the master's death, drain for as long at most; with none, die with it."""
 
     def drain_later() -> None:
         time.sleep(grace)
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(grace)
+        os.killpg(os.getpid(), signal.SIGKILL)  # There is no master to do it; it leads the session that it was born to.
 
     def count_down(number: int, frame: FrameType | None) -> None:
         drain.orphaned = True

@@ -112,12 +112,14 @@ def before_exit() -> None:
     and to be looked at would copy their pages, a third of the heap for each worker that ends. They stay
     frozen; what only they hold is not finalized, but here its files are flushed, and write each line by
     itself from now on: no end of theirs will flush what exit handlers and finalizers have still to say, be it
-    to standard output.
+    to standard output. The same holds of what the frames hold that the mold had been called from, which are
+    never left (see `leave`).
     """
     if sys.getrefcount(_mold_files) == _IMMORTAL:
         _flush([*_mold_files, *_open_for_writing()], then_by_line=True)
     else:
         gc.unfreeze()
+        _flush(_open_for_writing(), then_by_line=True)
 
 
 def unsupported() -> str | None:

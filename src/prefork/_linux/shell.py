@@ -227,6 +227,9 @@ class Shell:
                 self._master.tell(fact.CommandReceived(0, Replan()))
             case fact.WorkerFailed(pid, report) if pid == self._watching.pid:
                 self._watching.ended(report)
+            case fact.WorkerReady():
+                self._listeners.leave_nothing_to_orphans()
+                self._master.tell(heard)
             case fact.SpareBorn(_, pid):
                 self._workers[pid] = ""
                 self._watch(pid)
