@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed-with-everything
 
-.PHONY: demo test lint types unit help clean
+.PHONY: demo test lint types unit proof bench help clean
 
 demo: $(INSTALLED)  ## run the web sample on 127.0.0.1:8000 with 4 workers
 	@echo "Try, in another terminal:"
@@ -26,6 +26,15 @@ types: $(INSTALLED)
 
 unit: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+proof: $(INSTALLED)  ## the heavier proofs: CPython's own tests in an immortal heap (where it can be had), larger explorations
+	PYTHONPATH=src:tests $(BIN)/python -m core.explorer 'reload, scale, stop, two crashes'
+	$(BIN)/python tests/cpython_suite.py
+
+bench: $(INSTALLED)  ## what things cost here, printed
+	$(BIN)/python bench/relaunch.py
+	$(BIN)/python bench/daemons.py
+	$(BIN)/python bench/core_events.py
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
