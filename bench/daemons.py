@@ -224,6 +224,7 @@ def reload() -> None:
 ALL: dict[str, Callable[[], None]] = {each.__name__: each for each in (relaunch, heavy, many, steady, reload)}
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} processors")
     for name in sys.argv[1:] or ALL:
         ALL[name]()

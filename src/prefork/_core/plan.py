@@ -143,6 +143,6 @@ class Spec:
     backoff_first: float = 0.1
     backoff_max: float = 30.0
     jitter: float = 0.5
-    healthy_after: float = 10.0
+    healthy_after: float = 1.0
     degraded_after: int = 4
     kill_timeout: float = 5.0
