@@ -72,6 +72,10 @@ class DaemonApplication:
         if context._kind not in self._daemon.kinds:
             raise MisuseError(f"{key} has no function: declare one with @daemon.worker({type(context).__name__})")
         encoded = context.encode()
+        # What a worker will do, done once here: what it fails with is known before anything is started, and what it
+        # leaves in caches is shared by all workers instead of made by each.
+        if (back := WorkerContext.decode(encoded)) != context:
+            raise MisuseError(f"{key}: what a worker would decode is {back!r}, not {context!r}")
         launch = msgspec.to_builtins(context.launch())
         digest = blake2b(encoded + b"\n" + msgspec.json.encode(launch, order="deterministic"), digest_size=16)
         return {

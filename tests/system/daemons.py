@@ -9,7 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
-from support import PATIENCE, Running, Start
+from support import PATIENCE, Running, Start, until
 
 HEAD = """
 import os, signal, sys, time
@@ -102,9 +102,12 @@ class Served:
 
     @property
     def mold(self) -> int:
-        """The pid of the newest mold."""
-        found = [pid for pid in self.running.children() if re.match(rf"prefork: mold g\d+ {self.name}", title(pid))]
-        return max(found, default=0)
+        """The pid of the mold, once nothing else calls itself so: a newborn has the mold's title for a moment."""
+        until(lambda: len(self._molds()) == 1, "one mold")
+        return self._molds()[0]
+
+    def _molds(self) -> list[int]:
+        return [pid for pid in self.running.children() if title(pid).startswith("prefork: mold ")]
 
 
 def free_port() -> int:

@@ -22,6 +22,9 @@ INLINE_LIMIT = 16 * 1024  # bytes; far below the smallest socket buffer, and che
 
 _INLINE, _IN_MEMFD = b"=", b"@"
 _MOST_DESCRIPTORS = 253  # SCM_MAX_FD: no packet can bring more, so a truncated control message is never the sender's
+# Plain numbers: to combine the module's enumeration members makes new ones, which touches pages in every worker.
+_DONTWAIT, _NOSIGNAL, _CMSG_CLOEXEC = int(socket.MSG_DONTWAIT), int(socket.MSG_NOSIGNAL), int(socket.MSG_CMSG_CLOEXEC)
+_CTRUNC, _TRUNC = int(socket.MSG_CTRUNC), int(socket.MSG_TRUNC)
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 _CONTROL_SPACE = socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS) + socket.CMSG_SPACE(_CREDENTIALS.size)
 
@@ -89,7 +92,7 @@ class Channel:
         Raises BlockingIOError where it would have to wait and must not, BrokenPipeError or
         ConnectionResetError when the peer has gone, and OSError when descriptors are exhausted.
         """
-        self._send(message, descriptors, [], 0 if wait else socket.MSG_DONTWAIT)
+        self._send(message, descriptors, [], 0 if wait else _DONTWAIT)
 
     def tell(self, message: Message) -> bool:
         """Send one message; False when the peer has gone. Otherwise raises as `send` does."""
@@ -118,7 +121,7 @@ class Channel:
             if passed:
                 control.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", passed).tobytes()))
             packet = [_IN_MEMFD] if large else [_INLINE, data]
-            self._socket.sendmsg(packet, control, flags | socket.MSG_NOSIGNAL)
+            self._socket.sendmsg(packet, control, flags | _NOSIGNAL)
         finally:
             if large:
                 os.close(passed[0])
@@ -129,14 +132,14 @@ class Channel:
         Raises BlockingIOError where it would have to wait and must not, DescriptorsLost, and
         MalformedMessage.
         """
-        data, control, flags = self._receive_packet(socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT))
+        data, control, flags = self._receive_packet(_CMSG_CLOEXEC | (0 if wait else _DONTWAIT))
         descriptors, pid = _take_apart(control)
         try:
-            if flags & socket.MSG_CTRUNC:
+            if flags & _CTRUNC:
                 raise DescriptorsLost("no descriptor left for what was sent to this process")
             if not data and not descriptors:
                 return None
-            if flags & socket.MSG_TRUNC:
+            if flags & _TRUNC:
                 raise MalformedMessage("a packet longer than any message")
             message = decode(self._payload(data, descriptors))
             if len(descriptors) != descriptor_count(message):
