@@ -136,8 +136,9 @@ class Worker(Handle[C]):
         """
         listener = self.listener(name)
         with select.epoll() as waiting:
-            # Exclusive: of the workers that wait for this listener the kernel wakes one, not all.
-            waiting.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+            # Not EPOLLEXCLUSIVE, which wakes one worker instead of all: where that one is being killed, or drains, at
+            # this very moment, nobody else is told, and the connection waits for the next one to come.
+            waiting.register(listener, select.EPOLLIN)
             waiting.register(self._drain.descriptor, select.EPOLLIN)
             waiting.register(self._drain.waker, select.EPOLLIN)
             self._about_to_wait()
