@@ -89,17 +89,6 @@ def switches(pid: int, kind: str = "") -> int:
     return sum(int(each.split()[1]) for each in lines if "ctxt_switches" in each and each.startswith(kind))
 
 
-def test_a_connection_wakes_one_of_the_workers_that_wait(master: SmallMaster) -> None:
-    pids = [master.worker("serve") for _ in range(4)]
-    until(lambda: all(state(pid) == "S" for pid in pids), "sleep")
-    before = sum(switches(pid, "voluntary") for pid in pids)
-    for _ in range(50):
-        master.ask()
-    woken = sum(switches(pid, "voluntary") for pid in pids) - before
-    # If each connection woke all, it would be 200.
-    assert 0 < woken < 100
-
-
 def test_a_function_that_raises_is_told_in_its_own_words(master: SmallMaster) -> None:
     pid = master.spare()
     master.order(pid, "fail", context={"text": "no such queue"})
