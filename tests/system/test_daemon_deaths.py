@@ -288,7 +288,11 @@ def test_application_code_never_runs_as_root_when_a_user_is_named(start: Start, 
     served = Served(start, "user", more='say("uid", os.getuid(), os.geteuid(), os.getgroups())\n')
     for directory in (tmp_path, *tmp_path.parents[:2]):
         directory.chmod(0o755)
-    environment = {**served.environment, "PYTHONPATH": f"{places[PACKAGES]}:{places[OURS]}", "PYTHONHOME": ""}
+    environment = {
+        **served.environment,
+        "PYTHONPATH": f"{places[PACKAGES]}:{places[OURS]}",
+        "LD_LIBRARY_PATH": f"{places[sys.base_prefix]}/lib",
+    }
     trial = start.command("unshare", "--mount", "true")
     if trial.wait() != 0:
         pytest.skip("no mount namespace can be had here to show the interpreter to another user")
