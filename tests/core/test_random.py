@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import settings
+import pytest
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -164,5 +165,9 @@ class Daemon(RuleBasedStateMachine):
             check_rest(self.node)
 
 
-TestDaemon = Daemon.TestCase
-TestDaemon.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+# Time to find the smallest order of events, should one ever fail.
+TestDaemon = pytest.mark.timeout(600)(Daemon.TestCase)
+# Without explanations: for them every line that runs is traced, which makes this several times slower.
+TestDaemon.settings = settings(
+    max_examples=150, stateful_step_count=60, deadline=None, phases=set(Phase) - {Phase.explain}
+)
