@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from .assignment import Assignment
 from .channel import Channel
 from .drain import Drain
 from .failure import describe
-from .wire import Failed, Hello, Order, Ready, decode_order
+from .wire import Failed, Hello, Order, Ready, WornOut, decode_order
 
 if TYPE_CHECKING:
     from .application import Application
@@ -148,7 +149,12 @@ def _assign(channel: Channel, drain: Drain, order: Order, descriptors: tuple[int
         drain=drain,
         explicit_ready=order.explicit_ready,
         report_ready=_once(lambda: channel.tell(Ready())),
+        report_worn_out=partial(_tell_worn_out, channel),
     )
+
+
+def _tell_worn_out(channel: Channel, reason: str) -> None:
+    channel.tell(WornOut(reason))
 
 
 def _status(exit_: SystemExit) -> int:

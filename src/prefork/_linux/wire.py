@@ -19,6 +19,7 @@ The master and a newborn, over the newborn's own channel:
     newborn Hello                     with the kernel's word for its pid (SCM_CREDENTIALS)
     master  Order                     [lifeline, *listeners]: not before the birth is adopted
     worker  Ready                     at most once
+    worker  WornOut                   it has reached a limit, and serves on until it is told to drain
     worker  Failed                    the function raised; the process is about to exit 1
     master  end of file               before the order: the spare exits 0 in silence; after it: nothing
 
@@ -149,6 +150,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class WornOut:
+    """The worker has reached a limit of its kind and wants a successor."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The worker's function raised; `text` is the traceback without prefork's own frames."""
 
@@ -167,6 +175,7 @@ Message = (
     | Hello
     | Order
     | Ready
+    | WornOut
     | Failed
 )
 
