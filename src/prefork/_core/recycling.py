@@ -1,8 +1,8 @@
 """Workers that have reached a limit of their kind, replaced one at a time.
 
 One that is worn out serves on until its successor is ready, as in a rollout (or ends first, where its kind is
-`replace="old-first"`). The next one's turn comes when the old one has ended: a limit that all reach at the same time, as
-workers of one age do, never has two of them away. A successor that does not become ready is tried again as after a
+`replace="old-first"`). The next one's turn comes when the old one has ended: a limit that all reach at the same time,
+as workers of one age do, never has two of them away. A successor that does not become ready is tried again as after a
 crash, with the old one still there. A change that is under way goes first: most likely it replaces them anyway.
 """
 
