@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,19 @@ if TYPE_CHECKING:
     from .application import Application
     from .channel import Channel
     from .drain import Drain
+    from .scoreboard import Scoreboard
 
 
-def live(channel: Channel, application: Application, drain: Drain) -> int:
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What a newborn has from its mold."""
+
+    application: Application
+    drain: Drain
+    board: Scoreboard
+
+
+def live(channel: Channel, inheritance: Inheritance) -> int:
     """Everything from birth to the last deed before the interpreter's exit, whose status is returned.
 
     A spare that is not wanted any more ends in here, at once and in silence: it has done nothing yet.
@@ -35,6 +46,7 @@ def live(channel: Channel, application: Application, drain: Drain) -> int:
     # signal to the mold's never comes here. One with an interpreter of its own leads one since its start.
     if os.getsid(0) != os.getpid():
         os.setsid()
+    drain = inheritance.drain
     drain.begin()
     try:
         channel.introduce(Hello())
@@ -48,7 +60,7 @@ def live(channel: Channel, application: Application, drain: Drain) -> int:
     if os.getppid() != order.master:
         os._exit(0)  # the master has died since; init, or another subreaper, has no use for us
     try:
-        return _work(channel, application, drain, order, descriptors)
+        return _work(channel, inheritance, order, descriptors)
     finally:
         # Nothing may hold the exit for ever: a thread that is no daemon, an exit handler that waits. What
         # this writes before it ends the process says who did.
@@ -85,22 +97,24 @@ def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, tuple[int, .
     return received.message, received.descriptors
 
 
-def _work(channel: Channel, application: Application, drain: Drain, order: Order, descriptors: tuple[int, ...]) -> int:
+def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: tuple[int, ...]) -> int:
     """Be the worker; return its exit status, which it may say by SystemExit."""
     try:
         title.set_title(order.title)
         if order.environ:
             os.environ.update(order.environ)
-        _watch_master(descriptors[0], order.orphan_grace, drain)
+        _watch_master(descriptors[0], order.orphan_grace, inheritance.drain)
+        board = inheritance.board
         assignment = Assignment(
             key=order.key,
             generation=order.generation,
             listeners=_open(order.listeners, descriptors[1:]),
-            drain=drain,
+            drain=inheritance.drain,
             explicit_ready=order.explicit_ready,
             report_ready=_once(lambda: channel.tell(Ready())),
+            row=board.worker_half(order.row) if order.row >= 0 else None,
         )
-        application.worker(order.key, order.context)(assignment)
+        inheritance.application.worker(order.key, order.context)(assignment)
     except SystemExit as exit_:
         return _status(exit_)
     except BaseException as error:
