@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .drain import Drain
+    from .peers import Peers
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Assignment:
 
     `listeners` are non-blocking, for the flag is shared with every other process that holds them.
     `report_ready` tells the master; calling it again does nothing. `row` is this worker's half of its row of the
-    scoreboard, if it has one.
+    scoreboard, if it has one; `peers` are those that accept from the same queue, if anybody may.
     """
 
     key: str
@@ -27,3 +28,4 @@ class Assignment:
     explicit_ready: bool
     report_ready: Callable[[], None]
     row: memoryview | None = None
+    peers: Peers | None = None

@@ -19,6 +19,7 @@ from .._errors import InternalError
 from . import lifeline, sharing, title
 from .assignment import Assignment
 from .failure import describe
+from .peers import Peers
 from .wire import Failed, Hello, Order, Ready
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors:
             explicit_ready=order.explicit_ready,
             report_ready=_once(lambda: channel.tell(Ready())),
             row=board.worker_half(order.row) if order.row >= 0 else None,
+            peers=Peers(board, order.row) if order.row >= 0 and board.group(order.row) else None,
         )
         inheritance.application.worker(order.key, order.context)(assignment)
     except SystemExit as exit_:
