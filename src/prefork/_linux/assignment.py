@@ -17,8 +17,10 @@ class Assignment:
     """One worker's place in the world.
 
     `listeners` are non-blocking, for the flag is shared with every other process that holds them.
-    `report_ready` tells the master; calling it again does nothing. `row` is this worker's half of its row of the
-    scoreboard, if it has one; `peers` are those that accept from the same queue, if anybody may.
+    `report_ready` tells the master; calling it again does nothing. `report_worn_out` asks it for a successor, with the
+    reason; the worker serves on until it is told to drain.
+    `row` is this worker's half of its row of the scoreboard, if it has one; `peers` are those that accept from the same
+    queue, if anybody may.
     """
 
     key: str
@@ -27,5 +29,6 @@ class Assignment:
     drain: Drain
     explicit_ready: bool
     report_ready: Callable[[], None]
+    report_worn_out: Callable[[str], None]
     row: memoryview | None = None
     peers: Peers | None = None

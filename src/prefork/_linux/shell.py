@@ -76,6 +76,7 @@ class Shell:
         self._master.selector.unregister(self._nursery)
         self._nursery.close()
         self._listeners.close()
+        self._oom.close()
         self._board.close()
         os.close(self._reader)
         os.close(self._writer)
