@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING
 
 from ._connection import Connection
-from ._giving_way import BATCH
+from ._giving_way import BATCH, SLACK
 from ._worker import NO_ROOM_PAUSE, Accepted, C, Handle, accept_one
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ class AsyncWorker(Handle[C]):
 
     async def accept(self, name: str) -> AsyncGenerator[Accepted, None]:
         """As `Worker.accept`; the accepted sockets are non-blocking, as the loop's calls want them."""
-        giving_way, accepted = self.giving_way(), 0
+        accepted = 0
         # A descriptor of its own: a loop watches each descriptor for one reader only.
         with self.listener(name).dup() as listener:
             self._about_to_wait()
             while self._takes_more():
-                if giving_way and not self.draining and (pause := giving_way.pause()):
+                if self.activity.open > SLACK and (pause := self._pause()):
                     await asyncio.sleep(pause)
                     continue
                 match accept_one(listener):

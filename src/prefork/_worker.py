@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import math
-import os
 import select
 import socket
 import time
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from ._activity import Activity, Request
 from ._connection import Connection
 from ._errors import MisuseError
-from ._giving_way import GivingWay
+from ._giving_way import SLACK, GivingWay
+from ._linux.peers import Peers
 
 if TYPE_CHECKING:
     from ._linux.assignment import Assignment
@@ -52,10 +52,8 @@ class Handle(Generic[C]):
         self._assignment = assignment
         self._drain = assignment.drain
         self.context = context
-        self.activity = Activity(assignment.row)
-        if assignment.row is not None:
-            # The row is this process's: a child that the application forks would count the same connections there.
-            os.register_at_fork(after_in_child=self.activity.leave_row)
+        self.activity = Activity(assignment.board, assignment.row)
+        self._way: GivingWay | None = None
         self._empty_until: float | None = None
 
     @property
@@ -108,11 +106,21 @@ class Handle(Generic[C]):
     def giving_way(self) -> GivingWay | None:
         """For an accept loop of one's own: what tells it when to leave the listeners to workers with fewer connections.
 
-        Its `pause()` is asked before each accept, or before every few; `activity.opened()` and `closed()` count the
-        connections. `accept` does all this by itself. None where no other worker accepts from the same queue.
+        Its `pause()` is asked before each accept; `activity.opened()` and `closed()` count the connections. `accept`
+        does all this by itself. None where no other worker accepts from the same queue.
         """
-        peers = self._assignment.peers
-        return None if peers is None else GivingWay(self.activity.look, peers.look)
+        board, row = self._assignment.board, self._assignment.row
+        if board is None or row < 0 or not board.group(row):
+            return None
+        return GivingWay(self.activity.look, Peers(board, row).look)
+
+    def _pause(self) -> float:
+        """How long, in seconds, `accept` leaves the queue to others. To be asked while more than SLACK are open."""
+        if self.draining:
+            return 0.0
+        if self._way is None:
+            self._way = self.giving_way() or GivingWay(lambda: 0, tuple)
+        return self._way.pause()
 
     def _takes_more(self) -> bool:
         """Whether to accept: until the drain. An orphan then empties the queue, for a while: it may be the last one.
@@ -138,7 +146,7 @@ class Worker(Handle[C]):
 
         While there are none it sleeps. Raises MisuseError for a listener that it has not got.
         """
-        listener, giving_way = self.listener(name), self.giving_way()
+        listener = self.listener(name)
         with select.epoll() as waiting:
             # Not EPOLLEXCLUSIVE, which wakes one worker instead of all: where that one is being killed, or drains, at
             # this very moment, nobody else is told, and the connection waits for the next one to come.
@@ -147,7 +155,7 @@ class Worker(Handle[C]):
             waiting.register(self._drain.waker, select.EPOLLIN)
             self._about_to_wait()
             while self._takes_more():
-                if giving_way and not self.draining and (pause := giving_way.pause()):
+                if self.activity.open > SLACK and (pause := self._pause()):
                     self.wait_draining(pause)
                     continue
                 match accept_one(listener):

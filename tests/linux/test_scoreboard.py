@@ -45,7 +45,7 @@ class Small:
 
     def start(self, pid: int, name: str, generation: int = 1) -> int:
         row = self.board.start(pid, ordered(name, generation))
-        self.working[pid] = Activity() if row < 0 else Activity(self.mapped.worker_half(row))
+        self.working[pid] = Activity(self.mapped, row)
         return row
 
     def count(self, pid: int, requests: int, errors: int = 0) -> None:
@@ -99,7 +99,6 @@ def test_the_layout_is_what_other_languages_are_told(small: Small) -> None:
     activity = small.working[42]
     activity.opened()
     activity.opened()
-    activity.look()
     activity.begin("GET /orders")
     activity.begin("GET /orders")
     activity.end(failed=True)
@@ -109,7 +108,7 @@ def test_the_layout_is_what_other_languages_are_told(small: Small) -> None:
     changes, used, dead_requests, dead_errors = struct.unpack_from("4Q", data, 48)
     assert (changes % 2, used, dead_requests, dead_errors) == (0, 2, 0, 0)
     beat, busy_since, *counts = struct.unpack_from("2d6Q", data, 128 + 128)
-    assert (beat, counts) == (0.0, [1, 1, 2, 1, 1, 0])
+    assert (beat, counts) == (0.0, [1, 1, 2, 1, 2, 0])
     assert busy_since > 0
     assert data[128 + 128 + 64 : 128 + 256] == b"GET /orders".ljust(64, b"\0")
     master = 128 + 4 * 128 + 128
@@ -246,27 +245,27 @@ def test_workers_that_accept_from_the_same_queue_are_a_group(larger: Small) -> N
         assert larger.mapped.group(larger.board.start(pid, ordered(f"x/{pid}", listeners=listeners))) == 0
 
 
-def test_peers_are_those_that_are_ready_and_look_at_the_same_queue(larger: Small) -> None:
+def test_peers_are_those_that_are_ready_for_the_same_queue(larger: Small) -> None:
     own = larger.start(1, "web/0")
     row = larger.start(2, "web/1")
     larger.start(3, "other/0")
     peers = Peers(larger.mapped, own)
-    for pid in (1, 2, 3):
-        larger.working[pid].look()
-        larger.working[pid].opened()
     assert peers.look() == []
     for pid in (1, 2, 3):
         larger.board.turn(pid, "ready")
-    assert peers.look() == [(row, 1, 1)]
+    assert peers.look() == [(row, 0, 0)]
     larger.working[2].opened()
-    assert peers.look() == [(row, 2, 1)]
-    larger.start(4, "web/2")
+    larger.working[2].opened()
+    larger.working[2].closed()
+    assert peers.look() == [(row, 1, 2)]
+    last = larger.start(4, "web/2")
+    assert peers.look() == [(row, 1, 2)]
     larger.board.turn(4, "ready")
-    assert peers.look() == [(row, 2, 1)]  # The new one has not come to its queue yet.
-    larger.working[4].look()
-    assert len(peers.look()) == 2
+    assert peers.look() == [(row, 1, 2), (last, 0, 0)]
     larger.board.turn(2, "draining")
-    assert peers.look() == [(3, 0, 1)]
+    assert peers.look() == [(last, 0, 0)]
+    larger.board.end(4, 0)
+    assert peers.look() == []
 
 
 @st.composite

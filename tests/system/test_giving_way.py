@@ -56,9 +56,9 @@ async def web(worker):
 def daemon(start: Start) -> Served:
     daemon = Served(start, "balanced", HEAD + PROGRAM + RUN).launch()
     daemon.ready(*(f"web/{number}" for number in range(4)))
-    # An accept loop that has not begun yet is nobody's peer.
+    # The master has heard it too when the rows say so: who is not ready is nobody's peer.
     board = scoreboard.attach(daemon.running.pid)
-    until(lambda: all(row.looks for row in board.read().rows), "all look")
+    until(lambda: all(row.state == "ready" for row in board.read().rows), "all are ready")
     return daemon
 
 
