@@ -32,9 +32,11 @@ class Place:
     ready: list[str] = field(default_factory=list)
     explicit_ready: bool = False
     waits: threading.Event = field(default_factory=threading.Event)
+    worn: list[str] = field(default_factory=list)
 
     def assignment(self) -> Assignment:
-        return Assignment("web/0", 1, {"http": self.listener}, self.drain, self.explicit_ready, self.say_ready)
+        listeners = {"http": self.listener}
+        return Assignment("web/0", 1, listeners, self.drain, self.explicit_ready, self.say_ready, self.worn.append)
 
     def say_ready(self) -> None:
         self.ready.append("ready")

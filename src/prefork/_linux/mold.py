@@ -107,6 +107,7 @@ class Mold:
         finally:
             os.close(armed)
         newborn.take_signals(self._drain)
+        newborn.rehearse(self._reader)
         prepared = sharing.prepare(self._share)
         self._planned = True
         self._channel.tell(Planned(plan, tuple(_warnings(prepared))))

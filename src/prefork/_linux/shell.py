@@ -81,6 +81,7 @@ class Shell:
         self._master.selector.unregister(self._nursery)
         self._nursery.close()
         self._listeners.close()
+        self._oom.close()
         os.close(self._reader)
         os.close(self._writer)
 
