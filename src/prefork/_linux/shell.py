@@ -72,6 +72,8 @@ class Shell:
             Circumstances(bool(orphans.pids), launching.interpreter.identity, launching.given, launching.operator)
         )
         orphans.see_to(master)
+        if orphans.pids:
+            master.later(2 * launching.orphan_grace + _END_GRACE, self._listeners.orphans_ended)
         self._reader, self._writer = lifeline.create()
         master.signals.catch(signal.SIGCHLD)
         master.selector.register(self._nursery, selectors.EVENT_READ, self._listen)
@@ -92,12 +94,14 @@ class Shell:
         match action:
             case do.OrderWorker():
                 self._order(action)
-            case do.AskToDrain(pid):
-                self._signal(pid, signal.SIGTERM)
-                self._signal(pid, signal.SIGCONT)  # A stopped worker would not hear it.
+            case do.AskToDrain(pid, abandoned):
+                self._drain(pid, abandoned)
             case do.KillWorker(pid, why):
+                self._listeners.leaves(pid)
                 self._killed[pid] = why
                 self._kill(pid)
+            case do.ForgetSlot(key):
+                self._listeners.forget(key)
             case do.Breed(generation, count):
                 self._nursery.breed(generation, count)
             case do.DismissSpare(pid):
@@ -197,8 +201,22 @@ class Shell:
             explicit_ready=assignable.explicit_ready,
             orphan_grace=self._launching.orphan_grace,
         )
-        descriptors = [self._listeners.descriptor(listener) for listener in action.listeners]
-        self._nursery.order(pid, order, [self._reader, *descriptors])
+        try:
+            sockets = [self._listeners.give(listener, action.key, pid) for listener in action.listeners]
+        except OSError as error:
+            self._master.relay.say(f"prefork: {action.key} cannot have its listeners: {error}")
+            self._killed[pid] = "for want of its listeners"
+            self._kill(pid)
+            return
+        self._nursery.order(pid, order, [self._reader, *(each.fileno() for each in sockets)])
+
+    def _drain(self, pid: int, abandoned: tuple[Listener, ...]) -> None:
+        """Take the worker's shards out of the choice, let it know which queues are its to empty, and let it drain."""
+        self._listeners.leaves(pid, abandoned)
+        if abandoned:
+            self._nursery.abandon(pid, [listener.name for listener in abandoned])
+        self._signal(pid, signal.SIGTERM)
+        self._signal(pid, signal.SIGCONT)  # A stopped worker would not hear it.
 
     def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
         """Do to the process what needs the master's rights, before it has its order."""
@@ -238,8 +256,8 @@ class Shell:
                 self._master.tell(fact.CommandReceived(0, Replan()))
             case fact.WorkerFailed(pid, report) if pid == self._watching.pid:
                 self._watching.ended(report)
-            case fact.WorkerReady():
-                self._listeners.leave_nothing_to_orphans()
+            case fact.WorkerReady(pid):
+                self._listeners.serves(pid)
                 self._master.tell(heard)
             case fact.SpareBorn(_, pid):
                 self._workers[pid] = ""
@@ -282,6 +300,7 @@ class Shell:
                     self._take(heard)
                 self._master.tell(fact.MoldEnded(generation, reason))
             elif self._workers.pop(end.pid, None) is not None:
+                self._listeners.ended(end.pid)
                 for heard in self._nursery.finish(end.pid):
                     self._take(heard)
                 self._master.tell(fact.WorkerEnded(end.pid, end.status if end.status is not None else 1, reason))
