@@ -19,6 +19,7 @@ class Assignment:
     `report_ready` tells the master; calling it again does nothing. `report_worn_out` asks it for a successor, with the
     reason; the worker serves on until it is told to drain. `abandoned` returns the names of the listeners whose queues
     nobody takes over, as far as the master has said so.
+    `row` is this worker's half of its row of the scoreboard, if it has one.
     """
 
     key: str
@@ -29,3 +30,4 @@ class Assignment:
     report_ready: Callable[[], None]
     report_worn_out: Callable[[str], None]
     abandoned: Callable[[], frozenset[str]] = frozenset
+    row: memoryview | None = None

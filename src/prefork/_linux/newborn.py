@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -25,12 +26,22 @@ from .wire import Abandon, Failed, Hello, Order, Ready, WornOut, decode_order
 
 if TYPE_CHECKING:
     from .application import Application
+    from .scoreboard import Scoreboard
 
 _REHEARSALS = 8
 """CPython 3.11 to 3.13 adapts an instruction within its first eight runs."""
 
 
-def live(channel: Channel, application: Application, drain: Drain) -> int:
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What a newborn has from its mold."""
+
+    application: Application
+    drain: Drain
+    board: Scoreboard
+
+
+def live(channel: Channel, inheritance: Inheritance) -> int:
     """Everything from birth to the last deed before the interpreter's exit, whose status is returned.
 
     A spare that is not wanted any more ends in here, at once and in silence: it has done nothing yet.
@@ -39,6 +50,7 @@ def live(channel: Channel, application: Application, drain: Drain) -> int:
     # signal to the mold's never comes here. One with an interpreter of its own leads one since its start.
     if os.getsid(0) != os.getpid():
         os.setsid()
+    drain = inheritance.drain
     drain.begin()
     try:
         channel.introduce(Hello())
@@ -52,7 +64,7 @@ def live(channel: Channel, application: Application, drain: Drain) -> int:
     if os.getppid() != order.master:
         os._exit(0)  # the master has died since; init, or another subreaper, has no use for us
     try:
-        return _work(channel, application, drain, order, descriptors)
+        return _work(channel, inheritance, order, descriptors)
     finally:
         # Nothing may hold the exit for ever: a thread that is no daemon, an exit handler that waits. What
         # this writes before it ends the process says who did.
@@ -76,13 +88,13 @@ def take_signals(drain: Drain) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, lifeline.ORPHANED])
 
 
-def rehearse(reader: int) -> None:
+def rehearse(inheritance: Inheritance, reader: int) -> None:
     """Take a newborn's first steps in the mold, and undo them, until nothing of them is new to the interpreter.
 
     CPython adapts code where it runs, and fills caches and free lists: what is adapted before the fork is shared, and
     what is adapted after it is a page of each worker's own.
     """
-    order = Order("rehearsal/0", 1, None, os.getpid(), "", ("rehearsal",), orphan_grace=1.0)
+    order = Order("rehearsal/0", 1, None, os.getpid(), "", ("rehearsal",), orphan_grace=1.0, row=0)
     for _ in range(_REHEARSALS):
         master, channel = Channel.pair()
         channel.introduce(Hello())
@@ -92,7 +104,7 @@ def rehearse(reader: int) -> None:
         drain.begin()
         received = _wait_for_order(channel, drain)
         assert received is not None
-        assignment = _assign(channel, drain, *received)
+        assignment = _assign(channel, replace(inheritance, drain=drain), *received)
         assignment.report_ready()
         assignment.listeners["rehearsal"].close()
         for end in (master, channel, drain):
@@ -119,14 +131,14 @@ def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, tuple[int, .
     return received.message, received.descriptors
 
 
-def _work(channel: Channel, application: Application, drain: Drain, order: Order, descriptors: tuple[int, ...]) -> int:
+def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: tuple[int, ...]) -> int:
     """Be the worker; return its exit status, which it may say by SystemExit."""
     try:
         title.set_title(order.title)
         if order.environ:
             os.environ.update(order.environ)
-        assignment = _assign(channel, drain, order, descriptors)
-        application.worker(order.key, order.context)(assignment)
+        assignment = _assign(channel, inheritance, order, descriptors)
+        inheritance.application.worker(order.key, order.context)(assignment)
     except SystemExit as exit_:
         return _status(exit_)
     except BaseException as error:
@@ -137,7 +149,8 @@ def _work(channel: Channel, application: Application, drain: Drain, order: Order
     return 0
 
 
-def _assign(channel: Channel, drain: Drain, order: Order, descriptors: tuple[int, ...]) -> Assignment:
+def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptors: tuple[int, ...]) -> Assignment:
+    drain, board = inheritance.drain, inheritance.board
     # KILL where there is no grace: the kernel then ends even a worker that hangs.
     drain.orphan_grace = order.orphan_grace
     drain.lifeline = lifeline.arm(descriptors[0], lifeline.ORPHANED if order.orphan_grace > 0 else signal.SIGKILL)
@@ -151,6 +164,7 @@ def _assign(channel: Channel, drain: Drain, order: Order, descriptors: tuple[int
         report_ready=_once(lambda: channel.tell(Ready())),
         report_worn_out=partial(_tell_worn_out, channel),
         abandoned=partial(_abandoned, channel, set()),
+        row=board.worker_half(order.row) if order.row >= 0 else None,
     )
 
 

@@ -18,13 +18,14 @@ from .._core.plan import Listener
 from .._core.reasons import ended
 from .._errors import InternalError, PreforkError
 from . import lifeline, wire
+from .board import Board
 from .given import Given
 from .listeners import Circumstances, Listeners
 from .nursery import Fact, MoldSilent, Nursery, PlanReceived
 from .oom import OomCounter
 from .orphans import Orphans
 from .planwire import Assignable, MalformedPlan, take_apart
-from .start_mold import Interpreter, start_mold
+from .start_mold import Interpreter, Shared, start_mold
 from .strangers import Strangers
 from .watching import Watching
 
@@ -75,6 +76,8 @@ class Shell:
         if orphans.pids:
             master.later(2 * launching.orphan_grace + _END_GRACE, self._listeners.orphans_ended)
         self._reader, self._writer = lifeline.create()
+        self._board = Board()
+        self._shared = Shared(self._reader, self._board.descriptor)
         master.signals.catch(signal.SIGCHLD)
         master.selector.register(self._nursery, selectors.EVENT_READ, self._listen)
 
@@ -84,6 +87,7 @@ class Shell:
         self._nursery.close()
         self._listeners.close()
         self._oom.close()
+        self._board.close()
         os.close(self._reader)
         os.close(self._writer)
 
@@ -134,7 +138,7 @@ class Shell:
             spare_title=f"prefork: spare g{generation} {name}",
         )
         try:
-            pid, channel = start_mold(self._launching.interpreter, launch, self._reader)
+            pid, channel = start_mold(self._launching.interpreter, launch, self._shared)
         except OSError as error:
             self._master.tell(fact.MoldFailed(generation, f"the mold could not be started: {error}"))
             self._master.tell(fact.MoldEnded(generation, "could not be started"))
@@ -160,7 +164,7 @@ class Shell:
         launch = replace(
             self._launching.mold, application="prefork._watch:watch", arguments=path, title=title, alone=True
         )
-        pid, channel = start_mold(self._launching.interpreter, launch, self._reader)
+        pid, channel = start_mold(self._launching.interpreter, launch, self._shared)
         self._watch(pid)
         self._nursery.add_process(pid, channel)
         return pid
@@ -178,7 +182,7 @@ class Shell:
         launch = replace(self._launching.mold, generation=generation, title=title, alone=True)
         command = (*self._launching.interpreter.command, *assignable.interpreter_options)
         try:
-            pid, channel = start_mold(replace(self._launching.interpreter, command=command), launch, self._reader)
+            pid, channel = start_mold(replace(self._launching.interpreter, command=command), launch, self._shared)
         except OSError as error:
             self._master.tell(fact.SpawnFailed(generation, key, str(error)))
             return
@@ -200,6 +204,7 @@ class Shell:
             environ=dict(assignable.env),
             explicit_ready=assignable.explicit_ready,
             orphan_grace=self._launching.orphan_grace,
+            row=self._board.start(pid, action),
         )
         try:
             sockets = [self._listeners.give(listener, action.key, pid) for listener in action.listeners]
@@ -212,6 +217,7 @@ class Shell:
 
     def _drain(self, pid: int, abandoned: tuple[Listener, ...]) -> None:
         """Take the worker's shards out of the choice, let it know which queues are its to empty, and let it drain."""
+        self._board.turn(pid, "draining")  # First, so that nobody waits for it to accept.
         self._listeners.leaves(pid, abandoned)
         if abandoned:
             self._nursery.abandon(pid, [listener.name for listener in abandoned])
@@ -258,6 +264,7 @@ class Shell:
                 self._watching.ended(report)
             case fact.WorkerReady(pid):
                 self._listeners.serves(pid)
+                self._board.turn(pid, "ready")
                 self._master.tell(heard)
             case fact.SpareBorn(_, pid):
                 self._workers[pid] = ""
@@ -303,7 +310,9 @@ class Shell:
                 self._listeners.ended(end.pid)
                 for heard in self._nursery.finish(end.pid):
                     self._take(heard)
-                self._master.tell(fact.WorkerEnded(end.pid, end.status if end.status is not None else 1, reason))
+                status = end.status if end.status is not None else 1
+                self._board.end(end.pid, status)
+                self._master.tell(fact.WorkerEnded(end.pid, status, reason))
             else:  # The watcher: what it had to say of its end, it says now.
                 for heard in self._nursery.finish(end.pid):
                     self._take(heard)

@@ -3,7 +3,8 @@
 Each travels as one packet of a `channel.Channel`; a message that brings descriptors says which, in order. All are
 JSON but the order, which only a newborn reads, and only from its master.
 
-The master and a mold, over the socket that the mold was started with (`Launch` waits in a sealed memfd):
+The master and a mold, over the socket that the mold was started with (`Launch` waits in a sealed memfd; the
+lifeline and the scoreboard come with it):
 
     mold    PlanFailed(step="load")   unasked: the import failed, the mold ends
     master  ComputePlan               at once, the mold answers after its import; again for each replan
@@ -131,7 +132,7 @@ class Order:
     `context` is the encoded context, `listeners` names the descriptors that follow the lifeline, in order.
     `master` is the sender's pid. `orphan_grace` (seconds) is how long to serve on after the master's death: 0
     ends the process with it. `exit_timeout` (seconds) bounds the interpreter's exit. `explicit_ready` leaves
-    it to the function to say that it is ready.
+    it to the function to say that it is ready. `row` is the worker's in the scoreboard, -1 for none.
     """
 
     key: str
@@ -144,6 +145,7 @@ class Order:
     explicit_ready: bool = False
     orphan_grace: float = 0.0
     exit_timeout: float = 10.0
+    row: int = -1
 
 
 @dataclass(frozen=True, slots=True)
