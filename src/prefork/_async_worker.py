@@ -36,6 +36,7 @@ class AsyncWorker(Handle[C]):
                     case "no room":
                         await self.wait_draining(NO_ROOM_PAUSE)
                     case (connection, address):
+                        self.activity.look()
                         counted = Connection(connection, self.activity)
                         counted.setblocking(False)
                         yield counted, address

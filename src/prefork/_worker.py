@@ -158,6 +158,7 @@ class Worker(Handle[C]):
                     case "no room":
                         self.wait_draining(NO_ROOM_PAUSE)
                     case (connection, address):
+                        self.activity.look()  # It may be over before anybody sees that it was open.
                         yield Connection(connection, self.activity), address
 
     def wait_draining(self, timeout: float | None = None) -> bool:

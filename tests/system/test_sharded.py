@@ -143,3 +143,45 @@ def test_the_death_of_a_busy_worker_loses_at_most_what_it_had_accepted(start: St
                 load.more(50)
     assert load.failures.total() <= 8, load.failures  # One connection at a time is all that a worker holds.
     assert served.stop() == 0
+
+
+HANG = """
+@daemon.worker(Web)
+def web(worker):
+    worker.ready()
+    say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
+    for connection, _ in worker.accept("http"):
+        with connection:
+            if connection.recv(65536) == b"hang":
+                say("hangs", worker.key)
+                while not os.path.exists("go on"):
+                    pass
+            connection.sendall(worker.key.encode())
+"""
+
+
+def asked(served: Served, request: bytes = b"who", timeout: float = 0.5) -> str:
+    """Which worker answers; nobody where it takes too long."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=timeout) as client:
+        client.sendall(request)
+        try:
+            return client.recv(100).decode()
+        except TimeoutError:
+            return ""
+
+
+def test_what_is_new_goes_around_a_worker_that_hangs_until_it_moves_again(start: Start) -> None:
+    served, _ = launched(start, HANG)
+    assert asked(served, b"hang", 0.01) == ""
+    stuck = served.running.expect(r"hangs (web/\d)")[1]
+    in_a_row = 0
+
+    def answered_often() -> bool:
+        nonlocal in_a_row
+        in_a_row = in_a_row + 1 if asked(served) else 0
+        return in_a_row == 80  # By chance, one of four being stuck, once in ten thousand million times.
+
+    until(answered_often, "everybody is answered although one worker hangs")
+    (start.directory / "go on").touch()
+    until(lambda: asked(served, timeout=PATIENCE) == stuck, f"{stuck} is given something again")
+    assert served.stop() == 0

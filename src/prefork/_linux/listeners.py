@@ -15,6 +15,7 @@ from .address import Address, parse
 from .given import Given
 from .port import Port
 from .privileges import Identity, acting_as
+from .queues import Queues
 
 _PRIVILEGED = 1024
 """Ports below this one only root may bind (ip(7)), unless the machine is set up otherwise."""
@@ -84,8 +85,10 @@ class Listeners:
     Several records stand for one place while an option of a listener is being changed.
     """
 
-    def __init__(self, circumstances: Circumstances) -> None:
+    def __init__(self, circumstances: Circumstances, queues: Queues | None = None) -> None:
+        """`queues`: who finds out which shards stand still."""
         self._circumstances = circumstances
+        self._queues = queues
         self._records: dict[Listener, tuple[Address, str]] = {}
         self._places: dict[tuple[Address, str], Port | _Single] = {}
         self._news: list[str] = []
@@ -205,7 +208,7 @@ class Listeners:
         with acting_as(identity):
             sock = bind.open_socket(address, orphans and listener.reuseport)
         foreign = bind.count_listening(sock) if orphans and listener.reuseport else 0
-        return Port(sock, identity, foreign - (foreign > 0 and address.scheme == "udp"))
+        return Port(sock, identity, foreign - (foreign > 0 and address.scheme == "udp"), self._queues)
 
     def _adopted(self, listener: Listener, address: Address) -> _Single:
         """Take a socket that the program was started with. How long its queue may be, whoever gave it has said."""

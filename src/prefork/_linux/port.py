@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from .._core.plan import Listener
 from . import bind, steering
 from .privileges import Identity, acting_as
+from .queues import Queue, Queues
 
 Use = Literal["shared", "shard", "guard", "foreign"]
 
@@ -40,7 +42,7 @@ class Member:
     withdrawn: bool = False
     """No record asks for it: nothing new begins here, and it is closed when nobody holds it any more."""
     stalled: bool = False
-    """Its worker takes nothing from the queue."""
+    """Its workers take nothing from the queue."""
 
     def rank(self) -> int:
         """How good a place it is for what is new: it is taken at once, some time, by who comes next, or by nobody."""
@@ -53,13 +55,16 @@ class Port:
     """The sockets at one address.
 
     `first` is bound there, and nobody's yet; further ones are bound with the rights of `identity`, as that one was.
-    `foreign`: how many sockets of orphans listen there.
+    `foreign`: how many sockets of orphans listen there. `queues`: who finds out which shards stand still.
     """
 
-    def __init__(self, first: socket.socket, identity: Identity | None, foreign: int) -> None:
+    def __init__(
+        self, first: socket.socket, identity: Identity | None, foreign: int = 0, queues: Queues | None = None
+    ) -> None:
         self._first: socket.socket | None = first
         self._identity = identity
         self._foreign = foreign
+        self._queues = queues
         self._members = [Member("foreign", None) for _ in range(foreign)]
         self._steered: list[int] = []
         self._newest = ""
@@ -102,6 +107,7 @@ class Port:
         """Close all of them here. Whoever has a copy goes on with it."""
         for member in self._members:
             if member.socket is not None:
+                self._watch_no_longer(member)
                 member.socket.close()
         if self._first is not None:
             self._first.close()
@@ -130,6 +136,7 @@ class Port:
         """A process is gone, and with it its copy."""
         for member in list(self._members):
             if member.holders.pop(pid, None) is not None:
+                member.stalled = False
                 self._perhaps_remove(member)
                 self._steer()
 
@@ -195,8 +202,20 @@ class Port:
         except BaseException:
             sock.close()
             raise
-        self._members.append(Member(use, sock))
-        return self._members[-1]
+        member = Member(use, sock)
+        self._members.append(member)
+        if use == "shard" and self._queues is not None:
+            self._queues.add(Queue(sock, member.holders, partial(self._stall, member)))
+        return member
+
+    def _stall(self, member: Member, stalled: bool) -> None:
+        """What is new goes elsewhere for as long as a queue stands still; what waits there waits for its worker."""
+        member.stalled = stalled
+        self._steer()
+
+    def _watch_no_longer(self, member: Member) -> None:
+        if member.socket is not None and self._queues is not None:
+            self._queues.remove(member.socket)
 
     def _perhaps_remove(self, member: Member) -> None:
         """Remove a socket that nobody has and nobody will be given, where the list stays right without it."""
@@ -215,6 +234,7 @@ class Port:
             self._attach([one for one in self._steered if one != moved])
         self._members[self._members.index(member)] = self._members[-1]
         self._members.pop()
+        self._watch_no_longer(member)
         _discard(member.socket)
 
     # Steering.

@@ -25,6 +25,7 @@ from .nursery import Fact, MoldSilent, Nursery, PlanReceived
 from .oom import OomCounter
 from .orphans import Orphans
 from .planwire import Assignable, MalformedPlan, take_apart
+from .queues import Queues
 from .start_mold import Interpreter, Shared, start_mold
 from .strangers import Strangers
 from .watching import Watching
@@ -69,14 +70,16 @@ class Shell:
         self._strangers = Strangers(master.exits)
         self._watching = Watching(self._start_watcher, self._kill, master.relay.say)
         orphans = Orphans(runtime.roster, launching.orphan_grace)
+        self._board = Board()
+        self._queues = Queues(master, self._board.counted)
         self._listeners = Listeners(
-            Circumstances(bool(orphans.pids), launching.interpreter.identity, launching.given, launching.operator)
+            Circumstances(bool(orphans.pids), launching.interpreter.identity, launching.given, launching.operator),
+            self._queues,
         )
         orphans.see_to(master)
         if orphans.pids:
             master.later(2 * launching.orphan_grace + _END_GRACE, self._listeners.orphans_ended)
         self._reader, self._writer = lifeline.create()
-        self._board = Board()
         self._shared = Shared(self._reader, self._board.descriptor)
         master.signals.catch(signal.SIGCHLD)
         master.selector.register(self._nursery, selectors.EVENT_READ, self._listen)
@@ -86,6 +89,7 @@ class Shell:
         self._master.selector.unregister(self._nursery)
         self._nursery.close()
         self._listeners.close()
+        self._queues.close()
         self._oom.close()
         self._board.close()
         os.close(self._reader)
