@@ -24,7 +24,7 @@ class AsyncWorker(Handle[C]):
     async def accept(self, name: str) -> AsyncGenerator[Accepted, None]:
         """As `Worker.accept`; the accepted sockets are non-blocking, as the loop's calls want them."""
         # A descriptor of its own: a loop watches each descriptor for one reader only.
-        with self.listener(name).dup() as listener:
+        with self._stream(name).dup() as listener:
             self._about_to_wait()
             while self._takes_more(name):
                 match accept_one(listener):
