@@ -26,20 +26,22 @@ class AsyncWorker(Handle[C]):
         """As `Worker.accept`; the accepted sockets are non-blocking, as the loop's calls want them."""
         giving_way, accepted = self.giving_way(), 0
         # A descriptor of its own: a loop watches each descriptor for one reader only.
-        with self.listener(name).dup() as listener:
+        with self._stream(name).dup() as listener:
             self._about_to_wait()
-            while self._takes_more():
+            while self._takes_more(name):
                 if giving_way and not self.draining and (pause := giving_way.pause()):
                     await asyncio.sleep(pause)
                     continue
                 match accept_one(listener):
                     case "nothing" if self.draining:
-                        return
+                        if not await _readable(listener, self._late()):
+                            return
                     case "nothing":
                         await self._wake_by(listener)
                     case "no room":
                         await self.wait_draining(NO_ROOM_PAUSE)
                     case (connection, address):
+                        self.activity.look()
                         counted = Connection(connection, self.activity)
                         counted.setblocking(False)
                         yield counted, address
@@ -87,3 +89,17 @@ class AsyncWorker(Handle[C]):
         if self._drain.look():
             for wake in self._wakers:
                 wake()
+
+
+async def _readable(listener: socket.socket, timeout: float) -> bool:
+    loop = asyncio.get_running_loop()
+    seen = asyncio.Event()
+    loop.add_reader(listener, seen.set)
+    try:
+        async with asyncio.timeout(timeout):
+            await seen.wait()
+    except TimeoutError:
+        pass  # what it ended with is the answer below
+    finally:
+        loop.remove_reader(listener)
+    return seen.is_set()
