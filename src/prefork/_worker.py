@@ -7,10 +7,10 @@ import math
 import select
 import socket
 import time
-from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from ._activity import Activity, Request
 from ._errors import MisuseError
 
 if TYPE_CHECKING:
@@ -40,24 +40,6 @@ _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 EMPTYING = 1.0  # seconds that a draining orphan may take connections on
 NO_ROOM_PAUSE = 0.1  # seconds
 _LONGEST_POLL = 2**31 - 1  # milliseconds, of which poll(2) takes an int
-
-
-class Activity:
-    """How many requests are in flight here, and what the last one to begin was called."""
-
-    def __init__(self) -> None:
-        self.in_flight = 0
-        self.label = ""
-
-    @contextmanager
-    def request(self, label: str) -> Iterator[None]:
-        """Count one request for as long as the block runs."""
-        self.in_flight += 1
-        self.label = label
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
 
 
 class Handle(Generic[C]):
@@ -106,8 +88,8 @@ class Handle(Generic[C]):
         """
         self._assignment.report_ready()
 
-    def request(self, label: str) -> AbstractContextManager[None]:
-        """Count one request as in flight while the block runs."""
+    def request(self, label: str) -> Request:
+        """Count one request as in flight while a `with` block runs; it has failed when the block raises."""
         return self.activity.request(label)
 
     def _takes_more(self) -> bool:
