@@ -92,6 +92,15 @@ class Handle(Generic[C]):
         """Count one request as in flight while a `with` block runs; it has failed when the block raises."""
         return self.activity.request(label)
 
+    @property
+    def last_of_listener(self) -> bool:
+        """Whether nobody takes over this worker's queues when it drains, so that it has to empty them."""
+        return self._drain.orphaned
+
+    def giving_way(self) -> Any:
+        """What tells an accept loop of its own when to leave a listener to others; None where nothing can."""
+        return None
+
     def _takes_more(self) -> bool:
         """Whether to accept: until the drain. An orphan then empties the queue, for a while: it may be the last one.
 
