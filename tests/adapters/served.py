@@ -25,6 +25,10 @@ SERVERS = [
 ]
 ASGI = [server for server in SERVERS if server[1] == "asgi"]
 
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SILENCE = 0.2
+"""Seconds that a client lets pass between connecting and asking; shorter than the window, longer than any drain."""
+
 PROGRAM = Path(__file__).with_name("program.py")
 
 

@@ -6,12 +6,8 @@ import select
 
 import pytest
 
-from adapters.served import SERVERS, Adapted, connect, fetch, read_all, term
+from adapters.served import REQUEST, SERVERS, SILENCE, Adapted, connect, fetch, read_all, term
 from support import Start, gone
-
-REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-SILENCE = 0.2
-"""Seconds that a client lets pass between connecting and asking; shorter than the window, longer than any drain."""
 
 
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)

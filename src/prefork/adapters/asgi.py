@@ -20,6 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _CLOSE = (b"connection", b"close")
 _GO_ELSEWHERE = {"type": "websocket.close", "code": 1012, "reason": "service restart"}
+_GONE = {"type": "websocket.disconnect", "code": 1012, "reason": "service restart"}
 
 
 class Watched:
@@ -34,7 +35,6 @@ class Watched:
         self._activity = worker.activity
         self._worker = worker
         self._state = state
-        self._websockets: set[Send] = set()
 
     def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
         """One request."""
@@ -43,15 +43,6 @@ class Watched:
         if scope["type"] == "http":
             return self._http(scope, receive, send)
         return self._websocket(scope, receive, send)
-
-    async def close_websockets(self) -> None:
-        """Tell clients to go elsewhere, for servers that do not do it themselves."""
-        if self._websockets:
-            tasks = [asyncio.ensure_future(send(_GO_ELSEWHERE)) for send in self._websockets]
-            self._websockets.clear()
-            await asyncio.wait(tasks)
-            for task in tasks:
-                task.exception()  # of those that were about to close by themselves
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         failed = False
@@ -85,15 +76,7 @@ class Watched:
                 self._activity.end(failed)
 
         def sending(message: Message) -> Awaitable[None]:
-            match message["type"]:
-                case "websocket.accept":
-                    shaken()
-                    self._websockets.add(send)
-                case "websocket.close":
-                    shaken()
-                    self._websockets.discard(send)
-                case "websocket.http.response.start":
-                    shaken(message["status"] >= 500)
+            shaken(message.get("status", 0) >= 500)  # with whatever it answers
             return send(message)
 
         self._activity.begin(f"WebSocket {scope['path']}")
@@ -104,4 +87,65 @@ class Watched:
             raise
         finally:
             shaken()
-            self._websockets.discard(send)
+
+
+class TellsWebSockets(Watched):
+    """For servers that end without telling their WebSockets to go elsewhere: `close_websockets` does it.
+
+    An application waits for its client most of the time, and granian cannot close a WebSocket meanwhile. So that wait
+    is given up, the client is told, and only then the application hears that it has no client any more.
+    """
+
+    def __init__(self, application: Any, worker: Worker[Any], state: State | None) -> None:
+        super().__init__(application, worker, state)
+        self._open: set[_WebSocket] = set()
+
+    async def close_websockets(self) -> None:
+        """Close those that are open."""
+        await asyncio.gather(*(websocket.close() for websocket in list(self._open)))
+
+    async def _websocket(self, scope: Message, receive: Receive, send: Send) -> None:
+        websocket = _WebSocket(receive, send)
+        self._open.add(websocket)
+        try:
+            await super()._websocket(scope, websocket.receive, websocket.send)
+        finally:
+            self._open.discard(websocket)
+
+
+class _WebSocket:
+    """A WebSocket that can be closed from this side while its application waits for a message."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._accepted = False
+        self._waiting: asyncio.Future[Message] | None = None
+        self._told: asyncio.Future[None] | None = None
+
+    def send(self, message: Message) -> Awaitable[None]:
+        self._accepted |= message["type"] == "websocket.accept"
+        return self._send(message)
+
+    async def receive(self) -> Message:
+        if self._told is None:
+            self._waiting = asyncio.ensure_future(self._receive())
+            try:
+                return await self._waiting
+            except asyncio.CancelledError:
+                if self._told is None:
+                    raise
+        await asyncio.shield(self._told)
+        return _GONE
+
+    async def close(self) -> None:
+        if not self._accepted or self._told is not None:
+            return
+        self._told = asyncio.get_running_loop().create_future()
+        if self._waiting is not None:
+            self._waiting.cancel()
+        try:
+            await self._send(_GO_ELSEWHERE)
+        except Exception:
+            pass  # The server's own word for a WebSocket that is closed already.
+        self._told.set_result(None)

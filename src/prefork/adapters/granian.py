@@ -99,7 +99,7 @@ async def _serve_asgi(
 ) -> None:
     loop = asyncio.get_running_loop()
     async with lifespan(application, options.lifespan) as state:
-        watched = asgi.Watched(application, worker, state)
+        watched = asgi.TellsWebSockets(application, worker, state)
         callback = _granian.watch(_granian.asgi_callback(watched, {"url_path_prefix": options.root_path}, {}, None))
         scheduler = _granian.scheduler(loop, callback, impl_asyncio=True)
         done = asyncio.Event()

@@ -19,7 +19,7 @@ from hypercorn.config import Config, Sockets
 from .._async_accepting import BATCH
 from .._async_drain import AsyncDrain
 from . import ServerOptions, outside
-from .asgi import Watched
+from .asgi import TellsWebSockets, Watched
 from .lifespan import lifespan
 
 if TYPE_CHECKING:
@@ -63,12 +63,13 @@ async def _serve(
         """hypercorn awaits it when it accepts; it ends when hypercorn is to."""
         worker.ready()
         await AsyncDrain(worker._drain).wait()
+        await watched.close_websockets()
         for seconds in outside.drain(worker, listeners, take_no_more, options.keepalive_window):
             await asyncio.sleep(seconds)
         await watched.close_websockets()
 
     async with lifespan(application, options.lifespan) as state:
-        watched = Watched(application, worker, state)
+        watched = TellsWebSockets(application, worker, state)
         await hypercorn.asyncio.serve(_Requests(watched), config, shutdown_trigger=drained, mode="asgi")
 
 
