@@ -10,7 +10,7 @@ from time import monotonic
 from types import TracebackType
 
 from ._errors import MisuseError
-from ._linux.scoreboard import BUSY_SINCE, ERRORS, HALF, IN_FLIGHT, LABEL_BYTES, LABEL_OFFSET, OPEN, REQUESTS
+from ._linux.scoreboard import BUSY_SINCE, ERRORS, HALF, IN_FLIGHT, LABEL_BYTES, LABEL_OFFSET, LOOKS, OPEN, REQUESTS
 
 
 class Activity:
@@ -20,15 +20,17 @@ class Activity:
     nothing here.
     """
 
-    __slots__ = ("_floats", "_label", "_lock", "_words", "errors", "in_flight", "label", "open", "requests")
+    __slots__ = ("_floats", "_label", "_lock", "_words", "errors", "in_flight", "label", "looks", "open", "requests")
 
     def __init__(self, row: memoryview | None = None) -> None:
         """`row` is the worker's half of a row; without one the counts stay in this process."""
-        row = memoryview(bytearray(HALF)) if row is None else row
-        self._words, self._floats, self._label = row.cast("Q"), row.cast("d"), row[LABEL_OFFSET:]
+        if row is None:
+            self.leave_row()
+        else:
+            self._write_to(row)
         # Not a plain lock: a signal handler may come to a request of its own while this thread counts another.
         self._lock = _thread.RLock()
-        self.in_flight = self.open = self.requests = self.errors = 0
+        self.in_flight = self.open = self.requests = self.errors = self.looks = 0
         self.label = ""
 
     def opened(self) -> None:
@@ -42,6 +44,12 @@ class Activity:
             if not self.open:
                 raise MisuseError("a connection was closed that had not been opened: closed() once for each opened()")
             self._words[OPEN] = self.open = self.open - 1
+
+    def look(self) -> int:
+        """Count one look at a queue of connections, whether one is taken or not; how many are open."""
+        with self._lock:
+            self._words[LOOKS] = self.looks = self.looks + 1
+            return self.open
 
     def begin(self, label: str) -> None:
         """Begin a request; `label` says what it is, such as `GET /orders`, and is cut to 64 bytes."""
@@ -71,6 +79,13 @@ class Activity:
     def request(self, label: str) -> Request:
         """Count one request for as long as a `with` block runs; it has failed when the block raises."""
         return Request(self, label)
+
+    def leave_row(self) -> None:
+        """From now on count in this process only."""
+        self._write_to(memoryview(bytearray(HALF)))
+
+    def _write_to(self, row: memoryview) -> None:
+        self._words, self._floats, self._label = row.cast("Q"), row.cast("d"), row[LABEL_OFFSET:]
 
 
 class Request:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._connection import Connection
 from ._worker import EMPTYING, NO_ROOM_PAUSE, Accepted, accept_one
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Accepting:
         # Descriptors of its own: a loop watches each descriptor for one reader only.
         self._listeners = [listener.dup() for listener in listeners]
         self._factory = factory
+        self._activity = worker.activity
         self._giving_way: GivingWay | None = worker.giving_way()
         self._becoming: set[asyncio.Task[Any]] = set()
         self._stopped = False
@@ -85,7 +87,8 @@ class Accepting:
             self._loop.add_reader(listener, self._readable, listener)
 
     def _take(self, accepted: Accepted) -> None:
-        connection, _ = accepted
+        # Counted from here on, since whoever takes the next few asks how many are open.
+        connection = Connection(accepted[0], self._activity)
         task = self._loop.create_task(self._loop.connect_accepted_socket(self._factory, connection))
         self._becoming.add(task)
         task.add_done_callback(self._became)

@@ -16,7 +16,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[objec
 
 async def serve(worker: AsyncWorker[Any], handler: Handler, name: str, window: float) -> None:
     """See `AsyncWorker.serve_asyncio`."""
-    streams = _Streams(worker, handler)
+    streams = _Streams(handler)
     accepting = Accepting(worker, [worker.listener(name)], streams.protocol)
     accepting.start()
     await worker.wait_draining()
@@ -41,8 +41,7 @@ class _Reader(asyncio.StreamReader):
 class _Streams:
     """The connections of one listener, each with the task that handles it."""
 
-    def __init__(self, worker: AsyncWorker[Any], handler: Handler) -> None:
-        self._activity = worker.activity
+    def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self._open: dict[asyncio.Task[None], asyncio.StreamReader] = {}
 
@@ -60,7 +59,6 @@ class _Streams:
             await asyncio.wait(self._open)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._activity.opened()
         task = asyncio.get_running_loop().create_task(self._handle(reader, writer))
         self._open[task] = reader
         task.add_done_callback(self._closed)
@@ -74,7 +72,6 @@ class _Streams:
             writer.close()
 
     def _closed(self, task: asyncio.Task[None]) -> None:
-        self._activity.closed()
         del self._open[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             context = {"message": "a connection's handler failed", "exception": error, "task": task}

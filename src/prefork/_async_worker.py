@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import _async_streams
 from ._async_drain import AsyncDrain
+from ._connection import Connection
 from ._worker import NO_ROOM_PAUSE, Accepted, C, Handle, accept_one
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ class AsyncWorker(Handle[C]):
                     case "no room":
                         await self.wait_draining(NO_ROOM_PAUSE)
                     case (connection, address):
-                        connection.setblocking(False)
-                        yield connection, address
+                        counted = Connection(connection, self.activity)
+                        counted.setblocking(False)
+                        yield counted, address
 
     async def serve_asyncio(self, handler: _async_streams.Handler, name: str, *, window: float = 1.0) -> None:
         """Call `handler(reader, writer)` for each connection at a listener, until this worker drains.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import select
 import socket
 import time
@@ -11,6 +12,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from ._activity import Activity, Request
+from ._connection import Connection
 from ._errors import MisuseError
 
 if TYPE_CHECKING:
@@ -49,7 +51,10 @@ class Handle(Generic[C]):
         self._assignment = assignment
         self._drain = assignment.drain
         self.context = context
-        self.activity = Activity()
+        self.activity = Activity(assignment.row)
+        if assignment.row is not None:
+            # The row is this process's: a child that the application forks would count the same connections there.
+            os.register_at_fork(after_in_child=self.activity.leave_row)
         self._empty_until: float | None = None
 
     @property
@@ -142,8 +147,8 @@ class Worker(Handle[C]):
                         self._drain.look()
                     case "no room":
                         self.wait_draining(NO_ROOM_PAUSE)
-                    case accepted:
-                        yield accepted
+                    case (connection, address):
+                        yield Connection(connection, self.activity), address
 
     def wait_draining(self, timeout: float | None = None) -> bool:
         """Sleep until this worker is to drain, or so many seconds; whether it is."""

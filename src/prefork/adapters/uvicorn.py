@@ -31,7 +31,6 @@ from .asgi import Watched
 from .lifespan import lifespan
 
 if TYPE_CHECKING:
-    from .._activity import Activity
     from .._worker import Worker
     from . import Application
 
@@ -67,7 +66,9 @@ def serve_socket(application: Application, sock: socket.socket, **config: Any) -
     drain = Drain()
     drain.catch(signal.SIGTERM)
     drain.begin()
-    assignment = Assignment("", 0, {}, drain, explicit_ready=True, report_ready=lambda: None)
+    assignment = Assignment(
+        "", 0, {}, drain, explicit_ready=True, report_ready=lambda: None, report_worn_out=lambda _reason: None
+    )
     options = ServerOptions(lifespan=config.pop("lifespan", "auto"))
     _run(Worker(None, assignment), [sock], application, options, config)
 
@@ -92,7 +93,7 @@ async def _serve(
     config: dict[str, Any],
 ) -> None:
     async with lifespan(application, options.lifespan) as state:
-        connections = _Connections(worker.activity)
+        connections = _Connections()
         watched = Watched(application, worker, state)
         accepting = Accepting(worker, listeners, _factory(_config(watched, options, config), connections))
         accepting.start()
@@ -125,26 +126,21 @@ def _factory(config: uvicorn.Config, connections: _Connections) -> Callable[[], 
 
 
 class _Connections(set[Any]):
-    """The set in which uvicorn's protocols note themselves: it counts them, and tells when the last one has gone."""
+    """The set in which uvicorn's protocols note themselves, which tells when the last one has gone."""
 
-    def __init__(self, activity: Activity) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._activity = activity
         self._gone = asyncio.Event()
         self.tasks: set[asyncio.Task[None]] = set()
 
     def add(self, connection: Any) -> None:
-        if connection not in self:
-            super().add(connection)
-            self._activity.opened()
-            self._gone.clear()
+        super().add(connection)
+        self._gone.clear()
 
     def discard(self, connection: Any) -> None:
-        if connection in self:
-            super().discard(connection)
-            self._activity.closed()
-            if not self:
-                self._gone.set()
+        super().discard(connection)
+        if not self:
+            self._gone.set()
 
     def remove(self, connection: Any) -> None:
         self.discard(connection)
