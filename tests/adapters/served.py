@@ -40,7 +40,14 @@ class Adapted:
         self.port = free_port()
         self.address = options.pop("address", f"tcp://127.0.0.1:{self.port}")
         self.settings = self.directory / "settings.json"
-        self.write(server=server[0], protocol=server[1], workers=workers, address=self.address, options=options)
+        self.write(
+            server=server[0],
+            protocol=server[1],
+            workers=workers,
+            address=self.address,
+            lifespan=options.pop("lifespan_test", ""),
+            options=options,
+        )
         environment = {"RUNTIME_DIRECTORY": str(self.directory / "runtime"), "SETTINGS": str(self.settings)}
         self.running: Running = start.command(sys.executable, PROGRAM, env=environment)
 

@@ -25,7 +25,7 @@ import granian
 from .._async_drain import AsyncDrain
 from .._errors import MisuseError
 from . import ServerOptions, asgi, outside, wsgi
-from .lifespan import lifespan
+from .lifespan import lifespan, run
 
 if TYPE_CHECKING:
     from .._worker import Worker
@@ -88,8 +88,7 @@ def serve(
 ) -> None:
     """Serve until the worker has drained."""
     if protocol == "asgi":
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve_asgi(worker, listeners, application, options))
+        run(_serve_asgi(worker, listeners, application, options), _loop_factory())
     else:
         _serve_wsgi(worker, listeners, application, options)
 

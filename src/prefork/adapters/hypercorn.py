@@ -20,7 +20,7 @@ from .._async_accepting import BATCH
 from .._async_drain import AsyncDrain
 from . import ServerOptions, outside
 from .asgi import TellsWebSockets, Watched
-from .lifespan import lifespan
+from .lifespan import lifespan, run
 
 if TYPE_CHECKING:
     from .._worker import Worker
@@ -43,7 +43,7 @@ def serve(
     worker: Worker[Any], listeners: list[socket.socket], application: Application, protocol: str, options: ServerOptions
 ) -> None:
     """Serve until the worker has drained."""
-    asyncio.run(_serve(worker, listeners, application, options))
+    run(_serve(worker, listeners, application, options), None)
 
 
 async def _serve(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -21,12 +21,21 @@ _LAST_WORDS = 1.0
 """Seconds that an application which has said that it failed may take to raise why, as Starlette does."""
 
 
+def run(serving: Coroutine[Any, Any, None], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
+    """Run what has a `lifespan` in it. Raises what the application failed to start with, and its traceback only."""
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(serving)
+    except _Failed as failed:
+        raise failed.error.with_traceback(failed.trace) from None
+
+
 @asynccontextmanager
 async def lifespan(application: Any, mode: Literal["auto", "on", "off"]) -> AsyncIterator[State | None]:
     """Start the application, yield what it keeps in its state, and end it.
 
-    Yields None where it has no lifespan. Raises what the application raised when it started, or WorldError with the
-    reason that it gave. What goes wrong when it ends is printed: everything has been served by then.
+    Yields None where it has no lifespan. Where it fails to start, `run` raises what the application raised, or
+    WorldError with the reason that it gave. What goes wrong when it ends is printed: all is served by then.
     """
     if mode == "off":
         yield None
@@ -36,6 +45,15 @@ async def lifespan(application: Any, mode: Literal["auto", "on", "off"]) -> Asyn
     yield life.state if supported else None
     if supported:
         await life.end()
+
+
+class _Failed(Exception):
+    """The application has failed to start. What it raised is carried apart: each frame on the way would be added."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+        self.trace = error.__traceback__
 
 
 class _Life:
@@ -55,15 +73,16 @@ class _Life:
         if answer is None:  # It has ended or raised instead.
             error = self._task.exception()
             if error is not None and (required or self._began):
-                raise error
+                raise _Failed(error)
             if error is None and required:
-                raise WorldError("the application's lifespan ended without an answer to lifespan.startup")
+                raise _Failed(WorldError("the application's lifespan ended without an answer to lifespan.startup"))
             return False
         if answer["type"] == "lifespan.startup.failed":
             await asyncio.wait([self._task], timeout=_LAST_WORDS)
             if self._task.done() and (error := self._task.exception()) is not None:
-                raise error
-            raise WorldError(f"the application failed to start: {answer.get('message') or 'it gave no reason'}")
+                raise _Failed(error)
+            reason = answer.get("message") or "it gave no reason"
+            raise _Failed(WorldError(f"the application failed to start: {reason}"))
         return True
 
     async def end(self) -> None:

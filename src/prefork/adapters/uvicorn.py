@@ -28,7 +28,7 @@ from .._async_accepting import Accepting
 from .._async_drain import AsyncDrain
 from . import ServerOptions
 from .asgi import Watched
-from .lifespan import lifespan
+from .lifespan import lifespan, run
 
 if TYPE_CHECKING:
     from .._worker import Worker
@@ -81,8 +81,7 @@ def _run(
     config: dict[str, Any],
 ) -> None:
     factory = _config(application, options, config).get_loop_factory()
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(worker, listeners, application, options, config))
+    run(_serve(worker, listeners, application, options, config), factory)
 
 
 async def _serve(
