@@ -69,12 +69,15 @@ def take_away(number: int, like: socket.socket) -> None:
 
 
 class Listener(socket.socket):
-    """A listener for servers that call listen() with a number of their own: its queue stays as long as it is."""
+    """A listener for servers that bind and listen by themselves: its address and the length of its queue stay."""
 
     @classmethod
     def of(cls, listener: socket.socket) -> Listener:
         """One with a descriptor of its own, since servers close what they are given."""
         return cls(fileno=os.dup(listener.fileno()))
+
+    def bind(self, address: Any, /) -> None:
+        """Do nothing: it is bound."""
 
     def listen(self, backlog: int = 0, /) -> None:
         """Do nothing: the queue is everybody's."""
