@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._connection import Connection
-from ._worker import EMPTYING, NO_ROOM_PAUSE, Accepted, accept_one
+from ._worker import EMPTYING, LATE, NO_ROOM_PAUSE, Accepted, accept_one
 
 if TYPE_CHECKING:
     from ._worker import Handle
@@ -53,11 +53,13 @@ class Accepting:
         Nothing is closed here that a client has: a loop that closes its server drops, unread, what it accepted in the
         same turn.
         """
+        end = self._loop.time() + EMPTYING
+        if empty:
+            self._giving_way = None
+            await asyncio.sleep(LATE)
         self._stopped = True
         for listener in self._listeners:
             self._loop.remove_reader(listener)
-        end = self._loop.time() + EMPTYING
-        for listener in self._listeners:
             while empty and self._loop.time() < end and not isinstance(accepted := accept_one(listener), str):
                 self._take(accepted)
             listener.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
@@ -27,15 +28,17 @@ class AsyncWorker(Handle[C]):
         # A descriptor of its own: a loop watches each descriptor for one reader only.
         with self.listener(name).dup() as listener:
             self._about_to_wait()
-            while self._takes_more():
+            while self._takes_more(name):
                 match accept_one(listener):
                     case "nothing" if self.draining:
-                        return
+                        if not await _readable(listener, self._late()):
+                            return
                     case "nothing":
                         await self._drained.wait(listener)
                     case "no room":
                         await self.wait_draining(NO_ROOM_PAUSE)
                     case (connection, address):
+                        self.activity.look()
                         counted = Connection(connection, self.activity)
                         counted.setblocking(False)
                         yield counted, address
@@ -59,3 +62,17 @@ class AsyncWorker(Handle[C]):
         except TimeoutError:
             pass  # what it ended with is the answer below
         return self.draining
+
+
+async def _readable(listener: socket.socket, timeout: float) -> bool:
+    loop = asyncio.get_running_loop()
+    seen = asyncio.Event()
+    loop.add_reader(listener, seen.set)
+    try:
+        async with asyncio.timeout(timeout):
+            await seen.wait()
+    except TimeoutError:
+        pass  # what it ended with is the answer below
+    finally:
+        loop.remove_reader(listener)
+    return seen.is_set()

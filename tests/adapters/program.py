@@ -136,7 +136,8 @@ def stream() -> Iterator[bytes]:
 
 application: Callable[..., Any] = asgi if SETTINGS["protocol"] == "asgi" else wsgi
 server = adapters.find(SETTINGS["server"], SETTINGS["protocol"])
-daemon = prefork.Daemon("adapted", listeners={"http": SETTINGS["address"]})
+listener = prefork.Listener(SETTINGS["address"], sharing=SETTINGS["sharing"])
+daemon = prefork.Daemon("adapted", listeners={"http": listener})
 
 
 @daemon.plan

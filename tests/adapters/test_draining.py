@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 import select
+import signal
+from pathlib import Path
 
 import pytest
 
 from adapters.served import REQUEST, SERVERS, SILENCE, Adapted, connect, fetch, read_all, term
-from support import Start, gone
+from support import Start, gone, state, until
 
 
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)
@@ -78,3 +82,32 @@ def test_what_is_in_flight_is_finished(start: Start, server: tuple[str, str]) ->
         assert b"data: second\n\n" in read_all(events)
     assert gone(pid)
     assert adapted.stop() == 0
+
+
+@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+@pytest.mark.parametrize("sharing", ["shared", "sharded"])
+def test_what_waits_in_a_queue_that_nobody_takes_over_is_answered(
+    start: Start, server: tuple[str, str], sharing: str
+) -> None:
+    adapted = Adapted(start, server, keepalive_window=0.1, sharing=sharing)
+    pid = adapted.ready()["web/0"]
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: state(pid) == "T", "it is stopped")
+    clients = [connect(adapted.port) for _ in range(20)]
+    for client in clients:
+        client.sendall(REQUEST)
+    adapted.running.send(signal.SIGTERM)
+    until(lambda: told(pid), "the master has told it to end")
+    os.kill(pid, signal.SIGCONT)
+    answers = [read_all(client) for client in clients]
+    assert [answer.startswith(b"HTTP/1.1 200 ") for answer in answers] == [True] * 20
+    for client in clients:
+        client.close()
+    assert adapted.running.wait() == 0
+
+
+def told(pid: int) -> bool:
+    """Whether TERM waits for it, or has been taken."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    pending = re.findall(r"^(?:SigPnd|ShdPnd):\s+([0-9a-f]+)$", status, re.MULTILINE)
+    return state(pid) != "T" or any(int(mask, 16) & 1 << signal.SIGTERM - 1 for mask in pending)

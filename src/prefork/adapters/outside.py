@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from .._worker import EMPTYING
+from .._worker import EMPTYING, LATE
 
 if TYPE_CHECKING:
     from .._worker import Worker
@@ -34,14 +34,20 @@ def drain(
     `stop` makes the server take no more. Then it goes on answering, with `Connection: close`, until no connection is
     open or the window is over.
     """
-    end = time.monotonic() + EMPTYING
-    while worker.last_of_listener and any(map(queued, listeners)) and time.monotonic() < end:
+    begun = time.monotonic()
+    while more_may_come(worker, begun, listeners):
         yield _LOOK
     stop()
     end = time.monotonic() + window
     yield _LOOK  # for what was accepted in this very moment
     while time.monotonic() < end and connections(listeners):
         yield _LOOK
+
+
+def more_may_come(worker: Worker[Any], begun: float, listeners: Iterable[socket.socket]) -> bool:
+    """Whether to go on accepting, for a drain that began then, since nobody else takes what waits or is on its way."""
+    drained = time.monotonic() - begun
+    return worker.last_of_listener and drained < EMPTYING and (drained < LATE or any(map(queued, listeners)))
 
 
 def connections(listeners: Iterable[socket.socket]) -> int:

@@ -22,9 +22,9 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
 from waitress.task import WSGITask
 
-from .._worker import EMPTYING
+from .._worker import LATE
 from . import ServerOptions
-from .outside import Listener, queued
+from .outside import Listener, more_may_come
 from .wsgi import Watched
 
 if TYPE_CHECKING:
@@ -91,9 +91,11 @@ class _Waitress:
 
     def drain(self, window: float) -> None:
         """Take no more, answer what comes within the window, and finish."""
-        end = time.monotonic() + EMPTYING
-        while self._worker.last_of_listener and time.monotonic() < end and any(gate.queued() for gate in self._gates):
-            self._turn(0)
+        for gate in self._gates:
+            gate.giving_way = None
+        begun = time.monotonic()
+        while more_may_come(self._worker, begun, [gate.listener for gate in self._gates]):
+            self._turn(LATE / 10)
         for gate in self._gates:
             del self._map[gate.number]
         end = time.monotonic() + window
@@ -154,19 +156,16 @@ class _Gate:
     accepting = False
 
     def __init__(self, server: BaseWSGIServer, giving_way: Any) -> None:
-        self.number: int = server.socket.fileno()
+        self.listener: socket.socket = server.socket
+        self.number = self.listener.fileno()
         self._server = server
-        self._giving_way = giving_way
+        self.giving_way = giving_way
         self._until = -math.inf
 
     def pause(self) -> float:
         """Seconds for which the listener is left alone; infinity where it is not."""
         rest = self._until - time.monotonic()
         return rest if rest > 0 else math.inf
-
-    def queued(self) -> bool:
-        """Whether somebody waits to be accepted."""
-        return queued(self._server.socket)
 
     def readable(self) -> bool:
         """Whether to wait for connections."""
@@ -178,7 +177,7 @@ class _Gate:
 
     def handle_read_event(self) -> None:
         """Take one connection."""
-        pause = self._giving_way.pause() if self._giving_way is not None else 0.0
+        pause = self.giving_way.pause() if self.giving_way is not None else 0.0
         if pause:
             self._until = time.monotonic() + pause
         else:
