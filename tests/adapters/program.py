@@ -136,7 +136,7 @@ def stream() -> Iterator[bytes]:
 
 application: Callable[..., Any] = asgi if SETTINGS["protocol"] == "asgi" else wsgi
 server = adapters.find(SETTINGS["server"], SETTINGS["protocol"])
-listener = prefork.Listener(SETTINGS["address"], sharing=SETTINGS["sharing"])
+listener = prefork.Listener(SETTINGS["address"], sharing=SETTINGS["sharing"] or server.sharing)
 daemon = prefork.Daemon("adapted", listeners={"http": listener})
 
 

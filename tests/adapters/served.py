@@ -45,7 +45,7 @@ class Adapted:
             protocol=server[1],
             workers=workers,
             address=self.address,
-            sharing=options.pop("sharing", "shared"),
+            sharing=options.pop("sharing", None),
             lifespan=options.pop("lifespan_test", ""),
             options=options,
         )

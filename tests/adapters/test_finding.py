@@ -66,6 +66,13 @@ def test_a_granian_with_other_names_is_refused_with_its_version(start: Start) ->
     assert find(start, None, "wsgi", other) == "found waitress"
 
 
+def test_a_granian_that_nobody_has_tried_is_refused(start: Start) -> None:
+    answer = find(start, "granian", "asgi", "import granian; granian.__version__ = '2.9.1'")
+    assert answer == (
+        "refused: granian 2.9.1 is not a version that prefork can drive (2.8.* is): pip install 'prefork[granian]'"
+    )
+
+
 def test_others_offer_theirs_by_an_entry_point(start: Start) -> None:
     (start.directory / "their.py").write_text(
         "class Server:\n    name, protocols, sharing = 'theirs', frozenset({'asgi'}), 'shared'\nserver = Server()\n"

@@ -36,7 +36,7 @@ def test_an_idle_worker_never_wakes_up(start: Start, server: tuple[str, str]) ->
     settled = wake_ups(pid)
     until(lambda: settled_since(pid, settled), "nothing is left to be done of the request")
     before = wake_ups(pid)
-    time.sleep(3)  # Not a wait for anything: what is measured is that nothing happens.
+    time.sleep(2)  # Not a wait for anything: what is measured is that nothing happens.
     assert wake_ups(pid) == before
     assert adapted.stop() == 0
 

@@ -78,7 +78,7 @@ def test_a_websocket_echoes_counts_as_one_request_and_is_told_to_go(start: Start
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)
 def test_it_serves_a_unix_socket(start: Start, server: tuple[str, str]) -> None:
     path = start.directory / "http.sock"
-    adapted = Adapted(start, server, address=f"unix://{path}", keepalive_window=10)
+    adapted = Adapted(start, server, address=f"unix://{path}", sharing="shared", keepalive_window=10)
     pid = adapted.ready()["web/0"]
     with socket.socket(socket.AF_UNIX) as asked, socket.socket(socket.AF_UNIX) as silent:
         for client in silent, asked:

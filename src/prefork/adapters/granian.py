@@ -2,7 +2,7 @@
 
 granian has no public way to serve on a socket that it is given. What stands below is what its own worker processes do,
 and none of the names is public: they are looked up when this module is imported, and it refuses a version that has
-others. Tried with 2.8.7.
+others, or that nobody has tried: in 2.7 all names were the same, and it did not work. Tried with 2.8.0 and 2.8.7.
 
 It cannot stop accepting without closing connections that have not asked anything yet; so a listener that nobody can
 reach is put in the place of ours, and it is told to end when clients have had the time to ask (`outside`).
@@ -35,6 +35,7 @@ name = "granian"
 protocols = frozenset({"asgi", "wsgi"})
 sharing: Literal["sharded"] = "sharded"
 
+_TRIED = "2.8."
 _MOST_CONNECTIONS = 65536
 """granian takes no more than so many at once. Descriptors are scarcer, so that it is no limit of its own."""
 
@@ -67,6 +68,8 @@ class _Private:
 
 def _private() -> _Private:
     try:
+        if not granian.__version__.startswith(_TRIED):
+            raise ImportError(f"{_TRIED}* is")
         return _Private()
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise MisuseError(

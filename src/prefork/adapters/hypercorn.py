@@ -2,7 +2,7 @@
 
 It ends when its `shutdown_trigger` returns, and drops idle connections then. So the drain happens inside the trigger:
 the loop stops to look at the listener, clients are answered with `Connection: close` until they have gone or the
-window is over, and only then hypercorn learns that it is to end. Tried with 0.18.0.
+window is over, and only then hypercorn learns that it is to end. Tried with 0.17.3 and 0.18.0.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Here a worker that drains stops accepting, answers what comes on the connections
 `Connection: close`, closes those that stay silent for a window, and finishes what is in flight. WebSockets are told to
 go elsewhere (1012) at once.
 
-Tried with uvicorn 0.51 to 0.54, asyncio and uvloop, httptools and h11.
+Tried with uvicorn 0.51.0 and 0.54.0, asyncio's loop and uvloop, httptools and h11.
 """
 
 from __future__ import annotations

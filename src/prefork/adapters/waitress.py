@@ -4,9 +4,9 @@ Its `run()` wakes up every second, and told to end it drops what waits for a thr
 is turned from here, by one wait at a time, and only as long as needed: until something comes, or, while connections are
 open, until it is time to look for those that have been silent for too long.
 
-Public: `create_server` with `map` and `sockets`. Read in its source, unchanged for years and tried with 3.0.2:
-`wasyncore.loop`, `channel_class`, `active_channels`, `task_dispatcher`, and of a channel `requests`, `request`,
-`total_outbufs_len`, `last_activity`, `will_close`.
+Public: `create_server` with `map` and `sockets`. Read in its source, unchanged for years: `wasyncore.loop`,
+`channel_class`, `active_channels`, `task_dispatcher`, and of a channel `requests`, `request`, `total_outbufs_len`,
+`last_activity`, `will_close`. Tried with 3.0.0 and 3.0.2.
 """
 
 from __future__ import annotations
