@@ -46,6 +46,7 @@ class Adapted:
             workers=workers,
             address=self.address,
             sharing=options.pop("sharing", None),
+            kind=options.pop("kind", {}),
             lifespan=options.pop("lifespan_test", ""),
             options=options,
         )
