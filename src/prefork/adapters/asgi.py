@@ -33,7 +33,7 @@ class Watched:
     def __init__(self, application: Any, worker: Worker[Any], state: State | None) -> None:
         self._application = application
         self._activity = worker.activity
-        self._worker = worker
+        self._drain = worker._drain
         self._state = state
 
     def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
@@ -46,14 +46,13 @@ class Watched:
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         failed = False
-        versions_1 = scope["http_version"].startswith("1")
 
         # No coroutine of its own: it would cost as much as all else here.
         def sending(message: Message) -> Awaitable[None]:
             nonlocal failed
             if message["type"] == "http.response.start":
                 failed = message["status"] >= 500
-                if versions_1 and self._worker.draining:
+                if self._drain.noticed and scope["http_version"].startswith("1"):
                     message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
             return send(message)
 
