@@ -102,6 +102,13 @@ class Handle(Generic[C]):
         """
         self._assignment.report_ready()
 
+    def report_worn_out(self, reason: str) -> None:
+        """Ask for a successor, and say why, such as "500 requests". This worker serves on until it is told to drain.
+
+        Limits of the kind (`max_requests` and its like) ask by themselves.
+        """
+        self._assignment.report_worn_out(reason)
+
     def request(self, label: str) -> Request:
         """Count one request as in flight while a `with` block runs; it has failed when the block raises."""
         return self.activity.request(label)
