@@ -14,6 +14,7 @@ from prefork._core.plan import Spec
 from prefork._core.supervisor import Supervisor
 from prefork._errors import MisuseError, PreforkError
 from prefork._linux import memfd, wire
+from prefork._linux.given import Given
 from prefork._linux.master import Master
 from prefork._linux.privileges import Identity
 from prefork._linux.runtime import Runtime, directory_for
@@ -73,7 +74,9 @@ def _launching(launch: dict) -> Launching:  # type: ignore[type-arg]
     who = launch.get("identity")
     identity = None if who is None else Identity(who["uid"], who["gid"], tuple(who["groups"]))
     interpreter = Interpreter(tuple(launch["command"]), launch["environ"], identity)
-    return Launching(interpreter, mold, float(options.get("orphan_grace", 10.0)))
+    given = Given(launch["given"]["numbers"], launch["given"]["names"])
+    grace = float(options.get("orphan_grace", 10.0))
+    return Launching(interpreter, mold, grace, given, frozenset(launch.get("operator", ())))
 
 
 def _set_title(libraries: str, title: str) -> None:
