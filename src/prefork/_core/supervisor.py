@@ -170,7 +170,7 @@ class Supervisor:
                     rollout.roll(state, change)
             case ev.BindFailed(generation, report):
                 if change := self._binding(generation):
-                    rollout.withdraw(state, f"{change.what} failed: a listener could not be bound", report)
+                    rollout.withdraw(state, f"{change.what} failed: {report}")
             case ev.CommandReceived(asker, command):
                 self._command(command, [asker])
             case ev.SignalReceived(name, terminal_gone):
