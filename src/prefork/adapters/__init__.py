@@ -12,7 +12,6 @@ Other distributions offer theirs under the entry point group `prefork.servers`.
 
 from __future__ import annotations
 
-import difflib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -100,6 +99,7 @@ def _best(protocol: str) -> Server:
 def _named(name: str) -> Server:
     if name in _OURS:
         return _ours(name)
+    import difflib
     from importlib.metadata import entry_points
 
     others = entry_points(group=_GROUP)
