@@ -360,6 +360,17 @@ class TestReload:
         assert [reply.id for reply in stage.world.replies if reply.ok] == [1, 2, 3]
         assert stage.world.newest == 3
 
+    def test_who_scaled_what_only_it_wanted_is_answered_when_it_fails(self) -> None:
+        stage = Stage(plan("a", web=2), plan("b", web=4)).start()
+        stage.command(cmd.Reload())
+        stage.rest(but=is_ready)
+        stage.command(cmd.Scale("web", None))
+        stage.crash(next(iter(stage.supervisor._state.change.flight)), "Traceback: no database")  # type: ignore[union-attr]
+        stage.rest()
+        assert not stage.reply(1).ok
+        assert stage.reply(2).ok
+        assert stage.serving(1) == ["solo", *WEB]
+
     def test_hup_reports_how_it_ended(self) -> None:
         stage = Stage(plan("a"), plan("b")).start()
         stage.feed(ev.SignalReceived("HUP"))

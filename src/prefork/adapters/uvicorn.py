@@ -13,12 +13,20 @@ import contextlib
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 from uvicorn.server import ServerState
+
+if TYPE_CHECKING:
+    from .._worker import Worker
+    from . import Application, ServerOptions
+
+name = "uvicorn"
+protocols = frozenset({"asgi"})
+sharing: Literal["shared"] = "shared"
 
 FIRST_REQUEST = 0.5
 """How long, in seconds, an accepted connection may take to deliver its first request once draining has begun."""
@@ -30,7 +38,22 @@ _LOOK = 0.005
 """uvicorn's connections do not tell when they fall idle, so while draining, and only then, they are looked at."""
 
 
-def serve(app: Any, sock: socket.socket, **options: Any) -> None:
+def warm(application: Application, protocol: str, options: ServerOptions) -> None:
+    """Import the parts that uvicorn itself imports only when it starts."""
+    uvicorn.Config(application, log_config=None).load()
+
+
+def serve(
+    worker: Worker[Any], listeners: list[socket.socket], application: Application, protocol: str, options: ServerOptions
+) -> None:
+    """Serve until the worker is to drain, then return."""
+    config = uvicorn.Config(
+        application, log_config=None, access_log=False, lifespan=options.lifespan, root_path=options.root_path
+    )
+    DrainingServer(config, worker.ready).run(sockets=[listener.dup() for listener in listeners])
+
+
+def serve_socket(app: Any, sock: socket.socket, **options: Any) -> None:
     """Serve `app` on a listening socket until SIGTERM, then drain and return. `options` are uvicorn.Config's."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) if sock.family != socket.AF_UNIX else None
     config = uvicorn.Config(app, **{"log_config": None, "access_log": False, **options})
@@ -40,8 +63,9 @@ def serve(app: Any, sock: socket.socket, **options: Any) -> None:
 class DrainingServer(uvicorn.Server):
     """A uvicorn server that makes no wake-up while it is idle, and loses nothing when it ends."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None] = lambda: None) -> None:
         super().__init__(config)
+        self._ready = ready
         self._state = self.server_state = _DatedState(config)
         self._told_to_end = asyncio.Event()
 
@@ -54,6 +78,7 @@ class DrainingServer(uvicorn.Server):
         """Start as uvicorn does; TERM begins the drain."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._told_to_end.set)
         await super().startup(sockets)
+        self._ready()
 
     async def main_loop(self) -> None:
         """Wait to be told, instead of looking ten times a second."""
