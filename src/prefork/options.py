@@ -14,6 +14,7 @@ from typing import Any, Literal
 from ._addresses import address
 from ._errors import MisuseError
 from ._option_types import BYTES, SECONDS, Choice, Flag, OptionType, Parsed, Several, Text, Whole, nearest
+from ._target import daemon_name
 
 Scope = Literal["daemon", "served"]
 """What an option is for: any daemon, from its start on; or an application that prefork serves, anew at each reload."""
@@ -107,7 +108,7 @@ def resolve(command_line: Mapping[str, Any], environ: Mapping[str, str], directo
     """Return the value of every option for a daemon that is started in `directory`.
 
     `command_line` has the values of the flags that were given. Raises MisuseError, by place, for what is no option and
-    for what is no value of one.
+    for what is no value of one. A daemon that is given a target and no name has the name that its target makes.
     """
     variables = dict(_from_environ(environ))
     chosen = command_line.get("config") or variables.get("config")
@@ -120,6 +121,8 @@ def resolve(command_line: Mapping[str, Any], environ: Mapping[str, str], directo
         values[name], sources[name] = value, BY_NAME[name].variable
     for name, value in command_line.items():
         values[name], sources[name] = value, "TARGET" if name == "target" else BY_NAME[name].flag
+    if values["name"] is None and values["target"] is not None:
+        values["name"] = daemon_name(values["target"], directory)
     return Settings(values, sources, file)
 
 
