@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from prefork._addresses import address, clickable
+from prefork._addresses import address
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,3 @@ def test_what_is_no_address_is_refused_with_what_it_could_be(text: str, why: str
         address(text)
     assert why in str(refused.value)
     assert repr(text) in str(refused.value)
-
-
-def test_what_a_person_can_open() -> None:
-    assert clickable("tcp://127.0.0.1:8000") == "http://127.0.0.1:8000"
-    assert clickable("tcp://[::1]:8000") == "http://[::1]:8000"
-    assert clickable("tcp://*:8000") == "http://0.0.0.0:8000"
-    assert clickable("unix:///run/shop.sock") == "unix:/run/shop.sock"
-    assert clickable("fd://3") == "fd://3"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prefork import MisuseError
+from prefork import MisuseError, WorldError
 from prefork._target import Target, daemon_name, find, look_in, parse
 
 
@@ -43,8 +43,6 @@ def test_a_file_is_imported_as_the_module_that_it_is(tmp_path: Path) -> None:
         ("shop:1", "give MODULE, MODULE:NAME or path/to/file.py"),
         ("shop:create_app(1)", "give MODULE, MODULE:NAME or path/to/file.py"),
         ("shop..web", "'shop..web' is not a module's name"),
-        ("none.py", "there is no file "),
-        ("./shop", "there is no file "),
         ("..", "'..' is not a module's name"),
         ("../", "is a directory: name a file in it, or a module"),
     ],
@@ -53,6 +51,12 @@ def test_what_is_no_target_is_refused(tmp_path: Path, text: str, why: str) -> No
     with pytest.raises(MisuseError) as refused:
         parse(text, str(tmp_path))
     assert why in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["none.py", "./shop", "none.py:app"])
+def test_a_file_that_is_not_there_is_no_misuse(tmp_path: Path, text: str) -> None:
+    with pytest.raises(WorldError, match="there is no file "):
+        parse(text, str(tmp_path))
 
 
 @pytest.mark.parametrize(

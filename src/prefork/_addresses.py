@@ -45,11 +45,3 @@ def _host_and_port(text: str, given: str) -> str:
     if int(match[2]) > 65535:
         raise ValueError(f"{given!r} is no address: there is no port {match[2]}")
     return f"{match[1] or '*'}:{int(match[2])}"
-
-
-def clickable(full: str) -> str:
-    """Return what a person can open of a full address on which HTTP is spoken."""
-    scheme, _, rest = full.partition("://")
-    if scheme == "tcp":
-        return f"http://{rest.replace('*', '0.0.0.0', 1) if rest.startswith('*') else rest}"
-    return f"unix:{rest}" if scheme == "unix" else full

@@ -41,6 +41,7 @@ class DaemonApplication:
         return {
             "name": daemon.name,
             "options": dict(daemon.options),
+            "about": {},
             "watched": None if daemon.config is None else daemon.config.watched,
             "listeners": {**daemon.listeners, **plan.listeners},
             "kinds": {name: dict(kind.options) for name, kind in daemon.kinds.items()},

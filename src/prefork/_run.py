@@ -51,6 +51,6 @@ def _refuse_for_a_daemon(settings: Settings) -> None:
     for option in OPTIONS:
         if option.scope == "served" and settings.given(option.name):
             raise MisuseError(
-                f"{settings.source(option.name)}: {settings['target']} is a Daemon, which says in its own code what {option.name} "
-                "would: the option is for applications"
+                f"{settings.source(option.name)}: {settings['target']} is a Daemon, whose own code says what "
+                f"{option.name} would: the option is for applications"
             )

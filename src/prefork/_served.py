@@ -7,6 +7,7 @@ change is as good as one that was forked after it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -59,8 +60,11 @@ class ServedApplication:
 
     def plan(self, settings: Json) -> Json:
         """Find the options, and compute the plan that they make."""
-        self._made = DaemonApplication(daemon_of(self._recognised, self._read()))
-        return self._made.plan(settings)
+        options = self._read()
+        self._made = DaemonApplication(daemon_of(self._recognised, options))
+        plan = self._made.plan(settings)
+        assert isinstance(plan, dict)
+        return {**plan, "about": _about(self._recognised, options)}
 
     def before_fork(self) -> None:
         """Nothing has to be done."""
@@ -115,3 +119,13 @@ def _listeners(recognised: Recognised, settings: Settings) -> dict[str, str]:
         return {}
     addresses = dict.fromkeys(settings["bind"])
     return {f"http-{number}" if number > 1 else "http": address for number, address in enumerate(addresses, 1)}
+
+
+def _about(recognised: Recognised, settings: Settings) -> dict[str, Json]:
+    """Return what people are told of it."""
+    about: dict[str, Json] = {"application": recognised.words}
+    if recognised.what != "function":
+        server = adapters.find(settings["server"], recognised.what).name
+        library = sys.modules.get(server)
+        about |= {"server": f"{server} {getattr(library, '__version__', '')}".rstrip(), "web": "yes"}
+    return about

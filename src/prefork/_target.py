@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from ._errors import MisuseError
+from ._errors import MisuseError, WorldError
 from ._option_types import nearest
 
 LOOKED_FOR = ("daemon", "app", "application", "create_app")
@@ -29,7 +29,9 @@ class Target:
 
 
 def parse(text: str, directory: str) -> Target:
-    """Take a target apart, for a program that runs in `directory`. Raises MisuseError for what is none.
+    """Take a target apart, for a program that runs in `directory`.
+
+    Raises MisuseError for what is none, and WorldError for a file that is not there.
 
     `module`, `module:attribute`, `path/to/file.py` and `path/to/file.py:attribute` are targets; the attribute may be
     dotted, and a factory may be written with its brackets.
@@ -50,7 +52,7 @@ def _of_file(text: str, path: str, attribute: str) -> Target:
     if os.path.isdir(path):
         raise MisuseError(f"{path} is a directory: name a file in it, or a module")
     if not os.path.isfile(path):
-        raise MisuseError(f"there is no file {path}")
+        raise WorldError(f"there is no file {path}")
     folder, name = os.path.split(path)
     parts = [name.removesuffix(".py")]
     if "." in parts[0]:

@@ -59,6 +59,14 @@ class Listeners:
         """Return the descriptor of an open listener."""
         return self._open[listener].fileno()
 
+    def where(self, listener: Listener) -> str:
+        """Return the full address that an open listener has: with the port that the kernel chose."""
+        sock = self._open[listener]
+        if sock.family == socket.AF_UNIX:
+            return listener.address
+        host, port = sock.getsockname()[:2]
+        return f"tcp://{f'[{host}]' if ':' in host else host}:{port}"
+
     def leave_nothing_to_orphans(self) -> None:
         """Somebody is ready to serve here: what is new comes to us alone, so that orphans can drain without a loss."""
         if self._beside_orphans:

@@ -10,6 +10,7 @@ import sys
 if __package__ is None or __package__ == "":  # Run by path: `prefork` is where this file's folder is, without its API.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from prefork._core.banner import Welcome
 from prefork._core.plan import Spec
 from prefork._core.supervisor import Supervisor
 from prefork._errors import MisuseError, PreforkError
@@ -73,7 +74,9 @@ def _launching(launch: dict) -> Launching:  # type: ignore[type-arg]
     who = launch.get("identity")
     identity = None if who is None else Identity(who["uid"], who["gid"], tuple(who["groups"]))
     interpreter = Interpreter(tuple(launch["command"]), launch["environ"], identity)
-    return Launching(interpreter, mold, float(options.get("orphan_grace", 10.0)))
+    greeting = launch.get("greeting")
+    welcome = None if greeting is None else Welcome(launch["name"], greeting["style"], greeting["started"])
+    return Launching(interpreter, mold, float(options.get("orphan_grace", 10.0)), welcome)
 
 
 def _set_title(libraries: str, title: str) -> None:

@@ -9,10 +9,12 @@ import os
 import selectors
 import signal
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from .._core import actions as do
 from .._core import events as fact
+from .._core.banner import Welcome
 from .._core.commands import Replan
 from .._core.plan import Listener
 from .._core.reasons import ended
@@ -39,11 +41,12 @@ _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 @dataclass(frozen=True, slots=True)
 class Launching:
-    """How molds and workers are started. `orphan_grace` is in seconds."""
+    """How molds and workers are started. `orphan_grace` is in seconds. `welcome`: what to say when all are ready."""
 
     interpreter: Interpreter
     mold: wire.Launch
     orphan_grace: float
+    welcome: Welcome | None = None
 
 
 class Shell:
@@ -58,6 +61,7 @@ class Shell:
         self._workers: dict[int, str] = {}  # pid -> key; spares too, without one
         self._killed: dict[int, str] = {}  # pid -> why
         self._assignables: dict[int, dict[tuple[str, str], Assignable]] = {}
+        self._welcome = launching.welcome
         self._oom = OomCounter()
         self._strangers = Strangers(master.exits)
         self._watching = Watching(self._start_watcher, self._kill, master.relay.say)
@@ -227,9 +231,10 @@ class Shell:
                 self._master.tell(fact.CommandReceived(0, Replan()))
             case fact.WorkerFailed(pid, report) if pid == self._watching.pid:
                 self._watching.ended(report)
-            case fact.WorkerReady():
+            case fact.WorkerReady(pid):
                 self._listeners.leave_nothing_to_orphans()
                 self._master.tell(heard)
+                self._welcome_when_all_are_ready(self._workers.get(pid, ""))
             case fact.SpareBorn(_, pid):
                 self._workers[pid] = ""
                 self._watch(pid)
@@ -248,7 +253,15 @@ class Shell:
             return
         self._assignables.setdefault(generation, {}).update(received.assignables)
         self._master.tell(fact.MoldPlanned(generation, received.plan))
+        if self._welcome is not None:
+            self._welcome.planned(received.plan, received.about)
         self._watching.follow(received.watched)
+
+    def _welcome_when_all_are_ready(self, key: str) -> None:
+        if self._welcome is not None and self._welcome.ready(key):
+            addresses = [self._listeners.where(listener) for listener in self._welcome.listeners]
+            self._master.relay.say(self._welcome.text(addresses, monotonic()))
+            self._welcome = None
 
     def _end_silent(self, generation: int) -> None:
         """A mold that says nothing more is not kept; one that is about to exit has a moment to do so."""

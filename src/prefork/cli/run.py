@@ -6,11 +6,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import click
 
 from .._become_master import become_master, launch_of
+from .._core.banner import Start, Style, opening
 from .._errors import MisuseError, PreforkError
 from .._linux.program import THIS_PROGRAM
 from ..options import Settings, resolve
@@ -28,8 +30,25 @@ def run(given: dict[str, Any]) -> None:
     `create_app()` are looked for in it. Without TARGET it is what prefork.toml, or [tool.prefork] in pyproject.toml,
     says; each option can be said there (drain_timeout = 10) and by a variable (PREFORK_DRAIN_TIMEOUT=10) too.
     """
+    started = monotonic()
     with refusing():
-        become_master(launch(given, resolve(given, os.environ, os.getcwd())))
+        settings = resolve(given, os.environ, os.getcwd())
+        told = launch(given, settings)
+        told["greeting"] = {"style": _style(), "started": started}
+        click.echo(opening(_start(settings), _style()), err=True)
+        become_master(told)
+
+
+def _start(settings: Settings) -> Start:
+    python = ".".join(map(str, sys.version_info[:3]))
+    return Start(settings["name"], os.getpid(), settings["target"], python, settings.file)
+
+
+def _style() -> Style:
+    """Say how to write to standard error: https://no-color.org and dumb terminals are respected."""
+    if not sys.stderr.isatty():
+        return "line"
+    return "plain" if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb" else "colour"
 
 
 def launch(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
