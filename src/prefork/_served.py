@@ -7,6 +7,7 @@ change is as good as one that was forked after it.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 ROOM_TO_GROW = 64
 """To how many workers, at least, the pool can be scaled without another plan."""
+
+DRAIN_TIMEOUT_IN_DEVELOPMENT = 1.0
+"""Seconds, under --reload and unless said otherwise: nobody waits half a minute for a browser's event stream."""
 
 _KIND_OPTIONS = ("start_timeout", "drain_timeout", "max_requests", "max_requests_jitter", "max_age", "max_memory")
 
@@ -64,7 +68,8 @@ class ServedApplication:
         self._made = DaemonApplication(daemon_of(self._recognised, options))
         plan = self._made.plan(settings)
         assert isinstance(plan, dict)
-        return {**plan, "about": _about(self._recognised, options)}
+        watched = os.path.abspath(options.file) if options["reload"] and options.file else None
+        return {**plan, "about": _about(self._recognised, options), "watched": watched}
 
     def before_fork(self) -> None:
         """Nothing has to be done."""
@@ -79,6 +84,8 @@ def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:
     listeners = _listeners(recognised, settings)
     daemon = Daemon(settings["name"], listeners=listeners)
     kind: KindOptions = {name: settings[name] for name in _KIND_OPTIONS if settings.given(name)}  # type: ignore[assignment]
+    if settings["reload"]:
+        kind.setdefault("drain_timeout", DRAIN_TIMEOUT_IN_DEVELOPMENT)
     if recognised.what == "function":
         daemon.worker(Work, **kind)(recognised.application)
         make: Callable[[int], WorkerContext] = Work

@@ -14,12 +14,11 @@ from prefork._core.banner import Welcome
 from prefork._core.plan import Spec
 from prefork._core.supervisor import Supervisor
 from prefork._errors import MisuseError, PreforkError
-from prefork._linux import memfd, wire
+from prefork._linux import memfd
 from prefork._linux.master import Master
-from prefork._linux.privileges import Identity
 from prefork._linux.runtime import Runtime, directory_for
 from prefork._linux.shell import Launching, Shell
-from prefork._linux.start_mold import Interpreter
+from prefork._linux.start_mold import described
 from prefork._linux.subreaper import become
 
 
@@ -60,23 +59,11 @@ def _run(launch: dict[str, object] | dict[str, dict[str, object]]) -> int:
 
 
 def _launching(launch: dict) -> Launching:  # type: ignore[type-arg]
-    options = launch["options"]
-    mold = wire.Launch(
-        application="prefork._load:load",
-        arguments=launch["target"],
-        generation=0,
-        title=launch["name"],
-        spare_title="",
-        share=options.get("share", ""),
-        argv=tuple(launch["argv"]),
-        alone=False,
-    )
-    who = launch.get("identity")
-    identity = None if who is None else Identity(who["uid"], who["gid"], tuple(who["groups"]))
-    interpreter = Interpreter(tuple(launch["command"]), launch["environ"], identity)
+    interpreter, mold = described(launch)
     greeting = launch.get("greeting")
     welcome = None if greeting is None else Welcome(launch["name"], greeting["style"], greeting["started"])
-    return Launching(interpreter, mold, float(options.get("orphan_grace", 10.0)), welcome)
+    grace = float(launch["options"].get("orphan_grace", 10.0))
+    return Launching(interpreter, mold, grace, welcome, tuple(launch.get("sources", ())))
 
 
 def _set_title(libraries: str, title: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .._core import actions as do
 from .._core import events as fact
 from .._core.banner import Welcome
-from .._core.commands import Replan
+from .._core.commands import Reload, Replan
 from .._core.plan import Listener
 from .._core.reasons import ended
 from .._errors import InternalError, PreforkError
@@ -41,12 +41,16 @@ _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 @dataclass(frozen=True, slots=True)
 class Launching:
-    """How molds and workers are started. `orphan_grace` is in seconds. `welcome`: what to say when all are ready."""
+    """How molds and workers are started. `orphan_grace` is in seconds.
+
+    `welcome`: what to say when all are ready. `sources`: folders in which a change of a Python file means a reload.
+    """
 
     interpreter: Interpreter
     mold: wire.Launch
     orphan_grace: float
     welcome: Welcome | None = None
+    sources: tuple[str, ...] = ()
 
 
 class Shell:
@@ -65,6 +69,7 @@ class Shell:
         self._oom = OomCounter()
         self._strangers = Strangers(master.exits)
         self._watching = Watching(self._start_watcher, self._kill, master.relay.say)
+        self._sources = Watching(self._start_source_watcher, self._kill, master.relay.say)
         orphans = Orphans(runtime.roster, launching.orphan_grace)
         self._listeners = Listeners(bool(orphans.pids), launching.interpreter.identity)
         orphans.see_to(master)
@@ -147,10 +152,14 @@ class Shell:
             self._kill(pid)
 
     def _start_watcher(self, path: str) -> int:
+        return self._start_alone("prefork._watch:watch", path)
+
+    def _start_source_watcher(self, _: str) -> int:
+        return self._start_alone("prefork._watch:watch_sources", list(self._launching.sources))
+
+    def _start_alone(self, application: str, arguments: wire.Json) -> int:
         title = f"prefork: watcher {self._launching.mold.title}"
-        launch = replace(
-            self._launching.mold, application="prefork._watch:watch", arguments=path, title=title, alone=True
-        )
+        launch = replace(self._launching.mold, application=application, arguments=arguments, title=title, alone=True)
         pid, channel = start_mold(self._launching.interpreter, launch, self._reader)
         self._watch(pid)
         self._nursery.add_process(pid, channel)
@@ -229,8 +238,10 @@ class Shell:
                 self._end_silent(generation)
             case fact.WorkerReady(pid) if pid == self._watching.pid:
                 self._master.tell(fact.CommandReceived(0, Replan()))
-            case fact.WorkerFailed(pid, report) if pid == self._watching.pid:
-                self._watching.ended(report)
+            case fact.WorkerReady(pid) if pid == self._sources.pid:
+                self._master.tell(fact.CommandReceived(0, Reload()))
+            case fact.WorkerFailed(pid, report) if watching := self._watcher(pid):
+                watching.ended(report)
             case fact.WorkerReady(pid):
                 self._listeners.leave_nothing_to_orphans()
                 self._master.tell(heard)
@@ -256,6 +267,7 @@ class Shell:
         if self._welcome is not None:
             self._welcome.planned(received.plan, received.about)
         self._watching.follow(received.watched)
+        self._sources.follow(", ".join(self._launching.sources) or None)
 
     def _welcome_when_all_are_ready(self, key: str) -> None:
         if self._welcome is not None and self._welcome.ready(key):
@@ -287,11 +299,11 @@ class Shell:
                 for heard in self._nursery.finish(end.pid):
                     self._take(heard)
                 self._master.tell(fact.WorkerEnded(end.pid, end.status if end.status is not None else 1, reason))
-            else:  # The watcher: what it had to say of its end, it says now.
+            else:  # A watcher: what it had to say of its end, it says now.
                 for heard in self._nursery.finish(end.pid):
                     self._take(heard)
-                if end.pid == self._watching.pid:
-                    self._watching.ended(reason)
+                if watching := self._watcher(end.pid):
+                    watching.ended(reason)
         self._strangers.reaped()
 
     def children_changed(self) -> None:
@@ -302,6 +314,7 @@ class Shell:
     def settled(self) -> bool:
         """End the strangers that are left, by name."""
         self._watching.follow(None)
+        self._sources.follow(None)
         for text in self._strangers.end_all():
             self._master.relay.say(text)
         return not self._strangers.any_left()
@@ -313,6 +326,9 @@ class Shell:
         if out_of_memory and end.status == -signal.SIGKILL:
             return "was killed by SIGKILL: out of memory, by the kernel's own count"
         return ended(end.status, _SIGNALS)
+
+    def _watcher(self, pid: int) -> Watching | None:
+        return next((each for each in (self._watching, self._sources) if each.pid == pid), None)
 
     def _watch(self, pid: int) -> None:
         self._master.exits.watch(pid, leads_session=True)

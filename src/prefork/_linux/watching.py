@@ -1,4 +1,4 @@
-"""The configuration's watcher as the master sees it: a child that is kept while there is a file to watch."""
+"""A watcher of files as the master sees it: a child that is kept while there is something to watch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Start = Callable[[str], int]
 
 
 class Watching:
-    """At most one watcher: the one of the file that the newest plan was made from."""
+    """At most one watcher of a path: the one that was asked for last."""
 
     def __init__(self, start: Start, end: Callable[[int], None], say: Callable[[str], None]) -> None:
         self._start = start
@@ -19,7 +19,7 @@ class Watching:
         self.pid: int | None = None
 
     def follow(self, path: str | None) -> None:
-        """Watch this file from now on, and no other."""
+        """Watch this from now on, and nothing else."""
         if path == self._path:
             return
         if self.pid is not None:

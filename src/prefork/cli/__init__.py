@@ -13,6 +13,7 @@ import click
 
 _FAMILIES = {
     "run": ["run"],
+    "check": ["check"],
 }
 """Module of this package -> its commands, each a function of the command's name."""
 

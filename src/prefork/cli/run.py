@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from time import monotonic
 from typing import Any
 
@@ -55,8 +56,9 @@ def launch(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """Return what a master is to be told. Raises MisuseError."""
     if settings["target"] is None:
         where = f"{settings.file} names none" if settings.file else "there is no prefork.toml either"
-        raise MisuseError(f"there is no TARGET, and {where}: prefork run MODULE:NAME")
+        raise MisuseError(f"there is no TARGET, and {where}: name what to run, as in shop:app")
     launch = launch_of(settings["name"], {"run": {"given": given}}, THIS_PROGRAM, {})
+    launch["sources"] = _sources(settings)
     launch["options"] = {name: settings[name] for name in _FOR_THE_MASTER if settings.given(name)}
     if settings["user"] is not None:
         launch["identity"], changes = _identity(settings)
@@ -64,6 +66,20 @@ def launch(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
     elif settings["group"] is not None:
         raise MisuseError(f"{settings.source('group')}: a group goes with a user, and none is named")
     return launch
+
+
+def _sources(settings: Settings) -> list[str]:
+    """Return the folders whose files are watched, if any are. Raises MisuseError."""
+    if not settings["reload"]:
+        if settings.given("reload_dir"):
+            raise MisuseError(f"{settings.source('reload_dir')}: this goes with --reload")
+        return []
+    if find_spec("watchfiles") is None:
+        raise MisuseError(f"{settings.source('reload')}: this needs watchfiles: pip install 'prefork[watch]'")
+    for folder in settings["reload_dir"]:
+        if not os.path.isdir(folder):
+            raise MisuseError(f"{settings.source('reload_dir')}: {folder} is not a directory")
+    return [os.path.abspath(folder) for folder in settings["reload_dir"]]
 
 
 def _identity(settings: Settings) -> tuple[dict[str, Any], dict[str, str]]:
