@@ -40,19 +40,20 @@ def test_short_forms_are_made_full(text: str, full: str) -> None:
         ("8000", "did you mean :8000, or 127.0.0.1:8000?"),
         ("localhost", "give HOST:PORT"),
         ("localhost:http", "give HOST:PORT"),
-        ("127.0.0.1:65536", "there is no port 65536"),
-        ("tcp://127.0.0.1", "give HOST:PORT"),
-        ("::1:80", "write an IPv6 address in brackets"),
-        ("http://127.0.0.1:80", "an HTTP address is what clients use"),
+        ("127.0.0.1:65536", "65536 is no port"),
+        ("tcp://127.0.0.1", "it has no port"),
+        ("::1:80", "an IPv6 address stands in brackets"),
+        ("http://127.0.0.1:80", "http://... is what clients ask for"),
         ("/run/shop.sock", "did you mean unix:/run/shop.sock?"),
-        ("unix:", "names no path"),
-        ("unix://", "give HOST:PORT"),
-        ("fd://", "give HOST:PORT"),
-        ("a b:80", "give HOST:PORT"),
+        ("unix:", "it names no path"),
+        ("unix://", "a Unix socket needs an absolute path"),
+        ("fd://", "give "),
+        ("a b:80", "'a b' is no host"),
+        ("unix:/" + 107 * "x", "108 bytes long"),
     ],
 )
 def test_what_is_no_address_is_refused_with_what_it_could_be(text: str, why: str) -> None:
-    with pytest.raises(ValueError, match=r"is no address|names no path") as refused:
+    with pytest.raises(ValueError, match="is no address: ") as refused:
         address(text)
     assert why in str(refused.value)
     assert repr(text) in str(refused.value)

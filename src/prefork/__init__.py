@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ._async_worker import AsyncWorker
     from ._context import Descriptor, Launch, WorkerContext
     from ._errors import InternalError, MisuseError, PreforkError, WorldError
+    from ._listener import Listener
     from ._worker import Worker
     from .config import toml_file
     from .daemon import Daemon, Plan, Pool
@@ -30,6 +31,7 @@ __all__ = [
     "Descriptor",
     "InternalError",
     "Launch",
+    "Listener",
     "MisuseError",
     "Plan",
     "Pool",
@@ -53,6 +55,7 @@ _HOMES = {
     "_async_worker": ["AsyncWorker"],
     "_context": ["Descriptor", "Launch", "WorkerContext"],
     "_errors": ["InternalError", "MisuseError", "PreforkError", "WorldError"],
+    "_listener": ["Listener"],
     "_worker": ["Worker"],
     "config": ["toml_file"],
     "daemon": ["Daemon", "Plan", "Pool"],

@@ -15,21 +15,23 @@ import sys
 from typing import Any, NoReturn
 
 from ._errors import InternalError, MisuseError
-from ._linux import memfd
+from ._linux import given, memfd
 from ._linux.program import Program
 
 
 def launch_of(name: str, target: dict[str, Any], program: Program, options: dict[str, Any]) -> dict[str, Any]:
     """Return what a master is told, as plain data. Raises MisuseError where there is no program to run again."""
     program.check()
+    environ = dict(program.environ)
     return {
         "name": name,
         "target": target,
         "command": [program.interpreter, *program.command.options],
         "argv": sys.argv,
         "directory": program.directory,
-        "environ": dict(program.environ),
+        "environ": environ,
         "options": options,
+        "given": given.collect(environ),
     }
 
 
@@ -42,7 +44,7 @@ def become_master(launch: dict[str, Any]) -> NoReturn:
     parent = os.path.dirname(title.origin)
     launch["libraries"] = os.path.dirname(parent) if title.submodule_search_locations else parent
     descriptor = memfd.write("prefork-master", json.dumps(launch).encode())
-    _leave_as_found(launch["directory"])
+    _leave_as_found(launch["directory"], launch["given"]["numbers"])
     os.set_inheritable(descriptor, True)
     here = os.path.dirname(os.path.abspath(__file__))
     arguments = [sys.executable, "-I", "-S", os.path.join(here, "_linux", "master_program.py"), str(descriptor)]
@@ -52,8 +54,11 @@ def become_master(launch: dict[str, Any]) -> NoReturn:
         raise InternalError(f"the master's program cannot be executed: {error}") from error
 
 
-def _leave_as_found(directory: str | None) -> None:
-    """Undo what exec does not: full streams, the signal mask, ignored signals, timers, inheritable descriptors."""
+def _leave_as_found(directory: str | None, kept: list[int]) -> None:
+    """Undo what exec does not: full streams, the signal mask, ignored signals, timers, inheritable descriptors.
+
+    The descriptors in `kept` are the master's to have.
+    """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
@@ -65,7 +70,7 @@ def _leave_as_found(directory: str | None) -> None:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2:
+        if int(name) > 2 and int(name) not in kept:
             try:
                 os.set_inheritable(int(name), False)
             except OSError:

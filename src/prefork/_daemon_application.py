@@ -13,6 +13,7 @@ import msgspec
 from . import _context
 from ._context import WorkerContext
 from ._errors import MisuseError
+from ._listener import as_data, declared
 from ._worker import Worker
 from .daemon import Daemon, Plan, Pool
 
@@ -43,7 +44,7 @@ class DaemonApplication:
             "options": dict(daemon.options),
             "about": {},
             "watched": None if daemon.config is None else daemon.config.watched,
-            "listeners": {**daemon.listeners, **plan.listeners},
+            "listeners": as_data({**daemon.listeners, **declared(plan.listeners)}),
             "kinds": {name: dict(kind.options) for name, kind in daemon.kinds.items()},
             **self._workers(plan.workers),
         }

@@ -11,12 +11,14 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from . import adapters
 from ._context import WorkerContext
+from ._core.address import parse
 from ._daemon_application import DaemonApplication
 from ._linux.processors import usable
+from ._listener import Listener
 from ._recognise import Recognised
 from ._worker import Worker
 from .adapters import ServerOptions
@@ -81,8 +83,7 @@ class ServedApplication:
 
 def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:
     """Return the daemon that serves an application. Raises MisuseError for options that it cannot be served with."""
-    listeners = _listeners(recognised, settings)
-    daemon = Daemon(settings["name"], listeners=listeners)
+    daemon = Daemon(settings["name"], listeners=_listeners(recognised, settings))
     kind: KindOptions = {name: settings[name] for name in _KIND_OPTIONS if settings.given(name)}  # type: ignore[assignment]
     if settings["reload"]:
         kind.setdefault("drain_timeout", DRAIN_TIMEOUT_IN_DEVELOPMENT)
@@ -121,11 +122,19 @@ def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: Ki
     return lambda number: Web(number, server.name, protocol, names, options)
 
 
-def _listeners(recognised: Recognised, settings: Settings) -> dict[str, str]:
-    if recognised.what == "function" and not settings.given("bind"):
+def _listeners(recognised: Recognised, settings: Settings) -> dict[str, Listener]:
+    """Return what is listened on: the first is called http, by which a worker's function gets it."""
+    sharing: Literal["shared", "sharded"] = "shared"
+    if recognised.what != "function":
+        sharing = adapters.find(settings["server"], recognised.what).sharing
+    elif not settings.given("bind"):
         return {}
-    addresses = dict.fromkeys(settings["bind"])
-    return {f"http-{number}" if number > 1 else "http": address for number, address in enumerate(addresses, 1)}
+    return {
+        f"http-{number}" if number > 1 else "http": Listener(
+            address, sharing=sharing if parse(address).has_port else "shared"
+        )
+        for number, address in enumerate(dict.fromkeys(settings["bind"]), 1)
+    }
 
 
 def _about(recognised: Recognised, settings: Settings) -> dict[str, Json]:

@@ -98,6 +98,14 @@ class Handle(Generic[C]):
             raise MisuseError(f"worker {self.key} has no listener {name!r} (it has: {given})")
         return listeners[name]
 
+    @property
+    def last_of_listener(self) -> bool:
+        """Whether nobody takes over what waits in this worker's queues: then it accepts all of it before it returns.
+
+        So it is for an orphan, which may be the last one. Only while draining; False before.
+        """
+        return self.draining and self._drain.orphaned
+
     def ready(self) -> None:
         """Say that this worker can do its work; saying it again does nothing.
 

@@ -12,7 +12,7 @@ import pytest
 
 from prefork import MisuseError, WorldError
 from prefork._core.plan import Listener
-from prefork._linux.listeners import Listeners
+from prefork._linux.listeners import Circumstances, Listeners
 from prefork._linux.privileges import Identity
 
 ANY = Listener("http", "tcp://127.0.0.1:0")
@@ -20,7 +20,7 @@ ANY = Listener("http", "tcp://127.0.0.1:0")
 
 @pytest.fixture
 def listeners() -> Iterator[Listeners]:
-    with closing(Listeners(beside_orphans=False)) as made:
+    with closing(Listeners(Circumstances())) as made:
         yield made
 
 
@@ -54,9 +54,9 @@ def test_a_port_in_use_is_refused_even_if_both_would_share_it(listeners: Listene
 def test_a_stranger_cannot_share_our_port_but_our_successor_can(listeners: Listeners) -> None:
     listeners.bind([ANY])
     ours = Listener("http", f"tcp://127.0.0.1:{port(listeners, ANY)}")
-    with closing(Listeners(beside_orphans=False)) as stranger, pytest.raises(WorldError, match="in use"):
+    with closing(Listeners(Circumstances())) as stranger, pytest.raises(WorldError, match="in use"):
         stranger.bind([ours])
-    with closing(Listeners(beside_orphans=True)) as successor:
+    with closing(Listeners(Circumstances(beside_orphans=True))) as successor:
         successor.bind([ours])
         assert port(successor, ours) == port(listeners, ANY)
 
@@ -65,7 +65,7 @@ def test_a_successor_gets_all_that_is_new_once_it_serves(listeners: Listeners) -
     listeners.bind([ANY])
     number = port(listeners, ANY)
     ours = Listener("http", f"tcp://127.0.0.1:{number}")
-    with closing(Listeners(beside_orphans=True)) as successor:
+    with closing(Listeners(Circumstances(beside_orphans=True))) as successor:
         successor.bind([ours])
         assert all(
             arrived(number, listeners.descriptor(ANY), successor.descriptor(ours))
@@ -101,7 +101,7 @@ def test_all_are_bound_or_none(listeners: Listeners) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["", "127.0.0.1:80", "tcp://127.0.0.1", "tcp://:99999", "tcp://h:x", "unix://", "udp://127.0.0.1:1"]
+    "address", ["", "127.0.0.1:80", "tcp://127.0.0.1", "tcp://:99999", "tcp://h:x", "unix://", "http://127.0.0.1:1"]
 )
 def test_what_is_no_address_is_refused_by_name(listeners: Listeners, address: str) -> None:
     with pytest.raises(MisuseError, match=r"\(odd\) is no address"):
@@ -138,7 +138,7 @@ def test_an_unprivileged_mold_gets_no_more_than_its_user_may(tmp_path: Path) -> 
     tmp_path.chmod(0o755)
     for directory in tmp_path.parents[:2]:
         directory.chmod(0o755)
-    with closing(Listeners(beside_orphans=False, identity=nobody)) as asked:
+    with closing(Listeners(Circumstances(identity=nobody))) as asked:
         with pytest.raises(WorldError, match="a privileged port"):
             asked.bind([Listener("http", "tcp://127.0.0.1:80")])
         with pytest.raises(WorldError, match="Permission denied"):

@@ -15,6 +15,7 @@ from prefork._core.plan import Spec
 from prefork._core.supervisor import Supervisor
 from prefork._errors import MisuseError, PreforkError
 from prefork._linux import memfd
+from prefork._linux.given import Given
 from prefork._linux.master import Master
 from prefork._linux.runtime import Runtime, directory_for
 from prefork._linux.shell import Launching, Shell
@@ -60,10 +61,17 @@ def _run(launch: dict[str, object] | dict[str, dict[str, object]]) -> int:
 
 def _launching(launch: dict) -> Launching:  # type: ignore[type-arg]
     interpreter, mold = described(launch)
+    given = Given(launch["given"]["numbers"], launch["given"]["names"])
     greeting = launch.get("greeting")
-    welcome = None if greeting is None else Welcome(launch["name"], greeting["style"], greeting["started"])
-    grace = float(launch["options"].get("orphan_grace", 10.0))
-    return Launching(interpreter, mold, grace, welcome, tuple(launch.get("sources", ())))
+    return Launching(
+        interpreter,
+        mold,
+        float(launch["options"].get("orphan_grace", 10.0)),
+        given,
+        frozenset(launch.get("operator", ())),
+        None if greeting is None else Welcome(launch["name"], greeting["style"], greeting["started"]),
+        tuple(launch.get("sources", ())),
+    )
 
 
 def _set_title(libraries: str, title: str) -> None:

@@ -51,7 +51,7 @@ def take_apart(data: Any) -> ReceivedPlan:
         entries.append(entry)
         assignables[entry.key, entry.digest] = _assignable(given, options.get("ready") == "explicit")
     pools = tuple(_pool(given) for given in _part(data, "pools", list))
-    listeners = tuple(Listener(name, _text(at)) for name, at in _part(data, "listeners", dict).items())
+    listeners = tuple(_listener(name, given) for name, given in _part(data, "listeners", dict).items())
     watched = data.get("watched")
     return ReceivedPlan(
         Plan(tuple(entries), tuple(kinds.values()), pools, listeners),
@@ -74,6 +74,24 @@ def _kind(name: str, options: Any) -> Kind:
         replace,
         _seconds(options, "start_timeout", 60.0),
         _seconds(options, "drain_timeout", 30.0),
+    )
+
+
+def _listener(name: str, given: Any) -> Listener:
+    sharing, mode = _part(given, "sharing", str), given.get("mode")
+    if sharing not in ("shared", "sharded"):
+        raise MalformedPlan(f"the sharing of listener {name}")
+    return Listener(
+        name,
+        _part(given, "address", str),
+        sharing,  # type: ignore[arg-type]  # it is one of the two
+        _number(given, "backlog", 1, 2**31 - 1),
+        _part(given, "nodelay", bool),
+        _number(given, "defer_accept", 0, 3600),
+        _part(given, "reuseport", bool),
+        None if mode is None else _number(given, "mode", 0, 0o777),
+        _part(given, "owner", str),
+        _part(given, "group", str),
     )
 
 
@@ -111,6 +129,13 @@ def _seconds(options: Any, name: str, default: float) -> float:
 def _part(data: Any, name: str, kind: type[T]) -> T:
     value = data.get(name) if isinstance(data, dict) else None
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise MalformedPlan(f"{name} is {value!r}")
+    return value
+
+
+def _number(data: Any, name: str, least: int, most: int) -> int:
+    value = _part(data, name, int)
+    if not least <= value <= most:
         raise MalformedPlan(f"{name} is {value!r}")
     return value
 

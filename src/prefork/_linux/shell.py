@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,8 @@ from .._core.plan import Listener
 from .._core.reasons import ended
 from .._errors import InternalError, PreforkError
 from . import lifeline, wire
-from .listeners import Listeners
+from .given import Given
+from .listeners import Circumstances, Listeners
 from .nursery import Fact, MoldSilent, Nursery, PlanReceived
 from .oom import OomCounter
 from .orphans import Orphans
@@ -41,14 +42,17 @@ _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 @dataclass(frozen=True, slots=True)
 class Launching:
-    """How molds and workers are started. `orphan_grace` is in seconds.
+    """How molds and workers are started, and what with. `orphan_grace` is in seconds.
 
+    `operator`: the addresses that whoever started the daemon named, which are opened with the master's own rights.
     `welcome`: what to say when all are ready. `sources`: folders in which a change of a Python file means a reload.
     """
 
     interpreter: Interpreter
     mold: wire.Launch
     orphan_grace: float
+    given: Given = field(default_factory=Given)
+    operator: frozenset[str] = frozenset()
     welcome: Welcome | None = None
     sources: tuple[str, ...] = ()
 
@@ -71,7 +75,9 @@ class Shell:
         self._watching = Watching(self._start_watcher, self._kill, master.relay.say)
         self._sources = Watching(self._start_source_watcher, self._kill, master.relay.say)
         orphans = Orphans(runtime.roster, launching.orphan_grace)
-        self._listeners = Listeners(bool(orphans.pids), launching.interpreter.identity)
+        self._listeners = Listeners(
+            Circumstances(bool(orphans.pids), launching.interpreter.identity, launching.given, launching.operator)
+        )
         orphans.see_to(master)
         self._reader, self._writer = lifeline.create()
         master.signals.catch(signal.SIGCHLD)
@@ -216,10 +222,14 @@ class Shell:
 
     def _bind(self, generation: int, listeners: tuple[Listener, ...]) -> None:
         try:
-            self._listeners.bind(listeners)
+            news = self._listeners.bind(listeners)
         except PreforkError as error:
             self._master.tell(fact.BindFailed(generation, str(error)))
         else:
+            if self._welcome is None:  # Which will say it, when somebody answers there.
+                news += [f"listening on {each.name} at {self._listeners.where(each)}" for each in listeners]
+            for text in news:
+                self._master.relay.say(text)
             self._master.tell(fact.ListenersBound(generation))
 
     # What the processes say.

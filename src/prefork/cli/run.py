@@ -59,6 +59,7 @@ def launch(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
         raise MisuseError(f"there is no TARGET, and {where}: name what to run, as in shop:app")
     launch = launch_of(settings["name"], {"run": {"given": given}}, THIS_PROGRAM, {})
     launch["sources"] = _sources(settings)
+    launch["operator"] = settings["bind"]
     launch["options"] = {name: settings[name] for name in _FOR_THE_MASTER if settings.given(name)}
     if settings["user"] is not None:
         launch["identity"], changes = _identity(settings)
