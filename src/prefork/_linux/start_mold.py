@@ -24,6 +24,14 @@ class Interpreter:
     identity: privileges.Identity | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Descriptors of the master's that every process of it has: the lifeline's read end, and the scoreboard."""
+
+    lifeline: int
+    scoreboard: int
+
+
 def described(launch: dict[str, Any]) -> tuple[Interpreter, Launch]:
     """Return what the molds of a daemon are: from what its master was told (see `_become_master.launch_of`)."""
     mold = Launch(
@@ -41,8 +49,8 @@ def described(launch: dict[str, Any]) -> tuple[Interpreter, Launch]:
     return Interpreter(tuple(launch["command"]), launch["environ"], identity), mold
 
 
-def start_mold(interpreter: Interpreter, launch: Launch, lifeline: int) -> tuple[int, Channel]:
-    """A mold's pid and the master's end of its channel. `lifeline` is the read end.
+def start_mold(interpreter: Interpreter, launch: Launch, shared: Shared) -> tuple[int, Channel]:
+    """A mold's pid and the master's end of its channel.
 
     Privileges are dropped between fork and exec, not by the mold itself: a new interpreter runs what the site
     packages and the environment tell it to before any of our code. What fails after the fork is told over the
@@ -57,7 +65,7 @@ def start_mold(interpreter: Interpreter, launch: Launch, lifeline: int) -> tuple
         try:
             pid = os.fork()
             if pid == 0:
-                _become_mold(interpreter, theirs, (theirs.fileno(), description, lifeline))
+                _become_mold(interpreter, theirs, (theirs.fileno(), description, shared.lifeline, shared.scoreboard))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
@@ -66,7 +74,7 @@ def start_mold(interpreter: Interpreter, launch: Launch, lifeline: int) -> tuple
     return pid, ours
 
 
-def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, int, int]) -> None:
+def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, ...]) -> None:
     """Never returns."""
     try:
         os.setsid()
