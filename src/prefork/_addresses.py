@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ._core.address import parse
+from ._linux.address import parse
 
 _HELP = "give HOST:PORT, :PORT, unix:/PATH or fd://N"
 

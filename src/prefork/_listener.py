@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any, Literal
 
-from ._core.address import Address, parse
 from ._errors import MisuseError
+from ._linux.address import Address, parse
 
 _MOST_BACKLOG = 2**31 - 1
 _LONGEST_DEFER = 3600

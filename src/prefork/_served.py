@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 from . import adapters
 from ._context import WorkerContext
-from ._core.address import parse
 from ._daemon_application import DaemonApplication
+from ._linux.address import parse
 from ._linux.processors import usable
 from ._listener import Listener
 from ._recognise import Recognised

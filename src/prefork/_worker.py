@@ -39,7 +39,8 @@ _CONNECTION_LOST = frozenset(
 # The process or the host has no room for one more. The connection stays in the queue, so the listener stays
 # readable: waiting for it would not wait.
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-EMPTYING = 1.0  # seconds that a draining orphan may take connections on
+EMPTYING = 1.0  # seconds that a queue which nobody takes over is emptied, at most
+LATE = 0.25  # seconds that it is looked at, at least: a connection that has begun is in the queue a round trip later
 NO_ROOM_PAUSE = 0.1  # seconds
 _LONGEST_POLL = 2**31 - 1  # milliseconds, of which poll(2) takes an int
 
@@ -87,11 +88,11 @@ class Handle(Generic[C]):
 
     @property
     def last_of_listener(self) -> bool:
-        """Whether nobody takes over what waits in this worker's queues: then it accepts all of it before it returns.
+        """Whether nobody takes over a queue that this worker accepts from: then it takes all that waits there first.
 
-        So it is for an orphan, which may be the last one. Only while draining; False before.
+        So it is where the slot, the listener or the daemon goes, and for an orphan. False while not draining.
         """
-        return self.draining and self._drain.orphaned
+        return self.draining and (self._drain.orphaned or bool(self._assignment.abandoned()))
 
     def ready(self) -> None:
         """Say that this worker can do its work; saying it again does nothing.
@@ -105,16 +106,29 @@ class Handle(Generic[C]):
         """Count one request as in flight while a `with` block runs; it has failed when the block raises."""
         return self.activity.request(label)
 
-    def _takes_more(self) -> bool:
-        """Whether to accept: until the drain. An orphan then empties the queue, for a while: it may be the last one.
+    def giving_way(self) -> Any:
+        """What tells an accept loop of its own when to leave a listener to others; None where nothing can."""
+        return None
 
-        A new master has a queue of its own beside ours, and what waits in ours would be reset when it is closed.
+    def _takes_more(self, name: str) -> bool:
+        """Whether to accept: until the drain. A queue that nobody takes over is then emptied, for a while.
+
+        An orphan may be the last one: a new master has a queue of its own beside ours, and what waits in ours would be
+        reset when it is closed.
         """
         if not self.draining:
             return True
         if self._empty_until is None:
             self._empty_until = time.monotonic() + EMPTYING
-        return self._drain.orphaned and time.monotonic() < self._empty_until
+        if not self._drain.orphaned and name not in self._assignment.abandoned():
+            return False
+        return time.monotonic() < self._empty_until
+
+    def _late(self) -> float:
+        """How long to go on looking at an empty queue once draining, in seconds; 0 when that has been long enough."""
+        if self._empty_until is None:
+            return 0.0
+        return max(0.0, self._empty_until - EMPTYING + LATE - time.monotonic())
 
     def _about_to_wait(self) -> None:
         if not self._assignment.explicit_ready:
@@ -137,16 +151,18 @@ class Worker(Handle[C]):
             waiting.register(self._drain.descriptor, select.EPOLLIN)
             waiting.register(self._drain.waker, select.EPOLLIN)
             self._about_to_wait()
-            while self._takes_more():
+            while self._takes_more(name):
                 match accept_one(listener):
                     case "nothing" if self.draining:
-                        return
+                        if not _readable(listener, self._late()):
+                            return
                     case "nothing":
                         waiting.poll()
                         self._drain.look()
                     case "no room":
                         self.wait_draining(NO_ROOM_PAUSE)
                     case (connection, address):
+                        self.activity.look()  # It may be over before anybody sees that it was open.
                         yield Connection(connection, self.activity), address
 
     def wait_draining(self, timeout: float | None = None) -> bool:
@@ -162,6 +178,12 @@ class Worker(Handle[C]):
             if not self._drain.look() and not woken and rest <= 0:
                 break
         return self.draining
+
+
+def _readable(listener: socket.socket, timeout: float) -> bool:
+    waiting = select.poll()
+    waiting.register(listener, select.POLLIN)
+    return bool(waiting.poll(math.ceil(timeout * 1000)))
 
 
 def accept_one(listener: socket.socket) -> Accepted | Literal["nothing", "no room"]:

@@ -122,6 +122,8 @@ class World:
                 assert (generation, key) not in self.spawns
                 self.check_order(generation, key, digest, listeners)
                 self.spawns += ((generation, key),)
+            case act.ForgetSlot(key):
+                assert not self.living(key), "forgot a slot that is lived in"
             case act.AskToDrain(pid):
                 process = self.processes[pid]
                 assert process.key, action

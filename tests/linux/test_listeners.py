@@ -24,21 +24,23 @@ def listeners() -> Iterator[Listeners]:
         yield made
 
 
+def shared(listeners: Listeners, listener: Listener) -> socket.socket:
+    """The socket that a worker would be given."""
+    return listeners.give(listener, "web/0", os.getpid())
+
+
 def port(listeners: Listeners, listener: Listener) -> int:
-    with socket.socket(fileno=os.dup(listeners.descriptor(listener))) as sock:
-        number: int = sock.getsockname()[1]
-        return number
+    number: int = shared(listeners, listener).getsockname()[1]
+    return number
 
 
 def test_a_listener_accepts_does_not_block_and_is_not_inherited(listeners: Listeners) -> None:
     listeners.bind([ANY])
-    with (
-        socket.create_connection(("127.0.0.1", port(listeners, ANY)), timeout=10),
-        socket.socket(fileno=os.dup(listeners.descriptor(ANY))) as sock,
-    ):
+    with socket.create_connection(("127.0.0.1", port(listeners, ANY)), timeout=10):
+        sock = shared(listeners, ANY)
         sock.accept()[0].close()
-        assert not os.get_blocking(listeners.descriptor(ANY))
-        assert not os.get_inheritable(listeners.descriptor(ANY))
+        assert not os.get_blocking(sock.fileno())
+        assert not os.get_inheritable(sock.fileno())
 
 
 def test_a_port_in_use_is_refused_even_if_both_would_share_it(listeners: Listeners) -> None:
@@ -61,43 +63,42 @@ def test_a_stranger_cannot_share_our_port_but_our_successor_can(listeners: Liste
         assert port(successor, ours) == port(listeners, ANY)
 
 
-def test_a_successor_gets_all_that_is_new_once_it_serves(listeners: Listeners) -> None:
+def test_a_successor_gets_all_that_is_new(listeners: Listeners) -> None:
     listeners.bind([ANY])
     number = port(listeners, ANY)
     ours = Listener("http", f"tcp://127.0.0.1:{number}")
     with closing(Listeners(Circumstances(beside_orphans=True))) as successor:
         successor.bind([ours])
-        assert all(
-            arrived(number, listeners.descriptor(ANY), successor.descriptor(ours))
-        )  # Both, by the kernel's hash.
-        successor.leave_nothing_to_orphans()
-        assert arrived(number, listeners.descriptor(ANY), successor.descriptor(ours)) == [0, 64]
+        assert arrived(number, shared(listeners, ANY), shared(successor, ours)) == [0, 64]
+        listeners.close()
+        assert arrived(number, shared(successor, ours)) == [64]
+        successor.orphans_ended()
+        assert arrived(number, shared(successor, ours)) == [64]
 
 
-def arrived(number: int, *descriptors: int) -> list[int]:
+def arrived(number: int, *sockets: socket.socket) -> list[int]:
     """Connect 64 times; return how many of them came to each socket."""
     clients = [socket.create_connection(("127.0.0.1", number), timeout=10) for _ in range(64)]
-    counts = []
-    for descriptor in descriptors:
-        with socket.socket(fileno=os.dup(descriptor)) as sock:
-            count = 0
-            while True:
-                try:
-                    sock.accept()[0].close()
-                except BlockingIOError:
-                    break
-                count += 1
-        counts.append(count)
+    counts = [len(list(iter(lambda sock=sock: accepted(sock), False))) for sock in sockets]  # type: ignore[misc]
     for client in clients:
         client.close()
     return counts
+
+
+def accepted(sock: socket.socket) -> bool:
+    """Whether a connection was waiting; it is closed."""
+    try:
+        sock.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
 
 
 def test_all_are_bound_or_none(listeners: Listeners) -> None:
     with pytest.raises(MisuseError, match="no address"):
         listeners.bind([ANY, Listener("odd", "http://127.0.0.1:1")])
     with pytest.raises(KeyError):
-        listeners.descriptor(ANY)
+        shared(listeners, ANY)
 
 
 @pytest.mark.parametrize(

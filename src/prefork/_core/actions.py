@@ -107,9 +107,13 @@ class SpawnWorker:
 
 @dataclass(frozen=True, slots=True)
 class AskToDrain:
-    """Ask a worker to finish what is in flight, take nothing new, and exit."""
+    """Ask a worker to finish what is in flight, take nothing new, and exit.
+
+    `abandoned`: those of its listeners whose queue nobody takes over. It accepts what waits there before it goes.
+    """
 
     pid: int
+    abandoned: tuple[Listener, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,13 @@ class KillWorker:
 
     pid: int
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetSlot:
+    """No process lives in this slot and none is wanted there: what was kept for the next one may go."""
+
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +141,7 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Unbind:
-    """Close these listeners; no later order names them, and no worker that has them is wanted any more."""
+    """Let nothing new come to these listeners: no later order names them, and whoever has them is on the way out."""
 
     listeners: tuple[Listener, ...]
 
@@ -160,6 +171,7 @@ DaemonAction = (
     | SpawnWorker
     | AskToDrain
     | KillWorker
+    | ForgetSlot
     | Bind
     | Unbind
     | ReopenLogs

@@ -263,6 +263,9 @@ def stop(state: State, status: int, askers: list[int], words: str = "") -> None:
         state.stopping.askers += askers
         return
     state.stopping = Stopping(status, askers, words)
+    plan = None if state.change is None else state.change.plan
+    if listeners := tuple(dict.fromkeys((*state.plan.listeners, *(plan.listeners if plan else ())))):
+        state.actions.append(Unbind(listeners))  # What comes from now on is nobody's; what waits is still served.
     refused = [change.askers for change in (state.change, *state.queue) if change is not None]
     refused += [[scaling.asker] for scaling in state.scaling.values()]
     for waiting in refused:

@@ -11,6 +11,7 @@ from .plan import Plan, Spec
 
 if TYPE_CHECKING:
     from .actions import Action
+    from .plan import Listener
     from .slot import Slot, Turn, Wish, Worker
 
 MoldPhase = Literal["importing", "able", "planning", "ending", "paused"]
@@ -187,7 +188,22 @@ class State:
         """Ask a worker to go, once."""
         if self.turn(worker, "drain"):
             worker.asked = True
-            self.actions.append(AskToDrain(worker.pid))
+            self.actions.append(AskToDrain(worker.pid, self.abandoned(worker)))
+
+    def abandoned(self, worker: Worker) -> tuple[Listener, ...]:
+        """Return the listeners of a worker that is to go whose queues nobody takes over.
+
+        A shard is the slot's, and its next process has it; a shared queue is everybody's while some plan has it.
+        """
+        if worker.wish is None:
+            return ()
+        plan = self.plan if self.change is None or self.change.plan is None else self.change.plan
+        served = () if self.stopping is not None else plan.listeners
+        heir = self.slots[worker.wish.entry.key].wish
+        inherited = () if heir is None else heir.listeners
+        return tuple(
+            one for one in worker.wish.listeners if one not in (inherited if one.sharing == "sharded" else served)
+        )
 
     def kill(self, worker: Worker, why: str, turn: Turn = "kill") -> None:
         """Kill a process; it is killed again each time that its deadline passes."""

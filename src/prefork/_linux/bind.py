@@ -8,10 +8,11 @@ import os
 import pwd
 import socket
 import stat
+import struct
 from collections.abc import Callable
 
-from .._core.address import Address
 from .._core.plan import Listener
+from .address import Address
 
 _ANY = ("*", "::")
 
@@ -70,6 +71,24 @@ def listen(sock: socket.socket, listener: Listener) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, listener.defer_accept)
         sock.listen(listener.backlog)
     sock.setblocking(False)
+
+
+def count_listening(sock: socket.socket) -> int:
+    """Count the sockets that listen where this one is bound (the datagram sockets that are bound there), itself too.
+
+    0 where /proc cannot tell.
+    """
+    table, state = ("tcp", "0A") if sock.type == socket.SOCK_STREAM else ("udp", "07")
+    host, port = sock.getsockname()[:2]
+    packed = socket.inet_pton(sock.family, host.partition("%")[0])
+    words = "".join(f"{word:08X}" for (word,) in struct.iter_unpack("=I", packed))
+    address = f"{words}:{port:04X}"
+    try:
+        with open(f"/proc/self/net/{table}{'6' if sock.family == socket.AF_INET6 else ''}", encoding="ascii") as file:
+            lines = [line.split(None, 4) for line in file]
+    except OSError:
+        return 0
+    return sum(1 for line in lines if line[1] == address and line[3] == state)
 
 
 def _resolve(address: Address, kind: socket.SocketKind) -> tuple[socket.AddressFamily, object]:

@@ -8,13 +8,14 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .._core.address import Address, parse
 from .._core.plan import Listener
 from .._errors import MisuseError, WorldError
 from . import bind
+from .address import Address, parse
 from .given import Given
+from .port import Port
 from .privileges import Identity, acting_as
-from .steering import take_all_that_is_new
+from .queues import Queues
 
 _PRIVILEGED = 1024
 """Ports below this one only root may bind (ip(7)), unless the machine is set up otherwise."""
@@ -38,23 +39,58 @@ class Circumstances:
     operator: frozenset[str] = frozenset()
 
 
-@dataclass(eq=False, slots=True)
-class _Place:
-    """One address that is open. Several records stand for it while an option of a listener is being changed."""
+class _Single:
+    """A socket that cannot be one of several: at a Unix address, or given to us."""
 
-    address: Address
-    socket: socket.socket
-    records: list[Listener]
-    inode: tuple[int, int] | None = None
+    def __init__(self, address: Address, sock: socket.socket, identity: Identity | None) -> None:
+        self._socket = sock
+        self._ours = address.scheme != "fd"
+        self._path = address.text if address.scheme == "unix" else None
+        self._inode = self._path and bind.inode(self._path)
+        self._identity = identity
+        self.gone = False
+
+    def template(self) -> socket.socket:
+        return self._socket
+
+    def open(self, listener: Listener) -> None:
+        if self._ours:
+            bind.listen(self._socket, listener)
+
+    def withdraw(self, _sharing: str) -> None:
+        """Close it. What waits in the queue is still taken by those who have a copy."""
+        self.gone = True
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+        # As the user again, and only what we made: the path may lead elsewhere by now.
+        with acting_as(self._identity):
+            if self._path is not None and bind.inode(self._path) == self._inode:
+                bind.unlink(self._path)
+        self._path = None
+
+    def give(self, _listener: Listener, _key: str, _pid: int) -> socket.socket:
+        return self._socket
+
+    def serves(self, pid: int, whether: bool, abandons: bool = False) -> None: ...
+    def ended(self, pid: int) -> None: ...
+    def forget(self, key: str) -> None: ...
+    def count_again(self) -> None: ...
 
 
 class Listeners:
-    """The open listeners of a daemon, by their records in the plan."""
+    """The open listeners of a daemon, by their records in the plan.
 
-    def __init__(self, circumstances: Circumstances) -> None:
+    Several records stand for one place while an option of a listener is being changed.
+    """
+
+    def __init__(self, circumstances: Circumstances, queues: Queues | None = None) -> None:
+        """`queues`: who finds out which shards stand still."""
         self._circumstances = circumstances
-        self._beside_orphans = circumstances.beside_orphans
-        self._places: dict[Listener, _Place] = {}
+        self._queues = queues
+        self._records: dict[Listener, tuple[Address, str]] = {}
+        self._places: dict[tuple[Address, str], Port | _Single] = {}
         self._news: list[str] = []
 
     def bind(self, listeners: Sequence[Listener]) -> list[str]:
@@ -65,13 +101,13 @@ class Listeners:
         self._news = []
         given = self._circumstances.given
         names = [listener.name for listener in listeners]
-        first = not self._places
+        first = not self._records
         if first:
             given.adopt(names)
         opened: list[Listener] = []
         try:
             for listener in listeners:
-                self._places[listener] = self._open(listener)
+                self._open(listener)
                 opened.append(listener)
         except Exception:
             self.unbind(opened)
@@ -81,94 +117,110 @@ class Listeners:
         return self._news
 
     def unbind(self, listeners: Sequence[Listener]) -> None:
-        """Close these."""
+        """Let nothing new come to these; each is closed when the last of its workers has ended."""
         for listener in listeners:
-            if (place := self._places.pop(listener, None)) is None:
+            if (at := self._records.pop(listener, None)) is None:
                 continue
-            place.records.remove(listener)
-            if place.records:
-                bind.listen(place.socket, place.records[-1])
+            place = self._places[at]
+            left = [record for record, where in self._records.items() if where == at]
+            if isinstance(place, Port):
+                left = [record for record in left if record.sharing == listener.sharing]
+            if left:
+                place.open(left[-1])
             else:
-                self._close(place)
-
-    def descriptor(self, listener: Listener) -> int:
-        """Return the descriptor of an open listener."""
-        return self._places[listener].socket.fileno()
+                place.withdraw(listener.sharing)
+                self._sweep()
 
     def where(self, listener: Listener) -> str:
         """Return the full address that an open listener has: with the port that the kernel chose."""
-        return _where(self._places[listener].socket)
-
-    def leave_nothing_to_orphans(self) -> None:
-        """Somebody is ready to serve here: what is new comes to us alone, so that orphans can drain without a loss."""
-        if self._beside_orphans:
-            self._beside_orphans = False
-            for place in self._places.values():
-                if place.address.has_port:
-                    take_all_that_is_new(place.socket)
+        return _where(self._places[self._records[listener]].template())
 
     def close(self) -> None:
         """Close them all."""
-        self.unbind(list(self._places))
+        for place in self._places.values():
+            place.close()
+        self._places.clear()
+        self._records.clear()
 
-    def _open(self, listener: Listener) -> _Place:
+    def give(self, listener: Listener, key: str, pid: int) -> socket.socket:
+        """Return the socket for a process that is to be the worker `key`. Raises OSError where there is no room."""
+        return self._places[self._records[listener]].give(listener, key, pid)
+
+    def serves(self, pid: int) -> None:
+        """A worker is ready: it takes what comes."""
+        for place in self._places.values():
+            place.serves(pid, True)
+
+    def leaves(self, pid: int, abandoned: Sequence[Listener] = ()) -> None:
+        """A worker is to end; nobody takes over the queues of the `abandoned`."""
+        left = {self._records.get(listener) for listener in abandoned}
+        for at, place in self._places.items():
+            place.serves(pid, False, at in left)
+
+    def ended(self, pid: int) -> None:
+        """A worker has ended."""
+        for place in self._places.values():
+            place.ended(pid)
+        self._sweep()
+
+    def forget(self, key: str) -> None:
+        """There is no such slot any more."""
+        for place in self._places.values():
+            place.forget(key)
+
+    def orphans_ended(self) -> None:
+        """The workers of the former master have had their time."""
+        for place in self._places.values():
+            place.count_again()
+
+    def _sweep(self) -> None:
+        for at in [at for at, place in self._places.items() if place.gone]:
+            del self._places[at]
+
+    def _open(self, listener: Listener) -> None:
         try:
             address = parse(listener.address)
         except ValueError as error:
             raise MisuseError(f"{listener.address!r} ({listener.name}) is no address: {error}") from None
+        at = address, listener.name if address.is_any_port else ""
         try:
-            for place in self._places.values():  # An option was changed, or the name.
-                if place.address == address and (not address.is_any_port or place.records[0].name == listener.name):
-                    bind.listen(place.socket, listener)
-                    place.records.append(listener)
-                    return place
-            place = self._open_place(listener, address)
+            place = self._places.get(at) or self._open_place(listener, address)
+            try:
+                place.open(listener)
+            except OSError:
+                if at not in self._places:
+                    place.close()
+                raise
         except OSError as error:
             reason = _reason(error, address, self._circumstances)
             raise WorldError(f"cannot listen on {listener.address} ({listener.name}): {reason}") from None
-        return place
+        self._places[at], self._records[listener] = place, at
 
-    def _open_place(self, listener: Listener, address: Address) -> _Place:
-        given = self._circumstances.given
-        if address.scheme == "fd" or given.has(listener.name):
+    def _open_place(self, listener: Listener, address: Address) -> Port | _Single:
+        identity, orphans = self._circumstances.identity, self._circumstances.beside_orphans
+        if address.scheme == "fd" or self._circumstances.given.has(listener.name):
             return self._adopted(listener, address)
-        identity = self._circumstances.identity
-        if listener.address in self._circumstances.operator and address.has_port:
+        if not address.has_port:
+            with acting_as(identity):
+                if address.scheme == "unix":
+                    return _Single(address, bind.open_path(listener, address.text, orphans), identity)
+                return _Single(address, bind.open_socket(address, False), identity)
+        if listener.address in self._circumstances.operator:
             identity = None
         with acting_as(identity):
-            if address.scheme == "unix":
-                return self._open_path(listener, address)
-            sock = bind.open_socket(address, self._beside_orphans and listener.reuseport)
-        try:
-            bind.listen(sock, listener)
-            if address.has_port and listener.reuseport:
-                bind.share_port(sock)
-        except BaseException:
-            sock.close()
-            raise
-        return _Place(address, sock, [listener])
+            sock = bind.open_socket(address, orphans and listener.reuseport)
+        foreign = bind.count_listening(sock) if orphans and listener.reuseport else 0
+        return Port(sock, identity, foreign - (foreign > 0 and address.scheme == "udp"), self._queues)
 
-    def _open_path(self, listener: Listener, address: Address) -> _Place:
-        path = address.text
-        sock = bind.open_path(listener, path, self._beside_orphans)
-        bind.listen(sock, listener)
-        return _Place(address, sock, [listener], bind.inode(path))
-
-    def _adopted(self, listener: Listener, address: Address) -> _Place:
+    def _adopted(self, listener: Listener, address: Address) -> _Single:
         """Take a socket that the program was started with. How long its queue may be, whoever gave it has said."""
         sock = self._circumstances.given.take(listener.name if address.scheme != "fd" else address.text)
         if sock.type == socket.SOCK_STREAM and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             bind.listen(sock, listener)
         sock.setblocking(False)
-        return _Place(address, sock, [listener])
-
-    def _close(self, place: _Place) -> None:
-        place.socket.close()
-        if place.inode is not None:
-            # As the user again, and only what we made: the path may lead elsewhere by now.
-            with acting_as(self._circumstances.identity):
-                if bind.inode(place.address.text) == place.inode:
-                    bind.unlink(place.address.text)
+        if listener.sharing == "sharded":
+            self._news.append(f"{listener.name} is shared, since it is one socket that was given to the program")
+        return _Single(Address("fd", text=address.text), sock, None)
 
 
 def _where(sock: socket.socket) -> str:

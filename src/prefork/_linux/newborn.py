@@ -22,7 +22,7 @@ from .assignment import Assignment
 from .channel import Channel
 from .drain import Drain
 from .failure import describe
-from .wire import Failed, Hello, Order, Ready, WornOut, decode_order
+from .wire import Abandon, Failed, Hello, Order, Ready, WornOut, decode_order
 
 if TYPE_CHECKING:
     from .application import Application
@@ -163,12 +163,24 @@ def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptor
         explicit_ready=order.explicit_ready,
         report_ready=_once(lambda: channel.tell(Ready())),
         report_worn_out=partial(_tell_worn_out, channel),
+        abandoned=partial(_abandoned, channel, set()),
         row=board.worker_half(order.row) if order.row >= 0 else None,
     )
 
 
 def _tell_worn_out(channel: Channel, reason: str) -> None:
     channel.tell(WornOut(reason))
+
+
+def _abandoned(channel: Channel, known: set[str]) -> frozenset[str]:
+    """Take in what the master has said since the order; it says it before the signal that makes anybody ask."""
+    try:
+        while (received := channel.receive(wait=False)) is not None:
+            if isinstance(received.message, Abandon):
+                known.update(received.message.listeners)
+    except BlockingIOError:
+        pass  # That was all.
+    return frozenset(known)
 
 
 def _status(exit_: SystemExit) -> int:

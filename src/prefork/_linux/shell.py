@@ -27,6 +27,7 @@ from .nursery import Fact, MoldSilent, Nursery, PlanReceived
 from .oom import OomCounter
 from .orphans import Orphans
 from .planwire import Assignable, MalformedPlan, take_apart
+from .queues import Queues
 from .start_mold import Interpreter, Shared, start_mold
 from .strangers import Strangers
 from .watching import Watching
@@ -76,12 +77,16 @@ class Shell:
         self._watching = Watching(self._start_watcher, self._kill, master.relay.say)
         self._sources = Watching(self._start_source_watcher, self._kill, master.relay.say)
         orphans = Orphans(runtime.roster, launching.orphan_grace)
+        self._board = Board()
+        self._queues = Queues(master, self._board.counted)
         self._listeners = Listeners(
-            Circumstances(bool(orphans.pids), launching.interpreter.identity, launching.given, launching.operator)
+            Circumstances(bool(orphans.pids), launching.interpreter.identity, launching.given, launching.operator),
+            self._queues,
         )
         orphans.see_to(master)
+        if orphans.pids:
+            master.later(2 * launching.orphan_grace + _END_GRACE, self._listeners.orphans_ended)
         self._reader, self._writer = lifeline.create()
-        self._board = Board()
         self._shared = Shared(self._reader, self._board.descriptor)
         master.signals.catch(signal.SIGCHLD)
         master.selector.register(self._nursery, selectors.EVENT_READ, self._listen)
@@ -91,6 +96,7 @@ class Shell:
         self._master.selector.unregister(self._nursery)
         self._nursery.close()
         self._listeners.close()
+        self._queues.close()
         self._oom.close()
         self._board.close()
         os.close(self._reader)
@@ -103,13 +109,14 @@ class Shell:
         match action:
             case do.OrderWorker():
                 self._order(action)
-            case do.AskToDrain(pid):
-                self._board.turn(pid, "draining")  # First, so that nobody waits for it to accept.
-                self._signal(pid, signal.SIGTERM)
-                self._signal(pid, signal.SIGCONT)  # A stopped worker would not hear it.
+            case do.AskToDrain(pid, abandoned):
+                self._drain(pid, abandoned)
             case do.KillWorker(pid, why):
+                self._listeners.leaves(pid)
                 self._killed[pid] = why
                 self._kill(pid)
+            case do.ForgetSlot(key):
+                self._listeners.forget(key)
             case do.Breed(generation, count):
                 self._nursery.breed(generation, count)
             case do.DismissSpare(pid):
@@ -214,8 +221,23 @@ class Shell:
             orphan_grace=self._launching.orphan_grace,
             row=self._board.start(pid, action),
         )
-        descriptors = [self._listeners.descriptor(listener) for listener in action.listeners]
-        self._nursery.order(pid, order, [self._reader, *descriptors])
+        try:
+            sockets = [self._listeners.give(listener, action.key, pid) for listener in action.listeners]
+        except OSError as error:
+            self._master.relay.say(f"prefork: {action.key} cannot have its listeners: {error}")
+            self._killed[pid] = "for want of its listeners"
+            self._kill(pid)
+            return
+        self._nursery.order(pid, order, [self._reader, *(each.fileno() for each in sockets)])
+
+    def _drain(self, pid: int, abandoned: tuple[Listener, ...]) -> None:
+        """Take the worker's shards out of the choice, let it know which queues are its to empty, and let it drain."""
+        self._board.turn(pid, "draining")  # First, so that nobody waits for it to accept.
+        self._listeners.leaves(pid, abandoned)
+        if abandoned:
+            self._nursery.abandon(pid, [listener.name for listener in abandoned])
+        self._signal(pid, signal.SIGTERM)
+        self._signal(pid, signal.SIGCONT)  # A stopped worker would not hear it.
 
     def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
         """Do to the process what needs the master's rights, before it has its order."""
@@ -260,8 +282,8 @@ class Shell:
             case fact.WorkerFailed(pid, report) if watching := self._watcher(pid):
                 watching.ended(report)
             case fact.WorkerReady(pid):
+                self._listeners.serves(pid)
                 self._board.turn(pid, "ready")
-                self._listeners.leave_nothing_to_orphans()
                 self._master.tell(heard)
                 self._welcome_when_all_are_ready(self._workers.get(pid, ""))
             case fact.SpareBorn(_, pid):
@@ -314,6 +336,7 @@ class Shell:
                     self._take(heard)
                 self._master.tell(fact.MoldEnded(generation, reason))
             elif self._workers.pop(end.pid, None) is not None:
+                self._listeners.ended(end.pid)
                 for heard in self._nursery.finish(end.pid):
                     self._take(heard)
                 status = end.status if end.status is not None else 1

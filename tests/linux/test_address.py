@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prefork._core.address import Address, parse
+from prefork._linux.address import Address, parse
 
 
 @pytest.mark.parametrize(
