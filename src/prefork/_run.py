@@ -38,7 +38,7 @@ def recognised_target(settings: Settings, directory: str) -> Recognised:
         raise MisuseError("there is no target any more: prefork.toml has had one when the daemon was started")
     target = _target.parse(settings["target"], directory)
     _target.look_in(target.folder)
-    return recognise(_target.find(target), target.text, settings["interface"])
+    return recognise(_target.find(target), target.text.removesuffix("()"), settings["interface"])
 
 
 def _take_variables() -> dict[str, str]:
