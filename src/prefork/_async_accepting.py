@@ -5,23 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ._connection import Connection
+from ._giving_way import BATCH
 from ._worker import EMPTYING, LATE, NO_ROOM_PAUSE, Accepted, accept_one
 
 if TYPE_CHECKING:
     from ._worker import Handle
-
-BATCH = 4
-"""Connections that one wake-up may take: asyncio's own loop takes as many as there are, and so unbalances workers."""
-
-
-class GivingWay(Protocol):
-    """Says for how long to leave the listener to workers that have less to do."""
-
-    def pause(self) -> float:
-        """Seconds; 0.0 for none."""
 
 
 class Accepting:
@@ -38,7 +29,7 @@ class Accepting:
         self._listeners = [listener.dup() for listener in listeners]
         self._factory = factory
         self._activity = worker.activity
-        self._giving_way: GivingWay | None = worker.giving_way()
+        self._giving_way = worker.giving_way()
         self._becoming: set[asyncio.Task[Any]] = set()
         self._stopped = False
 
@@ -67,7 +58,9 @@ class Accepting:
             await asyncio.wait(self._becoming)
 
     def _readable(self, listener: socket.socket) -> None:
-        if self._giving_way is not None and (pause := self._giving_way.pause()):
+        if self._giving_way is None:
+            self._activity.look()  # Connections may be over before anybody sees that they were open.
+        elif pause := self._giving_way.pause():
             self._leave_alone(listener, pause)
             return
         for _ in range(BATCH):

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import hypercorn.asyncio
 from hypercorn.config import Config, Sockets
 
-from .._async_accepting import BATCH
 from .._async_drain import AsyncDrain
+from .._giving_way import BATCH
 from . import ServerOptions, outside
 from .asgi import TellsWebSockets, Watched
 from .lifespan import lifespan, run

@@ -28,6 +28,7 @@ from .outside import Listener, more_may_come
 from .wsgi import Watched
 
 if TYPE_CHECKING:
+    from .._giving_way import GivingWay
     from .._worker import Worker
     from . import Application
 
@@ -155,7 +156,7 @@ class _Gate:
 
     accepting = False
 
-    def __init__(self, server: BaseWSGIServer, giving_way: Any) -> None:
+    def __init__(self, server: BaseWSGIServer, giving_way: GivingWay | None) -> None:
         self.listener: socket.socket = server.socket
         self.number = self.listener.fileno()
         self._server = server
@@ -177,8 +178,7 @@ class _Gate:
 
     def handle_read_event(self) -> None:
         """Take one connection."""
-        pause = self.giving_way.pause() if self.giving_way is not None else 0.0
-        if pause:
+        if self.giving_way is not None and (pause := self.giving_way.pause()):
             self._until = time.monotonic() + pause
         else:
             self._server.handle_accept()
