@@ -30,7 +30,6 @@ def test_reloads_fail_no_request(start: Start, server: tuple[str, str]) -> None:
     assert adapted.stop() == 0
 
 
-
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)
 def test_worn_out_workers_are_replaced_and_fail_no_request(start: Start, server: tuple[str, str]) -> None:
     adapted = Adapted(start, server, workers=2, keepalive_window=10, kind={"max_requests": 100})

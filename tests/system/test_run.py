@@ -143,6 +143,15 @@ def test_the_pool_can_be_scaled_by_signals(start: Start) -> None:
     assert run.stop() == 0
 
 
+def test_workers_are_replaced_after_so_many_requests(start: Start) -> None:
+    write(start, "shop.py", ASGI)
+    run = Run(start, "shop", "-w", "1", "--max-requests", "5")
+    run.ready()
+    first, _ = run.who()
+    until(lambda: run.who()[0] != first, "another worker answers")
+    assert run.stop() == 0
+
+
 # In development.
 
 
