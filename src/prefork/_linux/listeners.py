@@ -194,6 +194,8 @@ class Listeners:
         except OSError as error:
             reason = _reason(error, address, self._circumstances)
             raise WorldError(f"cannot listen on {listener.address} ({listener.name}): {reason}") from None
+        if at not in self._records.values():
+            self._news.append(f"listening on {listener.name} at {_where(place.template())}")
         self._places[at], self._records[listener] = place, at
 
     def _open_place(self, listener: Listener, address: Address) -> Port | _Single:

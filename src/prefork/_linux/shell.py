@@ -255,8 +255,8 @@ class Shell:
         except PreforkError as error:
             self._master.tell(fact.BindFailed(generation, str(error)))
         else:
-            if self._welcome is None:  # Which will say it, when somebody answers there.
-                news += [f"listening on {each.name} at {self._listeners.where(each)}" for each in listeners]
+            if self._welcome is not None:  # It will say where, once somebody answers there.
+                news = [text for text in news if not text.startswith("listening on ")]
             for text in news:
                 self._master.relay.say(text)
             self._master.tell(fact.ListenersBound(generation))
