@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .drain import Drain
+    from .peers import Peers
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class Assignment:
     `report_ready` tells the master; calling it again does nothing. `report_worn_out` asks it for a successor, with the
     reason; the worker serves on until it is told to drain. `abandoned` returns the names of the listeners whose queues
     nobody takes over, as far as the master has said so.
-    `row` is this worker's half of its row of the scoreboard, if it has one.
+    `row` is this worker's half of its row of the scoreboard, if it has one; `peers` are those that accept from the same
+    queue, if anybody may.
     """
 
     key: str
@@ -31,3 +33,4 @@ class Assignment:
     report_worn_out: Callable[[str], None]
     abandoned: Callable[[], frozenset[str]] = frozenset
     row: memoryview | None = None
+    peers: Peers | None = None
