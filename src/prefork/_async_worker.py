@@ -28,7 +28,7 @@ class AsyncWorker(Handle[C]):
         """As `Worker.accept`; the accepted sockets are non-blocking, as the loop's calls want them."""
         giving_way, accepted = self.giving_way(), 0
         # A descriptor of its own: a loop watches each descriptor for one reader only.
-        with self.listener(name).dup() as listener:
+        with self._stream(name).dup() as listener:
             self._about_to_wait()
             while self._takes_more(name):
                 if giving_way and not self.draining and (pause := giving_way.pause()):

@@ -87,6 +87,13 @@ class Handle(Generic[C]):
             raise MisuseError(f"worker {self.key} has no listener {name!r} (it has: {given})")
         return listeners[name]
 
+    def _stream(self, name: str) -> socket.socket:
+        """A listener that connections are accepted from. Raises MisuseError for one of datagrams, too."""
+        listener = self.listener(name)
+        if listener.type != socket.SOCK_STREAM:
+            raise MisuseError(f"listener {name!r} has no connections to accept: it receives datagrams (recvfrom)")
+        return listener
+
     @property
     def last_of_listener(self) -> bool:
         """Whether nobody takes over a queue that this worker accepts from: then it takes all that waits there first.
@@ -154,9 +161,9 @@ class Worker(Handle[C]):
     def accept(self, name: str) -> Generator[Accepted, None, None]:
         """Connections at a listener, as `socket.accept` gives them, until this worker drains.
 
-        While there are none it sleeps. Raises MisuseError for a listener that it has not got.
+        While there are none it sleeps. Raises MisuseError for a listener that it has not got, or of datagrams.
         """
-        listener, giving_way = self.listener(name), self.giving_way()
+        listener, giving_way = self._stream(name), self.giving_way()
         with select.epoll() as waiting:
             # Not EPOLLEXCLUSIVE, which wakes one worker instead of all: where that one is being killed, or drains, at
             # this very moment, nobody else is told, and the connection waits for the next one to come.

@@ -53,7 +53,8 @@ Listeners
     the end, may come before the answer to its `Bind`, and naming what is not open is no error. Two records
     with one address (an option was changed) are both open for a while: the shell lets them share the socket.
     `AskToDrain(pid, abandoned)` names the listeners whose queues nobody takes over; the shell sees to it that
-    the worker knows before it hears that it is to drain. `ForgetSlot(key)`: the slot's shards may be closed.
+    the worker knows before it hears that it is to drain. `Abandon` says so of one that drains already: its
+    successor will not come. `ForgetSlot(key)`: the slot's shards may be closed.
 
 People
     `CommandReceived(id, command)` gets exactly one `Reply(id, ok, text)`, when the *outcome* is known.
@@ -170,7 +171,7 @@ class Supervisor:
                     rollout.roll(state, change)
             case ev.BindFailed(generation, report):
                 if change := self._binding(generation):
-                    rollout.withdraw(state, f"{change.what} failed: a listener could not be bound", report)
+                    rollout.withdraw(state, f"{change.what} failed: {report}")
             case ev.CommandReceived(asker, command):
                 self._command(command, [asker])
             case ev.SignalReceived(name, terminal_gone):

@@ -168,8 +168,9 @@ def _clear_stale(path: str, even_live: bool) -> None:
             raise OSError(errno.EEXIST, "there is something else of this name, not a socket")
     except FileNotFoundError:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
+    # A datagram socket cannot be connected to one of streams, and is told so only where there is one: whoever listens
+    # there sees nothing of it, while a connection that is dropped at once has ended many a simple server.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
         refused = probe.connect_ex(path) in (errno.ECONNREFUSED, errno.ENOENT)
     if not refused and not even_live:
         raise OSError(errno.EADDRINUSE, "Address already in use: a living process listens there")

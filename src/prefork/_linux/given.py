@@ -66,6 +66,7 @@ class Given:
     def __init__(self, numbers: Sequence[int] = (), names: Mapping[str, Sequence[int]] | None = None) -> None:
         self._numbers = frozenset(numbers)
         self._names = {name: list(found) for name, found in (names or {}).items()}
+        self._taken: set[int] = set()
         for number in self._numbers:
             os.set_inheritable(number, False)
 
@@ -76,11 +77,11 @@ class Given:
         unit unless told otherwise.
         """
         if len(listeners) == 1 and len(self._names) == 1:
-            self._names = dict(zip(listeners, self._names.values(), strict=True))
+            self._names |= dict(zip(listeners, self._names.values(), strict=True))
 
-    def unclaimed(self, listeners: Sequence[str]) -> list[str]:
-        """Return the names of activated sockets that no listener has."""
-        return [name for name in self._names if name not in listeners]
+    def unclaimed(self) -> list[str]:
+        """Return the names of activated sockets that nobody has taken."""
+        return [name for name, found in self._names.items() if not self._taken.intersection(found)]
 
     def has(self, name: str) -> bool:
         """Whether socket activation brought a socket of this name."""
@@ -96,4 +97,5 @@ class Given:
         if not found:
             known = ", ".join([*map(str, sorted(self._numbers)), *self._names]) or "none"
             raise OSError(errno.EBADF, f"the program was not started with such a listening socket (it has {known})")
+        self._taken.add(found[0])
         return socket.socket(fileno=os.dup(found[0]))

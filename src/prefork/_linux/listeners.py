@@ -112,7 +112,7 @@ class Listeners:
         except Exception:
             self.unbind(opened)
             raise
-        if first and (left := given.unclaimed(names)):
+        if first and (left := given.unclaimed()):
             self._news.append(f"socket activation brought {', '.join(left)}: no listener has such a name")
         return self._news
 

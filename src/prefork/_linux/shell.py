@@ -111,6 +111,8 @@ class Shell:
                 self._order(action)
             case do.AskToDrain(pid, abandoned):
                 self._drain(pid, abandoned)
+            case do.Abandon(pid, listeners):
+                self._abandon(pid, listeners)
             case do.KillWorker(pid, why):
                 self._listeners.leaves(pid)
                 self._killed[pid] = why
@@ -233,11 +235,14 @@ class Shell:
     def _drain(self, pid: int, abandoned: tuple[Listener, ...]) -> None:
         """Take the worker's shards out of the choice, let it know which queues are its to empty, and let it drain."""
         self._board.turn(pid, "draining")  # First, so that nobody waits for it to accept.
-        self._listeners.leaves(pid, abandoned)
-        if abandoned:
-            self._nursery.abandon(pid, [listener.name for listener in abandoned])
+        self._abandon(pid, abandoned)
         self._signal(pid, signal.SIGTERM)
         self._signal(pid, signal.SIGCONT)  # A stopped worker would not hear it.
+
+    def _abandon(self, pid: int, listeners: tuple[Listener, ...]) -> None:
+        self._listeners.leaves(pid, listeners)
+        if listeners:
+            self._nursery.abandon(pid, [listener.name for listener in listeners])
 
     def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
         """Do to the process what needs the master's rights, before it has its order."""
