@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from .._core import actions as do
 from .._core import events as fact
 from .._core.banner import Welcome
-from .._core.commands import Reload, Replan
 from .._core.plan import Listener
 from .._core.reasons import ended
 from .._errors import InternalError, PreforkError
@@ -30,7 +29,7 @@ from .planwire import Assignable, MalformedPlan, take_apart
 from .queues import Queues
 from .start_mold import Interpreter, Shared, start_mold
 from .strangers import Strangers
-from .watching import Watching
+from .watching import Watchers
 
 if TYPE_CHECKING:
     from .master import Master
@@ -74,8 +73,7 @@ class Shell:
         self._welcome = launching.welcome
         self._oom = OomCounter()
         self._strangers = Strangers(master.exits)
-        self._watching = Watching(self._start_watcher, self._kill, master.relay.say)
-        self._sources = Watching(self._start_source_watcher, self._kill, master.relay.say)
+        self._watchers = Watchers(self._start_watcher, self._kill, master.relay.say, launching.sources)
         orphans = Orphans(runtime.roster, launching.orphan_grace)
         self._board = Board()
         self._queues = Queues(master, self._board.counted)
@@ -172,14 +170,8 @@ class Shell:
         if self._molds.get(pid) == generation:
             self._kill(pid)
 
-    def _start_watcher(self, path: str) -> int:
-        return self._start_alone("prefork._watch:watch", path)
-
-    def _start_source_watcher(self, _: str) -> int:
-        return self._start_alone("prefork._watch:watch_sources", list(self._launching.sources))
-
-    def _start_alone(self, application: str, arguments: wire.Json) -> int:
-        title = f"prefork: watcher {self._launching.mold.title}"
+    def _start_watcher(self, program: str, arguments: wire.Json) -> int:
+        title, application = f"prefork: watcher {self._launching.mold.title}", f"prefork._watch:{program}"
         launch = replace(self._launching.mold, application=application, arguments=arguments, title=title, alone=True)
         pid, channel = start_mold(self._launching.interpreter, launch, self._shared)
         self._watch(pid)
@@ -280,12 +272,10 @@ class Shell:
                 if reason:
                     self._master.relay.say(f"prefork: the mold of generation {generation} is ended: {reason}")
                 self._end_silent(generation)
-            case fact.WorkerReady(pid) if pid == self._watching.pid:
-                self._master.tell(fact.CommandReceived(0, Replan()))
-            case fact.WorkerReady(pid) if pid == self._sources.pid:
-                self._master.tell(fact.CommandReceived(0, Reload()))
-            case fact.WorkerFailed(pid, report) if watching := self._watcher(pid):
-                watching.ended(report)
+            case fact.WorkerReady(pid) if command := self._watchers.meaning(pid):
+                self._master.tell(fact.CommandReceived(0, command))
+            case fact.WorkerFailed(pid, report) if self._watchers.meaning(pid):
+                self._watchers.ended(pid, report)
             case fact.WorkerReady(pid):
                 self._listeners.serves(pid)
                 self._board.turn(pid, "ready")
@@ -311,8 +301,7 @@ class Shell:
         self._master.tell(fact.MoldPlanned(generation, received.plan))
         if self._welcome is not None:
             self._welcome.planned(received.plan, received.about)
-        self._watching.follow(received.watched)
-        self._sources.follow(", ".join(self._launching.sources) or None)
+        self._watchers.follow(received.watched)
 
     def _welcome_when_all_are_ready(self, key: str) -> None:
         if self._welcome is not None and self._welcome.ready(key):
@@ -350,8 +339,7 @@ class Shell:
             else:  # A watcher: what it had to say of its end, it says now.
                 for heard in self._nursery.finish(end.pid):
                     self._take(heard)
-                if watching := self._watcher(end.pid):
-                    watching.ended(reason)
+                self._watchers.ended(end.pid, reason)
         self._strangers.reaped()
 
     def children_changed(self) -> None:
@@ -361,8 +349,7 @@ class Shell:
 
     def settled(self) -> bool:
         """End the strangers that are left, by name."""
-        self._watching.follow(None)
-        self._sources.follow(None)
+        self._watchers.end()
         for text in self._strangers.end_all():
             self._master.relay.say(text)
         return not self._strangers.any_left()
@@ -374,9 +361,6 @@ class Shell:
         if out_of_memory and end.status == -signal.SIGKILL:
             return "was killed by SIGKILL: out of memory, by the kernel's own count"
         return ended(end.status, _SIGNALS)
-
-    def _watcher(self, pid: int) -> Watching | None:
-        return next((each for each in (self._watching, self._sources) if each.pid == pid), None)
 
     def _watch(self, pid: int) -> None:
         self._master.exits.watch(pid, leads_session=True)
