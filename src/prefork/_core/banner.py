@@ -54,6 +54,11 @@ class Welcome:
         self._about: Mapping[str, str] = {}
         self._awaited: set[str] = set()
 
+    @property
+    def is_block(self) -> bool:
+        """Whether it is for a terminal, where lines of the log should not come between its halves."""
+        return self._style != "line"
+
     def planned(self, plan: Plan, about: Mapping[str, str]) -> None:
         """Note the first plan, and what the mold says about the application."""
         if self._plan is None:

@@ -252,7 +252,7 @@ class Shell:
         except PreforkError as error:
             self._master.tell(fact.BindFailed(generation, str(error)))
         else:
-            if self._welcome is not None:  # It will say where, once somebody answers there.
+            if self._welcome is not None and self._welcome.is_block:  # It will say where, once somebody answers there.
                 news = [text for text in news if not text.startswith("listening on ")]
             for text in news:
                 self._master.relay.say(text)
