@@ -47,6 +47,7 @@ class DaemonApplication:
         return {
             "name": daemon.name,
             "options": dict(daemon.options),
+            "about": {},
             "watched": None if daemon.config is None else daemon.config.watched,
             "listeners": as_data({**daemon.listeners, **declared(plan.listeners)}),
             "kinds": {name: dict(kind.options) for name, kind in daemon.kinds.items()},

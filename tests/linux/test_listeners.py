@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from prefork import MisuseError, WorldError
 from prefork._core.plan import Listener
+from prefork._linux.given import Given
 from prefork._linux.listeners import Circumstances, Listeners
 from prefork._linux.privileges import Identity
 
@@ -150,3 +152,136 @@ def test_an_unprivileged_mold_gets_no_more_than_its_user_may(tmp_path: Path) -> 
         asked.bind([Listener("local", f"unix://{mine}/s")])
         assert (mine / "s").stat().st_uid == 65534
         assert os.geteuid() == 0
+
+
+# What a root master does for an application that has given root up.
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights that an application must not have")
+NOBODY = Identity(65534, 65534)
+
+
+@needs_root
+def test_an_address_that_the_operator_named_is_opened_with_the_masters_rights() -> None:
+    where = f"tcp://127.0.0.1:{free_privileged_port()}"
+    with closing(Listeners(Circumstances(identity=NOBODY))) as asked, pytest.raises(WorldError, match="privileged"):
+        asked.bind([Listener("http", where)])
+    for sharing in ("shared", "sharded"):
+        with closing(Listeners(Circumstances(identity=NOBODY, operator=frozenset([where])))) as asked:
+            listener = Listener("http", where, sharing)
+            asked.bind([listener])
+            assert [asked.give(listener, f"web/{n}", n).getsockname()[1] for n in (1, 2)] == [port_of(where)] * 2
+
+
+def port_of(where: str) -> int:
+    return int(where.rpartition(":")[2])
+
+
+def free_privileged_port() -> int:
+    for number in range(1000, 900, -1):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", number)):
+                return number
+    raise AssertionError("no port is free")
+
+
+@needs_root
+def test_shards_of_an_unprivileged_application_belong_to_its_user() -> None:
+    sharded = Listener("http", "tcp://127.0.0.1:0", "sharded")
+    with closing(Listeners(Circumstances(identity=NOBODY))) as asked:
+        asked.bind([sharded])
+        owners = {os.fstat(asked.give(sharded, f"web/{number}", number).fileno()).st_uid for number in range(3)}
+        assert owners == {65534}
+
+
+@needs_root
+def test_a_path_that_leads_elsewhere_by_now_is_left_alone(tmp_path: Path) -> None:
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+    mine, precious = tmp_path / "mine", tmp_path / "precious"
+    for directory in (mine, precious):
+        directory.mkdir()
+    os.chown(mine, 65534, 65534)
+    local = Listener("local", f"unix://{mine}/s")
+    asked = Listeners(Circumstances(identity=NOBODY))
+    asked.bind([local])
+    mine.rename(tmp_path / "away")
+    mine.symlink_to(precious)
+    (precious / "s").write_text("of the system")
+    asked.close()
+    assert (precious / "s").read_text() == "of the system"
+
+
+def test_no_descriptor_of_the_masters_own_can_be_named(listeners: Listeners) -> None:
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        own.listen()
+        with pytest.raises(WorldError, match="was not started with such a listening socket"):
+            listeners.bind([Listener("http", f"fd://{own.fileno()}")])
+
+
+def test_two_activated_sockets_of_one_name_are_refused() -> None:
+    given = Given([], {"http": [3, 4]})
+    with (
+        closing(Listeners(Circumstances(given=given))) as asked,
+        pytest.raises(WorldError, match="2 activated sockets"),
+    ):
+        asked.bind([Listener("http", "tcp://127.0.0.1:0")])
+
+
+# Options.
+
+
+def test_options_are_the_sockets(listeners: Listeners) -> None:
+    plain = Listener("a", "tcp://127.0.0.1:0")
+    other = Listener("b", "tcp://127.0.0.1:0", backlog=7, nodelay=False, defer_accept=3, reuseport=False)
+    listeners.bind([plain, other])
+    assert [options(shared(listeners, one)) for one in (plain, other)] == [
+        (True, 0, True, min(2048, somaxconn())),
+        (False, 3, False, 7),
+    ]
+
+
+def somaxconn() -> int:
+    return int(Path("/proc/sys/net/core/somaxconn").read_text())
+
+
+def options(sock: socket.socket) -> tuple[bool, int, bool, int]:
+    """Whether small answers go at once, the seconds to defer, whether the port is shared, and the longest queue."""
+    queue = struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 28)[0]
+    return (
+        bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)),
+        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT),
+        bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)),
+        queue,
+    )
+
+
+def test_an_option_that_changes_keeps_the_socket_and_what_waits(listeners: Listeners) -> None:
+    before, after = Listener("http", "tcp://127.0.0.1:0"), Listener("http", "tcp://127.0.0.1:0", backlog=9)
+    assert listeners.bind([before])[0].startswith("listening on http at tcp://127.0.0.1:")
+    with socket.create_connection(("127.0.0.1", port(listeners, before)), timeout=10):
+        assert listeners.bind([after]) == []
+        listeners.unbind([before])
+        assert options(shared(listeners, after))[3] == 9
+        assert accepted(shared(listeners, after))
+
+
+def test_listeners_on_any_port_are_each_their_own(listeners: Listeners) -> None:
+    one, other = Listener("a", "tcp://127.0.0.1:0"), Listener("b", "tcp://127.0.0.1:0")
+    listeners.bind([one, other])
+    assert port(listeners, one) != port(listeners, other)
+
+
+def test_a_name_has_the_address_of_ipv4_where_there_is_one(listeners: Listeners) -> None:
+    local = Listener("http", "tcp://localhost:0")
+    listeners.bind([local])
+    assert shared(listeners, local).getsockname()[0] == "127.0.0.1"
+
+
+def test_an_owner_that_cannot_be_set_leaves_nothing(listeners: Listeners, tmp_path: Path) -> None:
+    with pytest.raises(WorldError, match="there is no group 'no-such-group'"):
+        listeners.bind([Listener("local", f"unix://{tmp_path}/s", group="no-such-group")])
+    assert list(tmp_path.iterdir()) == []
+    mine = Listener("local", f"unix://{tmp_path}/s", owner=str(os.getuid()), group=str(os.getgid()), mode=0o600)
+    listeners.bind([mine])
+    assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600

@@ -125,6 +125,14 @@ class KillWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandon:
+    """Tell a worker that drains already: the successor that was to take over these queues will not come."""
+
+    pid: int
+    listeners: tuple[Listener, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetSlot:
     """No process lives in this slot and none is wanted there: what was kept for the next one may go."""
 
@@ -171,6 +179,7 @@ DaemonAction = (
     | SpawnWorker
     | AskToDrain
     | KillWorker
+    | Abandon
     | ForgetSlot
     | Bind
     | Unbind

@@ -6,7 +6,7 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from .actions import AskToDrain, DismissSpare, KillWorker, Reply, Report
+from .actions import Abandon, AskToDrain, DismissSpare, KillWorker, Reply, Report
 from .plan import Plan, Spec
 
 if TYPE_CHECKING:
@@ -185,10 +185,14 @@ class State:
             self.stirred[mold.generation] = None
 
     def drain(self, worker: Worker) -> None:
-        """Ask a worker to go, once."""
+        """Ask a worker to go, once; what it abandons is said again where that is known only later."""
         if self.turn(worker, "drain"):
             worker.asked = True
-            self.actions.append(AskToDrain(worker.pid, self.abandoned(worker)))
+            worker.abandoned = self.abandoned(worker)
+            self.actions.append(AskToDrain(worker.pid, worker.abandoned))
+        elif worker.phase == "draining" and (abandoned := self.abandoned(worker)) and not worker.abandoned:
+            worker.abandoned = abandoned
+            self.actions.append(Abandon(worker.pid, abandoned))
 
     def abandoned(self, worker: Worker) -> tuple[Listener, ...]:
         """Return the listeners of a worker that is to go whose queues nobody takes over.

@@ -53,7 +53,8 @@ Listeners
     the end, may come before the answer to its `Bind`, and naming what is not open is no error. Two records
     with one address (an option was changed) are both open for a while: the shell lets them share the socket.
     `AskToDrain(pid, abandoned)` names the listeners whose queues nobody takes over; the shell sees to it that
-    the worker knows before it hears that it is to drain. `ForgetSlot(key)`: the slot's shards may be closed.
+    the worker knows before it hears that it is to drain. `Abandon` says so of one that drains already: its
+    successor will not come. `ForgetSlot(key)`: the slot's shards may be closed.
 
 People
     `CommandReceived(id, command)` gets exactly one `Reply(id, ok, text)`, when the *outcome* is known.

@@ -131,6 +131,10 @@ class Listeners:
                 place.withdraw(listener.sharing)
                 self._sweep()
 
+    def where(self, listener: Listener) -> str:
+        """Return the full address that an open listener has: with the port that the kernel chose."""
+        return _where(self._places[self._records[listener]].template())
+
     def close(self) -> None:
         """Close them all."""
         for place in self._places.values():

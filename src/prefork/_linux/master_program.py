@@ -10,16 +10,16 @@ import sys
 if __package__ is None or __package__ == "":  # Run by path: `prefork` is where this file's folder is, without its API.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from prefork._core.banner import Welcome
 from prefork._core.plan import Spec
 from prefork._core.supervisor import Supervisor
 from prefork._errors import MisuseError, PreforkError
-from prefork._linux import memfd, wire
+from prefork._linux import memfd
 from prefork._linux.given import Given
 from prefork._linux.master import Master
-from prefork._linux.privileges import Identity
 from prefork._linux.runtime import Runtime, directory_for
 from prefork._linux.shell import Launching, Shell
-from prefork._linux.start_mold import Interpreter
+from prefork._linux.start_mold import described
 from prefork._linux.subreaper import become
 
 
@@ -60,23 +60,18 @@ def _run(launch: dict[str, object] | dict[str, dict[str, object]]) -> int:
 
 
 def _launching(launch: dict) -> Launching:  # type: ignore[type-arg]
-    options = launch["options"]
-    mold = wire.Launch(
-        application="prefork._load:load",
-        arguments=launch["target"],
-        generation=0,
-        title=launch["name"],
-        spare_title="",
-        share=options.get("share", ""),
-        argv=tuple(launch["argv"]),
-        alone=False,
-    )
-    who = launch.get("identity")
-    identity = None if who is None else Identity(who["uid"], who["gid"], tuple(who["groups"]))
-    interpreter = Interpreter(tuple(launch["command"]), launch["environ"], identity)
+    interpreter, mold = described(launch)
     given = Given(launch["given"]["numbers"], launch["given"]["names"])
-    grace = float(options.get("orphan_grace", 10.0))
-    return Launching(interpreter, mold, grace, given, frozenset(launch.get("operator", ())))
+    greeting = launch.get("greeting")
+    return Launching(
+        interpreter,
+        mold,
+        float(launch["options"].get("orphan_grace", 10.0)),
+        given,
+        frozenset(launch.get("operator", ())),
+        None if greeting is None else Welcome(launch["name"], greeting["style"], greeting["started"]),
+        tuple(launch.get("sources", ())),
+    )
 
 
 def _set_title(libraries: str, title: str) -> None:

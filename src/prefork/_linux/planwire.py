@@ -29,11 +29,15 @@ class Assignable:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPlan:
-    """A plan, what its entries stand for by key and digest, and the file whose change asks for another plan."""
+    """A plan, what its entries stand for by key and digest, and the file whose change asks for another plan.
+
+    `about` is what people are told of the application: `application`, `server`, and `web` where HTTP is spoken.
+    """
 
     plan: Plan
     assignables: Mapping[tuple[str, str], Assignable]
     watched: str | None
+    about: Mapping[str, str]
 
 
 def take_apart(data: Any) -> ReceivedPlan:
@@ -53,6 +57,7 @@ def take_apart(data: Any) -> ReceivedPlan:
         Plan(tuple(entries), tuple(kinds.values()), pools, listeners),
         assignables,
         None if watched is None else _text(watched),
+        {_text(name): _printable(text) for name, text in _part(data, "about", dict).items()},
     )
 
 
@@ -140,3 +145,8 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise MalformedPlan(f"{value!r} is no text")
     return value
+
+
+def _printable(value: Any) -> str:
+    """Text for a terminal, on which an application without the master's rights is not to draw as it likes."""
+    return "".join(letter for letter in _text(value)[:200] if letter.isprintable())

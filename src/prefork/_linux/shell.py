@@ -9,11 +9,12 @@ import os
 import selectors
 import signal
 from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from .._core import actions as do
 from .._core import events as fact
-from .._core.commands import Replan
+from .._core.banner import Welcome
 from .._core.plan import Listener
 from .._core.reasons import ended
 from .._errors import InternalError, PreforkError
@@ -28,7 +29,7 @@ from .planwire import Assignable, MalformedPlan, take_apart
 from .queues import Queues
 from .start_mold import Interpreter, Shared, start_mold
 from .strangers import Strangers
-from .watching import Watching
+from .watching import Watchers
 
 if TYPE_CHECKING:
     from .master import Master
@@ -45,6 +46,7 @@ class Launching:
     """How molds and workers are started, and what with. `orphan_grace` is in seconds.
 
     `operator`: the addresses that whoever started the daemon named, which are opened with the master's own rights.
+    `welcome`: what to say when all are ready. `sources`: folders in which a change of a Python file means a reload.
     """
 
     interpreter: Interpreter
@@ -52,6 +54,8 @@ class Launching:
     orphan_grace: float
     given: Given = field(default_factory=Given)
     operator: frozenset[str] = frozenset()
+    welcome: Welcome | None = None
+    sources: tuple[str, ...] = ()
 
 
 class Shell:
@@ -66,9 +70,10 @@ class Shell:
         self._workers: dict[int, str] = {}  # pid -> key; spares too, without one
         self._killed: dict[int, str] = {}  # pid -> why
         self._assignables: dict[int, dict[tuple[str, str], Assignable]] = {}
+        self._welcome = launching.welcome
         self._oom = OomCounter()
         self._strangers = Strangers(master.exits)
-        self._watching = Watching(self._start_watcher, self._kill, master.relay.say)
+        self._watchers = Watchers(self._start_watcher, self._kill, master.relay.say, launching.sources)
         orphans = Orphans(runtime.roster, launching.orphan_grace)
         self._board = Board()
         self._queues = Queues(master, self._board.counted)
@@ -104,6 +109,8 @@ class Shell:
                 self._order(action)
             case do.AskToDrain(pid, abandoned):
                 self._drain(pid, abandoned)
+            case do.Abandon(pid, listeners):
+                self._abandon(pid, listeners)
             case do.KillWorker(pid, why):
                 self._listeners.leaves(pid)
                 self._killed[pid] = why
@@ -163,11 +170,9 @@ class Shell:
         if self._molds.get(pid) == generation:
             self._kill(pid)
 
-    def _start_watcher(self, path: str) -> int:
-        title = f"prefork: watcher {self._launching.mold.title}"
-        launch = replace(
-            self._launching.mold, application="prefork._watch:watch", arguments=path, title=title, alone=True
-        )
+    def _start_watcher(self, program: str, arguments: wire.Json) -> int:
+        title, application = f"prefork: watcher {self._launching.mold.title}", f"prefork._watch:{program}"
+        launch = replace(self._launching.mold, application=application, arguments=arguments, title=title, alone=True)
         pid, channel = start_mold(self._launching.interpreter, launch, self._shared)
         self._watch(pid)
         self._nursery.add_process(pid, channel)
@@ -222,11 +227,14 @@ class Shell:
     def _drain(self, pid: int, abandoned: tuple[Listener, ...]) -> None:
         """Take the worker's shards out of the choice, let it know which queues are its to empty, and let it drain."""
         self._board.turn(pid, "draining")  # First, so that nobody waits for it to accept.
-        self._listeners.leaves(pid, abandoned)
-        if abandoned:
-            self._nursery.abandon(pid, [listener.name for listener in abandoned])
+        self._abandon(pid, abandoned)
         self._signal(pid, signal.SIGTERM)
         self._signal(pid, signal.SIGCONT)  # A stopped worker would not hear it.
+
+    def _abandon(self, pid: int, listeners: tuple[Listener, ...]) -> None:
+        self._listeners.leaves(pid, listeners)
+        if listeners:
+            self._nursery.abandon(pid, [listener.name for listener in listeners])
 
     def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
         """Do to the process what needs the master's rights, before it has its order."""
@@ -244,6 +252,8 @@ class Shell:
         except PreforkError as error:
             self._master.tell(fact.BindFailed(generation, str(error)))
         else:
+            if self._welcome is not None and self._welcome.is_block:  # It will say where, once somebody answers there.
+                news = [text for text in news if not text.startswith("listening on ")]
             for text in news:
                 self._master.relay.say(text)
             self._master.tell(fact.ListenersBound(generation))
@@ -262,14 +272,15 @@ class Shell:
                 if reason:
                     self._master.relay.say(f"prefork: the mold of generation {generation} is ended: {reason}")
                 self._end_silent(generation)
-            case fact.WorkerReady(pid) if pid == self._watching.pid:
-                self._master.tell(fact.CommandReceived(0, Replan()))
-            case fact.WorkerFailed(pid, report) if pid == self._watching.pid:
-                self._watching.ended(report)
+            case fact.WorkerReady(pid) if command := self._watchers.meaning(pid):
+                self._master.tell(fact.CommandReceived(0, command))
+            case fact.WorkerFailed(pid, report) if self._watchers.meaning(pid):
+                self._watchers.ended(pid, report)
             case fact.WorkerReady(pid):
                 self._listeners.serves(pid)
                 self._board.turn(pid, "ready")
                 self._master.tell(heard)
+                self._welcome_when_all_are_ready(self._workers.get(pid, ""))
             case fact.SpareBorn(_, pid):
                 self._workers[pid] = ""
                 self._watch(pid)
@@ -288,7 +299,15 @@ class Shell:
             return
         self._assignables.setdefault(generation, {}).update(received.assignables)
         self._master.tell(fact.MoldPlanned(generation, received.plan))
-        self._watching.follow(received.watched)
+        if self._welcome is not None:
+            self._welcome.planned(received.plan, received.about)
+        self._watchers.follow(received.watched)
+
+    def _welcome_when_all_are_ready(self, key: str) -> None:
+        if self._welcome is not None and self._welcome.ready(key):
+            addresses = [self._listeners.where(listener) for listener in self._welcome.listeners]
+            self._master.relay.say(self._welcome.text(addresses, monotonic()))
+            self._welcome = None
 
     def _end_silent(self, generation: int) -> None:
         """A mold that says nothing more is not kept; one that is about to exit has a moment to do so."""
@@ -317,11 +336,10 @@ class Shell:
                 status = end.status if end.status is not None else 1
                 self._board.end(end.pid, status)
                 self._master.tell(fact.WorkerEnded(end.pid, status, reason))
-            else:  # The watcher: what it had to say of its end, it says now.
+            else:  # A watcher: what it had to say of its end, it says now.
                 for heard in self._nursery.finish(end.pid):
                     self._take(heard)
-                if end.pid == self._watching.pid:
-                    self._watching.ended(reason)
+                self._watchers.ended(end.pid, reason)
         self._strangers.reaped()
 
     def children_changed(self) -> None:
@@ -331,7 +349,7 @@ class Shell:
 
     def settled(self) -> bool:
         """End the strangers that are left, by name."""
-        self._watching.follow(None)
+        self._watchers.end()
         for text in self._strangers.end_all():
             self._master.relay.say(text)
         return not self._strangers.any_left()
