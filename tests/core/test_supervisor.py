@@ -563,6 +563,25 @@ class TestWornOut:
         assert stage.pid("solo") != old
 
 
+class TestDraining:
+    def test_one_that_fails_on_its_way_out_is_told_of(self) -> None:
+        stage = Stage(plan("a"), plan("b")).start()
+        old = stage.pid("web/0")
+        stage.command(cmd.Reload())
+        stage.rest(but=lambda event: isinstance(event, ev.WorkerEnded))
+        stage.feed(ev.WorkerFailed(old, "Traceback: no flush"))
+        stage.feed(ev.WorkerEnded(old, 1, "exited 1"))
+        assert f"web/0 (pid {old}, generation 1) exited 1\nTraceback: no flush" in stage.world.reports
+        stage.rest()
+        assert stage.reply().ok
+
+    def test_one_that_ends_as_it_should_is_not(self) -> None:
+        stage = Stage(plan("a"), plan("b")).start()
+        stage.command(cmd.Reload())
+        stage.rest()
+        assert not any("exited 0" in report for report in stage.world.reports)
+
+
 class TestStop:
     def test_everything_drains_and_then_it_exits(self) -> None:
         stage = Stage(plan()).start()
