@@ -50,7 +50,7 @@ def ask(state: State, change: Change) -> None:
 
 def begin(state: State, change: Change) -> None:
     """Take up a change; nothing else is under way."""
-    state.change = change
+    state.change, state.setback = change, ""
     state.last_words = ""  # A new attempt: what fails as before is worth saying again.
     change.stage = "planning"
     change.generation = state.generation
@@ -193,7 +193,7 @@ def withdraw(state: State, text: str, words: str = "") -> None:
     if change.what == "start":
         stop(state, 1, [], f"{text}\n{words}" if words else text)
         return
-    state.change = None
+    state.change, state.setback = None, text
     for key in change.before:
         slot = state.slots.get(key)
         worker = slot and up_to_date(state, slot)

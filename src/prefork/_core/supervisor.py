@@ -84,6 +84,7 @@ from .commands import Reload, Replan, Restart, Scale, Stop
 from .scaling import scale, scaled, step
 from .slot import Worker
 from .snapshot import decode, encode
+from .standing import Standing, note, standing
 from .state import Change, State
 from .view import as_text, view
 
@@ -139,6 +140,10 @@ class Supervisor:
     def view(self) -> dict[str, Any]:
         """Return the state for people and programs, as plain data; times are those of `now`."""
         return view(self._state)
+
+    def standing(self) -> Standing:
+        """Return how things stand, in short; may be asked for after every event."""
+        return standing(self._state)
 
     def _take(self, event: ev.Event) -> None:
         state = self._state
@@ -199,6 +204,7 @@ class Supervisor:
                         rollout.look(state, state.change, slot)
                 if state.scaling:
                     scaled(state, key)
+                note(state, key)
             if state.eased:
                 gap.next_in_line(state)
                 continue

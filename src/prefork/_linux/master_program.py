@@ -6,6 +6,7 @@ It imports the standard library, its own parts and setproctitle, and stays small
 import json
 import os
 import sys
+from typing import Any
 
 if __package__ is None or __package__ == "":  # Run by path: `prefork` is where this file's folder is, without its API.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -17,6 +18,7 @@ from prefork._errors import MisuseError, PreforkError
 from prefork._linux import memfd
 from prefork._linux.given import Given
 from prefork._linux.master import Master
+from prefork._linux.notify import Manager, Told
 from prefork._linux.runtime import Runtime, directory_for
 from prefork._linux.shell import Launching, Shell
 from prefork._linux.start_mold import described
@@ -40,9 +42,8 @@ def main() -> int:
         return 2 if isinstance(error, MisuseError) else 1
 
 
-def _run(launch: dict[str, object] | dict[str, dict[str, object]]) -> int:
+def _run(launch: dict[str, Any]) -> int:
     name, options = str(launch["name"]), launch["options"]
-    assert isinstance(options, dict)
     spec = Spec(
         name=name,
         spares=int(options.get("spares", 1)),
@@ -52,10 +53,13 @@ def _run(launch: dict[str, object] | dict[str, dict[str, object]]) -> int:
     runtime = Runtime(directory_for(name, dict(os.environ)))
     with Master() as master:
         shell = Shell(master, _launching(launch), runtime)
+        supervisor = Supervisor(spec, int.from_bytes(os.urandom(8)))
+        manager = Manager(master, launch["manager"], supervisor)
         try:
-            return master.run(Supervisor(spec, int.from_bytes(os.urandom(8))), shell)
+            return master.run(Told(supervisor, manager), shell)
         finally:
             shell.close()
+            manager.close()
             runtime.close()
 
 
