@@ -107,7 +107,7 @@ class Shell:
                 self._bind(generation, listeners)
             case do.Unbind(listeners):
                 self._listeners.unbind(listeners)
-            case do.ReopenLogs() | do.Reply():
+            case do.ReopenLogs() | do.Reply() | do.Announce():
                 pass  # There are no log files and nobody who asks yet.
             case _:
                 raise InternalError(f"a daemon's master has no {action}")
@@ -224,7 +224,7 @@ class Shell:
                     self._master.relay.say(f"prefork: the mold of generation {generation} is ended: {reason}")
                 self._end_silent(generation)
             case fact.WorkerReady(pid) if pid == self._watching.pid:
-                self._master.tell(fact.CommandReceived(0, Replan()))
+                self._master.tell(fact.CommandReceived(0, Replan(), "the watcher of the configuration"))
             case fact.WorkerFailed(pid, report) if pid == self._watching.pid:
                 self._watching.ended(report)
             case fact.WorkerReady():
