@@ -9,8 +9,16 @@ from ._linux import role as _role  # noqa: F401
 if TYPE_CHECKING:
     from ._async_worker import AsyncWorker
     from ._context import Descriptor, Launch, WorkerContext
-    from ._errors import InternalError, MisuseError, PreforkError, WorldError
+    from ._errors import (
+        CommandFailedError,
+        InternalError,
+        MisuseError,
+        NotRunningError,
+        PreforkError,
+        WorldError,
+    )
     from ._worker import Worker
+    from .client import Client, connect
     from .config import toml_file
     from .daemon import Daemon, Plan, Pool
     from .hooks import (
@@ -26,11 +34,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncWorker",
+    "Client",
+    "CommandFailedError",
     "Daemon",
     "Descriptor",
     "InternalError",
     "Launch",
     "MisuseError",
+    "NotRunningError",
     "Plan",
     "Pool",
     "PreforkError",
@@ -39,6 +50,7 @@ __all__ = [
     "Worker",
     "WorkerContext",
     "WorldError",
+    "connect",
     "default_main",
     "default_settings",
     "fork_worker_process",
@@ -52,8 +64,16 @@ __all__ = [
 _HOMES = {
     "_async_worker": ["AsyncWorker"],
     "_context": ["Descriptor", "Launch", "WorkerContext"],
-    "_errors": ["InternalError", "MisuseError", "PreforkError", "WorldError"],
+    "_errors": [
+        "CommandFailedError",
+        "InternalError",
+        "MisuseError",
+        "NotRunningError",
+        "PreforkError",
+        "WorldError",
+    ],
     "_worker": ["Worker"],
+    "client": ["Client", "connect"],
     "config": ["toml_file"],
     "daemon": ["Daemon", "Plan", "Pool"],
     "hooks": [

@@ -3,19 +3,25 @@
 It imports the standard library, its own parts and setproctitle, and stays small.
 """
 
+import grp
 import json
 import os
 import sys
+from time import time
 
 if __package__ is None or __package__ == "":  # Run by path: `prefork` is where this file's folder is, without its API.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from prefork._core.journal import Journal
 from prefork._core.plan import Spec
 from prefork._core.supervisor import Supervisor
 from prefork._errors import MisuseError, PreforkError
 from prefork._linux import memfd, wire
+from prefork._linux.answers import Seen
+from prefork._linux.control import Control
 from prefork._linux.master import Master
 from prefork._linux.privileges import Identity
+from prefork._linux.recording import Recorded
 from prefork._linux.runtime import Runtime, directory_for
 from prefork._linux.shell import Launching, Shell
 from prefork._linux.start_mold import Interpreter
@@ -50,12 +56,28 @@ def _run(launch: dict[str, object] | dict[str, dict[str, object]]) -> int:
     become()
     runtime = Runtime(directory_for(name, dict(os.environ)))
     with Master() as master:
+        supervisor, journal = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal()
         shell = Shell(master, _launching(launch), runtime)
+        seen = Seen(supervisor, journal, shell.molds, time())
+        control = Control(master, runtime.path, seen, _control_group(options))
+        shell.answer = control.answer
         try:
-            return master.run(Supervisor(spec, int.from_bytes(os.urandom(8))), shell)
+            return master.run(Recorded(supervisor, journal, control.publish), shell)
         finally:
             shell.close()
+            control.close()
             runtime.close()
+
+
+def _control_group(options: dict[str, object]) -> int | None:
+    """Return the group whose members may steer the daemon besides its user. Raises MisuseError."""
+    name = options.get("control_group")
+    if not name:
+        return None
+    try:
+        return grp.getgrnam(str(name)).gr_gid
+    except KeyError:
+        raise MisuseError(f"control_group: there is no group {name!r}") from None
 
 
 def _launching(launch: dict) -> Launching:  # type: ignore[type-arg]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import selectors
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,8 @@ class Shell:
         self._workers: dict[int, str] = {}  # pid -> key; spares too, without one
         self._killed: dict[int, str] = {}  # pid -> why
         self._assignables: dict[int, dict[tuple[str, str], Assignable]] = {}
+        self.answer: Callable[[do.Reply], None] = lambda reply: None
+        """Tells whoever waits for it how a command ended; the control socket's part."""
         self._oom = OomCounter()
         self._strangers = Strangers(master.exits)
         self._watching = Watching(self._start_watcher, self._kill, master.relay.say)
@@ -75,6 +78,10 @@ class Shell:
         self._listeners.close()
         os.close(self._reader)
         os.close(self._writer)
+
+    def molds(self) -> dict[int, int]:
+        """Return the pids of the molds, by generation."""
+        return {generation: pid for pid, generation in self._molds.items()}
 
     # What the supervisor asks for.
 
@@ -107,8 +114,10 @@ class Shell:
                 self._bind(generation, listeners)
             case do.Unbind(listeners):
                 self._listeners.unbind(listeners)
-            case do.ReopenLogs() | do.Reply() | do.Announce():
-                pass  # There are no log files and nobody who asks yet.
+            case do.Reply():
+                self.answer(action)
+            case do.ReopenLogs() | do.Announce():
+                pass  # There are no log files yet; announcements are for the record.
             case _:
                 raise InternalError(f"a daemon's master has no {action}")
 
