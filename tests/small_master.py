@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import prefork
 from prefork._core.events import SpareBorn, WorkerReady
-from prefork._linux import lifeline, subreaper, wire
+from prefork._linux import lifeline, scoreboard, subreaper, wire
 from prefork._linux.nursery import Fact, Nursery, PlanReceived
-from prefork._linux.start_mold import Interpreter, start_mold
+from prefork._linux.start_mold import Interpreter, Shared, start_mold
 
 if TYPE_CHECKING:
     from prefork._linux.privileges import Identity
@@ -72,6 +72,7 @@ class SmallMaster:
     def __init__(self) -> None:
         subreaper.become()
         self.reader, self.writer = lifeline.create()
+        self.board = scoreboard.create()
         self.nursery = Nursery()
         self.facts: list[Fact] = []
         self.molds: dict[int, int] = {}
@@ -86,6 +87,7 @@ class SmallMaster:
         self.nursery.close()
         os.close(self.reader)
         os.close(self.writer)
+        os.close(self.board)
         self.listener.close()
         while ours := set(children(os.getpid())) - self._before:
             for pid in ours:
@@ -117,7 +119,7 @@ class SmallMaster:
         packages = [each for each in sys.path if each.endswith("site-packages")]
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, HERE, SOURCE, *packages])}
         interpreter = Interpreter([python], environ, identity)
-        pid, channel = start_mold(interpreter, launch, self.reader)
+        pid, channel = start_mold(interpreter, launch, Shared(self.reader, self.board))
         self.nursery.add_mold(generation, pid, channel)
         self.molds[generation] = pid
         return pid

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING
 
+from ._connection import Connection
 from ._worker import NO_ROOM_PAUSE, Accepted, C, Handle, accept_one
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ class AsyncWorker(Handle[C]):
                     case "no room":
                         await self.wait_draining(NO_ROOM_PAUSE)
                     case (connection, address):
-                        connection.setblocking(False)
-                        yield connection, address
+                        counted = Connection(connection, self.activity)
+                        counted.setblocking(False)
+                        yield counted, address
 
     async def wait_draining(self, timeout: float | None = None) -> bool:
         """As `Worker.wait_draining`."""

@@ -26,6 +26,8 @@ class DaemonApplication:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+        # Asked here, once: what `inspect` touches would be each worker's own memory.
+        self._coroutines = {name for name, kind in daemon.kinds.items() if inspect.iscoroutinefunction(kind.function)}
 
     def plan(self, _settings: Json) -> Json:
         """Read the configuration and compute the plan, as plain data that `_linux.planwire` takes apart."""
@@ -33,7 +35,7 @@ class DaemonApplication:
         if daemon.plan_function is None:
             raise MisuseError(f"the daemon {daemon.name} has no plan: declare one with @daemon.plan")
         _context.check_classes()
-        if any(inspect.iscoroutinefunction(kind.function) for kind in daemon.kinds.values()):
+        if self._coroutines:
             from . import _async_application  # noqa: F401 - Now, in the mold; other daemons need not carry asyncio.
         arguments = [] if daemon.config is None else [daemon.config.read()]
         planned = daemon.plan_function(*arguments)
@@ -96,7 +98,7 @@ class DaemonApplication:
         decoded = WorkerContext.decode(str(context).encode())
         function = self._daemon.kinds[decoded._kind].function
         lifespan = self._daemon.lifespans.get(decoded._kind)
-        if inspect.iscoroutinefunction(function):
+        if decoded._kind in self._coroutines:
             from ._async_application import live
 
             return lambda assignment: live(decoded, assignment, function, lifespan)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import select
 import socket
 import time
-from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from ._activity import Activity, Request
+from ._connection import Connection
 from ._errors import MisuseError
 
 if TYPE_CHECKING:
@@ -42,24 +44,6 @@ NO_ROOM_PAUSE = 0.1  # seconds
 _LONGEST_POLL = 2**31 - 1  # milliseconds, of which poll(2) takes an int
 
 
-class Activity:
-    """How many requests are in flight here, and what the last one to begin was called."""
-
-    def __init__(self) -> None:
-        self.in_flight = 0
-        self.label = ""
-
-    @contextmanager
-    def request(self, label: str) -> Iterator[None]:
-        """Count one request for as long as the block runs."""
-        self.in_flight += 1
-        self.label = label
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-
-
 class Handle(Generic[C]):
     """What a worker's handle has whether or not there is an event loop."""
 
@@ -67,7 +51,10 @@ class Handle(Generic[C]):
         self._assignment = assignment
         self._drain = assignment.drain
         self.context = context
-        self.activity = Activity()
+        self.activity = Activity(assignment.row)
+        if assignment.row is not None:
+            # The row is this process's: a child that the application forks would count the same connections there.
+            os.register_at_fork(after_in_child=self.activity.leave_row)
         self._empty_until: float | None = None
 
     @property
@@ -106,8 +93,8 @@ class Handle(Generic[C]):
         """
         self._assignment.report_ready()
 
-    def request(self, label: str) -> AbstractContextManager[None]:
-        """Count one request as in flight while the block runs."""
+    def request(self, label: str) -> Request:
+        """Count one request as in flight while a `with` block runs; it has failed when the block raises."""
         return self.activity.request(label)
 
     def _takes_more(self) -> bool:
@@ -151,8 +138,8 @@ class Worker(Handle[C]):
                         self._drain.look()
                     case "no room":
                         self.wait_draining(NO_ROOM_PAUSE)
-                    case accepted:
-                        yield accepted
+                    case (connection, address):
+                        yield Connection(connection, self.activity), address
 
     def wait_draining(self, timeout: float | None = None) -> bool:
         """Sleep until this worker is to drain, or so many seconds; whether it is."""

@@ -97,7 +97,7 @@ def copy_state(state: State) -> State:
     if state.stopping is not None:
         new.stopping = replace(state.stopping, askers=state.stopping.askers.copy())
     new.overrides, new.untried, new.heap = state.overrides.copy(), state.untried.copy(), state.heap.copy()
-    new.room = state.room.copy()
+    new.room, new.worn = state.room.copy(), state.worn.copy()
     new.exchanging = {kind: keys.copy() for kind, keys in state.exchanging.items()}
     new.lined_up = {kind: keys.copy() for kind, keys in state.lined_up.items()}
     new.actions, new.touched, new.stirred, new.eased = [], {}, {}, {}
@@ -228,7 +228,7 @@ def canonical(node: Node) -> int:
         lines, slots, molds, tuple(rest), changes, scaling, state.generation, state.newest, state.proven,
         tuple(state.untried), tuple(state.overrides.items()), state.stopping is not None, state.exited,
         world.spawns, world.binding is not None, world.bound, node.wishes, node.faults, node.lates,
-        bool(state.last_failure),
+        bool(state.last_failure), tuple(person(pid) for pid in state.worn), state.recycling,
     ))  # fmt: skip
 
 
@@ -289,6 +289,7 @@ def check_rest(node: Node) -> None:
     assert not world.under_way
     assert state.change is None
     assert not state.queue
+    assert not state.worn
     wanted = state.plan.wanted(state.overrides)
     there = sorted(process.key for process in world.processes.values() if process.ready)
     done = {slot.key for slot in state.slots.values() if slot.wish and slot.done == slot.wish.edition}
@@ -370,6 +371,7 @@ WEB_1 = ev.CommandReceived(7, cmd.Restart("web/1"))
 STOP = ev.SignalReceived("TERM")
 
 DEATHS = (ev.WorkerEnded, ev.MoldEnded)
+WEAR = (ev.WorkerEnded, ev.WorkerWornOut)
 TWO = {n: plan(n) for n in (1, 2)}
 WIDE = {n: plan(n, web=2) for n in (1, 2)}
 EXEC = {n: plan(n, spawn="exec") for n in (1, 2)}
@@ -387,6 +389,8 @@ SCENARIOS = (
     Scenario("preview twice", TWO, (LOOK_AGAIN, LOOK), faults=2, lates=1, settled=True),
     Scenario("births fail", TWO, (RELOAD,), faults=2, settled=True, fault_kinds=(ev.BirthFailed, ev.WorkerEnded)),
     Scenario("restart, shrink", WIDE, (WEB_1, SHRINK, RESTART), faults=1, settled=True),
+    Scenario("two wear out", WIDE, faults=3, settled=True, fault_kinds=WEAR),
+    Scenario("one wears out, reload", TWO, (RELOAD,), faults=2, settled=True, fault_kinds=WEAR),
     Scenario("exec", EXEC, (RELOAD, STOP), faults=1, settled=True, fault_kinds=(ev.SpawnFailed, ev.WorkerEnded)),
     Scenario(
         "replan with other listeners, restart",

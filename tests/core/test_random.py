@@ -78,6 +78,13 @@ class Daemon(RuleBasedStateMachine):
                 self.tell(data.draw(st.sampled_from(events)))
 
     @precondition(lambda self: self.lives)
+    @rule(data=st.data(), age=st.integers(1, 99))
+    def a_worker_wears_out(self, data: st.DataObject, age: int) -> None:
+        processes = self.node.world.processes.items()
+        if ready := [pid for pid, process in processes if process.ready and process.staying]:
+            self.tell(ev.WorkerWornOut(data.draw(st.sampled_from(ready)), f"{age} requests"))
+
+    @precondition(lambda self: self.lives)
     @rule(data=st.data())
     def something_fails(self, data: st.DataObject) -> None:
         if events := list(self.node.world.faults()):

@@ -360,6 +360,17 @@ class TestReload:
         assert [reply.id for reply in stage.world.replies if reply.ok] == [1, 2, 3]
         assert stage.world.newest == 3
 
+    def test_who_scaled_what_only_it_wanted_is_answered_when_it_fails(self) -> None:
+        stage = Stage(plan("a", web=2), plan("b", web=4)).start()
+        stage.command(cmd.Reload())
+        stage.rest(but=is_ready)
+        stage.command(cmd.Scale("web", None))
+        stage.crash(next(iter(stage.supervisor._state.change.flight)), "Traceback: no database")  # type: ignore[union-attr]
+        stage.rest()
+        assert not stage.reply(1).ok
+        assert stage.reply(2).ok
+        assert stage.serving(1) == ["solo", *WEB]
+
     def test_hup_reports_how_it_ended(self) -> None:
         stage = Stage(plan("a"), plan("b")).start()
         stage.feed(ev.SignalReceived("HUP"))
@@ -482,6 +493,74 @@ class TestRestart:
         stage = Stage(plan()).start()
         stage.command(cmd.Restart("web/7"))
         assert "web/7" in stage.reply().text
+
+
+class TestWornOut:
+    def test_the_new_one_is_ready_before_the_old_one_goes(self) -> None:
+        stage = Stage(plan()).start()
+        old = stage.pid("web/0")
+        stage.feed(ev.WorkerWornOut(old, "500 requests"))
+        stage.rest(but=is_ready)
+        assert not stage.all(act.AskToDrain)
+        stage.rest()
+        assert [action.pid for action in stage.all(act.AskToDrain)] == [old]
+        assert stage.serving() == ["solo", *WEB]
+        assert stage.world.reports[-1] == f"web/0 (pid {old}) is replaced: 500 requests"
+
+    def test_never_two_at_once(self) -> None:
+        stage = Stage(plan(web=4)).start()
+        worn = [stage.pid(f"web/{number}") for number in range(4)]
+        for pid in worn:
+            stage.feed(ev.WorkerWornOut(pid, "500 requests"))
+        drained: list[int] = []
+        while len(drained) < 4:
+            stage.rest(but=lambda event: isinstance(event, ev.WorkerEnded))
+            drained = [action.pid for action in stage.all(act.AskToDrain)]
+            gone = [pid for pid in drained if pid in stage.world.processes]
+            assert len(gone) == 1
+            stage.feed(ev.WorkerEnded(gone[0], 0, "exited 0"))
+        assert drained == worn
+
+    def test_while_the_successor_fails_the_old_one_stays(self) -> None:
+        stage = Stage(plan()).start()
+        old = stage.pid("web/0")
+        stage.feed(ev.WorkerWornOut(old, "500 requests"))
+        for _ in range(3):
+            stage.rest(but=is_ready)
+            stage.crash("web/0", "Traceback: no database")
+            stage.late()
+        assert not stage.all(act.AskToDrain)
+        assert old in stage.world.processes
+        stage.rest()
+        assert old not in stage.world.processes
+
+    def test_a_reload_replaces_it_as_well(self) -> None:
+        stage = Stage(plan("a"), plan("b")).start()
+        stage.command(cmd.Reload())
+        stage.feed(ev.WorkerWornOut(stage.pid("web/0"), "500 requests"))
+        stage.rest()
+        assert stage.serving(2) == ["solo", *WEB]
+        assert not any("500 requests" in report for report in stage.world.reports)
+
+    def test_age_is_a_limit_that_needs_nobody_to_tell(self) -> None:
+        stage = Stage(plan(max_age=3600.0)).start()
+        first = {stage.pid(key) for key in WEB}
+        stage.late()
+        stage.rest()
+        stage.late()
+        stage.rest()
+        assert not first & set(stage.world.processes)
+        assert 3240 <= stage.now - 1000 <= 3600
+        assert stage.serving() == ["solo", *WEB]
+
+    def test_a_singleton_ends_before_its_successor_is_ordered(self) -> None:
+        stage = Stage(plan()).start()
+        old = stage.pid("solo")
+        stage.feed(ev.WorkerWornOut(old, "512 MB"))
+        assert [action.pid for action in stage.all(act.AskToDrain)] == [old]
+        stage.rest()
+        assert stage.serving() == ["solo", *WEB]
+        assert stage.pid("solo") != old
 
 
 class TestStop:

@@ -263,3 +263,5 @@ class World:
             if process.asked and process.key and not process.ready:
                 yield ev.WorkerReady(pid)
             yield ev.WorkerEnded(pid, 3, "exited 3")
+            if process.ready and process.staying:
+                yield ev.WorkerWornOut(pid, "a limit")

@@ -76,7 +76,7 @@ def test_descriptors_arrive_in_order(pair: tuple[Channel, Channel], context: wir
     files = [memfd.write(str(n), str(n).encode()) for n in range(3)]
     order = Order("web/0", 1, context, 100, "title", listeners=("a", "b"))
     one.send(order, files)
-    received = other.receive()
+    received = other.receive(decode=wire.decode_order)
     assert received is not None
     assert received.message == order
     assert [memfd.read(each) for each in received.descriptors] == [b"0", b"1", b"2"]

@@ -32,9 +32,11 @@ class Place:
     ready: list[str] = field(default_factory=list)
     explicit_ready: bool = False
     waits: threading.Event = field(default_factory=threading.Event)
+    worn: list[str] = field(default_factory=list)
 
     def assignment(self) -> Assignment:
-        return Assignment("web/0", 1, {"http": self.listener}, self.drain, self.explicit_ready, self.say_ready)
+        listeners = {"http": self.listener}
+        return Assignment("web/0", 1, listeners, self.drain, self.explicit_ready, self.say_ready, self.worn.append)
 
     def say_ready(self) -> None:
         self.ready.append("ready")
@@ -206,6 +208,40 @@ def test_counts_requests(place: Place) -> None:
     with worker.request("GET /"), worker.request("GET /a"):
         assert (worker.activity.in_flight, worker.activity.label) == (2, "GET /a")
     assert worker.activity.in_flight == 0
+
+
+@pytest.mark.parametrize("end", ["close", "file", "detach", "drop", "transport"])
+def test_a_connection_counts_as_open_until_whoever_has_it_is_done(place: Place, end: str) -> None:
+    worker = place.worker()
+    accepting = worker.accept("http")
+    with contextlib.closing(accepting), place.connect():
+        connection: socket.socket | None = next(accepting)[0]
+        assert connection is not None
+        assert worker.activity.open == 1
+        match end:
+            case "close":
+                connection.close()
+                connection.close()
+            case "file":
+                file = connection.makefile("rb")
+                connection.close()
+                assert worker.activity.open == 1
+                file.close()
+            case "detach":
+                os.close(connection.detach())
+            case "transport":
+                asyncio.run(take_over_and_close(connection))
+            case "drop":
+                with pytest.warns(ResourceWarning):
+                    connection = None
+        assert worker.activity.open == 0
+
+
+async def take_over_and_close(connection: socket.socket) -> None:
+    connection.setblocking(False)
+    _, writer = await asyncio.open_connection(sock=connection)
+    writer.close()
+    await writer.wait_closed()
 
 
 def test_an_async_worker_accepts_until_it_drains(place: Place) -> None:

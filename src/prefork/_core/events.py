@@ -142,6 +142,14 @@ class WorkerReady:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerWornOut:
+    """A worker has reached a limit of its kind, and serves on until it has a successor; `reason` in words."""
+
+    pid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerFailed:
     """A worker tells why it is about to end: the application's own traceback."""
 
@@ -195,6 +203,7 @@ DaemonEvent = (
     | WorkerSpawned
     | SpawnFailed
     | WorkerReady
+    | WorkerWornOut
     | WorkerFailed
     | WorkerEnded
     | ListenersBound

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from .births import answered, end_mold, replace_mold, start_mold, stillborn, stop_asking
 from .gap import end_exchange
+from .recycling import worn_out
 from .rollout import stop, withdraw
 from .slot import pause
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def worker_ended(state: State, event: WorkerEnded) -> None:
     """A process has been reaped."""
     worker = state.workers.pop(event.pid, None)
+    state.worn.pop(event.pid, None)
     if worker is None:
         return
     if worker.wish is None:
@@ -160,7 +162,10 @@ def deadline_passed(state: State) -> None:
 def worker_late(state: State, worker: Worker) -> None:
     """A process has stayed too long in its phase."""
     waited = f"{round(state.now - worker.since, 1):g} s"
-    if worker.phase == "starting":
+    if worker.phase == "ready":
+        worker.deadline = None
+        worn_out(state, worker.pid, f"{waited} old")
+    elif worker.phase == "starting":
         state.kill(worker, f"for not being ready after {waited}", "deadline")
     elif worker.phase == "draining":
         state.kill(worker, f"after {waited} of draining", "deadline")

@@ -21,7 +21,7 @@ class Kind:
     """What holds for every worker of one kind. Timeouts are in seconds.
 
     `surge`: how many slots of the kind a rollout replaces at a time; 0 stands for a quarter of them, at
-    least one.
+    least one. A worker that has been ready for `max_age`, or up to a tenth less, is replaced; 0 stands for never.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Kind:
     start_timeout: float = 60.0
     drain_timeout: float = 30.0
     surge: int = 0
+    max_age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

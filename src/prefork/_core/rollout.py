@@ -230,6 +230,8 @@ def withdraw(state: State, text: str, words: str = "") -> None:
     aim_all(state, change.before)
     if change.generation != state.generation:
         retire(state, state.molds[change.generation])
+    for scaling in state.scaling.values():
+        state.touched.update(scaling.keys)  # A slot that only this change wanted will never be touched again.
     if change.plan and (opened := tuple(o for o in change.plan.listeners if o not in state.plan.listeners)):
         state.actions.append(Unbind(opened))
     state.report(text, words)

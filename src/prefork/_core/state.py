@@ -95,6 +95,8 @@ class State:
     queue: list[Change] = field(default_factory=list)
     scaling: dict[str, Scaling] = field(default_factory=dict)
     stopping: Stopping | None = None
+    worn: dict[int, str] = field(default_factory=dict)  # pids that are to be replaced, and why, in order
+    recycling: str = ""  # the key whose turn it is
     exited: bool = False
     proven: bool = False  # some worker was ready once, so that the daemon goes on whatever fails
     # Slots whose process is being exchanged, by kind: how many may be, which are, which wait for their turn.

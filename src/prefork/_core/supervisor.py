@@ -34,7 +34,8 @@ Births
 Workers
     `OrderWorker(pid, ...)` turns a spare into the worker of a slot. `SpawnWorker(g, key, ...)` is owed one
     of `WorkerSpawned(g, key, pid)`, `SpawnFailed(g, key, reason)`. Then `WorkerReady(pid)` at most once is
-    enough, and `WorkerFailed(pid, report)` where the application told why it is going. An order that cannot
+    enough, `WorkerWornOut(pid, reason)` where it has reached a limit and wants a successor, and `WorkerFailed(pid,
+    report)` where the application told why it is going. An order that cannot
     be delivered is no fact of its own: the spare is dead or dying, and `WorkerEnded` says so; one that is
     never taken up meets the start timeout. `AskToDrain(pid)` and `KillWorker(pid, why)` are owed
     `WorkerEnded(pid)` (a drain may take until the drain timeout, and then the supervisor kills). The shell
@@ -73,7 +74,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
-from . import births, exits, gap, rollout
+from . import births, exits, gap, recycling, rollout
 from . import events as ev
 from .actions import Announce, Exit, ReopenLogs, Report
 from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
@@ -161,6 +162,8 @@ class Supervisor:
                 births.born(state, generation, pid)
             case ev.DeadlinePassed():
                 exits.deadline_passed(state)
+            case ev.WorkerWornOut(pid, reason):
+                recycling.worn_out(state, pid, reason)
             case ev.WorkerFailed(pid, report):
                 if worker := state.workers.get(pid):
                     worker.report = report
@@ -200,7 +203,7 @@ class Supervisor:
         state = self._state
         if not state.proven:
             exits.give_up(state)
-        while state.touched or state.eased or state.stirred:
+        while state.touched or state.eased or state.stirred or recycling.next_turn(state):
             while state.touched:
                 key = next(iter(state.touched))
                 del state.touched[key]
@@ -242,6 +245,7 @@ class Supervisor:
         worker = state.workers.get(pid)
         if worker is None or worker.wish is None or not state.turn(worker, "ready"):
             return
+        recycling.age(state, worker)
         state.proven = True
         state.touched[worker.wish.entry.key] = None
         if mold := state.molds.get(worker.generation):

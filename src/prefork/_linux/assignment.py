@@ -16,7 +16,9 @@ class Assignment:
     """One worker's place in the world.
 
     `listeners` are non-blocking, for the flag is shared with every other process that holds them.
-    `report_ready` tells the master; calling it again does nothing.
+    `report_ready` tells the master; calling it again does nothing. `report_worn_out` asks it for a successor, with the
+    reason; the worker serves on until it is told to drain.
+    `row` is this worker's half of its row of the scoreboard, if it has one.
     """
 
     key: str
@@ -25,3 +27,5 @@ class Assignment:
     drain: Drain
     explicit_ready: bool
     report_ready: Callable[[], None]
+    report_worn_out: Callable[[str], None]
+    row: memoryview | None = None

@@ -17,7 +17,7 @@ import sys
 
 from . import title
 from .channel import Channel
-from .wire import BirthFailed, BirthsEnded, NewbornAnnounced
+from .wire import BirthFailed, BirthsEnded
 
 
 def breed(mold: Channel, count: int, spare_title: str) -> Channel | None:
@@ -73,7 +73,7 @@ def _bear(mold: Channel) -> Channel | None:
     ours.close()
     # Announced after the fork, so that no channel is told of that nobody holds. If this process dies in
     # between, the newborn reads the end of its channel and goes.
-    mold.send(NewbornAnnounced(), [theirs.fileno()])
+    mold.announce(theirs)
     theirs.close()
     return None
 

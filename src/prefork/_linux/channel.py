@@ -7,22 +7,26 @@ is not exactly one honest message raises MalformedMessage, and no descriptor tha
 
 from __future__ import annotations
 
+import _socket
 import array
 import os
 import socket
 import struct
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .._errors import WorldError
 from . import memfd
-from .wire import MalformedMessage, Message, decode, descriptor_count, encode
+from .wire import MalformedMessage, Message, NewbornAnnounced, decode, descriptor_count, encode
 
 INLINE_LIMIT = 16 * 1024  # bytes; far below the smallest socket buffer, and cheap to allocate for each receive
 
 _INLINE, _IN_MEMFD = b"=", b"@"
+_ANNOUNCED = (_INLINE, encode(NewbornAnnounced()))
 _MOST_DESCRIPTORS = 253  # SCM_MAX_FD: no packet can bring more, so a truncated control message is never the sender's
 # Plain numbers: to combine the module's enumeration members makes new ones, which touches pages in every worker.
+_UNIX, _SEQPACKET = int(socket.AF_UNIX), int(socket.SOCK_SEQPACKET)
 _DONTWAIT, _NOSIGNAL, _CMSG_CLOEXEC = int(socket.MSG_DONTWAIT), int(socket.MSG_NOSIGNAL), int(socket.MSG_CMSG_CLOEXEC)
 _CTRUNC, _TRUNC = int(socket.MSG_CTRUNC), int(socket.MSG_TRUNC)
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
@@ -42,26 +46,30 @@ class Received(NamedTuple):
 
 
 class Channel:
-    """One end. Every call waits unless told otherwise; all descriptors are close-on-exec."""
+    """One end. Every call waits unless told otherwise; all descriptors are close-on-exec.
 
-    def __init__(self, sock: socket.socket) -> None:
+    The socket is the interpreter's own, without the class of the `socket` module around it: what that one touches at
+    each birth would be 100 KB of private memory for each worker.
+    """
+
+    def __init__(self, sock: _socket.socket) -> None:
         self._socket = sock
 
     @classmethod
     def pair(cls) -> tuple[Channel, Channel]:
         """Two ends of one conversation. Raises OSError (descriptors exhausted)."""
-        one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        one, other = _socket.socketpair(_UNIX, _SEQPACKET)
         return cls(one), cls(other)
 
     @classmethod
     def from_descriptor(cls, descriptor: int) -> Channel:
         """Take over a descriptor, which is closed when it is no such socket. Raises MalformedMessage then."""
         try:
-            sock = socket.socket(fileno=descriptor)
+            sock = _socket.socket(fileno=descriptor)
         except OSError:
             os.close(descriptor)
             raise MalformedMessage("the descriptor is no socket") from None
-        if (sock.family, sock.type) != (socket.AF_UNIX, socket.SOCK_SEQPACKET):
+        if (sock.family, sock.type) != (_UNIX, _SEQPACKET):
             sock.close()
             raise MalformedMessage("the descriptor is another kind of socket")
         sock.setblocking(True)
@@ -102,6 +110,15 @@ class Channel:
             return False
         return True
 
+    def announce(self, newborn: Channel) -> None:
+        """Send NewbornAnnounced with a copy of that end. Raises as `send` does.
+
+        It is done between two forks, so every page that it touches is the private memory of one newborn: by as few
+        objects as can be.
+        """
+        descriptor = newborn.fileno().to_bytes(4, sys.byteorder)
+        self._socket.sendmsg(_ANNOUNCED, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptor)], _NOSIGNAL)
+
     def introduce(self, message: Message) -> None:
         """Send one message with this process's pid, which the kernel verifies. Raises as `send` does."""
         # Attached here rather than by the receiver's SO_PASSCRED: so it need not be on before the message
@@ -126,8 +143,8 @@ class Channel:
             if large:
                 os.close(passed[0])
 
-    def receive(self, *, wait: bool = True) -> Received | None:
-        """The next message; None at end of file.
+    def receive(self, *, wait: bool = True, decode: Callable[[bytes], Message] = decode) -> Received | None:
+        """The next message; None at end of file. `decode` is another one than `wire.decode` for orders.
 
         Raises BlockingIOError where it would have to wait and must not, DescriptorsLost, and
         MalformedMessage.

@@ -28,7 +28,11 @@ class Drain:
         self.noticed = False
         self.orphaned = False
         """The master has died: the drain, when it comes, is the end of what it was told to do."""
+        self.orphan_grace = 0.0
+        """How long, in seconds, it then comes later, and may last."""
         self.descriptor = self.waker = -1
+        self.lifeline = -1
+        """What keeps the news of the master's death coming."""
         self._numbers: tuple[int, ...] = ()
         self._owner = 0
 
@@ -37,6 +41,8 @@ class Drain:
         self._numbers = numbers
         for number in numbers:
             signal.signal(number, self._handle)
+        # A child that the application forks would write what it is signalled to its parent's pipe.
+        os.register_at_fork(after_in_child=_wake_nobody)
 
     def begin(self) -> None:
         """From now on it is this process that drains. Main thread only. Raises OSError."""
@@ -44,8 +50,12 @@ class Drain:
         self.waker, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._owner = os.getpid()
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        # A child that the application forks would write what it is signalled to its parent's pipe.
-        os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+
+    def close(self) -> None:
+        """Undo `begin`, and hear no more of the master."""
+        signal.set_wakeup_fd(-1)
+        for descriptor in (self.descriptor, self.waker, self._wake, self.lifeline):
+            os.close(descriptor)
 
     def look(self) -> bool:
         """Whether it has been asked for; to be called after a wait."""
@@ -69,3 +79,7 @@ class Drain:
         else:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+def _wake_nobody() -> None:
+    signal.set_wakeup_fd(-1)

@@ -21,6 +21,7 @@ from .channel import Channel
 from .drain import Drain
 from .failure import describe
 from .leave import leave
+from .scoreboard import Scoreboard
 from .wire import Breed, ComputePlan, Failed, Json, Launch, MalformedMessage, PlanFailed, Planned, Ready, decode
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
 class Mold:
     """The loop of a mold."""
 
-    def __init__(self, channel: Channel, launch: Launch, reader: int) -> None:
+    def __init__(self, channel: Channel, launch: Launch, reader: int, board: Scoreboard) -> None:
         self._channel = channel
         self._launch = launch
         self._reader = reader
+        self._board = board
         self._drain = Drain()
         self._planned = False
         self._serving = False
@@ -70,7 +72,7 @@ class Mold:
             sharing.before_exit()
             sys.exit(0 if self._planned else 1)
         os.close(self._reader)
-        leave(newborn.live(channel, application, self._drain))
+        leave(newborn.live(channel, newborn.Inheritance(application, self._drain, self._board)))
 
     def tell_ready(self) -> None:
         """Tell the master that there is something to be ready for: of a process that is alone and takes no order."""
@@ -107,6 +109,7 @@ class Mold:
         finally:
             os.close(armed)
         newborn.take_signals(self._drain)
+        newborn.rehearse(newborn.Inheritance(application, self._drain, self._board), self._reader)
         prepared = sharing.prepare(self._share)
         self._planned = True
         self._channel.tell(Planned(plan, tuple(_warnings(prepared))))
@@ -135,7 +138,7 @@ def take_over(arguments: list[str]) -> Mold:
     Raises ValueError, OSError or MalformedMessage for what no master passes.
     """
     global own
-    channel, description, reader = (int(each) for each in arguments)
+    channel, description, reader, shared = (int(each) for each in arguments)
     launch = decode(memfd.read(description))
     if not isinstance(launch, Launch):
         raise MalformedMessage("not a launch")
@@ -144,5 +147,8 @@ def take_over(arguments: list[str]) -> Mold:
     os.set_inheritable(reader, False)
     sys.argv = list(launch.argv)
     title.set_title(launch.title)
-    own = Mold(Channel.from_descriptor(channel), launch, reader)
+    # Now, and not in each worker: what is mapped and made before the fork is the same memory for all of them.
+    board = Scoreboard(shared)
+    os.close(shared)
+    own = Mold(Channel.from_descriptor(channel), launch, reader, board)
     return own

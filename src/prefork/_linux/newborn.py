@@ -11,22 +11,37 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from .._errors import InternalError
 from . import lifeline, sharing, title
 from .assignment import Assignment
+from .channel import Channel
+from .drain import Drain
 from .failure import describe
-from .wire import Failed, Hello, Order, Ready
+from .wire import Failed, Hello, Order, Ready, WornOut, decode_order
 
 if TYPE_CHECKING:
     from .application import Application
-    from .channel import Channel
-    from .drain import Drain
+    from .scoreboard import Scoreboard
+
+_REHEARSALS = 8
+"""CPython 3.11 to 3.13 adapts an instruction within its first eight runs."""
 
 
-def live(channel: Channel, application: Application, drain: Drain) -> int:
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What a newborn has from its mold."""
+
+    application: Application
+    drain: Drain
+    board: Scoreboard
+
+
+def live(channel: Channel, inheritance: Inheritance) -> int:
     """Everything from birth to the last deed before the interpreter's exit, whose status is returned.
 
     A spare that is not wanted any more ends in here, at once and in silence: it has done nothing yet.
@@ -35,6 +50,7 @@ def live(channel: Channel, application: Application, drain: Drain) -> int:
     # signal to the mold's never comes here. One with an interpreter of its own leads one since its start.
     if os.getsid(0) != os.getpid():
         os.setsid()
+    drain = inheritance.drain
     drain.begin()
     try:
         channel.introduce(Hello())
@@ -48,7 +64,7 @@ def live(channel: Channel, application: Application, drain: Drain) -> int:
     if os.getppid() != order.master:
         os._exit(0)  # the master has died since; init, or another subreaper, has no use for us
     try:
-        return _work(channel, application, drain, order, descriptors)
+        return _work(channel, inheritance, order, descriptors)
     finally:
         # Nothing may hold the exit for ever: a thread that is no daemon, an exit handler that waits. What
         # this writes before it ends the process says who did.
@@ -58,11 +74,41 @@ def live(channel: Channel, application: Application, drain: Drain) -> int:
 
 def take_signals(drain: Drain) -> None:
     """What newborns are to find in place; called in the mold, whose memory they share."""
+
+    def orphaned(number: int, frame: FrameType | None) -> None:
+        drain.orphaned = True
+        # Not threading.Timer: each fork would have the work of making that module's locks anew.
+        _thread.start_new_thread(_drain_later, (drain.orphan_grace,))
+
     signal.set_wakeup_fd(-1)
     drain.catch(signal.SIGTERM)
+    signal.signal(lifeline.ORPHANED, orphaned)
     # A handler and not SIG_IGN, which programs that the application starts would inherit.
     signal.signal(signal.SIGINT, _pass_over)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, lifeline.ORPHANED])
+
+
+def rehearse(inheritance: Inheritance, reader: int) -> None:
+    """Take a newborn's first steps in the mold, and undo them, until nothing of them is new to the interpreter.
+
+    CPython adapts code where it runs, and fills caches and free lists: what is adapted before the fork is shared, and
+    what is adapted after it is a page of each worker's own.
+    """
+    order = Order("rehearsal/0", 1, None, os.getpid(), "", ("rehearsal",), orphan_grace=1.0, row=0)
+    for _ in range(_REHEARSALS):
+        master, channel = Channel.pair()
+        channel.introduce(Hello())
+        master.receive()
+        master.send(order, [reader, channel.fileno()])
+        drain = Drain()
+        drain.begin()
+        received = _wait_for_order(channel, drain)
+        assert received is not None
+        assignment = _assign(channel, replace(inheritance, drain=drain), *received)
+        assignment.report_ready()
+        assignment.listeners["rehearsal"].close()
+        for end in (master, channel, drain):
+            end.close()
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:
@@ -77,7 +123,7 @@ def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, tuple[int, .
     while channel.fileno() not in [descriptor for descriptor, _ in waiting.poll()]:
         if drain.look():
             return None
-    received = channel.receive()
+    received = channel.receive(decode=decode_order)
     if received is None:
         return None
     if not isinstance(received.message, Order):
@@ -85,22 +131,14 @@ def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, tuple[int, .
     return received.message, received.descriptors
 
 
-def _work(channel: Channel, application: Application, drain: Drain, order: Order, descriptors: tuple[int, ...]) -> int:
+def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: tuple[int, ...]) -> int:
     """Be the worker; return its exit status, which it may say by SystemExit."""
     try:
         title.set_title(order.title)
         if order.environ:
             os.environ.update(order.environ)
-        _watch_master(descriptors[0], order.orphan_grace, drain)
-        assignment = Assignment(
-            key=order.key,
-            generation=order.generation,
-            listeners=_open(order.listeners, descriptors[1:]),
-            drain=drain,
-            explicit_ready=order.explicit_ready,
-            report_ready=_once(lambda: channel.tell(Ready())),
-        )
-        application.worker(order.key, order.context)(assignment)
+        assignment = _assign(channel, inheritance, order, descriptors)
+        inheritance.application.worker(order.key, order.context)(assignment)
     except SystemExit as exit_:
         return _status(exit_)
     except BaseException as error:
@@ -109,6 +147,28 @@ def _work(channel: Channel, application: Application, drain: Drain, order: Order
             print(text, file=sys.stderr)
         return 1
     return 0
+
+
+def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptors: tuple[int, ...]) -> Assignment:
+    drain, board = inheritance.drain, inheritance.board
+    # KILL where there is no grace: the kernel then ends even a worker that hangs.
+    drain.orphan_grace = order.orphan_grace
+    drain.lifeline = lifeline.arm(descriptors[0], lifeline.ORPHANED if order.orphan_grace > 0 else signal.SIGKILL)
+    os.close(descriptors[0])
+    return Assignment(
+        key=order.key,
+        generation=order.generation,
+        listeners=_open(order.listeners, descriptors[1:]),
+        drain=drain,
+        explicit_ready=order.explicit_ready,
+        report_ready=_once(lambda: channel.tell(Ready())),
+        report_worn_out=partial(_tell_worn_out, channel),
+        row=board.worker_half(order.row) if order.row >= 0 else None,
+    )
+
+
+def _tell_worn_out(channel: Channel, reason: str) -> None:
+    channel.tell(WornOut(reason))
 
 
 def _status(exit_: SystemExit) -> int:
@@ -141,22 +201,9 @@ def _once(action: Callable[[], object]) -> Callable[[], None]:
     return act
 
 
-def _watch_master(reader: int, grace: float, drain: Drain) -> None:
-    """Serve on for `grace` seconds after the master's death, drain for as long at most; with none, die with it."""
-
-    def drain_later() -> None:
-        time.sleep(grace)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(grace)
-        os.killpg(os.getpid(), signal.SIGKILL)  # There is no master to do it; it leads the session that it was born to.
-
-    def count_down(number: int, frame: FrameType | None) -> None:
-        drain.orphaned = True
-        # Not threading.Timer: each fork would have the work of making that module's locks anew.
-        _thread.start_new_thread(drain_later, ())
-
-    if grace > 0:
-        signal.signal(lifeline.ORPHANED, count_down)
-    # KILL where there is no grace: the kernel then ends even a worker that hangs.
-    lifeline.arm(reader, lifeline.ORPHANED if grace > 0 else signal.SIGKILL)
-    os.close(reader)
+def _drain_later(grace: float) -> None:
+    """The master has died: serve on for so many seconds, and drain for as long at most."""
+    time.sleep(grace)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(grace)
+    os.killpg(os.getpid(), signal.SIGKILL)  # There is no master to do it; it leads the session that it was born to.

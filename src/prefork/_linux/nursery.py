@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from .._core.events import BirthFailed, MoldFailed, PlanFailed, SpareBorn, WorkerFailed, WorkerReady
+from .._core.events import BirthFailed, MoldFailed, PlanFailed, SpareBorn, WorkerFailed, WorkerReady, WorkerWornOut
 from . import wire
 from .channel import Channel, DescriptorsLost, Received
 from .wire import MalformedMessage, Message
@@ -43,7 +43,17 @@ class MoldSilent:
     reason: str
 
 
-Fact = PlanReceived | MoldFailed | PlanFailed | MoldSilent | SpareBorn | BirthFailed | WorkerReady | WorkerFailed
+Fact = (
+    PlanReceived
+    | MoldFailed
+    | PlanFailed
+    | MoldSilent
+    | SpareBorn
+    | BirthFailed
+    | WorkerReady
+    | WorkerWornOut
+    | WorkerFailed
+)
 
 
 @dataclass(eq=False, slots=True)
@@ -277,6 +287,8 @@ class Nursery:
                 pass  # From one that was started by exec, whose pid is known.
             case wire.Ready():
                 facts.append(WorkerReady(process.pid))
+            case wire.WornOut(reason):
+                facts.append(WorkerWornOut(process.pid, reason))
             case wire.Failed(text):
                 facts.append(WorkerFailed(process.pid, text))
             case message:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+_LONGEST = 4096
+"""Bytes; the files have ten short lines at most."""
+
 
 class OomCounter:
     """The out-of-memory kills of this process's control group, where the kernel counts them.
@@ -10,8 +15,13 @@ class OomCounter:
     """
 
     def __init__(self, root: str = "/sys/fs/cgroup", cgroups: str = "/proc/self/cgroup") -> None:
-        self._files = _counters(root, cgroups)
+        self._file = _open_counter(_counters(root, cgroups))
         self._seen = self._count()
+
+    def close(self) -> None:
+        """Let go of the counter."""
+        if self._file is not None:
+            os.close(self._file)
 
     def grown(self) -> bool:
         """Tell whether the kernel has killed for want of memory since this was last asked."""
@@ -21,16 +31,26 @@ class OomCounter:
         return grown
 
     def _count(self) -> int:
-        for path in self._files:
-            try:
-                with open(path, encoding="ascii") as file:
-                    lines = [line.split() for line in file]
-            except OSError:
-                continue
-            counts = [int(line[1]) for line in lines if len(line) == 2 and line[0] == "oom_kill"]
-            if counts:
-                return counts[0]
-        return 0
+        # Kept open and read in one piece: a killed worker's successor is waiting for this.
+        return 0 if self._file is None else _kills(self._file) or 0
+
+
+def _open_counter(paths: list[str]) -> int | None:
+    for path in paths:
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        if _kills(file) is not None:
+            return file
+        os.close(file)
+    return None
+
+
+def _kills(file: int) -> int | None:
+    """The counter's value; None where this is no such file."""
+    lines = [line.split() for line in os.pread(file, _LONGEST, 0).splitlines()]
+    return next((int(line[1]) for line in lines if len(line) == 2 and line[0] == b"oom_kill"), None)
 
 
 def _counters(root: str, cgroups: str) -> list[str]:

@@ -19,12 +19,13 @@ from .._core.plan import Listener
 from .._core.reasons import ended
 from .._errors import InternalError, PreforkError
 from . import lifeline, wire
+from .board import Board
 from .listeners import Listeners
 from .nursery import Fact, MoldSilent, Nursery, PlanReceived
 from .oom import OomCounter
 from .orphans import Orphans
 from .planwire import Assignable, MalformedPlan, take_apart
-from .start_mold import Interpreter, start_mold
+from .start_mold import Interpreter, Shared, start_mold
 from .strangers import Strangers
 from .watching import Watching
 
@@ -68,6 +69,8 @@ class Shell:
         self._listeners = Listeners(bool(orphans.pids), launching.interpreter.identity)
         orphans.see_to(master)
         self._reader, self._writer = lifeline.create()
+        self._board = Board()
+        self._shared = Shared(self._reader, self._board.descriptor)
         master.signals.catch(signal.SIGCHLD)
         master.selector.register(self._nursery, selectors.EVENT_READ, self._listen)
 
@@ -76,6 +79,8 @@ class Shell:
         self._master.selector.unregister(self._nursery)
         self._nursery.close()
         self._listeners.close()
+        self._oom.close()
+        self._board.close()
         os.close(self._reader)
         os.close(self._writer)
 
@@ -91,6 +96,7 @@ class Shell:
             case do.OrderWorker():
                 self._order(action)
             case do.AskToDrain(pid):
+                self._board.turn(pid, "draining")  # First, so that nobody waits for it to accept.
                 self._signal(pid, signal.SIGTERM)
                 self._signal(pid, signal.SIGCONT)  # A stopped worker would not hear it.
             case do.KillWorker(pid, why):
@@ -130,7 +136,7 @@ class Shell:
             spare_title=f"prefork: spare g{generation} {name}",
         )
         try:
-            pid, channel = start_mold(self._launching.interpreter, launch, self._reader)
+            pid, channel = start_mold(self._launching.interpreter, launch, self._shared)
         except OSError as error:
             self._master.tell(fact.MoldFailed(generation, f"the mold could not be started: {error}"))
             self._master.tell(fact.MoldEnded(generation, "could not be started"))
@@ -156,7 +162,7 @@ class Shell:
         launch = replace(
             self._launching.mold, application="prefork._watch:watch", arguments=path, title=title, alone=True
         )
-        pid, channel = start_mold(self._launching.interpreter, launch, self._reader)
+        pid, channel = start_mold(self._launching.interpreter, launch, self._shared)
         self._watch(pid)
         self._nursery.add_process(pid, channel)
         return pid
@@ -174,7 +180,7 @@ class Shell:
         launch = replace(self._launching.mold, generation=generation, title=title, alone=True)
         command = (*self._launching.interpreter.command, *assignable.interpreter_options)
         try:
-            pid, channel = start_mold(replace(self._launching.interpreter, command=command), launch, self._reader)
+            pid, channel = start_mold(replace(self._launching.interpreter, command=command), launch, self._shared)
         except OSError as error:
             self._master.tell(fact.SpawnFailed(generation, key, str(error)))
             return
@@ -196,6 +202,7 @@ class Shell:
             environ=dict(assignable.env),
             explicit_ready=assignable.explicit_ready,
             orphan_grace=self._launching.orphan_grace,
+            row=self._board.start(pid, action),
         )
         descriptors = [self._listeners.descriptor(listener) for listener in action.listeners]
         self._nursery.order(pid, order, [self._reader, *descriptors])
@@ -236,7 +243,8 @@ class Shell:
                 self._master.tell(fact.CommandReceived(0, Replan(), "the watcher of the configuration"))
             case fact.WorkerFailed(pid, report) if pid == self._watching.pid:
                 self._watching.ended(report)
-            case fact.WorkerReady():
+            case fact.WorkerReady(pid):
+                self._board.turn(pid, "ready")
                 self._listeners.leave_nothing_to_orphans()
                 self._master.tell(heard)
             case fact.SpareBorn(_, pid):
@@ -282,7 +290,9 @@ class Shell:
             elif self._workers.pop(end.pid, None) is not None:
                 for heard in self._nursery.finish(end.pid):
                     self._take(heard)
-                self._master.tell(fact.WorkerEnded(end.pid, end.status if end.status is not None else 1, reason))
+                status = end.status if end.status is not None else 1
+                self._board.end(end.pid, status)
+                self._master.tell(fact.WorkerEnded(end.pid, status, reason))
             else:  # The watcher: what it had to say of its end, it says now.
                 for heard in self._nursery.finish(end.pid):
                     self._take(heard)

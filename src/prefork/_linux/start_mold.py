@@ -23,8 +23,16 @@ class Interpreter:
     identity: privileges.Identity | None = None
 
 
-def start_mold(interpreter: Interpreter, launch: Launch, lifeline: int) -> tuple[int, Channel]:
-    """A mold's pid and the master's end of its channel. `lifeline` is the read end.
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Descriptors of the master's that every process of it has: the lifeline's read end, and the scoreboard."""
+
+    lifeline: int
+    scoreboard: int
+
+
+def start_mold(interpreter: Interpreter, launch: Launch, shared: Shared) -> tuple[int, Channel]:
+    """A mold's pid and the master's end of its channel.
 
     Privileges are dropped between fork and exec, not by the mold itself: a new interpreter runs what the site
     packages and the environment tell it to before any of our code. What fails after the fork is told over the
@@ -39,7 +47,7 @@ def start_mold(interpreter: Interpreter, launch: Launch, lifeline: int) -> tuple
         try:
             pid = os.fork()
             if pid == 0:
-                _become_mold(interpreter, theirs, (theirs.fileno(), description, lifeline))
+                _become_mold(interpreter, theirs, (theirs.fileno(), description, shared.lifeline, shared.scoreboard))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
@@ -48,7 +56,7 @@ def start_mold(interpreter: Interpreter, launch: Launch, lifeline: int) -> tuple
     return pid, ours
 
 
-def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, int, int]) -> None:
+def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, ...]) -> None:
     """Never returns."""
     try:
         os.setsid()

@@ -1,8 +1,10 @@
 """Who says what to whom: the messages between the master, a mold and the processes that the mold forks.
 
-Each travels as one packet of a `channel.Channel`; a message that brings descriptors says which, in order.
+Each travels as one packet of a `channel.Channel`; a message that brings descriptors says which, in order. All are
+JSON but the order, which only a newborn reads, and only from its master.
 
-The master and a mold, over the socket that the mold was started with (`Launch` waits in a sealed memfd):
+The master and a mold, over the socket that the mold was started with (`Launch` waits in a sealed memfd; the
+lifeline and the scoreboard come with it):
 
     mold    PlanFailed(step="load")   unasked: the import failed, the mold ends
     master  ComputePlan               at once, the mold answers after its import; again for each replan
@@ -18,6 +20,7 @@ The master and a newborn, over the newborn's own channel:
     newborn Hello                     with the kernel's word for its pid (SCM_CREDENTIALS)
     master  Order                     [lifeline, *listeners]: not before the birth is adopted
     worker  Ready                     at most once
+    worker  WornOut                   it has reached a limit, and serves on until it is told to drain
     worker  Failed                    the function raised; the process is about to exit 1
     master  end of file               before the order: the spare exits 0 in silence; after it: nothing
 
@@ -32,6 +35,7 @@ Draining is asked for by SIGTERM, never by a message, so that it means the same 
 from __future__ import annotations
 
 import json
+import marshal
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias, get_args
@@ -126,7 +130,7 @@ class Order:
     `context` is the encoded context, `listeners` names the descriptors that follow the lifeline, in order.
     `master` is the sender's pid. `orphan_grace` (seconds) is how long to serve on after the master's death: 0
     ends the process with it. `exit_timeout` (seconds) bounds the interpreter's exit. `explicit_ready` leaves
-    it to the function to say that it is ready.
+    it to the function to say that it is ready. `row` is the worker's in the scoreboard, -1 for none.
     """
 
     key: str
@@ -139,11 +143,19 @@ class Order:
     explicit_ready: bool = False
     orphan_grace: float = 0.0
     exit_timeout: float = 10.0
+    row: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The worker can do its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class WornOut:
+    """The worker has reached a limit of its kind and wants a successor."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +177,7 @@ Message = (
     | Hello
     | Order
     | Ready
+    | WornOut
     | Failed
 )
 
@@ -176,9 +189,11 @@ _BARE = {cls: json.dumps({"message": cls.__name__}).encode() for cls in _CLASSES
 
 
 def encode(message: Message) -> bytes:
-    """One JSON object: the message's name, then its fields."""
+    """One JSON object: the message's name, then its fields. Of an order, what `decode_order` reads."""
     if (bare := _BARE.get(type(message))) is not None:
         return bare
+    if isinstance(message, Order):
+        return marshal.dumps(tuple(getattr(message, name) for name in Order.__slots__))
     # Not asdict(): it would copy a context of a megabyte, value by value.
     values = {each.name: getattr(message, each.name) for each in fields(message)}
     return json.dumps({"message": type(message).__name__, **values}, separators=(",", ":")).encode()
@@ -207,6 +222,18 @@ def decode(data: bytes) -> Message:
             raise MalformedMessage(f"{cls.__name__}.{name} is not {annotation}")
         values[name] = tuple(parsed[name]) if annotation.startswith("tuple") else parsed[name]
     return cls(**values)
+
+
+def decode_order(data: bytes) -> Order:
+    """The order in `data`, which the master has written: a newborn trusts it, and nobody else reads orders.
+
+    Not JSON, and not checked field by field: that would be a third of a megabyte of each worker's own memory, and
+    of what it takes to become one. Raises MalformedMessage.
+    """
+    try:
+        return Order(*marshal.loads(data))
+    except (ValueError, EOFError, TypeError) as error:
+        raise MalformedMessage(f"not an order: {error}") from None
 
 
 def descriptor_count(message: Message) -> int:

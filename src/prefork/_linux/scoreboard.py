@@ -1,0 +1,220 @@
+"""The scoreboard: one piece of shared memory with a row for each worker, written by the worker and read by anyone.
+
+It is a memfd that the master makes, of a size that is sealed, so that whoever maps it never meets the end of it. The
+master passes it to its molds; a mold maps it before it forks, so that its workers have the mapping from birth. Others
+open it in the master's /proc/PID/fd. `docs/scoreboard.md` says the same for programs in other languages.
+
+All numbers are 8 bytes, aligned, in the machine's own order: one store writes one, and a reader never sees half of it.
+They are unsigned where nothing else is said; times are floats, in seconds. What is reserved is zero.
+
+    header, 128 bytes                     the master's half of a row              the worker's half of a row
+      0  magic                              0  pid, 0 in a row never used           0  beat (monotonic)
+      8  version                            8  generation                           8  busy_since (monotonic)
+     16  rows                              16  state                               16  requests
+     24  bytes of a half row               24  group                               24  errors
+     32  offset of the workers' halves     32  started (since 1970)                32  open
+     40  offset of the master's halves     40  ends                                40  in_flight
+     48  changes                           48  last_exit, signed                   48  looks
+     56  rows used so far                  56  before_requests                     56  reserved
+     64  requests of dead workers          64  before_errors                       64  label, 64 bytes of UTF-8
+     72  errors of dead workers            72  reserved
+     80  reserved                          80  name, 48 bytes of ASCII
+
+Each field has one writer. The halves lie in tables of their own, so that the master and a worker never write to one
+cache line; texts are padded with NUL and need not end with one. A label may be read while it is written.
+
+A row is a *process's*, not a slot's: during a replacement a slot has two, and `name` says which slot. It outlives its
+worker (as `ended`) until another process needs it. `before_*` is what dead workers of the slot have counted, as far as
+no other row holds it: a slot's count is the sum of `before_*` and the counts over all rows of its name, and the
+daemon's is the header's plus the counts of all rows that are neither unused nor ended. Neither ever goes back for a
+reader that looks at `changes` before and after, and reads again where it was odd or is another: the master makes
+`changes` odd before it writes to what it shares with a count, and even afterwards.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+from typing import Literal
+
+from .._errors import WorldError
+
+NAME = "prefork-scoreboard"
+MAGIC = b"prefork\0"
+VERSION = 1
+ROWS = 65_536
+"""Sparse: only the pages of rows that are used take memory."""
+HEADER = HALF = 128  # bytes
+WORDS = HALF // 8
+
+# Words of the header, of the master's half, and of the worker's half.
+VERSION_AT, ROWS_AT, HALF_AT, WORKERS_AT, MASTERS_AT, CHANGES, USED, DEAD_REQUESTS, DEAD_ERRORS = range(1, 10)
+PID, GENERATION, STATE, GROUP, STARTED, ENDS, LAST_EXIT, BEFORE_REQUESTS, BEFORE_ERRORS = range(9)
+BEAT, BUSY_SINCE, REQUESTS, ERRORS, OPEN, IN_FLIGHT, LOOKS = range(7)
+NAME_OFFSET, LABEL_OFFSET = 80, 64
+NAME_BYTES, LABEL_BYTES = HALF - NAME_OFFSET, HALF - LABEL_OFFSET
+
+State = Literal["unused", "starting", "ready", "draining", "ended"]
+STATES: tuple[State, ...] = ("unused", "starting", "ready", "draining", "ended")
+"""By their number in a row."""
+
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_TRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One process, as its row said; the docstring of this module says what the fields mean."""
+
+    name: str
+    pid: int
+    generation: int
+    state: State
+    group: int
+    started: float
+    ends: int
+    last_exit: int
+    before_requests: int
+    before_errors: int
+    beat: float
+    busy_since: float
+    requests: int
+    errors: int
+    open: int
+    in_flight: int
+    looks: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The whole scoreboard at one moment: what all workers ever have counted, and every row that has been used."""
+
+    requests: int
+    errors: int
+    rows: tuple[Row, ...]
+
+
+def create(rows: int = ROWS) -> int:
+    """A new scoreboard's descriptor (close-on-exec). Raises OSError."""
+    descriptor = os.memfd_create(NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(descriptor, HEADER + 2 * HALF * rows)
+        os.pwrite(descriptor, struct.pack("8s5Q", MAGIC, VERSION, rows, HALF, HEADER, HEADER + HALF * rows), 0)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def attach(pid: int) -> Scoreboard:
+    """The scoreboard of the daemon whose master is `pid`, to be read. Raises WorldError where there is none."""
+    directory = f"/proc/{pid}/fd"
+    try:
+        for name in os.listdir(directory):
+            if os.readlink(f"{directory}/{name}").startswith(f"/memfd:{NAME} "):
+                descriptor = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    return Scoreboard(descriptor, writable=False)
+                finally:
+                    os.close(descriptor)
+    except (OSError, ValueError) as error:
+        raise WorldError(f"the scoreboard of process {pid} cannot be read: {error}") from None
+    raise WorldError(f"process {pid} has no scoreboard: it is no master of prefork's")
+
+
+class Scoreboard:
+    """A scoreboard that is mapped here; the caller keeps, and may close, its own descriptor.
+
+    Raises ValueError for a descriptor of anything else, or of another version, and OSError where it cannot be mapped.
+    """
+
+    def __init__(self, descriptor: int, *, writable: bool = True) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
+            raise ValueError("not a scoreboard: its size is not sealed")
+        self._map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+        self.bytes = memoryview(self._map)
+        self.words, self.floats, self.signed = self.bytes.cast("Q"), self.bytes.cast("d"), self.bytes.cast("q")
+        if self.bytes[:8] != MAGIC or (self.words[VERSION_AT], self.words[HALF_AT]) != (VERSION, HALF):
+            raise ValueError("not a scoreboard of this version")
+        self.rows = self.words[ROWS_AT]
+
+    def close(self) -> None:
+        """Let go of the mapping. No half row may be in use any more."""
+        for view in (self.words, self.floats, self.signed, self.bytes):
+            view.release()
+        self._map.close()
+
+    def worker_half(self, row: int) -> memoryview:
+        """What the worker of this row writes."""
+        start = HEADER + HALF * row
+        return self.bytes[start : start + HALF]
+
+    def worker_words(self, row: int) -> int:
+        """Where the worker's half of this row begins in `words` and `floats`."""
+        return (HEADER + HALF * row) // 8
+
+    def master_words(self, row: int) -> int:
+        """Where the master's half of this row begins in `words`, `floats` and `signed`."""
+        return (HEADER + HALF * (self.rows + row)) // 8
+
+    def group(self, row: int) -> int:
+        """The number that a row has in common with those that accept from the same queue; 0 where nobody does."""
+        return self.words[self.master_words(row) + GROUP]
+
+    def read(self) -> Reading:
+        """The counts of all rows as they were at one moment.
+
+        A master that is killed while it writes leaves `changes` odd for ever: what it has left is read then.
+        """
+        for _ in range(_TRIES):
+            before = self.words[CHANGES]
+            reading = self._read()
+            if before % 2 == 0 and self.words[CHANGES] == before:
+                break
+        return reading
+
+    def _read(self) -> Reading:
+        rows = tuple(self._row(row) for row in range(min(self.words[USED], self.rows)))
+        live = [row for row in rows if row.state not in ("unused", "ended")]
+        return Reading(
+            requests=self.words[DEAD_REQUESTS] + sum(row.requests for row in live),
+            errors=self.words[DEAD_ERRORS] + sum(row.errors for row in live),
+            rows=rows,
+        )
+
+    def _row(self, row: int) -> Row:
+        # Word by word, as they were written: what copies more at a time may copy bytes.
+        masters, workers = self.master_words(row), self.worker_words(row)
+        pid, generation, state, group = self.words[masters : masters + STARTED].tolist()
+        before_requests, before_errors = self.words[masters + BEFORE_REQUESTS : masters + BEFORE_ERRORS + 1].tolist()
+        beat, busy_since = self.floats[workers : workers + REQUESTS].tolist()
+        requests, errors, open_, in_flight, looks = self.words[workers + REQUESTS : workers + LOOKS + 1].tolist()
+        return Row(
+            name=_text(self.bytes[masters * 8 + NAME_OFFSET : masters * 8 + HALF]),
+            pid=pid,
+            generation=generation,
+            state=STATES[state] if state < len(STATES) else "unused",
+            group=group,
+            started=self.floats[masters + STARTED],
+            ends=self.words[masters + ENDS],
+            last_exit=self.signed[masters + LAST_EXIT],
+            before_requests=before_requests,
+            before_errors=before_errors,
+            beat=beat,
+            busy_since=busy_since,
+            requests=requests,
+            errors=errors,
+            open=open_,
+            in_flight=in_flight,
+            looks=looks,
+            label=_text(self.bytes[workers * 8 + LABEL_OFFSET : workers * 8 + HALF]),
+        )
+
+
+def _text(field: memoryview) -> str:
+    return bytes(field).rstrip(b"\0").decode("utf-8", "replace")

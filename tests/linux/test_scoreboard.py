@@ -1,0 +1,448 @@
+"""The scoreboard: its layout, whose row is which, and counts that never go back."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prefork._activity import Activity
+from prefork._core.actions import OrderWorker
+from prefork._core.plan import Listener
+from prefork._errors import WorldError
+from prefork._linux import scoreboard
+from prefork._linux.board import Board
+from prefork._linux.scoreboard import Reading, Row, Scoreboard
+from support import PATIENCE, Start, kill, until
+from system.daemons import HEAD, RUN, Served
+
+LISTENER = Listener("http", "tcp://127.0.0.1:0")
+
+
+def ordered(name: str, generation: int = 1, listeners: tuple[Listener, ...] = (LISTENER,)) -> OrderWorker:
+    return OrderWorker(0, generation, name, "digest", listeners)
+
+
+class Small:
+    """A board of few rows, with the workers that would be there."""
+
+    def __init__(self, rows: int = 4) -> None:
+        self.board = Board(rows)
+        self.mapped = Scoreboard(self.board.descriptor)
+        self.working: dict[int, Activity] = {}
+
+    def start(self, pid: int, name: str, generation: int = 1) -> int:
+        row = self.board.start(pid, ordered(name, generation))
+        self.working[pid] = Activity() if row < 0 else Activity(self.mapped.worker_half(row))
+        return row
+
+    def count(self, pid: int, requests: int, errors: int = 0) -> None:
+        for number in range(requests):
+            self.working[pid].begin("GET /")
+            self.working[pid].end(failed=number < errors)
+
+    @property
+    def rows(self) -> dict[int, Row]:
+        return dict(enumerate(self.mapped.read().rows))
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        reading = self.mapped.read()
+        return reading.requests, reading.errors
+
+    def of_slot(self, name: str) -> tuple[int, int]:
+        return of_slot(self.mapped.read(), name)
+
+    def __enter__(self) -> Small:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.working.clear()
+        self.mapped.close()
+        self.board.close()
+
+
+def of_slot(reading: Reading, name: str) -> tuple[int, int]:
+    rows = [row for row in reading.rows if row.name == name]
+    return sum(row.requests + row.before_requests for row in rows), sum(row.errors + row.before_errors for row in rows)
+
+
+@pytest.fixture
+def small() -> Iterator[Small]:
+    with Small() as small:
+        yield small
+
+
+@pytest.fixture
+def larger() -> Iterator[Small]:
+    with Small(rows=8) as larger:
+        yield larger
+
+
+def test_the_layout_is_what_other_languages_are_told(small: Small) -> None:
+    small.start(41, "web/0")
+    row = small.start(42, "web/1", generation=7)
+    assert row == 1
+    small.board.turn(42, "ready")
+    activity = small.working[42]
+    activity.opened()
+    activity.opened()
+    activity.look()
+    activity.begin("GET /orders")
+    activity.begin("GET /orders")
+    activity.end(failed=True)
+    data = os.pread(small.board.descriptor, 1 << 20, 0)
+    assert len(data) == 128 + 4 * 256
+    assert struct.unpack_from("8s5Q", data) == (b"prefork\0", 1, 4, 128, 128, 128 + 4 * 128)
+    changes, used, dead_requests, dead_errors = struct.unpack_from("4Q", data, 48)
+    assert (changes % 2, used, dead_requests, dead_errors) == (0, 2, 0, 0)
+    beat, busy_since, *counts = struct.unpack_from("2d6Q", data, 128 + 128)
+    assert (beat, counts) == (0.0, [1, 1, 2, 1, 1, 0])
+    assert busy_since > 0
+    assert data[128 + 128 + 64 : 128 + 256] == b"GET /orders".ljust(64, b"\0")
+    master = 128 + 4 * 128 + 128
+    assert struct.unpack_from("4Q", data, master) == (42, 7, 2, 1)
+    assert struct.unpack_from("QqQQQ", data, master + 40) == (0, 0, 0, 0, 0)
+    assert data[master + 80 : master + 128] == b"web/1".ljust(48, b"\0")
+
+
+def test_its_size_is_sealed_and_it_is_passed_on_to_nobody_by_chance() -> None:
+    descriptor = scoreboard.create(rows=4)
+    size = os.fstat(descriptor).st_size
+    for other in (size - 1, size + 1):
+        with pytest.raises(PermissionError):
+            os.ftruncate(descriptor, other)
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+    assert not os.get_inheritable(descriptor)
+    os.close(descriptor)
+
+
+def test_all_its_rows_take_no_memory_before_they_are_used() -> None:
+    board = Board()
+    assert os.fstat(board.descriptor).st_blocks * 512 < 64 * 1024
+    board.close()
+
+
+def test_what_is_no_scoreboard_is_refused(start: Start) -> None:
+    plain = os.memfd_create("plain", os.MFD_ALLOW_SEALING)
+    os.ftruncate(plain, 4096)
+    with pytest.raises(ValueError, match="its size is not sealed"):
+        Scoreboard(plain)
+    fcntl.fcntl(plain, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    with pytest.raises(ValueError, match="not a scoreboard of this version"):
+        Scoreboard(plain)
+    os.pwrite(plain, struct.pack("8sQ", b"prefork\0", 2), 0)
+    with pytest.raises(ValueError, match="not a scoreboard of this version"):
+        Scoreboard(plain)
+    os.close(plain)
+    with pytest.raises(WorldError, match="has no scoreboard"):
+        scoreboard.attach(start.command("sleep", "600").pid)
+    with pytest.raises(WorldError, match="cannot be read"):
+        scoreboard.attach(2**22 + 1)
+
+
+def test_a_row_outlives_its_worker_and_says_how_it_ended(small: Small) -> None:
+    row = small.start(41, "web/0")
+    small.board.turn(41, "ready")
+    small.working[41].begin("GET /stuck")
+    small.count(41, 3)
+    small.board.end(41, -9)
+    left = small.rows[row]
+    assert (left.name, left.pid, left.state, left.ends, left.last_exit) == ("web/0", 41, "ended", 1, -9)
+    assert (left.label, left.in_flight, left.requests) == ("GET /", 1, 3)
+    assert small.totals == (3, 0)
+
+
+def test_a_successor_takes_the_row_of_its_predecessor_and_what_it_has_counted(small: Small) -> None:
+    row = small.start(41, "web/0")
+    small.start(42, "web/1")
+    small.count(41, 3, errors=1)
+    small.board.end(41, 0)
+    assert small.start(43, "web/0", generation=2) == row
+    now = small.rows[row]
+    assert (now.pid, now.generation, now.state, now.ends) == (43, 2, "starting", 1)
+    assert (now.requests, now.before_requests, now.before_errors, now.label) == (0, 3, 1, "")
+    small.count(43, 2)
+    assert small.of_slot("web/0") == (5, 1)
+    assert small.totals == (5, 1)
+
+
+def test_a_replacement_has_a_row_of_its_own_while_both_live(small: Small) -> None:
+    old = small.start(41, "web/0")
+    small.board.turn(41, "ready")
+    small.count(41, 3)
+    new = small.start(42, "web/0", generation=2)
+    assert new != old
+    small.board.turn(42, "ready")
+    small.board.turn(41, "draining")
+    small.count(41, 1)
+    small.count(42, 1)
+    assert small.of_slot("web/0") == small.totals == (5, 0)
+    small.board.end(41, 0)
+    assert [small.rows[row].state for row in (old, new)] == ["ended", "ready"]
+    assert small.rows[new].before_requests == 4
+    assert small.of_slot("web/0") == small.totals == (5, 0)
+    # And the next one finds the first row again.
+    assert small.start(43, "web/0") == old
+    assert small.of_slot("web/0") == small.totals == (5, 0)
+
+
+def test_what_comes_late_leads_no_row_back(small: Small) -> None:
+    row = small.start(41, "web/0")
+    small.board.turn(41, "draining")
+    small.board.turn(41, "ready")
+    assert small.rows[row].state == "draining"
+    small.board.end(41, 0)
+    small.board.turn(41, "draining")
+    small.board.end(41, 0)
+    assert (small.rows[row].state, small.rows[row].ends) == ("ended", 1)
+
+
+def test_with_more_slots_than_rows_the_longest_ended_goes_first_and_then_there_is_none(small: Small) -> None:
+    for number in range(4):
+        assert small.start(number + 1, f"web/{number}") == number
+        small.count(number + 1, 1)
+    assert small.start(5, "web/4") == -1
+    small.count(5, 1)  # With no row it counts for itself.
+    small.board.turn(5, "ready")
+    small.board.end(5, 0)
+    small.board.end(3, 0)
+    small.board.end(1, 0)
+    assert small.start(6, "web/5") == 2
+    assert small.start(7, "web/0") == 0
+    assert small.start(8, "web/6") == -1
+    # What the dead have counted is the daemon's, whoever has their row.
+    assert small.totals == (4, 0)
+    assert small.of_slot("web/0") == (1, 0)
+
+
+def test_workers_that_accept_from_the_same_queue_are_a_group(larger: Small) -> None:
+    other = Listener("admin", "tcp://127.0.0.1:1")
+    shard = Listener("http", "tcp://127.0.0.1:0", "sharded")
+    orders = [
+        ordered("web/0"),
+        ordered("web/1", generation=2),
+        ordered("admin/0"),
+        ordered("web/2", listeners=(LISTENER, other)),
+    ]
+    groups = [larger.mapped.group(larger.board.start(pid, order)) for pid, order in enumerate(orders, 1)]
+    assert groups[0] == groups[1]
+    assert len(set(groups)) == 3
+    assert 0 not in groups
+    for pid, listeners in ((10, ()), (11, (shard,)), (12, (shard, other))):
+        assert larger.mapped.group(larger.board.start(pid, ordered(f"x/{pid}", listeners=listeners))) == 0
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> list[tuple[str, int, int]]:
+    deeds = st.sampled_from(["start", "count", "end"])
+    return draw(st.lists(st.tuples(deeds, st.integers(0, 5), st.integers(0, 3)), max_size=60))
+
+
+@given(lives())
+def test_no_count_is_lost_or_goes_back_whatever_happens(deeds: list[tuple[str, int, int]]) -> None:
+    """Six slots over four rows; what is counted without a row, or by a slot that was forgotten, is not in there."""
+    with Small(rows=4) as small:
+        pids = iter(range(1, 1000))
+        living: dict[int, tuple[str, int]] = {}
+        counted, slots = 0, Counter[str]()
+        for what, number, more in deeds:
+            name = f"web/{number}"
+            if what == "start":
+                pid = next(pids)
+                living[pid] = name, small.start(pid, name)
+            elif living and what == "count":
+                pid = list(living)[number % len(living)]
+                small.count(pid, more)
+                counted += more if living[pid][1] >= 0 else 0
+                slots[living[pid][0]] += more if living[pid][1] >= 0 else 0
+            elif living:
+                pid = list(living)[number % len(living)]
+                small.board.end(pid, 0)
+                del living[pid]
+            reading = small.mapped.read()
+            assert reading.requests == counted
+            rows = [row for _, row in living.values() if row >= 0]
+            assert len(rows) == len(set(rows))
+            names = {row.name for row in reading.rows}
+            slots = Counter({name: count for name, count in slots.items() if name in names})
+            for name in names:
+                assert of_slot(reading, name) == (slots[name], 0)
+
+
+COUNTING = """
+daemon = prefork.Daemon("counting", listeners={"http": "tcp://127.0.0.1:PORT"})
+
+@daemon.plan
+def plan():
+    return [Web(0), Web(1)]
+
+@daemon.worker(Web, KIND)
+def web(worker):
+    worker.ready()
+    say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
+    for connection, _ in worker.accept("http"):
+        with connection:
+            if connection.recv(1) == b"f":
+                if (child := os.fork()) == 0:
+                    connection.close()
+                    os._exit(0)
+                os.waitpid(child, 0)
+            with worker.request("GET /orders"):
+                pass
+            connection.sendall(f"{worker.key} g{worker.generation} {os.getpid()} ".encode())
+            connection.recv(1)
+"""
+
+
+def counting(start: Start, kind: str = "") -> tuple[Served, Scoreboard]:
+    daemon = Served(start, "counting", HEAD + COUNTING.replace("KIND", kind) + RUN).launch()
+    daemon.ready("web/0", "web/1")
+    return daemon, scoreboard.attach(daemon.running.pid)
+
+
+def connect(daemon: Served) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", daemon.port), timeout=PATIENCE)
+
+
+def ask(daemon: Served) -> bytes:
+    with connect(daemon) as client:
+        client.sendall(b"x")
+        return client.recv(100)
+
+
+class Clients:
+    """Two that ask all the time, and count; an answer that does not come is no failure here."""
+
+    def __init__(self, daemon: Served) -> None:
+        self._daemon = daemon
+        self._stopping = False
+        self._threads = [threading.Thread(target=self._ask_on_and_on) for _ in range(2)]
+        self.asked, self.answered = [0, 0], [0, 0]
+
+    def __enter__(self) -> Clients:
+        for each in self._threads:
+            each.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping = True
+        for each in self._threads:
+            each.join()
+
+    def _ask_on_and_on(self) -> None:
+        number = self._threads.index(threading.current_thread())
+        while not self._stopping:
+            self.asked[number] += 1
+            with contextlib.suppress(ConnectionError):
+                self.answered[number] += ask(self._daemon) != b""
+
+
+class Reader:
+    """Reads again and again, in a thread, and notes what has gone back."""
+
+    def __init__(self, board: Scoreboard) -> None:
+        self._board = board
+        self._stopping = False
+        self._thread = threading.Thread(target=self._read_on_and_on)
+        self.readings = 0
+        self.back: list[str] = []
+
+    def __enter__(self) -> Reader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping = True
+        self._thread.join()
+
+    def _read_on_and_on(self) -> None:
+        before: dict[str, int] = {}
+        while not self._stopping:
+            reading = self._board.read()
+            now = {name: of_slot(reading, name)[0] for name in ("web/0", "web/1")} | {"all": reading.requests}
+            self.back += [f"{name}: {before[name]} -> {now[name]}" for name in before if now[name] < before[name]]
+            before = now
+            self.readings += 1
+
+
+def test_totals_never_go_back_while_workers_are_killed(start: Start) -> None:
+    daemon, board = counting(start)
+    with Reader(board) as reader, Clients(daemon) as clients:
+        for number in range(8):
+            before, asked = live(board), sum(clients.answered)
+            until(lambda: sum(clients.answered) > asked + 20, "requests")  # noqa: B023
+            kill([before[f"web/{number % 2}"]])
+            until(lambda: live(board).keys() == before.keys() and live(board) != before, "a successor")  # noqa: B023
+    assert reader.readings > 8
+    assert reader.back == []
+    # A worker counts before it answers.
+    assert sum(clients.answered) <= board.read().requests <= sum(clients.asked)
+    assert sum(of_slot(board.read(), name)[0] for name in before) == board.read().requests
+    assert sum(row.ends for row in board.read().rows) == 8
+    assert daemon.stop() == 0
+
+
+def live(board: Scoreboard) -> dict[str, int]:
+    return {row.name: row.pid for row in board.read().rows if row.state == "ready"}
+
+
+def test_rows_agree_with_what_happens_in_a_reload(start: Start) -> None:
+    daemon, board = counting(start)
+    held = connect(daemon)
+    until(lambda: sum(row.open for row in board.read().rows) == 1, "the connection")
+    daemon.signal(signal.SIGHUP)
+    # Whose slot comes second is not exchanged before the first has gone.
+    until(lambda: "draining" in states(board, generation=1), "one drains")
+    assert "ready" in states(board, generation=2)
+    held.sendall(b"x")
+    assert held.recv(100).startswith(b"web/")
+    held.close()
+    until(lambda: states(board, generation=1) == ["ended", "ended"], "the end of both")
+    assert states(board, generation=2) == ["ready", "ready"]
+    assert board.read().requests == 1
+    first = [row for row in board.read().rows if row.generation == 1]
+    assert {(row.ends, row.last_exit, row.in_flight, row.open) for row in first} == {(1, 0, 0, 0)}
+    assert {row.pid for row in board.read().rows if row.state == "ready"} < set(daemon.running.children())
+    assert daemon.stop() == 0
+
+
+def states(board: Scoreboard, generation: int) -> list[str]:
+    return sorted(row.state for row in board.read().rows if row.generation == generation)
+
+
+def test_a_worker_with_an_interpreter_of_its_own_has_a_row(start: Start) -> None:
+    daemon, board = counting(start, kind='spawn="exec"')
+    assert ask(daemon).startswith(b"web/")
+    assert board.read().requests == 1
+    assert [row.label for row in board.read().rows if row.requests] == ["GET /orders"]
+    assert daemon.stop() == 0
+
+
+def test_a_child_of_the_application_leaves_the_row_alone(start: Start) -> None:
+    daemon, board = counting(start)
+    with connect(daemon) as client:
+        client.sendall(b"f")
+        assert client.recv(100)
+        assert sum(row.open for row in board.read().rows) == 1
+    assert daemon.stop() == 0
+
+
+def test_no_process_but_masters_and_molds_and_theirs_has_the_descriptor(start: Start) -> None:
+    daemon, _ = counting(start)
+    for pid in daemon.running.children():
+        held = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
+        assert held.count(f"/memfd:{scoreboard.NAME} (deleted)") == 1
+    assert daemon.stop() == 0
