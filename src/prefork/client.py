@@ -16,6 +16,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from io import FileIO
 from types import TracebackType
 from typing import Any, Literal
 
@@ -70,6 +71,12 @@ class Client:
         status: dict[str, Any] = self._ask("status", timeout=timeout)["status"]
         return status
 
+    def scoreboard(self) -> FileIO:
+        """Return the open memory of the daemon's scoreboard (docs/scoreboard.md), to be mapped, and closed."""
+        with _Conversation(self.directory, 5.0) as conversation:
+            conversation.say("scoreboard")
+            return conversation.receive()
+
     def explain(self, slot: str) -> dict[str, Any]:
         """Return the state of one slot (`slot`, None where it is gone) and what happened to it lately (`events`)."""
         return self._ask("explain", slot=slot)
@@ -81,8 +88,10 @@ class Client:
         """
         with _Conversation(self.directory, None) as conversation:
             conversation.say("events", follow=follow)
+            if not follow:
+                conversation.ask_no_more()
             conversation.outcome(conversation.hear())
-            while (event := conversation.hear(may_end=True)) is not None:
+            while (event := conversation.hear()) is not None:
                 yield event
 
     def reload(self, each: Each | None = None) -> str:
@@ -158,8 +167,15 @@ class _Conversation:
         except OSError:
             pass  # It has hung up; what there is to be heard says why.
 
-    def hear(self, may_end: bool = False) -> dict[str, Any] | None:
-        """Return the next message; None where the daemon has hung up and may. Raises WorldError."""
+    def ask_no_more(self) -> None:
+        """Have the daemon hang up when it has told everything."""
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # ENOTCONN: it has hung up already.
+
+    def hear(self) -> dict[str, Any] | None:
+        """Return the next message; None where the daemon has hung up. Raises WorldError when it is late."""
         try:
             line = self._lines.readline()
         except TimeoutError:
@@ -169,19 +185,31 @@ class _Conversation:
         if line.endswith(b"\n"):
             message: dict[str, Any] = json.loads(line)
             return message
-        if may_end:
-            return None
-        raise WorldError(self._why_hung_up())
+        return None
 
     def outcome(self, message: dict[str, Any] | None) -> dict[str, Any]:
         """Return a reply that says yes. Raises CommandFailedError; WorldError where it was not even understood."""
-        assert message is not None
+        if message is None:
+            raise WorldError(self._why_hung_up())
         if message.get("ok") is True:
             return message
         text = str(message.get("text", "no reason given"))
         if message.get("error") == "failed":
             raise CommandFailedError(text)
         raise WorldError(f"the daemon in {self._directory} is of another version: {text}")
+
+    def receive(self) -> FileIO:
+        """Return the descriptor that comes with a reply."""
+        try:
+            line, descriptors, _, _ = socket.recv_fds(self.socket, 4096, 1, socket.MSG_CMSG_CLOEXEC)
+        except TimeoutError:
+            raise self._late() from None
+        except ConnectionResetError:
+            line, descriptors = b"", []
+        if not descriptors:
+            self.outcome(json.loads(line) if line.endswith(b"\n") else None)
+            raise WorldError(f"the daemon in {self._directory} has sent no scoreboard")
+        return FileIO(descriptors[0])
 
     def command(self, request: str, each: Each | None, **more: object) -> dict[str, Any]:
         """Have something done; return the reply."""

@@ -106,6 +106,8 @@ class Journal:
         match event:
             case ev.WorkerReady(pid):
                 yield from self._of(pid, "ready", now)
+            case ev.WorkerWornOut(pid, reason):
+                yield from self._of(pid, "worn out", now, reason=reason)
             case ev.WorkerFailed(pid, report):
                 yield from self._of(pid, "failed", now, report=self._end_of(report))
             case ev.WorkerEnded(pid, status, reason):

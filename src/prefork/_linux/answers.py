@@ -26,11 +26,15 @@ _DATES = ("since", "retry_at")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What there is to be seen of a daemon: its state, what has happened, and the pids of its molds by generation."""
+    """What there is to be seen of a daemon: its state, what has happened, and what the shell knows.
+
+    `molds` gives their pids by generation, `scoreboard` a descriptor to be read from, and to be closed.
+    """
 
     supervisor: Supervisor
     journal: Journal
     molds: Callable[[], dict[int, int]]
+    scoreboard: Callable[[], int]
     started: float
 
     def status(self) -> Iterator[bytes]:

@@ -71,6 +71,7 @@ class _Connection:
     follows: bool = False  # it will watch when it has been told what happened before
     lost: int = 0  # events that there was no room for
     hears: bool = True  # more may come
+    passes: int | None = None  # a descriptor that goes with the next bytes; ours to close
     dismissed: bool = False  # when the last byte is written, it is closed
     events: int = 0  # what epoll waits for
 
@@ -78,6 +79,21 @@ class _Connection:
     def busy(self) -> bool:
         """Whether a request of its is being served."""
         return bool(self.outgoing) or self.pieces is not None or self.waits_for is not None or self.watches
+
+    def send(self) -> int:
+        """Write as much as there is room for, with the descriptor that goes with it; return how many bytes."""
+        control = []
+        if self.passes is not None:
+            control.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [self.passes]).tobytes()))
+        count = self.socket.sendmsg([self.outgoing], control, socket.MSG_NOSIGNAL)
+        self.forget()
+        return count
+
+    def forget(self) -> None:
+        """Close the descriptor that was to be passed."""
+        if self.passes is not None:
+            os.close(self.passes)
+            self.passes = None
 
     @property
     def more(self) -> bool:
@@ -205,6 +221,7 @@ class Control:
                 del self._waiting[connection.waits_for]
             connection.watches = False
             self._epoll.unregister(connection.socket)
+            connection.forget()
             connection.socket.close()
 
     def _advance(self, connection: _Connection, take: bool = False) -> None:
@@ -216,7 +233,7 @@ class Control:
                 self._next_request(connection)
         try:
             if connection.outgoing:
-                del connection.outgoing[: connection.socket.send(connection.outgoing, socket.MSG_NOSIGNAL)]
+                del connection.outgoing[: connection.send()]
         except BlockingIOError:
             pass  # Its reader is slow: EPOLLOUT says when there is room.
         except OSError:
@@ -273,6 +290,9 @@ class Control:
                 connection.outgoing += encoded(who)
             case "status":
                 connection.pieces = self._seen.status()
+            case "scoreboard":
+                connection.passes = self._seen.scoreboard()
+                connection.outgoing += encoded({"ok": True})
             case "events":
                 connection.pieces, connection.follows = self._seen.history(), request.events
             case "explain":

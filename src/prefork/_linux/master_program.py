@@ -58,7 +58,7 @@ def _run(launch: dict[str, object] | dict[str, dict[str, object]]) -> int:
     with Master() as master:
         supervisor, journal = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal()
         shell = Shell(master, _launching(launch), runtime)
-        seen = Seen(supervisor, journal, shell.molds, time())
+        seen = Seen(supervisor, journal, shell.molds, shell.scoreboard, time())
         control = Control(master, runtime.path, seen, _control_group(options))
         shell.answer = control.answer
         try:

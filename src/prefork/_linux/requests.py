@@ -33,7 +33,7 @@ class Request:
     ever. `slot` is whose history is asked for.
     """
 
-    what: Literal["hello", "status", "events", "explain", "command"]
+    what: Literal["hello", "status", "scoreboard", "events", "explain", "command"]
     command: Command | None = None
     events: bool = False
     slot: str = ""
@@ -58,8 +58,12 @@ def parse(line: bytes) -> Request:
 def _request(name: object, data: dict[str, Any]) -> Request:
     """Take what belongs to the request out of `data`."""
     match name:
-        case "hello" | "status":
-            return Request("hello" if name == "hello" else "status")
+        case "hello":
+            return Request("hello")
+        case "status":
+            return Request("status")
+        case "scoreboard":
+            return Request("scoreboard")
         case "events":
             return Request("events", events=_flag(data, "follow"))
         case "explain":

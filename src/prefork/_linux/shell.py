@@ -88,6 +88,10 @@ class Shell:
         """Return the pids of the molds, by generation."""
         return {generation: pid for pid, generation in self._molds.items()}
 
+    def scoreboard(self) -> int:
+        """Return a new descriptor of the scoreboard, to be read from."""
+        return self._board.reading()
+
     # What the supervisor asks for.
 
     def perform(self, action: do.Action) -> None:

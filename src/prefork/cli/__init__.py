@@ -13,6 +13,9 @@ import click
 
 _FAMILIES = {
     "run": ["run"],
+    "status": ["status"],
+    "steer": ["reload", "replan", "plan", "scale", "restart", "stop"],
+    "history": ["events", "explain"],
 }
 """Module of this package -> its commands, each a function of the command's name."""
 
