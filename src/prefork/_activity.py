@@ -8,9 +8,13 @@ from __future__ import annotations
 import _thread
 from time import monotonic
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ._errors import MisuseError
 from ._linux.scoreboard import BUSY_SINCE, ERRORS, HALF, IN_FLIGHT, LABEL_BYTES, LABEL_OFFSET, LOOKS, OPEN, REQUESTS
+
+if TYPE_CHECKING:
+    from ._limits import Limits
 
 
 class Activity:
@@ -20,7 +24,10 @@ class Activity:
     nothing here.
     """
 
-    __slots__ = ("_floats", "_label", "_lock", "_words", "errors", "in_flight", "label", "looks", "open", "requests")
+    __slots__ = (
+        *("_floats", "_label", "_lock", "_words"),
+        *("errors", "in_flight", "label", "limits", "looks", "open", "requests"),
+    )
 
     def __init__(self, row: memoryview | None = None) -> None:
         """`row` is the worker's half of a row; without one the counts stay in this process."""
@@ -32,6 +39,7 @@ class Activity:
         self._lock = _thread.RLock()
         self.in_flight = self.open = self.requests = self.errors = self.looks = 0
         self.label = ""
+        self.limits: Limits | None = None
 
     def opened(self) -> None:
         """Count one connection more."""
@@ -75,6 +83,8 @@ class Activity:
                 words[ERRORS] = self.errors = self.errors + 1
             words[IN_FLIGHT] = self.in_flight = self.in_flight - 1
             self._floats[BUSY_SINCE] = monotonic() if self.in_flight else 0.0
+        if self.limits is not None:
+            self.limits.after(self.requests)
 
     def request(self, label: str) -> Request:
         """Count one request for as long as a `with` block runs; it has failed when the block raises."""

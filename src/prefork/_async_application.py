@@ -6,22 +6,16 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ._async_worker import AsyncWorker
-
-if TYPE_CHECKING:
-    from ._context import WorkerContext
-    from ._linux.assignment import Assignment
 
 Function = Callable[[AsyncWorker[Any]], Awaitable[object]]
 
 
-def live(
-    context: WorkerContext, assignment: Assignment, function: Function, lifespan: Callable[..., Any] | None
-) -> None:
+def live(worker: AsyncWorker[Any], function: Function, lifespan: Callable[..., Any] | None) -> None:
     """Run the worker's function in an event loop, within its lifespan: a generator, or an asynchronous one."""
-    asyncio.run(_live(AsyncWorker(context, assignment), function, lifespan))
+    asyncio.run(_live(worker, function, lifespan))
 
 
 async def _live(worker: AsyncWorker[Any], function: Function, lifespan: Callable[..., Any] | None) -> None:

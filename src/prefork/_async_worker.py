@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING
 
 from ._connection import Connection
+from ._giving_way import BATCH
 from ._worker import NO_ROOM_PAUSE, Accepted, C, Handle, accept_one
 
 if TYPE_CHECKING:
@@ -23,10 +24,14 @@ class AsyncWorker(Handle[C]):
 
     async def accept(self, name: str) -> AsyncGenerator[Accepted, None]:
         """As `Worker.accept`; the accepted sockets are non-blocking, as the loop's calls want them."""
+        giving_way, accepted = self.giving_way(), 0
         # A descriptor of its own: a loop watches each descriptor for one reader only.
         with self.listener(name).dup() as listener:
             self._about_to_wait()
             while self._takes_more():
+                if giving_way and not self.draining and (pause := giving_way.pause()):
+                    await asyncio.sleep(pause)
+                    continue
                 match accept_one(listener):
                     case "nothing" if self.draining:
                         return
@@ -38,6 +43,10 @@ class AsyncWorker(Handle[C]):
                         counted = Connection(connection, self.activity)
                         counted.setblocking(False)
                         yield counted, address
+                        # While there are more, this loop would let no task begin with what it has.
+                        accepted += 1
+                        if accepted % BATCH == 0:
+                            await asyncio.sleep(0)
 
     async def wait_draining(self, timeout: float | None = None) -> bool:
         """As `Worker.wait_draining`."""

@@ -6,19 +6,22 @@ import inspect
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, nullcontext
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from . import _context
 from ._context import WorkerContext
 from ._errors import MisuseError
-from ._worker import Worker
-from .daemon import Daemon, Plan, Pool
+from ._limits import Limits
+from ._worker import Handle, Worker
+from .daemon import Daemon, Kind, Plan, Pool
 
 if TYPE_CHECKING:
     from ._linux.assignment import Assignment
     from ._linux.wire import Json
+
+H = TypeVar("H", bound=Handle[Any])
 
 
 class DaemonApplication:
@@ -96,13 +99,22 @@ class DaemonApplication:
     def worker(self, _key: str, context: Json) -> Callable[[Assignment], None]:
         """Return the function of the worker that this encoded context describes."""
         decoded = WorkerContext.decode(str(context).encode())
-        function = self._daemon.kinds[decoded._kind].function
+        kind = self._daemon.kinds[decoded._kind]
         lifespan = self._daemon.lifespans.get(decoded._kind)
         if decoded._kind in self._coroutines:
             from ._async_application import live
+            from ._async_worker import AsyncWorker
 
-            return lambda assignment: live(decoded, assignment, function, lifespan)
-        return lambda assignment: _live(Worker(decoded, assignment), function, lifespan)
+            return lambda assignment: live(_limit(AsyncWorker(decoded, assignment), kind), kind.function, lifespan)
+        return lambda assignment: _live(_limit(Worker(decoded, assignment), kind), kind.function, lifespan)
+
+
+def _limit(worker: H, kind: Kind) -> H:
+    requests, memory = kind.options.get("max_requests", 0), kind.options.get("max_memory", 0)
+    if requests or memory:
+        jitter = kind.options.get("max_requests_jitter", 0)
+        worker.activity.limits = Limits(requests, jitter, memory, worker.report_worn_out)
+    return worker
 
 
 def _live(worker: Worker[Any], function: Callable[..., Any], lifespan: Callable[..., Any] | None) -> None:

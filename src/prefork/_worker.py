@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from ._activity import Activity, Request
 from ._connection import Connection
 from ._errors import MisuseError
+from ._giving_way import GivingWay
 
 if TYPE_CHECKING:
     from ._linux.assignment import Assignment
@@ -93,9 +94,25 @@ class Handle(Generic[C]):
         """
         self._assignment.report_ready()
 
+    def report_worn_out(self, reason: str) -> None:
+        """Ask for a successor, and say why, such as "500 requests". This worker serves on until it is told to drain.
+
+        Limits of the kind (`max_requests` and its like) ask by themselves.
+        """
+        self._assignment.report_worn_out(reason)
+
     def request(self, label: str) -> Request:
         """Count one request as in flight while a `with` block runs; it has failed when the block raises."""
         return self.activity.request(label)
+
+    def giving_way(self) -> GivingWay | None:
+        """For an accept loop of one's own: what tells it when to leave the listeners to workers with fewer connections.
+
+        Its `pause()` is asked before each accept, or before every few; `activity.opened()` and `closed()` count the
+        connections. `accept` does all this by itself. None where no other worker accepts from the same queue.
+        """
+        peers = self._assignment.peers
+        return None if peers is None else GivingWay(self.activity.look, peers.look)
 
     def _takes_more(self) -> bool:
         """Whether to accept: until the drain. An orphan then empties the queue, for a while: it may be the last one.
@@ -121,7 +138,7 @@ class Worker(Handle[C]):
 
         While there are none it sleeps. Raises MisuseError for a listener that it has not got.
         """
-        listener = self.listener(name)
+        listener, giving_way = self.listener(name), self.giving_way()
         with select.epoll() as waiting:
             # Not EPOLLEXCLUSIVE, which wakes one worker instead of all: where that one is being killed, or drains, at
             # this very moment, nobody else is told, and the connection waits for the next one to come.
@@ -130,6 +147,9 @@ class Worker(Handle[C]):
             waiting.register(self._drain.waker, select.EPOLLIN)
             self._about_to_wait()
             while self._takes_more():
+                if giving_way and not self.draining and (pause := giving_way.pause()):
+                    self.wait_draining(pause)
+                    continue
                 match accept_one(listener):
                     case "nothing" if self.draining:
                         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, Unpack
 
 import msgspec
 
@@ -50,6 +50,14 @@ class KindOptions(TypedDict, total=False):
     """How long it may take to become ready; 60 by default."""
     drain_timeout: float
     """How long it may take to finish once it has been asked to, before its whole session is killed; 30 by default."""
+    max_requests: Annotated[int, msgspec.Meta(ge=0)]
+    """After how many requests (`worker.request`) it is replaced, new one first; 0, the default, for never."""
+    max_requests_jitter: Annotated[int, msgspec.Meta(ge=0)]
+    """Up to how many more, drawn for each worker, so that they do not all come to it together; 0 by default."""
+    max_age: Annotated[float, msgspec.Meta(ge=0)]
+    """How long after it became ready it is replaced, or up to a tenth sooner; 0, the default, for never."""
+    max_memory: Annotated[int, msgspec.Meta(ge=0)]
+    """How many bytes of resident memory, shared ones included, have it replaced when a request ends; 0 for none."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from prefork._core.plan import Listener
 from prefork._errors import WorldError
 from prefork._linux import scoreboard
 from prefork._linux.board import Board
+from prefork._linux.peers import Peers
 from prefork._linux.scoreboard import Reading, Row, Scoreboard
 from support import PATIENCE, Start, kill, until
 from system.daemons import HEAD, RUN, Served
@@ -243,6 +244,29 @@ def test_workers_that_accept_from_the_same_queue_are_a_group(larger: Small) -> N
     assert 0 not in groups
     for pid, listeners in ((10, ()), (11, (shard,)), (12, (shard, other))):
         assert larger.mapped.group(larger.board.start(pid, ordered(f"x/{pid}", listeners=listeners))) == 0
+
+
+def test_peers_are_those_that_are_ready_and_look_at_the_same_queue(larger: Small) -> None:
+    own = larger.start(1, "web/0")
+    row = larger.start(2, "web/1")
+    larger.start(3, "other/0")
+    peers = Peers(larger.mapped, own)
+    for pid in (1, 2, 3):
+        larger.working[pid].look()
+        larger.working[pid].opened()
+    assert peers.look() == []
+    for pid in (1, 2, 3):
+        larger.board.turn(pid, "ready")
+    assert peers.look() == [(row, 1, 1)]
+    larger.working[2].opened()
+    assert peers.look() == [(row, 2, 1)]
+    larger.start(4, "web/2")
+    larger.board.turn(4, "ready")
+    assert peers.look() == [(row, 2, 1)]  # The new one has not come to its queue yet.
+    larger.working[4].look()
+    assert len(peers.look()) == 2
+    larger.board.turn(2, "draining")
+    assert peers.look() == [(3, 0, 1)]
 
 
 @st.composite

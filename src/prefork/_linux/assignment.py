@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .drain import Drain
+    from .peers import Peers
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class Assignment:
     `listeners` are non-blocking, for the flag is shared with every other process that holds them.
     `report_ready` tells the master; calling it again does nothing. `report_worn_out` asks it for a successor, with the
     reason; the worker serves on until it is told to drain.
-    `row` is this worker's half of its row of the scoreboard, if it has one.
+    `row` is this worker's half of its row of the scoreboard, if it has one; `peers` are those that accept from the same
+    queue, if anybody may.
     """
 
     key: str
@@ -29,3 +31,4 @@ class Assignment:
     report_ready: Callable[[], None]
     report_worn_out: Callable[[str], None]
     row: memoryview | None = None
+    peers: Peers | None = None

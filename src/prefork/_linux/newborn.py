@@ -22,6 +22,7 @@ from .assignment import Assignment
 from .channel import Channel
 from .drain import Drain
 from .failure import describe
+from .peers import Peers
 from .wire import Failed, Hello, Order, Ready, WornOut, decode_order
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptor
         report_ready=_once(lambda: channel.tell(Ready())),
         report_worn_out=partial(_tell_worn_out, channel),
         row=board.worker_half(order.row) if order.row >= 0 else None,
+        peers=Peers(board, order.row) if order.row >= 0 and board.group(order.row) else None,
     )
 
 

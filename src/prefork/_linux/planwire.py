@@ -69,6 +69,7 @@ def _kind(name: str, options: Any) -> Kind:
         replace,
         _seconds(options, "start_timeout", 60.0),
         _seconds(options, "drain_timeout", 30.0),
+        max_age=_seconds(options, "max_age", 0.0),
     )
 
 

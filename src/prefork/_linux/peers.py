@@ -1,0 +1,41 @@
+"""The rows that one worker looks at: those of the workers that accept from the same queue as it does."""
+
+from __future__ import annotations
+
+from .scoreboard import CHANGES, GROUP, LOOKS, OPEN, STATE, STATES, USED, WORDS, Scoreboard
+
+Standing = tuple[int, int, int]
+"""Which row, how many connections it has open, how often it has looked."""
+
+_READY = STATES.index("ready")
+
+
+class Peers:
+    """All others that compete with the worker of `row`, found anew when the master has changed something."""
+
+    def __init__(self, board: Scoreboard, row: int) -> None:
+        self._board = board
+        self._row = row
+        self._changes = -1
+        self._places: list[tuple[int, int]] = []
+
+    def look(self) -> list[Standing]:
+        """Where they stand. Who is not ready, or drains, is none of them, nor is who has never looked at a queue."""
+        words = self._board.words
+        if words[CHANGES] != self._changes:
+            self._find()
+        return [(row, words[place + OPEN], looks) for row, place in self._places if (looks := words[place + LOOKS])]
+
+    def _find(self) -> None:
+        board, words = self._board, self._board.words
+        # Read first: what changes while we look is found by the next look.
+        self._changes = words[CHANGES]
+        first, end = board.master_words(0), board.master_words(min(words[USED], board.rows))
+        states = words[first + STATE : end : WORDS].tolist()
+        groups = words[first + GROUP : end : WORDS].tolist()
+        own = board.group(self._row)
+        self._places = [
+            (row, board.worker_words(row))
+            for row, (state, group) in enumerate(zip(states, groups, strict=True))
+            if state == _READY and group == own and row != self._row
+        ]
