@@ -26,10 +26,10 @@ from time import monotonic
 
 SAME = """
 import socket, sys
-from prefork.adapters.uvicorn import serve
+from prefork.adapters.uvicorn import serve_socket
 from prefork.samples.web import hello
 
-serve(hello, socket.socket(fileno=int(sys.argv[1])), lifespan="off")
+serve_socket(hello, socket.socket(fileno=int(sys.argv[1])), lifespan="off")
 """
 
 ALONE = """

@@ -1,7 +1,8 @@
-"""A closed-loop HTTP client that counts exactly: each thread makes one request at a time, on a new connection."""
+"""A closed-loop HTTP client that counts exactly: each thread makes a request at a time, on new or kept connections."""
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 from collections import Counter
@@ -13,11 +14,17 @@ _SLOWEST = 30.0
 
 
 class Load:
-    """Runs while it is entered. Each request ends as answered or, by its reason, in `failures`."""
+    """Runs while it is entered. Each request ends as answered or, by its reason, in `failures`.
 
-    def __init__(self, port: int, body: bytes, clients: int = 16) -> None:
+    With `keep`, each client keeps its connection until a response says that it closes; `closed` counts those.
+    """
+
+    def __init__(self, port: int, body: bytes, clients: int = 16, *, path: str = "/", keep: bool = False) -> None:
         self._port = port
         self._body = body
+        self._path = path
+        self._keep = keep
+        self.closed = 0
         self._stopping = False
         self._news = threading.Condition()
         self._threads = [threading.Thread(target=self._ask_on_and_on, daemon=True) for _ in range(clients)]
@@ -46,21 +53,41 @@ class Load:
         return self.answered + self.failures.total()
 
     def _ask_on_and_on(self) -> None:
+        kept = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_SLOWEST)
         while not self._stopping:
-            reason = self._ask()
+            reason = self._ask_again(kept) if self._keep else self._ask()
             with self._news:
                 if reason is None:
                     self.answered += 1
                 else:
                     self.failures[reason] += 1
                 self._news.notify_all()
+        kept.close()
+
+    def _ask_again(self, connection: http.client.HTTPConnection) -> str | None:
+        """Make one request on a connection that is opened again after a response that closed it."""
+        reused = "" if connection.sock is None else " on a kept connection"
+        try:
+            connection.request("GET", self._path)
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            return f"{type(error).__name__}{reused}"
+        if answer.headers.get("connection", "").lower() == "close":
+            connection.close()
+            with self._news:
+                self.closed += 1
+        if answer.status != 200 or body != self._body:
+            return f"not the answer: {answer.status}, {body[:40]!r}"
+        return None
 
     def _ask(self) -> str | None:
         """Make one request; return why it failed, or None."""
         answer = b""
         try:
             with socket.create_connection(("127.0.0.1", self._port), timeout=_SLOWEST) as connection:
-                connection.sendall(_REQUEST)
+                connection.sendall(_REQUEST.replace(b"/ ", f"{self._path} ".encode(), 1))
                 while data := connection.recv(65536):
                     answer += data
         except OSError as error:

@@ -23,7 +23,7 @@ PATIENCE = 30.0
 
 T = TypeVar("T")
 
-_MARKER = "PREFORK_TEST"
+_MARKER = "TEST_OF_PREFORK"
 _numbers = itertools.count()
 
 
@@ -254,7 +254,7 @@ class Spied:
             "PYTHONPATH": os.pathsep.join(
                 filter(None, [str(Path(__file__).parent / "spy"), os.environ.get("PYTHONPATH", "")])
             ),
-            "PREFORK_TEST_SPY": str(self._file),
+            "TEST_OF_PREFORK_SPY": str(self._file),
         }
 
     def notes(self, pid: int) -> list[str]:

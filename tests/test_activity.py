@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 import time
@@ -12,16 +13,25 @@ from hypothesis import strategies as st
 
 from prefork._activity import Activity
 from prefork._errors import MisuseError
-from prefork._linux.scoreboard import HALF
+from prefork._linux.scoreboard import HALF, Scoreboard, create
 
 
-def row() -> memoryview:
-    return memoryview(bytearray(HALF))
+def mapped() -> Scoreboard:
+    """A scoreboard of two rows, of which the second is used here."""
+    descriptor = create(rows=2)
+    try:
+        return Scoreboard(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def row(board: Scoreboard) -> memoryview:
+    return board.bytes[2 * HALF : 3 * HALF]
 
 
 def numbers(row: memoryview) -> dict[str, int]:
-    found = struct.unpack("ddQQQQQ", row[:56])
-    return dict(zip(("requests", "errors", "open", "in_flight"), map(int, found[2:6]), strict=True))
+    names = ("requests", "errors", "open", "in_flight", "looks")
+    return dict(zip(names, struct.unpack("5Q", row[16:56]), strict=True))
 
 
 def busy_since(row: memoryview) -> float:
@@ -34,17 +44,20 @@ def label(row: memoryview) -> bytes:
 
 
 def test_counts_into_the_row() -> None:
-    mine = row()
-    activity = Activity(mine)
+    board = mapped()
+    activity, mine = Activity(board, 1), row(board)
     activity.opened()
     activity.opened()
     activity.closed()
+    assert activity.look() == 1
     activity.begin("GET /")
     activity.begin("GET /orders")
     activity.end(failed=True)
-    assert numbers(mine) == {"requests": 1, "errors": 1, "open": 1, "in_flight": 1}
+    assert numbers(mine) == {"requests": 1, "errors": 1, "open": 1, "in_flight": 1, "looks": 3}
     assert label(mine) == b"GET /orders"
     assert (activity.requests, activity.errors, activity.open, activity.in_flight) == (1, 1, 1, 1)
+    assert not any(board.bytes[HALF : 2 * HALF])
+    assert not any(board.bytes[3 * HALF :])
 
 
 def test_a_request_that_raises_has_failed() -> None:
@@ -57,8 +70,8 @@ def test_a_request_that_raises_has_failed() -> None:
 
 
 def test_is_busy_since_the_last_progress_and_idle_at_zero() -> None:
-    mine = row()
-    activity = Activity(mine)
+    board = mapped()
+    activity, mine = Activity(board, 1), row(board)
     assert busy_since(mine) == 0.0
     before = time.monotonic()
     activity.begin("one")
@@ -75,23 +88,23 @@ def test_is_busy_since_the_last_progress_and_idle_at_zero() -> None:
 
 @given(st.text(st.characters(exclude_characters="\0", codec="utf-8")))
 def test_a_label_is_cut_between_characters(text: str) -> None:
-    mine = row()
-    Activity(mine).begin(text)
-    found = label(mine)
+    board = mapped()
+    Activity(board, 1).begin(text)
+    found = label(row(board))
     assert text.startswith(found.decode())
     # What was left out is one character at least, for which there was no room.
     assert found.decode() == text or len(found) + len(text[len(found.decode())].encode()) > 64
 
 
 def test_a_label_that_is_no_unicode_does_no_harm() -> None:
-    mine = row()
-    Activity(mine).begin("GET /\udcff")
-    assert label(mine) == b"GET /?"
+    board = mapped()
+    Activity(board, 1).begin("GET /\udcff")
+    assert label(row(board)) == b"GET /?"
 
 
 def test_a_shorter_label_leaves_nothing_of_the_longer_one() -> None:
-    mine = row()
-    activity = Activity(mine)
+    board = mapped()
+    activity, mine = Activity(board, 1), row(board)
     activity.begin("a long label")
     activity.begin("short")
     assert label(mine) == b"short"
@@ -106,8 +119,8 @@ def test_more_ends_than_begins_are_misuse() -> None:
 
 
 def test_threads_lose_no_count() -> None:
-    mine = row()
-    activity = Activity(mine)
+    board = mapped()
+    activity, mine = Activity(board, 1), row(board)
 
     def count() -> None:
         for _ in range(5_000):
@@ -121,4 +134,4 @@ def test_threads_lose_no_count() -> None:
         each.start()
     for each in threads:
         each.join()
-    assert numbers(mine) == {"requests": 20_000, "errors": 0, "open": 0, "in_flight": 0}
+    assert numbers(mine) == {"requests": 20_000, "errors": 0, "open": 0, "in_flight": 0, "looks": 20_000}

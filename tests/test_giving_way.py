@@ -17,7 +17,7 @@ class Board:
 
     def __init__(self, *open_: int) -> None:
         self.open = list(open_)
-        self.looks = [1] * len(open_)
+        self.looks = [0] * len(open_)
         self.ways = [self._way(number) for number in range(len(open_))]
 
     def _way(self, number: int) -> GivingWay:
@@ -85,6 +85,15 @@ def test_one_that_hangs_does_not_hide_another_with_fewer() -> None:
         assert board.pauses(0)
         board.looks[2] += 1
     assert board.open == [20, 5, 6]
+
+
+def test_those_who_wait_for_one_that_hangs_are_not_taken_for_hung() -> None:
+    board = Board(20, 12, 5)
+    for _ in range(40):
+        board.pauses(0)
+        board.pauses(1)
+    assert board.open[2] == 5
+    assert board.open[0] - board.open[1] <= SLACK + 1
 
 
 def test_one_that_begins_to_hang_later_is_found_too() -> None:

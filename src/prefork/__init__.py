@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         PreforkError,
         WorldError,
     )
+    from ._listener import Listener
     from ._worker import Worker
     from .client import Client, connect
     from .config import toml_file
@@ -40,6 +41,7 @@ __all__ = [
     "Descriptor",
     "InternalError",
     "Launch",
+    "Listener",
     "MisuseError",
     "NotRunningError",
     "Plan",
@@ -72,6 +74,7 @@ _HOMES = {
         "PreforkError",
         "WorldError",
     ],
+    "_listener": ["Listener"],
     "_worker": ["Worker"],
     "client": ["Client", "connect"],
     "config": ["toml_file"],

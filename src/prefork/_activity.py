@@ -1,20 +1,37 @@
 """What a worker has to do at this moment, counted into its row of the scoreboard.
 
-This is on the path of each request and each connection: a few stores into shared memory, and no system call.
+This is on the path of each request and each connection: a few stores into shared memory, and no system call. And it is
+in every worker: what is made after the fork is memory of each worker's own, so all that it needs is made in the mold.
 """
 
 from __future__ import annotations
 
 import _thread
+import os
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ._errors import MisuseError
-from ._linux.scoreboard import BUSY_SINCE, ERRORS, HALF, IN_FLIGHT, LABEL_BYTES, LABEL_OFFSET, LOOKS, OPEN, REQUESTS
+from ._linux.scoreboard import (
+    BUSY_SINCE,
+    ERRORS,
+    HALF,
+    IN_FLIGHT,
+    LABEL_BYTES,
+    LABEL_OFFSET,
+    LOOKS,
+    OPEN,
+    REQUESTS,
+    Memory,
+    Scoreboard,
+)
 
 if TYPE_CHECKING:
     from ._limits import Limits
+
+_lock = _thread.RLock()
+"""Not a plain lock: a signal handler may come to a request of its own while this thread counts another."""
 
 
 class Activity:
@@ -24,50 +41,54 @@ class Activity:
     nothing here.
     """
 
-    __slots__ = (
-        *("_floats", "_label", "_lock", "_words"),
-        *("errors", "in_flight", "label", "limits", "looks", "open", "requests"),
-    )
+    __slots__ = ("_lock", "_memory", "_row", "errors", "in_flight", "label", "limits", "looks", "open", "requests")
 
-    def __init__(self, row: memoryview | None = None) -> None:
-        """`row` is the worker's half of a row; without one the counts stay in this process."""
-        if row is None:
-            self.leave_row()
-        else:
-            self._write_to(row)
-        # Not a plain lock: a signal handler may come to a request of its own while this thread counts another.
-        self._lock = _thread.RLock()
+    def __init__(self, board: Scoreboard | None = None, row: int = -1) -> None:
+        """Count into this row of the board; without one, in this process only."""
+        global _shared
+        self._lock = _lock
         self.in_flight = self.open = self.requests = self.errors = self.looks = 0
         self.label = ""
         self.limits: Limits | None = None
+        if board is None or row < 0:
+            self.leave_row()
+        else:
+            self._memory: Memory = board
+            self._row = board.worker_words(row)
+            _shared = self
 
     def opened(self) -> None:
         """Count one connection more."""
         with self._lock:
-            self._words[OPEN] = self.open = self.open + 1
+            words, row = self._memory.words, self._row
+            words[row + LOOKS] = self.looks = self.looks + 1
+            words[row + OPEN] = self.open = self.open + 1
 
     def closed(self) -> None:
         """Count one connection fewer. Raises MisuseError where none is open."""
         with self._lock:
             if not self.open:
                 raise MisuseError("a connection was closed that had not been opened: closed() once for each opened()")
-            self._words[OPEN] = self.open = self.open - 1
+            self._memory.words[self._row + OPEN] = self.open = self.open - 1
 
     def look(self) -> int:
-        """Count one look at a queue of connections, whether one is taken or not; how many are open."""
+        """Count one look at a queue of connections where none is taken, as a sign of life; how many are open."""
         with self._lock:
-            self._words[LOOKS] = self.looks = self.looks + 1
+            self._memory.words[self._row + LOOKS] = self.looks = self.looks + 1
             return self.open
 
     def begin(self, label: str) -> None:
         """Begin a request; `label` says what it is, such as `GET /orders`, and is cut to 64 bytes."""
         with self._lock:
+            memory, row = self._memory, self._row
             if not self.in_flight:
-                self._floats[BUSY_SINCE] = monotonic()
-            self._words[IN_FLIGHT] = self.in_flight = self.in_flight + 1
+                memory.floats[row + BUSY_SINCE] = monotonic()
+            memory.words[row + IN_FLIGHT] = self.in_flight = self.in_flight + 1
             if label != self.label:
                 self.label = label
-                self._label[:] = _cut(label.encode("utf-8", "replace")).ljust(LABEL_BYTES, b"\0")
+                start = row * 8 + LABEL_OFFSET
+                text = _cut(label.encode("utf-8", "replace")).ljust(LABEL_BYTES, b"\0")
+                memory.bytes[start : start + LABEL_BYTES] = text
 
     def end(self, failed: bool = False) -> None:
         """End a request. Raises MisuseError where none is in flight.
@@ -77,12 +98,13 @@ class Activity:
         with self._lock:
             if not self.in_flight:
                 raise MisuseError("a request ended that had not begun: end() once for each begin()")
-            words = self._words
-            words[REQUESTS] = self.requests = self.requests + 1
+            memory, row = self._memory, self._row
+            words = memory.words
+            words[row + REQUESTS] = self.requests = self.requests + 1
             if failed:
-                words[ERRORS] = self.errors = self.errors + 1
-            words[IN_FLIGHT] = self.in_flight = self.in_flight - 1
-            self._floats[BUSY_SINCE] = monotonic() if self.in_flight else 0.0
+                words[row + ERRORS] = self.errors = self.errors + 1
+            words[row + IN_FLIGHT] = self.in_flight = self.in_flight - 1
+            memory.floats[row + BUSY_SINCE] = monotonic() if self.in_flight else 0.0
         if self.limits is not None:
             self.limits.after(self.requests)
 
@@ -92,10 +114,22 @@ class Activity:
 
     def leave_row(self) -> None:
         """From now on count in this process only."""
-        self._write_to(memoryview(bytearray(HALF)))
+        self._lock = _thread.RLock()  # A fork may have come while another thread held it.
+        self._memory, self._row = Memory(memoryview(bytearray(HALF))), 0
 
-    def _write_to(self, row: memoryview) -> None:
-        self._words, self._floats, self._label = row.cast("Q"), row.cast("d"), row[LABEL_OFFSET:]
+
+_shared: Activity | None = None
+"""The one of this process that counts into a row."""
+
+
+def _leave_row() -> None:
+    """In a child that the application forks: it would count what it has of its parent's connections there once more."""
+    if _shared is not None:
+        _shared.leave_row()
+
+
+# Here, in the mold, and not in each worker. In a newborn it finds nothing.
+os.register_at_fork(after_in_child=_leave_row)
 
 
 class Request:

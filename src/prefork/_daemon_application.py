@@ -14,6 +14,7 @@ from . import _context
 from ._context import WorkerContext
 from ._errors import MisuseError
 from ._limits import Limits
+from ._listener import as_data, declared
 from ._worker import Handle, Worker
 from .daemon import Daemon, Kind, Plan, Pool
 
@@ -46,8 +47,9 @@ class DaemonApplication:
         return {
             "name": daemon.name,
             "options": dict(daemon.options),
+            "about": {},
             "watched": None if daemon.config is None else daemon.config.watched,
-            "listeners": {**daemon.listeners, **plan.listeners},
+            "listeners": as_data({**daemon.listeners, **declared(plan.listeners)}),
             "kinds": {name: dict(kind.options) for name, kind in daemon.kinds.items()},
             **self._workers(plan.workers),
         }

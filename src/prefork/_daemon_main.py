@@ -1,23 +1,20 @@
 """From the application's `daemon.run()` to the master: the same process, another program.
 
-The master is no place for application code, and this process has imported the application. So it executes the master's
-own program in its place, in an interpreter that runs nothing of the environment's (`-I -S`): the same pid, clean. The
-master starts a mold, which runs the application's program again up to `run()`.
+The process becomes the master (`_become_master`), which starts a mold, and that runs the application's program again up
+to `run()`.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from ._become_master import become_master, launch_of
 from ._daemon_application import DaemonApplication
-from ._errors import InternalError, MisuseError, PreforkError
-from ._linux import memfd, mold, role
-from ._linux.program import THIS_PROGRAM, Program
+from ._errors import MisuseError, PreforkError
+from ._linux import mold, role
+from ._linux.program import THIS_PROGRAM
 
 if TYPE_CHECKING:
     from .daemon import Daemon
@@ -41,58 +38,3 @@ def run(daemon: Daemon) -> NoReturn:
     except PreforkError as error:
         print(f"prefork: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, MisuseError) else 1)
-
-
-def launch_of(name: str, target: dict[str, Any], program: Program, options: dict[str, Any]) -> dict[str, Any]:
-    """Return what a master is told, as plain data. Raises MisuseError where there is no program to run again."""
-    program.check()
-    return {
-        "name": name,
-        "target": target,
-        "command": [program.interpreter, *program.command.options],
-        "argv": sys.argv,
-        "directory": program.directory,
-        "environ": dict(program.environ),
-        "options": options,
-    }
-
-
-def become_master(launch: dict[str, Any]) -> NoReturn:
-    """Execute the master's program in this process's place. Raises MisuseError and WorldError; else never returns."""
-    title = importlib.util.find_spec("setproctitle")
-    if title is None or title.origin is None:
-        raise MisuseError("setproctitle is not installed: pip install setproctitle")
-    # The package directory that contains it, or the directory of a single extension module.
-    parent = os.path.dirname(title.origin)
-    launch["libraries"] = os.path.dirname(parent) if title.submodule_search_locations else parent
-    descriptor = memfd.write("prefork-master", json.dumps(launch).encode())
-    _leave_as_found(launch["directory"])
-    os.set_inheritable(descriptor, True)
-    here = os.path.dirname(os.path.abspath(__file__))
-    arguments = [sys.executable, "-I", "-S", os.path.join(here, "_linux", "master_program.py"), str(descriptor)]
-    try:
-        os.execve(sys.executable, arguments, launch["environ"])
-    except OSError as error:
-        raise InternalError(f"the master's program cannot be executed: {error}") from error
-
-
-def _leave_as_found(directory: str | None) -> None:
-    """Undo what exec does not: full streams, the signal mask, ignored signals, timers, inheritable descriptors."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-        signal.setitimer(timer, 0)
-    for number in signal.valid_signals():
-        # HUP may be ignored because of nohup, INT because of a shell's background job: those are whoever started us.
-        if signal.getsignal(number) is signal.SIG_IGN and number not in (signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2:
-            try:
-                os.set_inheritable(int(name), False)
-            except OSError:
-                pass  # EBADF: the descriptor through which the directory was listed.
-    if directory is not None:
-        os.chdir(directory)

@@ -6,8 +6,9 @@ binomial. So a worker compares itself with the one that has the fewest, and whil
 millisecond pass and looks again. Whoever has the fewest never waits.
 
 A worker that hangs would be waited for in vain. A row that has not changed during `PAUSES` pauses is passed over until
-it does: that costs 5 ms once. And nothing is left alone for more than `MOST` pauses in a row, whatever the others do:
-they may not be accepting from this very queue.
+it does: that costs 10 ms once. Each look is a change, or those who only wait would be taken for hung by each other. And
+nothing is left alone for more than `MOST` pauses in a row, whatever the others do: they may not be accepting from this
+very queue.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ SHARE = 0.05
 """The slack as a share of the mean, where that is more."""
 PAUSE = 0.001
 """Seconds: long enough for others to be woken, short enough for nobody to notice."""
-PAUSES = 5
+PAUSES = 10
+"""With five, a worker that only waited for a processor was taken for hung in one burst of ten, on a machine with more
+than five runnable processes for each."""
 MOST = 100
 
 

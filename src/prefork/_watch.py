@@ -1,4 +1,4 @@
-"""The process that watches a daemon's configuration: a child of the master, that says when the file has changed."""
+"""The processes that watch files for a daemon: children of the master, that say when something has changed."""
 
 from __future__ import annotations
 
@@ -14,20 +14,41 @@ def watch(path: Any) -> None:
 
     The directory is watched and not the file, since editors and deployments put a new file in its place.
     """
-    try:
-        import watchfiles
-    except ImportError:
-        raise MisuseError("watching the configuration needs watchfiles: pip install 'prefork[watch]'") from None
-    own = mold.own
-    assert own is not None
-    changes = watchfiles.watch(
-        os.path.dirname(path),
-        watch_filter=lambda _, changed: changed == path,
-        recursive=False,
+    filter_ = lambda _, changed: changed == path  # noqa: E731 - It is of the library's type.
+    for _ in _changes([os.path.dirname(path)], filter_, recursive=False):
+        _own().tell_ready()
+
+
+def watch_sources(folders: Any) -> None:
+    """Say so whenever a Python file below one of the folders changes, here and in the log. Never returns."""
+    watchfiles = _library()
+    for changes in _changes(folders, watchfiles.PythonFilter(), recursive=True):
+        names = sorted({os.path.relpath(path) for _, path in changes})
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        os.write(2, f"prefork: {names[0]}{more} changed: reloading\n".encode("utf-8", "backslashreplace"))
+        _own().tell_ready()
+
+
+def _changes(folders: list[str], filter_: Any, recursive: bool) -> Any:
+    return _library().watch(
+        *folders,
+        watch_filter=filter_,
+        recursive=recursive,
         raise_interrupt=False,
         rust_timeout=0,  # No time limit: nothing wakes up until something changes.
         step=20,
         debounce=100,
     )
-    for _ in changes:
-        own.tell_ready()
+
+
+def _library() -> Any:
+    try:
+        import watchfiles
+    except ImportError:
+        raise MisuseError("watching files needs watchfiles: pip install 'prefork[watch]'") from None
+    return watchfiles
+
+
+def _own() -> mold.Mold:
+    assert mold.own is not None
+    return mold.own

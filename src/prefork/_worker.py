@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import math
-import os
 import select
 import socket
 import time
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from ._activity import Activity, Request
 from ._connection import Connection
 from ._errors import MisuseError
-from ._giving_way import GivingWay
+from ._giving_way import SLACK, GivingWay
+from ._linux.peers import Peers
 
 if TYPE_CHECKING:
     from ._linux.assignment import Assignment
@@ -40,7 +40,8 @@ _CONNECTION_LOST = frozenset(
 # The process or the host has no room for one more. The connection stays in the queue, so the listener stays
 # readable: waiting for it would not wait.
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-EMPTYING = 1.0  # seconds that a draining orphan may take connections on
+EMPTYING = 1.0  # seconds that a queue which nobody takes over is emptied, at most
+LATE = 0.25  # seconds that it is looked at, at least: a connection that has begun is in the queue a round trip later
 NO_ROOM_PAUSE = 0.1  # seconds
 _LONGEST_POLL = 2**31 - 1  # milliseconds, of which poll(2) takes an int
 
@@ -52,10 +53,8 @@ class Handle(Generic[C]):
         self._assignment = assignment
         self._drain = assignment.drain
         self.context = context
-        self.activity = Activity(assignment.row)
-        if assignment.row is not None:
-            # The row is this process's: a child that the application forks would count the same connections there.
-            os.register_at_fork(after_in_child=self.activity.leave_row)
+        self.activity = Activity(assignment.board, assignment.row)
+        self._way: GivingWay | None = None
         self._empty_until: float | None = None
 
     @property
@@ -86,6 +85,21 @@ class Handle(Generic[C]):
             raise MisuseError(f"worker {self.key} has no listener {name!r} (it has: {given})")
         return listeners[name]
 
+    def _stream(self, name: str) -> socket.socket:
+        """A listener that connections are accepted from. Raises MisuseError for one of datagrams, too."""
+        listener = self.listener(name)
+        if listener.type != socket.SOCK_STREAM:
+            raise MisuseError(f"listener {name!r} has no connections to accept: it receives datagrams (recvfrom)")
+        return listener
+
+    @property
+    def last_of_listener(self) -> bool:
+        """Whether nobody takes over a queue that this worker accepts from: then it takes all that waits there first.
+
+        So it is where the slot, the listener or the daemon goes, and for an orphan. False while not draining.
+        """
+        return self.draining and (self._drain.orphaned or bool(self._assignment.abandoned()))
+
     def ready(self) -> None:
         """Say that this worker can do its work; saying it again does nothing.
 
@@ -108,22 +122,41 @@ class Handle(Generic[C]):
     def giving_way(self) -> GivingWay | None:
         """For an accept loop of one's own: what tells it when to leave the listeners to workers with fewer connections.
 
-        Its `pause()` is asked before each accept, or before every few; `activity.opened()` and `closed()` count the
-        connections. `accept` does all this by itself. None where no other worker accepts from the same queue.
+        Its `pause()` is asked before each accept; `activity.opened()` and `closed()` count the connections. `accept`
+        does all this by itself. None where no other worker accepts from the same queue.
         """
-        peers = self._assignment.peers
-        return None if peers is None else GivingWay(self.activity.look, peers.look)
+        board, row = self._assignment.board, self._assignment.row
+        if board is None or row < 0 or not board.group(row):
+            return None
+        return GivingWay(self.activity.look, Peers(board, row).look)
 
-    def _takes_more(self) -> bool:
-        """Whether to accept: until the drain. An orphan then empties the queue, for a while: it may be the last one.
+    def _pause(self) -> float:
+        """How long, in seconds, `accept` leaves the queue to others. To be asked while more than SLACK are open."""
+        if self.draining:
+            return 0.0
+        if self._way is None:
+            self._way = self.giving_way() or GivingWay(lambda: 0, tuple)
+        return self._way.pause()
 
-        A new master has a queue of its own beside ours, and what waits in ours would be reset when it is closed.
+    def _takes_more(self, name: str) -> bool:
+        """Whether to accept: until the drain. A queue that nobody takes over is then emptied, for a while.
+
+        An orphan may be the last one: a new master has a queue of its own beside ours, and what waits in ours would be
+        reset when it is closed.
         """
         if not self.draining:
             return True
         if self._empty_until is None:
             self._empty_until = time.monotonic() + EMPTYING
-        return self._drain.orphaned and time.monotonic() < self._empty_until
+        if not self._drain.orphaned and name not in self._assignment.abandoned():
+            return False
+        return time.monotonic() < self._empty_until
+
+    def _late(self) -> float:
+        """How long to go on looking at an empty queue once draining, in seconds; 0 when that has been long enough."""
+        if self._empty_until is None:
+            return 0.0
+        return max(0.0, self._empty_until - EMPTYING + LATE - time.monotonic())
 
     def _about_to_wait(self) -> None:
         if not self._assignment.explicit_ready:
@@ -136,9 +169,9 @@ class Worker(Handle[C]):
     def accept(self, name: str) -> Generator[Accepted, None, None]:
         """Connections at a listener, as `socket.accept` gives them, until this worker drains.
 
-        While there are none it sleeps. Raises MisuseError for a listener that it has not got.
+        While there are none it sleeps. Raises MisuseError for a listener that it has not got, or of datagrams.
         """
-        listener, giving_way = self.listener(name), self.giving_way()
+        listener = self._stream(name)
         with select.epoll() as waiting:
             # Not EPOLLEXCLUSIVE, which wakes one worker instead of all: where that one is being killed, or drains, at
             # this very moment, nobody else is told, and the connection waits for the next one to come.
@@ -146,13 +179,14 @@ class Worker(Handle[C]):
             waiting.register(self._drain.descriptor, select.EPOLLIN)
             waiting.register(self._drain.waker, select.EPOLLIN)
             self._about_to_wait()
-            while self._takes_more():
-                if giving_way and not self.draining and (pause := giving_way.pause()):
+            while self._takes_more(name):
+                if self.activity.open > SLACK and (pause := self._pause()):
                     self.wait_draining(pause)
                     continue
                 match accept_one(listener):
                     case "nothing" if self.draining:
-                        return
+                        if not _readable(listener, self._late()):
+                            return
                     case "nothing":
                         waiting.poll()
                         self._drain.look()
@@ -174,6 +208,12 @@ class Worker(Handle[C]):
             if not self._drain.look() and not woken and rest <= 0:
                 break
         return self.draining
+
+
+def _readable(listener: socket.socket, timeout: float) -> bool:
+    waiting = select.poll()
+    waiting.register(listener, select.POLLIN)
+    return bool(waiting.poll(math.ceil(timeout * 1000)))
 
 
 def accept_one(listener: socket.socket) -> Accepted | Literal["nothing", "no room"]:

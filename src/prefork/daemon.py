@@ -15,6 +15,7 @@ import msgspec
 
 from ._context import WorkerContext
 from ._errors import MisuseError
+from ._listener import Listener, declared
 from .config import Source
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -87,7 +88,7 @@ class Plan:
     """The wanted workers, and the listeners where they depend on the configuration."""
 
     workers: Iterable[WorkerContext | Pool]
-    listeners: Mapping[str, str] = field(default_factory=dict)
+    listeners: Mapping[str, str | Listener] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ class Kind:
 class Daemon:
     """A daemon: a name, a configuration, listeners by name, a plan, and what its workers do.
 
-    `listeners` maps names to addresses (`tcp://host:port`, `unix:///path`). `config` is a source such as
-    `toml_file(...)`; without one the plan takes no argument.
+    `listeners` maps names to addresses (`tcp://host:port`, `unix:///path`), or to a `Listener` with its options.
+    `config` is a source such as `toml_file(...)`; without one the plan takes no argument.
     """
 
     def __init__(
@@ -111,14 +112,14 @@ class Daemon:
         name: str,
         *,
         config: Source[Any] | None = None,
-        listeners: Mapping[str, str] | None = None,
+        listeners: Mapping[str, str | Listener] | None = None,
         **options: Unpack[DaemonOptions],
     ) -> None:
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name.startswith("."):
             raise MisuseError(f"{name!r} is not a daemon's name: letters, digits, '-', '_' and '.' make one")
         self.name = name
         self.config = config
-        self.listeners = dict(listeners or {})
+        self.listeners = declared(listeners)
         self.options: DaemonOptions = options
         self.kinds: dict[str, Kind] = {}
         self.lifespans: dict[str, Callable[..., Iterator[None]]] = {}

@@ -191,7 +191,7 @@ def canonical(node: Node) -> int:
         worker, process = state.workers[pid], world.processes[pid]
         return (
             worker.phase, when(worker.deadline), edition(worker.wish), worker.generation, worker.asked,
-            process.ready, process.killed,
+            process.ready, process.killed, worker.abandoned,
         )  # fmt: skip
 
     slots = tuple(
@@ -227,7 +227,7 @@ def canonical(node: Node) -> int:
     return hash((
         lines, slots, molds, tuple(rest), changes, scaling, state.generation, state.newest, state.proven,
         tuple(state.untried), tuple(state.overrides.items()), state.stopping is not None, state.exited,
-        world.spawns, world.binding is not None, world.bound, node.wishes, node.faults, node.lates,
+        world.spawns, world.binding is not None, world.bound, world.shards, node.wishes, node.faults, node.lates,
         bool(state.last_failure), tuple(person(pid) for pid in state.worn), state.recycling,
     ))  # fmt: skip
 
@@ -374,6 +374,7 @@ DEATHS = (ev.WorkerEnded, ev.MoldEnded)
 WEAR = (ev.WorkerEnded, ev.WorkerWornOut)
 TWO = {n: plan(n) for n in (1, 2)}
 WIDE = {n: plan(n, web=2) for n in (1, 2)}
+SHARDS = {n: plan(n, web=2, solo=False, listeners=(replace(HTTP, sharing="sharded"),)) for n in (1, 2)}
 EXEC = {n: plan(n, spawn="exec") for n in (1, 2)}
 
 SCENARIOS = (
@@ -391,6 +392,8 @@ SCENARIOS = (
     Scenario("restart, shrink", WIDE, (WEB_1, SHRINK, RESTART), faults=1, settled=True),
     Scenario("two wear out", WIDE, faults=3, settled=True, fault_kinds=WEAR),
     Scenario("one wears out, reload", TWO, (RELOAD,), faults=2, settled=True, fault_kinds=WEAR),
+    Scenario("shards, shrink, reload, grow, stop", SHARDS, (SHRINK, RELOAD, SCALE, STOP), lates=1, settled=True),
+    Scenario("shards, reload, stop, a crash", SHARDS, (RELOAD, STOP), faults=1, settled=True, fault_kinds=DEATHS),
     Scenario("exec", EXEC, (RELOAD, STOP), faults=1, settled=True, fault_kinds=(ev.SpawnFailed, ev.WorkerEnded)),
     Scenario(
         "replan with other listeners, restart",

@@ -563,6 +563,25 @@ class TestWornOut:
         assert stage.pid("solo") != old
 
 
+class TestDraining:
+    def test_one_that_fails_on_its_way_out_is_told_of(self) -> None:
+        stage = Stage(plan("a"), plan("b")).start()
+        old = stage.pid("web/0")
+        stage.command(cmd.Reload())
+        stage.rest(but=lambda event: isinstance(event, ev.WorkerEnded))
+        stage.feed(ev.WorkerFailed(old, "Traceback: no flush"))
+        stage.feed(ev.WorkerEnded(old, 1, "exited 1"))
+        assert f"web/0 (pid {old}, generation 1) exited 1\nTraceback: no flush" in stage.world.reports
+        stage.rest()
+        assert stage.reply().ok
+
+    def test_one_that_ends_as_it_should_is_not(self) -> None:
+        stage = Stage(plan("a"), plan("b")).start()
+        stage.command(cmd.Reload())
+        stage.rest()
+        assert not any("exited 0" in report for report in stage.world.reports)
+
+
 class TestStop:
     def test_everything_drains_and_then_it_exits(self) -> None:
         stage = Stage(plan()).start()
@@ -627,3 +646,42 @@ class TestExec:
         stage = Stage(plan()).start()
         actions = stage.supervisor.handle(ev.WorkerSpawned(1, "web/0", 999), stage.now)
         assert actions == [act.KillWorker(999, "since nobody asked for it")]
+
+
+class TestAbandoned:
+    """Whose queues nobody takes over when a worker goes."""
+
+    SHARD = replace(HTTP, sharing="sharded")
+
+    def drained(self, *plans: Plan) -> tuple[Stage, list[act.AskToDrain]]:
+        stage = Stage(*plans).start()
+        if len(plans) > 1:
+            stage.command(cmd.Reload())
+            stage.rest()
+        return stage, stage.all(act.AskToDrain)
+
+    def test_a_shard_is_its_successors_and_a_shared_queue_everybodys(self) -> None:
+        one, other = (replace(plan(digest), listeners=(self.SHARD, ADMIN)) for digest in "ab")
+        _, drained = self.drained(one, other)
+        assert len(drained) == 3
+        assert {ask.abandoned for ask in drained} == {()}
+
+    def test_the_shard_of_a_slot_that_goes_is_nobodys(self) -> None:
+        stage, _ = self.drained(replace(plan(), listeners=(self.SHARD, ADMIN)))
+        pid = stage.pid("web/1")
+        stage.command(cmd.Scale("web", 1))
+        assert stage.all(act.AskToDrain) == [act.AskToDrain(pid, (self.SHARD,), "scale web 1")]
+        assert stage.all(act.ForgetSlot) == []
+        stage.rest()
+        assert stage.all(act.ForgetSlot) == [act.ForgetSlot("web/1")]
+
+    def test_a_listener_that_the_new_plan_has_not_is_nobodys(self) -> None:
+        one, other = replace(plan("a"), listeners=(self.SHARD, ADMIN)), replace(plan("b"), listeners=(HTTP,))
+        _, drained = self.drained(one, other)
+        assert {ask.abandoned for ask in drained} == {(self.SHARD, ADMIN)}
+
+    def test_at_the_end_all_are_and_nothing_new_comes_first(self) -> None:
+        stage, _ = self.drained(replace(plan(), listeners=(self.SHARD, ADMIN)))
+        told = stage.feed(ev.SignalReceived("TERM"))
+        assert told[0] == act.Unbind((self.SHARD, ADMIN))
+        assert {ask.abandoned for ask in stage.all(act.AskToDrain)} == {(self.SHARD, ADMIN)}

@@ -48,6 +48,7 @@ class World:
     binding: tuple[int, tuple[Listener, ...]] | None = None
     bound: frozenset[Listener] = frozenset()
     forgotten: frozenset[int] = frozenset()
+    shards: frozenset[str] = frozenset()  # keys whose shard somebody would have to take over if all ended now
     newest: int = 0
     next_pid: int = 100
     waiting: frozenset[int] = frozenset()  # commands without a reply
@@ -119,12 +120,24 @@ class World:
                 assert process.generation == generation
                 self.check_order(generation, key, digest, listeners)
                 process.key, process.kind = key, self.kind_of(generation, key).name
+                if any(listener.sharing == "sharded" for listener in listeners):
+                    self.shards |= {key}
             case act.SpawnWorker(generation, key, digest, listeners):
                 assert (generation, key) not in self.spawns
                 self.check_order(generation, key, digest, listeners)
                 self.spawns += ((generation, key),)
-            case act.AskToDrain(pid):
+            case act.Abandon(pid, listeners):
                 process = self.processes[pid]
+                assert process.asked
+                if any(listener.sharing == "sharded" for listener in listeners):
+                    self.shards -= {process.key}
+            case act.ForgetSlot(key):
+                assert not self.living(key), "forgot a slot that is lived in"
+                assert key not in self.shards, "forgot a slot whose queue nobody was told to empty"
+            case act.AskToDrain(pid, abandoned):
+                process = self.processes[pid]
+                if any(listener.sharing == "sharded" for listener in abandoned):
+                    self.shards -= {process.key}
                 assert process.key, action
                 assert not process.asked, "asked to drain twice"
                 process.asked = True
@@ -184,6 +197,8 @@ class World:
     # What may happen next. Each is an event together with what it makes of the world.
 
     def happen(self, event: ev.Event) -> None:
+        # A slot without a process leaves its queue to the next one; it is nobody's if there will be none.
+        self.shards = frozenset(key for key in self.shards if self.living(key))
         match event:
             case ev.MoldPlanned(generation) | ev.PlanFailed(generation):
                 self.molds[generation].due = ""
@@ -205,7 +220,9 @@ class World:
             case ev.WorkerReady(pid):
                 self.processes[pid].ready = True
             case ev.WorkerEnded(pid):
-                del self.processes[pid]
+                process = self.processes.pop(pid)
+                if (process.killed or not process.asked) and not self.living(process.key):
+                    self.shards -= {process.key}  # A crash: there is nobody left to empty it.
             case ev.ListenersBound():
                 assert self.binding is not None
                 self.bound |= frozenset(self.binding[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 from prefork import MisuseError, WorldError
 from prefork._core.plan import Listener
-from prefork._linux.listeners import Listeners
+from prefork._linux.given import Given
+from prefork._linux.listeners import Circumstances, Listeners
 from prefork._linux.privileges import Identity
 
 ANY = Listener("http", "tcp://127.0.0.1:0")
@@ -20,25 +22,27 @@ ANY = Listener("http", "tcp://127.0.0.1:0")
 
 @pytest.fixture
 def listeners() -> Iterator[Listeners]:
-    with closing(Listeners(beside_orphans=False)) as made:
+    with closing(Listeners(Circumstances())) as made:
         yield made
 
 
+def shared(listeners: Listeners, listener: Listener) -> socket.socket:
+    """The socket that a worker would be given."""
+    return listeners.give(listener, "web/0", os.getpid())
+
+
 def port(listeners: Listeners, listener: Listener) -> int:
-    with socket.socket(fileno=os.dup(listeners.descriptor(listener))) as sock:
-        number: int = sock.getsockname()[1]
-        return number
+    number: int = shared(listeners, listener).getsockname()[1]
+    return number
 
 
 def test_a_listener_accepts_does_not_block_and_is_not_inherited(listeners: Listeners) -> None:
     listeners.bind([ANY])
-    with (
-        socket.create_connection(("127.0.0.1", port(listeners, ANY)), timeout=10),
-        socket.socket(fileno=os.dup(listeners.descriptor(ANY))) as sock,
-    ):
+    with socket.create_connection(("127.0.0.1", port(listeners, ANY)), timeout=10):
+        sock = shared(listeners, ANY)
         sock.accept()[0].close()
-        assert not os.get_blocking(listeners.descriptor(ANY))
-        assert not os.get_inheritable(listeners.descriptor(ANY))
+        assert not os.get_blocking(sock.fileno())
+        assert not os.get_inheritable(sock.fileno())
 
 
 def test_a_port_in_use_is_refused_even_if_both_would_share_it(listeners: Listeners) -> None:
@@ -54,54 +58,53 @@ def test_a_port_in_use_is_refused_even_if_both_would_share_it(listeners: Listene
 def test_a_stranger_cannot_share_our_port_but_our_successor_can(listeners: Listeners) -> None:
     listeners.bind([ANY])
     ours = Listener("http", f"tcp://127.0.0.1:{port(listeners, ANY)}")
-    with closing(Listeners(beside_orphans=False)) as stranger, pytest.raises(WorldError, match="in use"):
+    with closing(Listeners(Circumstances())) as stranger, pytest.raises(WorldError, match="in use"):
         stranger.bind([ours])
-    with closing(Listeners(beside_orphans=True)) as successor:
+    with closing(Listeners(Circumstances(beside_orphans=True))) as successor:
         successor.bind([ours])
         assert port(successor, ours) == port(listeners, ANY)
 
 
-def test_a_successor_gets_all_that_is_new_once_it_serves(listeners: Listeners) -> None:
+def test_a_successor_gets_all_that_is_new(listeners: Listeners) -> None:
     listeners.bind([ANY])
     number = port(listeners, ANY)
     ours = Listener("http", f"tcp://127.0.0.1:{number}")
-    with closing(Listeners(beside_orphans=True)) as successor:
+    with closing(Listeners(Circumstances(beside_orphans=True))) as successor:
         successor.bind([ours])
-        assert all(
-            arrived(number, listeners.descriptor(ANY), successor.descriptor(ours))
-        )  # Both, by the kernel's hash.
-        successor.leave_nothing_to_orphans()
-        assert arrived(number, listeners.descriptor(ANY), successor.descriptor(ours)) == [0, 64]
+        assert arrived(number, shared(listeners, ANY), shared(successor, ours)) == [0, 64]
+        listeners.close()
+        assert arrived(number, shared(successor, ours)) == [64]
+        successor.orphans_ended()
+        assert arrived(number, shared(successor, ours)) == [64]
 
 
-def arrived(number: int, *descriptors: int) -> list[int]:
+def arrived(number: int, *sockets: socket.socket) -> list[int]:
     """Connect 64 times; return how many of them came to each socket."""
     clients = [socket.create_connection(("127.0.0.1", number), timeout=10) for _ in range(64)]
-    counts = []
-    for descriptor in descriptors:
-        with socket.socket(fileno=os.dup(descriptor)) as sock:
-            count = 0
-            while True:
-                try:
-                    sock.accept()[0].close()
-                except BlockingIOError:
-                    break
-                count += 1
-        counts.append(count)
+    counts = [len(list(iter(lambda sock=sock: accepted(sock), False))) for sock in sockets]  # type: ignore[misc]
     for client in clients:
         client.close()
     return counts
+
+
+def accepted(sock: socket.socket) -> bool:
+    """Whether a connection was waiting; it is closed."""
+    try:
+        sock.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
 
 
 def test_all_are_bound_or_none(listeners: Listeners) -> None:
     with pytest.raises(MisuseError, match="no address"):
         listeners.bind([ANY, Listener("odd", "http://127.0.0.1:1")])
     with pytest.raises(KeyError):
-        listeners.descriptor(ANY)
+        shared(listeners, ANY)
 
 
 @pytest.mark.parametrize(
-    "address", ["", "127.0.0.1:80", "tcp://127.0.0.1", "tcp://:99999", "tcp://h:x", "unix://", "udp://127.0.0.1:1"]
+    "address", ["", "127.0.0.1:80", "tcp://127.0.0.1", "tcp://:99999", "tcp://h:x", "unix://", "http://127.0.0.1:1"]
 )
 def test_what_is_no_address_is_refused_by_name(listeners: Listeners, address: str) -> None:
     with pytest.raises(MisuseError, match=r"\(odd\) is no address"):
@@ -138,7 +141,7 @@ def test_an_unprivileged_mold_gets_no_more_than_its_user_may(tmp_path: Path) -> 
     tmp_path.chmod(0o755)
     for directory in tmp_path.parents[:2]:
         directory.chmod(0o755)
-    with closing(Listeners(beside_orphans=False, identity=nobody)) as asked:
+    with closing(Listeners(Circumstances(identity=nobody))) as asked:
         with pytest.raises(WorldError, match="a privileged port"):
             asked.bind([Listener("http", "tcp://127.0.0.1:80")])
         with pytest.raises(WorldError, match="Permission denied"):
@@ -149,3 +152,136 @@ def test_an_unprivileged_mold_gets_no_more_than_its_user_may(tmp_path: Path) -> 
         asked.bind([Listener("local", f"unix://{mine}/s")])
         assert (mine / "s").stat().st_uid == 65534
         assert os.geteuid() == 0
+
+
+# What a root master does for an application that has given root up.
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights that an application must not have")
+NOBODY = Identity(65534, 65534)
+
+
+@needs_root
+def test_an_address_that_the_operator_named_is_opened_with_the_masters_rights() -> None:
+    where = f"tcp://127.0.0.1:{free_privileged_port()}"
+    with closing(Listeners(Circumstances(identity=NOBODY))) as asked, pytest.raises(WorldError, match="privileged"):
+        asked.bind([Listener("http", where)])
+    for sharing in ("shared", "sharded"):
+        with closing(Listeners(Circumstances(identity=NOBODY, operator=frozenset([where])))) as asked:
+            listener = Listener("http", where, sharing)
+            asked.bind([listener])
+            assert [asked.give(listener, f"web/{n}", n).getsockname()[1] for n in (1, 2)] == [port_of(where)] * 2
+
+
+def port_of(where: str) -> int:
+    return int(where.rpartition(":")[2])
+
+
+def free_privileged_port() -> int:
+    for number in range(1000, 900, -1):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", number)):
+                return number
+    raise AssertionError("no port is free")
+
+
+@needs_root
+def test_shards_of_an_unprivileged_application_belong_to_its_user() -> None:
+    sharded = Listener("http", "tcp://127.0.0.1:0", "sharded")
+    with closing(Listeners(Circumstances(identity=NOBODY))) as asked:
+        asked.bind([sharded])
+        owners = {os.fstat(asked.give(sharded, f"web/{number}", number).fileno()).st_uid for number in range(3)}
+        assert owners == {65534}
+
+
+@needs_root
+def test_a_path_that_leads_elsewhere_by_now_is_left_alone(tmp_path: Path) -> None:
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+    mine, precious = tmp_path / "mine", tmp_path / "precious"
+    for directory in (mine, precious):
+        directory.mkdir()
+    os.chown(mine, 65534, 65534)
+    local = Listener("local", f"unix://{mine}/s")
+    asked = Listeners(Circumstances(identity=NOBODY))
+    asked.bind([local])
+    mine.rename(tmp_path / "away")
+    mine.symlink_to(precious)
+    (precious / "s").write_text("of the system")
+    asked.close()
+    assert (precious / "s").read_text() == "of the system"
+
+
+def test_no_descriptor_of_the_masters_own_can_be_named(listeners: Listeners) -> None:
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        own.listen()
+        with pytest.raises(WorldError, match="was not started with such a listening socket"):
+            listeners.bind([Listener("http", f"fd://{own.fileno()}")])
+
+
+def test_two_activated_sockets_of_one_name_are_refused() -> None:
+    given = Given([], {"http": [3, 4]})
+    with (
+        closing(Listeners(Circumstances(given=given))) as asked,
+        pytest.raises(WorldError, match="2 activated sockets"),
+    ):
+        asked.bind([Listener("http", "tcp://127.0.0.1:0")])
+
+
+# Options.
+
+
+def test_options_are_the_sockets(listeners: Listeners) -> None:
+    plain = Listener("a", "tcp://127.0.0.1:0")
+    other = Listener("b", "tcp://127.0.0.1:0", backlog=7, nodelay=False, defer_accept=3, reuseport=False)
+    listeners.bind([plain, other])
+    assert [options(shared(listeners, one)) for one in (plain, other)] == [
+        (True, 0, True, min(2048, somaxconn())),
+        (False, 3, False, 7),
+    ]
+
+
+def somaxconn() -> int:
+    return int(Path("/proc/sys/net/core/somaxconn").read_text())
+
+
+def options(sock: socket.socket) -> tuple[bool, int, bool, int]:
+    """Whether small answers go at once, the seconds to defer, whether the port is shared, and the longest queue."""
+    queue = struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 28)[0]
+    return (
+        bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)),
+        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT),
+        bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)),
+        queue,
+    )
+
+
+def test_an_option_that_changes_keeps_the_socket_and_what_waits(listeners: Listeners) -> None:
+    before, after = Listener("http", "tcp://127.0.0.1:0"), Listener("http", "tcp://127.0.0.1:0", backlog=9)
+    assert listeners.bind([before])[0].startswith("listening on http at tcp://127.0.0.1:")
+    with socket.create_connection(("127.0.0.1", port(listeners, before)), timeout=10):
+        assert listeners.bind([after]) == []
+        listeners.unbind([before])
+        assert options(shared(listeners, after))[3] == 9
+        assert accepted(shared(listeners, after))
+
+
+def test_listeners_on_any_port_are_each_their_own(listeners: Listeners) -> None:
+    one, other = Listener("a", "tcp://127.0.0.1:0"), Listener("b", "tcp://127.0.0.1:0")
+    listeners.bind([one, other])
+    assert port(listeners, one) != port(listeners, other)
+
+
+def test_a_name_has_the_address_of_ipv4_where_there_is_one(listeners: Listeners) -> None:
+    local = Listener("http", "tcp://localhost:0")
+    listeners.bind([local])
+    assert shared(listeners, local).getsockname()[0] == "127.0.0.1"
+
+
+def test_an_owner_that_cannot_be_set_leaves_nothing(listeners: Listeners, tmp_path: Path) -> None:
+    with pytest.raises(WorldError, match="there is no group 'no-such-group'"):
+        listeners.bind([Listener("local", f"unix://{tmp_path}/s", group="no-such-group")])
+    assert list(tmp_path.iterdir()) == []
+    mine = Listener("local", f"unix://{tmp_path}/s", owner=str(os.getuid()), group=str(os.getgid()), mode=0o600)
+    listeners.bind([mine])
+    assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600

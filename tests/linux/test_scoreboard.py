@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import socket
 import struct
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -28,6 +30,8 @@ from prefork._linux.scoreboard import Reading, Row, Scoreboard
 from support import PATIENCE, Start, kill, until
 from system.daemons import HEAD, RUN, Served
 
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "scoreboard.md"
+HEADER_NAMES = {"version": "VERSION_AT", "rows": "ROWS_AT", "half": "HALF_AT"}
 LISTENER = Listener("http", "tcp://127.0.0.1:0")
 
 
@@ -45,7 +49,7 @@ class Small:
 
     def start(self, pid: int, name: str, generation: int = 1) -> int:
         row = self.board.start(pid, ordered(name, generation))
-        self.working[pid] = Activity() if row < 0 else Activity(self.mapped.worker_half(row))
+        self.working[pid] = Activity(self.mapped, row)
         return row
 
     def count(self, pid: int, requests: int, errors: int = 0) -> None:
@@ -99,7 +103,6 @@ def test_the_layout_is_what_other_languages_are_told(small: Small) -> None:
     activity = small.working[42]
     activity.opened()
     activity.opened()
-    activity.look()
     activity.begin("GET /orders")
     activity.begin("GET /orders")
     activity.end(failed=True)
@@ -109,7 +112,7 @@ def test_the_layout_is_what_other_languages_are_told(small: Small) -> None:
     changes, used, dead_requests, dead_errors = struct.unpack_from("4Q", data, 48)
     assert (changes % 2, used, dead_requests, dead_errors) == (0, 2, 0, 0)
     beat, busy_since, *counts = struct.unpack_from("2d6Q", data, 128 + 128)
-    assert (beat, counts) == (0.0, [1, 1, 2, 1, 1, 0])
+    assert (beat, counts) == (0.0, [1, 1, 2, 1, 2, 0])
     assert busy_since > 0
     assert data[128 + 128 + 64 : 128 + 256] == b"GET /orders".ljust(64, b"\0")
     master = 128 + 4 * 128 + 128
@@ -246,27 +249,27 @@ def test_workers_that_accept_from_the_same_queue_are_a_group(larger: Small) -> N
         assert larger.mapped.group(larger.board.start(pid, ordered(f"x/{pid}", listeners=listeners))) == 0
 
 
-def test_peers_are_those_that_are_ready_and_look_at_the_same_queue(larger: Small) -> None:
+def test_peers_are_those_that_are_ready_for_the_same_queue(larger: Small) -> None:
     own = larger.start(1, "web/0")
     row = larger.start(2, "web/1")
     larger.start(3, "other/0")
     peers = Peers(larger.mapped, own)
-    for pid in (1, 2, 3):
-        larger.working[pid].look()
-        larger.working[pid].opened()
     assert peers.look() == []
     for pid in (1, 2, 3):
         larger.board.turn(pid, "ready")
-    assert peers.look() == [(row, 1, 1)]
+    assert peers.look() == [(row, 0, 0)]
     larger.working[2].opened()
-    assert peers.look() == [(row, 2, 1)]
-    larger.start(4, "web/2")
+    larger.working[2].opened()
+    larger.working[2].closed()
+    assert peers.look() == [(row, 1, 2)]
+    last = larger.start(4, "web/2")
+    assert peers.look() == [(row, 1, 2)]
     larger.board.turn(4, "ready")
-    assert peers.look() == [(row, 2, 1)]  # The new one has not come to its queue yet.
-    larger.working[4].look()
-    assert len(peers.look()) == 2
+    assert peers.look() == [(row, 1, 2), (last, 0, 0)]
     larger.board.turn(2, "draining")
-    assert peers.look() == [(3, 0, 1)]
+    assert peers.look() == [(last, 0, 0)]
+    larger.board.end(4, 0)
+    assert peers.look() == []
 
 
 @st.composite
@@ -319,13 +322,16 @@ def web(worker):
     say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
     for connection, _ in worker.accept("http"):
         with connection:
-            if connection.recv(1) == b"f":
+            asked = connection.recv(1)
+            if asked == b"f":
                 if (child := os.fork()) == 0:
                     connection.close()
                     os._exit(0)
                 os.waitpid(child, 0)
-            with worker.request("GET /orders"):
-                pass
+            with worker.request("GET /slow" if asked == b"w" else "GET /orders"):
+                if asked == b"w":
+                    connection.sendall(b"working")
+                    connection.recv(1)
             connection.sendall(f"{worker.key} g{worker.generation} {os.getpid()} ".encode())
             connection.recv(1)
 """
@@ -462,6 +468,38 @@ def test_a_child_of_the_application_leaves_the_row_alone(start: Start) -> None:
         assert client.recv(100)
         assert sum(row.open for row in board.read().rows) == 1
     assert daemon.stop() == 0
+
+
+def test_the_reader_in_the_documentation_reads(start: Start) -> None:
+    daemon, _ = counting(start)
+    program = DOCUMENTATION.read_text().rpartition("```python\n")[2].partition("```")[0]
+    with connect(daemon) as client:
+        client.sendall(b"w")
+        assert client.recv(100)
+        reader = start.command(sys.executable, "-c", program, str(daemon.running.pid))
+        assert reader.wait() == 0
+    found = [line.split(" ", 4) for line in reader.out]
+    assert sorted(name for name, *_ in found) == ["web/0", "web/1"]
+    assert {state for _, state, *_ in found} == {"ready"}
+    assert sorted((requests, doing[:17]) for *_, requests, doing in found) == [
+        ("0", "GET /slow since 0"),
+        ("0", "idle"),
+    ]
+    assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["header", "master_half", "worker_half"])
+def test_the_structures_in_the_documentation_are_those_of_the_code(name: str) -> None:
+    body = re.search(rf"struct {name} \{{(.*?)\n\}};", DOCUMENTATION.read_text(), re.DOTALL)
+    assert body
+    offset = 0
+    for type_, field, count in re.findall(r"^ +(char|u?int64_t|double) +(\w+)(?:\[(\d+)\])?;", body[1], re.MULTILINE):
+        if type_ == "char" and field != "magic":
+            assert offset == getattr(scoreboard, f"{field.upper()}_OFFSET")
+        elif field not in ("magic", "reserved"):
+            assert offset == 8 * getattr(scoreboard, HEADER_NAMES.get(field, field.upper()))
+        offset += int(count or 1) * (1 if type_ == "char" else 8)
+    assert offset == scoreboard.HALF
 
 
 def test_no_process_but_masters_and_molds_and_theirs_has_the_descriptor(start: Start) -> None:

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-_NOTES = os.open(os.environ["PREFORK_TEST_SPY"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
+_NOTES = os.open(os.environ["TEST_OF_PREFORK_SPY"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
 _posix_spawn, _kill, _waitpid = os.posix_spawn, os.kill, os.waitpid
 
 

@@ -103,8 +103,14 @@ class Served:
     @property
     def mold(self) -> int:
         """The pid of the mold, once nothing else calls itself so: a newborn has the mold's title for a moment."""
-        until(lambda: len(self._molds()) == 1, "one mold")
-        return self._molds()[0]
+        found: list[int] = []
+
+        def is_one() -> bool:
+            found[:] = self._molds()  # Once: at a second look it may have died.
+            return len(found) == 1
+
+        until(is_one, "one mold")
+        return found[0]
 
     def _molds(self) -> list[int]:
         return [pid for pid in self.running.children() if title(pid).startswith("prefork: mold ")]

@@ -48,7 +48,8 @@ def test_it_maps_nothing_of_the_application_and_its_memory_is_small(start: Start
 
 def test_idle_costs_nothing(start: Start) -> None:
     """No context switch in ten seconds, of the master, the mold, the spare and every worker."""
-    served = Served(start, "idle", plan="[Web(i) for i in range(8)]").launch()
+    shards = 'daemon.listeners["shards"] = prefork.Listener("tcp://127.0.0.1:0", sharing="sharded")\n'
+    served = Served(start, "idle", plan="[Web(i) for i in range(8)]", more=shards).launch()
     served.ready(*(f"web/{i}" for i in range(8)))
     until(lambda: any("spare" in title(pid) for pid in served.running.children()), "the spare is bred last")
     before: dict[str, int] = {}

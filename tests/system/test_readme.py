@@ -7,10 +7,12 @@ import signal
 import socket
 import sys
 import textwrap
+import urllib.request
 from pathlib import Path
 
 from support import PATIENCE, Start, until
 from system.daemons import free_port
+from system.runs import PREFORK
 
 README = Path(__file__).parent.parent.parent / "README.md"
 
@@ -33,6 +35,19 @@ def test_the_daemon_greets_with_what_its_configuration_says(start: Start) -> Non
     running.send(signal.SIGHUP)
     running.expect("reload of generation 2 done", "err")
     assert answer(port) == b"hi"
+    assert running.stop() == 0
+
+
+def test_the_web_application_is_run_as_the_readme_says(start: Start) -> None:
+    (start.directory / "shop.py").write_text(program("shop.py"))
+    (command,) = re.findall(r"^    (prefork run shop:app -w 4 .*)$", README.read_text(), re.MULTILINE)
+    port = free_port()
+    words = command.replace("8000", str(port)).split()[1:]
+    environment = {"RUNTIME_DIRECTORY": str(start.directory / "runtime")}
+    running = start.command(PREFORK, *words, env=environment)
+    running.expect(rf"^prefork: shop is ready: .* workers: 4 web, http://127.0.0.1:{port}$", "err")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE) as response:
+        assert response.read() == b'{"greeting":"hello"}'
     assert running.stop() == 0
 
 

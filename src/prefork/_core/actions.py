@@ -111,9 +111,13 @@ class SpawnWorker:
 
 @dataclass(frozen=True, slots=True)
 class AskToDrain:
-    """Ask a worker to finish what is in flight, take nothing new, and exit; `why`, in words, for the record."""
+    """Ask a worker to finish what is in flight, take nothing new, and exit; `why`, in words, for the record.
+
+    `abandoned`: those of its listeners whose queue nobody takes over. It accepts what waits there before it goes.
+    """
 
     pid: int
+    abandoned: tuple[Listener, ...] = ()
     why: str = ""
 
 
@@ -126,6 +130,21 @@ class KillWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandon:
+    """Tell a worker that drains already: the successor that was to take over these queues will not come."""
+
+    pid: int
+    listeners: tuple[Listener, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetSlot:
+    """No process lives in this slot and none is wanted there: what was kept for the next one may go."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bind:
     """Open these listeners beside those that are open: all of them, or none."""
 
@@ -135,7 +154,7 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Unbind:
-    """Close these listeners; no later order names them, and no worker that has them is wanted any more."""
+    """Let nothing new come to these listeners: no later order names them, and whoever has them is on the way out."""
 
     listeners: tuple[Listener, ...]
 
@@ -182,6 +201,8 @@ DaemonAction = (
     | SpawnWorker
     | AskToDrain
     | KillWorker
+    | Abandon
+    | ForgetSlot
     | Bind
     | Unbind
     | ReopenLogs

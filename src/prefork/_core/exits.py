@@ -33,8 +33,9 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
     state.touched[slot.key] = None
     text = f"{slot.key} (pid {event.pid}, generation {worker.generation}) {event.reason}"
     if worker.asked:
-        if worker.phase == "killed":
-            state.report(text)
+        # What it did wrong on its way out is no failure of the slot's, and worth knowing all the same.
+        if worker.phase == "killed" or event.status != 0:
+            state.report(text, worker.report)
         return
     if slot.wish is None or slot.wish.edition != worker.wish.edition:
         # Its successor is on its way already; that this one went first changes nothing.

@@ -141,7 +141,7 @@ class Journal:
                     yield {**self._begun("ordered", key, pid, generation, now), "why": action.why}
                 case act.SpawnWorker(generation, key):
                     yield {"event": "ordered", "slot": key, "generation": generation, "why": action.why}
-                case act.AskToDrain(pid, why):
+                case act.AskToDrain(pid, _, why):
                     yield from self._of(pid, "draining", now, why=why)
                 case act.KillWorker(pid, why):
                     yield from self._of(pid, "killing", now, why=why)

@@ -64,11 +64,21 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket that workers are given. The whole record is its identity."""
+    """A listening socket that workers are given. The whole record is its identity.
+
+    The options are those of `prefork.Listener`; `owner` and `group` are a name, a number as text, or empty.
+    """
 
     name: str
     address: str
-    mode: Literal["shared", "sharded"] = "shared"
+    sharing: Literal["shared", "sharded"] = "shared"
+    backlog: int = 2048
+    nodelay: bool = True
+    defer_accept: int = 0
+    reuseport: bool = True
+    mode: int | None = None
+    owner: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

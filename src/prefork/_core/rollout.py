@@ -285,20 +285,27 @@ def next_change(state: State) -> None:
         begin(state, state.queue.pop(0))
 
 
+def refuse_all(state: State, why: str) -> None:
+    """Tell all who wait for something that it will not be."""
+    if state.change is not None:
+        state.announce(state.change, "failed", text=why)
+    for change in (state.change, *state.queue):
+        if change is not None:
+            state.reply(change.askers, False, why)
+    for kind in list(state.scaling):
+        state.scaling_ended(kind, False, why)
+
+
 def stop(state: State, status: int, askers: list[int], words: str = "") -> None:
     """End: nothing is wanted any more. It is a wish like any other, and the last one."""
     if state.stopping is not None:
         state.stopping.askers += askers
         return
     state.stopping = Stopping(status, askers, words)
-    refusal = "the daemon is stopping"
-    if state.change is not None:
-        state.announce(state.change, "failed", text=refusal)
-    for change in (state.change, *state.queue):
-        if change is not None:
-            state.reply(change.askers, False, refusal)
-    for kind in list(state.scaling):
-        state.scaling_ended(kind, False, refusal)
+    plan = None if state.change is None else state.change.plan
+    if listeners := tuple(dict.fromkeys((*state.plan.listeners, *(plan.listeners if plan else ())))):
+        state.actions.append(Unbind(listeners))  # What comes from now on is nobody's; what waits is still served.
+    refuse_all(state, "the daemon is stopping")
     state.change = None
     state.queue.clear()
     state.actions.append(Announce("stop", "rolling", state.generation, left=len(state.slots)))

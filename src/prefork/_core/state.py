@@ -6,11 +6,12 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from .actions import Announce, AskToDrain, DismissSpare, KillWorker, Reply, Report
+from .actions import Abandon, Announce, AskToDrain, DismissSpare, KillWorker, Reply, Report
 from .plan import Plan, Spec
 
 if TYPE_CHECKING:
     from .actions import Action, Stage
+    from .plan import Listener
     from .slot import Slot, Turn, Wish, Worker
 
 MoldPhase = Literal["importing", "able", "planning", "ending", "paused"]
@@ -192,11 +193,30 @@ class State:
             self.stirred[mold.generation] = None
 
     def drain(self, worker: Worker) -> None:
-        """Ask a worker to go, once."""
+        """Ask a worker to go, once; what it abandons is said again where that is known only later."""
         if self.turn(worker, "drain"):
             worker.asked = True
+            worker.abandoned = self.abandoned(worker)
             slot = worker.wish and self.slots.get(worker.wish.entry.key)
-            self.actions.append(AskToDrain(worker.pid, slot.why if slot else ""))
+            self.actions.append(AskToDrain(worker.pid, worker.abandoned, slot.why if slot else ""))
+        elif worker.phase == "draining" and (abandoned := self.abandoned(worker)) and not worker.abandoned:
+            worker.abandoned = abandoned
+            self.actions.append(Abandon(worker.pid, abandoned))
+
+    def abandoned(self, worker: Worker) -> tuple[Listener, ...]:
+        """Return the listeners of a worker that is to go whose queues nobody takes over.
+
+        A shard is the slot's, and its next process has it; a shared queue is everybody's while some plan has it.
+        """
+        if worker.wish is None:
+            return ()
+        plan = self.plan if self.change is None or self.change.plan is None else self.change.plan
+        served = () if self.stopping is not None else plan.listeners
+        heir = self.slots[worker.wish.entry.key].wish
+        inherited = () if heir is None else heir.listeners
+        return tuple(
+            one for one in worker.wish.listeners if one not in (inherited if one.sharing == "sharded" else served)
+        )
 
     def kill(self, worker: Worker, why: str, turn: Turn = "kill") -> None:
         """Kill a process; it is killed again each time that its deadline passes."""

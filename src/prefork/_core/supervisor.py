@@ -48,9 +48,13 @@ Workers
 Listeners
     `Bind(g, listeners)` names only listeners that are not open yet; owed `ListenersBound(g)`, or
     `BindFailed(g, report)` with none of them left open. An order gives the worker exactly the listeners
-    that it names. `Unbind(listeners)` closes them; one may come before the answer to its `Bind`, and naming
-    what is not open is no error. Two records with one address (an option was changed) are
-    both open for a while: the shell lets them share the socket.
+    that it names; of a sharded one that is the slot's own shard. `Unbind(listeners)` lets nothing new come to
+    them: the workers that have them are on their way out, and still take what waits there. It comes again at
+    the end, may come before the answer to its `Bind`, and naming what is not open is no error. Two records
+    with one address (an option was changed) are both open for a while: the shell lets them share the socket.
+    `AskToDrain(pid, abandoned)` names the listeners whose queues nobody takes over; the shell sees to it that
+    the worker knows before it hears that it is to drain. `Abandon` says so of one that drains already: its
+    successor will not come. `ForgetSlot(key)`: the slot's shards may be closed.
 
 People
     `CommandReceived(id, command)` gets exactly one `Reply(id, ok, text)`, when the *outcome* is known.
@@ -182,7 +186,7 @@ class Supervisor:
                     rollout.roll(state, change)
             case ev.BindFailed(generation, report):
                 if change := self._binding(generation):
-                    rollout.withdraw(state, f"{change.what} failed: a listener could not be bound", report)
+                    rollout.withdraw(state, f"{change.what} failed: {report}")
             case ev.CommandReceived(asker, command, by):
                 state.cause = f"{words(command)} asked for by {by}" if by else words(command)
                 self._command(command, [asker])

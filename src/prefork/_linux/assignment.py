@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .drain import Drain
-    from .peers import Peers
+    from .scoreboard import Scoreboard
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,8 @@ class Assignment:
 
     `listeners` are non-blocking, for the flag is shared with every other process that holds them.
     `report_ready` tells the master; calling it again does nothing. `report_worn_out` asks it for a successor, with the
-    reason; the worker serves on until it is told to drain.
-    `row` is this worker's half of its row of the scoreboard, if it has one; `peers` are those that accept from the same
-    queue, if anybody may.
+    reason; the worker serves on until it is told to drain. `abandoned` returns the names of the listeners whose queues
+    nobody takes over, as far as the master has said so. `row` is this worker's in `board`, -1 where it has none.
     """
 
     key: str
@@ -30,5 +29,6 @@ class Assignment:
     explicit_ready: bool
     report_ready: Callable[[], None]
     report_worn_out: Callable[[str], None]
-    row: memoryview | None = None
-    peers: Peers | None = None
+    abandoned: Callable[[], frozenset[str]] = frozenset
+    board: Scoreboard | None = None
+    row: int = -1

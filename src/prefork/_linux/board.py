@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from .._errors import WorldError
 from . import scoreboard as at
-from .scoreboard import HALF, NAME_BYTES, NAME_OFFSET, ROWS, STATES, Scoreboard, State
+from .scoreboard import HALF, LABEL_OFFSET, NAME_BYTES, NAME_OFFSET, ROWS, STATES, Scoreboard, State
 
 if TYPE_CHECKING:
     from .._core import actions as do
@@ -132,6 +132,14 @@ class Board:
                 self._write(slot.live[-1])
             self._write(row)
 
+    def counted(self, pid: int) -> bytes:
+        """What the worker of this pid has counted: only whether it is another than before means anything here."""
+        row = self._pids.get(pid)
+        if row is None:
+            return b""
+        start = self._board.worker_words(row) * 8
+        return bytes(self._board.bytes[start : start + LABEL_OFFSET])
+
     def _choose(self, name: str) -> int | None:
         """The slot's own ended row, else one that was never used, else the one that ended the longest ago."""
         slot = self._slots.get(name)
@@ -160,7 +168,7 @@ class Board:
 
         Those are workers of one kind: others may have been given the same listeners and accept from none of them.
         """
-        if not ordered.listeners or any(listener.mode == "sharded" for listener in ordered.listeners):
+        if not ordered.listeners or any(listener.sharing == "sharded" for listener in ordered.listeners):
             return 0
         return self._groups.setdefault((ordered.key.partition("/")[0], ordered.listeners), len(self._groups) + 1)
 

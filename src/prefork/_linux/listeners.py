@@ -5,145 +5,242 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import stat
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
 
 from .._core.plan import Listener
 from .._errors import MisuseError, WorldError
+from . import bind
+from .address import Address, parse
+from .given import Given
+from .port import Port
 from .privileges import Identity, acting_as
-from .steering import take_all_that_is_new
+from .queues import Queues
 
-BACKLOG = 2048
 _PRIVILEGED = 1024
-"""Ports below this one only root may bind (ip(7))."""
+"""Ports below this one only root may bind (ip(7)), unless the machine is set up otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What decides how an address may be opened.
+
+    `beside_orphans`: workers of a dead master of this very daemon still hold its sockets, so ports are shared with
+    them. Otherwise a socket is bound exclusively, and gets SO_REUSEPORT only once it listens: a stranger's bind then
+    fails, while a later master of this daemon can bind beside our orphans.
+
+    `identity`: who the mold is that asks, where it has given up root and we have not. It is not trusted with our
+    rights: everything is bound with that user's, but for the addresses in `operator`, which whoever started us named.
+    """
+
+    beside_orphans: bool = False
+    identity: Identity | None = None
+    given: Given = field(default_factory=Given)
+    operator: frozenset[str] = frozenset()
+
+
+class _Single:
+    """A socket that cannot be one of several: at a Unix address, or given to us."""
+
+    def __init__(self, address: Address, sock: socket.socket, identity: Identity | None) -> None:
+        self._socket = sock
+        self._ours = address.scheme != "fd"
+        self._path = address.text if address.scheme == "unix" else None
+        self._inode = self._path and bind.inode(self._path)
+        self._identity = identity
+        self.gone = False
+
+    def template(self) -> socket.socket:
+        return self._socket
+
+    def open(self, listener: Listener) -> None:
+        if self._ours:
+            bind.listen(self._socket, listener)
+
+    def withdraw(self, _sharing: str) -> None:
+        """Close it. What waits in the queue is still taken by those who have a copy."""
+        self.gone = True
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+        # As the user again, and only what we made: the path may lead elsewhere by now.
+        with acting_as(self._identity):
+            if self._path is not None and bind.inode(self._path) == self._inode:
+                bind.unlink(self._path)
+        self._path = None
+
+    def give(self, _listener: Listener, _key: str, _pid: int) -> socket.socket:
+        return self._socket
+
+    def serves(self, pid: int, whether: bool, abandons: bool = False) -> None: ...
+    def ended(self, pid: int) -> None: ...
+    def forget(self, key: str) -> None: ...
+    def count_again(self) -> None: ...
 
 
 class Listeners:
     """The open listeners of a daemon, by their records in the plan.
 
-    `identity`: who the mold is that asks for them, where it has given up root and we have not. It is not trusted with
-    our rights: paths are made as that user, and a privileged port is refused.
-
-    `beside_orphans`: workers of a dead master of this very daemon still hold its sockets, so the port is shared with
-    them. Otherwise a socket is bound exclusively, and gets SO_REUSEPORT only once it listens: a stranger's bind then
-    fails, while a later master of this daemon can bind beside our orphans.
+    Several records stand for one place while an option of a listener is being changed.
     """
 
-    def __init__(self, beside_orphans: bool, identity: Identity | None = None) -> None:
-        self._beside_orphans = beside_orphans
-        self._identity = identity
-        self._open: dict[Listener, socket.socket] = {}
+    def __init__(self, circumstances: Circumstances, queues: Queues | None = None) -> None:
+        """`queues`: who finds out which shards stand still."""
+        self._circumstances = circumstances
+        self._queues = queues
+        self._records: dict[Listener, tuple[Address, str]] = {}
+        self._places: dict[tuple[Address, str], Port | _Single] = {}
+        self._news: list[str] = []
 
-    def bind(self, listeners: Sequence[Listener]) -> None:
-        """Open these; on failure none of them. Raises MisuseError for an address that is none, WorldError otherwise."""
-        opened: dict[Listener, socket.socket] = {}
+    def bind(self, listeners: Sequence[Listener]) -> list[str]:
+        """Open these, on failure none of them; return what the log should say of it.
+
+        Raises MisuseError for an address that is none, WorldError otherwise.
+        """
+        self._news = []
+        given = self._circumstances.given
+        names = [listener.name for listener in listeners]
+        first = not self._records
+        if first:
+            given.adopt(names)
+        opened: list[Listener] = []
         try:
             for listener in listeners:
-                opened[listener] = self._bind(listener)
+                self._open(listener)
+                opened.append(listener)
         except Exception:
-            for sock in opened.values():
-                sock.close()
+            self.unbind(opened)
             raise
-        self._open.update(opened)
+        if first and (left := given.unclaimed()):
+            self._news.append(f"socket activation brought {', '.join(left)}: no listener has such a name")
+        return self._news
 
     def unbind(self, listeners: Sequence[Listener]) -> None:
-        """Close these."""
+        """Let nothing new come to these; each is closed when the last of its workers has ended."""
         for listener in listeners:
-            if (sock := self._open.pop(listener, None)) is not None:
-                sock.close()
-                if sock.family == socket.AF_UNIX and listener.address not in [one.address for one in self._open]:
-                    _unlink(urlsplit(listener.address).path)
+            if (at := self._records.pop(listener, None)) is None:
+                continue
+            place = self._places[at]
+            left = [record for record, where in self._records.items() if where == at]
+            if isinstance(place, Port):
+                left = [record for record in left if record.sharing == listener.sharing]
+            if left:
+                place.open(left[-1])
+            else:
+                place.withdraw(listener.sharing)
+                self._sweep()
 
-    def descriptor(self, listener: Listener) -> int:
-        """Return the descriptor of an open listener."""
-        return self._open[listener].fileno()
-
-    def leave_nothing_to_orphans(self) -> None:
-        """Somebody is ready to serve here: what is new comes to us alone, so that orphans can drain without a loss."""
-        if self._beside_orphans:
-            self._beside_orphans = False
-            for sock in self._open.values():
-                if sock.family != socket.AF_UNIX:
-                    take_all_that_is_new(sock)
+    def where(self, listener: Listener) -> str:
+        """Return the full address that an open listener has: with the port that the kernel chose."""
+        return _where(self._places[self._records[listener]].template())
 
     def close(self) -> None:
         """Close them all."""
-        self.unbind(list(self._open))
+        for place in self._places.values():
+            place.close()
+        self._places.clear()
+        self._records.clear()
 
-    def _bind(self, listener: Listener) -> socket.socket:
-        for record, sock in self._open.items():  # An option was changed: both records share the socket.
-            if record.address == listener.address:
-                return sock.dup()
-        parts = urlsplit(listener.address)
+    def give(self, listener: Listener, key: str, pid: int) -> socket.socket:
+        """Return the socket for a process that is to be the worker `key`. Raises OSError where there is no room."""
+        return self._places[self._records[listener]].give(listener, key, pid)
+
+    def serves(self, pid: int) -> None:
+        """A worker is ready: it takes what comes."""
+        for place in self._places.values():
+            place.serves(pid, True)
+
+    def leaves(self, pid: int, abandoned: Sequence[Listener] = ()) -> None:
+        """A worker is to end; nobody takes over the queues of the `abandoned`."""
+        left = {self._records.get(listener) for listener in abandoned}
+        for at, place in self._places.items():
+            place.serves(pid, False, at in left)
+
+    def ended(self, pid: int) -> None:
+        """A worker has ended."""
+        for place in self._places.values():
+            place.ended(pid)
+        self._sweep()
+
+    def forget(self, key: str) -> None:
+        """There is no such slot any more."""
+        for place in self._places.values():
+            place.forget(key)
+
+    def orphans_ended(self) -> None:
+        """The workers of the former master have had their time."""
+        for place in self._places.values():
+            place.count_again()
+
+    def _sweep(self) -> None:
+        for at in [at for at, place in self._places.items() if place.gone]:
+            del self._places[at]
+
+    def _open(self, listener: Listener) -> None:
         try:
-            if parts.scheme == "unix" and parts.path:
-                with acting_as(self._identity):
-                    return self._bind_unix(parts.path)
-            if parts.scheme == "tcp" and parts.hostname and parts.port is not None:
-                return self._bind_tcp(parts.hostname, parts.port)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise WorldError(f"cannot listen on {listener.address} ({listener.name}): {reason}") from None
+            address = parse(listener.address)
         except ValueError as error:
             raise MisuseError(f"{listener.address!r} ({listener.name}) is no address: {error}") from None
-        raise MisuseError(f"{listener.address!r} ({listener.name}) is no address: give tcp://host:port or unix:///path")
-
-    def _bind_tcp(self, host: str, port: int) -> socket.socket:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        if 0 < port < _PRIVILEGED and self._identity is not None:
-            raise PermissionError(errno.EACCES, "a privileged port, asked for by an application that is not privileged")
-        sock = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
+        at = address, listener.name if address.is_any_port else ""
         try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if self._beside_orphans:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Inherited by what is accepted.
-            sock.bind(address)
-            return _listening(sock)
-        except BaseException:
-            sock.close()
-            raise
+            place = self._places.get(at) or self._open_place(listener, address)
+            try:
+                place.open(listener)
+            except OSError:
+                if at not in self._places:
+                    place.close()
+                raise
+        except OSError as error:
+            reason = _reason(error, address, self._circumstances)
+            raise WorldError(f"cannot listen on {listener.address} ({listener.name}): {reason}") from None
+        if at not in self._records.values():
+            self._news.append(f"listening on {listener.name} at {_where(place.template())}")
+        self._places[at], self._records[listener] = place, at
 
-    def _bind_unix(self, path: str) -> socket.socket:
-        self._clear_stale(path)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.bind(path)
-            return _listening(sock)
-        except BaseException:
-            sock.close()
-            raise
+    def _open_place(self, listener: Listener, address: Address) -> Port | _Single:
+        identity, orphans = self._circumstances.identity, self._circumstances.beside_orphans
+        if address.scheme == "fd" or self._circumstances.given.has(listener.name):
+            return self._adopted(listener, address)
+        if not address.has_port:
+            with acting_as(identity):
+                if address.scheme == "unix":
+                    return _Single(address, bind.open_path(listener, address.text, orphans), identity)
+                return _Single(address, bind.open_socket(address, False), identity)
+        if listener.address in self._circumstances.operator:
+            identity = None
+        with acting_as(identity):
+            sock = bind.open_socket(address, orphans and listener.reuseport)
+        foreign = bind.count_listening(sock) if orphans and listener.reuseport else 0
+        return Port(sock, identity, foreign - (foreign > 0 and address.scheme == "udp"), self._queues)
 
-    def _clear_stale(self, path: str) -> None:
-        """Remove the socket that a dead process left. Raises OSError for a live one, and for what is no socket."""
-        try:
-            if not stat.S_ISSOCK(os.lstat(path).st_mode):
-                raise OSError(errno.EEXIST, "there is something else of this name, not a socket")
-        except FileNotFoundError:
-            return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)
-            refused = probe.connect_ex(path) in (errno.ECONNREFUSED, errno.ENOENT)
-        if not refused and not self._beside_orphans:
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-        _unlink(path)
-
-
-def _listening(sock: socket.socket) -> socket.socket:
-    sock.listen(BACKLOG)
-    sock.setblocking(False)
-    if sock.family != socket.AF_UNIX:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    return sock
+    def _adopted(self, listener: Listener, address: Address) -> _Single:
+        """Take a socket that the program was started with. How long its queue may be, whoever gave it has said."""
+        sock = self._circumstances.given.take(listener.name if address.scheme != "fd" else address.text)
+        if sock.type == socket.SOCK_STREAM and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            bind.listen(sock, listener)
+        sock.setblocking(False)
+        if listener.sharing == "sharded":
+            self._news.append(f"{listener.name} is shared, since it is one socket that was given to the program")
+        return _Single(Address("fd", text=address.text), sock, None)
 
 
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass  # Nobody has left one, or the program has removed it.
+def _where(sock: socket.socket) -> str:
+    """Return the address that a socket really has."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix://@{os.fsdecode(name[1:])}" if isinstance(name, bytes) else f"unix://{name}"
+    host = f"[{name[0]}]" if sock.family == socket.AF_INET6 else name[0]
+    return f"{'udp' if sock.type == socket.SOCK_DGRAM else 'tcp'}://{host}:{name[1]}"
+
+
+def _reason(error: OSError, address: Address, circumstances: Circumstances) -> str:
+    """Return why an address could not be opened, with what to do about it where that is known."""
+    reason = error.strerror or str(error)
+    if error.errno == errno.EACCES and 0 < address.port < _PRIVILEGED:
+        if circumstances.identity is not None:
+            return f"{reason}: a privileged port, asked for by an application that is not privileged"
+        return f"{reason}: ports below {_PRIVILEGED} are for root (or CAP_NET_BIND_SERVICE, or socket activation)"
+    if error.errno == errno.EADDRINUSE and circumstances.beside_orphans:
+        return f"{reason}: perhaps by workers of a former master, which end by themselves"
+    return reason

@@ -16,15 +16,14 @@ from prefork._core.journal import Journal
 from prefork._core.plan import Spec
 from prefork._core.supervisor import Supervisor
 from prefork._errors import MisuseError, PreforkError
-from prefork._linux import memfd, wire
+from prefork._linux import memfd
 from prefork._linux.answers import Seen
 from prefork._linux.control import Control
+from prefork._linux.launching import launching_from
 from prefork._linux.master import Master
-from prefork._linux.privileges import Identity
 from prefork._linux.recording import Recorded
 from prefork._linux.runtime import Runtime, directory_for
-from prefork._linux.shell import Launching, Shell
-from prefork._linux.start_mold import Interpreter
+from prefork._linux.shell import Shell
 from prefork._linux.subreaper import become
 
 
@@ -57,7 +56,7 @@ def _run(launch: dict[str, object] | dict[str, dict[str, object]]) -> int:
     runtime = Runtime(directory_for(name, dict(os.environ)))
     with Master() as master:
         supervisor, journal = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal()
-        shell = Shell(master, _launching(launch), runtime)
+        shell = Shell(master, launching_from(launch), runtime)
         seen = Seen(supervisor, journal, shell.molds, shell.scoreboard, time())
         control = Control(master, runtime.path, seen, _control_group(options))
         shell.answer = control.answer
@@ -78,24 +77,6 @@ def _control_group(options: dict[str, object]) -> int | None:
         return grp.getgrnam(str(name)).gr_gid
     except KeyError:
         raise MisuseError(f"control_group: there is no group {name!r}") from None
-
-
-def _launching(launch: dict) -> Launching:  # type: ignore[type-arg]
-    options = launch["options"]
-    mold = wire.Launch(
-        application="prefork._load:load",
-        arguments=launch["target"],
-        generation=0,
-        title=launch["name"],
-        spare_title="",
-        share=options.get("share", ""),
-        argv=tuple(launch["argv"]),
-        alone=False,
-    )
-    who = launch.get("identity")
-    identity = None if who is None else Identity(who["uid"], who["gid"], tuple(who["groups"]))
-    interpreter = Interpreter(tuple(launch["command"]), launch["environ"], identity)
-    return Launching(interpreter, mold, float(options.get("orphan_grace", 10.0)))
 
 
 def _set_title(libraries: str, title: str) -> None:

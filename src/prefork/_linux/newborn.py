@@ -22,8 +22,7 @@ from .assignment import Assignment
 from .channel import Channel
 from .drain import Drain
 from .failure import describe
-from .peers import Peers
-from .wire import Failed, Hello, Order, Ready, WornOut, decode_order
+from .wire import Abandon, Failed, Hello, Order, Ready, WornOut, decode_order
 
 if TYPE_CHECKING:
     from .application import Application
@@ -151,7 +150,7 @@ def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors:
 
 
 def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptors: tuple[int, ...]) -> Assignment:
-    drain, board = inheritance.drain, inheritance.board
+    drain = inheritance.drain
     # KILL where there is no grace: the kernel then ends even a worker that hangs.
     drain.orphan_grace = order.orphan_grace
     drain.lifeline = lifeline.arm(descriptors[0], lifeline.ORPHANED if order.orphan_grace > 0 else signal.SIGKILL)
@@ -164,13 +163,25 @@ def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptor
         explicit_ready=order.explicit_ready,
         report_ready=_once(lambda: channel.tell(Ready())),
         report_worn_out=partial(_tell_worn_out, channel),
-        row=board.worker_half(order.row) if order.row >= 0 else None,
-        peers=Peers(board, order.row) if order.row >= 0 and board.group(order.row) else None,
+        abandoned=partial(_abandoned, channel, set()),
+        board=inheritance.board,
+        row=order.row,
     )
 
 
 def _tell_worn_out(channel: Channel, reason: str) -> None:
     channel.tell(WornOut(reason))
+
+
+def _abandoned(channel: Channel, known: set[str]) -> frozenset[str]:
+    """Take in what the master has said since the order; it says it before the signal that makes anybody ask."""
+    try:
+        while (received := channel.receive(wait=False)) is not None:
+            if isinstance(received.message, Abandon):
+                known.update(received.message.listeners)
+    except BlockingIOError:
+        pass  # That was all.
+    return frozenset(known)
 
 
 def _status(exit_: SystemExit) -> int:

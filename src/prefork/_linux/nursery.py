@@ -142,6 +142,10 @@ class Nursery:
         """Make a spare a worker. `descriptors`: the lifeline's read end, then the order's listeners."""
         self._send(self._processes.get(pid), order, descriptors)
 
+    def abandon(self, pid: int, listeners: Sequence[str]) -> None:
+        """Tell a worker, before it is told to drain, whose queues it is the last to take from."""
+        self._send(self._processes.get(pid), wire.Abandon(tuple(listeners)))
+
     def dismiss(self, pid: int) -> None:
         """Let a spare exit; it is forgotten."""
         if (process := self._processes.pop(pid, None)) is not None:

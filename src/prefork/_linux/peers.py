@@ -5,7 +5,7 @@ from __future__ import annotations
 from .scoreboard import CHANGES, GROUP, LOOKS, OPEN, STATE, STATES, USED, WORDS, Scoreboard
 
 Standing = tuple[int, int, int]
-"""Which row, how many connections it has open, how often it has looked."""
+"""Which row, how many connections it has open, how often it has looked at a queue."""
 
 _READY = STATES.index("ready")
 
@@ -20,11 +20,11 @@ class Peers:
         self._places: list[tuple[int, int]] = []
 
     def look(self) -> list[Standing]:
-        """Where they stand. Who is not ready, or drains, is none of them, nor is who has never looked at a queue."""
+        """Where they stand. Who is not ready yet, or drains, is none of them."""
         words = self._board.words
         if words[CHANGES] != self._changes:
             self._find()
-        return [(row, words[place + OPEN], looks) for row, place in self._places if (looks := words[place + LOOKS])]
+        return [(row, words[place + OPEN], words[place + LOOKS]) for row, place in self._places]
 
     def _find(self) -> None:
         board, words = self._board, self._board.words

@@ -29,11 +29,15 @@ class Assignable:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPlan:
-    """A plan, what its entries stand for by key and digest, and the file whose change asks for another plan."""
+    """A plan, what its entries stand for by key and digest, and the file whose change asks for another plan.
+
+    `about` is what people are told of the application: `application`, `server`, and `web` where HTTP is spoken.
+    """
 
     plan: Plan
     assignables: Mapping[tuple[str, str], Assignable]
     watched: str | None
+    about: Mapping[str, str]
 
 
 def take_apart(data: Any) -> ReceivedPlan:
@@ -47,12 +51,13 @@ def take_apart(data: Any) -> ReceivedPlan:
         entries.append(entry)
         assignables[entry.key, entry.digest] = _assignable(given, options.get("ready") == "explicit")
     pools = tuple(_pool(given) for given in _part(data, "pools", list))
-    listeners = tuple(Listener(name, _text(at)) for name, at in _part(data, "listeners", dict).items())
+    listeners = tuple(_listener(name, given) for name, given in _part(data, "listeners", dict).items())
     watched = data.get("watched")
     return ReceivedPlan(
         Plan(tuple(entries), tuple(kinds.values()), pools, listeners),
         assignables,
         None if watched is None else _text(watched),
+        {_text(name): _printable(text) for name, text in _part(data, "about", dict).items()},
     )
 
 
@@ -70,6 +75,24 @@ def _kind(name: str, options: Any) -> Kind:
         _seconds(options, "start_timeout", 60.0),
         _seconds(options, "drain_timeout", 30.0),
         max_age=_seconds(options, "max_age", 0.0),
+    )
+
+
+def _listener(name: str, given: Any) -> Listener:
+    sharing, mode = _part(given, "sharing", str), given.get("mode")
+    if sharing not in ("shared", "sharded"):
+        raise MalformedPlan(f"the sharing of listener {name}")
+    return Listener(
+        name,
+        _part(given, "address", str),
+        sharing,  # type: ignore[arg-type]  # it is one of the two
+        _number(given, "backlog", 1, 2**31 - 1),
+        _part(given, "nodelay", bool),
+        _number(given, "defer_accept", 0, 3600),
+        _part(given, "reuseport", bool),
+        None if mode is None else _number(given, "mode", 0, 0o777),
+        _part(given, "owner", str),
+        _part(given, "group", str),
     )
 
 
@@ -111,7 +134,19 @@ def _part(data: Any, name: str, kind: type[T]) -> T:
     return value
 
 
+def _number(data: Any, name: str, least: int, most: int) -> int:
+    value = _part(data, name, int)
+    if not least <= value <= most:
+        raise MalformedPlan(f"{name} is {value!r}")
+    return value
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise MalformedPlan(f"{value!r} is no text")
     return value
+
+
+def _printable(value: Any) -> str:
+    """Text for a terminal, on which an application without the master's rights is not to draw as it likes."""
+    return "".join(letter for letter in _text(value)[:200] if letter.isprintable())

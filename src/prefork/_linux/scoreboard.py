@@ -127,7 +127,15 @@ def attach(pid: int) -> Scoreboard:
     raise WorldError(f"process {pid} has no scoreboard: it is no master of prefork's")
 
 
-class Scoreboard:
+class Memory:
+    """A piece of memory, as bytes and as the numbers that lie in it."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self.bytes = memory
+        self.words, self.floats, self.signed = memory.cast("Q"), memory.cast("d"), memory.cast("q")
+
+
+class Scoreboard(Memory):
     """A scoreboard that is mapped here; the caller keeps, and may close, its own descriptor.
 
     Raises ValueError for a descriptor of anything else, or of another version, and OSError where it cannot be mapped.
@@ -137,22 +145,16 @@ class Scoreboard:
         if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
             raise ValueError("not a scoreboard: its size is not sealed")
         self._map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
-        self.bytes = memoryview(self._map)
-        self.words, self.floats, self.signed = self.bytes.cast("Q"), self.bytes.cast("d"), self.bytes.cast("q")
+        super().__init__(memoryview(self._map))
         if self.bytes[:8] != MAGIC or (self.words[VERSION_AT], self.words[HALF_AT]) != (VERSION, HALF):
             raise ValueError("not a scoreboard of this version")
         self.rows = self.words[ROWS_AT]
 
     def close(self) -> None:
-        """Let go of the mapping. No half row may be in use any more."""
+        """Let go of the mapping."""
         for view in (self.words, self.floats, self.signed, self.bytes):
             view.release()
         self._map.close()
-
-    def worker_half(self, row: int) -> memoryview:
-        """What the worker of this row writes."""
-        start = HEADER + HALF * row
-        return self.bytes[start : start + HALF]
 
     def worker_words(self, row: int) -> int:
         """Where the worker's half of this row begins in `words` and `floats`."""

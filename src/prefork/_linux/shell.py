@@ -9,43 +9,38 @@ import os
 import selectors
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from .._core import actions as do
 from .._core import events as fact
-from .._core.commands import Replan
 from .._core.plan import Listener
 from .._core.reasons import ended
 from .._errors import InternalError, PreforkError
-from . import lifeline, wire
+from . import lifeline
 from .board import Board
-from .listeners import Listeners
+from .listeners import Circumstances, Listeners
 from .nursery import Fact, MoldSilent, Nursery, PlanReceived
 from .oom import OomCounter
+from .orders import Means, Ordered, Orders
 from .orphans import Orphans
-from .planwire import Assignable, MalformedPlan, take_apart
-from .start_mold import Interpreter, Shared, start_mold
+from .planwire import MalformedPlan, take_apart
+from .queues import Queues
+from .start_mold import Shared, start_mold
 from .strangers import Strangers
-from .watching import Watching
+from .watching import Watchers
 
 if TYPE_CHECKING:
+    from . import wire
+    from .launching import Launching
     from .master import Master
     from .runtime import Runtime
+    from .start_mold import Interpreter
 
 _END_GRACE = 1.0
 """How long, in seconds, a mold that is no longer wanted may take to end by itself."""
 
 _SIGNALS = {number.value: number.name for number in signal.Signals}
-
-
-@dataclass(frozen=True, slots=True)
-class Launching:
-    """How molds and workers are started. `orphan_grace` is in seconds."""
-
-    interpreter: Interpreter
-    mold: wire.Launch
-    orphan_grace: float
 
 
 class Shell:
@@ -59,18 +54,26 @@ class Shell:
         self._molds: dict[int, int] = {}  # pid -> generation
         self._workers: dict[int, str] = {}  # pid -> key; spares too, without one
         self._killed: dict[int, str] = {}  # pid -> why
-        self._assignables: dict[int, dict[tuple[str, str], Assignable]] = {}
         self.answer: Callable[[do.Reply], None] = lambda reply: None
         """Tells whoever waits for it how a command ended; the control socket's part."""
+        self._welcome = launching.welcome
         self._oom = OomCounter()
         self._strangers = Strangers(master.exits)
-        self._watching = Watching(self._start_watcher, self._kill, master.relay.say)
+        self._watchers = Watchers(self._start_watcher, self._kill, master.relay.say, launching.sources)
         orphans = Orphans(runtime.roster, launching.orphan_grace)
-        self._listeners = Listeners(bool(orphans.pids), launching.interpreter.identity)
-        orphans.see_to(master)
-        self._reader, self._writer = lifeline.create()
         self._board = Board()
+        self._queues = Queues(master, self._board.counted)
+        self._listeners = Listeners(
+            Circumstances(bool(orphans.pids), launching.interpreter.identity, launching.given, launching.operator),
+            self._queues,
+        )
+        orphans.see_to(master)
+        if orphans.pids:
+            master.later(2 * launching.orphan_grace + _END_GRACE, self._listeners.orphans_ended)
+        self._reader, self._writer = lifeline.create()
         self._shared = Shared(self._reader, self._board.descriptor)
+        means = Means(self._board, self._listeners, self._nursery, self._reader)
+        self._orders = Orders(launching, means, master.relay.say)
         master.signals.catch(signal.SIGCHLD)
         master.selector.register(self._nursery, selectors.EVENT_READ, self._listen)
 
@@ -79,6 +82,7 @@ class Shell:
         self._master.selector.unregister(self._nursery)
         self._nursery.close()
         self._listeners.close()
+        self._queues.close()
         self._oom.close()
         self._board.close()
         os.close(self._reader)
@@ -97,15 +101,18 @@ class Shell:
     def perform(self, action: do.Action) -> None:
         """Carry out one action."""
         match action:
-            case do.OrderWorker():
-                self._order(action)
-            case do.AskToDrain(pid):
-                self._board.turn(pid, "draining")  # First, so that nobody waits for it to accept.
-                self._signal(pid, signal.SIGTERM)
-                self._signal(pid, signal.SIGCONT)  # A stopped worker would not hear it.
+            case do.OrderWorker(pid):
+                self._order(action, pid)
+            case do.AskToDrain(pid, abandoned):
+                self._drain(pid, abandoned)
+            case do.Abandon(pid, listeners):
+                self._abandon(pid, listeners)
             case do.KillWorker(pid, why):
+                self._listeners.leaves(pid)
                 self._killed[pid] = why
                 self._kill(pid)
+            case do.ForgetSlot(key):
+                self._listeners.forget(key)
             case do.Breed(generation, count):
                 self._nursery.breed(generation, count)
             case do.DismissSpare(pid):
@@ -119,7 +126,7 @@ class Shell:
             case do.EndMold(generation):
                 self._end_mold(generation)
             case do.ForgetGeneration(generation):
-                self._assignables.pop(generation, None)
+                self._orders.forget(generation)
             case do.Bind(generation, listeners):
                 self._bind(generation, listeners)
             case do.Unbind(listeners):
@@ -132,15 +139,9 @@ class Shell:
                 raise InternalError(f"a daemon's master has no {action}")
 
     def _start_mold(self, generation: int) -> None:
-        name = self._launching.mold.title
-        launch = replace(
-            self._launching.mold,
-            generation=generation,
-            title=f"prefork: mold g{generation} {name}",
-            spare_title=f"prefork: spare g{generation} {name}",
-        )
+        launching = self._launching
         try:
-            pid, channel = start_mold(self._launching.interpreter, launch, self._shared)
+            pid, channel = start_mold(launching.interpreter, launching.of_mold(generation), self._shared)
         except OSError as error:
             self._master.tell(fact.MoldFailed(generation, f"the mold could not be started: {error}"))
             self._master.tell(fact.MoldEnded(generation, "could not be started"))
@@ -161,72 +162,58 @@ class Shell:
         if self._molds.get(pid) == generation:
             self._kill(pid)
 
-    def _start_watcher(self, path: str) -> int:
-        title = f"prefork: watcher {self._launching.mold.title}"
-        launch = replace(
-            self._launching.mold, application="prefork._watch:watch", arguments=path, title=title, alone=True
-        )
-        pid, channel = start_mold(self._launching.interpreter, launch, self._shared)
+    def _start_watcher(self, program: str, arguments: wire.Json) -> int:
+        return self._start(self._launching.interpreter, self._launching.of_watcher(program, arguments))
+
+    def _spawn(self, action: do.SpawnWorker) -> None:
+        generation, key = action.generation, action.key
+        interpreter = self._launching.interpreter_with(self._orders.assignable(action).interpreter_options)
+        try:
+            pid = self._start(interpreter, self._launching.of_worker(key, generation))
+        except OSError as error:
+            self._master.tell(fact.SpawnFailed(generation, key, str(error)))
+            return
+        self._order(action, pid)
+        self._master.tell(fact.WorkerSpawned(generation, key, pid))
+
+    def _start(self, interpreter: Interpreter, launch: wire.Launch) -> int:
+        """Start a process that is no mold, and return its pid. Raises OSError."""
+        pid, channel = start_mold(interpreter, launch, self._shared)
         self._watch(pid)
         self._nursery.add_process(pid, channel)
         return pid
 
-    def _order(self, action: do.OrderWorker) -> None:
-        assignable = self._assignables[action.generation][action.key, action.digest]
-        self._workers[action.pid] = action.key
-        self._prepare(action.pid, action.key, assignable)
-        self._send_order(action, action.pid, assignable)
-
-    def _spawn(self, action: do.SpawnWorker) -> None:
-        generation, key = action.generation, action.key
-        assignable = self._assignables[generation][key, action.digest]
-        title = f"prefork: {key} g{generation} {self._launching.mold.title}"
-        launch = replace(self._launching.mold, generation=generation, title=title, alone=True)
-        command = (*self._launching.interpreter.command, *assignable.interpreter_options)
+    def _order(self, action: Ordered, pid: int) -> None:
+        self._workers[pid] = action.key
         try:
-            pid, channel = start_mold(replace(self._launching.interpreter, command=command), launch, self._shared)
+            self._orders.give(action, pid)
         except OSError as error:
-            self._master.tell(fact.SpawnFailed(generation, key, str(error)))
-            return
-        self._workers[pid] = key
-        self._watch(pid)
-        self._nursery.add_process(pid, channel)
-        self._prepare(pid, key, assignable)
-        self._send_order(action, pid, assignable)
-        self._master.tell(fact.WorkerSpawned(generation, key, pid))
+            self._master.relay.say(f"prefork: {action.key} cannot have its listeners: {error}")
+            self._killed[pid] = "for want of its listeners"
+            self._kill(pid)
 
-    def _send_order(self, action: do.OrderWorker | do.SpawnWorker, pid: int, assignable: Assignable) -> None:
-        order = wire.Order(
-            key=action.key,
-            generation=action.generation,
-            context=assignable.context,
-            master=os.getpid(),
-            title=f"prefork: {action.key} g{action.generation} {self._launching.mold.title}",
-            listeners=tuple(listener.name for listener in action.listeners),
-            environ=dict(assignable.env),
-            explicit_ready=assignable.explicit_ready,
-            orphan_grace=self._launching.orphan_grace,
-            row=self._board.start(pid, action),
-        )
-        descriptors = [self._listeners.descriptor(listener) for listener in action.listeners]
-        self._nursery.order(pid, order, [self._reader, *descriptors])
+    def _drain(self, pid: int, abandoned: tuple[Listener, ...]) -> None:
+        """Take the worker's shards out of the choice, let it know which queues are its to empty, and let it drain."""
+        self._board.turn(pid, "draining")  # First, so that nobody waits for it to accept.
+        self._abandon(pid, abandoned)
+        self._signal(pid, signal.SIGTERM)
+        self._signal(pid, signal.SIGCONT)  # A stopped worker would not hear it.
 
-    def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
-        """Do to the process what needs the master's rights, before it has its order."""
-        try:
-            if assignable.affinity:
-                os.sched_setaffinity(pid, assignable.affinity)
-            if assignable.nice is not None:
-                os.setpriority(os.PRIO_PROCESS, pid, assignable.nice)
-        except (OSError, ValueError, OverflowError) as error:
-            self._master.relay.say(f"prefork: {key} runs without what its launch() asks for: {error}")
+    def _abandon(self, pid: int, listeners: tuple[Listener, ...]) -> None:
+        self._listeners.leaves(pid, listeners)
+        if listeners:
+            self._nursery.abandon(pid, [listener.name for listener in listeners])
 
     def _bind(self, generation: int, listeners: tuple[Listener, ...]) -> None:
         try:
-            self._listeners.bind(listeners)
+            news = self._listeners.bind(listeners)
         except PreforkError as error:
             self._master.tell(fact.BindFailed(generation, str(error)))
         else:
+            if self._welcome is not None and self._welcome.is_block:  # It will say where, once somebody answers there.
+                news = [text for text in news if not text.startswith("listening on ")]
+            for text in news:
+                self._master.relay.say(text)
             self._master.tell(fact.ListenersBound(generation))
 
     # What the processes say.
@@ -243,14 +230,15 @@ class Shell:
                 if reason:
                     self._master.relay.say(f"prefork: the mold of generation {generation} is ended: {reason}")
                 self._end_silent(generation)
-            case fact.WorkerReady(pid) if pid == self._watching.pid:
-                self._master.tell(fact.CommandReceived(0, Replan(), "the watcher of the configuration"))
-            case fact.WorkerFailed(pid, report) if pid == self._watching.pid:
-                self._watching.ended(report)
+            case fact.WorkerReady(pid) if command := self._watchers.meaning(pid):
+                self._master.tell(fact.CommandReceived(0, command, self._watchers.name(pid)))
+            case fact.WorkerFailed(pid, report) if self._watchers.meaning(pid):
+                self._watchers.ended(pid, report)
             case fact.WorkerReady(pid):
+                self._listeners.serves(pid)
                 self._board.turn(pid, "ready")
-                self._listeners.leave_nothing_to_orphans()
                 self._master.tell(heard)
+                self._welcome_when_all_are_ready(self._workers.get(pid, ""))
             case fact.SpareBorn(_, pid):
                 self._workers[pid] = ""
                 self._watch(pid)
@@ -267,9 +255,17 @@ class Shell:
             self._master.tell(fact.MoldFailed(generation, f"the mold sent no plan that can be read: {error}"))
             self._end_silent(generation)
             return
-        self._assignables.setdefault(generation, {}).update(received.assignables)
+        self._orders.learn(generation, received.assignables)
         self._master.tell(fact.MoldPlanned(generation, received.plan))
-        self._watching.follow(received.watched)
+        if self._welcome is not None:
+            self._welcome.planned(received.plan, received.about)
+        self._watchers.follow(received.watched)
+
+    def _welcome_when_all_are_ready(self, key: str) -> None:
+        if self._welcome is not None and self._welcome.ready(key):
+            addresses = [self._listeners.where(listener) for listener in self._welcome.listeners]
+            self._master.relay.say(self._welcome.text(addresses, monotonic()))
+            self._welcome = None
 
     def _end_silent(self, generation: int) -> None:
         """A mold that says nothing more is not kept; one that is about to exit has a moment to do so."""
@@ -292,16 +288,16 @@ class Shell:
                     self._take(heard)
                 self._master.tell(fact.MoldEnded(generation, reason))
             elif self._workers.pop(end.pid, None) is not None:
+                self._listeners.ended(end.pid)
                 for heard in self._nursery.finish(end.pid):
                     self._take(heard)
                 status = end.status if end.status is not None else 1
                 self._board.end(end.pid, status)
                 self._master.tell(fact.WorkerEnded(end.pid, status, reason))
-            else:  # The watcher: what it had to say of its end, it says now.
+            else:  # A watcher: what it had to say of its end, it says now.
                 for heard in self._nursery.finish(end.pid):
                     self._take(heard)
-                if end.pid == self._watching.pid:
-                    self._watching.ended(reason)
+                self._watchers.ended(end.pid, reason)
         self._strangers.reaped()
 
     def children_changed(self) -> None:
@@ -311,7 +307,7 @@ class Shell:
 
     def settled(self) -> bool:
         """End the strangers that are left, by name."""
-        self._watching.follow(None)
+        self._watchers.end()
         for text in self._strangers.end_all():
             self._master.relay.say(text)
         return not self._strangers.any_left()

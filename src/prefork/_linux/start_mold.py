@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from . import memfd, privileges
 from .channel import Channel
@@ -29,6 +30,23 @@ class Shared:
 
     lifeline: int
     scoreboard: int
+
+
+def described(launch: dict[str, Any]) -> tuple[Interpreter, Launch]:
+    """Return what the molds of a daemon are: from what its master was told (see `_become_master.launch_of`)."""
+    mold = Launch(
+        application="prefork._load:load",
+        arguments=launch["target"],
+        generation=0,
+        title=launch["name"],
+        spare_title="",
+        share=launch["options"].get("share", ""),
+        argv=tuple(launch["argv"]),
+        alone=False,
+    )
+    who = launch.get("identity")
+    identity = None if who is None else privileges.Identity(who["uid"], who["gid"], tuple(who["groups"]))
+    return Interpreter(tuple(launch["command"]), launch["environ"], identity), mold
 
 
 def start_mold(interpreter: Interpreter, launch: Launch, shared: Shared) -> tuple[int, Channel]:

@@ -1,45 +1,97 @@
-"""Which socket of several that share a port gets what is new: a classic BPF program on the group.
+"""Which socket of several that share a port gets what is new: classic BPF programs (socket(7), bpf(4)).
 
-SO_ATTACH_REUSEPORT_CBPF (socket(7), Linux 4.5) needs no privilege, and a new program replaces the former at once. The
-program returns the place of a socket in the group, in the order in which they began to listen. A place that no longer
-exists means that the kernel chooses as if there were no program.
+A program on the group (SO_ATTACH_REUSEPORT_CBPF, Linux 4.5) needs no privilege, and a new one replaces the former at
+once. It returns the place of a socket in the group, in the order in which they began to listen; where one is closed,
+the last takes its place. A place that does not exist means that the kernel chooses as if there were no program.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from array import array
+from collections.abc import Sequence
 
-_ATTACH = 51
-"""SO_ATTACH_REUSEPORT_CBPF, from <asm-generic/socket.h>; Python's socket module has no name for it."""
-_RETURN = 0x06
-"""BPF_RET | BPF_K: return the constant."""
-_LISTENING = "0A"
-"""TCP_LISTEN, as /proc/net/tcp prints it."""
+# From <asm-generic/socket.h>; Python's socket module has no names for them.
+_ATTACH_FILTER, _ATTACH_TO_GROUP = 26, 51
+# From <linux/bpf_common.h> and <linux/filter.h>.
+_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _KEEP = 0x20, 0x28, 0x30, 0x07
+_ADD, _SUBTRACT, _MULTIPLY, _MODULO, _AND, _SHIFT_RIGHT, _XOR_KEPT = 0x04, 0x14, 0x24, 0x94, 0x54, 0x74, 0xAC
+_JUMP, _IF_EQUAL, _IF_AT_LEAST, _RETURN, _RETURN_SUM = 0x05, 0x15, 0x35, 0x06, 0x16
+_RANDOM, _HEADER = -0x1000 + 56, -0x100000
+"""Where a load finds a random number, and the packet from its IP header on."""
+_MOST_RUNS = 1000
+"""A program has at most 4,096 instructions."""
+
+_Instruction = tuple[int, int, int, int]
+
+_BY_LOT = [(_LOAD_WORD, 0, 0, _RANDOM)]
+_BY_FLOW = [
+    (_LOAD_BYTE, 0, 0, _HEADER),  # The version, and in IPv4 the header's length, which is nearly always the least.
+    (_SHIFT_RIGHT, 0, 0, 4),
+    (_IF_EQUAL, 0, 4, 6),
+    (_LOAD_WORD, 0, 0, _HEADER + 20),  # The last part of the client's address,
+    (_KEEP, 0, 0, 0),
+    (_LOAD_HALF, 0, 0, _HEADER + 40),  # and its port.
+    (_JUMP, 0, 0, 3),
+    (_LOAD_WORD, 0, 0, _HEADER + 12),
+    (_KEEP, 0, 0, 0),
+    (_LOAD_HALF, 0, 0, _HEADER + 20),
+    (_MULTIPLY, 0, 0, 0x9E3779B1),
+    (_XOR_KEPT, 0, 0, 0),
+    (_MULTIPLY, 0, 0, 0x85EBCA77),
+    (_SHIFT_RIGHT, 0, 0, 8),
+]
 
 
-def take_all_that_is_new(sock: socket.socket) -> None:
-    """Have this socket, the newest of its group, get every connection that begins from now on.
+def choose(sock: socket.socket, places: Sequence[int]) -> None:
+    """Have one of these places of the group that `sock` is in get each connection, or each flow, that begins.
 
-    Does nothing where the kernel cannot do that, or where it is the only one. Raises nothing: without it, the sockets
-    go on sharing.
+    Connections by lot. Datagrams by who sends them: one client's go to one socket for as long as the places stay the
+    same. (The hash that the kernel can give is that of the network card, and none on the loopback.) Raises OSError
+    where the kernel cannot do that.
     """
-    try:
-        place = _others(sock)
-        if place:
-            program = array("B", struct.pack("HBBI", _RETURN, 0, 0, place))
-            sock.setsockopt(socket.SOL_SOCKET, _ATTACH, struct.pack("@HP", 1, program.buffer_info()[0]))
-    except OSError:
-        pass  # No /proc, or a kernel without it.
+    number = _BY_LOT if sock.type == socket.SOCK_STREAM else _BY_FLOW
+    _attach(sock, _ATTACH_TO_GROUP, [*number, *choice(places)])
 
 
-def _others(sock: socket.socket) -> int:
-    """Count the other sockets that listen at the same address: those that were there before it."""
-    table = "/proc/self/net/tcp6" if sock.family == socket.AF_INET6 else "/proc/self/net/tcp"
-    with open(table, encoding="ascii") as file:
-        lines = [line.split() for line in file]
-    listening = {line[9]: line[1] for line in lines[1:] if line[3] == _LISTENING}
-    address = listening.get(str(os.fstat(sock.fileno()).st_ino))
-    return sum(1 for other in listening.values() if other == address) - 1
+def turn_away(sock: socket.socket) -> None:
+    """Let no further connection begin at a listening TCP socket; what has begun, and what waits, is not touched.
+
+    Its SYN is passed over, so that the client tries again a second later and finds whoever listens there then, or
+    nobody. Raises OSError.
+    """
+    # The program sees the segment from the TCP header on; byte 13 has the flags.
+    program = ((_LOAD_BYTE, 0, 0, 13), (_AND, 0, 0, 0x12), (_IF_EQUAL, 0, 1, 0x02), (_RETURN, 0, 0, 0))
+    _attach(sock, _ATTACH_FILTER, (*program, (_RETURN, 0, 0, 0xFFFFFFFF)))
+
+
+def choice(places: Sequence[int]) -> list[_Instruction]:
+    """Return a program that takes one of `places`, as the number in the register modulo their count says."""
+    runs = _runs(sorted(places))[:_MOST_RUNS]
+    count = sum(length for _, length in runs)
+    program = [(_MODULO, 0, 0, count)]
+    for start, length in runs:
+        # Those of this run, or what is left for the next ones.
+        program += [
+            (_IF_AT_LEAST, 2, 0, length),
+            (_ADD, 0, 0, start),
+            (_RETURN_SUM, 0, 0, 0),
+            (_SUBTRACT, 0, 0, length),
+        ]
+    return [*program, (_RETURN, 0, 0, 0xFFFFFFFF)]
+
+
+def _runs(places: Sequence[int]) -> list[tuple[int, int]]:
+    runs: list[tuple[int, int]] = []
+    for place in places:
+        if runs and sum(runs[-1]) == place:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((place, 1))
+    return runs
+
+
+def _attach(sock: socket.socket, option: int, program: Sequence[_Instruction]) -> None:
+    code = array("B", b"".join(struct.pack("HBBI", *head, k & 0xFFFFFFFF) for *head, k in program))
+    sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("@HP", len(program), code.buffer_info()[0]))

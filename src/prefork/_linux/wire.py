@@ -22,6 +22,7 @@ The master and a newborn, over the newborn's own channel:
     worker  Ready                     at most once
     worker  WornOut                   it has reached a limit, and serves on until it is told to drain
     worker  Failed                    the function raised; the process is about to exit 1
+    master  Abandon                   before a TERM: which queues the worker is the last to take from
     master  end of file               before the order: the spare exits 0 in silence; after it: nothing
 
 A newborn is *born* when it has said Hello and its mold has said BirthsEnded, in whichever order the two
@@ -29,7 +30,8 @@ arrive. Before that it is not yet the master's child: its getppid() names the in
 let it conclude that its master is dead. A batch is Breed.count births: what has not been announced when its
 BirthsEnded comes has failed.
 
-Draining is asked for by SIGTERM, never by a message, so that it means the same whoever sends it.
+Draining is asked for by SIGTERM, never by a message, so that it means the same whoever sends it. Abandon lies in the
+worker's channel before the signal comes, and is looked for when it has: there is no moment in which only one is known.
 """
 
 from __future__ import annotations
@@ -165,6 +167,13 @@ class Failed:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Nobody takes over these listeners' queues, by name: accept what waits there before you go."""
+
+    listeners: tuple[str, ...]
+
+
 Message = (
     Launch
     | ComputePlan
@@ -179,6 +188,7 @@ Message = (
     | Ready
     | WornOut
     | Failed
+    | Abandon
 )
 
 _CLASSES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}

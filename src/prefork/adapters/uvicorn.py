@@ -1,129 +1,189 @@
-"""uvicorn on a socket of ours, ended without losing a request.
+"""uvicorn: its protocols, on an accept loop and with an end of our own.
 
-Told to end, a stock uvicorn closes connections that it has accepted and not yet read, closes idle keep-alive
-connections under the next request, and raises SIGTERM once more, so that a clean end looks like a death. Here a worker
-stops accepting, lets every accepted connection deliver its request (for half a second), says `Connection: close` with
-each response so that clients know (for a second), finishes what is in flight, and exits 0.
+Nothing of `uvicorn.Server` is used, since what it does is what must not be done here. It wakes up ten times a second
+(for the Date header, mostly). Told to end, it closes connections that it has accepted and not yet read, closes idle
+keep-alive connections under the next request, and raises SIGTERM once more, so that a clean end looks like a death.
+
+Here a worker that drains stops accepting, answers what comes on the connections that it has, each time with
+`Connection: close`, closes those that stay silent for a window, and finishes what is in flight. WebSockets are told to
+go elsewhere (1012) at once.
+
+Tried with uvicorn 0.51.0 and 0.54.0, asyncio's loop and uvloop, httptools and h11.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from email.utils import formatdate
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 from uvicorn.server import ServerState
 
-FIRST_REQUEST = 0.5
-"""How long, in seconds, an accepted connection may take to deliver its first request once draining has begun."""
-KEEPALIVE_WINDOW = 1.0
-"""How long, in seconds, idle connections are kept so that their next request is answered with `Connection: close`."""
+from .._async_accepting import Accepting
+from .._async_drain import AsyncDrain
+from . import ServerOptions
+from .asgi import Watched
+from .lifespan import lifespan, run
 
-_CLOSE = (b"connection", b"close")
-_LOOK = 0.005
-"""uvicorn's connections do not tell when they fall idle, so while draining, and only then, they are looked at."""
+if TYPE_CHECKING:
+    from .._worker import Worker
+    from . import Application
 
-
-def serve(app: Any, sock: socket.socket, **options: Any) -> None:
-    """Serve `app` on a listening socket until SIGTERM, then drain and return. `options` are uvicorn.Config's."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) if sock.family != socket.AF_UNIX else None
-    config = uvicorn.Config(app, **{"log_config": None, "access_log": False, **options})
-    DrainingServer(config).run(sockets=[sock])
+name = "uvicorn"
+protocols = frozenset({"asgi"})
+sharing: Literal["shared"] = "shared"
 
 
-class DrainingServer(uvicorn.Server):
-    """A uvicorn server that makes no wake-up while it is idle, and loses nothing when it ends."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._state = self.server_state = _DatedState(config)
-        self._told_to_end = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Install nothing here, and so raise nothing again at the end: `startup` asks the loop."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start as uvicorn does; TERM begins the drain."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._told_to_end.set)
-        await super().startup(sockets)
-
-    async def main_loop(self) -> None:
-        """Wait to be told, instead of looking ten times a second."""
-        await self._told_to_end.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain, then shut down as uvicorn does."""
-        # Not by closing the servers yet: asyncio drops, unread, what it has accepted in this very turn of the loop and
-        # finds a closed server behind. (uvloop does not, and has no reader here to remove.)
-        for sock in sockets or ():
-            asyncio.get_running_loop().remove_reader(sock)
-        await _a_few_turns()
-        for server in self.servers:
-            server.close()
-        self._state.closing = True
-        for connection in list(self.server_state.connections):
-            _tell_to_close(connection)
-        await _a_few_turns()
-        begun = time.monotonic()
-        while self._awaited(time.monotonic() - begun):
-            await asyncio.sleep(_LOOK)
-        await super().shutdown(sockets)
-
-    def _awaited(self, elapsed: float) -> bool:
-        """Tell whether some connection may still send a request that we should answer."""
-        for connection in self.server_state.connections:
-            cycle = getattr(connection, "cycle", None)
-            if cycle is None and elapsed < FIRST_REQUEST and hasattr(connection, "cycle"):
-                return True
-            if cycle is not None and cycle.response_complete and elapsed < KEEPALIVE_WINDOW:
-                return True
-        return False
+def warm(application: Application, protocol: str, options: ServerOptions) -> None:
+    """Import what uvicorn imports only when it starts: the loop, the parser, the WebSocket protocol."""
+    _config(application, options, {}).get_loop_factory()
 
 
-class _DatedState(ServerState):
+def serve(
+    worker: Worker[Any], listeners: list[socket.socket], application: Application, protocol: str, options: ServerOptions
+) -> None:
+    """Serve until the worker has drained."""
+    _run(worker, listeners, application, options, {})
+
+
+def serve_socket(application: Application, sock: socket.socket, **config: Any) -> None:
+    """Serve on a listening socket until SIGTERM, then drain and return: for workers of the hooks interface.
+
+    `config` is what `uvicorn.Config` takes, without what concerns addresses and processes.
+    """
+    from .._linux.assignment import Assignment
+    from .._linux.drain import Drain
+    from .._worker import Worker
+
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setblocking(False)
+    drain = Drain()
+    drain.catch(signal.SIGTERM)
+    drain.begin()
+    assignment = Assignment(
+        "", 0, {}, drain, explicit_ready=True, report_ready=lambda: None, report_worn_out=lambda _reason: None
+    )
+    options = ServerOptions(lifespan=config.pop("lifespan", "auto"))
+    _run(Worker(None, assignment), [sock], application, options, config)
+
+
+def _run(
+    worker: Worker[Any],
+    listeners: list[socket.socket],
+    application: Application,
+    options: ServerOptions,
+    config: dict[str, Any],
+) -> None:
+    factory = _config(application, options, config).get_loop_factory()
+    run(_serve(worker, listeners, application, options, config), factory)
+
+
+async def _serve(
+    worker: Worker[Any],
+    listeners: list[socket.socket],
+    application: Application,
+    options: ServerOptions,
+    config: dict[str, Any],
+) -> None:
+    async with lifespan(application, options.lifespan) as state:
+        connections = _Connections()
+        watched = Watched(application, worker, state)
+        accepting = Accepting(worker, listeners, _factory(_config(watched, options, config), connections))
+        accepting.start()
+        worker.ready()
+        await AsyncDrain(worker._drain).wait()
+        await accepting.stop(empty=worker.last_of_listener)
+        await connections.finish(options.keepalive_window)
+
+
+def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> uvicorn.Config:
+    chosen: dict[str, Any] = {
+        "interface": "asgi3",
+        "lifespan": "off",  # ours
+        "log_config": None,
+        "access_log": False,
+        "root_path": options.root_path,
+    }
+    config = uvicorn.Config(application, **{**chosen, **more})
+    config.load()
+    return config
+
+
+def _factory(config: uvicorn.Config, connections: _Connections) -> Callable[[], asyncio.Protocol]:
+    """What `uvicorn.Server.startup` hands to the loop."""
+    make: Any = config.http_protocol_class
+    loop = asyncio.get_running_loop()
+    state = _State(config, connections)
+    connections.tasks = state.tasks
+    return lambda: make(config=config, server_state=state, app_state={}, _loop=loop)
+
+
+class _Connections(set[Any]):
+    """The set in which uvicorn's protocols note themselves, which tells when the last one has gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._gone = asyncio.Event()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, connection: Any) -> None:
+        super().add(connection)
+        self._gone.clear()
+
+    def discard(self, connection: Any) -> None:
+        super().discard(connection)
+        if not self:
+            self._gone.set()
+
+    def remove(self, connection: Any) -> None:
+        self.discard(connection)
+
+    async def finish(self, window: float) -> None:
+        """Until all have gone and the application has nothing to do; silent ones are kept for a window."""
+        for connection in list(self):
+            if not hasattr(connection, "cycle"):  # a WebSocket, which is told 1012
+                connection.shutdown()
+        try:
+            await asyncio.wait_for(self._empty(), window)
+        except TimeoutError:
+            pass  # some client is silent, or some request takes longer
+        for connection in list(self):
+            connection.shutdown()  # at once where no request is in flight, and else after it
+        await self._empty()
+        while self.tasks:
+            await asyncio.wait(self.tasks)
+
+    async def _empty(self) -> None:
+        while self:  # Again, since a connection that becomes a WebSocket goes and comes.
+            await self._gone.wait()
+
+
+class _State(ServerState):
     """uvicorn's state, with response headers that are right when they are asked for: nothing wakes up to renew them."""
 
-    closing = False
-
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, connections: _Connections) -> None:
         self._config = config
         self._second = 0
         self._headers: list[tuple[bytes, bytes]] = []
         super().__init__()
+        self.connections = connections
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers of a response that starts now."""
+        """The headers of a response to a request that begins now."""
         second = int(time.time())
         if second != self._second:
             date = [(b"date", formatdate(second, usegmt=True).encode())] if self._config.date_header else []
             self._headers = date + self._config.encoded_headers
             self._second = second
-        return [*self._headers, _CLOSE] if self.closing else self._headers
+        return self._headers
 
     @default_headers.setter
     def default_headers(self, _headers: list[tuple[bytes, bytes]]) -> None:
         """uvicorn's own constructor sets them; they are made on demand."""
-
-
-async def _a_few_turns() -> None:
-    """Let what has been accepted become a connection."""
-    for _ in range(5):
-        await asyncio.sleep(0)
-
-
-def _tell_to_close(connection: Any) -> None:
-    if not hasattr(connection, "cycle"):  # A WebSocket: told to go elsewhere (1012).
-        connection.shutdown()
-        return
-    cycle = connection.cycle
-    if cycle is not None and not cycle.response_started:  # It took its headers when its request began.
-        cycle.default_headers = [*cycle.default_headers, _CLOSE]

@@ -13,6 +13,7 @@ import click
 
 _FAMILIES = {
     "run": ["run"],
+    "check": ["check"],
     "status": ["status"],
     "steer": ["reload", "replan", "plan", "scale", "restart", "stop"],
     "history": ["events", "explain"],

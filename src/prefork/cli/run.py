@@ -2,59 +2,115 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from time import monotonic
 from typing import Any
 
 import click
 
-from .._daemon_main import become_master, launch_of
+from .._become_master import become_master, launch_of
+from .._core.banner import Start, Style, opening
 from .._errors import MisuseError, PreforkError
 from .._linux.program import THIS_PROGRAM
+from ..options import Settings, resolve
+from ._options import SectionedCommand, from_table
+
+_FOR_THE_MASTER = ("share", "spares", "import_timeout", "orphan_grace")
 
 
-@click.command()
-@click.argument("target", metavar="MODULE:DAEMON")
-@click.option("--name", help="The daemon's name; by default the module's.")
-@click.option("--share", type=click.Choice(["freeze", "immortal", "none"]), help="How workers share the mold's memory.")
-@click.option("--spares", type=click.IntRange(min=0), help="Processes kept forked ahead; 1 by default.")
-@click.option("--user", envvar="PREFORK_USER", help="Run the application as this user; the master stays root.")
-@click.option("--group", envvar="PREFORK_GROUP", help="And as this group; by default the user's own.")
-def run(target: str, name: str | None, user: str | None, group: str | None, **options: Any) -> None:
-    """Run the daemon that MODULE:DAEMON names, such as `chat:daemon`.
+@click.command(cls=SectionedCommand)
+@from_table
+def run(given: dict[str, Any]) -> None:
+    """Run TARGET: an ASGI or WSGI application, a factory of one, a Daemon, or a worker's function.
 
-    The module is looked for in the current directory first.
+    TARGET is MODULE:NAME, path/to/file.py:NAME, or either without a NAME: then `daemon`, `app`, `application` and
+    `create_app()` are looked for in it. Without TARGET it is what prefork.toml, or [tool.prefork] in pyproject.toml,
+    says; each option can be said there (drain_timeout = 10) and by a variable (PREFORK_DRAIN_TIMEOUT=10) too.
     """
-    try:
-        if group is not None and user is None:
-            raise MisuseError("--group goes with --user")
-        launch = launch_of(name or target.partition(":")[0].rpartition(".")[2], {"target": target}, THIS_PROGRAM, {})
-        launch["options"] = {option: value for option, value in options.items() if value is not None}
-        if user is not None:
-            launch["identity"], changes = _identity(user, group)
-            launch["environ"].update(changes)
-        become_master(launch)
-    except PreforkError as error:
-        click.echo(f"prefork: {error}", err=True)
-        sys.exit(2 if isinstance(error, MisuseError) else 1)
+    started = monotonic()
+    with refusing():
+        settings = resolve(given, os.environ, os.getcwd())
+        told = launch(given, settings)
+        told["greeting"] = {"style": _style(), "started": started}
+        click.echo(opening(_start(settings), _style()), err=True)
+        become_master(told)
 
 
-def _identity(user: str, group: str | None) -> tuple[dict[str, Any], dict[str, str]]:
+def _start(settings: Settings) -> Start:
+    python = ".".join(map(str, sys.version_info[:3]))
+    return Start(settings["name"], os.getpid(), settings["target"], python, settings.file)
+
+
+def _style() -> Style:
+    """Say how to write to standard error: https://no-color.org and dumb terminals are respected."""
+    if not sys.stderr.isatty():
+        return "line"
+    return "plain" if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb" else "colour"
+
+
+def launch(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return what a master is to be told. Raises MisuseError."""
+    if settings["target"] is None:
+        where = f"{settings.file} names none" if settings.file else "there is no prefork.toml either"
+        raise MisuseError(f"there is no TARGET, and {where}: name what to run, as in shop:app")
+    launch = launch_of(settings["name"], {"run": {"given": given}}, THIS_PROGRAM, {})
+    launch["sources"] = _sources(settings)
+    launch["operator"] = settings["bind"]
+    launch["options"] = {name: settings[name] for name in _FOR_THE_MASTER if settings.given(name)}
+    if settings["user"] is not None:
+        launch["identity"], changes = _identity(settings)
+        launch["environ"].update(changes)
+    elif settings["group"] is not None:
+        raise MisuseError(f"{settings.source('group')}: a group goes with a user, and none is named")
+    return launch
+
+
+def _sources(settings: Settings) -> list[str]:
+    """Return the folders whose files are watched, if any are. Raises MisuseError."""
+    if not settings["reload"]:
+        if settings.given("reload_dir"):
+            raise MisuseError(f"{settings.source('reload_dir')}: this goes with --reload")
+        return []
+    if find_spec("watchfiles") is None:
+        raise MisuseError(f"{settings.source('reload')}: this needs watchfiles: pip install 'prefork[watch]'")
+    for folder in settings["reload_dir"]:
+        if not os.path.isdir(folder):
+            raise MisuseError(f"{settings.source('reload_dir')}: {folder} is not a directory")
+    return [os.path.abspath(folder) for folder in settings["reload_dir"]]
+
+
+def _identity(settings: Settings) -> tuple[dict[str, Any], dict[str, str]]:
     """Return who the application is to be, and what its environment then says. Raises MisuseError."""
+    import grp
+    import pwd
+
+    user, group = settings["user"], settings["group"]
     if os.geteuid() != 0:
-        raise MisuseError("--user can be given by root only: nobody else may become another user")
+        raise MisuseError(f"{settings.source('user')} can be given by root only: nobody else may become another user")
     try:
         entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
     except KeyError:
-        raise MisuseError(f"there is no user {user!r}") from None
+        raise MisuseError(f"{settings.source('user')}: there is no user {user!r}") from None
     gid, groups = entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid)
     if group is not None:
         try:
             gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
         except KeyError:
-            raise MisuseError(f"there is no group {group!r}") from None
+            raise MisuseError(f"{settings.source('group')}: there is no group {group!r}") from None
         groups = [gid]
     environ = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
     return {"uid": entry.pw_uid, "gid": gid, "groups": groups}, environ
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """End the command with one line and its exit status where something is wrong."""
+    try:
+        yield
+    except PreforkError as error:
+        click.echo(f"prefork: {error}", err=True)
+        sys.exit(2 if isinstance(error, MisuseError) else 1)

@@ -30,9 +30,9 @@ async def hello(scope: dict[str, Any], _receive: Any, send: Any) -> None:
 
 def work(worker: Web) -> None:
     """What a worker does. The server is imported here, so that the master need not carry it."""
-    from prefork.adapters.uvicorn import serve
+    from prefork.adapters.uvicorn import serve_socket
 
-    serve(hello, socket.socket(fileno=worker.listener), lifespan="off")
+    serve_socket(hello, socket.socket(fileno=worker.listener), lifespan="off")
 
 
 def settings() -> prefork.PreforkSettings[Any]:

@@ -1,0 +1,92 @@
+"""The accept loop of workers with an event loop: a few connections a wake-up, and none while another one has fewer."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from ._connection import Connection
+from ._giving_way import BATCH
+from ._worker import EMPTYING, LATE, NO_ROOM_PAUSE, Accepted, accept_one
+
+if TYPE_CHECKING:
+    from ._worker import Handle
+
+
+class Accepting:
+    """Connections from some listeners, each made into a protocol of the running loop, from `start` to `stop`.
+
+    Only documented calls of the loop are used, so that it works on asyncio's loop and on uvloop.
+    """
+
+    def __init__(
+        self, worker: Handle[Any], listeners: Iterable[socket.socket], factory: Callable[[], asyncio.BaseProtocol]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        # Descriptors of its own: a loop watches each descriptor for one reader only.
+        self._listeners = [listener.dup() for listener in listeners]
+        self._factory = factory
+        self._activity = worker.activity
+        self._giving_way = worker.giving_way()
+        self._becoming: set[asyncio.Task[Any]] = set()
+        self._stopped = False
+
+    def start(self) -> None:
+        """Take connections from now on."""
+        for listener in self._listeners:
+            self._loop.add_reader(listener, self._readable, listener)
+
+    async def stop(self, *, empty: bool) -> None:
+        """Take no more; where nobody else will, `empty` the queues first. All that was taken has its protocol then.
+
+        Nothing is closed here that a client has: a loop that closes its server drops, unread, what it accepted in the
+        same turn.
+        """
+        end = self._loop.time() + EMPTYING
+        if empty:
+            self._giving_way = None
+            await asyncio.sleep(LATE)
+        self._stopped = True
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+            while empty and self._loop.time() < end and not isinstance(accepted := accept_one(listener), str):
+                self._take(accepted)
+            listener.close()
+        while self._becoming:
+            await asyncio.wait(self._becoming)
+
+    def _readable(self, listener: socket.socket) -> None:
+        if self._giving_way is not None and (pause := self._giving_way.pause()):
+            self._leave_alone(listener, pause)
+            return
+        for _ in range(BATCH):
+            match accept_one(listener):
+                case "nothing":
+                    return
+                case "no room":
+                    self._leave_alone(listener, NO_ROOM_PAUSE)
+                    return
+                case accepted:
+                    self._take(accepted)
+
+    def _leave_alone(self, listener: socket.socket, seconds: float) -> None:
+        self._loop.remove_reader(listener)
+        self._loop.call_later(seconds, self._come_back, listener)
+
+    def _come_back(self, listener: socket.socket) -> None:
+        if not self._stopped:
+            self._loop.add_reader(listener, self._readable, listener)
+
+    def _take(self, accepted: Accepted) -> None:
+        # Counted from here on, since whoever takes the next few asks how many are open.
+        connection = Connection(accepted[0], self._activity)
+        task = self._loop.create_task(self._loop.connect_accepted_socket(self._factory, connection))
+        self._becoming.add(task)
+        task.add_done_callback(self._became)
+
+    def _became(self, task: asyncio.Task[Any]) -> None:
+        self._becoming.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler({"message": "a connection could not be taken", "exception": error})

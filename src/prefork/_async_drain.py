@@ -1,0 +1,49 @@
+"""The request to drain, as something that coroutines wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._linux.drain import Drain
+
+
+class AsyncDrain:
+    """A `Drain` in one event loop, for as many coroutines as like to wait."""
+
+    def __init__(self, drain: Drain) -> None:
+        self._drain = drain
+        self._wakers: set[Callable[[], None]] = set()
+
+    async def wait(self, listener: socket.socket | None = None) -> None:
+        """Until it is asked for, or until `listener` is readable. Wakes up for nothing else."""
+        loop = asyncio.get_running_loop()
+        woken = loop.create_future()
+
+        def wake() -> None:
+            if not woken.done():
+                woken.set_result(None)
+
+        if not self._wakers:
+            loop.add_reader(self._drain.descriptor, self._look)
+            loop.add_reader(self._drain.waker, self._look)
+        self._wakers.add(wake)
+        if listener is not None:
+            loop.add_reader(listener, wake)
+        try:
+            await woken
+        finally:
+            if listener is not None:
+                loop.remove_reader(listener)
+            self._wakers.discard(wake)
+            if not self._wakers:
+                loop.remove_reader(self._drain.descriptor)
+                loop.remove_reader(self._drain.waker)
+
+    def _look(self) -> None:
+        if self._drain.look():
+            for wake in self._wakers:
+                wake()

@@ -1,0 +1,79 @@
+"""To a daemon's master: the same process, another program.
+
+The master is no place for application code, and this process may have imported some, or is about to be asked to. So it
+executes the master's own program in its place, in an interpreter that runs nothing of the environment's (`-I -S`): the
+same pid, clean.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+from typing import Any, NoReturn
+
+from ._errors import InternalError, MisuseError
+from ._linux import given, memfd
+from ._linux.program import Program
+
+
+def launch_of(name: str, target: dict[str, Any], program: Program, options: dict[str, Any]) -> dict[str, Any]:
+    """Return what a master is told, as plain data. Raises MisuseError where there is no program to run again."""
+    program.check()
+    environ = dict(program.environ)
+    return {
+        "name": name,
+        "target": target,
+        "command": [program.interpreter, *program.command.options],
+        "argv": sys.argv,
+        "directory": program.directory,
+        "environ": environ,
+        "options": options,
+        "given": given.collect(environ),
+    }
+
+
+def become_master(launch: dict[str, Any]) -> NoReturn:
+    """Execute the master's program in this process's place. Raises MisuseError and WorldError; else never returns."""
+    title = importlib.util.find_spec("setproctitle")
+    if title is None or title.origin is None:
+        raise MisuseError("setproctitle is not installed: pip install setproctitle")
+    # The package directory that contains it, or the directory of a single extension module.
+    parent = os.path.dirname(title.origin)
+    launch["libraries"] = os.path.dirname(parent) if title.submodule_search_locations else parent
+    descriptor = memfd.write("prefork-master", json.dumps(launch).encode())
+    _leave_as_found(launch["directory"], launch["given"]["numbers"])
+    os.set_inheritable(descriptor, True)
+    here = os.path.dirname(os.path.abspath(__file__))
+    arguments = [sys.executable, "-I", "-S", os.path.join(here, "_linux", "master_program.py"), str(descriptor)]
+    try:
+        os.execve(sys.executable, arguments, launch["environ"])
+    except OSError as error:
+        raise InternalError(f"the master's program cannot be executed: {error}") from error
+
+
+def _leave_as_found(directory: str | None, kept: list[int]) -> None:
+    """Undo what exec does not: full streams, the signal mask, ignored signals, timers, inheritable descriptors.
+
+    The descriptors in `kept` are the master's to have.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
+    for number in signal.valid_signals():
+        # HUP may be ignored because of nohup, INT because of a shell's background job: those are whoever started us.
+        if signal.getsignal(number) is signal.SIG_IGN and number not in (signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in kept:
+            try:
+                os.set_inheritable(int(name), False)
+            except OSError:
+                pass  # EBADF: the descriptor through which the directory was listed.
+    if directory is not None:
+        os.chdir(directory)

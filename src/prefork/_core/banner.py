@@ -1,0 +1,108 @@
+"""What a daemon says of itself when it starts: first what is known at once, then, when all are ready, what came of it.
+
+On a terminal a few aligned lines, elsewhere one line each: a log is read by the line.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from .plan import Listener, Plan
+
+Style = Literal["line", "plain", "colour"]
+"""One line, or a block without or with colours."""
+
+_BOLD, _DIM, _GREEN, _LINK = "1", "2", "32", "36;4"
+_LABELS = 12  # columns
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is known before anything runs. `python` and `file` (None for none) are for people."""
+
+    name: str
+    pid: int
+    target: str
+    python: str
+    file: str | None
+
+
+def opening(start: Start, style: Style) -> str:
+    """Return what is said at once."""
+    if style == "line":
+        options = f", options from {start.file}" if start.file else ""
+        return f"prefork: {start.name} starts (pid {start.pid}): {start.target}, Python {start.python}{options}"
+    rows = [("target", start.target), ("pid", str(start.pid)), ("python", start.python)]
+    if start.file:
+        rows.append(("options", start.file))
+    title = f"{_paint(start.name, _BOLD, style)} {_paint('by prefork', _DIM, style)}"
+    return "\n".join(["", f"  {title}", "", *_block(rows, style)])
+
+
+class Welcome:
+    """What is said, once, when every worker of the first plan has been ready. `started` is of the clock of `ready`."""
+
+    def __init__(self, name: str, style: Style, started: float) -> None:
+        self._name = name
+        self._style = style
+        self._started = started
+        self._plan: Plan | None = None
+        self._about: Mapping[str, str] = {}
+        self._awaited: set[str] = set()
+
+    @property
+    def is_block(self) -> bool:
+        """Whether it is for a terminal, where lines of the log should not come between its halves."""
+        return self._style != "line"
+
+    def planned(self, plan: Plan, about: Mapping[str, str]) -> None:
+        """Note the first plan, and what the mold says about the application."""
+        if self._plan is None:
+            self._plan, self._about = plan, about
+            self._awaited = set(plan.wanted({}))
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Those of the first plan."""
+        return self._plan.listeners if self._plan else ()
+
+    def ready(self, key: str) -> bool:
+        """Note that the worker of a slot is ready; tell whether it was the last."""
+        before = bool(self._awaited)
+        self._awaited.discard(key)
+        return before and not self._awaited
+
+    def text(self, addresses: Sequence[str], now: float) -> str:
+        """Return what is said; `addresses` are full, and as they are."""
+        assert self._plan is not None
+        shown = [clickable(each) for each in addresses] if "web" in self._about else list(addresses)
+        what, server = self._about.get("application", "Daemon"), self._about.get("server")
+        counts = Counter(entry.kind for entry in self._plan.wanted({}).values())
+        crew = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "none"
+        if self._style == "line":
+            parts = [f"{what} on {server}" if server else what, f"workers: {crew}", *shown]
+            return f"prefork: {self._name} is ready: {', '.join(parts)}"
+        rows = [("taken for", what), *([("server", server)] if server else []), ("workers", crew)]
+        links = [_paint(each, _LINK, self._style) for each in shown]
+        rows += [("listening" if number == 0 else "", link) for number, link in enumerate(links)]
+        done = _paint(f"ready in {now - self._started:.1f} s", _GREEN, self._style)
+        hint = _paint("Ctrl-C stops, SIGHUP reloads", _DIM, self._style)
+        return "\n".join([*_block(rows, self._style), "", f"  {done}   {hint}", ""])
+
+
+def clickable(address: str) -> str:
+    """Return what a person can open of a full address on which HTTP is spoken."""
+    scheme, _, rest = address.partition("://")
+    return {"tcp": "http://", "unix": "unix:"}.get(scheme, f"{scheme}://") + rest
+
+
+def _block(rows: Iterable[tuple[str, str]], style: Style) -> list[str]:
+    return [f"  {_paint(label.ljust(_LABELS), _DIM, style)}{value}" for label, value in rows]
+
+
+def _paint(text: str, code: str, style: Style) -> str:
+    return f"\033[{code}m{text}\033[0m" if style == "colour" and text.strip() else text

@@ -1,0 +1,85 @@
+"""Where a listener listens, taken apart: `tcp://127.0.0.1:8000`, `unix:///run/chat.sock`, `fd://3`, ..."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Scheme = Literal["tcp", "udp", "unix", "abstract", "fd"]
+
+FORMS = "tcp://host:port, udp://host:port, unix:///path, unix://@name or fd://number"
+_LONGEST_PATH = 107
+"""Bytes: sun_path of unix(7) has 108, and the last of them ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address.
+
+    `host` is `*` for every address of the machine, IPv6 and IPv4. `text` is the path of a Unix socket, its abstract
+    name, or which of the descriptors that the program was given: a number, or a name of socket activation.
+    """
+
+    scheme: Scheme
+    host: str = ""
+    port: int = 0
+    text: str = ""
+
+    @property
+    def has_port(self) -> bool:
+        """Whether several sockets can share it, which is what sharding needs."""
+        return self.scheme in ("tcp", "udp")
+
+    @property
+    def is_any_port(self) -> bool:
+        """Whether the kernel chooses the port: then two such addresses are two places."""
+        return self.has_port and self.port == 0
+
+
+def parse(address: str) -> Address:
+    """Take an address apart. Raises ValueError, which says what is wrong and not where."""
+    scheme, separator, rest = address.partition("://")
+    match scheme if separator else "":
+        case "tcp":
+            return Address("tcp", *_host_and_port(rest))
+        case "udp":
+            return Address("udp", *_host_and_port(rest))
+        case "unix" if rest.startswith("@"):
+            return Address("abstract", text=_fitting(rest[1:], "the name"))
+        case "unix" if rest.startswith("/") and not rest.endswith("/"):
+            return Address("unix", text=_fitting(rest, "the path"))
+        case "unix":
+            raise ValueError(
+                "a Unix socket needs an absolute path (unix:///run/x.sock) or an abstract name (unix://@x)"
+            )
+        case "fd" if rest:
+            return Address("fd", text=rest)
+    raise ValueError(f"give {FORMS}")
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdecimal()):
+        raise ValueError("it has no port: give host:port, with port 0 for any that is free")
+    if int(port) > 65535:
+        raise ValueError(f"{port} is no port: they go up to 65535")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        if ":" not in host:
+            raise ValueError("only an IPv6 address stands in brackets")
+    elif ":" in host:
+        raise ValueError("an IPv6 address stands in brackets: tcp://[::1]:8000")
+    elif not host:
+        raise ValueError("it has no host: give one, or * for every address of this machine")
+    if not all(letter.isalnum() or letter in ".:-_%*" for letter in host) or ("*" in host and host != "*"):
+        raise ValueError(f"{host!r} is no host")
+    return host, int(port)
+
+
+def _fitting(text: str, what: str) -> str:
+    size = len(text.encode("utf-8", "surrogateescape"))
+    if not text or "\0" in text:
+        raise ValueError(f"{what} is empty or has a NUL in it")
+    if size > _LONGEST_PATH:
+        raise ValueError(f"{what} is {size} bytes long: the kernel takes {_LONGEST_PATH}")
+    return text

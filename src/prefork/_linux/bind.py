@@ -1,0 +1,194 @@
+"""One listening socket: opened where an address says, with the options that its listener asks for."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import pwd
+import socket
+import stat
+import struct
+from collections.abc import Callable
+
+from .._core.plan import Listener
+from .address import Address
+
+_ANY = ("*", "::")
+
+
+def open_socket(address: Address, share_port: bool) -> socket.socket:
+    """Bind a socket at a TCP, UDP or Unix address. Raises OSError.
+
+    `share_port`: others of ours may be bound there already. Otherwise it is bound exclusively: a stranger who has set
+    SO_REUSEPORT is refused as well.
+    """
+    if address.scheme in ("unix", "abstract"):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        name: object = address.text if address.scheme == "unix" else "\0" + address.text
+    else:
+        kind = socket.SOCK_DGRAM if address.scheme == "udp" else socket.SOCK_STREAM
+        family, name = _resolve(address, kind)
+        sock = socket.socket(family, kind, socket.IPPROTO_UDP if address.scheme == "udp" else socket.IPPROTO_TCP)
+    try:
+        if address.has_port:
+            _prepare(sock, address, share_port)
+        sock.bind(name)  # type: ignore[arg-type]
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def open_beside(first: socket.socket) -> socket.socket:
+    """Bind another socket where one of ours is bound. Raises OSError."""
+    sock = socket.socket(first.family, first.type, first.proto)
+    try:
+        if first.family == socket.AF_INET6:
+            only = first.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+        if first.type == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        share_port(sock)
+        sock.bind(first.getsockname())
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def share_port(sock: socket.socket) -> None:
+    """Let others of ours be bound at the same address."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def listen(sock: socket.socket, listener: Listener) -> None:
+    """Give a bound socket the options of its listener, and let it listen; again, where an option was changed."""
+    if sock.type == socket.SOCK_STREAM:
+        if sock.family != socket.AF_UNIX:
+            # Both are inherited by what is accepted, or hold for what is not yet accepted.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(listener.nodelay))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, listener.defer_accept)
+        sock.listen(listener.backlog)
+    sock.setblocking(False)
+
+
+def count_listening(sock: socket.socket) -> int:
+    """Count the sockets that listen where this one is bound (the datagram sockets that are bound there), itself too.
+
+    0 where /proc cannot tell.
+    """
+    table, state = ("tcp", "0A") if sock.type == socket.SOCK_STREAM else ("udp", "07")
+    host, port = sock.getsockname()[:2]
+    packed = socket.inet_pton(sock.family, host.partition("%")[0])
+    words = "".join(f"{word:08X}" for (word,) in struct.iter_unpack("=I", packed))
+    address = f"{words}:{port:04X}"
+    try:
+        with open(f"/proc/self/net/{table}{'6' if sock.family == socket.AF_INET6 else ''}", encoding="ascii") as file:
+            lines = [line.split(None, 4) for line in file]
+    except OSError:
+        return 0
+    return sum(1 for line in lines if line[1] == address and line[3] == state)
+
+
+def _resolve(address: Address, kind: socket.SocketKind) -> tuple[socket.AddressFamily, object]:
+    if address.host in _ANY:
+        if address.host == "*" and not _has_ipv6():
+            return socket.AF_INET, ("0.0.0.0", address.port)
+        return socket.AF_INET6, ("::", address.port)
+    found = socket.getaddrinfo(address.host, address.port, type=kind, flags=socket.AI_PASSIVE)
+    # IPv4 first: `localhost` is then where everybody looks for it.
+    family, _, _, _, name = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return family, name
+
+
+def _has_ipv6() -> bool:
+    """Whether an IPv6 socket can be bound at all; it cannot where the kernel or the container does without."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return False
+    return True
+
+
+def _prepare(sock: socket.socket, address: Address, shared: bool) -> None:
+    if sock.type == socket.SOCK_STREAM:  # For UDP it would mean sharing the port with whoever asks.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        share_port(sock)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.host not in _ANY))
+
+
+# The path of a Unix socket.
+
+
+def open_path(listener: Listener, path: str, even_live: bool) -> socket.socket:
+    """Bind a Unix socket at a path, in place of a dead one's. Raises OSError.
+
+    `even_live`: our own orphans may still hold the one that is there. The mode is set by the mask, so that there is no
+    moment with another one.
+    """
+    uid = _number(listener.owner, lambda name: pwd.getpwnam(name).pw_uid, "user")
+    gid = _number(listener.group, lambda name: grp.getgrnam(name).gr_gid, "group")
+    _clear_stale(path, even_live)
+    before = None if listener.mode is None else os.umask(0o777 & ~listener.mode)
+    try:
+        sock = open_socket(Address("unix", text=path), False)
+    finally:
+        if before is not None:
+            os.umask(before)
+    if (uid, gid) != (-1, -1):
+        try:
+            os.chown(path, uid, gid, follow_symlinks=False)
+        except OSError as error:
+            sock.close()
+            unlink(path)
+            raise OSError(error.errno, f"its owner or group cannot be set: {error.strerror}") from None
+    return sock
+
+
+def _number(who: str, look_up: Callable[[str], int], what: str) -> int:
+    if not who or who.isdecimal():
+        return int(who or -1)
+    try:
+        return look_up(who)
+    except KeyError:
+        raise OSError(errno.EINVAL, f"there is no {what} {who!r}") from None
+
+
+def _clear_stale(path: str, even_live: bool) -> None:
+    """Remove the socket that a dead process left, or `even_live` one that our own orphans still hold.
+
+    Raises OSError for a live one, and for what is no socket.
+    """
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise OSError(errno.EEXIST, "there is something else of this name, not a socket")
+    except FileNotFoundError:
+        return
+    # A datagram socket cannot be connected to one of streams, and is told so only where there is one: whoever listens
+    # there sees nothing of it, while a connection that is dropped at once has ended many a simple server.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        refused = probe.connect_ex(path) in (errno.ECONNREFUSED, errno.ENOENT)
+    if not refused and not even_live:
+        raise OSError(errno.EADDRINUSE, "Address already in use: a living process listens there")
+    unlink(path)
+
+
+def inode(path: str) -> tuple[int, int] | None:
+    """Return what a path names now, to be told apart from what another may put there; None where it is nothing."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def unlink(path: str) -> None:
+    """Remove a path that may have gone already."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass  # Nobody has left one, or the program has removed it.

@@ -1,0 +1,102 @@
+"""What an application is: told from how it wants to be called, so that nobody has to say it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+from ._errors import MisuseError
+from .daemon import Daemon
+
+Interface = Literal["asgi", "wsgi"]
+What = Literal["daemon", "asgi", "wsgi", "function"]
+
+_HELP = "an application takes (scope, receive, send) for ASGI or (environ, start_response) for WSGI"
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """An application, and what it was taken for. `words` says so to people."""
+
+    what: What
+    application: Any
+    words: str
+
+
+def recognise(found: Any, name: str, interface: str = "auto") -> Recognised:
+    """Tell what `found` is, which the user calls `name`; a factory is called, and what it returns is told.
+
+    `interface` is what the user says that it speaks. A factory is what can be called without an argument. Raises
+    MisuseError for what is nothing that can be run, and whatever a factory raises.
+    """
+    what = _what(found, name, interface)
+    if what != "factory":
+        return Recognised(what, found, _words(what, found))
+    made = found()
+    if inspect.iscoroutine(made):
+        made.close()
+        raise MisuseError(f"{name} is a coroutine function: a factory has to return the application itself")
+    what = _what(made, f"what {name}() returns", interface)
+    if what == "factory":
+        raise MisuseError(f"what {name}() returns is {_noun(made)}, which is no application: {_HELP}")
+    return Recognised(what, made, f"{_words(what, made)}, made by {name}()")
+
+
+def _what(found: Any, name: str, interface: str) -> What | Literal["factory"]:
+    if isinstance(found, Daemon):
+        return "daemon"
+    if not callable(found):
+        raise MisuseError(f"{name} is {_noun(found)}, which cannot be called: {_HELP}")
+    count = _required(found)
+    if count == 0:
+        return "factory"
+    for said in get_args(Interface):
+        if interface == said:
+            return said  # type: ignore[no-any-return]
+    match count:
+        case 1 if inspect.isroutine(found) or isinstance(found, partial):
+            return "function"
+        case 2:
+            return "wsgi"
+        case 3:
+            return "asgi"
+        case None:
+            raise MisuseError(f"{name} does not say what arguments it takes: say --interface asgi or --interface wsgi")
+    arguments = "one argument" if count == 1 else f"{count} arguments"
+    raise MisuseError(f"{name} takes {arguments}: {_HELP}, and a worker's function takes (worker)")
+
+
+def _required(function: Callable[..., Any]) -> int | None:
+    """How many positional arguments a call must have; None where that cannot be told."""
+    for candidate in function, getattr(function, "__call__", None):  # noqa: B004 - One may be set on the instance.
+        try:
+            parameters = inspect.signature(candidate).parameters.values()  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            continue
+        kinds = {parameter.kind for parameter in parameters}
+        needed = [
+            p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+        if not needed and inspect.Parameter.VAR_POSITIONAL in kinds:
+            return None
+        return len(needed)
+    return None
+
+
+def _words(what: str, application: Any) -> str:
+    if what == "function":
+        return f"function {getattr(application, '__name__', 'of a worker')}"
+    if what == "daemon":
+        return "Daemon"
+    maker = type(application)
+    if inspect.isroutine(application):
+        return f"{what.upper()} function"
+    return f"{what.upper()} application ({maker.__module__.partition('.')[0]}.{maker.__name__})"
+
+
+def _noun(value: Any) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[:1] in 'aeiouAEIOU' else 'a'} {name}"

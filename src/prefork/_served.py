@@ -1,0 +1,147 @@
+"""An application that is no `Daemon`, served by one that is made for it: a pool of workers of one kind.
+
+Its options are found anew at each plan, so that a reload takes up what has changed in `prefork.toml`. All that a worker
+needs to know of them travels in its context: a changed one replaces the workers, and a spare that was forked before the
+change is as good as one that was forked after it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from . import adapters
+from ._context import WorkerContext
+from ._daemon_application import DaemonApplication
+from ._linux.address import parse
+from ._linux.processors import usable
+from ._listener import Listener
+from ._recognise import Recognised
+from ._worker import Worker
+from .adapters import ServerOptions
+from .daemon import Daemon, KindOptions, Plan, Pool
+from .options import Settings
+
+if TYPE_CHECKING:
+    from ._linux.assignment import Assignment
+    from ._linux.wire import Json
+
+ROOM_TO_GROW = 64
+"""To how many workers, at least, the pool can be scaled without another plan."""
+
+DRAIN_TIMEOUT_IN_DEVELOPMENT = 1.0
+"""Seconds, under --reload and unless said otherwise: nobody waits half a minute for a browser's event stream."""
+
+_KIND_OPTIONS = ("start_timeout", "drain_timeout", "max_requests", "max_requests_jitter", "max_age", "max_memory")
+
+
+@dataclass(frozen=True)
+class Web(WorkerContext, kind="web"):
+    """A worker that serves an ASGI or WSGI application."""
+
+    id: int
+    server: str = field(compare=False)
+    protocol: str = field(compare=False)
+    listeners: tuple[str, ...] = field(compare=False)
+    options: ServerOptions = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Work(WorkerContext, kind="worker"):
+    """A worker that is a plain function, of which no more is known."""
+
+    id: int
+
+
+class ServedApplication:
+    """What the mold asks of it (see `_linux.application.Application`): at each plan the daemon is made anew."""
+
+    def __init__(self, recognised: Recognised, read: Callable[[], Settings]) -> None:
+        self._recognised = recognised
+        self._read = read
+        self._made: DaemonApplication
+
+    def plan(self, settings: Json) -> Json:
+        """Find the options, and compute the plan that they make."""
+        options = self._read()
+        self._made = DaemonApplication(daemon_of(self._recognised, options))
+        plan = self._made.plan(settings)
+        assert isinstance(plan, dict)
+        watched = os.path.abspath(options.file) if options["reload"] and options.file else None
+        return {**plan, "about": _about(self._recognised, options), "watched": watched}
+
+    def before_fork(self) -> None:
+        """Nothing has to be done."""
+
+    def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
+        """Return the function of the worker that this encoded context describes."""
+        return self._made.worker(key, context)
+
+
+def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:
+    """Return the daemon that serves an application. Raises MisuseError for options that it cannot be served with."""
+    daemon = Daemon(settings["name"], listeners=_listeners(recognised, settings))
+    kind: KindOptions = {name: settings[name] for name in _KIND_OPTIONS if settings.given(name)}  # type: ignore[assignment]
+    if settings["reload"]:
+        kind.setdefault("drain_timeout", DRAIN_TIMEOUT_IN_DEVELOPMENT)
+    if recognised.what == "function":
+        daemon.worker(Work, **kind)(recognised.application)
+        make: Callable[[int], WorkerContext] = Work
+    else:
+        make = _served(daemon, recognised, settings, {**kind, "ready": "explicit"})
+    workers = usable() if settings["workers"] == "auto" else settings["workers"]
+    pool = Pool(make, workers, max=max(4 * workers, ROOM_TO_GROW), default=True)
+    daemon.plan(lambda: Plan([pool]))
+    return daemon
+
+
+def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: KindOptions) -> Callable[[int], Web]:
+    """Declare the workers that serve it; return what makes their contexts."""
+    protocol = recognised.what
+    options = ServerOptions(
+        keepalive_window=settings["keepalive_window"],
+        threads=settings["threads"],
+        lifespan=settings["lifespan"],
+        root_path=settings["root_path"] or "",
+    )
+    server = adapters.find(settings["server"], protocol)
+    server.warm(recognised.application, protocol, options)
+
+    @daemon.worker(Web, **kind)
+    def serve(worker: Worker[Web]) -> None:
+        context = worker.context
+        sockets = [worker.listener(name) for name in context.listeners]
+        adapters.find(context.server, context.protocol).serve(
+            worker, sockets, recognised.application, context.protocol, context.options
+        )
+
+    names = tuple(daemon.listeners)
+    return lambda number: Web(number, server.name, protocol, names, options)
+
+
+def _listeners(recognised: Recognised, settings: Settings) -> dict[str, Listener]:
+    """Return what is listened on: the first is called http, by which a worker's function gets it."""
+    sharing: Literal["shared", "sharded"] = "shared"
+    if recognised.what != "function":
+        sharing = adapters.find(settings["server"], recognised.what).sharing
+    elif not settings.given("bind"):
+        return {}
+    return {
+        f"http-{number}" if number > 1 else "http": Listener(
+            address, sharing=sharing if parse(address).has_port else "shared"
+        )
+        for number, address in enumerate(dict.fromkeys(settings["bind"]), 1)
+    }
+
+
+def _about(recognised: Recognised, settings: Settings) -> dict[str, Json]:
+    """Return what people are told of it."""
+    about: dict[str, Json] = {"application": recognised.words}
+    if recognised.what != "function":
+        server = adapters.find(settings["server"], recognised.what).name
+        library = sys.modules.get(server)
+        about |= {"server": f"{server} {getattr(library, '__version__', '')}".rstrip(), "web": "yes"}
+    return about

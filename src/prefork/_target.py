@@ -1,0 +1,136 @@
+"""What is to be run, as people write it: a module and a name in it, or a file. Taken apart, and found in the mold."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from ._errors import MisuseError, WorldError
+from ._option_types import nearest
+
+LOOKED_FOR = ("daemon", "app", "application", "create_app")
+"""What a module is searched for, in this order, where the target does not name anything in it."""
+
+_GENERIC = {"app", "application", "asgi", "main", "server", "src", "wsgi", "__init__", "__main__"}
+"""Module names that say nothing about what the application is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A module by the name under which it is imported, with the folder that its import is looked for in first."""
+
+    text: str
+    module: str
+    attribute: str
+    folder: str
+    file: str | None = None
+
+
+def parse(text: str, directory: str) -> Target:
+    """Take a target apart, for a program that runs in `directory`.
+
+    Raises MisuseError for what is none, and WorldError for a file that is not there.
+
+    `module`, `module:attribute`, `path/to/file.py` and `path/to/file.py:attribute` are targets; the attribute may be
+    dotted, and a factory may be written with its brackets.
+    """
+    place, colon, attribute = text.partition(":")
+    attribute = attribute.removesuffix("()")
+    if not place or (colon and not all(part.isidentifier() for part in attribute.split("."))):
+        raise MisuseError(f"{text!r} is not a target: give MODULE, MODULE:NAME or path/to/file.py")
+    if place.endswith(".py") or "/" in place:
+        return _of_file(text, os.path.normpath(os.path.join(directory, place)), attribute)
+    if not all(place.split(".")):
+        raise MisuseError(f"{text!r} is not a target: {place!r} is not a module's name")
+    return Target(text, place, attribute, directory)
+
+
+def _of_file(text: str, path: str, attribute: str) -> Target:
+    """A file is imported as the module that it is: one in a package under the package's name."""
+    if os.path.isdir(path):
+        raise MisuseError(f"{path} is a directory: name a file in it, or a module")
+    if not os.path.isfile(path):
+        raise WorldError(f"there is no file {path}")
+    folder, name = os.path.split(path)
+    parts = [name.removesuffix(".py")]
+    if "." in parts[0]:
+        raise MisuseError(f"{path} cannot be imported: a module's name has no dots in it")
+    while os.path.isfile(os.path.join(folder, "__init__.py")):
+        folder, package = os.path.split(folder)
+        parts.insert(0, package)
+    if parts[-1] == "__init__" and len(parts) > 1:
+        parts.pop()
+    return Target(text, ".".join(parts), attribute, folder, path)
+
+
+def daemon_name(text: str, directory: str) -> str:
+    """Return what a daemon is called unless it is told: after the part of its target that says most, or its folder.
+
+    Every other FastAPI project is `main:app`; they are not one daemon. Raises MisuseError where `text` is no target.
+    """
+    parts = [part for part in parse(text, directory).module.split(".") if part not in _GENERIC]
+    name = parts[0] if parts else os.path.basename(os.path.abspath(directory))
+    kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name).lstrip(".")
+    return kept or "daemon"
+
+
+def find(target: Target) -> Any:
+    """Import the target's module, and return what is meant in it.
+
+    Raises MisuseError where there is no such module or nothing of the name, and whatever the import raises.
+    """
+    module = _import(target)
+    if not target.attribute:
+        for name in LOOKED_FOR:
+            if hasattr(module, name):
+                return getattr(module, name)
+        names = ", ".join(LOOKED_FOR[:-1])
+        raise MisuseError(
+            f"the module {target.module} has none of {names} and {LOOKED_FOR[-1]}(): say which name in it to run, "
+            f"as in {target.text}:NAME"
+        )
+    found = module
+    for name in target.attribute.split("."):
+        if not hasattr(found, name):
+            of = f"the module {target.module}" if found is module else type(found).__name__
+            public = [each for each in vars(found) if not each.startswith("_")] if hasattr(found, "__dict__") else []
+            raise MisuseError(f"{of} has no {name}" + nearest(name, public))
+        found = getattr(found, name)
+    return found
+
+
+def _import(target: Target) -> Any:
+    from importlib import import_module
+
+    try:
+        module = import_module(target.module)
+    except ModuleNotFoundError as error:
+        # Only where the target itself is missing; what is missing further down is the application's own trouble.
+        if not f"{target.module}.".startswith(f"{error.name}."):
+            raise
+        raise MisuseError(
+            f"there is no module {error.name}: neither in {target.folder} nor where Python looks"
+            + nearest(target.module, _importable(target.folder))
+        ) from None
+    origin = getattr(module, "__file__", None)
+    if target.file is not None and (origin is None or not os.path.samefile(origin, target.file)):
+        raise MisuseError(f"{target.file} cannot be imported: {target.module} is the name of another module ({origin})")
+    return module
+
+
+def _importable(folder: str) -> list[str]:
+    """Return the modules in a folder: what a misspelt one may have been meant to be."""
+    found = []
+    for entry in os.scandir(folder):
+        name = entry.name.removesuffix(".py")
+        if name.isidentifier() and (entry.is_dir() or entry.name.endswith(".py")):
+            found.append(name)
+    return found
+
+
+def look_in(folder: str) -> None:
+    """Make `sys.path` begin where the program's would: it begins where this mold's own module was looked for."""
+    if not sys.flags.safe_path:
+        sys.path[0] = folder

@@ -1,0 +1,150 @@
+"""An ASGI application as every server here is given it: its requests are counted, and clients told when to go.
+
+Told to drain, no server says `Connection: close` by itself with responses to requests that it had not read by then.
+So it is said here, when a response starts: with HTTP/2, which forbids the header, servers say GOAWAY.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .._worker import Worker
+    from .lifespan import State
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_CLOSE = (b"connection", b"close")
+_GO_ELSEWHERE = {"type": "websocket.close", "code": 1012, "reason": "service restart"}
+_GONE = {"type": "websocket.disconnect", "code": 1012, "reason": "service restart"}
+
+
+class Watched:
+    """The application, with each HTTP request counted from its beginning to its end.
+
+    A request has failed when the application raised or answered 500 or more. Of a WebSocket the handshake is counted
+    as a request, and no more: it is open for hours, mostly silent, and silence must not look like work that hangs.
+    """
+
+    def __init__(self, application: Any, worker: Worker[Any], state: State | None) -> None:
+        self._application = application
+        self._activity = worker.activity
+        self._drain = worker._drain
+        self._state = state
+
+    def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
+        """One request."""
+        if self._state is not None:
+            scope["state"] = self._state.copy()
+        if scope["type"] == "http":
+            return self._http(scope, receive, send)
+        return self._websocket(scope, receive, send)
+
+    async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+        failed = False
+
+        # No coroutine of its own: it would cost as much as all else here.
+        def sending(message: Message) -> Awaitable[None]:
+            nonlocal failed
+            if message["type"] == "http.response.start":
+                failed = message["status"] >= 500
+                if self._drain.noticed and scope["http_version"].startswith("1"):
+                    message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
+            return send(message)
+
+        self._activity.begin(f"{scope['method']} {scope['path']}")
+        try:
+            await self._application(scope, receive, sending)
+        except Exception:
+            failed = True
+            raise
+        finally:
+            self._activity.end(failed)
+
+    async def _websocket(self, scope: Message, receive: Receive, send: Send) -> None:
+        shaking = True
+
+        def shaken(failed: bool = False) -> None:
+            nonlocal shaking
+            if shaking:
+                shaking = False
+                self._activity.end(failed)
+
+        def sending(message: Message) -> Awaitable[None]:
+            shaken(message.get("status", 0) >= 500)  # with whatever it answers
+            return send(message)
+
+        self._activity.begin(f"WebSocket {scope['path']}")
+        try:
+            await self._application(scope, receive, sending)
+        except Exception:
+            shaken(failed=True)
+            raise
+        finally:
+            shaken()
+
+
+class TellsWebSockets(Watched):
+    """For servers that end without telling their WebSockets to go elsewhere: `close_websockets` does it.
+
+    An application waits for its client most of the time, and granian cannot close a WebSocket meanwhile. So that wait
+    is given up, the client is told, and only then the application hears that it has no client any more.
+    """
+
+    def __init__(self, application: Any, worker: Worker[Any], state: State | None) -> None:
+        super().__init__(application, worker, state)
+        self._open: set[_WebSocket] = set()
+
+    async def close_websockets(self) -> None:
+        """Close those that are open."""
+        await asyncio.gather(*(websocket.close() for websocket in list(self._open)))
+
+    async def _websocket(self, scope: Message, receive: Receive, send: Send) -> None:
+        websocket = _WebSocket(receive, send)
+        self._open.add(websocket)
+        try:
+            await super()._websocket(scope, websocket.receive, websocket.send)
+        finally:
+            self._open.discard(websocket)
+
+
+class _WebSocket:
+    """A WebSocket that can be closed from this side while its application waits for a message."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._accepted = False
+        self._waiting: asyncio.Future[Message] | None = None
+        self._told: asyncio.Future[None] | None = None
+
+    def send(self, message: Message) -> Awaitable[None]:
+        self._accepted |= message["type"] == "websocket.accept"
+        return self._send(message)
+
+    async def receive(self) -> Message:
+        if self._told is None:
+            self._waiting = asyncio.ensure_future(self._receive())
+            try:
+                return await self._waiting
+            except asyncio.CancelledError:
+                if self._told is None:
+                    raise
+        await asyncio.shield(self._told)
+        return _GONE
+
+    async def close(self) -> None:
+        if not self._accepted or self._told is not None:
+            return
+        self._told = asyncio.get_running_loop().create_future()
+        if self._waiting is not None:
+            self._waiting.cancel()
+        try:
+            await self._send(_GO_ELSEWHERE)
+        except Exception:
+            pass  # The server's own word for a WebSocket that is closed already.
+        self._told.set_result(None)

@@ -1,0 +1,181 @@
+"""granian: its own worker, which is written in Rust, on our listener.
+
+granian has no public way to serve on a socket that it is given. What stands below is what its own worker processes do,
+and none of the names is public: they are looked up when this module is imported, and it refuses a version that has
+others, or that nobody has tried: in 2.7 all names were the same, and it did not work. Tried with 2.8.0 and 2.8.7.
+
+It cannot stop accepting without closing connections that have not asked anything yet; so a listener that nobody can
+reach is put in the place of ours, and it is told to end when clients have had the time to ask (`outside`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+import granian
+
+from .._async_drain import AsyncDrain
+from .._errors import MisuseError
+from . import ServerOptions, asgi, outside, wsgi
+from .lifespan import lifespan, run
+
+if TYPE_CHECKING:
+    from .._worker import Worker
+    from . import Application
+
+name = "granian"
+protocols = frozenset({"asgi", "wsgi"})
+sharing: Literal["sharded"] = "sharded"
+
+_TRIED = "2.8."
+_MOST_CONNECTIONS = 65536
+"""granian takes no more than so many at once. Descriptors are scarcer, so that it is no limit of its own."""
+
+
+class _Private:
+    """The names of granian's that this adapter needs and has no right to."""
+
+    def __init__(self) -> None:
+        native: Any = import_module("granian._granian")
+        futures: Any = import_module("granian._futures")
+        self.asgi_worker = native.ASGIWorker
+        self.wsgi_worker = native.WSGIWorker
+        self.signal = native.WorkerSignal
+        self.holder = native.SocketHolder
+        self.watch = futures._future_watcher_wrapper
+        self.scheduler = futures._new_cbscheduler
+        self.asgi_callback = import_module("granian.asgi")._callback_wrapper
+        self.wsgi_callback = import_module("granian.wsgi")._callback_wrapper
+        settings: Any = import_module("granian.http")
+        self.options = {
+            "threads": 1,
+            "backpressure": _MOST_CONNECTIONS,
+            "http_mode": "auto",
+            "http1_opts": settings.HTTP1Settings(),
+            "http2_opts": settings.HTTP2Settings(),
+        }
+        for worker in self.asgi_worker, self.wsgi_worker:
+            inspect.signature(worker).bind(1, (None, None), None, py_threads=1, **self.options)
+
+
+def _private() -> _Private:
+    try:
+        if not granian.__version__.startswith(_TRIED):
+            raise ImportError(f"{_TRIED}* is")
+        return _Private()
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise MisuseError(
+            f"granian {granian.__version__} is not a version that prefork can drive ({error}): "
+            "pip install 'prefork[granian]'"
+        ) from None
+
+
+_granian = _private()
+
+
+def warm(application: Application, protocol: str, options: ServerOptions) -> None:
+    """Nothing is left to import: this module has done it."""
+    _loop_factory()
+
+
+def serve(
+    worker: Worker[Any], listeners: list[socket.socket], application: Application, protocol: str, options: ServerOptions
+) -> None:
+    """Serve until the worker has drained."""
+    if protocol == "asgi":
+        run(_serve_asgi(worker, listeners, application, options), _loop_factory())
+    else:
+        _serve_wsgi(worker, listeners, application, options)
+
+
+async def _serve_asgi(
+    worker: Worker[Any], listeners: list[socket.socket], application: Application, options: ServerOptions
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with lifespan(application, options.lifespan) as state:
+        watched = asgi.TellsWebSockets(application, worker, state)
+        callback = _granian.watch(_granian.asgi_callback(watched, {"url_path_prefix": options.root_path}, {}, None))
+        scheduler = _granian.scheduler(loop, callback, impl_asyncio=True)
+        done = asyncio.Event()
+        servers = _Servers(listeners, lambda: loop.call_soon_threadsafe(done.set))
+        servers.start(_granian.asgi_worker, scheduler, loop, {"py_threads": 1, "websockets_enabled": True})
+        worker.ready()
+        await AsyncDrain(worker._drain).wait()
+        await watched.close_websockets()
+        for seconds in outside.drain(worker, listeners, servers.take_no_more, options.keepalive_window):
+            await asyncio.sleep(seconds)
+        await watched.close_websockets()
+        servers.end()
+        await done.wait()
+
+
+def _serve_wsgi(
+    worker: Worker[Any], listeners: list[socket.socket], application: Application, options: ServerOptions
+) -> None:
+    watched = wsgi.Watched(application, worker, says_close=True)
+    callback = _granian.wsgi_callback(watched, {"url_path_prefix": options.root_path}, None)
+    loop = asyncio.new_event_loop()  # granian asks for one, and only keeps it
+    scheduler = _granian.scheduler(loop, callback, impl_asyncio=True)
+    done = threading.Event()
+    servers = _Servers(listeners, done.set)
+    servers.start(_granian.wsgi_worker, scheduler, loop, {"py_threads": options.threads})
+    worker.ready()
+    worker.wait_draining()
+    for seconds in outside.drain(worker, listeners, servers.take_no_more, options.keepalive_window):
+        time.sleep(seconds)
+    servers.end()
+    done.wait()
+    loop.close()
+
+
+class _Servers:
+    """One of granian's workers for each listener; `done` is called when the last one has ended."""
+
+    def __init__(self, listeners: list[socket.socket], done: Callable[[], object]) -> None:
+        # Numbers of its own, which it closes itself.
+        self._listeners = [(os.dup(listener.fileno()), listener) for listener in listeners]
+        self._signals: list[Any] = []
+        self._left = len(listeners)
+        self._done = done
+
+    def start(self, make: Any, scheduler: Any, loop: asyncio.AbstractEventLoop, options: dict[str, Any]) -> None:
+        """Accept from now on: granian takes the listener before it starts a thread."""
+        for number, listener in self._listeners:
+            unix = listener.family == socket.AF_UNIX
+            holder = _granian.holder(number, unix, outside.backlog(listener))
+            signal = _granian.signal()
+            signal.add_cb(self._ended)
+            self._signals.append(signal)
+            server = make(1, (None, holder), None, **_granian.options, **options)
+            (server.serve_mtr_uds if unix else server.serve_mtr)(scheduler, loop, signal)
+
+    def take_no_more(self) -> None:
+        """Go on with the connections that there are."""
+        for number, listener in self._listeners:
+            outside.take_away(number, listener)
+
+    def end(self) -> None:
+        """Finish what is in flight and close the rest."""
+        for signal in self._signals:
+            signal.set()
+
+    def _ended(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._done()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

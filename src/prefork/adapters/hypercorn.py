@@ -1,0 +1,105 @@
+"""hypercorn, by its public `serve`, on asyncio's loop: HTTP/1.1, HTTP/2 without TLS, WebSockets.
+
+It ends when its `shutdown_trigger` returns, and drops idle connections then. So the drain happens inside the trigger:
+the loop stops to look at the listener, clients are answered with `Connection: close` until they have gone or the
+window is over, and only then hypercorn learns that it is to end. Tried with 0.17.3 and 0.18.0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, Literal
+
+import hypercorn.asyncio
+from hypercorn.config import Config, Sockets
+
+from .._async_drain import AsyncDrain
+from .._giving_way import BATCH
+from . import ServerOptions, outside
+from .asgi import TellsWebSockets, Watched
+from .lifespan import lifespan, run
+
+if TYPE_CHECKING:
+    from .._worker import Worker
+    from . import Application
+
+name = "hypercorn"
+protocols = frozenset({"asgi"})
+sharing: Literal["shared"] = "shared"
+
+_FOR_EVER = 10**9
+"""Seconds that hypercorn gives requests in flight. The master's patience ends first."""
+
+
+def warm(application: Application, protocol: str, options: ServerOptions) -> None:
+    """Import what hypercorn imports with the first connection of a kind."""
+    import hypercorn.protocol  # noqa: F401
+
+
+def serve(
+    worker: Worker[Any], listeners: list[socket.socket], application: Application, protocol: str, options: ServerOptions
+) -> None:
+    """Serve until the worker has drained."""
+    run(_serve(worker, listeners, application, options), None)
+
+
+async def _serve(
+    worker: Worker[Any], listeners: list[socket.socket], application: Application, options: ServerOptions
+) -> None:
+    loop = asyncio.get_running_loop()
+    config = _Config(listeners)
+    config.root_path = options.root_path
+    config.graceful_timeout = _FOR_EVER
+    config.errorlog = logging.getLogger("hypercorn.error")  # for the application to configure; warnings on stderr
+
+    def take_no_more() -> None:
+        for sock in config.listeners:
+            loop.remove_reader(sock)
+
+    async def drained() -> None:
+        """hypercorn awaits it when it accepts; it ends when hypercorn is to."""
+        worker.ready()
+        await AsyncDrain(worker._drain).wait()
+        await watched.close_websockets()
+        for seconds in outside.drain(worker, listeners, take_no_more, options.keepalive_window):
+            await asyncio.sleep(seconds)
+        await watched.close_websockets()
+
+    async with lifespan(application, options.lifespan) as state:
+        watched = TellsWebSockets(application, worker, state)
+        await hypercorn.asyncio.serve(_Requests(watched), config, shutdown_trigger=drained, mode="asgi")
+
+
+class _Config(Config):
+    """hypercorn's configuration, with listeners that exist."""
+
+    # asyncio takes so many connections a wake-up; the length of the queue stays the master's.
+    backlog = BATCH
+
+    def __init__(self, listeners: list[socket.socket]) -> None:
+        super().__init__()
+        self.listeners = [outside.Listener.of(listener) for listener in listeners]
+
+    def create_sockets(self) -> Sockets:
+        return Sockets(secure_sockets=[], insecure_sockets=list(self.listeners), quic_sockets=[])
+
+
+class _Requests:
+    """The application without its lifespan, which is told by us; hypercorn cannot be told to leave it out."""
+
+    def __init__(self, application: Watched) -> None:
+        self._application = application
+
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        if scope["type"] == "lifespan":
+            return _understand(receive, send)
+        return self._application(scope, receive, send)
+
+
+async def _understand(receive: Any, send: Any) -> None:
+    for event in "startup", "shutdown":
+        await receive()
+        await send({"type": f"lifespan.{event}.complete"})

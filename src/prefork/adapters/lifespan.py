@@ -1,0 +1,109 @@
+"""An ASGI application's lifespan, told to it by us and so in one way, whichever server answers its requests.
+
+Servers disagree here: with "auto" uvicorn and granian take every exception for "not supported" and serve an application
+that has failed to start. What tells the two apart is whether it has taken the startup event: an application that knows
+nothing of lifespan raises at once, one that has taken the event and then raises has failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import traceback
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+from .._errors import WorldError
+
+State = dict[str, Any]
+_LAST_WORDS = 1.0
+"""Seconds that an application which has said that it failed may take to raise why, as Starlette does."""
+
+
+def run(serving: Coroutine[Any, Any, None], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
+    """Run what has a `lifespan` in it. Raises what the application failed to start with, and its traceback only."""
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(serving)
+    except _Failed as failed:
+        raise failed.error.with_traceback(failed.trace) from None
+
+
+@asynccontextmanager
+async def lifespan(application: Any, mode: Literal["auto", "on", "off"]) -> AsyncIterator[State | None]:
+    """Start the application, yield what it keeps in its state, and end it.
+
+    Yields None where it has no lifespan. Where it fails to start, `run` raises what the application raised, or
+    WorldError with the reason that it gave. What goes wrong when it ends is printed: all is served by then.
+    """
+    if mode == "off":
+        yield None
+        return
+    life = _Life(application)
+    supported = await life.start(mode == "on")
+    yield life.state if supported else None
+    if supported:
+        await life.end()
+
+
+class _Failed(Exception):
+    """The application has failed to start. What it raised is carried apart: each frame on the way would be added."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+        self.trace = error.__traceback__
+
+
+class _Life:
+    """One run of the application with a scope of type lifespan."""
+
+    def __init__(self, application: Any) -> None:
+        self.state: State = {}
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._began = False
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
+        self._task = asyncio.ensure_future(application(scope, self._receive, self._answers.put))
+
+    async def start(self, required: bool) -> bool:
+        """Tell it to start; whether it has understood."""
+        answer = await self._tell("lifespan.startup")
+        if answer is None:  # It has ended or raised instead.
+            error = self._task.exception()
+            if error is not None and (required or self._began):
+                raise _Failed(error)
+            if error is None and required:
+                raise _Failed(WorldError("the application's lifespan ended without an answer to lifespan.startup"))
+            return False
+        if answer["type"] == "lifespan.startup.failed":
+            await asyncio.wait([self._task], timeout=_LAST_WORDS)
+            if self._task.done() and (error := self._task.exception()) is not None:
+                raise _Failed(error)
+            reason = answer.get("message") or "it gave no reason"
+            raise _Failed(WorldError(f"the application failed to start: {reason}"))
+        return True
+
+    async def end(self) -> None:
+        """Tell it to end, and wait until it has."""
+        answer = await self._tell("lifespan.shutdown")
+        if answer is None and (error := self._task.exception()) is not None:
+            traceback.print_exception(error)
+        elif answer is not None and answer["type"] == "lifespan.shutdown.failed":
+            print(f"the application failed to end: {answer.get('message') or 'it gave no reason'}", file=sys.stderr)
+
+    async def _tell(self, event: str) -> dict[str, Any] | None:
+        """Its answer, or None where it has ended without one."""
+        self._events.put_nowait({"type": event})
+        answer = asyncio.ensure_future(self._answers.get())
+        await asyncio.wait([answer, self._task], return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        answer.cancel()
+        return None
+
+    async def _receive(self) -> dict[str, Any]:
+        event = await self._events.get()
+        self._began = True
+        return event

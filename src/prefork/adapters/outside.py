@@ -1,0 +1,125 @@
+"""What some servers neither tell nor do, found out and done from outside.
+
+granian and hypercorn do not say how many connections they have, and cannot stop accepting without closing those that
+have not asked anything yet. All this is for draining only: it looks again and again, and walks over all descriptors.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from .._worker import EMPTYING, LATE
+
+if TYPE_CHECKING:
+    from .._worker import Worker
+
+_LOOK = 0.01
+"""Seconds between two looks."""
+_DEFAULT_BACKLOG = 2048
+# struct tcp_info of linux/tcp.h. Of a listener, tcpi_sacked is the longest that its queue may be.
+_ESTABLISHED, _SACKED = 1, slice(28, 32)
+
+
+def drain(
+    worker: Worker[Any], listeners: list[socket.socket], stop: Callable[[], None], window: float
+) -> Iterator[float]:
+    """The steps of a drain up to the point where the server may close what it has: yields seconds to sleep.
+
+    `stop` makes the server take no more. Then it goes on answering, with `Connection: close`, until no connection is
+    open or the window is over.
+    """
+    begun = time.monotonic()
+    while more_may_come(worker, begun, listeners):
+        yield _LOOK
+    stop()
+    end = time.monotonic() + window
+    yield _LOOK  # for what was accepted in this very moment
+    while time.monotonic() < end and connections(listeners):
+        yield _LOOK
+
+
+def more_may_come(worker: Worker[Any], begun: float, listeners: Iterable[socket.socket]) -> bool:
+    """Whether to go on accepting, for a drain that began then, since nobody else takes what waits or is on its way."""
+    drained = time.monotonic() - begun
+    return worker.last_of_listener and drained < EMPTYING and (drained < LATE or any(map(queued, listeners)))
+
+
+def connections(listeners: Iterable[socket.socket]) -> int:
+    """How many open connections this process has accepted from `listeners`.
+
+    They are known by their own end's address, which what the application has opened itself does not share. One that
+    its client has closed does not count: the server may keep it for as long as the application works on it.
+    """
+    places = {_place(listener) for listener in listeners}
+    return sum(_is_connection(int(number), places) for number in os.listdir("/proc/self/fd"))
+
+
+def take_away(number: int, like: socket.socket) -> None:
+    """Put a listener that nobody can reach in the place of the one that a server holds as descriptor `number`.
+
+    The server goes on asking it for connections, and there are none. The real one lives on in other processes.
+    """
+    with socket.socket(like.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as dead:
+        if like.family == socket.AF_UNIX:
+            dead.bind("")  # an abstract name that the kernel chooses
+        else:
+            dead.bind(("127.0.0.1" if like.family == socket.AF_INET else "::1", 0))
+        dead.listen(1)
+        os.dup2(dead.fileno(), number, inheritable=False)
+
+
+class Listener(socket.socket):
+    """A listener for servers that bind and listen by themselves: its address and the length of its queue stay."""
+
+    @classmethod
+    def of(cls, listener: socket.socket) -> Listener:
+        """One with a descriptor of its own, since servers close what they are given."""
+        return cls(fileno=os.dup(listener.fileno()))
+
+    def bind(self, address: Any, /) -> None:
+        """Do nothing: it is bound."""
+
+    def listen(self, backlog: int = 0, /) -> None:
+        """Do nothing: the queue is everybody's."""
+
+
+def backlog(listener: socket.socket) -> int:
+    """The length of a listener's queue as the master has set it, for a server that sets it by itself."""
+    if listener.family == socket.AF_UNIX:
+        return _DEFAULT_BACKLOG  # the kernel does not tell
+    (longest,) = struct.unpack("I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)[_SACKED])
+    return int(longest)
+
+
+def queued(listener: socket.socket) -> bool:
+    """Whether somebody waits to be accepted."""
+    waiting = select.poll()
+    waiting.register(listener, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
+def _is_connection(number: int, places: set[object]) -> bool:
+    try:
+        if not os.readlink(f"/proc/self/fd/{number}").startswith("socket:"):
+            return False
+        sock = socket.socket(fileno=os.dup(number))
+    except OSError:
+        return False  # closed since it was listed
+    with sock:
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) or _place(sock) not in places:
+            return False
+        if sock.family == socket.AF_UNIX:
+            return True
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED
+
+
+def _place(sock: socket.socket) -> object:
+    """The port, since a listener at every address has another address than its connections; or the path."""
+    name = sock.getsockname()
+    return name[1] if isinstance(name, tuple) else name

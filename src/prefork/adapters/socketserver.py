@@ -1,0 +1,92 @@
+"""The standard library's socketserver in a worker: one at a time, threading or forking; http.server and wsgiref too.
+
+Its `serve_forever` looks every half second whether it is to end. Here `Worker.accept` waits for connections, and the
+server's documented methods do the rest. For stream sockets.
+"""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+from typing import TYPE_CHECKING, Any
+
+from .outside import Listener
+
+if TYPE_CHECKING:
+    from .._worker import Worker
+
+
+def serve(
+    worker: Worker[Any],
+    name: str,
+    server: type[socketserver.TCPServer],
+    handler: type[socketserver.BaseRequestHandler],
+    *,
+    window: float = 1.0,
+) -> None:
+    """Serve the listener of this name until the worker drains, and return when all handlers have returned.
+
+    `server` is a class; one with `socketserver.ThreadingMixIn` works on many connections at once. A connection counts
+    as one request. So that handlers of silent clients return, what they read ends `window` seconds after the drain
+    began. A server that takes one connection at a time cannot do this: its handlers need a `timeout`. Raises
+    MisuseError for a listener that this worker has not got.
+    """
+    with _made(server, handler, worker)(worker.listener(name)) as serving:
+        for connection, address in worker.accept(name):
+            serving.take(connection, address)
+        serving.finish(window)
+
+
+def _made(server: Any, handler: type[socketserver.BaseRequestHandler], worker: Worker[Any]) -> Any:
+    """The server's class, at home in a worker."""
+
+    class Served(server):  # type: ignore[misc]
+        # These would be set on a socket that is everybody's.
+        allow_reuse_address = allow_reuse_port = False
+
+        def __init__(self, listener: socket.socket) -> None:
+            super().__init__(listener.getsockname(), handler, bind_and_activate=False)
+            made: Any = self  # whose type mypy cannot know
+            made.socket.close()
+            made.socket = Listener.of(listener)
+            self.server_bind()  # which notes by what name and port it is reached
+            self.server_activate()
+            self._news = threading.Condition()
+            self._open: set[socket.socket] = set()
+
+        def take(self, connection: socket.socket, address: Any) -> None:
+            """What `handle_request` does when it has accepted one."""
+            try:
+                if self.verify_request(connection, address):
+                    self._open.add(connection)
+                    self.process_request(connection, address)
+                else:
+                    self.shutdown_request(connection)
+            except Exception:
+                self.handle_error(connection, address)
+                self.shutdown_request(connection)
+            self.service_actions()
+
+        def finish_request(self, connection: socket.socket, address: Any) -> None:
+            with worker.request(handler.__name__):
+                super().finish_request(connection, address)
+
+        def close_request(self, connection: socket.socket) -> None:
+            super().close_request(connection)
+            with self._news:
+                self._open.discard(connection)
+                self._news.notify()
+
+        def finish(self, window: float) -> None:
+            """Until nothing is open; silent clients are at their end after the window."""
+            with self._news:
+                self._news.wait_for(lambda: not self._open, window)
+                for connection in self._open:
+                    try:
+                        connection.shutdown(socket.SHUT_RD)
+                    except OSError:
+                        pass  # its handler, or its client, has just closed it
+                self._news.wait_for(lambda: not self._open)
+
+    return Served

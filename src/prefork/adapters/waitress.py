@@ -1,0 +1,213 @@
+"""waitress: pure Python, reads requests off-thread so that slow clients hold none of its threads, and changes rarely.
+
+Its `run()` wakes up every second, and told to end it drops what waits for a thread and closes everything. So its loop
+is turned from here, by one wait at a time, and only as long as needed: until something comes, or, while connections are
+open, until it is time to look for those that have been silent for too long.
+
+Public: `create_server` with `map` and `sockets`. Read in its source, unchanged for years: `wasyncore.loop`,
+`channel_class`, `active_channels`, `task_dispatcher`, and of a channel `requests`, `request`, `total_outbufs_len`,
+`last_activity`, `will_close`. Tried with 3.0.0 and 3.0.2.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import socket
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer, create_server
+from waitress.task import WSGITask
+
+from .._worker import LATE
+from . import ServerOptions
+from .outside import Listener, more_may_come
+from .wsgi import Watched
+
+if TYPE_CHECKING:
+    from .._giving_way import GivingWay
+    from .._worker import Worker
+    from . import Application
+
+name = "waitress"
+protocols = frozenset({"wsgi"})
+sharing: Literal["shared"] = "shared"
+
+_CLEANING = 30
+"""Seconds between two looks for connections that have been silent for too long, while there are any."""
+_OWN_FILES = 64
+"""Descriptors that are left to the application when waitress takes no more connections."""
+
+
+def warm(application: Application, protocol: str, options: ServerOptions) -> None:
+    """Import what Python imports with the first address that is looked up; the rest this module has imported."""
+    import encodings.idna  # noqa: F401
+
+
+def serve(
+    worker: Worker[Any], listeners: list[socket.socket], application: Application, protocol: str, options: ServerOptions
+) -> None:
+    """Serve until the worker has drained."""
+    server = _Waitress(worker, listeners, application, options)
+    worker.ready()
+    server.serve()
+    server.drain(options.keepalive_window)
+
+
+class _Waitress:
+    """waitress's servers, one for each listener, and what its loop waits for."""
+
+    def __init__(
+        self, worker: Worker[Any], listeners: list[socket.socket], application: Application, options: ServerOptions
+    ) -> None:
+        self._worker = worker
+        self._map: dict[int, Any] = {}
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        create_server(
+            Watched(application, worker),
+            map=self._map,
+            sockets=[Listener.of(listener) for listener in listeners],
+            threads=options.threads,
+            url_prefix=options.root_path,
+            connection_limit=max(1, files - _OWN_FILES),
+            cleanup_interval=_CLEANING,
+        )
+        self._servers = [server for server in self._map.values() if isinstance(server, BaseWSGIServer)]
+        for server in self._servers:
+            server.channel_class = _channel_class(worker)
+        self._gates = [_Gate(server, worker.giving_way()) for server in self._servers]
+        self._map |= {gate.number: gate for gate in self._gates}
+
+    def serve(self) -> None:
+        """Until the worker is to drain."""
+        watch = _DrainWatch(self._worker)
+        self._map |= dict.fromkeys(watch.numbers, watch)
+        while not self._worker.draining:
+            pause = min(gate.pause() for gate in self._gates)
+            self._turn(pause if pause < math.inf else _CLEANING if self._channels() else None)
+        for number in watch.numbers:
+            del self._map[number]
+
+    def drain(self, window: float) -> None:
+        """Take no more, answer what comes within the window, and finish."""
+        for gate in self._gates:
+            gate.giving_way = None
+        begun = time.monotonic()
+        while more_may_come(self._worker, begun, [gate.listener for gate in self._gates]):
+            self._turn(LATE / 10)
+        for gate in self._gates:
+            del self._map[gate.number]
+        end = time.monotonic() + window
+        while channels := self._channels():
+            rest = end - time.monotonic()
+            if rest <= 0:
+                silent = [channel for channel in channels if _is_silent(channel, window)]
+                for channel in silent:
+                    channel.will_close = True
+                # Of those that have sent half a request, nobody tells when they have been silent for too long.
+                rest = window if any(channel.request for channel in channels) else math.inf
+            self._turn(rest if rest < math.inf else None)
+        self._servers[0].task_dispatcher.shutdown(timeout=math.inf)  # the master's patience ends first
+        wasyncore.close_all(self._map)
+
+    def _turn(self, timeout: float | None) -> None:
+        wasyncore.loop(timeout=timeout, use_poll=True, map=self._map, count=1)
+
+    def _channels(self) -> list[HTTPChannel]:
+        return [channel for server in self._servers for channel in server.active_channels.values()]
+
+
+def _is_silent(channel: HTTPChannel, window: float) -> bool:
+    if channel.requests or channel.total_outbufs_len:
+        return False
+    return channel.request is None or time.time() - channel.last_activity >= window
+
+
+def _channel_class(worker: Worker[Any]) -> type[HTTPChannel]:
+    """A connection that is counted, and says `Connection: close` in a response that starts while the worker drains."""
+
+    class Task(WSGITask):  # type: ignore[misc]
+        def build_response_header(self) -> bytes:
+            if worker.draining:
+                self.request.headers["CONNECTION"] = "close"  # as if the client had asked for it
+            header: bytes = super().build_response_header()
+            return header
+
+    class Channel(HTTPChannel):  # type: ignore[misc]
+        task_class = Task
+
+        def add_channel(self, map: dict[int, Any] | None = None) -> None:  # noqa: A002 - its name
+            super().add_channel(map)
+            worker.activity.opened()
+
+        def del_channel(self, map: dict[int, Any] | None = None) -> None:  # noqa: A002 - its name
+            open_before = len(self.server.active_channels)
+            super().del_channel(map)
+            if len(self.server.active_channels) < open_before:
+                worker.activity.closed()
+
+    return Channel
+
+
+class _Gate:
+    """Stands in for one server where its loop waits for connections, and gives way to workers with less to do."""
+
+    accepting = False
+
+    def __init__(self, server: BaseWSGIServer, giving_way: GivingWay | None) -> None:
+        self.listener: socket.socket = server.socket
+        self.number = self.listener.fileno()
+        self._server = server
+        self.giving_way = giving_way
+        self._until = -math.inf
+
+    def pause(self) -> float:
+        """Seconds for which the listener is left alone; infinity where it is not."""
+        rest = self._until - time.monotonic()
+        return rest if rest > 0 else math.inf
+
+    def readable(self) -> bool:
+        """Whether to wait for connections."""
+        return bool(self._server.readable()) and self.pause() == math.inf  # its own looks after silent ones, too
+
+    def writable(self) -> bool:
+        """Never."""
+        return False
+
+    def handle_read_event(self) -> None:
+        """Take one connection."""
+        if self.giving_way is not None and (pause := self.giving_way.pause()):
+            self._until = time.monotonic() + pause
+        else:
+            self._server.handle_accept()
+
+    def handle_close(self) -> None:
+        """Nothing hangs up a listener."""
+
+
+class _DrainWatch:
+    """Wakes waitress's loop when the worker is to drain."""
+
+    accepting = False
+
+    def __init__(self, worker: Worker[Any]) -> None:
+        self._drain = worker._drain
+        self.numbers = (self._drain.descriptor, self._drain.waker)
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def writable(self) -> bool:
+        """Never."""
+        return False
+
+    def handle_read_event(self) -> None:
+        """Look what has come."""
+        self._drain.look()
+
+    def handle_close(self) -> None:
+        """Neither of the two is ever hung up."""

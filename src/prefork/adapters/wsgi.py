@@ -1,0 +1,80 @@
+"""A WSGI application as every server here is given it: its requests are counted from beginning to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .._worker import Worker
+
+Environ = dict[str, Any]
+
+
+class Watched:
+    """The application, with each request counted; one has failed when the application raised or answered 500 or more.
+
+    With `says_close`, responses of a draining worker say `Connection: close`. PEP 3333 does not let an application say
+    so; it is for servers that pass it on all the same and have no better way.
+    """
+
+    def __init__(
+        self, application: Callable[..., Iterable[bytes]], worker: Worker[Any], *, says_close: bool = False
+    ) -> None:
+        self._application = application
+        self._activity = worker.activity
+        self._worker = worker
+        self._says_close = says_close
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """One request."""
+        failed = False
+
+        def starting(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            nonlocal failed
+            failed = status.startswith("5")
+            if self._says_close and self._worker.draining and environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
+                headers = [*headers, ("connection", "close")]
+            return start_response(status, headers, *exc_info)
+
+        self._activity.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        try:
+            answer = self._application(environ, starting)
+        except BaseException:
+            self._activity.end(failed=True)
+            raise
+        if _is_whole(answer, environ):
+            self._activity.end(failed)
+            return answer
+        return _Answer(answer, lambda raised: self._activity.end(failed or raised))
+
+
+def _is_whole(answer: Iterable[bytes], environ: Environ) -> bool:
+    """Whether the application has done its part. Servers have a short way for these, and must see them as they are."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(answer, list | tuple) or (isinstance(wrapper, type) and isinstance(answer, wrapper))
+
+
+class _Answer:
+    """An answer that is made while it is sent."""
+
+    def __init__(self, answer: Iterable[bytes], end: Callable[[bool], None]) -> None:
+        self._answer = answer
+        self._end = end
+        self._raised = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._answer
+        except GeneratorExit:
+            raise
+        except BaseException:
+            self._raised = True
+            raise
+
+    def close(self) -> None:
+        """Called by the server, whatever has happened; PEP 3333 demands it."""
+        try:
+            getattr(self._answer, "close", lambda: None)()
+        finally:
+            self._end(self._raised)

@@ -1,0 +1,88 @@
+"""A plan without a daemon: a mold is started as a master would start it, asked once, and ended with all it has left."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from time import monotonic
+from typing import Any
+
+from .._core.reasons import ended
+from .._errors import WorldError
+from .._linux import lifeline, scoreboard, subreaper
+from .._linux.channel import Channel
+from .._linux.start_mold import Shared, described, start_mold
+from .._linux.wire import ComputePlan, MalformedMessage, PlanFailed, Planned
+
+_END_GRACE = 1.0
+"""How long, in seconds, the mold may take to end by itself."""
+
+_SIGNALS = {number.value: number.name for number in signal.Signals}
+
+
+class Failed(WorldError):
+    """The application failed; the words are its own."""
+
+
+def planned(launch: dict[str, Any], timeout: float) -> Planned:
+    """Return what the mold of this launch answers within so many seconds. Raises Failed; leaves nothing running."""
+    interpreter, mold = described(launch)
+    subreaper.become()  # What the application starts and leaves comes to us, and so to its end.
+    reader, writer = lifeline.create()
+    board = scoreboard.create(1)
+    ours = os.dup(1)
+    os.dup2(2, 1)  # What it prints is not what we print, which may be for a program to read.
+    try:
+        pid, channel = start_mold(interpreter, mold, Shared(reader, board))
+        try:
+            answer = _ask(channel, monotonic() + timeout)
+        finally:
+            channel.close()
+            status = _end(pid)
+    finally:
+        os.dup2(ours, 1)
+        for descriptor in ours, reader, writer, board:
+            os.close(descriptor)
+    match answer:
+        case Planned():
+            return answer
+        case PlanFailed(_, text):
+            raise Failed(text)
+    raise Failed(answer or f"the process that imports the application {ended(status, _SIGNALS)}")
+
+
+def _ask(channel: Channel, deadline: float) -> Planned | PlanFailed | str:
+    """Return its answer; text where there is none, empty where it has ended."""
+    channel.tell(ComputePlan())
+    waiting = select.poll()
+    waiting.register(channel, select.POLLIN)
+    if not waiting.poll(max(0, deadline - monotonic()) * 1000):
+        return "importing the application took too long: --import-timeout gives it more time"
+    try:
+        received = channel.receive()
+    except MalformedMessage as error:
+        return f"the process that imports the application said nothing that can be read: {error}"
+    if received is None:
+        return ""
+    assert isinstance(received.message, Planned | PlanFailed)
+    return received.message
+
+
+def _end(pid: int) -> int:
+    """End the mold, which has been told, and whatever else there is; return its status, as subprocess gives it."""
+    pidfd = os.pidfd_open(pid)
+    select.select([pidfd], [], [], _END_GRACE)
+    os.close(pidfd)
+    os.killpg(pid, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    while children := _children():
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)  # What it leaves in its turn comes to us now.
+    return status
+
+
+def _children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        return [int(pid) for pid in file.read().split()]

@@ -1,0 +1,116 @@
+"""`prefork check`: what `prefork run` would do, found out without a daemon, and without leaving anything behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from .._linux.planwire import ReceivedPlan, take_apart
+from ..options import OPTIONS, Settings, resolve
+from ._options import SectionedCommand, from_table
+from ._trial import Failed, planned
+from .run import launch, refusing
+
+
+@click.command(cls=SectionedCommand)
+@click.option("--show", is_flag=True, help="Print the value of each option, and where it stood.")
+@click.option("--json", "as_json", is_flag=True, help="Print for programs.")
+@from_table
+def check(given: dict[str, Any], show: bool, as_json: bool) -> None:
+    """Import TARGET, compute its plan and print it, as `prefork run` with the same options would.
+
+    Nothing is bound and no worker is started. Exits 1, with the application's own traceback, where it fails.
+    """
+    found: dict[str, Any] = {}
+    with refusing():
+        settings = resolve(given, os.environ, os.getcwd())
+        if show:
+            found["options"] = {
+                option.name: {"value": settings[option.name], "source": settings.source(option.name)}
+                for option in OPTIONS
+            }
+        if settings["target"] is not None or not show:
+            found |= _plan(given, settings)
+    _print(found, as_json)
+    if "error" in found:
+        sys.exit(1)
+
+
+def _plan(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    try:
+        answer = planned(launch(given, settings), settings["import_timeout"])
+        received = take_apart(answer.plan)
+        if refusal := received.plan.refusal():
+            raise Failed(refusal)
+    except Failed as error:
+        return {"name": settings["name"], "target": settings["target"], "error": str(error)}
+    return {
+        "name": settings["name"],
+        "target": settings["target"],
+        "about": dict(received.about),
+        "warnings": list(answer.warnings),
+        **_parts(received),
+    }
+
+
+def _parts(received: ReceivedPlan) -> dict[str, Any]:
+    plan = received.plan
+    return {
+        "listeners": [asdict(listener) for listener in plan.listeners],
+        "kinds": [asdict(kind) for kind in plan.kinds],
+        "pools": [
+            {"kind": pool.kind, "size": pool.size, "min": pool.minimum, "max": len(pool.keys)} for pool in plan.pools
+        ],
+        "slots": list(plan.wanted({})),
+    }
+
+
+def _print(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found, indent=2))
+        return
+    if "options" in found:
+        for name, option in found["options"].items():
+            click.echo(f"{name:<20} {_shown(option['value']):<28} {option['source']}")
+        click.echo()
+    if "error" in found:
+        click.echo(f"prefork: {found['target']} cannot be run\n{found['error']}", err=True)
+    elif "slots" in found:
+        click.echo("\n".join(_lines(found)))
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    about, pools = found["about"], {pool["kind"]: pool for pool in found["pools"]}
+    yield f"{found['name']}: {found['target']}, {about.get('application', 'Daemon')}"
+    for warning in found["warnings"]:
+        yield f"  warning    {warning}"
+    if server := about.get("server"):
+        yield f"  server     {server}"
+    for listener in found["listeners"]:
+        yield f"  listener   {listener['name']} at {listener['address']}"
+    for kind in found["kinds"]:
+        name, pool = kind["name"], pools.get(kind["name"])
+        size = f"{pool['size']}, can be scaled from {pool['min']} to {pool['max']}" if pool else "not a pool"
+        yield f"  kind       {name} ({size}): restart {kind['restart']}, replace {kind['replace']}"
+    yield f"  slots      {' '.join(found['slots']) or 'none'}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as one would write it in the file."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+        case list():
+            return ", ".join(map(str, value))
+    return str(value)

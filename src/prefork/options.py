@@ -1,0 +1,188 @@
+"""Every option of `prefork run`, in one table, and the one rule by which its value is found.
+
+Defaults < the file (`prefork.toml`, or `[tool.prefork]` in `pyproject.toml`) < variables `PREFORK_...` < command line.
+The flags, the keys of the file, the variables, `prefork check --show` and docs/run.md are all made from the table.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ._addresses import address
+from ._errors import MisuseError
+from ._option_types import BYTES, SECONDS, Choice, Flag, OptionType, Parsed, Several, Text, Whole, nearest
+from ._target import daemon_name
+
+Scope = Literal["daemon", "served"]
+"""What an option is for: any daemon, from its start on; or an application that prefork serves, anew at each reload."""
+
+PREFIX = "PREFORK_"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option. Its name is the key in the file; the variable and the flag are made of it."""
+
+    name: str
+    type: OptionType
+    default: Any
+    help: str
+    scope: Scope = "daemon"
+    short: str = ""
+    in_file: bool = True
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return PREFIX + self.name.upper()
+
+    @property
+    def flag(self) -> str:
+        """Its name on a command line."""
+        return "--" + self.name.replace("_", "-")
+
+
+def is_name(text: str) -> bool:
+    """Whether this can be a daemon's name: it is part of the path of its runtime directory."""
+    return not text.startswith(".") and all(letter.isalnum() or letter in "-_." for letter in text)
+
+
+_NAME = Text("NAME", "a name: letters, digits, '-', '_' and '.'", is_name)
+_ADDRESSES = Several(Parsed("ADDRESS", address))
+
+OPTIONS: tuple[Option, ...] = (
+    Option("target", Text("TARGET", "a target such as shop:app"), None, "What to run; the command's argument."),
+    Option("config", Text("FILE", "a path"), None, "The file with options, instead of prefork.toml.", in_file=False),
+    Option("name", _NAME, None, "The daemon's name; by default made of the target's."),
+    Option("workers", Whole(1, "auto"), "auto", "How many workers; auto is one a processor.", "served", "-w"),
+    Option("bind", _ADDRESSES, ["tcp://127.0.0.1:8000"], "Where to listen; may be repeated.", "served", "-b"),
+    Option("server", Text("NAME", "a server's name"), None, "The server; by default the best there is.", "served"),
+    Option("interface", Choice(("auto", "asgi", "wsgi")), "auto", "What the application speaks.", "served"),
+    Option("threads", Whole(1), 8, "Threads a worker has for a WSGI application.", "served"),
+    Option("lifespan", Choice(("auto", "on", "off")), "auto", "Whether to run an ASGI lifespan.", "served"),
+    Option("root_path", Text("PATH", "a path"), None, "Where a proxy in front has mounted the application.", "served"),
+    Option("user", Text("USER", "a user"), None, "Run the application as this user; the master stays root."),
+    Option("group", Text("GROUP", "a group"), None, "And as this group; by default the user's own."),
+    Option("share", Choice(("freeze", "immortal", "none")), None, "How workers share the mold's memory; freeze."),
+    Option("spares", Whole(0), 1, "Processes kept forked ahead."),
+    Option("reload", Flag(), False, "Reload when a Python file changes: for development."),
+    Option("reload_dir", Several(Text("DIR", "a directory")), ["."], "Where to look for changes; may be repeated."),
+    Option("max_requests", Whole(0), 0, "Requests after which a worker is replaced; 0 for never.", "served"),
+    Option("max_requests_jitter", Whole(0), 0, "Up to so many more, by chance.", "served"),
+    Option("max_age", SECONDS, 0.0, "Age at which a worker is replaced; 0 for never.", "served"),
+    Option("max_memory", BYTES, 0, "Memory of its own at which a worker is replaced; 0 for never.", "served"),
+    Option("start_timeout", SECONDS, 60.0, "How long a worker may take to become ready.", "served"),
+    Option("drain_timeout", SECONDS, 30.0, "How long a worker may take to finish.", "served"),
+    Option("keepalive_window", SECONDS, 1.0, "How long a draining worker keeps idle connections.", "served"),
+    Option("import_timeout", SECONDS, 60.0, "How long importing the application may take."),
+    Option("orphan_grace", SECONDS, 10.0, "How long workers serve on when the master has died."),
+)
+
+BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The value of every option, and where each one stood. `file` is what was read; None where there was none."""
+
+    values: Mapping[str, Any]
+    sources: Mapping[str, str]
+    file: str | None
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def given(self, name: str) -> bool:
+        """Whether somebody said it, be it what the default says too."""
+        return name in self.sources
+
+    def source(self, name: str) -> str:
+        """Where the value stood, in words."""
+        return self.sources.get(name, "default")
+
+
+def resolve(command_line: Mapping[str, Any], environ: Mapping[str, str], directory: str) -> Settings:
+    """Return the value of every option for a daemon that is started in `directory`.
+
+    `command_line` has the values of the flags that were given. Raises MisuseError, by place, for what is no option and
+    for what is no value of one. A daemon that is given a target and no name has the name that its target makes.
+    """
+    variables = dict(_from_environ(environ))
+    chosen = command_line.get("config") or variables.get("config")
+    file, table = _find_file(chosen, directory)
+    values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
+    sources: dict[str, str] = {}
+    for name, value in _from_file(file, table):
+        values[name], sources[name] = value, f"{_place(file)}: {name}"
+    for name, value in variables.items():
+        values[name], sources[name] = value, BY_NAME[name].variable
+    for name, value in command_line.items():
+        values[name], sources[name] = value, "TARGET" if name == "target" else BY_NAME[name].flag
+    if values["name"] is None and values["target"] is not None:
+        values["name"] = daemon_name(values["target"], directory)
+    return Settings(values, sources, file)
+
+
+def _from_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    known = {option.variable: option for option in OPTIONS}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX):
+            continue
+        option = known.get(variable)
+        if option is None:
+            raise MisuseError(f"{variable}: there is no such variable" + nearest(variable, known))
+        try:
+            yield option.name, option.type.parse(text)
+        except ValueError as error:
+            raise MisuseError(f"{variable}: {error}") from None
+
+
+def _find_file(chosen: str | None, directory: str) -> tuple[str | None, Mapping[str, Any]]:
+    """Return the file's path, as it is to be shown, and its table of options."""
+    if chosen is not None:
+        return chosen, _read(os.path.join(directory, chosen), chosen)
+    for name in "prefork.toml", "pyproject.toml":
+        path = os.path.join(directory, name)
+        if os.path.exists(path) and (table := _read(path, name)):
+            return name, table
+    return None, {}
+
+
+def _read(path: str, shown: str) -> Mapping[str, Any]:
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            data = tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise MisuseError(f"{shown}: {error}") from None
+    except OSError as error:
+        raise MisuseError(f"{shown}: cannot be read: {error.strerror}") from None
+    if os.path.basename(path) != "pyproject.toml":
+        return data
+    tool = data.get("tool", {})
+    table = tool.get("prefork", {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        raise MisuseError(f"{shown}: [tool.prefork] is to be a table")
+    return table
+
+
+def _from_file(file: str | None, table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    known = {option.name: option for option in OPTIONS if option.in_file}
+    for name, value in table.items():
+        option = known.get(name)
+        if option is None:
+            raise MisuseError(f"{_place(file)}: there is no option {name}" + nearest(name, known))
+        try:
+            yield name, option.type.check(value)
+        except ValueError as error:
+            raise MisuseError(f"{_place(file)}: {name}: {error}") from None
+
+
+def _place(file: str | None) -> str:
+    """Return where in the file the options stand."""
+    in_pyproject = os.path.basename(file or "") == "pyproject.toml"
+    return f"{file} [tool.prefork]" if in_pyproject else f"{file}"

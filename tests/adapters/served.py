@@ -1,0 +1,108 @@
+"""A daemon that serves an application by one server: what all tests of adapters start, and the clients they use."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from support import PATIENCE, Running, Start
+from system.daemons import free_port
+
+SERVERS = [
+    ("uvicorn", "asgi"),
+    ("granian", "asgi"),
+    ("hypercorn", "asgi"),
+    ("granian", "wsgi"),
+    ("waitress", "wsgi"),
+]
+ASGI = [server for server in SERVERS if server[1] == "asgi"]
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SILENCE = 0.2
+"""Seconds that a client lets pass between connecting and asking; shorter than the window, longer than any drain."""
+
+PROGRAM = Path(__file__).with_name("program.py")
+
+
+class Adapted:
+    """The daemon of `program.py`, run in the test's directory."""
+
+    def __init__(self, start: Start, server: tuple[str, str], workers: int = 1, **options: Any) -> None:
+        self.directory = start.directory
+        self.port = free_port()
+        self.address = options.pop("address", f"tcp://127.0.0.1:{self.port}")
+        self.settings = self.directory / "settings.json"
+        self.write(
+            server=server[0],
+            protocol=server[1],
+            workers=workers,
+            address=self.address,
+            sharing=options.pop("sharing", None),
+            kind=options.pop("kind", {}),
+            lifespan=options.pop("lifespan_test", ""),
+            options=options,
+        )
+        environment = {"RUNTIME_DIRECTORY": str(self.directory / "runtime"), "SETTINGS": str(self.settings)}
+        self.running: Running = start.command(sys.executable, PROGRAM, env=environment)
+
+    def write(self, **settings: Any) -> None:
+        self.settings.write_text(json.dumps(settings))
+
+    def ready(self, *keys: str, generation: int = 1) -> dict[str, int]:
+        """Wait until these workers serve; return their pids."""
+        patterns = {key: rf"^ready {key} g{generation} pid (\d+)$" for key in keys or ("web/0",)}
+        found = self.running.expect_each(patterns.values())
+        return {key: int(found[pattern][1]) for key, pattern in patterns.items()}
+
+    def release(self) -> None:
+        """Let the requests end that wait for it."""
+        (self.directory / "release").touch()
+
+    @contextmanager
+    def connection(self) -> Iterator[http.client.HTTPConnection]:
+        """A client that keeps its connection."""
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def get(self, path: str) -> tuple[int, str]:
+        """One request on a connection of its own."""
+        with self.connection() as client:
+            return fetch(client, path)[:2]
+
+    def stop(self) -> int:
+        return self.running.stop(signal.SIGTERM)
+
+
+def fetch(client: http.client.HTTPConnection, path: str, **headers: str) -> tuple[int, str, http.client.HTTPMessage]:
+    """One request on a connection that may be kept."""
+    client.request("GET", path, headers=headers)
+    answer = client.getresponse()
+    return answer.status, answer.read().decode(), answer.headers
+
+
+def connect(port: int) -> socket.socket:
+    """A plain connection."""
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+
+
+def read_all(client: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    answer = b""
+    while data := client.recv(65536):
+        answer += data
+    return answer
+
+
+def term(pid: int) -> None:
+    os.kill(pid, signal.SIGTERM)

@@ -1,0 +1,99 @@
+"""What each server does while nothing goes wrong."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+
+import pytest
+import websockets.exceptions
+import websockets.sync.client
+
+from adapters.served import ASGI, REQUEST, SERVERS, SILENCE, Adapted, fetch, read_all, term
+from support import PATIENCE, Start, gone, until
+
+
+@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+def test_it_answers_again_and_again_on_one_connection(start: Start, server: tuple[str, str]) -> None:
+    adapted = Adapted(start, server)
+    pid = adapted.ready()["web/0"]
+    with adapted.connection() as client:
+        for _ in range(3):
+            status, text, headers = fetch(client, "/")
+            assert (status, text) == (200, f"{pid}\n")
+            assert headers.get("connection", "keep-alive") == "keep-alive"
+            assert "date" in headers
+    assert adapted.stop() == 0
+
+
+@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+def test_it_counts(start: Start, server: tuple[str, str]) -> None:
+    adapted = Adapted(start, server)
+    adapted.ready()
+    assert adapted.get("/")[0] == 200
+    assert adapted.get("/boom")[0] == 500
+    counts = json.loads(adapted.get("/counts")[1])
+    assert counts.pop("open") < 4
+    assert counts == {"in_flight": 1, "requests": 2, "errors": 1, "label": "GET /counts"}
+    assert adapted.stop() == 0
+
+
+@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+def test_an_answer_is_sent_while_it_is_made(start: Start, server: tuple[str, str]) -> None:
+    adapted = Adapted(start, server)
+    adapted.ready()
+    with adapted.connection() as client:
+        client.request("GET", "/events")
+        events = client.getresponse()
+        assert events.headers["content-type"] == "text/event-stream"
+        assert events.readline() == b"data: first\n"
+        assert json.loads(adapted.get("/counts")[1])["in_flight"] == 2
+        adapted.release()
+        assert events.read() == b"\ndata: second\n\n"
+    until(lambda: json.loads(adapted.get("/counts")[1])["in_flight"] == 1, "only the request for the counts")
+    assert adapted.stop() == 0
+
+
+@pytest.mark.parametrize("server", ASGI, ids="-".join)
+def test_a_websocket_echoes_counts_as_one_request_and_is_told_to_go(start: Start, server: tuple[str, str]) -> None:
+    adapted = Adapted(start, server)
+    pid = adapted.ready()["web/0"]
+    with websockets.sync.client.connect(f"ws://127.0.0.1:{adapted.port}/ws") as client:
+        for number in range(3):
+            client.send(f"hello {number}")
+            text, counts = str(client.recv(PATIENCE)).split("{")
+            assert text == f"hello {number}"
+            assert json.loads("{" + counts).items() >= {"in_flight": 0, "requests": 1, "errors": 0}.items()
+        term(pid)
+        with pytest.raises(websockets.exceptions.ConnectionClosed) as closed:
+            client.recv(PATIENCE)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+    adapted.running.expect("^websocket 1012$")
+    assert gone(pid)
+    assert adapted.stop() == 0
+
+
+@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+def test_it_serves_a_unix_socket(start: Start, server: tuple[str, str]) -> None:
+    path = start.directory / "http.sock"
+    adapted = Adapted(start, server, address=f"unix://{path}", sharing="shared", keepalive_window=10)
+    pid = adapted.ready()["web/0"]
+    with socket.socket(socket.AF_UNIX) as asked, socket.socket(socket.AF_UNIX) as silent:
+        for client in silent, asked:
+            client.settimeout(PATIENCE)
+            client.connect(str(path))
+        asked.sendall(REQUEST)
+        answer = b""
+        while not answer.endswith(f"\r\n\r\n{pid}\n".encode()):
+            answer += asked.recv(65536)
+        term(pid)
+        select.select([], [], [], SILENCE)
+        for client in silent, asked:
+            client.sendall(REQUEST)
+            answer = read_all(client)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"\r\nconnection: close\r\n" in answer.lower()
+    assert gone(pid)
+    assert adapted.stop() == 0

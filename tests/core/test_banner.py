@@ -1,0 +1,89 @@
+"""What a daemon says of itself when it starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from prefork._core.banner import Start, Welcome, clickable, opening
+from prefork._core.plan import Entry, Kind, Listener, Plan, Pool
+
+START = Start("shop", 4711, "shop:app", "3.11.7", "prefork.toml")
+ENTRIES = tuple(Entry(f"web/{number}", "web", "") for number in range(4))
+PLAN = Plan(ENTRIES, (Kind("web"),), (Pool("web", tuple(e.key for e in ENTRIES), 2),), (Listener("http", "tcp://*:0"),))
+ABOUT = {"application": "ASGI application (fastapi.FastAPI)", "server": "uvicorn 0.54.0", "web": "yes"}
+
+
+def test_in_a_log_it_is_one_line_each() -> None:
+    assert opening(START, "line") == (
+        "prefork: shop starts (pid 4711): shop:app, Python 3.11.7, options from prefork.toml"
+    )
+    welcome = Welcome("shop", "line", 1.0)
+    welcome.planned(PLAN, ABOUT)
+    assert welcome.text(["tcp://0.0.0.0:8000", "unix:///run/shop.sock"], 2.0) == (
+        "prefork: shop is ready: ASGI application (fastapi.FastAPI) on uvicorn 0.54.0, workers: 2 web, "
+        "http://0.0.0.0:8000, unix:/run/shop.sock"
+    )
+
+
+def test_on_a_terminal_it_is_a_block() -> None:
+    lines = opening(START, "plain").splitlines()
+    assert lines[1:] == [
+        "  shop by prefork",
+        "",
+        "  target      shop:app",
+        "  pid         4711",
+        "  python      3.11.7",
+        "  options     prefork.toml",
+    ]
+    welcome = Welcome("shop", "plain", 1.0)
+    welcome.planned(PLAN, ABOUT)
+    assert welcome.text(["tcp://127.0.0.1:8000", "tcp://[::1]:8000"], 1.5).splitlines() == [
+        "  taken for   ASGI application (fastapi.FastAPI)",
+        "  server      uvicorn 0.54.0",
+        "  workers     2 web",
+        "  listening   http://127.0.0.1:8000",
+        "              http://[::1]:8000",
+        "",
+        "  ready in 0.5 s   Ctrl-C stops, SIGHUP reloads",
+    ]
+
+
+def test_colours_change_no_word() -> None:
+    coloured = opening(START, "colour")
+    assert "\033[1mshop\033[0m" in coloured
+    assert opening(START, "plain") == "".join(part.partition("m")[2] for part in f"\033[m{coloured}".split("\033["))
+
+
+def test_a_daemon_is_welcomed_with_its_kinds_and_its_own_addresses() -> None:
+    plan = Plan((*ENTRIES[:2], Entry("scheduler", "scheduler", "")), (Kind("web"), Kind("scheduler")))
+    welcome = Welcome("chat", "line", 0.0)
+    welcome.planned(plan, {})
+    said = welcome.text(["tcp://127.0.0.1:9"], 0.0)
+    assert said == "prefork: chat is ready: Daemon, workers: 2 web, 1 scheduler, tcp://127.0.0.1:9"
+
+
+def test_it_is_said_when_the_last_worker_is_ready_and_once() -> None:
+    welcome = Welcome("shop", "line", 0.0)
+    assert not welcome.ready("web/0")
+    welcome.planned(PLAN, ABOUT)
+    welcome.planned(Plan(ENTRIES, (Kind("web"),)), {})
+    assert welcome.listeners == PLAN.listeners
+    assert not welcome.ready("web/0")
+    assert not welcome.ready("web/0")
+    assert welcome.ready("web/1")
+    assert not welcome.ready("web/1")
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("tcp://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("tcp://[::1]:8000", "http://[::1]:8000"),
+        ("tcp://0.0.0.0:80", "http://0.0.0.0:80"),
+        ("unix:///run/shop.sock", "unix:/run/shop.sock"),
+        ("unix://@shop", "unix:@shop"),
+        ("fd://3", "fd://3"),
+    ],
+)
+def test_addresses_are_what_a_person_can_open(address: str, shown: str) -> None:
+    assert clickable(address) == shown

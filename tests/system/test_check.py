@@ -1,0 +1,95 @@
+"""`prefork check`: the same answer as a start would give, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from support import Start
+from system.runs import ASGI, check, checked, write
+
+
+def test_it_prints_the_plan_for_people(start: Start) -> None:
+    write(start, "shop.py", ASGI)
+    status, out, err = check(start, "shop:app", "-w", "3", "-b", ":9000")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "shop: shop:app, ASGI function"
+    assert lines[1].split()[:2] == ["server", "uvicorn"]
+    assert lines[2:] == [
+        "  listener   http at tcp://*:9000",
+        "  kind       web (3, can be scaled from 1 to 64): restart always, replace new-first",
+        "  slots      web/0 web/1 web/2",
+    ]
+
+
+def test_it_prints_the_plan_for_programs_whatever_the_application_prints(start: Start) -> None:
+    write(start, "shop.py", ASGI + "\nprint('noise')\n")
+    found = checked(start, "shop:app", "-w", "2", "--drain-timeout", "5s")
+    assert found["slots"] == ["web/0", "web/1"]
+    assert found["kinds"][0]["drain_timeout"] == 5
+    assert found["listeners"][0]["address"] == "tcp://127.0.0.1:8000"
+    assert found["about"]["application"] == "ASGI function"
+    assert "options" not in found
+
+
+def test_it_shows_where_each_value_stood(start: Start) -> None:
+    write(start, "prefork.toml", "workers = 2\nthreads = 3\n")
+    status, out, _ = check(start, "--show", "--json", "--spares", "0", env={"PREFORK_THREADS": "5"})
+    assert status == 0
+    options = json.loads(out)["options"]
+    shown = {
+        name: (options[name]["value"], options[name]["source"]) for name in ("workers", "threads", "spares", "bind")
+    }
+    assert shown == {
+        "workers": (2, "prefork.toml: workers"),
+        "threads": (5, "PREFORK_THREADS"),
+        "spares": (0, "--spares"),
+        "bind": (["tcp://127.0.0.1:8000"], "default"),
+    }
+    status, out, _ = check(start, "--show")
+    assert status == 0
+    assert [line.split() for line in out.splitlines() if line.startswith("threads")] == [
+        ["threads", "3", "prefork.toml:", "threads"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("import nothing_like_it", "ModuleNotFoundError: No module named 'nothing_like_it'"),
+        ("app = 1", "shop is an int, which cannot be called"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+    ],
+)
+def test_what_cannot_be_run_is_said_with_the_application_s_own_traceback(start: Start, source: str, why: str) -> None:
+    write(start, "shop.py", source)
+    status, out, err = check(start, "shop")
+    assert (status, out) == (1, "")
+    assert err.startswith("prefork: shop cannot be run\n")
+    assert why in err
+    assert "/prefork/" not in err
+    status, out, _ = check(start, "shop", "--json")
+    assert status == 1
+    assert why in json.loads(out)["error"]
+
+
+def test_an_import_that_does_not_end_is_ended(start: Start) -> None:
+    write(start, "shop.py", "import signal\nsignal.pause()\n")
+    status, _, err = check(start, "shop", "--import-timeout", "500ms")
+    assert status == 1
+    assert "importing the application took too long: --import-timeout gives it more time" in err
+
+
+def test_wrong_usage_is_no_failure(start: Start) -> None:
+    assert check(start)[0] == 2
+    assert check(start, "shop", "--workers", "0")[0] == 2
+    assert check(start, "shop:")[0] == 2
+
+
+def test_what_the_application_has_started_is_ended_too(start: Start) -> None:
+    left = "import subprocess\nsubprocess.Popen(['sleep', '1000'])\n"
+    write(start, "shop.py", left + left.replace("])", "], start_new_session=True)") + ASGI)
+    assert checked(start, "shop")["name"] == "shop"

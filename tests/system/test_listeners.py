@@ -1,0 +1,357 @@
+"""Where a daemon can listen, and what it says where it cannot: real daemons, asked through real sockets."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from support import PATIENCE, Start, gone, until
+from system.daemons import HEAD, RUN, SERVE, Served, free_port, title
+
+LISTENERS = """
+daemon = prefork.Daemon("places", listeners={"http": WHERE}, orphan_grace=20)
+
+@daemon.plan
+def plan():
+    return [Web(0, os.environ.get("LISTEN_FDS", "") + os.environ.get("LISTEN_PID", "")), Web(1)]
+"""
+DATAGRAMS = """
+import asyncio
+
+class Echo(asyncio.DatagramProtocol):
+    def connection_made(self, transport):
+        self.transport = transport
+    def datagram_received(self, data, address):
+        self.transport.sendto(f"{KEY}:".encode() + data, address)
+
+@daemon.worker(Web)
+async def web(worker):
+    global KEY
+    KEY = worker.key
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Echo, sock=worker.listener("http").dup())
+    worker.ready()
+    say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
+    await worker.wait_draining()
+    transport.close()
+"""
+
+
+def served(start: Start, where: str, worker: str = SERVE) -> Served:
+    """A daemon whose one listener is `where`, as Python."""
+    return Served(start, "places", HEAD + LISTENERS.replace("WHERE", where) + worker + RUN)
+
+
+def up(daemon: Served) -> str:
+    """Wait until it is up; return where it says that it listens."""
+    where = daemon.running.expect(r"^listening on http at (.*)$", "err")[1]
+    daemon.ready("web/0", "web/1")
+    return where
+
+
+def asked(family: socket.AddressFamily, address: object) -> str:
+    with socket.socket(family) as client:
+        client.settimeout(PATIENCE)
+        client.connect(address)  # type: ignore[arg-type]
+        return client.recv(1000).decode()
+
+
+def port_of(where: str) -> int:
+    return int(where.rpartition(":")[2])
+
+
+def ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not ipv6(), reason="this machine does without IPv6")
+
+
+@pytest.mark.parametrize("sharing", ["shared", "sharded"])
+def test_a_port_that_the_kernel_chose_is_said_and_survives_reloads(start: Start, sharing: str) -> None:
+    daemon = served(start, f'prefork.Listener("tcp://127.0.0.1:0", sharing="{sharing}", backlog=100)').launch()
+    number = port_of(up(daemon))
+    assert asked(socket.AF_INET, ("127.0.0.1", number)).startswith("web/")
+    daemon.signal(signal.SIGHUP)
+    daemon.running.expect("reload of generation 2 done", "err")
+    source = daemon.file.read_text()
+    daemon.file.write_text(source.replace("backlog=100", "backlog=200"))  # Another record, and the same place.
+    daemon.signal(signal.SIGHUP)
+    daemon.running.expect("reload of generation 3 done", "err")
+    assert " g3 " in asked(socket.AF_INET, ("127.0.0.1", number))
+    assert daemon.stop() == 0
+    assert len([line for line in daemon.running.err if line.startswith("listening")]) == 1
+
+
+@needs_ipv6
+@pytest.mark.parametrize("host", ["*", "[::]"])
+def test_every_address_means_both_families(start: Start, host: str) -> None:
+    daemon = served(start, f'"tcp://{host}:0"').launch()
+    number = port_of(up(daemon))
+    assert asked(socket.AF_INET, ("127.0.0.1", number)).startswith("web/")
+    assert asked(socket.AF_INET6, ("::1", number)).startswith("web/")
+    assert daemon.stop() == 0
+
+
+@needs_ipv6
+def test_one_address_of_ipv6_is_that_one(start: Start) -> None:
+    daemon = served(start, '"tcp://[::1]:0"').launch()
+    where = up(daemon)
+    assert where.startswith("tcp://[::1]:")
+    assert asked(socket.AF_INET6, ("::1", port_of(where))).startswith("web/")
+    with pytest.raises(ConnectionRefusedError):
+        asked(socket.AF_INET, ("127.0.0.1", port_of(where)))
+    assert daemon.stop() == 0
+
+
+def test_a_path_has_the_mode_that_was_asked_for_and_goes_with_the_daemon(start: Start) -> None:
+    path = start.directory / "s"
+    daemon = served(start, f'prefork.Listener("unix://{path}", mode=0o640)').launch()
+    assert up(daemon) == f"unix://{path}"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert asked(socket.AF_UNIX, str(path)).startswith("web/")
+    assert daemon.stop() == 0
+    assert not path.exists()
+
+
+def test_a_path_that_a_dead_daemon_left_is_taken_over_and_a_living_one_is_not(start: Start) -> None:
+    path = start.directory / "s"
+    daemon = served(start, f'"unix://{path}"').launch()
+    up(daemon)
+    workers = [pid for pid in daemon.running.children() if " web/" in title(pid)]
+    other = start.command(sys.executable, "program.py", env={"RUNTIME_DIRECTORY": str(start.directory / "other")})
+    assert other.wait() == 1
+    assert other.err[-1] == (
+        f"start failed: cannot listen on unix://{path} (http): Address already in use: a living process listens there"
+    )
+    os.kill(daemon.running.pid, signal.SIGKILL)
+    daemon.running.wait()
+    assert path.exists()
+    successor = daemon.launch()
+    up(successor)
+    assert int(asked(socket.AF_UNIX, str(path)).split()[2]) not in workers
+    for pid in workers:  # They end by themselves after their grace, which is longer than this test.
+        os.kill(pid, signal.SIGKILL)
+    assert successor.stop() == 0
+
+
+def test_an_abstract_name_has_no_path(start: Start) -> None:
+    daemon = served(start, '"unix://@prefork-test-PORT"').launch()
+    assert up(daemon) == f"unix://@prefork-test-{daemon.port}"
+    assert asked(socket.AF_UNIX, f"\0prefork-test-{daemon.port}").startswith("web/")
+    assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("sharing", ["shared", "sharded"])
+def test_datagrams_are_answered_and_a_client_stays_with_its_worker(start: Start, sharing: str) -> None:
+    daemon = served(start, f'prefork.Listener("udp://127.0.0.1:0", sharing="{sharing}")', DATAGRAMS).launch()
+    where = up(daemon)
+    assert where.startswith("udp://127.0.0.1:")
+    answers = [set(echoed(port_of(where), 5)) for _ in range(20)]
+    assert {answer for each in answers for answer in each} == {"web/0:hello", "web/1:hello"} or sharing == "shared"
+    assert all(len(each) == 1 for each in answers) or sharing == "shared"
+    assert daemon.stop() == 0
+
+
+def echoed(number: int, count: int) -> Iterator[str]:
+    """What comes back to one client, one datagram after another."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(PATIENCE)
+        for _ in range(count):
+            client.sendto(b"hello", ("127.0.0.1", number))
+            yield client.recv(100).decode()
+
+
+# Sockets that the program is given.
+
+
+@contextmanager
+def a_listening_socket() -> Iterator[socket.socket]:
+    with closing(socket.socket()) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(50)
+        yield sock
+
+
+@pytest.mark.parametrize(
+    "way",
+    [[sys.executable, "program.py"], [str(Path(sys.executable).with_name("prefork")), "run", "program:daemon"]],
+    ids=["script", "run"],
+)
+def test_an_inherited_socket_goes_to_the_workers_and_to_nobody_else(start: Start, way: list[str]) -> None:
+    with a_listening_socket() as given, a_listening_socket() as other:
+        daemon = served(start, f'"fd://{given.fileno()}"')
+        passed = (given.fileno(), other.fileno())
+        running = start.command(*way, env=daemon.environment, pass_fds=passed)
+        daemon.running = running
+        assert up(daemon) == f"tcp://127.0.0.1:{given.getsockname()[1]}"
+        assert asked(socket.AF_INET, given.getsockname()).startswith("web/")
+        inodes = [os.fstat(number).st_ino for number in passed]
+        for pid in running.children():
+            holds = [inode in sockets(pid) for inode in inodes]
+            assert holds == [" web/" in title(pid), False], title(pid)
+        daemon.signal(signal.SIGHUP)
+        running.expect("reload of generation 2 done", "err")
+        assert " g2 " in asked(socket.AF_INET, given.getsockname())
+        assert daemon.stop() == 0
+
+
+def sockets(pid: int) -> set[int]:
+    """The sockets that a process has open, by inode."""
+    found = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{name}"))
+        found.update([int(match[1])] if match else [])
+    return found
+
+
+ACTIVATE = """
+import os, socket, sys
+sock = socket.socket()
+sock.bind(("127.0.0.1", int(sys.argv[1])))
+sock.listen(50)
+os.dup2(sock.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES=sys.argv[2])
+os.execv(sys.executable, [sys.executable, *sys.argv[3:]])
+"""
+
+
+def by_hand(port: int, name: str) -> list[str]:
+    return [sys.executable, "-c", ACTIVATE, str(port), name]
+
+
+def by_systemd(port: int, name: str) -> list[str]:
+    found = shutil.which("systemd-socket-activate")
+    if found is None:
+        pytest.skip("systemd-socket-activate is not installed")
+    passed = [f"--setenv={name}" for name in ("RUNTIME_DIRECTORY", "PREFORK_TEST", "PATH")]
+    return [found, f"--listen=127.0.0.1:{port}", f"--fdname={name}", *passed, sys.executable]
+
+
+@pytest.mark.parametrize("activate", ["by hand", "by systemd"])
+@pytest.mark.parametrize(
+    ("name", "listener"),
+    [("http", '"tcp://127.0.0.1:1"'), ("places.socket", '"tcp://127.0.0.1:1"'), ("web", '"fd://web"')],
+)
+def test_socket_activation(start: Start, activate: str, name: str, listener: str) -> None:
+    daemon = served(start, listener)
+    number = free_port()
+    command = by_hand(number, name) if activate == "by hand" else by_systemd(number, name)
+    daemon.running = start.command(*command, "program.py", env=daemon.environment)
+    if activate == "by systemd":  # It starts the program at the first connection.
+        daemon.running.expect("Listening on", "err")
+        text = asked(socket.AF_INET, ("127.0.0.1", number))
+    assert up(daemon) == f"tcp://127.0.0.1:{number}"
+    text = ""
+
+    def first_answers() -> bool:
+        nonlocal text
+        text = asked(socket.AF_INET, ("127.0.0.1", number))
+        return text.startswith("web/0")
+
+    until(first_answers, "web/0 answers")
+    assert text.endswith(" ")  # Here comes what its plan has found in the environment of socket activation: nothing.
+    assert daemon.stop() == 0
+
+
+def test_a_socket_that_no_listener_is_named_after_is_told_of(start: Start) -> None:
+    daemon = served(start, '"tcp://127.0.0.1:PORT", "admin": "tcp://127.0.0.1:0"')
+    daemon.running = start.command(*by_hand(free_port(), "metrics"), "program.py", env=daemon.environment)
+    assert up(daemon) == f"tcp://127.0.0.1:{daemon.port}"
+    assert "socket activation brought metrics: no listener has such a name" in daemon.running.err
+    assert daemon.stop() == 0
+
+
+# What cannot be.
+
+
+def refused(start: Start, where: str) -> tuple[int, str]:
+    """How a daemon ends that cannot listen there, and its one line."""
+    daemon = served(start, where).launch()
+    status = daemon.running.wait()
+    assert len(daemon.running.err) == 1, daemon.running.err
+    return status, daemon.running.err[0]
+
+
+def test_an_address_in_use_is_one_clear_line(start: Start) -> None:
+    with a_listening_socket() as other:
+        where = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        line = f"start failed: cannot listen on {where} (http): Address already in use"
+        assert refused(start, f'"{where}"') == (1, line)
+        assert refused(start, f'prefork.Listener("{where}", sharing="sharded")') == (1, line)
+
+
+def test_what_else_the_system_refuses_is_one_clear_line(start: Start) -> None:
+    status, line = refused(start, '"tcp://no.such.host.invalid:80"')
+    assert (status, line.startswith("start failed: cannot listen on tcp://no.such.host.invalid:80 (http): ")) == (
+        1,
+        True,
+    )
+    status, line = refused(start, f'"unix://{start.directory}/missing/s"')
+    assert (status, line.endswith("/missing/s (http): No such file or directory")) == (1, True)
+    (start.directory / "file").write_text("precious")
+    status, line = refused(start, f'"unix://{start.directory}/file"')
+    assert (status, line.endswith("there is something else of this name, not a socket")) == (1, True)
+    assert (start.directory / "file").read_text() == "precious"
+    status, line = refused(start, f'prefork.Listener("unix://{start.directory}/s", owner="nobody-at-all")')
+    assert (status, line.endswith("(http): there is no user 'nobody-at-all'")) == (1, True)
+    assert not (start.directory / "s").exists()
+    status, line = refused(start, '"fd://3"')
+    assert (status, "the program was not started with such a listening socket (it has none)" in line) == (1, True)
+
+
+def test_an_address_that_is_none_is_refused_where_it_is_written(start: Start) -> None:
+    daemon = served(start, '"tcp://127.0.0.1"').launch()
+    assert daemon.running.wait() == 1
+    assert daemon.running.err[-1].endswith(
+        "MisuseError: listener 'http': 'tcp://127.0.0.1' is no address: "
+        "it has no port: give host:port, with port 0 for any that is free"
+    )
+
+
+def test_a_bad_listener_in_a_reload_changes_nothing(start: Start) -> None:
+    daemon = served(start, '"tcp://127.0.0.1:PORT"').launch()
+    up(daemon)
+    with a_listening_socket() as other:
+        daemon.file.write_text(daemon.file.read_text().replace(str(daemon.port), str(other.getsockname()[1])))
+        daemon.signal(signal.SIGHUP)
+        daemon.running.expect("reload failed: cannot listen on .*Address already in use", "err")
+    assert daemon.ask()[1] == 1
+    assert daemon.stop() == 0
+
+
+def test_connections_that_wait_when_a_listener_goes_are_still_answered(start: Start) -> None:
+    daemon = served(start, '"tcp://127.0.0.1:PORT"').launch()
+    up(daemon)
+    workers = [pid for pid in daemon.running.children() if " web/" in title(pid)]
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    clients = [socket.create_connection(("127.0.0.1", daemon.port), timeout=PATIENCE) for _ in range(30)]
+    other = free_port()
+    daemon.file.write_text(daemon.file.read_text().replace(str(daemon.port), str(other)))
+    daemon.signal(signal.SIGHUP)
+    daemon.running.expect("reload of generation 2 done", "err")
+    assert all(client.recv(100).startswith(b"web/") for client in clients)
+    assert all(gone(pid) for pid in workers)
+    with pytest.raises(ConnectionRefusedError):
+        asked(socket.AF_INET, ("127.0.0.1", daemon.port))
+    assert " g2 " in asked(socket.AF_INET, ("127.0.0.1", other))
+    for client in clients:
+        client.close()
+    assert daemon.stop() == 0

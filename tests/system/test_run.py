@@ -1,0 +1,321 @@
+"""`prefork run` as one would type it: targets, options from all four places, reloads, and what it refuses."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import PATIENCE, Start, until
+from system.daemons import HEAD, SERVE, root
+from system.runs import ASGI, PREFORK, WSGI, Run, write
+
+FUNCTION = """
+import os, time
+
+def serve(worker):
+    for connection, _ in worker.accept("http"):
+        with connection:
+            connection.sendall(f"function {os.getpid()}".encode())
+
+async def serve_async(worker):
+    async for connection, _ in worker.accept("http"):
+        with connection:
+            connection.send(f"coroutine {os.getpid()}".encode())
+
+def tick(worker):
+    while not worker.wait_draining(60):
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "what"),
+    [
+        ("shop", "ASGI function on uvicorn"),
+        ("shop:app", "ASGI function on uvicorn"),
+        ("shop.py", "ASGI function on uvicorn"),
+        ("./shop.py:app", "ASGI function on uvicorn"),
+        ("plain:app", "WSGI function on "),
+        ("package.factory:create_app()", "ASGI function, made by package.factory:create_app() on uvicorn"),
+    ],
+)
+def test_every_way_to_name_an_application(start: Start, target: str, what: str) -> None:
+    write(start, "shop.py", ASGI)
+    write(start, "plain.py", WSGI)
+    write(start, "package/__init__.py", "")
+    write(start, "package/factory.py", ASGI + "\nasgi = app\ndel app\ndef create_app(config=None):\n    return asgi\n")
+    run = Run(start, target, "-w", "1")
+    assert run.ready().startswith(what)
+    assert run.who()[1] == "hello"
+    assert run.stop() == 0
+
+
+@pytest.mark.parametrize(("name", "kind"), [("serve", "function"), ("serve_async", "coroutine")])
+def test_a_plain_function_is_a_worker(start: Start, name: str, kind: str) -> None:
+    write(start, "echo.py", FUNCTION)
+    run = Run(start, f"echo:{name}", "-w", "2")
+    assert run.ready() == f"function {name}, workers: 2 worker, tcp://127.0.0.1:{run.port}"
+    with socket.create_connection(("127.0.0.1", run.port), timeout=PATIENCE) as client:
+        assert client.recv(100).decode().split()[0] == kind
+    assert run.stop() == 0
+
+
+def test_a_function_that_listens_nowhere(start: Start) -> None:
+    write(start, "echo.py", FUNCTION)
+    run = Run(start, "echo:tick", "-w", "2", bind=False)
+    assert run.ready() == "function tick, workers: 2 worker"
+    assert run.stop() == 0
+
+
+def test_a_daemon_is_run_as_it_is_and_says_what_its_options_are(start: Start) -> None:
+    write(start, "chat.py", HEAD + 'daemon = prefork.Daemon("chat", listeners={"http": "tcp://127.0.0.1:0"})\n'
+        "@daemon.plan\ndef plan():\n    return [Web(0)]\n" + SERVE)  # fmt: skip
+    run = Run(start, "chat", bind=False)
+    assert run.ready().startswith("Daemon, workers: 1 web, tcp://127.0.0.1:")
+    assert run.stop() == 0
+    run = Run(start, "chat", "-w", "2", bind=False)
+    assert run.running.wait() == 1
+    why = "--workers: chat is a Daemon, whose own code says what workers would: the option is for applications"
+    assert why in run.running.err
+
+
+def test_options_come_from_the_file_the_environment_and_the_command_line(start: Start) -> None:
+    write(start, "shop.py", ASGI)
+    write(start, "prefork.toml", 'target = "shop:app"\nworkers = 1\nname = "corner-shop"\nbind = "127.0.0.1:1"\n')
+    run = Run(start, env={"PREFORK_WORKERS": "3"})
+    assert ", workers: 3 web, " in run.ready()
+    assert "prefork: corner-shop starts (pid " in run.running.err[0]
+    assert run.running.err[0].endswith(f"): shop:app, Python {sys.version.split()[0]}, options from prefork.toml")
+    assert run.stop() == 0
+
+
+def test_the_application_does_not_see_our_variables(start: Start) -> None:
+    write(start, "shop.py", ASGI + "\nTEXT = repr([name for name in os.environ if name.startswith('PREFORK')])\n")
+    run = Run(start, "shop", env={"PREFORK_WORKERS": "1"})
+    run.ready()
+    assert run.who()[1] == "[]"
+    assert run.stop() == 0
+
+
+def test_it_listens_at_several_addresses(start: Start) -> None:
+    write(start, "shop.py", ASGI)
+    run = Run(start, "shop", "-w", "1", "-b", "unix:shop.sock")
+    said = run.ready()
+    assert f"unix:{start.directory}/shop.sock" in said
+    assert run.who()[1] == "hello"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE)
+        client.connect(str(start.directory / "shop.sock"))
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert client.makefile().readline().startswith("HTTP/1.")
+    assert run.stop() == 0
+    assert not (start.directory / "shop.sock").exists()
+
+
+def test_a_reload_takes_up_new_code_and_new_options(start: Start) -> None:
+    write(start, "shop.py", ASGI)
+    write(start, "prefork.toml", "workers = 1\n")
+    run = Run(start, "shop")
+    assert "workers: 1 web" in run.ready()
+    write(start, "shop.py", ASGI + '\nTEXT = "good day"\n')
+    write(start, "prefork.toml", "workers = 3\n")
+    run.running.send(signal.SIGHUP)
+    run.running.expect("^reload of generation 2 done$", "err")
+    until(lambda: run.who()[1] == "good day", "the new code answers")
+    run.all_answer(3)
+    write(start, "prefork.toml", "workers = 0\n")
+    run.running.send(signal.SIGHUP)
+    run.running.expect("^prefork.toml: workers: 0 is not a whole number, 1 or more, or 'auto'$", "err")
+    assert run.who()[1] == "good day"
+    assert run.stop() == 0
+
+
+def test_the_pool_can_be_scaled_by_signals(start: Start) -> None:
+    write(start, "shop.py", ASGI)
+    run = Run(start, "shop", "-w", "1")
+    run.ready()
+    run.running.send(signal.SIGTTIN)
+    run.all_answer(2)
+    assert run.stop() == 0
+
+
+def test_workers_are_replaced_after_so_many_requests(start: Start) -> None:
+    write(start, "shop.py", ASGI)
+    run = Run(start, "shop", "-w", "1", "--max-requests", "5")
+    run.ready()
+    first, _ = run.who()
+    until(lambda: run.who()[0] != first, "another worker answers")
+    assert run.stop() == 0
+
+
+# In development.
+
+
+def test_a_change_reloads_and_a_broken_one_is_shown_while_the_last_good_one_serves(start: Start) -> None:
+    pytest.importorskip("watchfiles")
+    write(start, "shop.py", ASGI)
+    run = Run(start, "shop", "-w", "1", "--reload")
+    run.ready()
+    until(lambda: _watches(run), "the watcher watches")
+    write(start, "shop.py", ASGI + '\nTEXT = "good day"\n')
+    run.running.expect("^prefork: shop.py changed: reloading$", "err")
+    run.running.expect("^reload of generation 2 done$", "err")
+    assert run.who()[1] == "good day"
+    write(start, "shop.py", ASGI + "\nTEXT = = 1\n")
+    run.running.expect("^prefork: shop.py changed: reloading$", "err")
+    run.running.expect(r'^  File ".*shop\.py", line \d+$', "err")
+    run.running.expect("^SyntaxError: invalid syntax$", "err")
+    assert run.who()[1] == "good day"
+    write(start, "shop.py", ASGI + '\nTEXT = "mended again"\n')
+    run.running.expect("^reload of generation 4 done$", "err")
+    assert run.who()[1] == "mended again"
+    assert run.stop() == 0
+
+
+def _watches(run: Run) -> bool:
+    """Whether some child has an inotify descriptor that watches something: only the watcher has one."""
+    for pid in run.running.children():
+        for info in Path(f"/proc/{pid}/fdinfo").iterdir():
+            try:
+                if "inotify wd:" in info.read_text():
+                    return True
+            except FileNotFoundError:
+                pass  # Closed since the folder was listed.
+    return False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--reload-dir", "."], "prefork: --reload-dir: this goes with --reload"),
+        (["--reload", "--reload-dir", "none"], "prefork: --reload-dir: none is not a directory"),
+    ],
+)
+def test_reload_options_that_make_no_sense(start: Start, arguments: list[str], why: str) -> None:
+    write(start, "shop.py", ASGI)
+    refused(Run(start, "shop", *arguments), 2, why)
+
+
+# What cannot be.
+
+
+def refused(run: Run, status: int, why: str) -> None:
+    """See that it ends with this status and says why, in one piece, without a trace of ours."""
+    assert run.running.wait() == status
+    said = "\n".join(run.running.err)
+    assert why in said
+    assert "/prefork/" not in said, said
+    assert run.running.left() == []
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "why"),
+    [
+        ("", "shopp", "there is no module shopp: neither in "),
+        ("", "shop.web:app", "there is no module shop.web"),
+        ("app = 1", "shop:ap", "the module shop has no ap: did you mean app?"),
+        ("api = 1", "shop", "the module shop has none of daemon, app, application and create_app()"),
+        ("app = 1", "shop", "shop is an int, which cannot be called"),
+        ("def app(a, b, c, d): ...", "shop", "shop takes 4 arguments: an application takes (scope, receive, send)"),
+        ("x = = 1", "shop", 'shop.py", line 1\n    x = = 1\n        ^\nSyntaxError: invalid syntax'),
+        ("import nothing_like_it", "shop", "ModuleNotFoundError: No module named 'nothing_like_it'"),
+        ("def f():\n    1 / 0\nf()", "shop", 'shop.py", line 2, in f\n    1 / 0\n    ~~^~~\nZeroDivisionError'),
+        ("raise SystemExit('no database')", "shop", "SystemExit: no database"),
+        ("def create_app():\n    raise RuntimeError('no database')", "shop", "RuntimeError: no database"),
+        ("", "nothing.py", "prefork: there is no file "),
+    ],
+)
+def test_a_target_that_cannot_be_run(start: Start, source: str, target: str, why: str) -> None:
+    write(start, "shop.py", source)
+    refused(Run(start, target), 1, why)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (
+            ["shop", "--workers", "none"],
+            "for '-w' / '--workers': 'none' is not a whole number, 1 or more, or 'auto'",
+        ),
+        (["shop", "-w"], "Option '-w' requires an argument"),
+        (["shop", "--worker", "2"], "No such option"),
+        (["shop", "-b", "8000"], "did you mean :8000, or 127.0.0.1:8000?"),
+        (["shop", "--interface", "agsi"], "'agsi' is none of auto, asgi, wsgi: did you mean asgi?"),
+        (["shop", "more"], "Got unexpected extra argument"),
+        (["shop:"], "'shop:' is not a target: give MODULE, MODULE:NAME or path/to/file.py"),
+        ([""], "'' is not a target"),
+        ([], "there is no TARGET, and there is no prefork.toml either: name what to run, as in shop:app"),
+        (["shop", "--group", "nogroup"], "--group: a group goes with a user, and none is named"),
+        (["shop", "--user", "nobody-of-this-name"], "--user"),
+        (["shop", "--name", "a/b"], "'a/b' is not a name"),
+        (["shop", "--config", "none.toml"], "prefork: none.toml: cannot be read: No such file or directory"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense(start: Start, arguments: list[str], why: str) -> None:
+    write(start, "shop.py", ASGI)
+    refused(Run(start, *arguments, bind=False), 2, why)
+
+
+def test_a_variable_that_is_none(start: Start) -> None:
+    write(start, "shop.py", ASGI)
+    why = "prefork: PREFORK_WORKER: there is no such variable: did you mean PREFORK_WORKERS?"
+    refused(Run(start, "shop", env={"PREFORK_WORKER": "2"}), 2, why)
+
+
+@pytest.mark.parametrize(
+    ("server", "why"),
+    [
+        ("uvicron", "there is no server 'uvicron': did you mean uvicorn?"),
+        ("waitress", "waitress serves wsgi, and this is asgi"),
+    ],
+)
+def test_a_server_that_cannot_serve_it(start: Start, server: str, why: str) -> None:
+    write(start, "shop.py", ASGI)
+    refused(Run(start, "shop", "--server", server), 1, why)
+
+
+def test_a_server_that_is_not_installed_is_named_with_what_to_install(start: Start) -> None:
+    write(start, "shop.py", "import sys\nsys.modules['hypercorn'] = None\n" + ASGI)
+    refused(Run(start, "shop", "--server", "hypercorn"), 1, "pip install 'prefork[hypercorn]'")
+
+
+def test_an_address_that_is_taken(start: Start) -> None:
+    write(start, "shop.py", ASGI)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        run = Run(start, "shop", "-b", f"127.0.0.1:{port}", bind=False)
+        refused(run, 1, f"cannot listen on tcp://127.0.0.1:{port} (http): Address already in use")
+
+
+def test_paths_that_cannot_be_bound(start: Start) -> None:
+    write(start, "shop.py", ASGI)
+    refused(Run(start, "shop", "-b", "unix:/" + 107 * "x", bind=False), 2, "108 bytes long: the kernel takes 107")
+    run = Run(start, "shop", "-b", "unix:/no/such/folder/x.sock", bind=False)
+    refused(run, 1, "cannot listen on unix:///no/such/folder/x.sock (http): No such file or directory")
+
+
+@pytest.mark.skipif(not root(), reason="only root can give up what a privileged port needs")
+def test_a_privileged_port_without_the_right_to_it(start: Start) -> None:
+    write(start, "shop.py", ASGI)
+    without = ["setpriv", "--inh-caps=-net_bind_service", "--bounding-set=-net_bind_service"]
+    if start.command(*without, "true").wait() != 0:
+        pytest.skip("setpriv cannot take the right away here")
+    environment = {"RUNTIME_DIRECTORY": str(start.directory / "runtime")}
+    running = start.command(*without, PREFORK, "run", "shop", "-b", "127.0.0.1:80", env=environment)
+    assert running.wait() == 1
+    said = "\n".join(running.err)
+    assert "cannot listen on tcp://127.0.0.1:80 (http): Permission denied" in said
+    assert "ports below 1024" in said
+
+
+def test_a_second_one_of_the_name_is_refused_and_the_first_serves_on(start: Start) -> None:
+    write(start, "shop.py", ASGI)
+    run = Run(start, "shop", "-w", "1")
+    run.ready()
+    refused(Run(start, "shop", "-w", "1"), 2, f"runs already: pid {run.running.pid}")
+    assert run.who()[1] == "hello"
+    assert run.stop() == 0
