@@ -227,7 +227,7 @@ def canonical(node: Node) -> int:
     rest = sorted(repr(person(pid)) for pid in state.workers if pid not in names)
     changes = tuple(
         (
-            change.what, tuple(change.askers), change.key, change.stage, change.generation, change.canary,
+            change.what, change.dry, tuple(change.askers), change.key, change.stage, change.generation, change.canary,
             tuple((key, edition(wish)) for key, wish in change.before.items()),
             tuple((key, edition(wish)) for key, wish in change.pending.items()), tuple(change.flight),
         )
@@ -298,6 +298,7 @@ def check_rest(node: Node) -> None:
         assert world.exited is not None
         return
     assert not world.waiting
+    assert not world.under_way
     assert state.change is None
     assert not state.queue
     assert not state.worn
@@ -376,6 +377,8 @@ SCALE = ev.CommandReceived(3, cmd.Scale("web", 2))
 SHRINK = ev.CommandReceived(4, cmd.Scale("web", 1))
 RESTART = ev.CommandReceived(5, cmd.Restart("solo"))
 AGAIN = ev.CommandReceived(6, cmd.Reload())
+LOOK = ev.CommandReceived(8, cmd.Preview("reload"))
+LOOK_AGAIN = ev.CommandReceived(9, cmd.Preview("replan"))
 WEB_1 = ev.CommandReceived(7, cmd.Restart("web/1"))
 STOP = ev.SignalReceived("TERM")
 
@@ -395,6 +398,8 @@ SCENARIOS = (
     Scenario("reload, scale, stop", TWO, (RELOAD, SCALE, STOP), faults=1, settled=True, fault_kinds=DEATHS),
     Scenario("reload while it starts", TWO, (RELOAD,), faults=1, lates=1),
     Scenario("reload twice", {n: plan(n, most=1) for n in (1, 2, 3)}, (RELOAD, AGAIN), faults=1, settled=True),
+    Scenario("preview, reload", {n: plan(n, most=1) for n in (1, 2, 3)}, (LOOK, RELOAD), faults=1, settled=True),
+    Scenario("preview twice", TWO, (LOOK_AGAIN, LOOK), faults=2, lates=1, settled=True),
     Scenario("births fail", TWO, (RELOAD,), faults=2, settled=True, fault_kinds=(ev.BirthFailed, ev.WorkerEnded)),
     Scenario("restart, shrink", WIDE, (WEB_1, SHRINK, RESTART), faults=1, settled=True),
     Scenario("two wear out", WIDE, faults=3, settled=True, fault_kinds=WEAR),

@@ -31,7 +31,7 @@ class Notices:
             return [] if said else ["STOPPING=1"]
         reload = (standing.change, standing.to) if standing.change in _RELOADS else None
         if not self._ready:
-            self._ready = standing.generation > 0 and standing.ready == standing.wanted and not standing.change
+            self._ready = standing.generation > 0 and standing.ready == standing.wanted and reload is None
             return ["READY=1"] if self._ready else []
         if reload == self._reload:
             return []

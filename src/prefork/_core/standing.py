@@ -56,7 +56,7 @@ def standing(state: State) -> Standing:
         wanted - len(state.lacking),
         wanted,
         state.generation,
-        change.what if change else "",
+        change.name if change else "",
         change.generation if change else 0,
         len(change.pending) + len(change.flight) if change else 0,
         setback.partition("\n")[0][:_LONGEST],
