@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -120,7 +120,10 @@ def _limit(worker: H, kind: Kind) -> H:
 
 
 def _live(worker: Worker[Any], function: Callable[..., Any], lifespan: Callable[..., Any] | None) -> None:
-    with contextmanager(lifespan)(worker) if lifespan else nullcontext():
+    if lifespan is None:  # And no nullcontext(), which would be seven pages of each worker.
+        function(worker)
+        return
+    with contextmanager(lifespan)(worker):
         function(worker)
 
 

@@ -10,19 +10,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from .._errors import InternalError
 from . import lifeline, sharing, title
 from .assignment import Assignment
 from .channel import Channel
 from .drain import Drain
 from .failure import describe
-from .wire import Abandon, Failed, Hello, Order, Ready, WornOut, decode_order
+from .reports import Reports
+from .wire import Failed, Order
 
 if TYPE_CHECKING:
     from .application import Application
@@ -53,7 +51,7 @@ def live(channel: Channel, inheritance: Inheritance) -> int:
     drain = inheritance.drain
     drain.begin()
     try:
-        channel.introduce(Hello())
+        channel.introduce()
     except OSError:
         os._exit(0)  # refused already: the mold or the intermediate has died half-way, or the master has
     sharing.newborn()
@@ -97,7 +95,7 @@ def rehearse(inheritance: Inheritance, reader: int) -> None:
     order = Order("rehearsal/0", 1, None, os.getpid(), "", ("rehearsal",), orphan_grace=1.0, row=0)
     for _ in range(_REHEARSALS):
         master, channel = Channel.pair()
-        channel.introduce(Hello())
+        channel.introduce()
         master.receive()
         master.send(order, [reader, channel.fileno()])
         drain = Drain()
@@ -115,23 +113,18 @@ def _pass_over(number: int, frame: FrameType | None) -> None:
     """INT is for the master, which turns it into a drain."""
 
 
-def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, tuple[int, ...]] | None:
+def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, list[int]] | None:
     """None when there will be none: the master has gone or dismisses this spare, or somebody sent it TERM."""
     waiting = select.poll()
     waiting.register(channel, select.POLLIN)
     waiting.register(drain.waker, select.POLLIN)
-    while channel.fileno() not in [descriptor for descriptor, _ in waiting.poll()]:
+    while waiting.poll()[0][0] != channel.fileno():  # It was registered first, and is told of first.
         if drain.look():
             return None
-    received = channel.receive(decode=decode_order)
-    if received is None:
-        return None
-    if not isinstance(received.message, Order):
-        raise InternalError(f"a spare was told {received.message}")
-    return received.message, received.descriptors
+    return channel.receive_order()
 
 
-def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: tuple[int, ...]) -> int:
+def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: list[int]) -> int:
     """Be the worker; return its exit status, which it may say by SystemExit."""
     try:
         title.set_title(order.title)
@@ -149,8 +142,8 @@ def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors:
     return 0
 
 
-def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptors: tuple[int, ...]) -> Assignment:
-    drain = inheritance.drain
+def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptors: list[int]) -> Assignment:
+    drain, reports = inheritance.drain, Reports(channel)
     # KILL where there is no grace: the kernel then ends even a worker that hangs.
     drain.orphan_grace = order.orphan_grace
     drain.lifeline = lifeline.arm(descriptors[0], lifeline.ORPHANED if order.orphan_grace > 0 else signal.SIGKILL)
@@ -161,27 +154,12 @@ def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptor
         listeners=_open(order.listeners, descriptors[1:]),
         drain=drain,
         explicit_ready=order.explicit_ready,
-        report_ready=_once(lambda: channel.tell(Ready())),
-        report_worn_out=partial(_tell_worn_out, channel),
-        abandoned=partial(_abandoned, channel, set()),
+        report_ready=reports.ready,
+        report_worn_out=reports.worn_out,
+        abandoned=reports.abandoned,
         board=inheritance.board,
         row=order.row,
     )
-
-
-def _tell_worn_out(channel: Channel, reason: str) -> None:
-    channel.tell(WornOut(reason))
-
-
-def _abandoned(channel: Channel, known: set[str]) -> frozenset[str]:
-    """Take in what the master has said since the order; it says it before the signal that makes anybody ask."""
-    try:
-        while (received := channel.receive(wait=False)) is not None:
-            if isinstance(received.message, Abandon):
-                known.update(received.message.listeners)
-    except BlockingIOError:
-        pass  # That was all.
-    return frozenset(known)
 
 
 def _status(exit_: SystemExit) -> int:
@@ -193,25 +171,12 @@ def _status(exit_: SystemExit) -> int:
     return int(exit_.code is not None)
 
 
-def _open(names: tuple[str, ...], descriptors: tuple[int, ...]) -> dict[str, socket.socket]:
+def _open(names: tuple[str, ...], descriptors: list[int]) -> dict[str, socket.socket]:
     listeners = {}
     for name, descriptor in zip(names, descriptors, strict=True):
         listeners[name] = socket.socket(fileno=descriptor)
         listeners[name].setblocking(False)
     return listeners
-
-
-def _once(action: Callable[[], object]) -> Callable[[], None]:
-    due = [action]
-
-    def act() -> None:
-        try:
-            action = due.pop()  # atomic: of several threads that come to their first wait one says it
-        except IndexError:
-            return
-        action()
-
-    return act
 
 
 def _drain_later(grace: float) -> None:

@@ -1,0 +1,39 @@
+"""What a worker tells its master, and asks it, over its channel."""
+
+from __future__ import annotations
+
+from .channel import Channel
+from .wire import Abandon, WornOut
+
+
+class Reports:
+    """One worker's. Plain methods and no closures: of those each newborn would make its own."""
+
+    __slots__ = ("_abandoned", "_channel", "_due")
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._due = [True]
+        self._abandoned: set[str] = set()
+
+    def ready(self) -> None:
+        """Tell that this worker can do its work; again, and nothing is told."""
+        try:
+            self._due.pop()  # Atomic: of several threads that come to their first wait one says it.
+        except IndexError:
+            return
+        self._channel.say_ready()
+
+    def worn_out(self, reason: str) -> None:
+        """Tell that a limit has been reached."""
+        self._channel.tell(WornOut(reason))
+
+    def abandoned(self) -> frozenset[str]:
+        """Take in what the master has said since the order; it says it before the signal that makes anybody ask."""
+        try:
+            while (received := self._channel.receive(wait=False)) is not None:
+                if isinstance(received.message, Abandon):
+                    self._abandoned.update(received.message.listeners)
+        except BlockingIOError:
+            pass  # That was all.
+        return frozenset(self._abandoned)
