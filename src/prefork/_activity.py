@@ -127,6 +127,11 @@ class Activity:
         self._lock = _thread.RLock()  # A fork may have come while another thread held it.
         self._memory, self._row = Memory(memoryview(bytearray(HALF))), 0
 
+    def retire(self) -> None:
+        """Count no more: its row is nobody's, and no fork has to look for it."""
+        global _shared
+        _shared = None
+
 
 _shared: Activity | None = None
 """The one of this process that counts into a row."""

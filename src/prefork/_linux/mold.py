@@ -62,7 +62,7 @@ class Mold:
         """
         self._serving = True
         self._share = share if self._launch.share == "" else self._launch.share
-        self._inheritance = newborn.Inheritance(application, self._drain, self._board)
+        self._inheritance = newborn.Inheritance(application.worker, self._drain, self._board)
         os.close(self._loading)
         if self._launch.alone:
             newborn.take_signals(self._drain)
@@ -107,7 +107,8 @@ class Mold:
         finally:
             os.close(armed)
         newborn.take_signals(self._drain)
-        newborn.rehearse(self._inheritance, self._reader)
+        stage = newborn.Inheritance(application.rehearsal, self._drain, self._board)
+        newborn.rehearse(stage, self._reader, self._launch.title)
         prepared = sharing.prepare(self._share)
         self._planned = True
         self._channel.tell(Planned(plan, tuple(_warnings(prepared))))
