@@ -32,6 +32,8 @@ class DaemonOptions(TypedDict, total=False):
     """How long workers serve on when the master has died, so that a new one can take over; 10 by default."""
     import_timeout: float
     """How long importing the application and computing the plan may take; 60 by default."""
+    control_group: str
+    """Whose members may steer the daemon over its control socket, besides its own user and root; nobody by default."""
 
 
 class KindOptions(TypedDict, total=False):
