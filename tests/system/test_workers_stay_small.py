@@ -22,7 +22,8 @@ def plan():
 @daemon.worker(Web)
 def web(worker):
     worker.ready()
-    faults, news = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, list(sys.modules)[at_fork[0]:]
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    news = list(sys.modules)[at_fork[0]:] if len(sys.modules) > at_fork[0] else []
     say("ready", worker.key, "pid", os.getpid(), "faults", faults, "imported", *news, ".")
     for connection, _ in worker.accept("http"):
         connection.close()
