@@ -256,7 +256,7 @@ class Top(App[None]):
         table = self.query_one(Slots)
         both = table.outer_size.height + self.query_one(Happenings).outer_size.height
         height = min(wished, both - max(5, both // 4))
-        if height > 0 and table.styles.height != height:
+        if height > 0 and table.outer_size.height != height:
             table.styles.height = height
 
     def _draw_head(self) -> None:

@@ -150,7 +150,7 @@ _COLUMNS = (
     Column("REQUESTS", 8, lambda line, _u, _f: [] if line.leaving else _count(line.requests), 11, right=True),
     Column("ERRORS", 6, lambda line, _u, _f: [] if line.leaving else _count(line.errors, RED), 15, right=True),
     Column("REQ/S", 5, lambda line, _u, _f: [] if line.leaving else _count(line.rate), 5, right=True),
-    Column("", 16, _trend, 14),
+    Column("", 16, _trend, 14, right=True),
     Column("LATENCY", 7, _mean, 12, right=True),
     Column("OPEN", 4, lambda line, _u, _f: _count(line.process.open if line.process else 0), 16, right=True),
     Column("FLY", 3, lambda line, _u, _f: _count(line.process.in_flight if line.process else 0), 9, right=True),
