@@ -113,6 +113,8 @@ class Top(App[None]):
     @on(at.Back)
     def back(self) -> None:
         """The daemon is there: begin with it anew."""
+        if self._gone:
+            self._say(f"{self._daemon} is back", GREEN)
         self._gone, self._figures, self._uses = False, Figures(), Uses()
         self._leave_board()
         try:

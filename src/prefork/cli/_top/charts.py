@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from rich.segment import Segment
 from textual.strip import Strip
@@ -58,6 +59,9 @@ class Chart(Widget):
             text += BARS[max(0, min(8, eighths - below))]
         if row == height - 1:
             text = text.rjust(width)
-            bars = [Segment("▁", style(FAINT)) if bar == " " else Segment(bar, style(colour)) for bar in text]
-            return Strip(bars, width)
+            runs = [(empty, "".join(bars)) for empty, bars in groupby(text, " ".__eq__)]
+            segments = [
+                Segment("▁" * len(run) if empty else run, style(FAINT if empty else colour)) for empty, run in runs
+            ]
+            return Strip(segments, width)
         return Strip([Segment(" " * (width - len(values))), Segment(text, style(colour))], width)
