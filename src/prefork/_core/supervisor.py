@@ -86,7 +86,7 @@ from .scaling import scale, scaled, step
 from .slot import Worker
 from .snapshot import decode, encode
 from .state import Change, State
-from .view import as_text, overview, slot_view
+from .view import as_text, headline, overview, slot_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,6 +154,10 @@ class Supervisor:
         """Return the part of the view that is about these slots, as far as they are still there."""
         slots = self._state.slots
         return [slot_view(self._state, slots[key], now) for key in keys if key in slots]
+
+    def headline(self) -> str:
+        """Return how the daemon is, in a few words: `3/4 ready`."""
+        return headline(self._state)
 
     def _take(self, event: ev.Event) -> None:
         state = self._state

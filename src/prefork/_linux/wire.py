@@ -132,7 +132,8 @@ class Order:
     `context` is the encoded context, `listeners` names the descriptors that follow the lifeline, in order.
     `master` is the sender's pid. `orphan_grace` (seconds) is how long to serve on after the master's death: 0
     ends the process with it. `exit_timeout` (seconds) bounds the interpreter's exit. `explicit_ready` leaves
-    it to the function to say that it is ready. `row` is the worker's in the scoreboard, -1 for none.
+    it to the function to say that it is ready. `row` is the worker's in the scoreboard, -1 for none. In `title` the
+    worker puts the state that it is in for `{}`.
     """
 
     key: str
