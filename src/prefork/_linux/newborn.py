@@ -134,6 +134,8 @@ def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, tuple[int, .
 def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: tuple[int, ...]) -> int:
     """Be the worker; return its exit status, which it may say by SystemExit."""
     try:
+        if order.captured:
+            descriptors = _take_streams(descriptors)
         inheritance.drain.on_notice = partial(title.show, order.title, "draining")
         _call_it(order.title, "starting", inheritance.drain)
         if order.environ:
@@ -168,6 +170,14 @@ def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptor
         board=inheritance.board,
         row=order.row,
     )
+
+
+def _take_streams(descriptors: tuple[int, ...]) -> tuple[int, ...]:
+    """Make the last two the standard output and error; return the others."""
+    for number, descriptor in enumerate(descriptors[-2:], 1):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    return descriptors[:-2]
 
 
 def _tell_ready(channel: Channel, text: str, drain: Drain) -> None:
