@@ -23,6 +23,7 @@ from ._linux.scoreboard import (
     LOOKS,
     OPEN,
     REQUESTS,
+    SPENT,
     Memory,
     Scoreboard,
 )
@@ -41,13 +42,17 @@ class Activity:
     nothing here.
     """
 
-    __slots__ = ("_lock", "_memory", "_row", "errors", "in_flight", "label", "limits", "looks", "open", "requests")
+    __slots__ = (
+        *("_lock", "_memory", "_moved", "_row"),
+        *("errors", "in_flight", "label", "limits", "looks", "open", "requests", "spent"),
+    )
 
     def __init__(self, board: Scoreboard | None = None, row: int = -1) -> None:
         """Count into this row of the board; without one, in this process only."""
         global _shared
         self._lock = _lock
         self.in_flight = self.open = self.requests = self.errors = self.looks = 0
+        self.spent = self._moved = 0.0
         self.label = ""
         self.limits: Limits | None = None
         if board is None or row < 0:
@@ -80,9 +85,12 @@ class Activity:
     def begin(self, label: str) -> None:
         """Begin a request; `label` says what it is, such as `GET /orders`, and is cut to 64 bytes."""
         with self._lock:
-            memory, row = self._memory, self._row
-            if not self.in_flight:
-                memory.floats[row + BUSY_SINCE] = monotonic()
+            memory, row, now = self._memory, self._row, monotonic()
+            if self.in_flight:
+                memory.floats[row + SPENT] = self.spent = self.spent + self.in_flight * (now - self._moved)
+            else:
+                memory.floats[row + BUSY_SINCE] = now
+            self._moved = now
             memory.words[row + IN_FLIGHT] = self.in_flight = self.in_flight + 1
             if label != self.label:
                 self.label = label
@@ -98,13 +106,15 @@ class Activity:
         with self._lock:
             if not self.in_flight:
                 raise MisuseError("a request ended that had not begun: end() once for each begin()")
-            memory, row = self._memory, self._row
+            memory, row, now = self._memory, self._row, monotonic()
             words = memory.words
+            memory.floats[row + SPENT] = self.spent = self.spent + self.in_flight * (now - self._moved)
+            self._moved = now
             words[row + REQUESTS] = self.requests = self.requests + 1
             if failed:
                 words[row + ERRORS] = self.errors = self.errors + 1
             words[row + IN_FLIGHT] = self.in_flight = self.in_flight - 1
-            memory.floats[row + BUSY_SINCE] = monotonic() if self.in_flight else 0.0
+            memory.floats[row + BUSY_SINCE] = now if self.in_flight else 0.0
         if self.limits is not None:
             self.limits.after(self.requests)
 

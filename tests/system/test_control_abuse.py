@@ -16,7 +16,7 @@ import pytest
 
 import prefork
 from support import Start, until
-from system.daemons import Served, root, title
+from system.daemons import Served, root
 
 GOOD = [
     {"protocol": 1, "request": "hello"},
@@ -57,14 +57,18 @@ def client(served: Served) -> prefork.Client:
 
 
 def at_rest(served: Served) -> dict[str, int]:
-    """Wait until everything is there; return the workers' pids."""
+    """Wait until everything is there, and the master knows of it; return the workers' pids."""
     pids = served.ready("web/0", "web/1")
-    until(lambda: sum(title(pid).startswith("prefork: spare") for pid in served.running.children()) == 1, "its spare")
+    until(lambda: [mold["spares"] for mold in client(served).status()["molds"]] == [1], "its spare")
     return pids
 
 
 def descriptors(served: Served) -> int:
-    return len(os.listdir(f"/proc/{served.running.pid}/fd"))
+    """Return how many a master has, with the one of who asks here: whoever asked before is closed by then."""
+    with connected(served) as asking:
+        asking.sendall(b'{"protocol": 1, "request": "hello"}\n')
+        assert b'"ok":true' in asking.recv(1000)
+        return len(os.listdir(f"/proc/{served.running.pid}/fd"))
 
 
 def memory(served: Served) -> int:
@@ -178,7 +182,7 @@ def test_without_a_descriptor_left_it_waits_and_does_not_turn_for_nothing(start:
     served = Served(start, "poor").launch()
     at_rest(served)
     master = served.running.pid
-    used = descriptors(served)
+    used = descriptors(served) - 1
     resource.prlimit(master, resource.RLIMIT_NOFILE, (used, 4096))
     waiting = connected(served)
     waiting.sendall(b'{"protocol": 1, "request": "hello"}\n')

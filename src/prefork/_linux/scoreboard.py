@@ -15,7 +15,7 @@ They are unsigned where nothing else is said; times are floats, in seconds. What
      32  offset of the workers' halves     32  started (since 1970)                32  open
      40  offset of the master's halves     40  ends                                40  in_flight
      48  changes                           48  last_exit, signed                   48  looks
-     56  rows used so far                  56  before_requests                     56  reserved
+     56  rows used so far                  56  before_requests                     56  spent
      64  requests of dead workers          64  before_errors                       64  label, 64 bytes of UTF-8
      72  errors of dead workers            72  reserved
      80  reserved                          80  name, 48 bytes of ASCII
@@ -53,7 +53,7 @@ WORDS = HALF // 8
 # Words of the header, of the master's half, and of the worker's half.
 VERSION_AT, ROWS_AT, HALF_AT, WORKERS_AT, MASTERS_AT, CHANGES, USED, DEAD_REQUESTS, DEAD_ERRORS = range(1, 10)
 PID, GENERATION, STATE, GROUP, STARTED, ENDS, LAST_EXIT, BEFORE_REQUESTS, BEFORE_ERRORS = range(9)
-BEAT, BUSY_SINCE, REQUESTS, ERRORS, OPEN, IN_FLIGHT, LOOKS = range(7)
+BEAT, BUSY_SINCE, REQUESTS, ERRORS, OPEN, IN_FLIGHT, LOOKS, SPENT = range(8)
 NAME_OFFSET, LABEL_OFFSET = 80, 64
 NAME_BYTES, LABEL_BYTES = HALF - NAME_OFFSET, HALF - LABEL_OFFSET
 
@@ -86,6 +86,7 @@ class Row:
     open: int
     in_flight: int
     looks: int
+    spent: float
     label: str
 
 
@@ -214,6 +215,7 @@ class Scoreboard(Memory):
             open=open_,
             in_flight=in_flight,
             looks=looks,
+            spent=self.floats[workers + SPENT],
             label=_text(self.bytes[workers * 8 + LABEL_OFFSET : workers * 8 + HALF]),
         )
 
