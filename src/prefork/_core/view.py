@@ -41,19 +41,6 @@ def overview(state: State) -> dict[str, Any]:
     }
 
 
-def headline(state: State) -> str:
-    """Return how the daemon is, in a few words: how many of the workers that should be ready are."""
-    if state.stopping is not None:
-        return f"stopping, {sum(1 for slot in state.slots.values() if slot.pids)} left"
-    wanted = [slot for slot in state.slots.values() if slot.wish is not None and slot.done != slot.wish.edition]
-    return f"{sum(1 for slot in wanted if serving(state, slot))}/{len(wanted)} ready"
-
-
-def serving(state: State, slot: Slot) -> bool:
-    """Whether any of a slot's processes is ready."""
-    return any(state.workers[pid].phase == "ready" for pid in slot.pids)
-
-
 def change_view(change: Change) -> dict[str, Any]:
     """Return how far a change has come: `left` slots are not yet as they shall be."""
     return {
@@ -76,7 +63,7 @@ def slot_view(state: State, slot: Slot, now: float) -> dict[str, Any]:
         "pid": worker and worker.pid,
         "generation": worker and worker.generation,
         "since": worker and worker.since,
-        "serving": serving(state, slot),
+        "serving": any(state.workers[pid].phase == "ready" for pid in slot.pids),
         "exchanging": slot.exchange is not None,
         "leaving": [leaving_view(state.workers[pid]) for pid in slot.pids[:-1]],
         "restarts": slot.restarts,

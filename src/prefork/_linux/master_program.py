@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from time import time
+from typing import Any
 
 if __package__ is None or __package__ == "":  # Run by path: `prefork` is where this file's folder is, without its API.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -23,6 +24,7 @@ from prefork._linux.control import Control
 from prefork._linux.headline import Headline
 from prefork._linux.launching import launching_from
 from prefork._linux.master import Master
+from prefork._linux.notify import Manager, Told
 from prefork._linux.recording import Recorded
 from prefork._linux.runtime import Runtime, directory_for
 from prefork._linux.shell import Shell
@@ -48,9 +50,8 @@ def main() -> int:
         return 2 if isinstance(error, MisuseError) else 1
 
 
-def _run(launch: dict[str, object] | dict[str, dict[str, object]], show: Callable[[str], object]) -> int:
+def _run(launch: dict[str, Any], show: Callable[[str], object]) -> int:
     name, options = str(launch["name"]), launch["options"]
-    assert isinstance(options, dict)
     spec = Spec(
         name=name,
         spares=int(options.get("spares", 1)),
@@ -64,12 +65,14 @@ def _run(launch: dict[str, object] | dict[str, dict[str, object]], show: Callabl
         seen = Seen(supervisor, journal, shell.molds, shell.scoreboard, time())
         control = Control(master, runtime.path, seen, _control_group(options))
         shell.answer = control.answer
+        manager = Manager(master, launch["manager"], supervisor)
         try:
-            headline = Headline(master, show, supervisor.headline)
-            return master.run(Recorded(supervisor, journal, control.publish, headline.stir), shell)
+            headline = Headline(show, supervisor)
+            return master.run(Told(Recorded(supervisor, journal, control.publish, headline.look), manager), shell)
         finally:
             shell.close()
             control.close()
+            manager.close()
             runtime.close()
 
 
