@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from . import lifeline, scoreboard, sharing, title
+from . import lifeline, scoreboard, sharing
 from .assignment import Assignment
 from .channel import Channel
 from .drain import Drain
@@ -134,10 +134,13 @@ def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, list[int]] |
 def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: list[int]) -> int:
     """Be the worker; return its exit status, which it may say by SystemExit."""
     try:
-        title.set_title(order.title)
+        if order.captured:
+            descriptors = _take_streams(descriptors)
+        reports = Reports(channel, order.title, inheritance.drain)
+        reports.starting()
         if order.environ:
             os.environ.update(order.environ)
-        assignment = _assign(channel, inheritance, order, descriptors)
+        assignment = _assign(reports, inheritance, order, descriptors)
         inheritance.worker(order.key, order.context)(assignment)
     except SystemExit as exit_:
         return _status(exit_)
@@ -149,8 +152,8 @@ def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors:
     return 0
 
 
-def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptors: list[int]) -> Assignment:
-    drain, reports = inheritance.drain, Reports(channel)
+def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptors: list[int]) -> Assignment:
+    drain = inheritance.drain
     # KILL where there is no grace: the kernel then ends even a worker that hangs.
     drain.orphan_grace = order.orphan_grace
     drain.lifeline = lifeline.arm(descriptors[0], lifeline.ORPHANED if order.orphan_grace > 0 else signal.SIGKILL)
@@ -167,6 +170,14 @@ def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptor
         board=inheritance.board,
         row=order.row,
     )
+
+
+def _take_streams(descriptors: list[int]) -> list[int]:
+    """Make the last two the standard output and error; return the others."""
+    for number, descriptor in enumerate(descriptors[-2:], 1):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    return descriptors[:-2]
 
 
 def _status(exit_: SystemExit) -> int:
