@@ -9,9 +9,17 @@ from ._linux import role as _role  # noqa: F401
 if TYPE_CHECKING:
     from ._async_worker import AsyncWorker
     from ._context import Descriptor, Launch, WorkerContext
-    from ._errors import InternalError, MisuseError, PreforkError, WorldError
+    from ._errors import (
+        CommandFailedError,
+        InternalError,
+        MisuseError,
+        NotRunningError,
+        PreforkError,
+        WorldError,
+    )
     from ._listener import Listener
     from ._worker import Worker
+    from .client import Client, connect
     from .config import toml_file
     from .daemon import Daemon, Plan, Pool
     from .hooks import (
@@ -24,15 +32,20 @@ if TYPE_CHECKING:
         run_settings,
         update_worker_set,
     )
+    from .scoreboard import Board, open_scoreboard
 
 __all__ = [
     "AsyncWorker",
+    "Board",
+    "Client",
+    "CommandFailedError",
     "Daemon",
     "Descriptor",
     "InternalError",
     "Launch",
     "Listener",
     "MisuseError",
+    "NotRunningError",
     "Plan",
     "Pool",
     "PreforkError",
@@ -41,9 +54,11 @@ __all__ = [
     "Worker",
     "WorkerContext",
     "WorldError",
+    "connect",
     "default_main",
     "default_settings",
     "fork_worker_process",
+    "open_scoreboard",
     "relaunch_settings",
     "run_settings",
     "toml_file",
@@ -54,9 +69,17 @@ __all__ = [
 _HOMES = {
     "_async_worker": ["AsyncWorker"],
     "_context": ["Descriptor", "Launch", "WorkerContext"],
-    "_errors": ["InternalError", "MisuseError", "PreforkError", "WorldError"],
+    "_errors": [
+        "CommandFailedError",
+        "InternalError",
+        "MisuseError",
+        "NotRunningError",
+        "PreforkError",
+        "WorldError",
+    ],
     "_listener": ["Listener"],
     "_worker": ["Worker"],
+    "client": ["Client", "connect"],
     "config": ["toml_file"],
     "daemon": ["Daemon", "Plan", "Pool"],
     "hooks": [
@@ -69,6 +92,7 @@ _HOMES = {
         "run_settings",
         "update_worker_set",
     ],
+    "scoreboard": ["Board", "open_scoreboard"],
 }
 
 

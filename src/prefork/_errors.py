@@ -16,5 +16,13 @@ class WorldError(PreforkError):
     """The kernel, the file system or another process failed us. Exit code 1."""
 
 
+class NotRunningError(WorldError):
+    """No such daemon runs. Exit code 3."""
+
+
+class CommandFailedError(WorldError):
+    """The daemon did not reach what it was asked for; the message is its reason. Exit code 1."""
+
+
 class InternalError(PreforkError):
     """prefork has a bug: please report it with the message."""

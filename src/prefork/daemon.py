@@ -26,12 +26,16 @@ class DaemonOptions(TypedDict, total=False):
 
     share: Literal["freeze", "immortal", "none"]
     """How workers share the memory of the mold (docs/sharing.md); "freeze" by default."""
+    capture: bool
+    """Whether the master reads what workers write, and prints it with who wrote it (docs/logs.md); not by default."""
     spares: int
     """How many processes are kept forked ahead, so that filling a slot is a wake-up; 1 by default."""
     orphan_grace: float
     """How long workers serve on when the master has died, so that a new one can take over; 10 by default."""
     import_timeout: float
     """How long importing the application and computing the plan may take; 60 by default."""
+    control_group: str
+    """Whose members may steer the daemon over its control socket, besides its own user and root; nobody by default."""
 
 
 class KindOptions(TypedDict, total=False):

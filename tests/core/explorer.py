@@ -98,6 +98,7 @@ def copy_state(state: State) -> State:
         new.stopping = replace(state.stopping, askers=state.stopping.askers.copy())
     new.overrides, new.untried, new.heap = state.overrides.copy(), state.untried.copy(), state.heap.copy()
     new.room, new.worn = state.room.copy(), state.worn.copy()
+    new.lacking, new.leaving = state.lacking.copy(), state.leaving.copy()
     new.exchanging = {kind: keys.copy() for kind, keys in state.exchanging.items()}
     new.lined_up = {kind: keys.copy() for kind, keys in state.lined_up.items()}
     new.actions, new.touched, new.stirred, new.eased = [], {}, {}, {}
@@ -133,6 +134,17 @@ def check(node: Node, ready: set[int], before: dict[str, Any]) -> None:
             )
     world.check_surge({kind: (count, surge[kind]) for kind, count in wanted.items()})
     check_deadlines(node.supervisor)
+    check_standing(node)
+
+
+def check_standing(node: Node) -> None:
+    """What is counted as slots change is what a walk over all of them would count."""
+    state, processes = node.supervisor._state, node.world.processes
+    wanted = {key: slot.wish for key, slot in state.slots.items() if slot.wish is not None}
+    ready = {process.key for process in processes.values() if process.ready and process.staying}
+    ready |= {key for key, wish in wanted.items() if state.slots[key].done == wish.edition}
+    standing = node.supervisor.standing()
+    assert (standing.ready, standing.wanted) == (len(ready & wanted.keys()), len(wanted))
 
 
 def check_deadlines(supervisor: Supervisor) -> None:
@@ -215,7 +227,7 @@ def canonical(node: Node) -> int:
     rest = sorted(repr(person(pid)) for pid in state.workers if pid not in names)
     changes = tuple(
         (
-            change.what, tuple(change.askers), change.key, change.stage, change.generation, change.canary,
+            change.what, change.dry, tuple(change.askers), change.key, change.stage, change.generation, change.canary,
             tuple((key, edition(wish)) for key, wish in change.before.items()),
             tuple((key, edition(wish)) for key, wish in change.pending.items()), tuple(change.flight),
         )
@@ -286,6 +298,7 @@ def check_rest(node: Node) -> None:
         assert world.exited is not None
         return
     assert not world.waiting
+    assert not world.under_way
     assert state.change is None
     assert not state.queue
     assert not state.worn
@@ -364,6 +377,8 @@ SCALE = ev.CommandReceived(3, cmd.Scale("web", 2))
 SHRINK = ev.CommandReceived(4, cmd.Scale("web", 1))
 RESTART = ev.CommandReceived(5, cmd.Restart("solo"))
 AGAIN = ev.CommandReceived(6, cmd.Reload())
+LOOK = ev.CommandReceived(8, cmd.Preview("reload"))
+LOOK_AGAIN = ev.CommandReceived(9, cmd.Preview("replan"))
 WEB_1 = ev.CommandReceived(7, cmd.Restart("web/1"))
 STOP = ev.SignalReceived("TERM")
 
@@ -383,6 +398,8 @@ SCENARIOS = (
     Scenario("reload, scale, stop", TWO, (RELOAD, SCALE, STOP), faults=1, settled=True, fault_kinds=DEATHS),
     Scenario("reload while it starts", TWO, (RELOAD,), faults=1, lates=1),
     Scenario("reload twice", {n: plan(n, most=1) for n in (1, 2, 3)}, (RELOAD, AGAIN), faults=1, settled=True),
+    Scenario("preview, reload", {n: plan(n, most=1) for n in (1, 2, 3)}, (LOOK, RELOAD), faults=1, settled=True),
+    Scenario("preview twice", TWO, (LOOK_AGAIN, LOOK), faults=2, lates=1, settled=True),
     Scenario("births fail", TWO, (RELOAD,), faults=2, settled=True, fault_kinds=(ev.BirthFailed, ev.WorkerEnded)),
     Scenario("restart, shrink", WIDE, (WEB_1, SHRINK, RESTART), faults=1, settled=True),
     Scenario("two wear out", WIDE, faults=3, settled=True, fault_kinds=WEAR),

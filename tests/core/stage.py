@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from core.world import World
 from prefork._core import actions as act
@@ -41,7 +41,7 @@ class Stage:
         self.world.carry_out(actions)
         return actions
 
-    def start(self) -> Stage:
+    def start(self) -> Self:
         self.feed(ev.Started())
         self.rest()
         return self
@@ -93,7 +93,7 @@ class Stage:
         return len([1 for process in self.world.processes.values() if not process.key])
 
     def slot(self, key: str) -> dict[str, Any]:
-        found: dict[str, Any] = next(slot for slot in self.supervisor.view()["slots"] if slot["key"] == key)
+        found: dict[str, Any] = next(slot for slot in self.supervisor.view(self.now)["slots"] if slot["key"] == key)
         return found
 
     def all(self, cls: type) -> list[Any]:

@@ -126,6 +126,8 @@ class Daemon(RuleBasedStateMachine):
             cmd.Replan(),
             cmd.Restart(key),
             cmd.Scale("web", size),
+            cmd.Preview("reload"),
+            cmd.Preview("replan"),
         )
         if data.draw(st.booleans()):
             generation = self.node.supervisor._state.generation

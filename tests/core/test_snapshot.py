@@ -44,7 +44,7 @@ def test_a_snapshot_taken_anywhere_goes_on_as_the_original() -> None:
         assert restored.next_deadline() == original.next_deadline()
         assert list(restored.handle(event, now)) == list(original.handle(event, now))
         assert restored.snapshot() == original.snapshot()
-        assert restored.view() == original.view()
+        assert restored.view(now) == original.view(now)
 
 
 def test_a_snapshot_of_another_version_is_refused() -> None:
@@ -57,12 +57,12 @@ def test_what_an_older_program_did_not_know_gets_its_default_and_what_a_newer_on
     fields = data["state"][1]
     del fields["overrides"]
     fields["of_tomorrow"] = 1
-    assert Supervisor.restore(data).view()["overrides"] == {}
+    assert Supervisor.restore(data).view(0.0)["overrides"] == {}
 
 
 def test_the_view_is_plain_data() -> None:
     stage = Stage(plan()).start()
-    view = stage.supervisor.view()
+    view = stage.supervisor.view(stage.now)
     assert json.loads(json.dumps(view)) == view
     assert {slot["key"]: slot["state"] for slot in view["slots"]} == {
         "web/0": "ready",

@@ -278,7 +278,7 @@ class TestReload:
         solo = stage.pid("solo")
         stage.command(cmd.Reload())
         stage.rest(but=lambda event: event == ev.WorkerEnded(solo, 0, "exited"))
-        assert act.AskToDrain(solo) in stage.said
+        assert solo in [drain.pid for drain in stage.all(act.AskToDrain)]
         spare = [p for p in stage.world.processes.values() if p.generation == 2 and not p.key]
         assert spare
         actions = stage.feed(ev.WorkerEnded(solo, 0, "exited 0"))
@@ -433,7 +433,7 @@ class TestScale:
             stage.rest()
             assert stage.reply().ok
             assert len(stage.serving()) == count
-        assert stage.supervisor.view()["overrides"] == {}
+        assert stage.supervisor.view(stage.now)["overrides"] == {}
 
     def test_it_survives_a_reload(self) -> None:
         stage = Stage(plan("a"), plan("b")).start()
@@ -670,7 +670,7 @@ class TestAbandoned:
         stage, _ = self.drained(replace(plan(), listeners=(self.SHARD, ADMIN)))
         pid = stage.pid("web/1")
         stage.command(cmd.Scale("web", 1))
-        assert stage.all(act.AskToDrain) == [act.AskToDrain(pid, (self.SHARD,))]
+        assert stage.all(act.AskToDrain) == [act.AskToDrain(pid, (self.SHARD,), "scale web 1")]
         assert stage.all(act.ForgetSlot) == []
         stage.rest()
         assert stage.all(act.ForgetSlot) == [act.ForgetSlot("web/1")]

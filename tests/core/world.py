@@ -53,6 +53,7 @@ class World:
     next_pid: int = 100
     waiting: frozenset[int] = frozenset()  # commands without a reply
     replies: tuple[act.Reply, ...] = ()
+    under_way: frozenset[tuple[str, str]] = frozenset()  # announced and not ended
     reports: tuple[str, ...] = ()
     stopping: bool = False
     exited: int | None = None
@@ -150,7 +151,7 @@ class World:
                 if self.binding is not None and self.binding[1] == listeners:
                     self.binding = None
                 self.bound -= frozenset(listeners)
-            case act.Reply(asker, _, _):
+            case act.Reply(asker):
                 assert asker in self.waiting, "a second reply, or one that nobody waits for"
                 self.waiting -= {asker}
                 self.replies += (action,)
@@ -161,8 +162,14 @@ class World:
                 assert not self.molds, "left a mold behind"
                 assert not self.spawns
                 assert not self.waiting, "left somebody waiting"
+                assert not self.under_way, "left somebody watching for an end"
                 self.exited = status
-            case act.ReopenLogs():
+            case act.Announce(what, "planning" | "rolling", _, key):
+                self.under_way |= {(what, key)}
+            case act.Announce(what, "done" | "failed", _, key):
+                assert (what, key) in self.under_way, "the end of what was not begun"
+                self.under_way -= {(what, key)}
+            case act.ReopenLogs() | act.Announce():
                 pass
             case act.Watch() | act.SendSignal():
                 raise AssertionError(action)

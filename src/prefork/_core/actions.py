@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from .plan import Listener
+
+Stage = Literal["planning", "rolling", "settled", "done", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,34 +88,37 @@ class DismissSpare:
 
 @dataclass(frozen=True, slots=True)
 class OrderWorker:
-    """Make a spare the worker of a slot."""
+    """Make a spare the worker of a slot; `why`, in words, for the record."""
 
     pid: int
     generation: int
     key: str
     digest: str
     listeners: tuple[Listener, ...]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SpawnWorker:
-    """Start the worker of a slot by exec, in an interpreter of its own."""
+    """Start the worker of a slot by exec, in an interpreter of its own; `why`, in words, for the record."""
 
     generation: int
     key: str
     digest: str
     listeners: tuple[Listener, ...]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AskToDrain:
-    """Ask a worker to finish what is in flight, take nothing new, and exit.
+    """Ask a worker to finish what is in flight, take nothing new, and exit; `why`, in words, for the record.
 
     `abandoned`: those of its listeners whose queue nobody takes over. It accepts what waits there before it goes.
     """
 
     pid: int
     abandoned: tuple[Listener, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +166,28 @@ class ReopenLogs:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Tell whoever gave the command of this id how it ended."""
+    """Tell whoever gave the command of this id how it ended; `data` is what a program may want to know of it."""
 
     id: int
     ok: bool
     text: str
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell whoever watches how far a wish has come.
+
+    `what` is start, reload, replan, restart, preview, scale or stop. `settled` says of one slot, `key`, that it is as
+    wished; `left` is how many are not yet. Each wish that was announced is sooner or later done or failed.
+    """
+
+    what: str
+    stage: Stage
+    generation: int = 0
+    key: str = ""
+    left: int = 0
+    text: str = ""
 
 
 DaemonAction = (
@@ -185,6 +207,7 @@ DaemonAction = (
     | Unbind
     | ReopenLogs
     | Reply
+    | Announce
 )
 
 Action = Watch | SendSignal | Report | Exit | DaemonAction

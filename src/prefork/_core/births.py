@@ -170,9 +170,11 @@ def give_back(state: State, slot: Slot) -> None:
 def order(state: State, slot: Slot, wish: Wish) -> None:
     """Make the reserved spare this slot's worker, or start one by exec."""
     entry = wish.entry
+    why = slot.why if slot.ordered != wish.edition else f"the one before {slot.last_exit or 'could not be started'}"
+    slot.ordered = wish.edition
     if entry.spawn == "exec":
         slot.spawning = wish
-        state.actions.append(SpawnWorker(wish.generation, slot.key, entry.digest, wish.listeners))
+        state.actions.append(SpawnWorker(wish.generation, slot.key, entry.digest, wish.listeners, why))
         return
     assert slot.reserve is not None
     worker = state.workers[slot.reserve]
@@ -181,4 +183,4 @@ def order(state: State, slot: Slot, wish: Wish) -> None:
     state.turn(worker, "order")
     state.molds[wish.generation].starting += 1
     slot.pids.append(worker.pid)
-    state.actions.append(OrderWorker(worker.pid, wish.generation, slot.key, entry.digest, wish.listeners))
+    state.actions.append(OrderWorker(worker.pid, wish.generation, slot.key, entry.digest, wish.listeners, why))

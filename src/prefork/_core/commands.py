@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +36,20 @@ class Stop:
     """Let every worker drain, then end."""
 
 
-Command = Reload | Replan | Scale | Restart | Stop
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Compute the plan that a reload or a replan would follow, tell what it would change, and change nothing."""
+
+    of: Literal["reload", "replan"]
+
+
+Command = Reload | Replan | Scale | Restart | Stop | Preview
+
+
+def words(command: Command) -> str:
+    """Return a command as one would say it: `scale web 4`."""
+    return " ".join([type(command).__name__.lower(), *(_word(part) for part in astuple(command))])
+
+
+def _word(part: str | int | None) -> str:
+    return "auto" if part is None else str(part)

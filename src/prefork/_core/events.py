@@ -183,10 +183,14 @@ class BindFailed:
 
 @dataclass(frozen=True, slots=True)
 class CommandReceived:
-    """Somebody asks for something; `id` is the shell's name for whoever waits for the outcome."""
+    """Somebody asks for something; `id` is the shell's name for whoever waits for the outcome.
+
+    `by`: who it is, in words, for the record.
+    """
 
     id: int
     command: Command
+    by: str = ""
 
 
 DaemonEvent = (

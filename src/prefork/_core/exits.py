@@ -84,8 +84,7 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: b
     state.untried.pop(slot.key, None)
     for kind, scaling in list(state.scaling.items()):
         if slot.key in scaling.keys:
-            del state.scaling[kind]
-            state.reply([scaling.asker], False, f"{told}\nit will be tried again")
+            state.scaling_ended(kind, False, f"{told}\nit will be tried again")
     change = state.change
     if change is not None and slot.key in change.flight:
         withdraw(state, f"{change.what} of {change.key or f'generation {change.generation}'} failed: {text}", words)
@@ -122,7 +121,7 @@ def mold_failed(state: State, mold: Mold, text: str, words: str = "") -> None:
     if mold.retired or state.stopping is not None:
         return
     if change is not None and change.generation == mold.generation:
-        withdraw(state, f"{change.what} failed: {text}", words)
+        withdraw(state, f"{change.name} failed: {text}", words)
     else:
         state.report(text, words)
 
@@ -158,8 +157,7 @@ def deadline_passed(state: State) -> None:
         elif what == "mold":
             mold_late(state, state.molds[name])
         else:
-            scaling = state.scaling.pop(name)
-            state.reply([scaling.asker], False, f"not yet: {', '.join(scaling.keys)}")
+            state.scaling_ended(name, False, f"not yet: {', '.join(state.scaling[name].keys)}")
 
 
 def worker_late(state: State, worker: Worker) -> None:
@@ -215,4 +213,5 @@ def hopeless(state: State) -> bool:
 def give_up(state: State) -> None:
     """End, with what the application said last."""
     if hopeless(state):
-        stop(state, 1, [], f"no worker of the first generation became ready\n{state.last_failure}")
+        state.cause = "no worker of the first generation became ready"
+        stop(state, 1, [], f"{state.cause}\n{state.last_failure}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .actions import ForgetSlot
+from .actions import Announce, ForgetSlot
 from .births import give_back, obtain, order, stop_asking
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def vacate(state: State, slot: Slot) -> None:
     if not slot.pids and slot.spawning is None:
         del state.slots[slot.key]
         state.actions.append(ForgetSlot(slot.key))
+        if state.stopping is not None:
+            state.actions.append(Announce("stop", "settled", state.generation, slot.key, len(state.slots)))
 
 
 def may_exchange(state: State, slot: Slot, wish: Wish) -> bool:

@@ -48,7 +48,7 @@ def next_turn(state: State) -> bool:
         slot = state.slots.get(worker.wish.entry.key) if worker is not None and worker.wish is not None else None
         if slot is None or slot.wish is None or up_to_date(state, slot) is not worker:
             continue  # A crash, a rollout or a scaling was first.
-        slot.aim(replace(slot.wish, edition=state.next_edition()))
+        slot.aim(replace(slot.wish, edition=state.next_edition()), f"worn out: {reason}")
         state.report(f"{slot.key} (pid {pid}) is replaced: {reason}")
         state.recycling = slot.key
         state.touched[slot.key] = None

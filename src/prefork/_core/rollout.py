@@ -18,8 +18,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .actions import Bind, PlanAgain, Unbind
+from .actions import Announce, Bind, PlanAgain, Unbind
 from .births import enter, retire, start_mold
+from .difference import difference, summary
 from .gap import up_to_date
 from .slot import Slot, Wish
 from .state import Stopping
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 
 def ask(state: State, change: Change) -> None:
     """Begin a change, or put it where it belongs among those that are asked for."""
+    change.cause = state.cause
     current = state.change
-    if current is not None and current.what == change.what == "reload" and current.stage == "planning":
+    newer = current is not None and current.what == change.what == "reload" and not change.dry
+    if newer and current is not None and current.stage == "planning":
         state.queue.insert(0, change)
         withdraw(state, "superseded by a newer reload")
         return
@@ -40,23 +43,27 @@ def ask(state: State, change: Change) -> None:
         begin(state, change)
         return
     for waiting in state.queue:
-        if waiting.key == change.key:  # reloads and replans have none
+        alike = waiting.what == change.what or not change.dry  # a reload is a replan too, but shows another difference
+        if waiting.key == change.key and waiting.dry == change.dry and alike:  # reloads and replans have no key
             waiting.askers += change.askers
             if change.what == "reload":
-                waiting.what = "reload"
+                waiting.what, waiting.cause = "reload", change.cause
             return
     state.queue.append(change)
 
 
 def begin(state: State, change: Change) -> None:
     """Take up a change; nothing else is under way."""
-    state.change = change
+    state.change, state.cause = change, change.cause
+    state.setback = state.setback if change.dry else ""
     state.last_words = ""  # A new attempt: what fails as before is worth saying again.
     change.stage = "planning"
     change.generation = state.generation
     if change.what in ("start", "reload"):
         state.newest += 1
         change.generation = state.newest
+    state.announce(change, "planning")
+    if change.generation != state.generation:
         start_mold(state, state.newest)
     elif change.what == "replan":
         # One that is being replaced computes a plan anyway; it will be taken for the answer.
@@ -72,10 +79,12 @@ def begin(state: State, change: Change) -> None:
 def planned(state: State, change: Change, plan: Plan) -> None:
     """The plan of a change is there: see to it that it can be followed, and that its listeners are open."""
     if refusal := plan.refusal():
-        withdraw(state, f"{change.what} of generation {change.generation} failed: {refusal}")
+        withdraw(state, f"{change.name} of generation {change.generation} failed: {refusal}")
         return
     change.plan = plan
-    if new := tuple(one for one in plan.listeners if one not in state.plan.listeners):
+    if change.dry:
+        tell_difference(state, change, plan)
+    elif new := tuple(one for one in plan.listeners if one not in state.plan.listeners):
         change.stage = "binding"
         state.actions.append(Bind(change.generation, new))
     else:
@@ -102,7 +111,19 @@ def roll(state: State, change: Change) -> None:
             plan_move(state, change, entry, kinds[entry.kind])
         make_room(state, plan)
     choose_canary(state, change)
+    state.announce(change, "rolling")
     advance(state, change)
+
+
+def tell_difference(state: State, change: Change, plan: Plan) -> None:
+    """All that was asked for is there: tell it, and let the mold go that has computed it."""
+    state.change = None
+    if change.generation != state.generation:
+        retire(state, state.molds[change.generation])
+    data = difference(state, change, plan)
+    state.announce(change, "done", text=summary(data))
+    state.reply(change.askers, True, summary(data), data)
+    next_change(state)
 
 
 def plan_move(state: State, change: Change, entry: Entry, kind: Kind) -> None:
@@ -141,7 +162,7 @@ def move(state: State, change: Change, wish: Wish) -> None:
     slot = state.slots.get(key) or state.slots.setdefault(key, Slot(key))
     change.before[key] = slot.wish
     change.flight[key] = None
-    slot.aim(wish)
+    slot.aim(wish, change.cause)
     state.touched[key] = None
 
 
@@ -152,6 +173,7 @@ def look(state: State, change: Change, slot: Slot) -> None:
             change.canary = None
         if len(slot.pids) <= 1:
             del change.flight[slot.key]
+            state.announce(change, "settled", slot.key)
         advance(state, change)
 
 
@@ -169,7 +191,7 @@ def commit(state: State, change: Change) -> None:
     assert plan is not None
     gone = tuple(one for one in state.plan.listeners if one not in plan.listeners)
     former = state.molds.get(state.generation) if change.generation != state.generation else None
-    state.change, state.plan, state.generation = None, plan, change.generation
+    state.change, state.plan, state.generation, state.cause = None, plan, change.generation, change.cause
     make_room(state, plan)
     aim_all(state, {})
     if change.what == "start":
@@ -182,6 +204,7 @@ def commit(state: State, change: Change) -> None:
     text = f"{change.what} of {change.key or f'generation {change.generation}'} done"
     if change.what != "start":
         state.report(text)
+    state.announce(change, "done", text=text)
     state.reply(change.askers, True, text)
     next_change(state)
 
@@ -190,12 +213,18 @@ def withdraw(state: State, text: str, words: str = "") -> None:
     """Take the change back: the former wishes hold again, and whoever asked is told why."""
     change = state.change
     assert change is not None
+    told = f"{text}\n{words}" if words else text
     if change.what == "start":
-        stop(state, 1, [], f"{text}\n{words}" if words else text)
+        state.announce(change, "failed", text=told)
+        state.change, state.cause = None, text
+        stop(state, 1, [], told)
         return
-    state.change = None
+    state.change, state.cause = None, f"{change.name} taken back"
+    state.setback = state.setback if change.dry else text
     for key in change.before:
         slot = state.slots.get(key)
+        if slot:
+            slot.why = state.cause
         worker = slot and up_to_date(state, slot)
         if worker and worker.phase != "ready":
             state.drain(worker)  # else it could become ready, and stay, beside the one that takes its place
@@ -208,7 +237,8 @@ def withdraw(state: State, text: str, words: str = "") -> None:
     if change.plan and (opened := tuple(o for o in change.plan.listeners if o not in state.plan.listeners)):
         state.actions.append(Unbind(opened))
     state.report(text, words)
-    state.reply(change.askers, False, f"{text}\n{words}" if words else text)
+    state.announce(change, "failed", text=told)
+    state.reply(change.askers, False, told)
     next_change(state)
 
 
@@ -247,7 +277,7 @@ def want(state: State, key: str, wish: Wish | None) -> None:
         if wish is None:
             return
         slot = state.slots[key] = Slot(key)
-    slot.aim(wish)
+    slot.aim(wish, state.cause)
     state.touched[key] = None
 
 
@@ -255,6 +285,17 @@ def next_change(state: State) -> None:
     """Take up what has waited longest."""
     if state.queue and state.change is None and state.stopping is None:
         begin(state, state.queue.pop(0))
+
+
+def refuse_all(state: State, why: str) -> None:
+    """Tell all who wait for something that it will not be."""
+    if state.change is not None:
+        state.announce(state.change, "failed", text=why)
+    for change in (state.change, *state.queue):
+        if change is not None:
+            state.reply(change.askers, False, why)
+    for kind in list(state.scaling):
+        state.scaling_ended(kind, False, why)
 
 
 def stop(state: State, status: int, askers: list[int], words: str = "") -> None:
@@ -266,13 +307,10 @@ def stop(state: State, status: int, askers: list[int], words: str = "") -> None:
     plan = None if state.change is None else state.change.plan
     if listeners := tuple(dict.fromkeys((*state.plan.listeners, *(plan.listeners if plan else ())))):
         state.actions.append(Unbind(listeners))  # What comes from now on is nobody's; what waits is still served.
-    refused = [change.askers for change in (state.change, *state.queue) if change is not None]
-    refused += [[scaling.asker] for scaling in state.scaling.values()]
-    for waiting in refused:
-        state.reply(waiting, False, "the daemon is stopping")
+    refuse_all(state, "the daemon is stopping")
     state.change = None
     state.queue.clear()
-    state.scaling.clear()
+    state.actions.append(Announce("stop", "rolling", state.generation, left=len(state.slots)))
     for key in state.slots:
         want(state, key, None)
     for mold in list(state.molds.values()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .actions import Announce
 from .rollout import advance, choose_canary, make_room, plan_move, reached, want, wish_for
 from .state import Scaling
 
@@ -29,8 +30,7 @@ def scale(state: State, kind: str | None, size: int | None, askers: list[int]) -
         state.overrides.pop(pool.kind, None)
     else:
         state.overrides[pool.kind] = size
-    if earlier := state.scaling.pop(pool.kind, None):
-        state.reply([earlier.asker], False, "superseded by a newer scale")
+    state.scaling_ended(pool.kind, False, "superseded by a newer scale")
     make_room(state, plan)
     wanted = plan.wanted(state.overrides)
     keys = dict.fromkeys(key for key in pool.keys if rescale(state, rolling, key, wanted.get(key)))
@@ -42,6 +42,7 @@ def scale(state: State, kind: str | None, size: int | None, askers: list[int]) -
         patience = state.spec.mold_timeout + limit.start_timeout + limit.drain_timeout
         state.scaling[pool.kind] = Scaling(asker, state.now + patience, keys)
         state.expect("scaling", pool.kind, state.now + patience)
+        state.actions.append(Announce("scale", "rolling", state.generation, pool.kind, len(keys)))
     if rolling is not None:
         advance(state, rolling)
 
@@ -62,9 +63,9 @@ def scaled(state: State, key: str) -> None:
         slot = state.slots.get(key)
         if key in scaling.keys and (slot is None or reached(state, slot)):
             del scaling.keys[key]
+            state.actions.append(Announce("scale", "settled", state.generation, key, len(scaling.keys)))
             if not scaling.keys:
-                del state.scaling[kind]
-                state.reply([scaling.asker], True, f"{kind} has been scaled")
+                state.scaling_ended(kind, True, f"{kind} has been scaled")
 
 
 def refuse(state: State, askers: list[int], text: str) -> None:

@@ -84,6 +84,8 @@ class Slot:
 
     key: str
     wish: Wish | None = None
+    why: str = ""  # it wants this: who or what last changed its wish
+    ordered: int = 0  # the edition that was last ordered
     pids: list[int] = field(default_factory=list)  # all that live here, oldest first
     reserve: int | None = None  # a spare that nobody else may have
     asking: int | None = None  # the generation whose mold owes us a birth
@@ -95,12 +97,12 @@ class Slot:
     restarts: int = 0
     last_exit: str = ""
 
-    def aim(self, wish: Wish | None) -> None:
+    def aim(self, wish: Wish | None, why: str) -> None:
         """Want something else here. What went wrong before is no fault of the new wish."""
         if wish is None or self.wish is None or wish.edition != self.wish.edition:
             self.failures = 0
             self.deadline = None
-        self.wish = wish
+        self.wish, self.why = wish, why
 
 
 def pause(spec: Spec, failures: int, chance: float) -> float:

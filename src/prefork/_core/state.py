@@ -6,11 +6,11 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from .actions import Abandon, AskToDrain, DismissSpare, KillWorker, Reply, Report
+from .actions import Abandon, Announce, AskToDrain, DismissSpare, KillWorker, Reply, Report
 from .plan import Plan, Spec
 
 if TYPE_CHECKING:
-    from .actions import Action
+    from .actions import Action, Stage
     from .plan import Listener
     from .slot import Slot, Turn, Wish, Worker
 
@@ -43,6 +43,8 @@ class Change:
     what: Literal["start", "reload", "replan", "restart"]
     askers: list[int]
     key: str = ""
+    dry: bool = False  # planned only, so that whoever asks learns what it would change
+    cause: str = ""  # who or what asked for it
     stage: Literal["queued", "planning", "binding", "rolling"] = "queued"
     generation: int = 0
     plan: Plan | None = None
@@ -50,6 +52,11 @@ class Change:
     pending: dict[str, Wish] = field(default_factory=dict)  # what is not yet moved, by key
     flight: dict[str, None] = field(default_factory=dict)  # keys moved and not settled
     canary: str | None = None  # the key that has to be ready before any other is moved
+
+    @property
+    def name(self) -> str:
+        """What it is called, to people."""
+        return "preview" if self.dry else self.what
 
 
 @dataclass(slots=True)
@@ -98,9 +105,13 @@ class State:
     exchanging: dict[str, dict[str, None]] = field(default_factory=dict)
     lined_up: dict[str, dict[str, None]] = field(default_factory=dict)
     untried: dict[str, None] = field(default_factory=dict)  # slots that have not failed yet
+    lacking: dict[str, None] = field(default_factory=dict)  # slots that want a worker and have none that serves
+    leaving: dict[str, None] = field(default_factory=dict)  # slots that want none and have one
+    setback: str = ""  # how the last change failed; empty where it was reached
     last_failure: str = ""
     last_words: str = ""  # the application's last report: the same one is not written twice in a row
     actions: list[Action] = field(default_factory=list, compare=False)
+    cause: str = field(default="", compare=False)  # of what is being done, in words
     touched: dict[str, None] = field(default_factory=dict, compare=False)  # slots, in order
     stirred: dict[int, None] = field(default_factory=dict, compare=False)  # molds
     eased: dict[str, None] = field(default_factory=dict, compare=False)  # kinds that may have room again
@@ -189,7 +200,8 @@ class State:
         if self.turn(worker, "drain"):
             worker.asked = True
             worker.abandoned = self.abandoned(worker)
-            self.actions.append(AskToDrain(worker.pid, worker.abandoned))
+            slot = worker.wish and self.slots.get(worker.wish.entry.key)
+            self.actions.append(AskToDrain(worker.pid, worker.abandoned, slot.why if slot else ""))
         elif worker.phase == "draining" and (abandoned := self.abandoned(worker)) and not worker.abandoned:
             worker.abandoned = abandoned
             self.actions.append(Abandon(worker.pid, abandoned))
@@ -226,9 +238,20 @@ class State:
             text = f"{text}\n{words}"
         self.actions.append(Report(text))
 
-    def reply(self, askers: list[int], ok: bool, text: str) -> None:
+    def reply(self, askers: list[int], ok: bool, text: str, data: Any = None) -> None:
         """Tell everyone who waits for one outcome."""
-        self.actions.extend(Reply(asker, ok, text) for asker in askers)
+        self.actions.extend(Reply(asker, ok, text, data) for asker in askers)
+
+    def scaling_ended(self, kind: str, ok: bool, text: str) -> None:
+        """Tell whoever waits for a pool, if anybody does, how it went."""
+        if scaling := self.scaling.pop(kind, None):
+            self.actions.append(Announce("scale", "done" if ok else "failed", self.generation, kind, 0, text))
+            self.reply([scaling.asker], ok, text)
+
+    def announce(self, change: Change, stage: Stage, key: str = "", text: str = "") -> None:
+        """Tell how far a change has come."""
+        left = len(change.pending) + len(change.flight)
+        self.actions.append(Announce(change.name, stage, change.generation, key or change.key, left, text))
 
 
 _HOLDERS = {"worker": "workers", "slot": "slots", "mold": "molds", "scaling": "scaling"}

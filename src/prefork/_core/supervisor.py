@@ -70,7 +70,8 @@ Time
 `ProcessesExited`, `ContextTaken`, `ContextRefused`, `Watch` and `SendSignal` belong to the hooks interface:
 the shell of a `Daemon` turns the exits it reaps into `WorkerEnded` and `MoldEnded`, and watches on its own
 account whatever it starts or adopts. `snapshot()` is plain data with a version; `Supervisor.restore(data,
-spec)` goes on from it. `view()` is the state for people.
+spec)` goes on from it. `view()` is the state for people, and can be had in pieces.
+`Announce(...)` and the `why` of an order are for whoever watches: nothing is owed for them.
 """
 
 from __future__ import annotations
@@ -79,13 +80,14 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from . import births, exits, gap, recycling, rollout
 from . import events as ev
-from .actions import Exit, ReopenLogs, Report
-from .commands import Reload, Replan, Restart, Scale, Stop
+from .actions import Announce, Exit, ReopenLogs, Report
+from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
 from .scaling import scale, scaled, step
 from .slot import Worker
 from .snapshot import decode, encode
+from .standing import Standing, note, standing
 from .state import Change, State
-from .view import as_text, view
+from .view import as_text, overview, slot_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     from .actions import Action
     from .commands import Command
     from .plan import Plan, Spec
+    from .state import Stopping
 
 VERSION = 1
 
@@ -108,7 +111,7 @@ class Supervisor:
         state = self._state
         if state.exited:
             return ()
-        state.now = now
+        state.now, state.cause = now, ""
         state.actions = []
         self._take(event)
         self._close()
@@ -136,9 +139,26 @@ class Supervisor:
         supervisor._state = state
         return supervisor
 
-    def view(self) -> dict[str, Any]:
-        """Return the state for people and programs, as plain data; times are those of `now`."""
-        return view(self._state)
+    def view(self, now: float) -> dict[str, Any]:
+        """Return the state for people and programs, as plain data; times are those of the events' clock."""
+        return {**self.overview(), "slots": self.slots(self.keys(), now)}
+
+    def overview(self) -> dict[str, Any]:
+        """Return the part of the view that is not about slots."""
+        return overview(self._state)
+
+    def keys(self) -> list[str]:
+        """Return the keys of all slots."""
+        return list(self._state.slots)
+
+    def slots(self, keys: Sequence[str], now: float) -> list[dict[str, Any]]:
+        """Return the part of the view that is about these slots, as far as they are still there."""
+        slots = self._state.slots
+        return [slot_view(self._state, slots[key], now) for key in keys if key in slots]
+
+    def standing(self) -> Standing:
+        """Return how things stand, in short; may be asked for after every event."""
+        return standing(self._state)
 
     def _take(self, event: ev.Event) -> None:
         state = self._state
@@ -172,12 +192,15 @@ class Supervisor:
             case ev.BindFailed(generation, report):
                 if change := self._binding(generation):
                     rollout.withdraw(state, f"{change.what} failed: {report}")
-            case ev.CommandReceived(asker, command):
+            case ev.CommandReceived(asker, command, by):
+                state.cause = f"{words(command)} asked for by {by}" if by else words(command)
                 self._command(command, [asker])
             case ev.SignalReceived(name, terminal_gone):
+                state.cause = f"signal {name}"
                 self._signal(name, terminal_gone)
             case ev.Started():
                 if not state.newest:
+                    state.cause = "the daemon's start"
                     rollout.ask(state, Change("start", []))
             case ev.ProcessesExited() | ev.ContextTaken() | ev.ContextRefused():
                 pass  # the hooks interface's
@@ -199,6 +222,7 @@ class Supervisor:
                         rollout.look(state, state.change, slot)
                 if state.scaling:
                     scaled(state, key)
+                note(state, key)
             if state.eased:
                 gap.next_in_line(state)
                 continue
@@ -216,8 +240,15 @@ class Supervisor:
         state.exited = True
         if stopping.last_words:
             state.actions.append(Report(stopping.last_words))
-        state.reply(stopping.askers, stopping.status == 0, "stopped")
+        self._announce_the_end(state, stopping)
         state.actions.append(Exit(stopping.status))
+
+    @staticmethod
+    def _announce_the_end(state: State, stopping: Stopping) -> None:
+        ok = stopping.status == 0
+        text = "stopped" if ok else stopping.last_words
+        state.actions.append(Announce("stop", "done" if ok else "failed", state.generation, text=text))
+        state.reply(stopping.askers, ok, "stopped")
 
     def _ready(self, pid: int) -> None:
         state = self._state
@@ -295,6 +326,8 @@ class Supervisor:
                 rollout.ask(state, Change("replan", askers))
             case Restart(key):
                 rollout.ask(state, Change("restart", askers, key))
+            case Preview(of):
+                rollout.ask(state, Change(of, askers, dry=True))
             case Scale(kind, size):
                 scale(state, kind, size, askers)
             case Stop():

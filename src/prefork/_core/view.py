@@ -5,20 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .slot import Slot
-    from .state import State
+    from .slot import Slot, Worker
+    from .state import Change, State
 
 
-def view(state: State) -> dict[str, Any]:
-    """Return the state as plain data. Times are of the clock that the events carried."""
+def overview(state: State) -> dict[str, Any]:
+    """Return all but the slots, as plain data. Times are of the clock that the events carried."""
     change = state.change
     return {
         "name": state.spec.name,
-        "now": state.now,
         "generation": state.generation,
         "stopping": state.stopping is not None,
-        "change": None if change is None else {"what": change.what, "stage": change.stage, "to": change.generation},
+        "change": None if change is None else change_view(change),
+        "queue": [change_view(waiting) for waiting in state.queue],
         "overrides": dict(state.overrides),
+        "pools": [
+            {
+                "kind": pool.kind,
+                "size": pool.clamp(state.overrides.get(pool.kind, pool.size)),
+                "planned": pool.size,
+                "min": pool.minimum,
+                "max": len(pool.keys),
+            }
+            for pool in state.plan.pools
+        ],
         "molds": [
             {
                 "generation": mold.generation,
@@ -28,32 +38,52 @@ def view(state: State) -> dict[str, Any]:
             }
             for mold in state.molds.values()
         ],
-        "slots": [slot_view(state, slot) for slot in state.slots.values()],
     }
 
 
-def slot_view(state: State, slot: Slot) -> dict[str, Any]:
-    """Return one slot; its process is the newest that lives there."""
+def change_view(change: Change) -> dict[str, Any]:
+    """Return how far a change has come: `left` slots are not yet as they shall be."""
+    return {
+        "what": change.name,
+        "key": change.key,
+        "stage": change.stage,
+        "to": change.generation,
+        "left": len(change.pending) + len(change.flight),
+        "why": change.cause,
+    }
+
+
+def slot_view(state: State, slot: Slot, now: float) -> dict[str, Any]:
+    """Return one slot; its process is the newest that lives there, `leaving` are the others."""
     worker = state.workers[slot.pids[-1]] if slot.pids else None
     return {
         "key": slot.key,
-        "state": condition(state, slot),
+        "kind": slot.wish.kind.name if slot.wish else "",
+        "state": condition(state, slot, now),
         "pid": worker and worker.pid,
         "generation": worker and worker.generation,
         "since": worker and worker.since,
-        "leaving": slot.pids[:-1],
+        "serving": any(state.workers[pid].phase == "ready" for pid in slot.pids),
+        "exchanging": slot.exchange is not None,
+        "leaving": [leaving_view(state.workers[pid]) for pid in slot.pids[:-1]],
         "restarts": slot.restarts,
         "failures": slot.failures,
         "last_exit": slot.last_exit,
         "retry_at": slot.deadline,
+        "why": slot.why,
     }
 
 
-def condition(state: State, slot: Slot) -> str:
+def leaving_view(worker: Worker) -> dict[str, Any]:
+    """Return a process that lives in a slot beside a newer one."""
+    return {"pid": worker.pid, "state": worker.phase, "generation": worker.generation, "since": worker.since}
+
+
+def condition(state: State, slot: Slot, now: float) -> str:
     """Return a slot's state in one word."""
     if slot.pids:
         newest = state.workers[slot.pids[-1]]
-        made_up = newest.phase == "ready" and state.now - newest.since >= state.spec.healthy_after
+        made_up = newest.phase == "ready" and now - newest.since >= state.spec.healthy_after
         if slot.failures < state.spec.degraded_after or made_up or newest.asked:
             return newest.phase
         return "degraded"
@@ -66,10 +96,9 @@ def condition(state: State, slot: Slot) -> str:
 
 def as_text(state: State) -> str:
     """Return the state as a block of text, one line a slot."""
-    seen = view(state)
-    spares = sum(mold["spares"] for mold in seen["molds"])
+    spares = sum(len(mold.idle) for mold in state.molds.values())
     lines = [f"{state.spec.name}: generation {state.generation}, {len(state.slots)} slots, {spares} spares"]
-    for slot in seen["slots"]:
+    for slot in (slot_view(state, slot, state.now) for slot in state.slots.values()):
         pid = f" pid {slot['pid']} generation {slot['generation']}" if slot["pid"] else ""
         last = f", last {slot['last_exit']}" if slot["last_exit"] else ""
         lines.append(f"  {slot['key']} {slot['state']}{pid}, {slot['restarts']} restarts{last}")

@@ -68,6 +68,10 @@ class Board:
         self._board.close()
         os.close(self.descriptor)
 
+    def reading(self) -> int:
+        """A new descriptor (close-on-exec), for those who may read it and not write. Raises OSError."""
+        return os.open(f"/proc/self/fd/{self.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+
     def start(self, pid: int, ordered: do.OrderWorker | do.SpawnWorker) -> int:
         """The row of a process that is about to have this order; -1 when every row is a living worker's."""
         name = ordered.key

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from collections.abc import Mapping
 
 from .._errors import MisuseError, WorldError
 from .roster import Roster
@@ -16,15 +17,7 @@ def directory_for(name: str, environ: dict[str, str]) -> str:
     It is `$RUNTIME_DIRECTORY` (from a service manager), `/run/prefork/NAME` for root, `$XDG_RUNTIME_DIR/prefork/NAME`,
     or one below /tmp, in that order. Raises WorldError where it cannot be made or belongs to somebody else.
     """
-    given = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    if given:
-        path = given
-    elif os.geteuid() == 0:
-        path = f"/run/prefork/{name}"
-    elif environ.get("XDG_RUNTIME_DIR"):
-        path = f"{environ['XDG_RUNTIME_DIR']}/prefork/{name}"
-    else:
-        path = f"/tmp/prefork-{os.geteuid()}/{name}"
+    path = given_in(environ) or f"{homes_in(environ)[0]}/{name}"
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
         status = os.stat(path, follow_symlinks=False)
@@ -33,6 +26,18 @@ def directory_for(name: str, environ: dict[str, str]) -> str:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise WorldError(f"the runtime directory {path} is not ours alone: its owner or mode lets others write there")
     return path
+
+
+def given_in(environ: Mapping[str, str]) -> str:
+    """Return the directory that a service manager has made for this daemon alone; nothing where there is none."""
+    return environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+
+
+def homes_in(environ: Mapping[str, str]) -> list[str]:
+    """Return the directories that hold the runtime directories of daemons, by their names: where we put ours first."""
+    xdg = environ.get("XDG_RUNTIME_DIR")
+    own = [*([f"{xdg}/prefork"] if xdg else []), f"/tmp/prefork-{os.geteuid()}"]
+    return ["/run/prefork", *own] if os.geteuid() == 0 else [*own, "/run/prefork"]
 
 
 class Runtime:

@@ -8,54 +8,42 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from .._core import actions as do
 from .._core import events as fact
-from .._core.banner import Welcome
 from .._core.plan import Listener
 from .._core.reasons import ended
 from .._errors import InternalError, PreforkError
-from . import lifeline, wire
+from . import lifeline
 from .board import Board
-from .given import Given
+from .capture import Capture
+from .forms import Origin
 from .listeners import Circumstances, Listeners
 from .nursery import Fact, MoldSilent, Nursery, PlanReceived
 from .oom import OomCounter
+from .orders import Means, Ordered, Orders
 from .orphans import Orphans
-from .planwire import Assignable, MalformedPlan, take_apart
+from .planwire import MalformedPlan, take_apart
 from .queues import Queues
-from .start_mold import Interpreter, Shared, start_mold
+from .start_mold import Shared, start_mold
 from .strangers import Strangers
 from .watching import Watchers
 
 if TYPE_CHECKING:
+    from . import wire
+    from .channel import Channel
+    from .launching import Launching
     from .master import Master
     from .runtime import Runtime
+    from .start_mold import Interpreter
 
 _END_GRACE = 1.0
 """How long, in seconds, a mold that is no longer wanted may take to end by itself."""
 
 _SIGNALS = {number.value: number.name for number in signal.Signals}
-
-
-@dataclass(frozen=True, slots=True)
-class Launching:
-    """How molds and workers are started, and what with. `orphan_grace` is in seconds.
-
-    `operator`: the addresses that whoever started the daemon named, which are opened with the master's own rights.
-    `welcome`: what to say when all are ready. `sources`: folders in which a change of a Python file means a reload.
-    """
-
-    interpreter: Interpreter
-    mold: wire.Launch
-    orphan_grace: float
-    given: Given = field(default_factory=Given)
-    operator: frozenset[str] = frozenset()
-    welcome: Welcome | None = None
-    sources: tuple[str, ...] = ()
 
 
 class Shell:
@@ -69,7 +57,8 @@ class Shell:
         self._molds: dict[int, int] = {}  # pid -> generation
         self._workers: dict[int, str] = {}  # pid -> key; spares too, without one
         self._killed: dict[int, str] = {}  # pid -> why
-        self._assignables: dict[int, dict[tuple[str, str], Assignable]] = {}
+        self.answer: Callable[[do.Reply], None] = lambda reply: None
+        """Tells whoever waits for it how a command ended; the control socket's part."""
         self._welcome = launching.welcome
         self._oom = OomCounter()
         self._strangers = Strangers(master.exits)
@@ -86,6 +75,9 @@ class Shell:
             master.later(2 * launching.orphan_grace + _END_GRACE, self._listeners.orphans_ended)
         self._reader, self._writer = lifeline.create()
         self._shared = Shared(self._reader, self._board.descriptor)
+        self._capture = Capture(master.relay) if launching.mold.captured else None
+        means = Means(self._board, self._listeners, self._nursery, self._reader, self._capture)
+        self._orders = Orders(launching, means, master.relay.say)
         master.signals.catch(signal.SIGCHLD)
         master.selector.register(self._nursery, selectors.EVENT_READ, self._listen)
 
@@ -100,13 +92,25 @@ class Shell:
         os.close(self._reader)
         os.close(self._writer)
 
+    def molds(self) -> dict[int, int]:
+        """Return the pids of the molds, by generation."""
+        return {generation: pid for pid, generation in self._molds.items()}
+
+    def scoreboard(self) -> int:
+        """Return a new descriptor of the scoreboard, to be read from."""
+        return self._board.reading()
+
+    def last_lines(self, pid: int) -> list[str]:
+        """Return what a process wrote last, also when it has just been reaped; nothing where output is not captured."""
+        return [] if self._capture is None else self._capture.last_lines(pid)
+
     # What the supervisor asks for.
 
     def perform(self, action: do.Action) -> None:
         """Carry out one action."""
         match action:
-            case do.OrderWorker():
-                self._order(action)
+            case do.OrderWorker(pid):
+                self._order(action, pid)
             case do.AskToDrain(pid, abandoned):
                 self._drain(pid, abandoned)
             case do.Abandon(pid, listeners):
@@ -130,26 +134,22 @@ class Shell:
             case do.EndMold(generation):
                 self._end_mold(generation)
             case do.ForgetGeneration(generation):
-                self._assignables.pop(generation, None)
+                self._orders.forget(generation)
             case do.Bind(generation, listeners):
                 self._bind(generation, listeners)
             case do.Unbind(listeners):
                 self._listeners.unbind(listeners)
-            case do.ReopenLogs() | do.Reply():
-                pass  # There are no log files and nobody who asks yet.
+            case do.Reply():
+                self.answer(action)
+            case do.ReopenLogs() | do.Announce():
+                pass  # There are no log files yet; announcements are for the record.
             case _:
                 raise InternalError(f"a daemon's master has no {action}")
 
     def _start_mold(self, generation: int) -> None:
-        name = self._launching.mold.title
-        launch = replace(
-            self._launching.mold,
-            generation=generation,
-            title=f"prefork: mold g{generation} {name}",
-            spare_title=f"prefork: spare g{generation} {name}",
-        )
+        launching = self._launching
         try:
-            pid, channel = start_mold(self._launching.interpreter, launch, self._shared)
+            pid, channel = self._begin(launching.interpreter, launching.of_mold(generation), "mold")
         except OSError as error:
             self._master.tell(fact.MoldFailed(generation, f"the mold could not be started: {error}"))
             self._master.tell(fact.MoldEnded(generation, "could not be started"))
@@ -171,58 +171,42 @@ class Shell:
             self._kill(pid)
 
     def _start_watcher(self, program: str, arguments: wire.Json) -> int:
-        title, application = f"prefork: watcher {self._launching.mold.title}", f"prefork._watch:{program}"
-        launch = replace(self._launching.mold, application=application, arguments=arguments, title=title, alone=True)
-        pid, channel = start_mold(self._launching.interpreter, launch, self._shared)
+        return self._start(self._launching.interpreter, self._launching.of_watcher(program, arguments), "watcher")
+
+    def _spawn(self, action: do.SpawnWorker) -> None:
+        generation, key = action.generation, action.key
+        interpreter = self._launching.interpreter_with(self._orders.assignable(action).interpreter_options)
+        try:
+            pid = self._start(interpreter, self._launching.of_worker(key, generation), key)
+        except OSError as error:
+            self._master.tell(fact.SpawnFailed(generation, key, str(error)))
+            return
+        self._order(action, pid)
+        self._master.tell(fact.WorkerSpawned(generation, key, pid))
+
+    def _start(self, interpreter: Interpreter, launch: wire.Launch, name: str) -> int:
+        """Start a process that is no mold, and return its pid. Raises OSError."""
+        pid, channel = self._begin(interpreter, launch, name)
         self._watch(pid)
         self._nursery.add_process(pid, channel)
         return pid
 
-    def _order(self, action: do.OrderWorker) -> None:
-        assignable = self._assignables[action.generation][action.key, action.digest]
-        self._workers[action.pid] = action.key
-        self._prepare(action.pid, action.key, assignable)
-        self._send_order(action, action.pid, assignable)
+    def _begin(self, interpreter: Interpreter, launch: wire.Launch, name: str) -> tuple[int, Channel]:
+        if self._capture is None:
+            return start_mold(interpreter, launch, self._shared)
+        with self._capture.pipes() as ends:
+            pid, channel = start_mold(interpreter, launch, self._shared, ends.write)
+            self._capture.listen(Origin(name, pid, launch.generation), ends)
+        return pid, channel
 
-    def _spawn(self, action: do.SpawnWorker) -> None:
-        generation, key = action.generation, action.key
-        assignable = self._assignables[generation][key, action.digest]
-        title = f"prefork: {key} g{generation} {self._launching.mold.title}"
-        launch = replace(self._launching.mold, generation=generation, title=title, alone=True)
-        command = (*self._launching.interpreter.command, *assignable.interpreter_options)
+    def _order(self, action: Ordered, pid: int) -> None:
+        self._workers[pid] = action.key
         try:
-            pid, channel = start_mold(replace(self._launching.interpreter, command=command), launch, self._shared)
-        except OSError as error:
-            self._master.tell(fact.SpawnFailed(generation, key, str(error)))
-            return
-        self._workers[pid] = key
-        self._watch(pid)
-        self._nursery.add_process(pid, channel)
-        self._prepare(pid, key, assignable)
-        self._send_order(action, pid, assignable)
-        self._master.tell(fact.WorkerSpawned(generation, key, pid))
-
-    def _send_order(self, action: do.OrderWorker | do.SpawnWorker, pid: int, assignable: Assignable) -> None:
-        order = wire.Order(
-            key=action.key,
-            generation=action.generation,
-            context=assignable.context,
-            master=os.getpid(),
-            title=f"prefork: {action.key} g{action.generation} {self._launching.mold.title}",
-            listeners=tuple(listener.name for listener in action.listeners),
-            environ=dict(assignable.env),
-            explicit_ready=assignable.explicit_ready,
-            orphan_grace=self._launching.orphan_grace,
-            row=self._board.start(pid, action),
-        )
-        try:
-            sockets = [self._listeners.give(listener, action.key, pid) for listener in action.listeners]
+            self._orders.give(action, pid)
         except OSError as error:
             self._master.relay.say(f"prefork: {action.key} cannot have its listeners: {error}")
             self._killed[pid] = "for want of its listeners"
             self._kill(pid)
-            return
-        self._nursery.order(pid, order, [self._reader, *(each.fileno() for each in sockets)])
 
     def _drain(self, pid: int, abandoned: tuple[Listener, ...]) -> None:
         """Take the worker's shards out of the choice, let it know which queues are its to empty, and let it drain."""
@@ -235,16 +219,6 @@ class Shell:
         self._listeners.leaves(pid, listeners)
         if listeners:
             self._nursery.abandon(pid, [listener.name for listener in listeners])
-
-    def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
-        """Do to the process what needs the master's rights, before it has its order."""
-        try:
-            if assignable.affinity:
-                os.sched_setaffinity(pid, assignable.affinity)
-            if assignable.nice is not None:
-                os.setpriority(os.PRIO_PROCESS, pid, assignable.nice)
-        except (OSError, ValueError, OverflowError) as error:
-            self._master.relay.say(f"prefork: {key} runs without what its launch() asks for: {error}")
 
     def _bind(self, generation: int, listeners: tuple[Listener, ...]) -> None:
         try:
@@ -273,7 +247,7 @@ class Shell:
                     self._master.relay.say(f"prefork: the mold of generation {generation} is ended: {reason}")
                 self._end_silent(generation)
             case fact.WorkerReady(pid) if command := self._watchers.meaning(pid):
-                self._master.tell(fact.CommandReceived(0, command))
+                self._master.tell(fact.CommandReceived(0, command, self._watchers.name(pid)))
             case fact.WorkerFailed(pid, report) if self._watchers.meaning(pid):
                 self._watchers.ended(pid, report)
             case fact.WorkerReady(pid):
@@ -297,7 +271,7 @@ class Shell:
             self._master.tell(fact.MoldFailed(generation, f"the mold sent no plan that can be read: {error}"))
             self._end_silent(generation)
             return
-        self._assignables.setdefault(generation, {}).update(received.assignables)
+        self._orders.learn(generation, received.assignables)
         self._master.tell(fact.MoldPlanned(generation, received.plan))
         if self._welcome is not None:
             self._welcome.planned(received.plan, received.about)
@@ -323,6 +297,8 @@ class Shell:
         out_of_memory = any(end.status == -signal.SIGKILL for end in exits) and self._oom.grown()
         for end in exits:
             self._roster.remove(end.pid)
+            if self._capture is not None:
+                self._capture.ended(end.pid)
             reason = self._reason(end, out_of_memory)
             if end.pid in self._molds:
                 generation = self._molds.pop(end.pid)

@@ -37,6 +37,10 @@ class Watchers:
             return Replan()
         return Reload() if pid == self._code.pid else None
 
+    def name(self, pid: int) -> str:
+        """Return who asks when this watcher has something to say, in words."""
+        return f"the watcher of {'the configuration' if pid == self._file.pid else 'the code'}"
+
     def ended(self, pid: int, why: str) -> None:
         """A process has ended that nobody had asked to."""
         for watching in self._file, self._code:

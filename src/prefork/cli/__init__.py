@@ -14,6 +14,10 @@ import click
 _FAMILIES = {
     "run": ["run"],
     "check": ["check"],
+    "status": ["status"],
+    "steer": ["reload", "replan", "plan", "scale", "restart", "stop"],
+    "history": ["events", "explain"],
+    "top": ["top"],
 }
 """Module of this package -> its commands, each a function of the command's name."""
 

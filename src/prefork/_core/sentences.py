@@ -1,0 +1,76 @@
+"""What the journal's records say to people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Record = dict[str, Any]
+
+_SENTENCES = {
+    "started": "the master has started",
+    "command": "{by} asks for: {words}",
+    "signal": "signal {signal} came",
+    "mold started": "the mold of generation {generation} imports the application",
+    "mold ended": "the mold of generation {generation} {reason}",
+    "planned": "generation {generation} has a plan: {workers} workers",
+    "not planned": "generation {generation} has no plan",
+    "not born": "the mold of generation {generation} could not fork {count} of those it was to: {reason}",
+    "ordered": "started, generation {generation}{as_pid}{because}",
+    "spawned": "has an interpreter of its own, pid {pid}",
+    "not started": "could not be started: {reason}",
+    "ready": "ready after {after_span} (pid {pid})",
+    "worn out": "is to be replaced: {reason} (pid {pid})",
+    "failed": "failed (pid {pid})",
+    "draining": "asked to drain (pid {pid}){because}",
+    "killing": "killed by us {why} (pid {pid})",
+    "ended": "{reason} after {after_span} (pid {pid}, generation {generation})",
+    "lost": "{count} events were lost: the reader was too slow",
+}
+"""event -> sentence, of which a record fills the gaps."""
+
+
+def subject(record: Record) -> str:
+    """Return what a record is about: a slot, or the daemon."""
+    return str(record.get("slot") or "-")
+
+
+def sentence(record: Record) -> str:
+    """Return what happened, without whom it happened to; an application's report is on lines of its own.
+
+    What this version does not know, or not in this form, is shown as it came.
+    """
+    try:
+        if record["event"] == "change":
+            return _change(record)
+        text = _SENTENCES[record["event"]].format(**record, **_derived(record))
+    except (KeyError, TypeError, ValueError):
+        return " ".join(f"{name}={value}" for name, value in record.items() if name not in ("number", "time", "slot"))
+    return "\n".join([text, *str(record["report"]).splitlines()]) if "report" in record else text
+
+
+def span(seconds: float) -> str:
+    """Return a length of time as people say it."""
+    if seconds < 10:
+        return f"{max(seconds, 0):.2g} s"
+    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds / 86400:.0f} days"
+
+
+def _derived(record: Record) -> Record:
+    return {
+        "because": f": {record['why']}" if record.get("why") else "",
+        "as_pid": f" as pid {record['pid']}" if record.get("pid") else "",
+        "words": " ".join(str(record[name]) for name in ("command", "of", "key", "kind", "size") if name in record),
+        "after_span": span(record.get("after", 0)),
+    }
+
+
+def _change(record: Record) -> str:
+    of = record.get("key") or f"generation {record['generation']}"
+    if record.get("text"):
+        return str(record["text"])
+    if record["stage"] == "rolling" or record["stage"] == "settled":
+        return f"{record['what']} of {of}: {record['left']} slots to go"
+    return f"{record['what']} of {of}: {record['stage']}"

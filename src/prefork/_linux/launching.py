@@ -1,0 +1,67 @@
+"""How the processes of one daemon are started, and what with: what its master was told, in the master's own terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .._core.banner import Welcome
+from . import wire
+from .given import Given
+from .start_mold import Interpreter, described
+
+
+@dataclass(frozen=True, slots=True)
+class Launching:
+    """How molds and workers are started, and what with. `orphan_grace` is in seconds.
+
+    `operator`: the addresses that whoever started the daemon named, which are opened with the master's own rights.
+    `welcome`: what to say when all are ready. `sources`: folders in which a change of a Python file means a reload.
+    """
+
+    interpreter: Interpreter
+    mold: wire.Launch
+    orphan_grace: float
+    given: Given = field(default_factory=Given)
+    operator: frozenset[str] = frozenset()
+    welcome: Welcome | None = None
+    sources: tuple[str, ...] = ()
+
+    def of_mold(self, generation: int) -> wire.Launch:
+        """Return the launch of the mold of a generation."""
+        title, spare = (f"prefork: {what} g{generation} {self.mold.title}" for what in ("mold", "spare"))
+        return replace(self.mold, generation=generation, title=title, spare_title=spare)
+
+    def of_worker(self, key: str, generation: int) -> wire.Launch:
+        """Return the launch of a worker with an interpreter of its own."""
+        title = self.title(key, generation).replace("{}", "starting")
+        return replace(self.mold, generation=generation, title=title, alone=True)
+
+    def of_watcher(self, program: str, arguments: wire.Json) -> wire.Launch:
+        """Return the launch of a watcher of files, by the name of its program in `_watch`."""
+        title = f"prefork: watcher {self.mold.title}"
+        return replace(self.mold, application=f"prefork._watch:{program}", arguments=arguments, title=title, alone=True)
+
+    def interpreter_with(self, options: Sequence[str]) -> Interpreter:
+        """Return the interpreter with more options."""
+        return replace(self.interpreter, command=(*self.interpreter.command, *options))
+
+    def title(self, key: str, generation: int) -> str:
+        """Return what a worker is called among the processes, with `{}` for the state that it is in."""
+        return f"prefork: {key} g{generation} {{}} ({self.mold.title})"
+
+
+def launching_from(launch: dict[str, Any]) -> Launching:
+    """Return it from what the master was told (see `_become_master.launch_of`)."""
+    interpreter, mold = described(launch)
+    greeting = launch.get("greeting")
+    return Launching(
+        interpreter,
+        mold,
+        float(launch["options"].get("orphan_grace", 10.0)),
+        Given(launch["given"]["numbers"], launch["given"]["names"]),
+        frozenset(launch.get("operator", ())),
+        None if greeting is None else Welcome(launch["name"], greeting["style"], greeting["started"]),
+        tuple(launch.get("sources", ())),
+    )

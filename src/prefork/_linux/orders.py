@@ -1,0 +1,92 @@
+"""Giving orders: the encoded contexts of every plan, and what a process needs before it becomes a worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from .._core import actions as do
+from . import wire
+from .board import Board
+from .capture import Capture
+from .forms import Origin
+from .launching import Launching
+from .listeners import Listeners
+from .nursery import Nursery
+from .planwire import Assignable
+
+Ordered = do.OrderWorker | do.SpawnWorker
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What goes into an order, and how it is delivered. `lifeline` is the read end that every worker has."""
+
+    board: Board
+    listeners: Listeners
+    nursery: Nursery
+    lifeline: int
+    capture: Capture | None = None
+
+
+class Orders:
+    """The orders of one daemon. `say` is told what a worker has to do without."""
+
+    def __init__(self, launching: Launching, means: Means, say: Callable[[str], None]) -> None:
+        self._launching = launching
+        self._means = means
+        self._say = say
+        self._assignables: dict[int, dict[tuple[str, str], Assignable]] = {}  # generation -> (key, digest) -> it
+
+    def learn(self, generation: int, assignables: Mapping[tuple[str, str], Assignable]) -> None:
+        """Keep what a plan's workers are to be told."""
+        self._assignables.setdefault(generation, {}).update(assignables)
+
+    def forget(self, generation: int) -> None:
+        """No order of this generation will follow."""
+        self._assignables.pop(generation, None)
+
+    def assignable(self, action: Ordered) -> Assignable:
+        """Return what the worker of this order is to be told."""
+        return self._assignables[action.generation][action.key, action.digest]
+
+    def give(self, action: Ordered, pid: int) -> None:
+        """Make a process a worker. Raises OSError where it cannot have its listeners; then it has no order."""
+        assignable = self.assignable(action)
+        self._prepare(pid, action.key, assignable)
+        order = wire.Order(
+            key=action.key,
+            generation=action.generation,
+            context=assignable.context,
+            master=os.getpid(),
+            title=self._launching.title(action.key, action.generation),
+            listeners=tuple(listener.name for listener in action.listeners),
+            environ=dict(assignable.env),
+            explicit_ready=assignable.explicit_ready,
+            orphan_grace=self._launching.orphan_grace,
+            row=self._means.board.start(pid, action),
+            # One with an interpreter of its own was started with the streams that it has.
+            captured=self._means.capture is not None and isinstance(action, do.OrderWorker),
+        )
+        sockets = [self._means.listeners.give(listener, action.key, pid) for listener in action.listeners]
+        self._deliver(pid, order, [self._means.lifeline, *(each.fileno() for each in sockets)])
+
+    def _deliver(self, pid: int, order: wire.Order, descriptors: list[int]) -> None:
+        nursery, capture = self._means.nursery, self._means.capture
+        if capture is None or not order.captured:
+            nursery.order(pid, order, descriptors)
+            return
+        with capture.pipes() as ends:
+            nursery.order(pid, order, [*descriptors, *ends.write])
+            capture.listen(Origin(order.key, pid, order.generation), ends)
+
+    def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
+        """Do to the process what needs the master's rights, before it has its order."""
+        try:
+            if assignable.affinity:
+                os.sched_setaffinity(pid, assignable.affinity)
+            if assignable.nice is not None:
+                os.setpriority(os.PRIO_PROCESS, pid, assignable.nice)
+        except (OSError, ValueError, OverflowError) as error:
+            self._say(f"prefork: {key} runs without what its launch() asks for: {error}")

@@ -1,0 +1,34 @@
+"""A decider whose facts and orders are noted as they pass, and shown to those who watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .._core.actions import Action
+    from .._core.decider import Decider
+    from .._core.events import Event
+    from .._core.journal import Journal, Record
+
+
+class Recorded:
+    """Stands between the loop and its decider, and changes nothing of what they say to each other."""
+
+    def __init__(self, decider: Decider, journal: Journal, *watchers: Callable[[Sequence[Record]], object]) -> None:
+        self._decider = decider
+        self._journal = journal
+        self._watchers = watchers
+
+    def handle(self, event: Event, now: float) -> Sequence[Action]:
+        """See `Decider`."""
+        actions = self._decider.handle(event, now)
+        if records := self._journal.note(event, actions, now, time()):
+            for watcher in self._watchers:
+                watcher(records)
+        return actions
+
+    def next_deadline(self) -> float | None:
+        """See `Decider`."""
+        return self._decider.next_deadline()

@@ -1,0 +1,83 @@
+"""A table for people: in colours and within a terminal's width; plain, and nothing shortened, for anything else."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import click
+
+_LEAST = 7
+"""Characters below which a column that gives way is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `narrow` is its heading where there is little room.
+
+    `gives_way`: it may be shortened, or left out; the one with the largest number does so first.
+    """
+
+    heading: str
+    narrow: str = ""
+    align: Literal["left", "right"] = "left"
+    gives_way: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text, and the colour that it has where there are any."""
+
+    text: str
+    colour: str | None = None
+    dim: bool = False
+
+
+def show(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
+    """Print a table."""
+    headings, gap = [column.heading for column in columns], 2
+    widths = _widths(headings, rows)
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if room is not None and _taken(widths, gap) > room:
+        headings, gap = [column.narrow or column.heading for column in columns], 1
+        widths = _widths(headings, rows)
+        _fit(columns, widths, room)
+    shown = [at for at, width in enumerate(widths) if width]
+    for line in ([Cell(heading, dim=True) for heading in headings], *rows):
+        texts = [_laid_out(line[at], widths[at], columns[at].align, pad=at != shown[-1]) for at in shown]
+        click.echo((" " * gap).join(texts))
+
+
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[int]:
+    return [max(len(heading), *(len(row[at].text) for row in rows), 0) for at, heading in enumerate(headings)]
+
+
+def _taken(widths: Sequence[int], gap: int = 1) -> int:
+    """Return how many characters a line takes; what has no width is left out."""
+    shown = [width for width in widths if width]
+    return sum(shown) + gap * (len(shown) - 1)
+
+
+def _fit(columns: Sequence[Column], widths: list[int], room: int) -> None:
+    """Shorten the columns that give way; where that is not enough, leave them out."""
+    yielding = sorted(
+        (at for at, column in enumerate(columns) if column.gives_way), key=lambda at: -columns[at].gives_way
+    )
+    for least in _LEAST, 0:
+        for at in yielding:
+            if (excess := _taken(widths) - room) > 0:
+                widths[at] = max(widths[at] - excess, min(widths[at], least)) if least else 0
+
+
+def _laid_out(cell: Cell, width: int, align: str, pad: bool) -> str:
+    # What is no character of a line comes from an application, and would be an order to the terminal.
+    text = "".join(letter if letter.isprintable() else "?" for letter in cell.text)
+    text = text if len(text) <= width else text[: width - 1] + "…"
+    if align == "right":
+        text = text.rjust(width)
+    elif pad:
+        text = text.ljust(width)
+    return click.style(text, fg=cell.colour, dim=cell.dim or None)

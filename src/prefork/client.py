@@ -1,0 +1,328 @@
+"""See and steer a running daemon from another program: what the commands of `prefork` are made of.
+
+    daemon = prefork.connect("chat")
+    daemon.reload()                      # returns when every worker has been replaced; raises CommandFailedError
+    print(daemon.status()["generation"])
+
+Every call is a conversation of its own over the daemon's control socket (docs/control.md), and blocks until the outcome
+is known. Where the caller goes away in the middle, the daemon goes on as if it had waited.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from io import FileIO
+from types import TracebackType
+from typing import Any, Literal
+
+from ._errors import CommandFailedError, MisuseError, NotRunningError, WorldError
+from ._linux.runtime import given_in, homes_in
+
+Event = dict[str, Any]
+"""One thing that has happened, as docs/control.md lists them."""
+
+Each = Callable[[Event], object]
+"""Called with each event while a command is under way."""
+
+_PROTOCOL = 1
+_SOCKET = "control.sock"
+_CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
+
+
+def connect(name: str | None = None) -> Client:
+    """Return the client of a running daemon.
+
+    `name` is its name, or the path of its runtime directory. Without one it is the daemon that `$RUNTIME_DIRECTORY`
+    or the `prefork.toml` (or `[tool.prefork]` in `pyproject.toml`) of the current directory stands for, or the only one
+    that runs. Raises NotRunningError, and MisuseError where several run and none was named.
+    """
+    given = given_in(os.environ)
+    if name is not None and "/" in name:
+        return _first([name], f"no daemon runs in {name}")
+    if name is None:
+        if given:
+            return _first([given], f"no daemon runs in {given}, which is $RUNTIME_DIRECTORY")
+        name = _configured()
+        if name is None:
+            return _only_one()
+    places = [f"{home}/{name}" for home in homes_in(os.environ)]
+    if given and _answers(given) and Client(given).hello()["name"] == name:
+        places.insert(0, given)
+    return _first(places, f"no daemon {name} runs" + _others())
+
+
+class Client:
+    """One daemon, by its runtime directory. Whatever it raises is a PreforkError."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+
+    def hello(self) -> dict[str, Any]:
+        """Return the daemon's `name`, its `pid` and the version of its `protocol`."""
+        return self._ask("hello")
+
+    def status(self, timeout: float | None = 5.0) -> dict[str, Any]:
+        """Return the daemon's state as docs/control.md describes it. Raises WorldError after `timeout` seconds."""
+        status: dict[str, Any] = self._ask("status", timeout=timeout)["status"]
+        return status
+
+    def scoreboard(self) -> FileIO:
+        """Return the open memory of the daemon's scoreboard (docs/scoreboard.md), to be mapped, and closed."""
+        with _Conversation(self.directory, 5.0) as conversation:
+            conversation.say("scoreboard")
+            return conversation.receive()
+
+    def explain(self, slot: str) -> dict[str, Any]:
+        """Return the state of one slot (`slot`, None where it is gone) and what happened to it lately (`events`)."""
+        return self._ask("explain", slot=slot)
+
+    def events(self, follow: bool = False) -> Iterator[Event]:
+        """Yield what has happened lately, oldest first, and with `follow` what happens from now on.
+
+        Ends when the daemon does. An event `lost` says how many did not come, where the caller was too slow.
+        """
+        with _Conversation(self.directory, None) as conversation:
+            conversation.say("events", follow=follow)
+            if not follow:
+                conversation.ask_no_more()
+            conversation.outcome(conversation.hear())
+            while (event := conversation.hear()) is not None:
+                yield event
+
+    def reload(self, each: Each | None = None) -> str:
+        """Import the application anew and replace every worker. Returns what was done; raises CommandFailedError."""
+        return self._command("reload", each)
+
+    def replan(self, each: Each | None = None) -> str:
+        """Compute the plan again, without importing anything, and apply the difference. Returns and raises likewise."""
+        return self._command("replan", each)
+
+    def restart(self, slot: str, each: Each | None = None) -> str:
+        """Replace the worker of one slot. Returns and raises likewise."""
+        return self._command("restart", each, slot=slot)
+
+    def scale(self, pool: str | None, size: int | Literal["auto"], each: Each | None = None) -> str:
+        """Give a pool (None: the default one) another size; "auto" is the plan's own. Returns and raises likewise."""
+        return self._command("scale", each, pool=pool, size=None if size == "auto" else size)
+
+    def plan(self, of: Literal["reload", "replan"] = "reload", each: Each | None = None) -> dict[str, Any]:
+        """Return what a reload or a replan would change, and change nothing. Raises CommandFailedError."""
+        with _Conversation(self.directory, None) as conversation:
+            answer = conversation.command("plan", each, of=of)
+        return {"text": answer["text"], **answer["data"]}
+
+    def stop(self, each: Each | None = None) -> str:
+        """Let every worker drain; returns when the daemon has ended, its master included. Raises CommandFailedError."""
+        with _Conversation(self.directory, None) as conversation:
+            master = conversation.master()
+            try:
+                text = str(conversation.command("stop", each)["text"])
+                ended = select.poll()
+                ended.register(conversation.socket if master is None else master, select.POLLIN)
+                ended.poll()
+            finally:
+                if master is not None:
+                    os.close(master)
+        return text
+
+    def _ask(self, request: str, timeout: float | None = 5.0, **more: object) -> dict[str, Any]:
+        with _Conversation(self.directory, timeout) as conversation:
+            conversation.say(request, **more)
+            return conversation.outcome(conversation.hear())
+
+    def _command(self, request: str, each: Each | None, **more: object) -> str:
+        with _Conversation(self.directory, None) as conversation:
+            return str(conversation.command(request, each, **more)["text"])
+
+
+class _Conversation:
+    """One connection. `timeout`: seconds that any single step may take."""
+
+    def __init__(self, directory: str, timeout: float | None) -> None:
+        self._directory = directory
+        self._timeout = timeout
+
+    def __enter__(self) -> _Conversation:
+        self.socket = _connected(self._directory)
+        self.socket.settimeout(self._timeout)
+        self._lines = self.socket.makefile("rb")
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _value: object, _trace: TracebackType | None) -> None:
+        self._lines.close()
+        self.socket.close()
+
+    def say(self, request: str, **more: object) -> None:
+        """Send one request."""
+        message = {"protocol": _PROTOCOL, "request": request, **more}
+        try:
+            self.socket.sendall(json.dumps(message).encode() + b"\n")
+        except TimeoutError:
+            raise self._late() from None
+        except OSError:
+            pass  # It has hung up; what there is to be heard says why.
+
+    def ask_no_more(self) -> None:
+        """Have the daemon hang up when it has told everything."""
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # ENOTCONN: it has hung up already.
+
+    def hear(self) -> dict[str, Any] | None:
+        """Return the next message; None where the daemon has hung up. Raises WorldError when it is late."""
+        try:
+            line = self._lines.readline()
+        except TimeoutError:
+            raise self._late() from None
+        except ConnectionResetError:
+            line = b""
+        if line.endswith(b"\n"):
+            message: dict[str, Any] = json.loads(line)
+            return message
+        return None
+
+    def outcome(self, message: dict[str, Any] | None) -> dict[str, Any]:
+        """Return a reply that says yes. Raises CommandFailedError; WorldError where it was not even understood."""
+        if message is None:
+            raise WorldError(self._why_hung_up())
+        if message.get("ok") is True:
+            return message
+        text = str(message.get("text", "no reason given"))
+        if message.get("error") == "failed":
+            raise CommandFailedError(text)
+        raise WorldError(f"the daemon in {self._directory} is of another version: {text}")
+
+    def receive(self) -> FileIO:
+        """Return the descriptor that comes with a reply."""
+        try:
+            line, descriptors, _, _ = socket.recv_fds(self.socket, 4096, 1, socket.MSG_CMSG_CLOEXEC)
+        except TimeoutError:
+            raise self._late() from None
+        except ConnectionResetError:
+            line, descriptors = b"", []
+        if not descriptors:
+            self.outcome(json.loads(line) if line.endswith(b"\n") else None)
+            raise WorldError(f"the daemon in {self._directory} has sent no scoreboard")
+        return FileIO(descriptors[0])
+
+    def command(self, request: str, each: Each | None, **more: object) -> dict[str, Any]:
+        """Have something done; return the reply."""
+        self.say(request, events=each is not None, **more)
+        while (message := self.hear()) is not None and "ok" not in message:
+            if each is not None:
+                each(message)
+        return self.outcome(message)
+
+    def master(self) -> int | None:
+        """Return a pidfd of the daemon's master; None where it cannot be had."""
+        credentials = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        try:
+            return os.pidfd_open(_CREDENTIALS.unpack(credentials)[0])
+        except OSError:
+            return None  # It is in another pid namespace, or has just ended: then its hanging up has to do.
+
+    def _late(self) -> WorldError:
+        return WorldError(f"the daemon in {self._directory} has not answered for {self._timeout:g} s")
+
+    def _why_hung_up(self) -> str:
+        try:
+            owner = os.stat(self._directory).st_uid
+        except OSError:
+            owner = os.geteuid()
+        if os.geteuid() not in (0, owner):
+            return f"the daemon in {self._directory} does not talk to this user: it is steered by user {owner} and root"
+        return f"the daemon in {self._directory} has ended before it answered"
+
+
+def _connected(directory: str) -> socket.socket:
+    """Raises NotRunningError, and WorldError where this user may not connect."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    place = -1
+    try:
+        place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        connection.connect(f"/proc/self/fd/{place}/{_SOCKET}")  # However long the directory's own name is.
+    except OSError as error:
+        connection.close()
+        if isinstance(error, PermissionError):
+            raise WorldError(f"the daemon in {directory} does not let this user connect") from None
+        raise NotRunningError(f"no daemon runs in {directory}") from None
+    finally:
+        if place >= 0:
+            os.close(place)
+    return connection
+
+
+def _answers(directory: str) -> bool:
+    """Whether a daemon runs there that this user can connect to."""
+    try:
+        _connected(directory).close()
+    except WorldError:
+        return False
+    return True
+
+
+def _first(places: list[str], otherwise: str) -> Client:
+    """Return the first that answers; raises NotRunningError, or WorldError where one is there and is not for us."""
+    refusal: WorldError = NotRunningError(otherwise)
+    for place in places:
+        try:
+            _connected(place).close()
+        except NotRunningError:
+            continue
+        except WorldError as error:
+            refusal = error
+            continue
+        return Client(place)
+    raise refusal
+
+
+def running() -> list[str]:
+    """Return the runtime directories of all daemons that run, as far as they are where they are looked for."""
+    found = []
+    for home in homes_in(os.environ):
+        try:
+            names = sorted(os.listdir(home))
+        except OSError:
+            continue  # There is none, or it is not for us to see.
+        found += [f"{home}/{name}" for name in names if _answers(f"{home}/{name}")]
+    return found
+
+
+def _only_one() -> Client:
+    found = running()
+    if len(found) > 1:
+        names = ", ".join(os.path.basename(place) for place in found)
+        raise MisuseError(f"several daemons run: {names}; say which one by its name")
+    if not found:
+        raise NotRunningError("no daemon runs")
+    return Client(found[0])
+
+
+def _others() -> str:
+    names = [os.path.basename(place) for place in running()]
+    return f"; there runs {', '.join(names)}" if names else ""
+
+
+def _configured() -> str | None:
+    """Return the name in the current directory's configuration, if there is any."""
+    for file, path in ("prefork.toml", ()), ("pyproject.toml", ("tool", "prefork")):
+        try:
+            with open(file, "rb") as opened:
+                import tomllib  # Only where there is something to read: it takes longer than all else here.
+
+                table: Any = tomllib.load(opened)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            raise MisuseError(f"{file}: {error}") from None
+        for part in path:
+            table = table.get(part, {}) if isinstance(table, Mapping) else {}
+        if isinstance(table, Mapping) and isinstance(table.get("name"), str):
+            return str(table["name"])
+    return None
