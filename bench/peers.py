@@ -14,17 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent / "src"
-NEEDED = [
-    *["click>=8.1", "msgspec>=0.19", "setproctitle>=1.3.3"],
-    *["uvicorn>=0.51,<0.60", "httptools>=0.6.3", "uvloop>=0.21", "websockets>=13"],
-    *["granian>=2.8,<2.9", "gunicorn", "uvicorn-worker", "hypercorn>=0.17,<0.19", "waitress>=3,<4"],
-]
+PEERS = ["gunicorn", "uvicorn-worker"]
+SERVERS = ["uvicorn", "granian", "hypercorn", "waitress"]
 
 APPLICATION = """
 import os, time
@@ -77,8 +75,11 @@ SIDES: dict[str, list[str]] = {
 
 def interpreter() -> str:
     """The Python of the environment with all peers, which is made if it is not there."""
+    project = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text())["project"]
+    extras = [each for name in SERVERS for each in project["optional-dependencies"][name]]
+    needed = [*project["dependencies"], *extras, *PEERS]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prefork-bench"
-    key = hashlib.sha256("\n".join([sys.version, sys.executable, *NEEDED]).encode()).hexdigest()[:12]
+    key = hashlib.sha256("\n".join([sys.version, sys.executable, *needed]).encode()).hexdigest()[:12]
     environment = cache / key
     python = environment / "bin" / "python"
     if not (environment / "installed").exists():
@@ -86,7 +87,7 @@ def interpreter() -> str:
         shutil.rmtree(environment, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *NEEDED], check=True)
+        subprocess.run([*pip, *needed], check=True)
         (environment / "installed").touch()
     return str(python)
 
