@@ -27,9 +27,10 @@ types: $(INSTALLED)
 unit: $(INSTALLED)
 	$(BIN)/python -m pytest
 
-proof: $(INSTALLED)  ## the heavier proofs: CPython's own tests in an immortal heap (where it can be had), larger explorations
+proof: $(INSTALLED)  ## the heavier proofs: CPython's own tests in an immortal heap (where it can be had), larger explorations, no request lost
 	PYTHONPATH=src:tests $(BIN)/python -m core.explorer 'reload, scale, stop, two crashes'
 	$(BIN)/python tests/cpython_suite.py
+	PYTHONPATH=tests $(BIN)/python tests/proof_nothing_lost.py
 
 bench: $(INSTALLED)  ## what things cost here, printed
 	$(BIN)/python bench/relaunch.py

@@ -15,7 +15,7 @@ import sys
 from typing import Any, NoReturn
 
 from ._errors import InternalError, MisuseError
-from ._linux import given, memfd
+from ._linux import given, memfd, notify
 from ._linux.program import Program
 
 
@@ -32,6 +32,7 @@ def launch_of(name: str, target: dict[str, Any], program: Program, options: dict
         "environ": environ,
         "options": options,
         "given": given.collect(environ),
+        "manager": notify.collect(environ),
     }
 
 

@@ -98,6 +98,7 @@ def copy_state(state: State) -> State:
         new.stopping = replace(state.stopping, askers=state.stopping.askers.copy())
     new.overrides, new.untried, new.heap = state.overrides.copy(), state.untried.copy(), state.heap.copy()
     new.room, new.worn = state.room.copy(), state.worn.copy()
+    new.lacking, new.leaving = state.lacking.copy(), state.leaving.copy()
     new.exchanging = {kind: keys.copy() for kind, keys in state.exchanging.items()}
     new.lined_up = {kind: keys.copy() for kind, keys in state.lined_up.items()}
     new.actions, new.touched, new.stirred, new.eased = [], {}, {}, {}
@@ -133,6 +134,17 @@ def check(node: Node, ready: set[int], before: dict[str, Any]) -> None:
             )
     world.check_surge({kind: (count, surge[kind]) for kind, count in wanted.items()})
     check_deadlines(node.supervisor)
+    check_standing(node)
+
+
+def check_standing(node: Node) -> None:
+    """What is counted as slots change is what a walk over all of them would count."""
+    state, processes = node.supervisor._state, node.world.processes
+    wanted = {key: slot.wish for key, slot in state.slots.items() if slot.wish is not None}
+    ready = {process.key for process in processes.values() if process.ready and process.staying}
+    ready |= {key for key, wish in wanted.items() if state.slots[key].done == wish.edition}
+    standing = node.supervisor.standing()
+    assert (standing.ready, standing.wanted) == (len(ready & wanted.keys()), len(wanted))
 
 
 def check_deadlines(supervisor: Supervisor) -> None:

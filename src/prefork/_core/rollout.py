@@ -55,6 +55,7 @@ def ask(state: State, change: Change) -> None:
 def begin(state: State, change: Change) -> None:
     """Take up a change; nothing else is under way."""
     state.change, state.cause = change, change.cause
+    state.setback = state.setback if change.dry else ""
     state.last_words = ""  # A new attempt: what fails as before is worth saying again.
     change.stage = "planning"
     change.generation = state.generation
@@ -219,6 +220,7 @@ def withdraw(state: State, text: str, words: str = "") -> None:
         stop(state, 1, [], told)
         return
     state.change, state.cause = None, f"{change.name} taken back"
+    state.setback = state.setback if change.dry else text
     for key in change.before:
         slot = state.slots.get(key)
         if slot:

@@ -105,6 +105,9 @@ class State:
     exchanging: dict[str, dict[str, None]] = field(default_factory=dict)
     lined_up: dict[str, dict[str, None]] = field(default_factory=dict)
     untried: dict[str, None] = field(default_factory=dict)  # slots that have not failed yet
+    lacking: dict[str, None] = field(default_factory=dict)  # slots that want a worker and have none that serves
+    leaving: dict[str, None] = field(default_factory=dict)  # slots that want none and have one
+    setback: str = ""  # how the last change failed; empty where it was reached
     last_failure: str = ""
     last_words: str = ""  # the application's last report: the same one is not written twice in a row
     actions: list[Action] = field(default_factory=list, compare=False)

@@ -85,6 +85,7 @@ from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
 from .scaling import scale, scaled, step
 from .slot import Worker
 from .snapshot import decode, encode
+from .standing import Standing, note, standing
 from .state import Change, State
 from .view import as_text, overview, slot_view
 
@@ -155,6 +156,10 @@ class Supervisor:
         slots = self._state.slots
         return [slot_view(self._state, slots[key], now) for key in keys if key in slots]
 
+    def standing(self) -> Standing:
+        """Return how things stand, in short; may be asked for after every event."""
+        return standing(self._state)
+
     def _take(self, event: ev.Event) -> None:
         state = self._state
         match event:
@@ -217,6 +222,7 @@ class Supervisor:
                         rollout.look(state, state.change, slot)
                 if state.scaling:
                     scaled(state, key)
+                note(state, key)
             if state.eased:
                 gap.next_in_line(state)
                 continue

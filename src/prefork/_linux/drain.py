@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 
@@ -33,6 +34,8 @@ class Drain:
         self.descriptor = self.waker = -1
         self.lifeline = -1
         """What keeps the news of the master's death coming."""
+        self.on_notice: Callable[[], object] = _do_nothing
+        """Called once, when it has been asked for."""
         self._numbers: tuple[int, ...] = ()
         self._owner = 0
 
@@ -72,6 +75,7 @@ class Drain:
         if not self.noticed:
             self.noticed = True
             os.eventfd_write(self.descriptor, 1)
+            self.on_notice()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._owner:
@@ -83,3 +87,7 @@ class Drain:
 
 def _wake_nobody() -> None:
     signal.set_wakeup_fd(-1)
+
+
+def _do_nothing() -> None:
+    """What most have to do about it."""

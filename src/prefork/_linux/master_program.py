@@ -7,7 +7,9 @@ import grp
 import json
 import os
 import sys
+from collections.abc import Callable
 from time import time
+from typing import Any
 
 if __package__ is None or __package__ == "":  # Run by path: `prefork` is where this file's folder is, without its API.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -19,8 +21,10 @@ from prefork._errors import MisuseError, PreforkError
 from prefork._linux import memfd
 from prefork._linux.answers import Seen
 from prefork._linux.control import Control
+from prefork._linux.headline import Headline
 from prefork._linux.launching import launching_from
 from prefork._linux.master import Master
+from prefork._linux.notify import Manager, Told
 from prefork._linux.recording import Recorded
 from prefork._linux.runtime import Runtime, directory_for
 from prefork._linux.shell import Shell
@@ -36,17 +40,18 @@ def main() -> int:
         print("prefork: this is the master's own program: a daemon's run() or `prefork run` starts it", file=sys.stderr)
         return 2
     os.close(descriptor)
-    _set_title(launch["libraries"], f"prefork: master {launch['name']}")
+    title = f"prefork: master {launch['name']}"
+    show = _titles(launch["libraries"])
+    show(title)
     try:
-        return _run(launch)
+        return _run(launch, lambda words: show(f"{title} [{words}]"))
     except PreforkError as error:
         print(f"prefork: {error}", file=sys.stderr)
         return 2 if isinstance(error, MisuseError) else 1
 
 
-def _run(launch: dict[str, object] | dict[str, dict[str, object]]) -> int:
+def _run(launch: dict[str, Any], show: Callable[[str], object]) -> int:
     name, options = str(launch["name"]), launch["options"]
-    assert isinstance(options, dict)
     spec = Spec(
         name=name,
         spares=int(options.get("spares", 1)),
@@ -60,11 +65,14 @@ def _run(launch: dict[str, object] | dict[str, dict[str, object]]) -> int:
         seen = Seen(supervisor, journal, shell.molds, shell.scoreboard, time())
         control = Control(master, runtime.path, seen, _control_group(options))
         shell.answer = control.answer
+        manager = Manager(master, launch["manager"], supervisor)
         try:
-            return master.run(Recorded(supervisor, journal, control.publish), shell)
+            headline = Headline(show, supervisor)
+            return master.run(Told(Recorded(supervisor, journal, control.publish, headline.look), manager), shell)
         finally:
             shell.close()
             control.close()
+            manager.close()
             runtime.close()
 
 
@@ -79,14 +87,14 @@ def _control_group(options: dict[str, object]) -> int | None:
         raise MisuseError(f"control_group: there is no group {name!r}") from None
 
 
-def _set_title(libraries: str, title: str) -> None:
-    """Show what this process is. setproctitle is the one library here, and looked for at the one place it is at."""
+def _titles(libraries: str) -> Callable[[str], object]:
+    """Return what shows a title. setproctitle is the one library here, and looked for at the one place it is at."""
     sys.path.append(libraries)
     try:
         from prefork._linux.title import set_title
     finally:
         sys.path.remove(libraries)
-    set_title(title)
+    return set_title
 
 
 if __name__ == "__main__":

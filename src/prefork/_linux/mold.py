@@ -147,6 +147,8 @@ def take_over(arguments: list[str]) -> Mold:
     os.set_inheritable(reader, False)
     sys.argv = list(launch.argv)
     title.set_title(launch.title)
+    if launch.captured and sys.stdout is not None:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # A pipe would be written by the block.
     # Now, and not in each worker: what is mapped and made before the fork is the same memory for all of them.
     board = Scoreboard(shared)
     os.close(shared)

@@ -134,7 +134,10 @@ def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, tuple[int, .
 def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: tuple[int, ...]) -> int:
     """Be the worker; return its exit status, which it may say by SystemExit."""
     try:
-        title.set_title(order.title)
+        if order.captured:
+            descriptors = _take_streams(descriptors)
+        inheritance.drain.on_notice = partial(title.show, order.title, "draining")
+        _call_it(order.title, "starting", inheritance.drain)
         if order.environ:
             os.environ.update(order.environ)
         assignment = _assign(channel, inheritance, order, descriptors)
@@ -161,12 +164,31 @@ def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptor
         listeners=_open(order.listeners, descriptors[1:]),
         drain=drain,
         explicit_ready=order.explicit_ready,
-        report_ready=_once(lambda: channel.tell(Ready())),
+        report_ready=_once(partial(_tell_ready, channel, order.title, drain)),
         report_worn_out=partial(_tell_worn_out, channel),
         abandoned=partial(_abandoned, channel, set()),
         board=inheritance.board,
         row=order.row,
     )
+
+
+def _take_streams(descriptors: tuple[int, ...]) -> tuple[int, ...]:
+    """Make the last two the standard output and error; return the others."""
+    for number, descriptor in enumerate(descriptors[-2:], 1):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    return descriptors[:-2]
+
+
+def _tell_ready(channel: Channel, text: str, drain: Drain) -> None:
+    channel.tell(Ready())
+    _call_it(text, "ready", drain)
+
+
+def _call_it(text: str, state: str, drain: Drain) -> None:
+    title.show(text, state)
+    if drain.noticed:  # Looked at after it: the signal may have come in between, and its handler was first.
+        title.show(text, "draining")
 
 
 def _tell_worn_out(channel: Channel, reason: str) -> None:

@@ -1,0 +1,39 @@
+"""What a service manager is to be told, and when: the states of sd_notify(3), as far as they apply to a daemon."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .standing import Standing
+
+_RELOADS = ("reload", "replan")
+"""Changes that take up a new configuration. A restarted slot is none."""
+
+
+class Notices:
+    """Remembers what has been said, so that each thing is said once."""
+
+    def __init__(self) -> None:
+        self._ready = False
+        self._reload: tuple[str, int] | None = None
+        self._stopping = False
+
+    def look(self, standing: Standing, now: float) -> list[str]:
+        """Return what there is to be said now: assignments, for one message. `now` is of CLOCK_MONOTONIC.
+
+        READY follows on every RELOADING, whatever came of it: until it does, a manager with `Type=notify-reload` lets
+        `systemctl reload` wait. One reload that takes the place of another is said anew, since a manager knows the
+        reload that it has asked for by its time.
+        """
+        if standing.stopping:
+            said, self._stopping = self._stopping, True
+            return [] if said else ["STOPPING=1"]
+        reload = (standing.change, standing.to) if standing.change in _RELOADS else None
+        if not self._ready:
+            self._ready = standing.generation > 0 and standing.ready == standing.wanted and reload is None
+            return ["READY=1"] if self._ready else []
+        if reload == self._reload:
+            return []
+        self._reload = reload
+        return ["READY=1"] if reload is None else ["RELOADING=1", f"MONOTONIC_USEC={int(now * 1e6)}"]

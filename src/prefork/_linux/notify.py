@@ -1,0 +1,193 @@
+"""The service manager's socket: what is said there, by sd_notify(3)'s protocol, and the beats of its watchdog.
+
+One datagram is one message. The manager may be slow, or restart, or be gone; none of that is the daemon's trouble:
+nothing here waits, what cannot be sent now is kept until there is room (the last state of affairs, not every one), and
+what cannot be sent at all is said once in the log.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+from collections import deque
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from .._core.notices import Notices
+
+if TYPE_CHECKING:
+    from .._core.actions import Action
+    from .._core.decider import Decider
+    from .._core.events import Event
+    from .._core.standing import Standing
+    from .master import Master
+
+VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+"""What a service manager tells the process that it starts, and no other."""
+
+_PAUSE = 0.1
+"""Seconds in which changes of the status make one message: a start of 500 workers is not 500 of them."""
+
+_MOST = 32
+"""Messages that are kept for a manager that does not read."""
+
+_LONGEST = 86400.0
+"""Seconds between two beats, where the manager allows for ever (USEC_INFINITY)."""
+
+_GONE = (errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT, errno.EPIPE)
+"""The socket behind the address is another one by now, or none."""
+
+
+def collect(environ: MutableMapping[str, str]) -> dict[str, str]:
+    """Take what a service manager has said to this process out of its environment, and return it."""
+    return {name: environ.pop(name) for name in VARIABLES if name in environ}
+
+
+class Standings(Protocol):
+    """A decider that can say how things stand."""
+
+    def standing(self) -> Standing:
+        """In short."""
+
+
+class Manager:
+    """The service manager as a daemon's master sees it; it says nothing where there is none."""
+
+    def __init__(self, master: Master, variables: Mapping[str, str], about: Standings) -> None:
+        """`variables`: what `collect` has found. `about` is asked how things stand."""
+        self._master = master
+        self._about = about
+        self._notices = Notices()
+        self._address = _address(variables.get("NOTIFY_SOCKET", ""))
+        self._socket: socket.socket | None = None
+        self._waiting: deque[bytes] = deque(maxlen=_MOST)
+        self._listening = False
+        self._status = ""
+        self._status_is_due = False
+        self._complained = False
+        if self._address is not None and (period := _watchdog(variables)):
+            self._beat(period)
+
+    def close(self) -> None:
+        """Let go of the socket, and of what it has not taken."""
+        self._waiting.clear()
+        self._drop()
+
+    def look(self, now: float) -> None:
+        """Something has happened: say what there is to be said of it."""
+        if self._address is None:
+            return
+        standing = self._about.standing()
+        if lines := self._notices.look(standing, now):
+            self._status = standing.text
+            self._send([*lines, f"STATUS={standing.text}"])
+        elif standing.text != self._status and not self._status_is_due:
+            self._status_is_due = True
+            self._master.later(_PAUSE, self._say_status)
+
+    def _say_status(self) -> None:
+        self._status_is_due = False
+        text = self._about.standing().text
+        if text != self._status:
+            self._status = text
+            self._send([f"STATUS={text}"])
+
+    def _beat(self, period: float) -> None:
+        """Tell the watchdog that the loop turns. It is the loop that says so, and nothing else."""
+        self._send(["WATCHDOG=1"])
+        self._master.later(period, lambda: self._beat(period))
+
+    # The socket.
+
+    def _send(self, lines: Sequence[str]) -> None:
+        message = "\n".join(lines).encode()
+        if len(lines) == 1 and self._waiting and self._waiting[-1][:7] == message[:7]:
+            self._waiting.pop()  # A status, or a beat: the newer one says it all.
+        self._waiting.append(message)
+        if not self._listening:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._waiting:
+                self._write(self._waiting[0])
+                self._waiting.popleft()
+        except BlockingIOError:
+            self._listen(True)
+            return
+        except OSError as error:
+            self._waiting.clear()
+            self._drop()
+            self._complain(error)
+        self._listen(False)
+
+    def _write(self, message: bytes) -> None:
+        """Send a message; on a socket that was opened before, by a new one if need be."""
+        if self._socket is not None:
+            try:
+                self._socket.send(message, socket.MSG_NOSIGNAL)
+                return
+            except OSError as error:
+                if error.errno not in _GONE:
+                    raise
+                self._drop()
+        assert self._address is not None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        # Connected, since only of a connected one the kernel tells when there is room.
+        self._socket.connect(self._address)
+        self._socket.send(message, socket.MSG_NOSIGNAL)
+
+    def _listen(self, wanted: bool) -> None:
+        if self._socket is not None and wanted != self._listening:
+            self._listening = wanted
+            if wanted:
+                self._master.selector.register(self._socket, selectors.EVENT_WRITE, self._flush)
+            else:
+                self._master.selector.unregister(self._socket)
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._listen(False)
+            self._socket.close()
+            self._socket = None
+
+    def _complain(self, error: OSError) -> None:
+        if not self._complained:
+            self._complained = True
+            self._master.relay.say(f"prefork: the service manager cannot be told how things are: {error.strerror}")
+
+
+class Told:
+    """A decider after whose every decision the service manager hears what there is to hear."""
+
+    def __init__(self, decider: Decider, manager: Manager) -> None:
+        self._decider = decider
+        self._manager = manager
+
+    def handle(self, event: Event, now: float) -> Sequence[Action]:
+        """As the decider itself."""
+        actions = self._decider.handle(event, now)
+        self._manager.look(now)
+        return actions
+
+    def next_deadline(self) -> float | None:
+        """As the decider itself."""
+        return self._decider.next_deadline()
+
+
+def _address(text: str) -> str | bytes | None:
+    """Return where the socket is: a path, or an abstract name; None where there is none."""
+    if text.startswith("/"):
+        return text
+    return b"\0" + os.fsencode(text[1:]) if text.startswith("@") else None
+
+
+def _watchdog(variables: Mapping[str, str]) -> float:
+    """Return how often, in seconds, the watchdog is to hear of us: half of what it allows; 0.0 for never."""
+    period, pid = variables.get("WATCHDOG_USEC", ""), variables.get("WATCHDOG_PID", str(os.getpid()))
+    if pid != str(os.getpid()) or not (period.isascii() and period.isdecimal()):
+        return 0.0
+    return min(int(period) / 2e6, _LONGEST)
