@@ -9,6 +9,7 @@ from collections import Counter
 from types import TracebackType
 
 _REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+REFUSED = "refused"
 _SLOWEST = 30.0
 """Seconds after which a request without an answer has failed."""
 
@@ -16,14 +17,26 @@ _SLOWEST = 30.0
 class Load:
     """Runs while it is entered. Each request ends as answered or, by its reason, in `failures`.
 
-    With `keep`, each client keeps its connection until a response says that it closes; `closed` counts those.
+    With `keep`, each client keeps its connection until a response says that it closes; `closed` counts those. With
+    `until_refused`, a client whose connection is refused has come too late, and goes home.
     """
 
-    def __init__(self, port: int, body: bytes, clients: int = 16, *, path: str = "/", keep: bool = False) -> None:
+    def __init__(
+        self,
+        port: int,
+        body: bytes,
+        clients: int = 16,
+        *,
+        path: str = "/",
+        keep: bool = False,
+        until_refused: bool = False,
+    ) -> None:
         self._port = port
         self._body = body
         self._path = path
         self._keep = keep
+        self.clients = clients
+        self._until_refused = until_refused
         self.closed = 0
         self._stopping = False
         self._news = threading.Condition()
@@ -48,6 +61,12 @@ class Load:
             goal = self.ended + requests
             assert self._news.wait_for(lambda: self.ended >= goal, 2 * _SLOWEST), f"{self.ended} ended, not {goal}"
 
+    def wait(self) -> None:
+        """Wait until all clients have gone home."""
+        for thread in self._threads:
+            thread.join(2 * _SLOWEST)
+            assert not thread.is_alive()
+
     @property
     def ended(self) -> int:
         return self.answered + self.failures.total()
@@ -56,6 +75,8 @@ class Load:
         kept = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_SLOWEST)
         while not self._stopping:
             reason = self._ask_again(kept) if self._keep else self._ask()
+            if self._until_refused and reason == REFUSED:
+                break
             with self._news:
                 if reason is None:
                     self.answered += 1
@@ -71,6 +92,8 @@ class Load:
             connection.request("GET", self._path)
             answer = connection.getresponse()
             body = answer.read()
+        except ConnectionRefusedError:
+            return REFUSED
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             return f"{type(error).__name__}{reused}"
@@ -90,6 +113,8 @@ class Load:
                 connection.sendall(_REQUEST.replace(b"/ ", f"{self._path} ".encode(), 1))
                 while data := connection.recv(65536):
                     answer += data
+        except ConnectionRefusedError:
+            return REFUSED
         except OSError as error:
             return f"{type(error).__name__} after {len(answer)} bytes"
         head, separator, body = answer.partition(b"\r\n\r\n")

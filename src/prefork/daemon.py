@@ -26,6 +26,8 @@ class DaemonOptions(TypedDict, total=False):
 
     share: Literal["freeze", "immortal", "none"]
     """How workers share the memory of the mold (docs/sharing.md); "freeze" by default."""
+    capture: bool
+    """Whether the master reads what workers write, and prints it with who wrote it (docs/logs.md); not by default."""
     spares: int
     """How many processes are kept forked ahead, so that filling a slot is a wake-up; 1 by default."""
     orphan_grace: float

@@ -77,6 +77,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("start_timeout", SECONDS, 60.0, "How long a worker may take to become ready.", "served"),
     Option("drain_timeout", SECONDS, 30.0, "How long a worker may take to finish.", "served"),
     Option("keepalive_window", SECONDS, 1.0, "How long a draining worker keeps idle connections.", "served"),
+    Option("capture", Flag(), False, "Read what workers write, and print it with who wrote it."),
     Option("import_timeout", SECONDS, 60.0, "How long importing the application may take."),
     Option("orphan_grace", SECONDS, 10.0, "How long workers serve on when the master has died."),
 )

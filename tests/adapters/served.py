@@ -23,6 +23,7 @@ SERVERS = [
     ("granian", "wsgi"),
     ("waitress", "wsgi"),
 ]
+STREAMS = [("asyncio", "streams"), ("socketserver", "streams")]
 ASGI = [server for server in SERVERS if server[1] == "asgi"]
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -30,10 +31,11 @@ SILENCE = 0.2
 """Seconds that a client lets pass between connecting and asking; shorter than the window, longer than any drain."""
 
 PROGRAM = Path(__file__).with_name("program.py")
+STREAMS_PROGRAM = Path(__file__).with_name("streams_program.py")
 
 
 class Adapted:
-    """The daemon of `program.py`, run in the test's directory."""
+    """The daemon of `program.py`, or of `streams_program.py`, run in the test's directory."""
 
     def __init__(self, start: Start, server: tuple[str, str], workers: int = 1, **options: Any) -> None:
         self.directory = start.directory
@@ -51,7 +53,8 @@ class Adapted:
             options=options,
         )
         environment = {"RUNTIME_DIRECTORY": str(self.directory / "runtime"), "SETTINGS": str(self.settings)}
-        self.running: Running = start.command(sys.executable, PROGRAM, env=environment)
+        program = STREAMS_PROGRAM if server in STREAMS else PROGRAM
+        self.running: Running = start.command(sys.executable, program, env=environment)
 
     def write(self, **settings: Any) -> None:
         self.settings.write_text(json.dumps(settings))

@@ -34,13 +34,13 @@ def test_every_process_says_what_it_is(start: Start) -> None:
             == [
                 "prefork: mold g1 titles",
                 "prefork: spare g1 titles",
-                "prefork: web/0 g1 titles",
-                "prefork: web/1 g1 titles",
+                "prefork: web/0 g1 ready (titles)",
+                "prefork: web/1 g1 ready (titles)",
             ]
         ),
         "their titles",
     )
-    assert title(served.running.pid) == "prefork: master titles"
+    until(lambda: title(served.running.pid) == "prefork: master titles [2/2 ready]", "the master's title")
     served.stop()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 
@@ -33,6 +35,8 @@ class Drain:
         self.descriptor = self.waker = -1
         self.lifeline = -1
         """What keeps the news of the master's death coming."""
+        self.on_notice: Callable[[], object] = _do_nothing
+        """Called once, when it has been asked for."""
         self._numbers: tuple[int, ...] = ()
         self._owner = 0
 
@@ -41,8 +45,9 @@ class Drain:
         self._numbers = numbers
         for number in numbers:
             signal.signal(number, self._handle)
-        # A child that the application forks would write what it is signalled to its parent's pipe.
-        os.register_at_fork(after_in_child=_wake_nobody)
+        # A child that the application forks would write what it is signalled to its parent's pipe. No function of
+        # Python's, which would be run after each fork: eight pages of each worker.
+        os.register_at_fork(after_in_child=partial(signal.set_wakeup_fd, -1))
 
     def begin(self) -> None:
         """From now on it is this process that drains. Main thread only. Raises OSError."""
@@ -72,6 +77,7 @@ class Drain:
         if not self.noticed:
             self.noticed = True
             os.eventfd_write(self.descriptor, 1)
+            self.on_notice()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._owner:
@@ -81,5 +87,5 @@ class Drain:
             os.kill(os.getpid(), number)
 
 
-def _wake_nobody() -> None:
-    signal.set_wakeup_fd(-1)
+def _do_nothing() -> None:
+    """What most have to do about it."""

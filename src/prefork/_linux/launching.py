@@ -35,7 +35,8 @@ class Launching:
 
     def of_worker(self, key: str, generation: int) -> wire.Launch:
         """Return the launch of a worker with an interpreter of its own."""
-        return replace(self.mold, generation=generation, title=self.title(key, generation), alone=True)
+        title = self.title(key, generation).replace("{}", "starting")
+        return replace(self.mold, generation=generation, title=title, alone=True)
 
     def of_watcher(self, program: str, arguments: wire.Json) -> wire.Launch:
         """Return the launch of a watcher of files, by the name of its program in `_watch`."""
@@ -47,8 +48,8 @@ class Launching:
         return replace(self.interpreter, command=(*self.interpreter.command, *options))
 
     def title(self, key: str, generation: int) -> str:
-        """Return what a worker is called among the processes."""
-        return f"prefork: {key} g{generation} {self.mold.title}"
+        """Return what a worker is called among the processes, with `{}` for the state that it is in."""
+        return f"prefork: {key} g{generation} {{}} ({self.mold.title})"
 
 
 def launching_from(launch: dict[str, Any]) -> Launching:

@@ -7,6 +7,7 @@ import grp
 import json
 import os
 import sys
+from collections.abc import Callable
 from time import time
 from typing import Any
 
@@ -20,6 +21,7 @@ from prefork._errors import MisuseError, PreforkError
 from prefork._linux import memfd
 from prefork._linux.answers import Seen
 from prefork._linux.control import Control
+from prefork._linux.headline import Headline
 from prefork._linux.launching import launching_from
 from prefork._linux.master import Master
 from prefork._linux.notify import Manager, Told
@@ -38,15 +40,17 @@ def main() -> int:
         print("prefork: this is the master's own program: a daemon's run() or `prefork run` starts it", file=sys.stderr)
         return 2
     os.close(descriptor)
-    _set_title(launch["libraries"], f"prefork: master {launch['name']}")
+    title = f"prefork: master {launch['name']}"
+    show = _titles(launch["libraries"])
+    show(title)
     try:
-        return _run(launch)
+        return _run(launch, lambda words: show(f"{title} [{words}]"))
     except PreforkError as error:
         print(f"prefork: {error}", file=sys.stderr)
         return 2 if isinstance(error, MisuseError) else 1
 
 
-def _run(launch: dict[str, Any]) -> int:
+def _run(launch: dict[str, Any], show: Callable[[str], object]) -> int:
     name, options = str(launch["name"]), launch["options"]
     spec = Spec(
         name=name,
@@ -63,7 +67,8 @@ def _run(launch: dict[str, Any]) -> int:
         shell.answer = control.answer
         manager = Manager(master, launch["manager"], supervisor)
         try:
-            return master.run(Told(Recorded(supervisor, journal, control.publish), manager), shell)
+            headline = Headline(show, supervisor)
+            return master.run(Told(Recorded(supervisor, journal, control.publish, headline.look), manager), shell)
         finally:
             shell.close()
             control.close()
@@ -82,14 +87,14 @@ def _control_group(options: dict[str, object]) -> int | None:
         raise MisuseError(f"control_group: there is no group {name!r}") from None
 
 
-def _set_title(libraries: str, title: str) -> None:
-    """Show what this process is. setproctitle is the one library here, and looked for at the one place it is at."""
+def _titles(libraries: str) -> Callable[[str], object]:
+    """Return what shows a title. setproctitle is the one library here, and looked for at the one place it is at."""
     sys.path.append(libraries)
     try:
         from prefork._linux.title import set_title
     finally:
         sys.path.remove(libraries)
-    set_title(title)
+    return set_title
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from .._core import actions as do
 from . import wire
 from .board import Board
+from .capture import Capture
+from .forms import Origin
 from .launching import Launching
 from .listeners import Listeners
 from .nursery import Nursery
@@ -25,6 +27,7 @@ class Means:
     listeners: Listeners
     nursery: Nursery
     lifeline: int
+    capture: Capture | None = None
 
 
 class Orders:
@@ -63,9 +66,20 @@ class Orders:
             explicit_ready=assignable.explicit_ready,
             orphan_grace=self._launching.orphan_grace,
             row=self._means.board.start(pid, action),
+            # One with an interpreter of its own was started with the streams that it has.
+            captured=self._means.capture is not None and isinstance(action, do.OrderWorker),
         )
         sockets = [self._means.listeners.give(listener, action.key, pid) for listener in action.listeners]
-        self._means.nursery.order(pid, order, [self._means.lifeline, *(each.fileno() for each in sockets)])
+        self._deliver(pid, order, [self._means.lifeline, *(each.fileno() for each in sockets)])
+
+    def _deliver(self, pid: int, order: wire.Order, descriptors: list[int]) -> None:
+        nursery, capture = self._means.nursery, self._means.capture
+        if capture is None or not order.captured:
+            nursery.order(pid, order, descriptors)
+            return
+        with capture.pipes() as ends:
+            nursery.order(pid, order, [*descriptors, *ends.write])
+            capture.listen(Origin(order.key, pid, order.generation), ends)
 
     def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
         """Do to the process what needs the master's rights, before it has its order."""

@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 class Recorded:
     """Stands between the loop and its decider, and changes nothing of what they say to each other."""
 
-    def __init__(self, decider: Decider, journal: Journal, publish: Callable[[Sequence[Record]], None]) -> None:
+    def __init__(self, decider: Decider, journal: Journal, *watchers: Callable[[Sequence[Record]], object]) -> None:
         self._decider = decider
         self._journal = journal
-        self._publish = publish
+        self._watchers = watchers
 
     def handle(self, event: Event, now: float) -> Sequence[Action]:
         """See `Decider`."""
         actions = self._decider.handle(event, now)
         if records := self._journal.note(event, actions, now, time()):
-            self._publish(records)
+            for watcher in self._watchers:
+                watcher(records)
         return actions
 
     def next_deadline(self) -> float | None:

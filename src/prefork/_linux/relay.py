@@ -12,20 +12,29 @@ import os
 import select
 import selectors
 import stat
+from collections.abc import Callable
 
 from .._core.lines import LineBuffer
+from .forms import Form, Text
 
 _PIECE = select.PIPE_BUF
 _FULL = 256 * 1024
 """With this many bytes waiting for the reader, the workers' pipes are no longer read."""
+_MOST = 4 * 1024 * 1024
+"""With this many waiting, more is lost: what the master says, and what those had written that die meanwhile."""
+
+Mark = Callable[[bytes], bytes]
+"""Makes of whole lines what is printed of them: who wrote them may stand before each."""
 
 
 class Sink:
     """One stream of the master's, and what waits to be written to it."""
 
-    def __init__(self, selector: selectors.BaseSelector, descriptor: int) -> None:
+    def __init__(self, selector: selectors.BaseSelector, descriptor: int, lament: Callable[[int], bytes]) -> None:
         self._selector = selector
-        self._descriptor = _twin(descriptor)
+        self._descriptor = descriptor
+        self._lament = lament
+        self._lost = 0  # lines
         self._poller = select.poll()
         self._poller.register(self._descriptor, select.POLLOUT)
         self._waiting = bytearray()
@@ -45,11 +54,26 @@ class Sink:
 
     def write(self, lines: bytes) -> None:
         """Write whole lines, now or when the reader has room."""
+        if len(self._waiting) > _MOST:
+            self._lost += lines.count(b"\n")
+            return
         self._waiting += lines
+        self._advance()
+
+    def exchange(self, descriptor: int) -> None:
+        """Write to another open file from now on; what still waits is written there."""
+        if self._registered:
+            self._selector.unregister(self._descriptor)
+            self._registered = False
+        self._poller.unregister(self._descriptor)
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._poller.register(descriptor, select.POLLOUT)
         self._advance()
 
     def close(self) -> None:
         """Give up what is left."""
+        self._lost = 0
         self._waiting.clear()
         self._advance()
         os.close(self._descriptor)
@@ -63,6 +87,9 @@ class Sink:
         except OSError:
             # The reader is gone (EPIPE, EIO for a terminal) or the disk is full: output is lost, the daemon is not.
             self._waiting.clear()
+        if self._lost and not self.full:
+            self._waiting += self._lament(self._lost)
+            self._lost = 0
         if bool(self._waiting) != self._registered:
             self._registered = not self._registered
             if self._registered:
@@ -78,10 +105,11 @@ class Sink:
 class Source:
     """The read end of a pipe that one worker writes to."""
 
-    def __init__(self, selector: selectors.BaseSelector, descriptor: int, sink: Sink) -> None:
+    def __init__(self, selector: selectors.BaseSelector, descriptor: int, sink: Sink, mark: Mark | None) -> None:
         self._selector = selector
         self._descriptor = descriptor
         self._sink = sink
+        self._mark = mark
         self._lines = LineBuffer()
         self._reading = False
         os.set_blocking(descriptor, False)
@@ -106,7 +134,7 @@ class Source:
         left = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ) if self in self._sink.sources else 0
         while left > 0 and (count := self._read()):
             left -= count
-        self._sink.write(self._lines.flush())
+        self._take(self._lines.flush())
 
     def close(self) -> None:
         """Stop reading for good."""
@@ -127,10 +155,14 @@ class Source:
             data = os.read(self._descriptor, 64 * 1024)
         except BlockingIOError:
             return 0
-        self._sink.write(self._lines.feed(data) if data else self._lines.flush())
+        self._take(self._lines.feed(data) if data else self._lines.flush())
         if not data:
             self.close()
         return len(data)
+
+    def _take(self, lines: bytes) -> None:
+        if lines:
+            self._sink.write(self._mark(lines) if self._mark else lines)
 
 
 class Relay:
@@ -138,15 +170,24 @@ class Relay:
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self._selector = selector
-        self._out = Sink(selector, 1)
-        self._err = self._out if os.path.samestat(os.fstat(1), os.fstat(2)) else Sink(selector, 2)
+        self.form: Form = Text()
+        """How what the master says is written."""
+        self._out = self._sink(_twin(1))
+        self._err = self._out if os.path.samestat(os.fstat(1), os.fstat(2)) else self._sink(_twin(2))
         self._sources: dict[int, list[Source]] = {}
 
-    def add(self, pid: int, out: int, err: int) -> None:
+    def divert(self, descriptor: int) -> None:
+        """Write both streams to this open file, ours from now on, and no more to where they went. What waits moves."""
+        self._err.exchange(descriptor)
+        if self._out is not self._err:
+            self._out.close()
+            self._out = self._err
+
+    def add(self, pid: int, out: int, err: int, marks: tuple[Mark | None, Mark | None] = (None, None)) -> None:
         """Relay what worker `pid` writes; `out` and `err` are the read ends of its pipes, ours from now on."""
         self._sources[pid] = [
-            Source(self._selector, out, self._out),
-            Source(self._selector, err, self._err),
+            Source(self._selector, out, self._out, marks[0]),
+            Source(self._selector, err, self._err, marks[1]),
         ]
 
     def ended(self, pid: int) -> None:
@@ -156,7 +197,11 @@ class Relay:
 
     def say(self, text: str) -> None:
         """Write a text of the master's own to its standard error, on lines of its own."""
-        self._err.write(text.rstrip("\n").encode("utf-8", "backslashreplace") + b"\n")
+        self._err.write(self.form.said(text.rstrip("\n")))
+
+    def write(self, lines: bytes) -> None:
+        """Write whole lines of the master's own that have their form already."""
+        self._err.write(lines)
 
     @property
     def idle(self) -> bool:
@@ -169,6 +214,12 @@ class Relay:
             for source in tuple(sink.sources):
                 source.close()
             sink.close()
+
+    def _sink(self, descriptor: int) -> Sink:
+        return Sink(self._selector, descriptor, self._lament)
+
+    def _lament(self, lost: int) -> bytes:
+        return self.form.said(f"prefork: {lost} lines of the log were lost: its reader was too slow")
 
 
 def _twin(descriptor: int) -> int:

@@ -19,6 +19,8 @@ from .._core.reasons import ended
 from .._errors import InternalError, PreforkError
 from . import lifeline
 from .board import Board
+from .capture import Capture
+from .forms import Origin
 from .listeners import Circumstances, Listeners
 from .nursery import Fact, MoldSilent, Nursery, PlanReceived
 from .oom import OomCounter
@@ -32,6 +34,7 @@ from .watching import Watchers
 
 if TYPE_CHECKING:
     from . import wire
+    from .channel import Channel
     from .launching import Launching
     from .master import Master
     from .runtime import Runtime
@@ -72,7 +75,8 @@ class Shell:
             master.later(2 * launching.orphan_grace + _END_GRACE, self._listeners.orphans_ended)
         self._reader, self._writer = lifeline.create()
         self._shared = Shared(self._reader, self._board.descriptor)
-        means = Means(self._board, self._listeners, self._nursery, self._reader)
+        self._capture = Capture(master.relay) if launching.mold.captured else None
+        means = Means(self._board, self._listeners, self._nursery, self._reader, self._capture)
         self._orders = Orders(launching, means, master.relay.say)
         master.signals.catch(signal.SIGCHLD)
         master.selector.register(self._nursery, selectors.EVENT_READ, self._listen)
@@ -95,6 +99,10 @@ class Shell:
     def scoreboard(self) -> int:
         """Return a new descriptor of the scoreboard, to be read from."""
         return self._board.reading()
+
+    def last_lines(self, pid: int) -> list[str]:
+        """Return what a process wrote last, also when it has just been reaped; nothing where output is not captured."""
+        return [] if self._capture is None else self._capture.last_lines(pid)
 
     # What the supervisor asks for.
 
@@ -141,7 +149,7 @@ class Shell:
     def _start_mold(self, generation: int) -> None:
         launching = self._launching
         try:
-            pid, channel = start_mold(launching.interpreter, launching.of_mold(generation), self._shared)
+            pid, channel = self._begin(launching.interpreter, launching.of_mold(generation), "mold")
         except OSError as error:
             self._master.tell(fact.MoldFailed(generation, f"the mold could not be started: {error}"))
             self._master.tell(fact.MoldEnded(generation, "could not be started"))
@@ -163,25 +171,33 @@ class Shell:
             self._kill(pid)
 
     def _start_watcher(self, program: str, arguments: wire.Json) -> int:
-        return self._start(self._launching.interpreter, self._launching.of_watcher(program, arguments))
+        return self._start(self._launching.interpreter, self._launching.of_watcher(program, arguments), "watcher")
 
     def _spawn(self, action: do.SpawnWorker) -> None:
         generation, key = action.generation, action.key
         interpreter = self._launching.interpreter_with(self._orders.assignable(action).interpreter_options)
         try:
-            pid = self._start(interpreter, self._launching.of_worker(key, generation))
+            pid = self._start(interpreter, self._launching.of_worker(key, generation), key)
         except OSError as error:
             self._master.tell(fact.SpawnFailed(generation, key, str(error)))
             return
         self._order(action, pid)
         self._master.tell(fact.WorkerSpawned(generation, key, pid))
 
-    def _start(self, interpreter: Interpreter, launch: wire.Launch) -> int:
+    def _start(self, interpreter: Interpreter, launch: wire.Launch, name: str) -> int:
         """Start a process that is no mold, and return its pid. Raises OSError."""
-        pid, channel = start_mold(interpreter, launch, self._shared)
+        pid, channel = self._begin(interpreter, launch, name)
         self._watch(pid)
         self._nursery.add_process(pid, channel)
         return pid
+
+    def _begin(self, interpreter: Interpreter, launch: wire.Launch, name: str) -> tuple[int, Channel]:
+        if self._capture is None:
+            return start_mold(interpreter, launch, self._shared)
+        with self._capture.pipes() as ends:
+            pid, channel = start_mold(interpreter, launch, self._shared, ends.write)
+            self._capture.listen(Origin(name, pid, launch.generation), ends)
+        return pid, channel
 
     def _order(self, action: Ordered, pid: int) -> None:
         self._workers[pid] = action.key
@@ -281,6 +297,8 @@ class Shell:
         out_of_memory = any(end.status == -signal.SIGKILL for end in exits) and self._oom.grown()
         for end in exits:
             self._roster.remove(end.pid)
+            if self._capture is not None:
+                self._capture.ended(end.pid)
             reason = self._reason(end, out_of_memory)
             if end.pid in self._molds:
                 generation = self._molds.pop(end.pid)

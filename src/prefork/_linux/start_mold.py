@@ -43,14 +43,17 @@ def described(launch: dict[str, Any]) -> tuple[Interpreter, Launch]:
         share=launch["options"].get("share", ""),
         argv=tuple(launch["argv"]),
         alone=False,
+        captured=bool(launch["options"].get("capture", False)),
     )
     who = launch.get("identity")
     identity = None if who is None else privileges.Identity(who["uid"], who["gid"], tuple(who["groups"]))
     return Interpreter(tuple(launch["command"]), launch["environ"], identity), mold
 
 
-def start_mold(interpreter: Interpreter, launch: Launch, shared: Shared) -> tuple[int, Channel]:
-    """A mold's pid and the master's end of its channel.
+def start_mold(
+    interpreter: Interpreter, launch: Launch, shared: Shared, streams: tuple[int, ...] = ()
+) -> tuple[int, Channel]:
+    """A mold's pid and the master's end of its channel. `streams`: its standard output and error, if not ours.
 
     Privileges are dropped between fork and exec, not by the mold itself: a new interpreter runs what the site
     packages and the environment tell it to before any of our code. What fails after the fork is told over the
@@ -65,7 +68,8 @@ def start_mold(interpreter: Interpreter, launch: Launch, shared: Shared) -> tupl
         try:
             pid = os.fork()
             if pid == 0:
-                _become_mold(interpreter, theirs, (theirs.fileno(), description, shared.lifeline, shared.scoreboard))
+                passed = (theirs.fileno(), description, shared.lifeline, shared.scoreboard)
+                _become_mold(interpreter, theirs, passed, streams)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
@@ -74,10 +78,12 @@ def start_mold(interpreter: Interpreter, launch: Launch, shared: Shared) -> tupl
     return pid, ours
 
 
-def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, ...]) -> None:
+def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, ...], streams: tuple[int, ...]) -> None:
     """Never returns."""
     try:
         os.setsid()
+        for number, stream in enumerate(streams, 1):
+            os.dup2(stream, number)
         if interpreter.identity is not None:
             privileges.drop(interpreter.identity)
         _keep(passed)

@@ -29,3 +29,9 @@ _module = _load()
 
 set_title: Callable[[str], object] = _module.setproctitle if _module else lambda title: None
 """Show this title for this process from now on."""
+
+
+def show(title: str, state: str) -> None:
+    """Show a title in which `{}` stands for the state that the process is in; no title, nothing."""
+    if title:
+        set_title(title.replace("{}", state))

@@ -18,7 +18,7 @@ lifeline and the scoreboard come with it):
 The master and a newborn, over the newborn's own channel:
 
     newborn Hello                     with the kernel's word for its pid (SCM_CREDENTIALS)
-    master  Order                     [lifeline, *listeners]: not before the birth is adopted
+    master  Order                     [lifeline, *listeners, *streams]: not before the birth is adopted
     worker  Ready                     at most once
     worker  WornOut                   it has reached a limit, and serves on until it is told to drain
     worker  Failed                    the function raised; the process is about to exit 1
@@ -57,7 +57,7 @@ class Launch:
     `application` is `module:callable`; called with `arguments` it runs the application's program, which ends in
     `Mold.serve`. `argv` becomes `sys.argv` before that; `share` is a mode of `sharing.prepare`, or empty for the
     application's own. `alone`: it forks nobody, and is itself the one worker whose order it reads. The titles are what
-    ps shows for the mold and for its spares.
+    ps shows for the mold and for its spares. `captured`: the master reads its standard streams.
     """
 
     application: str
@@ -68,6 +68,7 @@ class Launch:
     share: Share
     argv: tuple[str, ...]
     alone: bool
+    captured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +126,16 @@ class Hello:
     """I exist, lead a session of my own, hold no descriptor of the mold's, and wait for an order."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Not frozen: that would be 15 pages more of each worker, by the way in which it sets fields.
 class Order:
     """Be this worker.
 
     `context` is the encoded context, `listeners` names the descriptors that follow the lifeline, in order.
     `master` is the sender's pid. `orphan_grace` (seconds) is how long to serve on after the master's death: 0
     ends the process with it. `exit_timeout` (seconds) bounds the interpreter's exit. `explicit_ready` leaves
-    it to the function to say that it is ready. `row` is the worker's in the scoreboard, -1 for none.
+    it to the function to say that it is ready. `row` is the worker's in the scoreboard, -1 for none. In `title` the
+    worker puts the state that it is in for `{}`. `captured`: after the listeners come the standard output and error
+    that it is to have.
     """
 
     key: str
@@ -146,6 +149,7 @@ class Order:
     orphan_grace: float = 0.0
     exit_timeout: float = 10.0
     row: int = -1
+    captured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +256,7 @@ def descriptor_count(message: Message) -> int:
         case NewbornAnnounced():
             return 1
         case Order():
-            return 1 + len(message.listeners)
+            return 1 + len(message.listeners) + 2 * message.captured
         case _:
             return 0
 

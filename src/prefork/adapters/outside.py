@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from .._linux.steering import turn_away
 from .._worker import EMPTYING, LATE
 
 if TYPE_CHECKING:
@@ -56,8 +57,30 @@ def connections(listeners: Iterable[socket.socket]) -> int:
     They are known by their own end's address, which what the application has opened itself does not share. One that
     its client has closed does not count: the server may keep it for as long as the application works on it.
     """
-    places = {_place(listener) for listener in listeners}
-    return sum(_is_connection(int(number), places) for number in os.listdir("/proc/self/fd"))
+    return _open_at({_place(listener) for listener in listeners})
+
+
+def connections_at(port: int) -> int:
+    """The same for what it has accepted at a port that its server has bound for itself."""
+    return _open_at({port})
+
+
+def leave_port(port: int) -> None:
+    """Have what is new at a TCP port go to the other processes that listen there; return when this one is out of it.
+
+    For a server that binds for itself, by SO_REUSEPORT, and would drop what waits in its queue when it closes: what has
+    begun it still accepts, for a second at most, and then its listener is shut down. In a thread of its own where the
+    server needs this one. Raises OSError where the kernel cannot do it.
+    """
+    listeners = [sock for number in os.listdir("/proc/self/fd") if (sock := _listener_at(port, int(number)))]
+    for listener in listeners:
+        turn_away(listener)
+    begun = time.monotonic()
+    while (waited := time.monotonic() - begun) < LATE or (waited < EMPTYING and any(map(queued, listeners))):
+        time.sleep(_LOOK)
+    for listener in listeners:
+        with listener:
+            listener.shutdown(socket.SHUT_RDWR)
 
 
 def take_away(number: int, like: socket.socket) -> None:
@@ -104,13 +127,33 @@ def queued(listener: socket.socket) -> bool:
     return bool(waiting.poll(0))
 
 
-def _is_connection(number: int, places: set[object]) -> bool:
+def _listener_at(port: int, number: int) -> socket.socket | None:
+    sock = _copy(number)
+    if sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and _place(sock) == port:
+        return sock
+    if sock is not None:
+        sock.close()
+    return None
+
+
+def _copy(number: int) -> socket.socket | None:
+    """The socket that has this descriptor, if there is one: it may have been closed since it was listed."""
     try:
-        if not os.readlink(f"/proc/self/fd/{number}").startswith("socket:"):
-            return False
-        sock = socket.socket(fileno=os.dup(number))
+        if os.readlink(f"/proc/self/fd/{number}").startswith("socket:"):
+            return socket.socket(fileno=os.dup(number))
     except OSError:
-        return False  # closed since it was listed
+        pass
+    return None
+
+
+def _open_at(places: set[object]) -> int:
+    return sum(_is_connection(int(number), places) for number in os.listdir("/proc/self/fd"))
+
+
+def _is_connection(number: int, places: set[object]) -> bool:
+    sock = _copy(number)
+    if sock is None:
+        return False
     with sock:
         if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) or _place(sock) not in places:
             return False

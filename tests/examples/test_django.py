@@ -1,0 +1,88 @@
+"""Django with its admin pages and a real database."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import httpx
+import pytest
+
+from examples.example import Example
+from load import Load
+from support import PATIENCE, Start
+
+RUN = "prefork run shop.wsgi -w 4 -b 127.0.0.1:8000"
+
+
+@pytest.fixture
+def shop(start: Start) -> Example:
+    shop = Example(
+        start,
+        "django",
+        DJANGO_SUPERUSER_USERNAME="admin",
+        DJANGO_SUPERUSER_PASSWORD="secret",
+        DJANGO_SUPERUSER_EMAIL="admin@example.org",
+    )
+    assert shop.command("python manage.py migrate").wait() == 0
+    shop.readme += "\n    python manage.py createsuperuser --noinput"  # a person is asked, a test is not
+    assert shop.command("python manage.py createsuperuser --noinput").wait() == 0
+    return shop
+
+
+class Admin:
+    """A browser, as far as the admin pages need one."""
+
+    def __init__(self, port: int) -> None:
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, follow_redirects=True)
+
+    def submit(self, path: str, **fields: str) -> httpx.Response:
+        page = self.client.get(path)
+        assert page.status_code == 200
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
+        assert token
+        return self.client.post(path, data={"csrfmiddlewaretoken": token[1], **fields})
+
+
+def test_the_admin_pages_work_over_four_workers_and_a_reload(shop: Example) -> None:
+    shop.run(RUN)
+    admin = Admin(shop.port)
+    login = admin.client.get("/admin/login/")
+    style = re.search(r'href="(/static/admin/css/base[^"]*\.css)"', login.text)
+    assert style
+    assert admin.client.get(style[1]).headers["content-type"].startswith("text/css")
+    page = admin.submit("/admin/login/", username="admin", password="secret", next="/admin/")
+    assert "Log out" in page.text
+    for number in range(8):  # sooner or later by each of the four
+        assert admin.submit("/admin/orders/order/add/", what=f"a chair, {number}").status_code == 200
+    shop.reload()
+    assert "a chair, 7" in admin.client.get("/admin/orders/order/").text, "logged in still"
+    assert admin.client.get("/").json() == {"orders": 8}
+    assert shop.stop() == 0
+
+
+@pytest.mark.parametrize("target", ["shop.wsgi", "shop.asgi"])
+def test_reloads_under_load_lose_nothing(shop: Example, target: str) -> None:
+    shop.run("prefork run shop.asgi" if target == "shop.asgi" else RUN, *_bound(target))
+    body = b'{"orders": 0}'
+    new, kept = Load(shop.port, body, 4), Load(shop.port, body, 4, keep=True)
+    with new, kept:
+        for _ in range(2):
+            new.more(30)
+            kept.more(30)
+            shop.reload()
+    assert not new.failures + kept.failures
+    assert shop.stop() == 0
+
+
+def _bound(target: str) -> list[str]:
+    return ["-w", "2", "-b", "127.0.0.1:8000"] if target == "shop.asgi" else []
+
+
+def test_a_mistake_in_the_settings_is_shown_and_the_old_workers_serve_on(shop: Example) -> None:
+    shop.run(RUN)
+    shop.edit("shop/settings.py", "DEBUG = False", "DEBUG = Fals")
+    shop.running.send(signal.SIGHUP)
+    shop.running.expect("^NameError: name 'Fals' is not defined", "err")
+    assert httpx.get(f"http://127.0.0.1:{shop.port}/", timeout=PATIENCE).json() == {"orders": 0}
+    assert shop.stop() == 0
