@@ -59,9 +59,8 @@ def daemon(directory: Path, slots: int) -> Iterator[tuple[int, dict[str, str]]]:
     """Run one with so many slots; return its pid, and the environment that finds it."""
     (directory / "program.py").write_text(PROGRAM.replace("SLOTS", str(slots)))
     environment = {**os.environ, "RUNTIME_DIRECTORY": f"{directory}/runtime"}
-    process = subprocess.Popen(
-        [sys.executable, "program.py"], cwd=directory, env=environment, stderr=subprocess.DEVNULL
-    )
+    line = [sys.executable, "program.py"]
+    process = subprocess.Popen(line, cwd=directory, env=environment, stderr=subprocess.DEVNULL)
     try:
         while subprocess.run([command(), "status", "--check"], env=environment, capture_output=True).returncode:
             time.sleep(0.2)
@@ -91,10 +90,8 @@ def measure(slots: int, master: int, environment: dict[str, str]) -> None:
     print(f"  the master's part of one: {spent:.1f} ms of a processor")
     idle, asked = waits(environment, ask=False), waits(environment, ask=True)
     for name, found in ("nobody asks", idle), ("status asked for", asked):
-        ordered = sorted(found)
-        print(
-            f"  hello while {name:16}: median {statistics.median(found):.2f} ms, 99 % within {ordered[len(ordered) * 99 // 100]:.2f} ms"
-        )
+        most = sorted(found)[len(found) * 99 // 100]
+        print(f"  hello while {name:16}: median {statistics.median(found):.2f} ms, 99 % within {most:.2f} ms")
 
 
 def once(line: list[str], environment: dict[str, str]) -> tuple[float, float]:
