@@ -17,8 +17,6 @@ import click
 from .._errors import MisuseError, NotRunningError, PreforkError
 from ..client import connect
 
-GOES_ON = "prefork: interrupted; the daemon goes on with it (`prefork events --follow` shows how far it is)"
-
 
 def steers(function: Callable[..., None]) -> Callable[..., None]:
     """Make a command of a function of a client: it gets `client` and `as_json`, and its errors get their exit codes."""
@@ -37,7 +35,6 @@ def steers(function: Callable[..., None]) -> Callable[..., None]:
                 click.echo(f"prefork: {error}", err=True)
             sys.exit(exit_code(error))
         except KeyboardInterrupt:
-            click.echo(GOES_ON, err=True)
             sys.exit(130)
         except BrokenPipeError:  # `prefork events | head`; nor does the interpreter's own last flush complain then.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
