@@ -10,6 +10,7 @@ import pty
 import re
 import socket
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic
@@ -19,7 +20,7 @@ import pytest
 
 import prefork
 from prefork.cli._top.app import Top
-from support import PATIENCE, Running, Start
+from support import PATIENCE, Running, Start, until
 from system.daemons import HEAD, RUN, SERVE, Served, served
 from system.runs import PREFORK
 
@@ -83,7 +84,10 @@ def on_page(daemon: Served, use: Callable[[Page], Awaitable[None]], size: tuple[
         async with app.run_test(size=size) as pilot:
             await use(Page(app, pilot))
 
+    before = set(threading.enumerate())
     asyncio.run(opened())
+    left = set(threading.enumerate()) - before
+    until(lambda: sum(thread.is_alive() for thread in left) <= 1, "its threads end, but the one that follows events")
 
 
 def pooled(start: Start) -> tuple[Served, dict[str, int]]:
