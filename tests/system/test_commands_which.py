@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import signal
 import subprocess
@@ -143,6 +144,18 @@ def test_there_is_one_of_a_name_however_it_is_started(place: Place) -> None:
     assert f"prefork: the daemon till runs already: pid {first.pid} (runtime directory" in "\n".join(third.err)
     assert place.says("status").startswith("till: 1 of 1 slots serve")
     assert first.stop() == 0
+
+
+@pytest.mark.skipif(not root(), reason="only root can give a group something that it is not in")
+def test_prefork_run_opens_the_control_socket_to_a_group(start: Start, place: Place) -> None:
+    told = 'target = "shop:app"\ncontrol_group = "games"'
+    run = place.application("application", file=told, RUNTIME_DIRECTORY=str(start.directory / "runtime"))
+    socket = (start.directory / "runtime" / "control.sock").stat()
+    assert (socket.st_mode & 0o777, socket.st_gid) == (0o660, grp.getgrnam("games").gr_gid)
+    assert run.stop() == 0
+    refused = place.command(PREFORK, "run", "--control-group", "nosuch", directory="application")
+    assert refused.wait() == 2
+    assert refused.err[-1] == "prefork: control_group: there is no group 'nosuch'"
 
 
 def test_a_daemon_that_was_killed_does_not_run(place: Place) -> None:
