@@ -25,6 +25,8 @@ class Assignable:
     nice: int | None
     interpreter_options: tuple[str, ...]
     explicit_ready: bool
+    hang_timeout: float
+    hang_kills: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def take_apart(data: Any) -> ReceivedPlan:
         options = _part(data["kinds"], kind, dict)
         entry = Entry(_part(given, "key", str), kind, _part(given, "digest", str), options.get("spawn", "fork"))
         entries.append(entry)
-        assignables[entry.key, entry.digest] = _assignable(given, options.get("ready") == "explicit")
+        assignables[entry.key, entry.digest] = _assignable(given, options)
     pools = tuple(_pool(given) for given in _part(data, "pools", list))
     listeners = tuple(_listener(name, given) for name, given in _part(data, "listeners", dict).items())
     watched = data.get("watched")
@@ -68,6 +70,9 @@ def _kind(name: str, options: Any) -> Kind:
         raise MalformedPlan(f"the options of kind {name}")
     if options.get("spawn", "fork") not in ("fork", "exec"):
         raise MalformedPlan(f"the spawn of kind {name}")
+    hang_policy = options.get("hang_policy", "kill")
+    if hang_policy not in ("kill", "report"):
+        raise MalformedPlan(f"the hang_policy of kind {name}")
     return Kind(
         name,
         restart,
@@ -75,6 +80,7 @@ def _kind(name: str, options: Any) -> Kind:
         _seconds(options, "start_timeout", 60.0),
         _seconds(options, "drain_timeout", 30.0),
         max_age=_seconds(options, "max_age", 0.0),
+        hang_policy=hang_policy,
     )
 
 
@@ -107,7 +113,7 @@ def _pool(given: Any) -> Pool:
     )
 
 
-def _assignable(given: Any, explicit_ready: bool) -> Assignable:
+def _assignable(given: Any, options: Any) -> Assignable:
     launch = _part(given, "launch", dict)
     nice = launch.get("nice")
     return Assignable(
@@ -116,7 +122,9 @@ def _assignable(given: Any, explicit_ready: bool) -> Assignable:
         affinity=tuple(_part({"cpu": cpu}, "cpu", int) for cpu in _part(launch, "affinity", list)),
         nice=None if nice is None else _part(launch, "nice", int),
         interpreter_options=tuple(_text(option) for option in _part(launch, "interpreter_options", list)),
-        explicit_ready=explicit_ready,
+        explicit_ready=options.get("ready") == "explicit",
+        hang_timeout=_seconds(options, "hang_timeout", 30.0),
+        hang_kills=options.get("hang_policy", "kill") == "kill",
     )
 
 
