@@ -25,6 +25,7 @@ from .wire import Failed, Order
 
 if TYPE_CHECKING:
     from .scoreboard import Scoreboard
+    from .stacks import Stacks
     from .wire import Json
 
 
@@ -36,6 +37,7 @@ class Inheritance:
     """What the application gives: see `Application.worker`."""
     drain: Drain
     board: Scoreboard
+    stacks: Stacks
 
 
 def live(channel: Channel, inheritance: Inheritance) -> int:
@@ -56,7 +58,7 @@ def live(channel: Channel, inheritance: Inheritance) -> int:
         sharing.before_exit()
 
 
-def take_signals(drain: Drain) -> None:
+def take_signals(drain: Drain, stacks: Stacks) -> None:
     """What newborns are to find in place; called in the mold, whose memory they share."""
 
     def orphaned(number: int, frame: FrameType | None) -> None:
@@ -70,6 +72,7 @@ def take_signals(drain: Drain) -> None:
     # A handler and not SIG_IGN, which programs that the application starts would inherit.
     signal.signal(signal.SIGINT, _pass_over)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, lifeline.ORPHANED])
+    stacks.install()
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:
@@ -106,6 +109,7 @@ def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: 
             descriptors = _take_streams(descriptors)
         reports = Reports(channel, order.title, inheritance.drain)
         reports.starting()
+        inheritance.stacks.channel = channel
         if order.environ:
             os.environ.update(order.environ)
         assignment = _assign(reports, inheritance, order, descriptors)
@@ -134,6 +138,7 @@ def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptor
         explicit_ready=order.explicit_ready,
         report_ready=reports.ready,
         report_worn_out=reports.worn_out,
+        report_busy=reports.busy,
         abandoned=reports.abandoned,
         board=inheritance.board,
         row=order.row,

@@ -52,5 +52,6 @@ def _once(stage: Inheritance, order: Order, descriptors: list[int]) -> None:
     received = wait_for_order(channel, stage.drain)
     if received is not None:
         work(channel, stage, *received)
+    stage.stacks.channel = None
     for end in (master, channel, stage.drain):
         end.close()
