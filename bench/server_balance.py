@@ -24,15 +24,15 @@ import socket
 import statistics
 import subprocess
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clients import CLIENTS, ClosedLoop
 from peers import SIDES, Server, request, running, versions, wrk
 
-WORKERS, LONG, CLIENTS, SECONDS = 4, 200, 16, 3
+WORKERS, LONG, SECONDS = 4, 200, 3
 HUNG, PATIENCE, UNTIL_STEERED = 6.0, 1.0, 1.5
 
 OURS = [name for name in SIDES if name.startswith("prefork")]
@@ -117,16 +117,16 @@ def measure(server: Server, figures: Figures, script: Path, bursts: int) -> None
     share, _, p99 = short(server, script, "/slow")
     figures.slow.append(share)
     figures.slow_p99.append(p99)
-    usual = len(asked(server.port, HUNG / 2)) / (HUNG / 2)
+    usual = len(ClosedLoop(server.port, PATIENCE).run(HUNG / 2).given) / (HUNG / 2)
     stopped = min(server.serving(WORKERS))
     os.kill(stopped, signal.SIGSTOP)
-    answers = asked(server.port, HUNG)
+    answers = ClosedLoop(server.port, PATIENCE).run(HUNG).given
     try:
         os.kill(stopped, signal.SIGCONT)
     except ProcessLookupError:
         pass  # uvicorn's master ends a worker that does not answer it for five seconds.
     figures.hung.append(len(answers) / HUNG / usual)
-    later = sum(moment >= UNTIL_STEERED for moment in answers) / (HUNG - UNTIL_STEERED)
+    later = sum(moment >= UNTIL_STEERED for moment, _ in answers) / (HUNG - UNTIL_STEERED)
     figures.later.append(later / usual)
 
 
@@ -171,39 +171,6 @@ def short(server: Server, script: Path, path: str) -> tuple[float, float, float]
     assert rate is not None, text
     assert p99 is not None, text
     return unevenness(shares), float(rate[1]), float(p99[1])
-
-
-def asked(port: int, seconds: float) -> list[float]:
-    """When answers came, in seconds from the begin, to clients that ask again at once, and when they have given up."""
-    begun = time.monotonic()
-    answers: list[float] = []
-    waiting: dict[int, tuple[socket.socket, float]] = {}
-    with select.epoll() as readable:
-
-        def ask() -> None:
-            client = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-            client.sendall(request("/"))
-            readable.register(client, select.EPOLLIN)
-            waiting[client.fileno()] = client, time.monotonic() + PATIENCE
-
-        for _ in range(CLIENTS):
-            ask()
-        while (now := time.monotonic()) < begun + seconds:
-            ready = [number for number, _ in readable.poll(0.05)]
-            for number in ready:
-                client, _ = waiting[number]
-                if client.recv(4096):
-                    continue  # There is more, or it closes.
-                answers.append(time.monotonic() - begun)
-                del waiting[number]
-                client.close()
-                ask()
-            for number in [number for number, (_, end) in waiting.items() if end < now]:
-                waiting.pop(number)[0].close()
-                ask()
-        for client, _ in waiting.values():
-            client.close()
-    return answers
 
 
 if __name__ == "__main__":
