@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from . import adapters
 from ._context import WorkerContext
 from ._daemon_application import DaemonApplication
+from ._errors import MisuseError
 from ._linux.address import parse
 from ._linux.processors import usable
 from ._listener import Listener
@@ -35,7 +36,10 @@ ROOM_TO_GROW = 64
 DRAIN_TIMEOUT_IN_DEVELOPMENT = 1.0
 """Seconds, under --reload and unless said otherwise: nobody waits half a minute for a browser's event stream."""
 
-_KIND_OPTIONS = ("start_timeout", "drain_timeout", "max_requests", "max_requests_jitter", "max_age", "max_memory")
+_KIND_OPTIONS = (
+    *("start_timeout", "drain_timeout", "hang_timeout", "hang_policy"),
+    *("max_requests", "max_requests_jitter", "max_age", "max_memory"),
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,10 @@ class ServedApplication:
     def before_fork(self) -> None:
         """Nothing has to be done."""
 
+    def rehearsal(self, key: str, context: Json) -> Callable[[Assignment], None]:
+        """Return what takes a worker's steps but for the server's and the application's."""
+        return self._made.rehearsal(key, context)
+
     def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
         """Return the function of the worker that this encoded context describes."""
         return self._made.worker(key, context)
@@ -113,7 +121,7 @@ def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: Ki
     @daemon.worker(Web, **kind)
     def serve(worker: Worker[Web]) -> None:
         context = worker.context
-        sockets = [worker.listener(name) for name in context.listeners]
+        sockets = [worker._stream(name) for name in context.listeners]
         adapters.find(context.server, context.protocol).serve(
             worker, sockets, recognised.application, context.protocol, context.options
         )
@@ -127,6 +135,11 @@ def _listeners(recognised: Recognised, settings: Settings) -> dict[str, Listener
     sharing: Literal["shared", "sharded"] = "shared"
     if recognised.what != "function":
         sharing = adapters.find(settings["server"], recognised.what).sharing
+        for given in settings["bind"]:
+            if parse(given).scheme == "udp":
+                raise MisuseError(
+                    f"--bind {given}: an application is asked over connections: give it tcp:// or unix://"
+                )
     elif not settings.given("bind"):
         return {}
     return {

@@ -119,7 +119,7 @@ def test_a_replan_changes_what_differs_and_plan_says_so_before(start: Start) -> 
     would = served.json("plan", "--replan")
     assert (would["removed"], would["replaced"]) == (["web/1", "web/2"], {"web/0": ["parameters"]})
     served.says("replan")
-    assert served.pids().keys() == {"web/0"}
+    until(lambda: served.pids().keys() == {"web/0"}, "web/0 alone")  # Who is not wanted any more drains after it.
     assert served.ask()[3] == "two"
     (start.directory / "size").write_text("many")
     assert "ValueError" in served.refuses("plan", "--replan")
@@ -224,6 +224,23 @@ def test_a_client_that_is_killed_in_the_middle_harms_nothing(start: Start, comma
     (start.directory / "gate").unlink()
     assert served.says("restart", "web/1").endswith("done")
     ended_well(served)
+
+
+def test_a_stop_whose_client_is_killed_is_carried_out(start: Start) -> None:
+    served = Commanded(start, "stopped", plan="[Web(0)]")
+    served.write(
+        served.file.read_text().replace("with connection:", "with connection:\n            connection.recv(1)")
+    )
+    served.launch()
+    served.at_rest("web/0")
+    with socket.create_connection(("127.0.0.1", served.port)):
+        doomed = served.command("stop")
+        until(lambda: served.client.status()["stopping"], "its stopping")
+        doomed.send(signal.SIGKILL)
+        doomed.wait()
+        assert served.client.status()["slots"][0]["state"] == "draining"
+    assert served.running.wait() == 0
+    assert not served.running.left()
 
 
 def waits(served: Commanded, command: list[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import signal
 import subprocess
@@ -89,10 +90,10 @@ def place(start: Start) -> Place:
 def test_the_only_one_needs_no_name_and_one_of_several_does(place: Place) -> None:
     assert place.says("status", status=3) == "prefork: no daemon runs"
     one = place.script("one")
-    assert place.says("status").startswith("one: 1 of 1 slots serve")
+    assert place.says("status").startswith("one: 1 of 1 slot served")
     two = place.script("two")
     assert place.says("status", status=2) == "prefork: several daemons run: one, two; say which one by its name"
-    assert place.says("status", "-n", "two").startswith("two: 1 of 1 slots serve")
+    assert place.says("status", "-n", "two").startswith("two: 1 of 1 slot served")
     assert place.says("status", "--name", "tow", status=3) == "prefork: no daemon tow runs; there runs one, two"
     assert place.says("stop", "-n", "one").startswith("stopped")
     assert one.wait() == 0
@@ -116,7 +117,7 @@ def test_prefork_run_is_found_by_the_name_that_it_has_been_given(
 ) -> None:
     running = place.application("application", *arguments, file=file, **environment)
     other = place.script("other")
-    assert place.says("status", "-n", name).startswith(f"{name}: 1 of 1 slots serve")
+    assert place.says("status", "-n", name).startswith(f"{name}: 1 of 1 slot served")
     if not arguments and not environment:  # Then nothing but the directory says so.
         assert place.says("status", directory="application").startswith(f"{name}: ")
     assert other.stop() == 0
@@ -141,8 +142,20 @@ def test_there_is_one_of_a_name_however_it_is_started(place: Place) -> None:
     third = place.command(PREFORK, "run", "shop:app", "--name", "till", "-b", "127.0.0.1:0")
     assert third.wait() == 2
     assert f"prefork: the daemon till runs already: pid {first.pid} (runtime directory" in "\n".join(third.err)
-    assert place.says("status").startswith("till: 1 of 1 slots serve")
+    assert place.says("status").startswith("till: 1 of 1 slot served")
     assert first.stop() == 0
+
+
+@pytest.mark.skipif(not root(), reason="only root can give a group something that it is not in")
+def test_prefork_run_opens_the_control_socket_to_a_group(start: Start, place: Place) -> None:
+    told = 'target = "shop:app"\ncontrol_group = "games"'
+    run = place.application("application", file=told, RUNTIME_DIRECTORY=str(start.directory / "runtime"))
+    socket = (start.directory / "runtime" / "control.sock").stat()
+    assert (socket.st_mode & 0o777, socket.st_gid) == (0o660, grp.getgrnam("games").gr_gid)
+    assert run.stop() == 0
+    refused = place.command(PREFORK, "run", "--control-group", "nosuch", directory="application")
+    assert refused.wait() == 2
+    assert refused.err[-1] == "prefork: control_group: there is no group 'nosuch'"
 
 
 def test_a_daemon_that_was_killed_does_not_run(place: Place) -> None:

@@ -19,7 +19,7 @@ from .._linux.program import THIS_PROGRAM
 from ..options import Settings, resolve
 from ._options import SectionedCommand, from_table
 
-_FOR_THE_MASTER = ("share", "spares", "capture", "import_timeout", "orphan_grace")
+_FOR_THE_MASTER = ("control_group", "share", "spares", "capture", "import_timeout", "orphan_grace")
 
 
 @click.command(cls=SectionedCommand)
