@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import time
 from typing import TYPE_CHECKING
+
+from .._core.actions import OrderWorker
 
 if TYPE_CHECKING:
     from .._core.actions import Action
@@ -21,13 +23,14 @@ class Recorded:
         self._journal = journal
         self._watchers = watchers
 
-    def handle(self, event: Event, now: float) -> Sequence[Action]:
-        """See `Decider`."""
-        actions = self._decider.handle(event, now)
+    def handle(self, event: Event, now: float) -> Iterator[Action]:
+        """See `Decider`. Orders come first: no worker waits until it is written down, told and shown that it starts."""
+        actions = tuple(self._decider.handle(event, now))
+        yield from (action for action in actions if isinstance(action, OrderWorker))
         if records := self._journal.note(event, actions, now, time()):
             for watcher in self._watchers:
                 watcher(records)
-        return actions
+        yield from (action for action in actions if not isinstance(action, OrderWorker))
 
     def next_deadline(self) -> float | None:
         """See `Decider`."""
