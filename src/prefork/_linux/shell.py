@@ -141,8 +141,8 @@ class Shell:
                 self._listeners.unbind(listeners)
             case do.Reply():
                 self.answer(action)
-            case do.ReopenLogs() | do.Announce():
-                pass  # There are no log files yet; announcements are for the record.
+            case do.Announce():
+                pass  # It is for the record.
             case _:
                 raise InternalError(f"a daemon's master has no {action}")
 
