@@ -110,6 +110,10 @@ class Scripted:
         if self.arguments.get("before_fork"):
             raise ValueError(self.arguments["before_fork"])
 
+    def rehearsal(self, key: str, context: Json) -> Callable[[Assignment], None]:
+        """Nothing that a worker does here is worth it."""
+        return lambda assignment: assignment.listeners["rehearsal"].close()
+
     def worker(self, key: str, context: dict[str, Json]) -> Callable[[Assignment], None]:
         if context["do"] == "use_files":
             return lambda assignment: self.use_files(assignment, context)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dis
 import os
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -144,20 +146,34 @@ def test_more_ends_than_begins_are_misuse() -> None:
         activity.closed()
 
 
+@pytest.mark.parametrize("name", ["opened", "closed", "look", "begin", "end"])
+def test_no_thread_can_come_between_two_writes(name: str) -> None:
+    names = [each.opname for each in dis.get_instructions(getattr(Activity, name))]
+    writes = [place for place, name in enumerate(names) if name in ("STORE_ATTR", "STORE_SUBSCR")]
+    assert len(writes) >= 2
+    between = names[writes[0] : writes[-1]]
+    assert not [name for name in between if "CALL" in name or "JUMP_BACKWARD" in name]
+
+
 def test_threads_lose_no_count() -> None:
     board = mapped()
     activity, mine = Activity(board, 1), row(board)
 
     def count() -> None:
-        for _ in range(5_000):
+        for _ in range(2_000):
             activity.opened()
             activity.begin("x")
             activity.end()
             activity.closed()
 
     threads = [threading.Thread(target=count) for _ in range(4)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    assert numbers(mine) == {"requests": 20_000, "errors": 0, "open": 0, "in_flight": 0, "looks": 20_000}
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    finally:
+        sys.setswitchinterval(usual)
+    assert numbers(mine) == {"requests": 8_000, "errors": 0, "open": 0, "in_flight": 0, "looks": 8_000}

@@ -32,9 +32,11 @@ if TYPE_CHECKING:
         run_settings,
         update_worker_set,
     )
+    from .scoreboard import Board, open_scoreboard
 
 __all__ = [
     "AsyncWorker",
+    "Board",
     "Client",
     "CommandFailedError",
     "Daemon",
@@ -56,6 +58,7 @@ __all__ = [
     "default_main",
     "default_settings",
     "fork_worker_process",
+    "open_scoreboard",
     "relaunch_settings",
     "run_settings",
     "toml_file",
@@ -89,6 +92,7 @@ _HOMES = {
         "run_settings",
         "update_worker_set",
     ],
+    "scoreboard": ["Board", "open_scoreboard"],
 }
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import _thread
 import os
+import sys
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._errors import MisuseError
 from ._linux.scoreboard import (
@@ -29,10 +30,12 @@ from ._linux.scoreboard import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._limits import Limits
 
 _lock = _thread.RLock()
-"""Not a plain lock: a signal handler may come to a request of its own while this thread counts another."""
+"""Not a plain lock: a signal handler may come to a request of its own while this thread writes the label of another."""
 
 
 class Activity:
@@ -40,6 +43,10 @@ class Activity:
 
     The numbers here are this process's own and are only written to the row: what anybody else writes there changes
     nothing here.
+
+    There is no lock around a count, which would cost as much as all the rest. An interpreter with a GIL changes
+    threads, and runs signal handlers, where a function is called or returns, and where a loop turns. So nothing is
+    called between the reading of a number and its writing. One without a GIL has the lock: see the end of this module.
     """
 
     __slots__ = (
@@ -64,59 +71,61 @@ class Activity:
 
     def opened(self) -> None:
         """Count one connection more."""
-        with self._lock:
-            words, row = self._memory.words, self._row
-            words[row + LOOKS] = self.looks = self.looks + 1
-            words[row + OPEN] = self.open = self.open + 1
+        words, row = self._memory.words, self._row
+        words[row + LOOKS] = self.looks = self.looks + 1
+        words[row + OPEN] = self.open = self.open + 1
 
     def closed(self) -> None:
         """Count one connection fewer. Raises MisuseError where none is open."""
-        with self._lock:
-            if not self.open:
-                raise MisuseError("a connection was closed that had not been opened: closed() once for each opened()")
-            self._memory.words[self._row + OPEN] = self.open = self.open - 1
+        if not self.open:
+            raise MisuseError("a connection was closed that had not been opened: closed() once for each opened()")
+        self._memory.words[self._row + OPEN] = self.open = self.open - 1
 
     def look(self) -> int:
         """Count one look at a queue of connections where none is taken, as a sign of life; how many are open."""
-        with self._lock:
-            self._memory.words[self._row + LOOKS] = self.looks = self.looks + 1
-            return self.open
+        self._memory.words[self._row + LOOKS] = self.looks = self.looks + 1
+        return self.open
 
     def begin(self, label: str) -> None:
         """Begin a request; `label` says what it is, such as `GET /orders`, and is cut to 64 bytes."""
-        with self._lock:
-            memory, row, now = self._memory, self._row, monotonic()
-            if self.in_flight:
-                memory.floats[row + SPENT] = self.spent = self.spent + self.in_flight * (now - self._moved)
-            else:
-                memory.floats[row + BUSY_SINCE] = now
+        now = monotonic()
+        memory, row = self._memory, self._row
+        if not self.in_flight:
+            memory.floats[row + BUSY_SINCE] = self._moved = now
+        elif now > self._moved:  # or another thread has come between, and counted further than this
+            memory.floats[row + SPENT] = self.spent = self.spent + self.in_flight * (now - self._moved)
             self._moved = now
-            memory.words[row + IN_FLIGHT] = self.in_flight = self.in_flight + 1
-            if label != self.label:
-                self.label = label
-                start = row * 8 + LABEL_OFFSET
-                text = _cut(label.encode("utf-8", "replace")).ljust(LABEL_BYTES, b"\0")
-                memory.bytes[start : start + LABEL_BYTES] = text
+        memory.words[row + IN_FLIGHT] = self.in_flight = self.in_flight + 1
+        if label != self.label:
+            self._say(label)
 
     def end(self, failed: bool = False) -> None:
         """End a request. Raises MisuseError where none is in flight.
 
         While others are, the worker counts as busy from now on, not from the begin of the oldest: it gets on.
         """
-        with self._lock:
-            if not self.in_flight:
-                raise MisuseError("a request ended that had not begun: end() once for each begin()")
-            memory, row, now = self._memory, self._row, monotonic()
-            words = memory.words
-            memory.floats[row + SPENT] = self.spent = self.spent + self.in_flight * (now - self._moved)
+        now = monotonic()
+        memory, row = self._memory, self._row
+        words, floats, in_flight = memory.words, memory.floats, self.in_flight
+        if not in_flight:
+            raise MisuseError("a request ended that had not begun: end() once for each begin()")
+        if now > self._moved:
+            floats[row + SPENT] = self.spent = self.spent + in_flight * (now - self._moved)
             self._moved = now
-            words[row + REQUESTS] = self.requests = self.requests + 1
-            if failed:
-                words[row + ERRORS] = self.errors = self.errors + 1
-            words[row + IN_FLIGHT] = self.in_flight = self.in_flight - 1
-            memory.floats[row + BUSY_SINCE] = now if self.in_flight else 0.0
+        words[row + REQUESTS] = self.requests = self.requests + 1
+        if failed:
+            words[row + ERRORS] = self.errors = self.errors + 1
+        words[row + IN_FLIGHT] = self.in_flight = in_flight - 1
+        floats[row + BUSY_SINCE] = now if in_flight > 1 else 0.0
         if self.limits is not None:
             self.limits.after(self.requests)
+
+    def _say(self, label: str) -> None:
+        with self._lock:
+            self.label = label
+            start = self._row * 8 + LABEL_OFFSET
+            text = _cut(label.encode("utf-8", "replace")).ljust(LABEL_BYTES, b"\0")
+            self._memory.bytes[start : start + LABEL_BYTES] = text
 
     def request(self, label: str) -> Request:
         """Count one request for as long as a `with` block runs; it has failed when the block raises."""
@@ -126,6 +135,24 @@ class Activity:
         """From now on count in this process only."""
         self._lock = _thread.RLock()  # A fork may have come while another thread held it.
         self._memory, self._row = Memory(memoryview(bytearray(HALF))), 0
+
+    def retire(self) -> None:
+        """Count no more: its row is nobody's, and no fork has to look for it."""
+        global _shared
+        _shared = None
+
+
+def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
+    def locked(self: Activity, *arguments: Any) -> Any:
+        with self._lock:
+            return method(self, *arguments)
+
+    return locked
+
+
+if "t" in sys.abiflags:  # no GIL
+    for _name in ("opened", "closed", "look", "begin", "end"):
+        setattr(Activity, _name, _one_at_a_time(getattr(Activity, _name)))
 
 
 _shared: Activity | None = None

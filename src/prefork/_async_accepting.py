@@ -33,7 +33,7 @@ class Accepting:
         self._becoming: set[asyncio.Task[Any]] = set()
         self._stopped = False
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Take connections from now on."""
         for listener in self._listeners:
             self._loop.add_reader(listener, self._readable, listener)

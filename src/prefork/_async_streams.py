@@ -18,7 +18,7 @@ async def serve(worker: AsyncWorker[Any], handler: Handler, name: str, window: f
     """See `AsyncWorker.serve_asyncio`."""
     streams = _Streams(handler)
     accepting = Accepting(worker, [worker.listener(name)], streams.protocol)
-    accepting.start()
+    await accepting.start()
     await worker.wait_draining()
     await accepting.stop(empty=worker.last_of_listener)
     await streams.finish(window)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +34,8 @@ class DaemonApplication:
         self._daemon = daemon
         # Asked here, once: what `inspect` touches would be each worker's own memory.
         self._coroutines = {name for name, kind in daemon.kinds.items() if inspect.iscoroutinefunction(kind.function)}
+        self._contexts: dict[str, WorkerContext] = {}
+        """Those of the plan, as they are encoded and as they are decoded: thirty pages that no worker has to touch."""
 
     def plan(self, _settings: Json) -> Json:
         """Read the configuration and compute the plan, as plain data that `_linux.planwire` takes apart."""
@@ -44,6 +48,7 @@ class DaemonApplication:
         arguments = [] if daemon.config is None else [daemon.config.read()]
         planned = daemon.plan_function(*arguments)
         plan = planned if isinstance(planned, Plan) else Plan(_iterable(planned))
+        self._contexts = {}
         return {
             "name": daemon.name,
             "options": dict(daemon.options),
@@ -79,17 +84,18 @@ class DaemonApplication:
         if context._kind not in self._daemon.kinds:
             raise MisuseError(f"{key} has no function: declare one with @daemon.worker({type(context).__name__})")
         encoded = context.encode()
-        # What a worker will do, done once here: what it fails with is known before anything is started, and what it
-        # leaves in caches is shared by all workers instead of made by each.
+        # Done once here: what it fails with is known before anything is started.
         if (back := WorkerContext.decode(encoded)) != context:
             raise MisuseError(f"{key}: what a worker would decode is {back!r}, not {context!r}")
         launch = msgspec.to_builtins(context.launch())
+        text = encoded.decode()
+        self._contexts[text] = back
         digest = blake2b(encoded + b"\n" + msgspec.json.encode(launch, order="deterministic"), digest_size=16)
         return {
             "key": key,
             "kind": context._kind,
             "digest": digest.hexdigest(),
-            "context": encoded.decode(),
+            "context": text,
             "launch": launch,
         }
 
@@ -98,9 +104,32 @@ class DaemonApplication:
         for function in self._daemon.before_forks:
             function()
 
+    def rehearsal(self, _key: str, _context: Json) -> Callable[[Assignment], None]:
+        """Return what takes a worker's steps but for the application's own; an event loop's are left out as well."""
+        return self._rehearse
+
+    def _rehearse(self, assignment: Assignment) -> None:
+        [name] = assignment.listeners
+
+        def accept_once(worker: Worker[Any]) -> None:
+            for connection, _ in worker.accept(name):
+                connection.close()
+                assignment.drain.ask()
+            worker.activity.retire()
+
+        for text, context in self._contexts.items():
+            if context._kind not in self._coroutines:
+                self.worker("", text)
+                _live(context, replace(self._daemon.kinds[context._kind], function=accept_once), None, assignment)
+                break
+        assignment.listeners[name].close()
+
     def worker(self, _key: str, context: Json) -> Callable[[Assignment], None]:
         """Return the function of the worker that this encoded context describes."""
-        decoded = WorkerContext.decode(str(context).encode())
+        text = str(context)
+        decoded = self._contexts.get(text)
+        if decoded is None:  # Of a plan before this mold's last, or in an interpreter of its own.
+            decoded = WorkerContext.decode(text.encode())
         kind = self._daemon.kinds[decoded._kind]
         lifespan = self._daemon.lifespans.get(decoded._kind)
         if decoded._kind in self._coroutines:
@@ -108,7 +137,7 @@ class DaemonApplication:
             from ._async_worker import AsyncWorker
 
             return lambda assignment: live(_limit(AsyncWorker(decoded, assignment), kind), kind.function, lifespan)
-        return lambda assignment: _live(_limit(Worker(decoded, assignment), kind), kind.function, lifespan)
+        return partial(_live, decoded, kind, lifespan)
 
 
 def _limit(worker: H, kind: Kind) -> H:
@@ -119,9 +148,13 @@ def _limit(worker: H, kind: Kind) -> H:
     return worker
 
 
-def _live(worker: Worker[Any], function: Callable[..., Any], lifespan: Callable[..., Any] | None) -> None:
-    with contextmanager(lifespan)(worker) if lifespan else nullcontext():
-        function(worker)
+def _live(decoded: Any, kind: Kind, lifespan: Callable[..., Any] | None, assignment: Assignment) -> None:
+    worker = _limit(Worker(decoded, assignment), kind)
+    if lifespan is None:  # And no nullcontext(), which would be seven pages of each worker.
+        kind.function(worker)
+        return
+    with contextmanager(lifespan)(worker):
+        kind.function(worker)
 
 
 def _iterable(planned: Any) -> Iterable[WorkerContext | Pool]:

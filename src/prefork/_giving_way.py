@@ -53,8 +53,10 @@ class GivingWay:
         others = self._others()
         if self._pauses and self._pauses % PAUSES == 0:
             self._passed_over |= self._first.intersection(others)
-        self._passed_over = self._passed_over.intersection(others)
-        if self._pauses == MOST or not self._outdone(mine, [each for each in others if each not in self._passed_over]):
+        if self._passed_over:
+            self._passed_over = self._passed_over.intersection(others)
+            others = [each for each in others if each not in self._passed_over]
+        if self._pauses == MOST or not _outdone(mine, others):
             self._pauses = 0
             return 0.0
         if self._pauses % PAUSES == 0:
@@ -62,11 +64,14 @@ class GivingWay:
         self._pauses += 1
         return PAUSE
 
-    @staticmethod
-    def _outdone(mine: int, others: Sequence[Standing]) -> bool:
-        """Whether somebody has clearly fewer."""
-        if not others:
-            return False
-        counts = [count for _, count, _ in others]
-        mean = (mine + sum(counts)) / (1 + len(counts))
-        return mine > min(counts) + max(SLACK, SHARE * mean)
+
+def _outdone(mine: int, others: Sequence[Standing]) -> bool:
+    """Whether somebody has clearly fewer."""
+    fewest = mine
+    for _, count, _ in others:
+        if count < fewest:
+            fewest = count
+    if mine <= fewest + SLACK:
+        return False
+    mean = (mine + sum(count for _, count, _ in others)) / (1 + len(others))
+    return mine > fewest + SHARE * mean

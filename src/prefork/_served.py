@@ -76,6 +76,10 @@ class ServedApplication:
     def before_fork(self) -> None:
         """Nothing has to be done."""
 
+    def rehearsal(self, key: str, context: Json) -> Callable[[Assignment], None]:
+        """Return what takes a worker's steps but for the server's and the application's."""
+        return self._made.rehearsal(key, context)
+
     def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
         """Return the function of the worker that this encoded context describes."""
         return self._made.worker(key, context)

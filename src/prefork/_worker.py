@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 C = TypeVar("C")
 Accepted = tuple[socket.socket, Any]
 
+# Plain numbers, found here: see `Handle._stream`.
+_SOL_SOCKET, _SO_TYPE, _SOCK_STREAM = socket.SOL_SOCKET, socket.SO_TYPE, int(socket.SOCK_STREAM)
+
 # accept(2): the connection was lost before it was accepted, which concerns nobody but its client.
 _CONNECTION_LOST = frozenset(
     {
@@ -88,7 +91,8 @@ class Handle(Generic[C]):
     def _stream(self, name: str) -> socket.socket:
         """A listener that connections are accepted from. Raises MisuseError for one of datagrams, too."""
         listener = self.listener(name)
-        if listener.type != socket.SOCK_STREAM:
+        # Not `type`, which makes a number a member of an enumeration: twelve pages of each worker.
+        if listener.getsockopt(_SOL_SOCKET, _SO_TYPE) != _SOCK_STREAM:
             raise MisuseError(f"listener {name!r} has no connections to accept: it receives datagrams (recvfrom)")
         return listener
 

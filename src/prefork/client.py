@@ -15,7 +15,7 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from io import FileIO
 from types import TracebackType
 from typing import Any, Literal
@@ -38,8 +38,8 @@ def connect(name: str | None = None) -> Client:
     """Return the client of a running daemon.
 
     `name` is its name, or the path of its runtime directory. Without one it is the daemon that `$RUNTIME_DIRECTORY`
-    or the `prefork.toml` (or `[tool.prefork]` in `pyproject.toml`) of the current directory stands for, or the only one
-    that runs. Raises NotRunningError, and MisuseError where several run and none was named.
+    stands for, or that `prefork run` would start in the current directory (see docs/run.md), or the only one that runs.
+    Raises NotRunningError, and MisuseError where several run and none was named.
     """
     given = given_in(os.environ)
     if name is not None and "/" in name:
@@ -50,7 +50,7 @@ def connect(name: str | None = None) -> Client:
         name = _configured()
         if name is None:
             return _only_one()
-    places = [f"{home}/{name}" for home in homes_in(os.environ)]
+    places = [f"{home}/{name}" for home in _homes()]
     if given and _answers(given) and Client(given).hello()["name"] == name:
         places.insert(0, given)
     return _first(places, f"no daemon {name} runs" + _others())
@@ -231,11 +231,8 @@ class _Conversation:
         return WorldError(f"the daemon in {self._directory} has not answered for {self._timeout:g} s")
 
     def _why_hung_up(self) -> str:
-        try:
-            owner = os.stat(self._directory).st_uid
-        except OSError:
-            owner = os.geteuid()
-        if os.geteuid() not in (0, owner):
+        owner = _owner(self._directory)
+        if owner is not None and os.geteuid() not in (0, owner):
             return f"the daemon in {self._directory} does not talk to this user: it is steered by user {owner} and root"
         return f"the daemon in {self._directory} has ended before it answered"
 
@@ -285,13 +282,25 @@ def _first(places: list[str], otherwise: str) -> Client:
 def running() -> list[str]:
     """Return the runtime directories of all daemons that run, as far as they are where they are looked for."""
     found = []
-    for home in homes_in(os.environ):
+    for home in _homes():
         try:
             names = sorted(os.listdir(home))
         except OSError:
             continue  # There is none, or it is not for us to see.
         found += [f"{home}/{name}" for name in names if _answers(f"{home}/{name}")]
     return found
+
+
+def _homes() -> list[str]:
+    """Return where daemons are looked for: a stranger may have made one of these to be taken for a daemon of ours."""
+    return [home for home in homes_in(os.environ) if _owner(home) in (0, os.geteuid())]
+
+
+def _owner(directory: str) -> int | None:
+    try:
+        return os.stat(directory, follow_symlinks=False).st_uid
+    except OSError:
+        return None
 
 
 def _only_one() -> Client:
@@ -310,19 +319,11 @@ def _others() -> str:
 
 
 def _configured() -> str | None:
-    """Return the name in the current directory's configuration, if there is any."""
-    for file, path in ("prefork.toml", ()), ("pyproject.toml", ("tool", "prefork")):
-        try:
-            with open(file, "rb") as opened:
-                import tomllib  # Only where there is something to read: it takes longer than all else here.
+    """Return the name of the daemon that `prefork run` would start here, if anything says so. Raises MisuseError."""
+    told = any(variable.startswith("PREFORK_") for variable in os.environ)
+    if not told and not any(map(os.path.exists, ("prefork.toml", "pyproject.toml"))):
+        return None
+    from .options import resolve  # Only where there is something to find: it takes longer than all else here.
 
-                table: Any = tomllib.load(opened)
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError) as error:
-            raise MisuseError(f"{file}: {error}") from None
-        for part in path:
-            table = table.get(part, {}) if isinstance(table, Mapping) else {}
-        if isinstance(table, Mapping) and isinstance(table.get("name"), str):
-            return str(table["name"])
-    return None
+    name: str | None = resolve({}, os.environ, os.getcwd())["name"]
+    return name

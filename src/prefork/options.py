@@ -66,6 +66,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("root_path", Text("PATH", "a path"), None, "Where a proxy in front has mounted the application.", "served"),
     Option("user", Text("USER", "a user"), None, "Run the application as this user; the master stays root."),
     Option("group", Text("GROUP", "a group"), None, "And as this group; by default the user's own."),
+    Option("control_group", Text("GROUP", "a group"), None, "Let this group steer the daemon, besides its user."),
     Option("share", Choice(("freeze", "immortal", "none")), None, "How workers share the mold's memory; freeze."),
     Option("spares", Whole(0), 1, "Processes kept forked ahead."),
     Option("reload", Flag(), False, "Reload when a Python file changes: for development."),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from prefork._linux import memfd, wire
 from prefork._linux.channel import INLINE_LIMIT, Channel, DescriptorsLost
-from prefork._linux.wire import Failed, Hello, MalformedMessage, NewbornAnnounced, Order, Planned, Ready
+from prefork._linux.wire import Failed, MalformedMessage, NewbornAnnounced, Order, Planned, Ready
 
 
 @pytest.fixture
@@ -76,21 +76,22 @@ def test_descriptors_arrive_in_order(pair: tuple[Channel, Channel], context: wir
     files = [memfd.write(str(n), str(n).encode()) for n in range(3)]
     order = Order("web/0", 1, context, 100, "title", listeners=("a", "b"))
     one.send(order, files)
-    received = other.receive(decode=wire.decode_order)
+    received = other.receive_order()
     assert received is not None
-    assert received.message == order
-    assert [memfd.read(each) for each in received.descriptors] == [b"0", b"1", b"2"]
-    assert not any(os.get_inheritable(each) for each in received.descriptors)
-    for each in [*files, *received.descriptors]:
+    message, descriptors = received
+    assert message == order
+    assert [memfd.read(each) for each in descriptors] == [b"0", b"1", b"2"]
+    assert not any(os.get_inheritable(each) for each in descriptors)
+    for each in [*files, *descriptors]:
         os.close(each)
 
 
 def test_the_sender_is_told_when_asked_for(pair: tuple[Channel, Channel]) -> None:
     one, other = pair
-    one.introduce(Hello())
+    one.introduce()
     child = os.fork()
     if child == 0:
-        one.introduce(Hello())
+        one.introduce()
         os._exit(0)
     os.waitpid(child, 0)
     # Only now: what was sent before is verified as well.

@@ -57,7 +57,7 @@ class Child:
             self.go.close()
             while go.receive() is not None:
                 for ours, _ in pairs:
-                    ours.introduce(wire.Hello())
+                    ours.introduce()
             os._exit(0)
         go.close()
         for ours, _ in pairs:
@@ -127,7 +127,7 @@ def test_who_is_not_the_masters_child_is_not_born(nursery: Nursery, mold: Channe
     # This process is nobody's child here, least of all its own.
     readable(nursery)
     assert nursery.read() == []
-    newborn.introduce(wire.Hello())
+    newborn.introduce()
     mold.send(wire.BirthsEnded(1, ""))
     found: list[Fact] = []
     while not found:

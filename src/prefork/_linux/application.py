@@ -19,5 +19,12 @@ class Application(Protocol):
     def before_fork(self) -> None:
         """Close what must not be shared with workers. Called in the mold after each computed plan."""
 
+    def rehearsal(self, key: str, context: Json) -> Callable[[Assignment], None]:
+        """A function that takes a worker's steps but for the application's own.
+
+        Called in the mold after each computed plan, several times, instead of `worker`: there is no such key or
+        context, and the assignment is nobody's. Its one listener has one connection waiting.
+        """
+
     def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
         """The function of the worker `key`, given its encoded context. Called in the worker."""

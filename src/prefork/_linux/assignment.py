@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .scoreboard import Scoreboard
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Not frozen, as an order is not.
 class Assignment:
     """One worker's place in the world.
 

@@ -14,17 +14,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 from . import title
 from .channel import Channel
 from .wire import BirthFailed, BirthsEnded
 
+Life = Callable[[Channel], NoReturn]
+"""All that a newborn does, with its channel to the master."""
 
-def breed(mold: Channel, count: int, spare_title: str) -> Channel | None:
-    """Fork `count` newborns and tell the master. None in the mold; in a newborn, its channel to the master.
 
-    A newborn returns from here with the mold's whole stack beneath it: it lives by returning, so that it
-    can end by a normal exit of the interpreter.
+def breed(mold: Channel, count: int, spare_title: str, live: Life) -> None:
+    """Fork `count` newborns, which `live`, and tell the master.
+
+    A newborn lives in here, with the mold's whole stack beneath it, and never returns: each frame that it left would
+    cost it two pages of its own, for the function and for its code.
     """
     # What the streams still hold would be written once more by each newborn that exits normally.
     for stream in (sys.stdout, sys.stderr):
@@ -34,33 +39,31 @@ def breed(mold: Channel, count: int, spare_title: str) -> Channel | None:
         intermediate = os.fork()
     except OSError as error:
         mold.tell(BirthsEnded(count, f"the mold could not fork: {error.strerror}"))
-        return None
+        return
     if intermediate == 0:
         # Once for all of them: they share the page that it is written to.
         title.set_title(spare_title)
-        return _bear_all(mold, count)
+        _bear_all(mold, count, live)
     _, status = os.waitpid(intermediate, 0)
     mold.tell(BirthsEnded(count, _in_words(os.waitstatus_to_exitcode(status))))
-    return None
 
 
-def _bear_all(mold: Channel, count: int) -> Channel | None:
-    """The life of an intermediate. Only newborns return: it ends in here, whatever happens."""
-    newborn = None
-    status = 1
+def _bear_all(mold: Channel, count: int, live: Life) -> None:
+    """The life of an intermediate, which ends in here, whatever happens, and of its newborns."""
+    intermediate, status = os.getpid(), 1
     try:
         for _ in range(count):
-            newborn = _bear(mold)
+            try:
+                newborn = _bear(mold)
+            except OSError as error:
+                mold.tell(BirthFailed(f"a process could not be forked: {error.strerror}"))
+                break
             if newborn is not None:
-                return newborn
-        status = 0
-    except OSError as error:
-        mold.tell(BirthFailed(f"a process could not be forked: {error.strerror}"))
+                live(newborn)
         status = 0
     finally:
-        if newborn is None:
+        if os.getpid() == intermediate:  # What a newborn raises, it ends with.
             os._exit(status)
-    return None
 
 
 def _bear(mold: Channel) -> Channel | None:

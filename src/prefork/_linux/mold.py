@@ -62,17 +62,18 @@ class Mold:
         """
         self._serving = True
         self._share = share if self._launch.share == "" else self._launch.share
+        self._inheritance = newborn.Inheritance(application.worker, self._drain, self._board)
         os.close(self._loading)
-        channel: Channel | None = self._channel
         if self._launch.alone:
             newborn.take_signals(self._drain)
-        else:
-            channel = self._obey(application)
-        if channel is None:
-            sharing.before_exit()
-            sys.exit(0 if self._planned else 1)
+            self._live(self._channel)
+        self._obey(application)
+        sharing.before_exit()
+        sys.exit(0 if self._planned else 1)
+
+    def _live(self, channel: Channel) -> NoReturn:
         os.close(self._reader)
-        leave(newborn.live(channel, newborn.Inheritance(application, self._drain, self._board)))
+        leave(newborn.live(channel, self._inheritance))
 
     def tell_ready(self) -> None:
         """Tell the master that there is something to be ready for: of a process that is alone and takes no order."""
@@ -81,21 +82,18 @@ class Mold:
     def _tell_failure(self, step: str, text: str) -> None:
         self._channel.tell(Failed(text) if self._launch.alone else PlanFailed(step, text))
 
-    def _obey(self, application: Application) -> Channel | None:
-        """Until the master is done with this mold; in a newborn, its channel."""
+    def _obey(self, application: Application) -> None:
+        """Until the master is done with this mold."""
         while (received := self._channel.receive()) is not None:
             match received.message:
                 case ComputePlan(settings):
                     self._plan(application, settings)
                     if not self._planned:
-                        return None
+                        return
                 case Breed(count):
-                    channel = breed(self._channel, count, self._launch.spare_title)
-                    if channel is not None:
-                        return channel
+                    breed(self._channel, count, self._launch.spare_title, self._live)
                 case message:
                     raise InternalError(f"a mold was told {message}")
-        return None
 
     def _plan(self, application: Application, settings: Json) -> None:
         step, armed = "plan", self._bind_to_master()
@@ -109,7 +107,8 @@ class Mold:
         finally:
             os.close(armed)
         newborn.take_signals(self._drain)
-        newborn.rehearse(newborn.Inheritance(application, self._drain, self._board), self._reader)
+        stage = newborn.Inheritance(application.rehearsal, self._drain, self._board)
+        newborn.rehearse(stage, self._reader, self._launch.title)
         prepared = sharing.prepare(self._share)
         self._planned = True
         self._channel.tell(Planned(plan, tuple(_warnings(prepared))))

@@ -12,21 +12,19 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from .._errors import InternalError
-from . import lifeline, sharing, title
+from . import lifeline, scoreboard, sharing
 from .assignment import Assignment
 from .channel import Channel
 from .drain import Drain
 from .failure import describe
-from .wire import Abandon, Failed, Hello, Order, Ready, WornOut, decode_order
+from .reports import Reports
+from .wire import Failed, Order
 
 if TYPE_CHECKING:
-    from .application import Application
-    from .scoreboard import Scoreboard
+    from .wire import Json
 
 _REHEARSALS = 8
 """CPython 3.11 to 3.13 adapts an instruction within its first eight runs."""
@@ -36,9 +34,10 @@ _REHEARSALS = 8
 class Inheritance:
     """What a newborn has from its mold."""
 
-    application: Application
+    worker: Callable[[str, Json], Callable[[Assignment], None]]
+    """What the application gives: see `Application.worker`."""
     drain: Drain
-    board: Scoreboard
+    board: scoreboard.Scoreboard
 
 
 def live(channel: Channel, inheritance: Inheritance) -> int:
@@ -46,29 +45,16 @@ def live(channel: Channel, inheritance: Inheritance) -> int:
 
     A spare that is not wanted any more ends in here, at once and in silence: it has done nothing yet.
     """
-    # At birth and not on the order: so whoever knows this pid can kill the session that it leads, and a
-    # signal to the mold's never comes here. One with an interpreter of its own leads one since its start.
-    if os.getsid(0) != os.getpid():
-        os.setsid()
-    drain = inheritance.drain
-    drain.begin()
-    try:
-        channel.introduce(Hello())
-    except OSError:
-        os._exit(0)  # refused already: the mold or the intermediate has died half-way, or the master has
     sharing.newborn()
-    received = _wait_for_order(channel, drain)
+    received = _wait_for_order(channel, inheritance.drain)
     if received is None:
         os._exit(0)
-    order, descriptors = received
-    if os.getppid() != order.master:
-        os._exit(0)  # the master has died since; init, or another subreaper, has no use for us
     try:
-        return _work(channel, inheritance, order, descriptors)
+        return _work(channel, inheritance, *received)
     finally:
         # Nothing may hold the exit for ever: a thread that is no daemon, an exit handler that waits. What
         # this writes before it ends the process says who did.
-        faulthandler.dump_traceback_later(order.exit_timeout, exit=True, file=2)
+        faulthandler.dump_traceback_later(received[0].exit_timeout, exit=True, file=2)
         sharing.before_exit()
 
 
@@ -88,60 +74,74 @@ def take_signals(drain: Drain) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, lifeline.ORPHANED])
 
 
-def rehearse(inheritance: Inheritance, reader: int) -> None:
-    """Take a newborn's first steps in the mold, and undo them, until nothing of them is new to the interpreter.
+def rehearse(inheritance: Inheritance, reader: int, title_now: str) -> None:
+    """Take a worker's first steps in the mold, and undo them, until nothing of them is new to the interpreter.
 
     CPython adapts code where it runs, and fills caches and free lists: what is adapted before the fork is shared, and
-    what is adapted after it is a page of each worker's own.
+    what is adapted after it is a page of each worker's own. 160 kB of each are saved by it.
     """
-    order = Order("rehearsal/0", 1, None, os.getpid(), "", ("rehearsal",), orphan_grace=1.0, row=0)
-    for _ in range(_REHEARSALS):
-        master, channel = Channel.pair()
-        channel.introduce(Hello())
-        master.receive()
-        master.send(order, [reader, channel.fileno()])
-        drain = Drain()
-        drain.begin()
-        received = _wait_for_order(channel, drain)
-        assert received is not None
-        assignment = _assign(channel, replace(inheritance, drain=drain), *received)
-        assignment.report_ready()
-        assignment.listeners["rehearsal"].close()
-        for end in (master, channel, drain):
-            end.close()
+    order = Order("rehearsal/0", 1, None, os.getppid(), title_now, ("rehearsal",), orphan_grace=1.0, row=0)
+    memory = scoreboard.create(rows=1)
+    board = scoreboard.Scoreboard(memory)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("")  # The kernel finds it an abstract name.
+        listener.listen()
+        for _ in range(_REHEARSALS):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(listener.getsockname())
+                _rehearse(replace(inheritance, drain=Drain(), board=board), order, [reader, listener.fileno()])
+    board.close()
+    os.close(memory)
+
+
+def _rehearse(inheritance: Inheritance, order: Order, descriptors: list[int]) -> None:
+    master, channel = Channel.pair()
+    master.send(order, descriptors)
+    received = _wait_for_order(channel, inheritance.drain)
+    if received is not None:
+        _work(channel, inheritance, *received)
+    for end in (master, channel, inheritance.drain):
+        end.close()
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:
     """INT is for the master, which turns it into a drain."""
 
 
-def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, tuple[int, ...]] | None:
-    """None when there will be none: the master has gone or dismisses this spare, or somebody sent it TERM."""
+def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, list[int]] | None:
+    """The life of a spare. None where there is no order: the master has gone or dismisses it, or it has had a TERM."""
+    # At birth and not on the order: so whoever knows this pid can kill the session that it leads, and a
+    # signal to the mold's never comes here. One with an interpreter of its own leads one since its start.
+    if os.getsid(0) != os.getpid():
+        os.setsid()
+    drain.begin()
+    try:
+        channel.introduce()
+    except OSError:
+        return None  # Refused already: the mold or the intermediate has died half-way, or the master has.
     waiting = select.poll()
     waiting.register(channel, select.POLLIN)
     waiting.register(drain.waker, select.POLLIN)
-    while channel.fileno() not in [descriptor for descriptor, _ in waiting.poll()]:
+    while waiting.poll()[0][0] != channel.fileno():  # It was registered first, and is told of first.
         if drain.look():
             return None
-    received = channel.receive(decode=decode_order)
-    if received is None:
-        return None
-    if not isinstance(received.message, Order):
-        raise InternalError(f"a spare was told {received.message}")
-    return received.message, received.descriptors
+    received = channel.receive_order()
+    if received is not None and received[0].master != os.getppid():
+        return None  # The master has died since; init, or another subreaper, has no use for us.
+    return received
 
 
-def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: tuple[int, ...]) -> int:
+def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: list[int]) -> int:
     """Be the worker; return its exit status, which it may say by SystemExit."""
     try:
         if order.captured:
             descriptors = _take_streams(descriptors)
-        inheritance.drain.on_notice = partial(title.show, order.title, "draining")
-        _call_it(order.title, "starting", inheritance.drain)
+        reports = Reports(channel, order.title, inheritance.drain)
+        reports.starting()
         if order.environ:
             os.environ.update(order.environ)
-        assignment = _assign(channel, inheritance, order, descriptors)
-        inheritance.application.worker(order.key, order.context)(assignment)
+        assignment = _assign(reports, inheritance, order, descriptors)
+        inheritance.worker(order.key, order.context)(assignment)
     except SystemExit as exit_:
         return _status(exit_)
     except BaseException as error:
@@ -152,7 +152,7 @@ def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors:
     return 0
 
 
-def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptors: tuple[int, ...]) -> Assignment:
+def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptors: list[int]) -> Assignment:
     drain = inheritance.drain
     # KILL where there is no grace: the kernel then ends even a worker that hangs.
     drain.orphan_grace = order.orphan_grace
@@ -164,46 +164,20 @@ def _assign(channel: Channel, inheritance: Inheritance, order: Order, descriptor
         listeners=_open(order.listeners, descriptors[1:]),
         drain=drain,
         explicit_ready=order.explicit_ready,
-        report_ready=_once(partial(_tell_ready, channel, order.title, drain)),
-        report_worn_out=partial(_tell_worn_out, channel),
-        abandoned=partial(_abandoned, channel, set()),
+        report_ready=reports.ready,
+        report_worn_out=reports.worn_out,
+        abandoned=reports.abandoned,
         board=inheritance.board,
         row=order.row,
     )
 
 
-def _take_streams(descriptors: tuple[int, ...]) -> tuple[int, ...]:
+def _take_streams(descriptors: list[int]) -> list[int]:
     """Make the last two the standard output and error; return the others."""
     for number, descriptor in enumerate(descriptors[-2:], 1):
         os.dup2(descriptor, number)
         os.close(descriptor)
     return descriptors[:-2]
-
-
-def _tell_ready(channel: Channel, text: str, drain: Drain) -> None:
-    channel.tell(Ready())
-    _call_it(text, "ready", drain)
-
-
-def _call_it(text: str, state: str, drain: Drain) -> None:
-    title.show(text, state)
-    if drain.noticed:  # Looked at after it: the signal may have come in between, and its handler was first.
-        title.show(text, "draining")
-
-
-def _tell_worn_out(channel: Channel, reason: str) -> None:
-    channel.tell(WornOut(reason))
-
-
-def _abandoned(channel: Channel, known: set[str]) -> frozenset[str]:
-    """Take in what the master has said since the order; it says it before the signal that makes anybody ask."""
-    try:
-        while (received := channel.receive(wait=False)) is not None:
-            if isinstance(received.message, Abandon):
-                known.update(received.message.listeners)
-    except BlockingIOError:
-        pass  # That was all.
-    return frozenset(known)
 
 
 def _status(exit_: SystemExit) -> int:
@@ -215,25 +189,12 @@ def _status(exit_: SystemExit) -> int:
     return int(exit_.code is not None)
 
 
-def _open(names: tuple[str, ...], descriptors: tuple[int, ...]) -> dict[str, socket.socket]:
+def _open(names: tuple[str, ...], descriptors: list[int]) -> dict[str, socket.socket]:
     listeners = {}
-    for name, descriptor in zip(names, descriptors, strict=True):
+    for name, descriptor in zip(names, descriptors):  # noqa: B905 - As many, by the master's word; to ask costs pages.
         listeners[name] = socket.socket(fileno=descriptor)
         listeners[name].setblocking(False)
     return listeners
-
-
-def _once(action: Callable[[], object]) -> Callable[[], None]:
-    due = [action]
-
-    def act() -> None:
-        try:
-            action = due.pop()  # atomic: of several threads that come to their first wait one says it
-        except IndexError:
-            return
-        action()
-
-    return act
 
 
 def _drain_later(grace: float) -> None:

@@ -11,21 +11,38 @@ from .._errors import MisuseError, WorldError
 from .roster import Roster
 
 
-def directory_for(name: str, environ: dict[str, str]) -> str:
+def directory_for(name: str, environ: Mapping[str, str]) -> str:
     """Return the runtime directory of the daemon of this name, made if need be, for its owner alone.
 
-    It is `$RUNTIME_DIRECTORY` (from a service manager), `/run/prefork/NAME` for root, `$XDG_RUNTIME_DIR/prefork/NAME`,
-    or one below /tmp, in that order. Raises WorldError where it cannot be made or belongs to somebody else.
+    It is `$RUNTIME_DIRECTORY` (from a service manager), `/run/prefork/NAME` (for root, or where somebody has made that
+    for us), `$XDG_RUNTIME_DIR/prefork/NAME`, or one below /tmp, in that order. Raises WorldError where it cannot be
+    made, or others could put another one in its place.
     """
-    path = given_in(environ) or f"{homes_in(environ)[0]}/{name}"
+    given = given_in(environ)
+    path = given or _place_for(name, homes_in(environ))
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
-        status = os.stat(path, follow_symlinks=False)
+        _refuse_others(path, os.geteuid())
+        if not given:  # Whoever may write to a home could exchange what is in it.
+            _refuse_others(os.path.dirname(path), 0, os.geteuid())
     except OSError as error:
         raise WorldError(f"the runtime directory {path} cannot be made: {error.strerror}") from None
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise WorldError(f"the runtime directory {path} is not ours alone: its owner or mode lets others write there")
     return path
+
+
+def _place_for(name: str, homes: list[str]) -> str:
+    made = f"{homes[0]}/{name}"
+    try:
+        ours = os.stat(made).st_uid == os.geteuid()
+    except OSError:
+        ours = False
+    return made if ours or os.geteuid() == 0 else f"{homes[1]}/{name}"
+
+
+def _refuse_others(path: str, *owners: int) -> None:
+    status = os.stat(path, follow_symlinks=False)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in owners or status.st_mode & 0o022:
+        raise WorldError(f"the runtime directory {path} is not ours alone: its owner or mode lets others write there")
 
 
 def given_in(environ: Mapping[str, str]) -> str:
@@ -34,10 +51,9 @@ def given_in(environ: Mapping[str, str]) -> str:
 
 
 def homes_in(environ: Mapping[str, str]) -> list[str]:
-    """Return the directories that hold the runtime directories of daemons, by their names: where we put ours first."""
+    """Return the directories that hold the runtime directories of daemons, by their names, the first choice first."""
     xdg = environ.get("XDG_RUNTIME_DIR")
-    own = [*([f"{xdg}/prefork"] if xdg else []), f"/tmp/prefork-{os.geteuid()}"]
-    return ["/run/prefork", *own] if os.geteuid() == 0 else [*own, "/run/prefork"]
+    return ["/run/prefork", *([f"{xdg}/prefork"] if xdg else []), f"/tmp/prefork-{os.geteuid()}"]
 
 
 class Runtime:

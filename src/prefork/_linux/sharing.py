@@ -37,6 +37,7 @@ _LEFT_ALONE = frozenset({FrameType, GeneratorType, CoroutineType, AsyncGenerator
 
 _WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 
+_finalizers = weakref.finalize._registry  # type: ignore[attr-defined]
 _mold_files: list[io.IOBase] = []
 """What the mold had open for writing when its heap became immortal."""
 
@@ -100,7 +101,7 @@ def newborn() -> None:
     done for the collector, which is on or off as the application had it, nor for the generator behind
     `random.random()`: CPython seeds it anew itself at each `os.fork`.
     """
-    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+    for finalizer in list(_finalizers):
         finalizer.atexit = False
 
 

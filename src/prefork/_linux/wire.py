@@ -126,7 +126,7 @@ class Hello:
     """I exist, lead a session of my own, hold no descriptor of the mold's, and wait for an order."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Not frozen: that would be 15 pages more of each worker, by the way in which it sets fields.
 class Order:
     """Be this worker.
 

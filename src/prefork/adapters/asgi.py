@@ -30,7 +30,8 @@ class Watched:
     as a request, and no more: it is open for hours, mostly silent, and silence must not look like work that hangs.
     """
 
-    def __init__(self, application: Any, worker: Worker[Any], state: State | None) -> None:
+    def __init__(self, application: Any, worker: Worker[Any], state: State | None = None) -> None:
+        """`state` is what the lifespan has left, where the server does not give it to each request itself."""
         self._application = application
         self._activity = worker.activity
         self._drain = worker._drain
@@ -95,7 +96,7 @@ class TellsWebSockets(Watched):
     is given up, the client is told, and only then the application hears that it has no client any more.
     """
 
-    def __init__(self, application: Any, worker: Worker[Any], state: State | None) -> None:
+    def __init__(self, application: Any, worker: Worker[Any], state: State | None = None) -> None:
         super().__init__(application, worker, state)
         self._open: set[_WebSocket] = set()
 

@@ -25,7 +25,7 @@ import granian
 from .._async_drain import AsyncDrain
 from .._errors import MisuseError
 from . import ServerOptions, asgi, outside, wsgi
-from .lifespan import lifespan, run
+from .lifespan import State, lifespan, run
 
 if TYPE_CHECKING:
     from .._worker import Worker
@@ -45,14 +45,11 @@ class _Private:
 
     def __init__(self) -> None:
         native: Any = import_module("granian._granian")
-        futures: Any = import_module("granian._futures")
         self.asgi_worker = native.ASGIWorker
         self.wsgi_worker = native.WSGIWorker
         self.signal = native.WorkerSignal
         self.holder = native.SocketHolder
-        self.watch = futures._future_watcher_wrapper
-        self.scheduler = futures._new_cbscheduler
-        self.asgi_callback = import_module("granian.asgi")._callback_wrapper
+        self.scheduler = import_module("granian._futures")._new_cbscheduler
         self.wsgi_callback = import_module("granian.wsgi")._callback_wrapper
         settings: Any = import_module("granian.http")
         self.options = {
@@ -101,9 +98,8 @@ async def _serve_asgi(
 ) -> None:
     loop = asyncio.get_running_loop()
     async with lifespan(application, options.lifespan) as state:
-        watched = asgi.TellsWebSockets(application, worker, state)
-        callback = _granian.watch(_granian.asgi_callback(watched, {"url_path_prefix": options.root_path}, {}, None))
-        scheduler = _granian.scheduler(loop, callback, impl_asyncio=True)
+        watched = _Watched(application, worker, options.root_path, state or {})
+        scheduler = _granian.scheduler(loop, watched.request, impl_asyncio=True)
         done = asyncio.Event()
         servers = _Servers(listeners, lambda: loop.call_soon_threadsafe(done.set))
         servers.start(_granian.asgi_worker, scheduler, loop, {"py_threads": 1, "websockets_enabled": True})
@@ -134,6 +130,29 @@ def _serve_wsgi(
     servers.end()
     done.wait()
     loop.close()
+
+
+class _Watched(asgi.TellsWebSockets):
+    """The application as granian's scheduler calls it: `request` in place of three coroutines, one inside the other."""
+
+    def __init__(self, application: Application, worker: Worker[Any], root_path: str, state: State) -> None:
+        super().__init__(application, worker)
+        self._root_path = root_path
+        self._state_of_all = state
+
+    async def request(self, watcher: Any) -> None:
+        """One request: `watcher` has its scope and the two channels, and is told how it has ended."""
+        scope, protocol = watcher.scope, watcher.proto
+        scope.update(root_path=self._root_path, state=self._state_of_all.copy())
+        try:
+            if scope["type"] == "http":
+                await self._http(scope, protocol.receive, protocol.send)
+            else:
+                await self._websocket(scope, protocol.receive, protocol.send)
+        except BaseException as error:  # granian says the same of all of them
+            watcher.err(error)
+        else:
+            watcher.done()
 
 
 class _Servers:

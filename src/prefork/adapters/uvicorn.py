@@ -22,21 +22,26 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.server import ServerState
 
 from .._async_accepting import Accepting
 from .._async_drain import AsyncDrain
 from . import ServerOptions
 from .asgi import Watched
-from .lifespan import lifespan, run
+from .lifespan import State, lifespan, run
+from .native_accepting import NativeAccepting
 
 if TYPE_CHECKING:
+    from .._activity import Activity
     from .._worker import Worker
     from . import Application
 
 name = "uvicorn"
 protocols = frozenset({"asgi"})
 sharing: Literal["shared"] = "shared"
+
+_FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 
 
 def warm(application: Application, protocol: str, options: ServerOptions) -> None:
@@ -92,10 +97,13 @@ async def _serve(
     config: dict[str, Any],
 ) -> None:
     async with lifespan(application, options.lifespan) as state:
-        connections = _Connections()
-        watched = Watched(application, worker, state)
-        accepting = Accepting(worker, listeners, _factory(_config(watched, options, config), connections))
-        accepting.start()
+        loop = asyncio.get_running_loop()
+        native = type(loop).__module__.startswith("uvloop")
+        connections = _Connections(worker.activity if native else None)
+        chosen = _config(Watched(application, worker), options, config)
+        factory = _factory(chosen, connections, state or {})
+        accepting = (NativeAccepting if native else Accepting)(worker, listeners, factory)
+        await accepting.start()
         worker.ready()
         await AsyncDrain(worker._drain).wait()
         await accepting.stop(empty=worker.last_of_listener)
@@ -111,34 +119,59 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
         "root_path": options.root_path,
     }
     config = uvicorn.Config(application, **{**chosen, **more})
+    if config.proxy_headers:
+        config.app = _behind_proxies(application, config.forwarded_allow_ips)
+        config.proxy_headers = False
     config.load()
     return config
 
 
-def _factory(config: uvicorn.Config, connections: _Connections) -> Callable[[], asyncio.Protocol]:
+def _behind_proxies(application: Any, trusted: list[str] | str) -> Any:
+    """What uvicorn does about proxies, but only where one has been: it costs as much as the counting of a request."""
+    forwarded: Any = ProxyHeadersMiddleware(application, trusted)
+
+    def request(scope: Any, receive: Any, send: Any) -> Any:
+        for name, _ in scope["headers"]:
+            if name in _FORWARDED:
+                return forwarded(scope, receive, send)
+        return application(scope, receive, send)
+
+    return request
+
+
+def _factory(config: uvicorn.Config, connections: _Connections, state: State) -> Callable[[], asyncio.Protocol]:
     """What `uvicorn.Server.startup` hands to the loop."""
     make: Any = config.http_protocol_class
     loop = asyncio.get_running_loop()
-    state = _State(config, connections)
-    connections.tasks = state.tasks
-    return lambda: make(config=config, server_state=state, app_state={}, _loop=loop)
+    server = _State(config, connections)
+    connections.tasks = server.tasks
+    return lambda: make(config=config, server_state=server, app_state=state, _loop=loop)
 
 
 class _Connections(set[Any]):
-    """The set in which uvicorn's protocols note themselves, which tells when the last one has gone."""
+    """The set in which uvicorn's protocols note themselves, which tells when the last one has gone.
 
-    def __init__(self) -> None:
+    With an activity it counts those that are open; without, their sockets do.
+    """
+
+    def __init__(self, activity: Activity | None) -> None:
         super().__init__()
-        self._gone = asyncio.Event()
+        self._activity = activity
+        self._gone: asyncio.Event | None = None
         self.tasks: set[asyncio.Task[None]] = set()
 
     def add(self, connection: Any) -> None:
         super().add(connection)
-        self._gone.clear()
+        if self._activity is not None:
+            self._activity.opened()
 
     def discard(self, connection: Any) -> None:
+        if connection not in self:
+            return
         super().discard(connection)
-        if not self:
+        if self._activity is not None:
+            self._activity.closed()
+        if self._gone is not None and not self:
             self._gone.set()
 
     def remove(self, connection: Any) -> None:
@@ -161,6 +194,7 @@ class _Connections(set[Any]):
 
     async def _empty(self) -> None:
         while self:  # Again, since a connection that becomes a WebSocket goes and comes.
+            self._gone = asyncio.Event()
             await self._gone.wait()
 
 
@@ -177,11 +211,10 @@ class _State(ServerState):
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:
         """The headers of a response to a request that begins now."""
-        second = int(time.time())
-        if second != self._second:
-            date = [(b"date", formatdate(second, usegmt=True).encode())] if self._config.date_header else []
+        if not 0 <= (now := time.time()) - self._second < 1:
+            date = [(b"date", formatdate(now, usegmt=True).encode())] if self._config.date_header else []
             self._headers = date + self._config.encoded_headers
-            self._second = second
+            self._second = int(now)
         return self._headers
 
     @default_headers.setter

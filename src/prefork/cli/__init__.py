@@ -7,7 +7,6 @@ the others into the program that it executes, and `status` answers before anybod
 from __future__ import annotations
 
 import importlib
-from difflib import get_close_matches
 
 import click
 
@@ -17,6 +16,7 @@ _FAMILIES = {
     "status": ["status"],
     "steer": ["reload", "replan", "plan", "scale", "restart", "stop"],
     "history": ["events", "explain"],
+    "top": ["top"],
 }
 """Module of this package -> its commands, each a function of the command's name."""
 
@@ -41,6 +41,8 @@ class _Families(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find what the first argument names; a name that is nearly one is answered with that one."""
         if not args[0].startswith("-") and args[0] not in (names := self.list_commands(ctx)):
+            from difflib import get_close_matches  # Here: it takes 4 ms, and `status` has few.
+
             near = get_close_matches(args[0], names, 1)
             ctx.fail(f"there is no command {args[0]!r}" + (f": did you mean {near[0]}?" if near else ""))
         return super().resolve_command(ctx, args)

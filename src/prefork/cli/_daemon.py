@@ -17,13 +17,11 @@ import click
 from .._errors import MisuseError, NotRunningError, PreforkError
 from ..client import connect
 
-GOES_ON = "prefork: interrupted; the daemon goes on with it (`prefork events --follow` shows how far it is)"
-
 
 def steers(function: Callable[..., None]) -> Callable[..., None]:
     """Make a command of a function of a client: it gets `client` and `as_json`, and its errors get their exit codes."""
 
-    @click.option("-n", "--name", help="The daemon's name, or its runtime directory.", shell_complete=_names)
+    @click.option("-n", "--name", help="The daemon's name, or its runtime directory.", shell_complete=names)
     @click.option("--json", "as_json", is_flag=True, help="For programs: JSON, one object a line.")
     @functools.wraps(function)
     def command(name: str | None, as_json: bool, **options: Any) -> None:
@@ -35,15 +33,19 @@ def steers(function: Callable[..., None]) -> Callable[..., None]:
                 tell({"ok": False, "text": str(error)})
             else:
                 click.echo(f"prefork: {error}", err=True)
-            sys.exit(2 if isinstance(error, MisuseError) else 3 if isinstance(error, NotRunningError) else 1)
+            sys.exit(exit_code(error))
         except KeyboardInterrupt:
-            click.echo(GOES_ON, err=True)
             sys.exit(130)
         except BrokenPipeError:  # `prefork events | head`; nor does the interpreter's own last flush complain then.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.exit(1)
 
     return command
+
+
+def exit_code(error: PreforkError) -> int:
+    """Return how a command ends that has met this."""
+    return 2 if isinstance(error, MisuseError) else 3 if isinstance(error, NotRunningError) else 1
 
 
 def tell(message: dict[str, Any]) -> None:
@@ -68,7 +70,8 @@ def _status(context: click.Context) -> dict[str, Any]:
         return {"slots": [], "pools": []}
 
 
-def _names(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+def names(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """Complete the name of a daemon."""
     from ..client import running
 
     return [name for name in map(os.path.basename, running()) if name.startswith(typed)]

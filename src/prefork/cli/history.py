@@ -36,12 +36,12 @@ def explain(client: Client, as_json: bool, slot: str) -> None:
     if as_json:
         tell(found)
         return
-    click.secho(f"{slot}: {_now(found)}", bold=True)
+    click.secho(f"{slot}: {present(found)}", bold=True)
     for event in found["events"]:
         _say(event)
 
 
-def _now(found: dict[str, Any]) -> str:
+def present(found: dict[str, Any]) -> str:
     """Return what a slot is at this moment."""
     slot, now = found["slot"], found["time"]
     if slot is None:

@@ -21,6 +21,7 @@ from ..options import Settings, resolve
 from ._options import SectionedCommand, from_table
 
 _FOR_THE_MASTER = (
+    "control_group",
     "share",
     "spares",
     "capture",

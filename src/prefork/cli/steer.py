@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
 import click
 
-from .._errors import CommandFailedError
 from ..client import Client, Each
 from ._daemon import pools, slots, steers, tell
+
+_GOES_ON = "prefork: interrupted; the daemon goes on with it (`prefork events --follow` shows how far it is)"
 
 _Command = Callable[[Each | None], str]
 
@@ -94,15 +94,19 @@ def plan(client: Client, as_json: bool, of: Literal["reload", "replan"]) -> None
 
 def _carry_out(what: str, command: _Command, as_json: bool) -> None:
     """Have it done, show how it gets on, and say how it ended. Raises what the client raises."""
-    if as_json:
-        tell({"ok": True, "text": command(None)})
-        return
-    from ._progress import Watched
-
     try:
-        with Watched(what) as watched:
-            text = command(watched.each)
-    except CommandFailedError as error:
-        click.echo(f"prefork: {error}", err=True)
-        sys.exit(1)
-    click.echo(text)
+        text = command(None) if as_json else _watched(what, command)
+    except KeyboardInterrupt:
+        click.echo(_GOES_ON, err=True)
+        raise
+    if as_json:
+        tell({"ok": True, "text": text})
+    else:
+        click.echo(text)
+
+
+def _watched(what: str, command: _Command) -> str:
+    from ._progress import Watched  # It may need rich, which nobody else here does.
+
+    with Watched(what) as watched:
+        return command(watched.each)

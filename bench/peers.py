@@ -1,0 +1,238 @@
+"""What the benchmarks of servers share: one application, the ways to serve it, and how to start, ask and end them.
+
+The peers are installed by themselves, into a virtual environment in the user's cache, which prefork's side runs in as
+well: the same interpreter, the same uvicorn and granian, the same uvloop and httptools on both sides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parent.parent / "src"
+PEERS = ["gunicorn", "uvicorn-worker"]
+SERVERS = ["uvicorn", "granian", "hypercorn", "waitress"]
+
+APPLICATION = """
+import os, time
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    body = answer(scope["path"])
+    length = str(len(body)).encode()
+    headers = [(b"content-type", b"text/plain"), (b"content-length", length)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+def wsgi(environ, start_response):
+    body = answer(environ["PATH_INFO"])
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+def answer(path):
+    if path == "/slow":
+        time.sleep(0.02)
+    return str(os.getpid()).encode()
+"""
+
+_PREFORK = ["-c", "from prefork.cli import main; main()", "run", "-w", "{workers}", "-b", "tcp://127.0.0.1:{port}"]
+_GUNICORN = ["-m", "gunicorn", "-w", "{workers}", "-b", "127.0.0.1:{port}", "--log-level", "error"]
+_UVICORN = ["-m", "uvicorn", "--workers", "{workers}", "--port", "{port}", "--loop", "uvloop", "--http", "httptools"]
+_GRANIAN = ["-m", "granian", "--workers", "{workers}", "--port", "{port}", "--loop", "uvloop", "--no-log"]
+
+SIDES: dict[str, list[str]] = {
+    "prefork, uvicorn": [*_PREFORK, "application:app", "--server", "uvicorn"],
+    "prefork, granian": [*_PREFORK, "application:app", "--server", "granian"],
+    "prefork, hypercorn": [*_PREFORK, "application:app", "--server", "hypercorn"],
+    "prefork, granian (WSGI)": [*_PREFORK, "application:wsgi", "--server", "granian"],
+    "prefork, waitress": [*_PREFORK, "application:wsgi", "--server", "waitress"],
+    "uvicorn": [*_UVICORN, "application:app", "--no-access-log", "--log-level", "error"],
+    "granian": [*_GRANIAN, "application:app", "--interface", "asgi"],
+    "granian (WSGI)": [*_GRANIAN, "application:wsgi", "--interface", "wsgi", "--blocking-threads", "8"],
+    "gunicorn, gthread": [*_GUNICORN, "application:wsgi", "-k", "gthread", "--threads", "8"],
+    "gunicorn, uvicorn": [*_GUNICORN, "application:app", "-k", "uvicorn_worker.UvicornWorker"],
+    "hypercorn": ["-m", "hypercorn", "-w", "{workers}", "-b", "127.0.0.1:{port}", "application:app"],
+    "waitress": ["-m", "waitress", "--listen", "127.0.0.1:{port}", "--threads", "8", "application:wsgi"],
+}
+"""How each side is started. None of them writes an access log; all on uvloop and httptools that can be."""
+
+
+def interpreter() -> str:
+    """The Python of the environment with all peers, which is made if it is not there."""
+    project = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text())["project"]
+    extras = [each for name in SERVERS for each in project["optional-dependencies"][name]]
+    needed = [*project["dependencies"], *extras, *PEERS]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prefork-bench"
+    key = hashlib.sha256("\n".join([sys.version, sys.executable, *needed]).encode()).hexdigest()[:12]
+    environment = cache / key
+    python = environment / "bin" / "python"
+    if not (environment / "installed").exists():
+        print(f"installing the peers into {environment}", file=sys.stderr)
+        shutil.rmtree(environment, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *needed], check=True)
+        (environment / "installed").touch()
+    return str(python)
+
+
+def versions() -> str:
+    """What is compared, in a line."""
+    names = ["uvicorn", "uvloop", "httptools", "granian", "gunicorn", "hypercorn", "waitress"]
+    code = f"from importlib.metadata import version; print(', '.join(f'{{n}} {{version(n)}}' for n in {names}))"
+    found = subprocess.run([interpreter(), "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+    return f"Python {sys.version.split()[0]}, {os.cpu_count()} processors; {found}"
+
+
+def wrk() -> str:
+    """The path of wrk, which is in most distributions."""
+    found = shutil.which("wrk")
+    if found is None:
+        raise SystemExit("these figures are made with wrk, which is not here (Debian: apt install wrk)")
+    return found
+
+
+@dataclass
+class Server:
+    """One side that runs."""
+
+    name: str
+    pid: int
+    port: int
+    directory: Path
+
+    def tree(self) -> list[int]:
+        """All its processes."""
+        found = [self.pid]
+        for pid in found:
+            found += children(pid)
+        return found
+
+    def cpu(self) -> float:
+        """Seconds of processor time, user and system, that all its threads have taken."""
+        return sum(_ran(thread) for pid in self.tree() for thread in _threads(pid)) / 1e9
+
+    def ask(self, path: str = "/", timeout: float = 30) -> int:
+        """The pid of who has answered, on a connection of its own."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as client:
+            client.sendall(request(path))
+            return int(_body(client))
+
+    def serving(self, workers: int) -> set[int]:
+        """The pids of so many that answer, as soon as there are."""
+        answered: set[int] = set()
+        deadline = time.monotonic() + 60
+        while len(answered) < workers:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{self.name}: only {len(answered)} of {workers} workers answer")
+            try:
+                answered |= self._ask_several(4 * workers)
+            except OSError:
+                time.sleep(0.01)  # Nobody listens yet.
+        return answered
+
+    def _ask_several(self, count: int) -> set[int]:
+        clients = [socket.create_connection(("127.0.0.1", self.port), timeout=30) for _ in range(count)]
+        try:
+            for client in clients:
+                client.sendall(request("/"))
+            return {int(_body(client)) for client in clients}
+        finally:
+            for client in clients:
+                client.close()
+
+
+@contextmanager
+def running(side: str, workers: int, application: str = APPLICATION) -> Iterator[Server]:
+    """Serve the application by this side until the block ends; all its workers answer from the start."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        (directory / "application.py").write_text(application)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        environment = {**os.environ, "PYTHONPATH": str(SOURCE), "RUNTIME_DIRECTORY": f"{directory}/run"}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        command = [part.format(workers=workers, port=port) for part in SIDES[side]]
+        process = subprocess.Popen(
+            [interpreter(), *command],
+            cwd=directory,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=(directory / "log").open("w"),
+            start_new_session=True,
+        )
+        server = Server(side, process.pid, port, directory)
+        try:
+            server.serving(1 if side == "waitress" else workers)
+            yield server
+        finally:
+            _end(process, server)
+
+
+def _end(process: subprocess.Popen[bytes], server: Server) -> None:
+    everybody = server.tree()
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pid in everybody[1:]:  # Some masters end before their workers, and some never end them.
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass
+
+
+def request(path: str, *, keep: bool = False) -> bytes:
+    """One request, after which the server closes."""
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {'keep-alive' if keep else 'close'}\r\n\r\n".encode()
+
+
+def children(pid: int) -> list[int]:
+    """Its child processes, whichever thread has started them."""
+    return [int(child) for thread in _threads(pid) for child in _read(thread / "children").split()]
+
+
+def _threads(pid: int) -> list[Path]:
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
+
+
+def _ran(thread: Path) -> int:
+    return int((_read(thread / "schedstat") or "0").split()[0])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""  # It has ended meanwhile.
+
+
+def _body(client: socket.socket) -> bytes:
+    answer = b""
+    while data := client.recv(4096):
+        answer += data
+    if not answer:
+        raise ConnectionError("closed without an answer")
+    return answer.rpartition(b"\r\n")[2]

@@ -1,0 +1,57 @@
+"""What a worker tells its master, and asks it, over its channel; and what it calls itself meanwhile."""
+
+from __future__ import annotations
+
+from . import title
+from .channel import Channel
+from .drain import Drain
+from .wire import Abandon, WornOut
+
+
+class Reports:
+    """One worker's. Plain methods and no closures: of those each newborn would make its own."""
+
+    __slots__ = ("_abandoned", "_channel", "_drain", "_due", "_title")
+
+    def __init__(self, channel: Channel, text: str, drain: Drain) -> None:
+        self._channel = channel
+        self._title = text
+        self._drain = drain
+        self._due = [True]
+        self._abandoned: set[str] = set()
+
+    def starting(self) -> None:
+        """Show that this worker starts, and when it drains."""
+        self._drain.on_notice = self._draining
+        self._call_it("starting")
+
+    def ready(self) -> None:
+        """Tell that this worker can do its work; again, and nothing is told."""
+        try:
+            self._due.pop()  # Atomic: of several threads that come to their first wait one says it.
+        except IndexError:
+            return
+        self._channel.say_ready()
+        self._call_it("ready")
+
+    def worn_out(self, reason: str) -> None:
+        """Tell that a limit has been reached."""
+        self._channel.tell(WornOut(reason))
+
+    def abandoned(self) -> frozenset[str]:
+        """Take in what the master has said since the order; it says it before the signal that makes anybody ask."""
+        try:
+            while (received := self._channel.receive(wait=False)) is not None:
+                if isinstance(received.message, Abandon):
+                    self._abandoned.update(received.message.listeners)
+        except BlockingIOError:
+            pass  # That was all.
+        return frozenset(self._abandoned)
+
+    def _call_it(self, state: str) -> None:
+        title.show(self._title, state)
+        if self._drain.noticed:  # Looked at after it: the signal may have come in between, and its handler was first.
+            self._draining()
+
+    def _draining(self) -> None:
+        title.show(self._title, "draining")

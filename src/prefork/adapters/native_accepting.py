@@ -1,0 +1,100 @@
+"""uvloop's own accept loop, on listeners that several workers share: stopped while another worker has clearly fewer.
+
+It costs half of what an accept loop in Python does, and takes one connection a wake-up. It cannot be paused, but to
+close it and to make another one takes 10 µs. A transport is attached to its server in the same step in which it is
+accepted, so that nothing is lost between the two. asyncio's own loop does that in a task of its own, and a server that
+is closed before loses the connection; there `_async_accepting` is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .._worker import EMPTYING, LATE, NO_ROOM_PAUSE
+from .outside import backlog, queued
+
+if TYPE_CHECKING:
+    from .._worker import Handle
+
+_OTHER_DESCRIPTORS = 64
+"""What a worker may have open besides connections: where no descriptor is left, libuv accepts and closes at once."""
+
+
+class NativeAccepting:
+    """Connections from some listeners, each made into a protocol, from `start` to `stop`.
+
+    Whose protocols they are counts them as open; who accepts is asked for `worker.activity.open`.
+    """
+
+    def __init__(
+        self, worker: Handle[Any], listeners: Iterable[socket.socket], factory: Callable[[], asyncio.Protocol]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        # Descriptors of its own: what is closed while the worker drains must not be its handle's.
+        self._servers: dict[socket.socket, asyncio.Server | None] = {each.dup(): None for each in listeners}
+        self._factory = factory
+        self._activity = worker.activity
+        self._giving_way = worker.giving_way()
+        self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_DESCRIPTORS
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Take connections from now on."""
+        for listener in self._servers:
+            await self._listen(listener)
+
+    async def stop(self, *, empty: bool) -> None:
+        """Take no more; where nobody else will, `empty` the queues first. All that was taken has its protocol then."""
+        if empty:
+            self._giving_way = None
+            end = self._loop.time() + EMPTYING
+            await asyncio.sleep(LATE)
+            while any(map(queued, self._servers)) and self._loop.time() < end:
+                await asyncio.sleep(0.001)
+        self._stopped = True
+        for listener in self._servers:
+            self._close(listener)
+            listener.close()
+        await asyncio.sleep(0)  # What was accepted in this turn is told in the next that it is connected.
+
+    async def _listen(self, listener: socket.socket) -> None:
+        if self._stopped:
+            return
+        # It listens once more, so that the length of the queue, which is everybody's, has to be said again.
+        self._servers[listener] = await self._loop.create_server(
+            partial(self._accepted, listener), sock=listener.dup(), backlog=backlog(listener)
+        )
+
+    def _accepted(self, listener: socket.socket) -> asyncio.Protocol:
+        if seconds := self._pause():
+            # Not at once: it has accepted a connection that it has not handed over yet.
+            self._loop.call_soon(self._leave_alone, listener, seconds)
+        return self._factory()
+
+    def _pause(self) -> float:
+        if self._activity.open >= self._most:
+            return NO_ROOM_PAUSE
+        return self._giving_way.pause() if self._giving_way is not None else 0.0
+
+    def _leave_alone(self, listener: socket.socket, seconds: float) -> None:
+        self._close(listener)
+        self._loop.call_later(seconds, self._look, listener)
+
+    def _look(self, listener: socket.socket) -> None:
+        if self._stopped:
+            return
+        if seconds := self._pause():
+            self._loop.call_later(seconds, self._look, listener)
+        else:
+            self._coming_back = self._loop.create_task(self._listen(listener))
+
+    def _close(self, listener: socket.socket) -> None:
+        server = self._servers[listener]
+        if server is not None:
+            server.close()
+            self._servers[listener] = None

@@ -1,0 +1,220 @@
+"""The table's columns: what each one shows, how wide it is, and which of them there is room for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+
+from ...client import Event
+from .._words import short
+from .charts import BARS
+from .figures import Line
+from .palette import AMBER, BLUE, DIM, FAINT, GREEN, RED, STATES, TEXT, generation, shade, style
+
+Piece = tuple[str, str]
+"""A text and its colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What /proc says of a process: its share of a processor in per cent, and the bytes that it has to itself."""
+
+    cpu: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What all lines have in common: `busiest` is the largest rate of any slot, `newest` a generation."""
+
+    busiest: float
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`rank`: where there is no room, the column with the largest goes first. `most`: how wide it may grow."""
+
+    heading: str
+    width: int
+    pieces: Callable[[Line, Use, Frame], list[Piece]]
+    rank: int
+    right: bool = False
+    most: int = 0
+
+
+def fitting(columns: Sequence[Column], room: int) -> list[tuple[Column, int]]:
+    """Return the columns that there is room for and their widths, in order. What room is left, those that may take."""
+    kept = sorted(columns, key=lambda column: column.rank)
+    while len(kept) > 1 and _taken(kept) > room:
+        kept.pop()
+    widths = {column.heading: column.width for column in kept}
+    rest = room - _taken(kept)
+    if len(kept) == len(columns) and rest > 2 * len(kept):
+        widths = {heading: width + 1 for heading, width in widths.items()}  # Air.
+        rest -= len(kept)
+    for column in sorted((column for column in kept if column.most), key=lambda column: column.rank):
+        more = min(rest, column.most - column.width)
+        widths[column.heading] += more
+        rest -= more
+    return [(column, widths[column.heading]) for column in columns if column.heading in widths]
+
+
+def _taken(columns: Sequence[Column]) -> int:
+    return sum(column.width for column in columns) + len(columns) - 1
+
+
+def columns_for(longest_key: int, room: int) -> list[tuple[Column, int]]:
+    """Return the columns of a table that is so wide and has keys of such a length."""
+    key = Column("SLOT", max(6, min(longest_key, room // 4)), _key, 0)
+    return fitting([key, *_COLUMNS], room)
+
+
+def _key(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
+    return [(" └", FAINT)] if line.leaving else [(line.key, TEXT)]
+
+
+def _state(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
+    colour = STATES.get(line.state, TEXT)
+    word = line.state if line.retry_in is None else f"{line.state[:5]} {short(line.retry_in)}"
+    return [("● ", colour), (word, shade(colour, TEXT, 0.35))]
+
+
+def _pid(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
+    return [("-" if line.pid is None else str(line.pid), DIM)]
+
+
+def _generation(line: Line, _use: Use, frame: Frame) -> list[Piece]:
+    return [("-", FAINT)] if line.generation is None else [(f"g{line.generation}", generation(line.generation))]
+
+
+def _age(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
+    return [(short(line.age), DIM if line.age is not None else FAINT)]
+
+
+def _count(number: float, colour: str = TEXT) -> list[Piece]:
+    return [(amount(number), colour if number else FAINT)]
+
+
+def _trend(line: Line, _use: Use, frame: Frame) -> list[Piece]:
+    if line.leaving or not frame.busiest:
+        return []
+    bars = "".join(BARS[min(8, max(1, round(8 * rate / frame.busiest)))] if rate else "▁" for rate in line.trend)
+    return [(bars, shade(BLUE, FAINT, 0.25) if any(line.trend) else FAINT)]
+
+
+def _mean(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
+    return [(lasting(line.mean), TEXT if line.mean is not None else FAINT)] if not line.leaving else []
+
+
+def _doing(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
+    process = line.process
+    if process is None or process.busy_for is None:
+        return [("-", FAINT)]
+    pieces = [(process.doing or "busy", TEXT)]
+    if process.busy_for >= 1:
+        colour = RED if process.busy_for >= 10 else AMBER
+        pieces.insert(0, (f"{short(process.busy_for)} ", colour))
+    return pieces
+
+
+def _cpu(line: Line, use: Use, _frame: Frame) -> list[Piece]:
+    if use.cpu is None:
+        return [("-", FAINT)]
+    return [(f"{use.cpu:.0f}", RED if use.cpu >= 90 else AMBER if use.cpu >= 50 else TEXT if use.cpu >= 1 else FAINT)]
+
+
+def _memory(_line: Line, use: Use, _frame: Frame) -> list[Piece]:
+    return [("-", FAINT)] if use.memory is None else [(volume(use.memory), DIM)]
+
+
+def _restarts(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
+    return [] if line.leaving else _count(line.restarts, AMBER)
+
+
+def _last_exit(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
+    if line.leaving or not line.last_exit:
+        return []
+    return [(line.last_exit, FAINT if line.last_exit == "exited 0" else DIM)]
+
+
+_COLUMNS = (
+    Column("STATE", 10, _state, 1),
+    Column("PID", 7, _pid, 4, right=True),
+    Column("GEN", 3, _generation, 2, right=True),
+    Column("AGE", 4, _age, 6, right=True),
+    Column("REQUESTS", 8, lambda line, _u, _f: [] if line.leaving else _count(line.requests), 11, right=True),
+    Column("ERRORS", 6, lambda line, _u, _f: [] if line.leaving else _count(line.errors, RED), 15, right=True),
+    Column("REQ/S", 5, lambda line, _u, _f: [] if line.leaving else _count(line.rate), 5, right=True),
+    Column("", 16, _trend, 14, right=True),
+    Column("LATENCY", 7, _mean, 12, right=True),
+    Column("OPEN", 4, lambda line, _u, _f: _count(line.process.open if line.process else 0), 16, right=True),
+    Column("FLY", 3, lambda line, _u, _f: _count(line.process.in_flight if line.process else 0), 9, right=True),
+    Column("NOW DOING", 13, _doing, 3, most=44),
+    Column("CPU%", 4, _cpu, 7, right=True),
+    Column("PRIV", 5, _memory, 8, right=True),
+    Column("RST", 3, _restarts, 10, right=True),
+    Column("LAST EXIT", 12, _last_exit, 13, most=60),
+)
+"""Of the slot's process, but for what is the slot's: all that it has counted, its restarts and last exit."""
+
+
+def laid_out(pieces: list[Piece], width: int, right: bool, ground: str | None) -> list[Segment]:
+    """Return a cell of exactly this width."""
+    cells: list[tuple[str, Style]] = []
+    room = width
+    for text, colour in pieces:
+        # What is no character of a line comes from an application, and would be an order to the terminal.
+        clean = "".join(letter if letter.isprintable() else "?" for letter in text)
+        if cell_len(clean) > room:
+            clean = set_cell_size(clean, max(0, room - 1)) + "…" if room > 0 else ""
+        room -= cell_len(clean)
+        cells.append((clean, style(colour, ground)))
+    padding = Segment(" " * room, style(TEXT, ground))
+    segments = [Segment(text, look) for text, look in cells if text]
+    return [padding, *segments] if right else [*segments, padding]
+
+
+def amount(number: float) -> str:
+    """Return a count or a rate in five characters or so."""
+    if 0 < number < 10 and number != int(number):
+        return f"{number:.1f}"
+    for limit, unit, letter in ((99_999.5, 1, ""), (9_999_500, 1e3, "k"), (9_999_500_000, 1e6, "M")):
+        if number < limit:
+            return f"{number / unit:.0f}{letter}"
+    return f"{number / 1e9:.0f}G"
+
+
+def lasting(seconds: float | None) -> str:
+    """Return how long a request takes."""
+    if seconds is None:
+        return "-"
+    for limit, unit, name in ((0.001, 1e6, "µs"), (1.0, 1e3, "ms")):
+        if seconds < limit:
+            shown = seconds * unit
+            return f"{shown:.1f}{name}" if shown < 10 else f"{shown:.0f}{name}"
+    return f"{seconds:.1f}s" if seconds < 10 else short(seconds)
+
+
+def volume(amount: int) -> str:
+    """Return bytes in four characters or so."""
+    for limit, unit, letter in ((1e6, 1e3, "k"), (1e9, 1e6, "M"), (1e12, 1e9, "G")):
+        if amount < limit:
+            shown = amount / unit
+            return f"{shown:.1f}{letter}" if shown < 10 else f"{shown:.0f}{letter}"
+    return f"{amount / 1e12:.1f}T"
+
+
+def tone(event: Event) -> str:
+    """Return the colour in which an event is told."""
+    if event["event"] in ("failed", "not planned", "not born", "not started", "killing", "lost"):
+        return RED
+    if event.get("stage") == "failed" or event.get("status") not in (None, 0):
+        return RED
+    if event["event"] == "ready" or event.get("stage") == "done":
+        return GREEN
+    return TEXT

@@ -1,0 +1,128 @@
+"""From two readings of the scoreboard to rates; from those and the daemon's status to the lines of a table. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...scoreboard import Process, Reading
+
+HISTORY = 240
+"""Readings of the whole daemon that are remembered: one a second."""
+
+TREND = 16
+"""Readings of each slot that are remembered."""
+
+Slot = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Rates:
+    """Requests a second, and the mean of the seconds that they took; None where none has ended."""
+
+    requests: float = 0.0
+    mean: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One process, or a slot without any. `leaving`: another one has taken its place in the slot."""
+
+    key: str
+    state: str
+    leaving: bool
+    pid: int | None
+    generation: int | None
+    age: float | None
+    retry_in: float | None
+    requests: int
+    errors: int
+    rate: float
+    mean: float | None
+    trend: tuple[float, ...]
+    process: Process | None
+    restarts: int
+    last_exit: str
+
+
+@dataclass(slots=True)
+class Figures:
+    """What has been read so far."""
+
+    requests: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    means: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    trends: dict[str, deque[float]] = field(default_factory=dict)
+    slots: dict[str, Rates] = field(default_factory=dict)
+    last: Reading | None = None
+
+    def take(self, reading: Reading) -> None:
+        """Take in the next reading; the first one says nothing of rates yet."""
+        before, self.last = self.last, reading
+        if before is None or (elapsed := reading.at - before.at) <= 0:
+            return
+        known = {process.pid: process for process in before.processes}
+        self.requests.append((reading.requests - before.requests) / elapsed)
+        self.means.append(_mean(reading.processes, known))
+        processes: dict[str, list[Process]] = {}
+        for process in reading.processes:
+            processes.setdefault(process.slot, []).append(process)
+        self.slots = {}
+        for key, counts in reading.slots.items():
+            ended = counts.requests - before.slots[key].requests if key in before.slots else counts.requests
+            self.slots[key] = Rates(max(0.0, ended / elapsed), _mean(processes.get(key, ()), known))
+        self.trends = {key: self.trends.get(key) or deque(maxlen=TREND) for key in self.slots}
+        for key, rates in self.slots.items():
+            self.trends[key].append(rates.requests)
+
+    def lines(self, status: dict[str, Any], now: float) -> list[Line]:
+        """Return a line for each slot and each process that is leaving one. `now`: seconds since 1970."""
+        found = {} if self.last is None else {process.pid: process for process in self.last.processes}
+        slots = sorted(status["slots"], key=lambda slot: natural(slot["key"]))
+        return [line for slot in slots for line in self._lines(slot, found, now)]
+
+    def _lines(self, slot: Slot, found: dict[int, Process], now: float) -> Iterator[Line]:
+        key, rates = slot["key"], self.slots.get(slot["key"], Rates())
+        counts = self.last.slots.get(key) if self.last else None
+        retry_at = slot["retry_at"] if slot["pid"] is None else None
+        for at, process in enumerate((slot, *slot["leaving"])):
+            yield Line(
+                key=key,
+                state=process["state"],
+                leaving=at > 0,
+                pid=process["pid"],
+                generation=process["generation"],
+                age=None if process["since"] is None else max(0.0, now - process["since"]),
+                retry_in=None if retry_at is None else max(0.0, retry_at - now),
+                requests=counts.requests if counts else 0,
+                errors=counts.errors if counts else 0,
+                rate=rates.requests,
+                mean=rates.mean,
+                trend=tuple(self.trends.get(key, ())),
+                process=found.get(process["pid"]),
+                restarts=slot["restarts"],
+                last_exit=slot["last_exit"],
+            )
+
+
+def served(status: dict[str, Any]) -> tuple[int, int]:
+    """Return how many slots are served, and how many are to be."""
+    wanted = [slot for slot in status["slots"] if slot["state"] not in ("finished", "leaving")]
+    return sum(1 for slot in wanted if slot["serving"]), len(wanted)
+
+
+def natural(key: str) -> list[tuple[int, str]]:
+    """Have web/10 come after web/9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", key)]
+
+
+def _mean(processes: Iterable[Process], known: dict[int, Process]) -> float | None:
+    """Return the mean of the requests that have ended since: their time in flight by their number."""
+    spent, ended = 0.0, 0
+    for process in processes:
+        before = known.get(process.pid)
+        spent += process.spent - (before.spent if before else 0.0)
+        ended += process.requests - (before.requests if before else 0)
+    return spent / ended if ended > 0 else None

@@ -1,0 +1,82 @@
+"""The pane of events, and their sentences in colour."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from rich.segment import Segment
+from rich.text import Text
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from ..._core.sentences import sentence, subject
+from ...client import Event
+from .._words import moment, people
+from .columns import laid_out, tone
+from .palette import DIM, FAINT, GROUND, TEXT, shade, style
+
+_KEPT = 1000
+
+
+class Happenings(ScrollView, can_focus=False):
+    """The newest at the bottom; it stays there unless somebody has scrolled up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._events: deque[Event] = deque(maxlen=_KEPT)
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Take in what has happened."""
+        at_end = self.scroll_y >= self.max_scroll_y
+        self._events.extend(event for event in events if event.get("stage") != "settled")
+        self._resized(at_end)
+
+    def on_resize(self) -> None:
+        """Stay at the end."""
+        self._resized(True)
+
+    def _resized(self, to_end: bool) -> None:
+        self.virtual_size = Size(self.size.width, len(self._events))
+        if to_end:
+            self.scroll_end(animate=False)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Return one event, as far as there is room."""
+        at, width = int(self.scroll_y) + y, self.scrollable_content_region.width
+        if at >= len(self._events):
+            return Strip.blank(width, style(TEXT, GROUND))
+        event = self._events[at]
+        when = moment(event["time"], time.time())[:-4] if "time" in event else "-"
+        told = people(sentence(event)).split("\n")[0]
+        about = subject(event) if subject(event) != "-" else "daemon"
+        room = 8 if width < 100 else 14
+        strip = Strip(
+            [
+                *laid_out([(f" {when} ", FAINT)], len(when) + 2, False, None),
+                *laid_out([(about, TEXT if about != "daemon" else DIM)], room, False, None),
+                Segment(" "),
+                *laid_out([(told, shade(tone(event), DIM, 0.3))], max(0, width - room - len(when) - 3), False, None),
+            ]
+        )
+        return strip.adjust_cell_length(width).apply_style(style(TEXT, GROUND))
+
+
+def history(events: Iterable[Event]) -> Text:
+    """Return events with all that they have to say, an application's report included."""
+    text = Text()
+    for event in events:
+        first, *report = people(sentence(event)).split("\n")
+        text.append(moment(event["time"], time.time()) if "time" in event else "-", DIM)
+        text.append(f"  {plain(first)}\n", tone(event))
+        for line in report:
+            text.append(f"    {plain(line)}\n", DIM)
+    return text
+
+
+def plain(text: str) -> str:
+    """Return a line without what a terminal would take for an order."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,0 +1,134 @@
+"""The top of the page: which daemon it is, how it fares, and a band in which each slot has its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.segment import Segment
+from textual.strip import Strip
+from textual.widget import Widget
+
+from ..._core.sentences import span
+from .figures import natural, served
+from .palette import AMBER, DIM, FAINT, GREEN, GROUND, RAISED, RED, TEXT, generation, shade, style
+
+_BAR = "━"
+
+
+class Head(Widget):
+    """Three lines."""
+
+    DEFAULT_CSS = "Head { height: 3; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._status: dict[str, Any] | None = None
+        self._now = 0.0
+        self._gone = False
+        self._daemon = ""
+
+    def show(self, name: str, status: dict[str, Any] | None, now: float, gone: bool) -> None:
+        """Show this daemon; `now` is in seconds since 1970."""
+        self._daemon, self._status, self._now, self._gone = name, status, now, gone
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Return one of the lines."""
+        return self._line(y, self.size.width).apply_style(style(TEXT, RAISED))
+
+    def _line(self, y: int, width: int) -> Strip:
+        if self._status is None or self._gone:
+            return self._absent(y, width)
+        if y == 2:
+            return Strip(band(self._status["slots"], width), width)
+        left, right = self._title() if y == 0 else self._state()
+        taken = sum(segment.cell_length for segment in right)
+        strip = Strip(left).adjust_cell_length(max(0, width - taken))
+        return Strip([*strip, *right]).adjust_cell_length(width)
+
+    def _absent(self, y: int, width: int) -> Strip:
+        texts = {0: f" {self._daemon} ", 2: _BAR * width}
+        colour = TEXT if y == 0 else FAINT
+        return Strip([Segment(texts.get(y, ""), style(colour, bold=y == 0))]).adjust_cell_length(width)
+
+    def _title(self) -> tuple[list[Segment], list[Segment]]:
+        status = self._status or {}
+        ready, wanted = served(status)
+        facts = [f"master {status['pid']}", f"up {span(self._now - status['started'])}"]
+        if status.get("python"):
+            facts.append(f"Python {status['python']}")
+        left = [Segment(f" {status['name']} ", style(TEXT, bold=True)), Segment("  " + "  ".join(facts), style(DIM))]
+        well = bool(wanted) and ready == wanted
+        counts = Segment(
+            f"{ready}/{wanted} ready ", style(GREEN if well else RED if ready < wanted else DIM, bold=True)
+        )
+        stopping = [Segment("stopping  ", style(AMBER, bold=True))] if status["stopping"] else []
+        return left, [*stopping, counts, Segment(" "), *self._generations()]
+
+    def _generations(self) -> list[Segment]:
+        """Return the generation, and the one that is to take its place."""
+        status = self._status or {}
+        present = {slot["generation"] for slot in status["slots"] if slot["generation"] is not None}
+        present |= {old["generation"] for slot in status["slots"] for old in slot["leaving"]}
+        shown = sorted(present | {status["generation"]})[-3:]
+        segments: list[Segment] = []
+        for number in shown:
+            if segments:
+                segments.append(Segment(" → ", style(DIM)))
+            segments.append(Segment(f" g{number} ", style(GROUND, generation(number), bold=True)))
+        return [*segments, Segment(" ")]
+
+    def _state(self) -> tuple[list[Segment], list[Segment]]:
+        """Return what there is besides slots; on the right what is being changed."""
+        status = self._status or {}
+        facts = [f"pool {pool['kind']} {pool['size']} of {pool['min']}-{pool['max']}" for pool in status["pools"]]
+        for mold in status["molds"]:
+            spares = f"{mold['spares']} spare{'s' * (mold['spares'] != 1)}"
+            facts.append(f"mold g{mold['generation']}, {spares if mold['state'] == 'able' else mold['state']}")
+        changes = [change for change in [status["change"], *status["queue"]] if change]
+        text = ""
+        if changes:
+            to_go = f", {changes[0]['left']} to go" if changes[0]["stage"] == "rolling" else ""
+            waiting = f", {len(changes) - 1} waiting" if len(changes) > 1 else ""
+            text = f"{changes[0]['what']}: {changes[0]['stage']}{to_go}{waiting}  "
+        while facts and len("   ".join(facts)) + len(text) + 3 > self.size.width:
+            facts.pop()
+        return [Segment(" " + "   ".join(facts), style(shade(DIM, FAINT, 0.3)))], [Segment(text, style(AMBER))]
+
+
+def band(slots: list[dict[str, Any]], width: int) -> list[Segment]:
+    """Return one line in which each slot has its place, or shares it with its neighbours: the worst one is seen."""
+    ordered = sorted(slots, key=lambda slot: natural(slot["key"]))
+    if not ordered:
+        return [Segment(_BAR * width, style(FAINT))]
+    colours = [_colour(slot) for slot in ordered]
+    edges = [at * width // len(colours) for at in range(len(colours) + 1)]
+    if len(colours) <= width // 3:
+        return [
+            segment
+            for at, (_, colour) in enumerate(colours)
+            for segment in (
+                Segment(_BAR * (edges[at + 1] - edges[at] - 1), style(colour)),
+                Segment(" ", style(FAINT)),
+            )
+        ]
+    segments = []
+    for cell in range(width):
+        first = cell * len(colours) // width
+        there = colours[first : max(first + 1, (cell + 1) * len(colours) // width)]
+        segments.append(Segment(_BAR, style(max(there)[1])))
+    return segments
+
+
+def _colour(slot: dict[str, Any]) -> tuple[int, str]:
+    """Return how bad it is, and a colour: that of the generation that serves, unless nobody does."""
+    if slot["state"] in ("degraded", "killed"):
+        return 3, RED
+    old = slot["leaving"][-1]["generation"] if slot["leaving"] else None
+    if slot["state"] == "ready":
+        return 0, generation(slot["generation"])
+    if slot["serving"] and old is not None:
+        return 1, shade(generation(old), GROUND, 0.4)
+    if slot["state"] == "finished":
+        return 0, FAINT
+    return (1, shade(generation(slot["generation"]), GROUND, 0.55)) if slot["pid"] else (2, AMBER)

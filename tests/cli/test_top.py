@@ -1,0 +1,317 @@
+"""`prefork top` before a daemon that runs: what the page shows, and what its keys do."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import os
+import pty
+import re
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+import prefork
+from prefork.cli._top.app import Top
+from support import PATIENCE, Running, Start
+from system.daemons import HEAD, RUN, SERVE, Served, served
+from system.runs import PREFORK
+
+POOL = "[prefork.Pool(Web, size=2, min=1, max=4)]"
+
+BUSY = """
+daemon = prefork.Daemon("busy", listeners={"http": "tcp://127.0.0.1:PORT"})
+
+@daemon.plan
+def plan():
+    return [Web(0)]
+
+@daemon.worker(Web)
+def web(worker):
+    worker.ready()
+    say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
+    for connection, _ in worker.accept("http"):
+        with connection, worker.request("GET /\\x1b[1mtea"):
+            connection.sendall(b"begun")
+            connection.recv(100)
+"""
+
+
+class Page:
+    """The page, and how to use it."""
+
+    def __init__(self, app: Top, pilot: Any) -> None:
+        self.app, self.press = app, pilot.press
+
+    def lines(self) -> list[str]:
+        """Return what is on the screen."""
+        found: dict[int, str] = {}
+        for number, text in re.findall(r'<text[^>]*line-(\d+)\)"[^>]*>(.*?)</text>', self.app.export_screenshot()):
+            found[int(number)] = found.get(int(number), "") + html.unescape(text).replace("\xa0", " ") + " "
+        return [re.sub(" +", " ", line) for _, line in sorted(found.items())]
+
+    async def shows(self, *patterns: str) -> list[str]:
+        """Wait until each of these is found in a line of the screen; return the lines in which they were."""
+        deadline = monotonic() + PATIENCE
+        while True:
+            lines = self.lines()
+            found = [next((line for line in lines if re.search(pattern, line)), None) for pattern in patterns]
+            if None not in found:
+                return [line for line in found if line is not None]
+            assert monotonic() < deadline, f"{patterns} never came; there is\n" + "\n".join(lines)
+            await asyncio.sleep(0.02)
+
+    async def shows_no(self, pattern: str) -> None:
+        """Wait until this is no longer there."""
+        deadline = monotonic() + PATIENCE
+        while any(re.search(pattern, line) for line in self.lines()):
+            assert monotonic() < deadline, f"{pattern} stays"
+            await asyncio.sleep(0.02)
+
+
+def on_page(daemon: Served, use: Callable[[Page], Awaitable[None]], size: tuple[int, int] = (80, 24)) -> None:
+    """Open the page of a daemon, and use it."""
+
+    async def opened() -> None:
+        app = Top(prefork.connect(daemon.environment["RUNTIME_DIRECTORY"]))
+        async with app.run_test(size=size) as pilot:
+            await use(Page(app, pilot))
+
+    asyncio.run(opened())
+
+
+def pooled(start: Start) -> tuple[Served, dict[str, int]]:
+    daemon = Served(start, "pooled", plan=POOL).launch()
+    return daemon, daemon.ready("web/0", "web/1")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+def test_shows_the_daemon_and_each_slot(start: Start, size: tuple[int, int]) -> None:
+    daemon, pids = pooled(start)
+
+    async def use(page: Page) -> None:
+        await page.shows(
+            rf"pooled master {daemon.running.pid} up .* 2/2 ready .*g1", "pool web 2 of 1-4 mold g1, 1 spare"
+        )
+        for key, pid in pids.items():
+            await page.shows(rf"{key} ● ready {pid} g1 \d+s ")
+            await page.shows(rf"{key} ready after .* \(pid {pid}\)")
+        await page.shows("requests/s 0", "latency -", "r reload s scale k restart slot e explain x stacks q quit")
+
+    on_page(daemon, use, size)
+    assert daemon.stop() == 0
+
+
+def test_shows_load_and_what_is_being_done_without_obeying_it(start: Start) -> None:
+    daemon = Served(start, "busy", HEAD + BUSY + RUN).launch()
+    daemon.ready("web/0")
+
+    async def use(page: Page) -> None:
+        with socket.create_connection(("127.0.0.1", daemon.port), timeout=PATIENCE) as client:
+            assert client.recv(5) == b"begun"
+            await page.shows(r"web/0 ● ready \d+ g1 \d+s 0 1 (\d+s )?GET /\?\[1mtea \d+ \d")
+            await page.shows(r"\d+s GET /\?\[1mtea")  # For how long, once it is long.
+        await page.shows(r"web/0 ● ready \d+ g1 \d+s \S+ 0 - ")
+        await page.shows("requests/s 0 peak [01]")
+
+    on_page(daemon, use)
+    assert daemon.stop() == 0
+
+
+def test_reload_shows_both_generations_and_its_outcome(start: Start) -> None:
+    daemon, _ = pooled(start)
+    gate = start.directory / "gate"
+    os.mkfifo(gate)
+    hold = "def hold():\n    open('gate').close()\n"
+    source = served("pooled", POOL, more="").replace("    worker.ready()\n", "    hold()\n    worker.ready()\n")
+    daemon.write(source.replace(SERVE.splitlines()[1], hold + SERVE.splitlines()[1], 1))
+
+    async def use(page: Page) -> None:
+        await page.shows("2/2 ready")
+        await page.press("r")
+        await page.shows("web/0 ● starting .* g2 ", r"└ ● ready .* g1 ", "reload: rolling, 2 to go", "g1 → g2")
+        for _ in range(2):
+            await asyncio.to_thread(gate.write_bytes, b"")
+        await page.shows("✓ reload of generation 2 done", "web/0 ● ready .* g2 ", "web/1 ● ready .* g2 ")
+        await page.shows_no("g1")
+
+    on_page(daemon, use)
+    assert daemon.stop() == 0
+
+
+def test_a_reload_of_broken_code_shows_the_applications_own_error(start: Start) -> None:
+    daemon, _ = pooled(start)
+    daemon.write("import nothing_of_that_name\n")
+
+    async def use(page: Page) -> None:
+        await page.shows("2/2 ready")
+        await page.press("r")
+        await page.shows("reload failed", "ModuleNotFoundError: No module named 'nothing_of_that_name'", "esc closes")
+        await page.press("escape")
+        await page.shows("✗ reload", "web/0 ● ready .* g1 ", "2/2 ready")
+
+    on_page(daemon, use)
+    assert daemon.stop() == 0
+
+
+def test_scale_asks_for_a_number_and_takes_no_other(start: Start) -> None:
+    daemon, _ = pooled(start)
+
+    async def use(page: Page) -> None:
+        await page.shows("2/2 ready")
+        await page.press("s")
+        await page.shows("scale web", "2 now; 1 to 4, or auto")
+        await page.press("9", "enter")
+        await page.shows("a number from 1 to 4, or auto")
+        await page.press("backspace", "3", "enter")
+        await page.shows("3/3 ready", "web/2 ● ready", "pool web 3 of 1-4", "✓ .*web")
+        await page.press("s", *"auto", "enter")
+        await page.shows("2/2 ready", "pool web 2 of 1-4")
+        await page.shows_no("web/2 ●")
+
+    on_page(daemon, use)
+    assert daemon.stop() == 0
+
+
+def test_restarts_and_explains_the_chosen_slot(start: Start) -> None:
+    daemon, pids = pooled(start)
+
+    async def use(page: Page) -> None:
+        await page.shows("2/2 ready")
+        await page.press("down", "k")
+        await page.shows("✓ .*web/1", rf"web/0 ● ready {pids['web/0']} ", rf"web/1 exited 0 .*{pids['web/1']}")
+        await page.press("e")
+        await page.shows("web/1", r"ready, pid \d+, generation 1, for", rf"exited 0 after .*{pids['web/1']}")
+        await page.press("escape")
+        await page.shows_no("esc closes")
+        await page.press("up", "e")
+        await page.shows(rf"ready, pid {pids['web/0']}, generation 1, for")
+
+    on_page(daemon, use)
+    assert daemon.stop() == 0
+
+
+def test_where_there_is_no_pool_scale_says_so(start: Start) -> None:
+    daemon = Served(start, "fixed").launch()
+    daemon.ready("web/0", "web/1")
+
+    async def use(page: Page) -> None:
+        await page.shows("2/2 ready")
+        await page.press("s")
+        await page.shows("there is no pool: nothing can be scaled")
+
+    on_page(daemon, use)
+    assert daemon.stop() == 0
+
+
+def test_a_daemon_that_ends_is_waited_for(start: Start) -> None:
+    daemon, _ = pooled(start)
+
+    async def use(page: Page) -> None:
+        await page.shows("2/2 ready")
+        assert await asyncio.to_thread(daemon.stop) == 0
+        await page.shows("pooled has ended; waiting for it to come back", "pooled ended at")
+        await page.press("r")
+        await page.shows("pooled does not run")
+        daemon.launch()
+        pids = await asyncio.to_thread(daemon.ready, "web/0", "web/1")
+        await page.shows(rf"pooled master {daemon.running.pid} ", rf"web/0 ● ready {pids['web/0']} g1")
+        await page.shows("pooled is back")
+
+    on_page(daemon, use)
+    assert daemon.stop() == 0
+
+
+def test_watching_an_idle_daemon_wakes_up_nobody(start: Start) -> None:
+    daemon, pids = pooled(start)
+    processes = [daemon.running.pid, daemon.mold, *pids.values()]
+
+    async def use(page: Page) -> None:
+        await page.shows("2/2 ready", "web/0 ● ready")
+        figures = page.app._figures
+        await looked(figures, 4)  # By then the last question about how the workers have settled has been asked.
+        before = {pid: switches(pid) for pid in processes}
+        await looked(figures, 7)
+        assert {pid: switches(pid) for pid in processes} == before
+
+    async def looked(figures: Any, times: int) -> None:
+        deadline = monotonic() + PATIENCE
+        while len(figures.requests) < times:
+            assert monotonic() < deadline
+            await asyncio.sleep(0.05)
+
+    on_page(daemon, use)
+    assert daemon.stop() == 0
+
+
+def test_the_slots_are_scrolled_and_clicked(start: Start) -> None:
+    daemon = Served(start, "many", plan="[Web(i) for i in range(30)]").launch()
+    daemon.ready(*(f"web/{number}" for number in range(30)))
+
+    async def use(page: Page) -> None:
+        await page.shows("30/30 ready", "web/0 ●", "SLOT")
+        await page.press("end")
+        await page.shows("web/29 ●", "SLOT")
+        await page.shows_no("web/0 ●")
+        await page.press("e")
+        await page.shows("─ web/29 ─")
+        await page.press("escape", "home", "pagedown", "e")
+        await page.shows(r"─ web/\d ─")
+
+    on_page(daemon, use)
+    assert daemon.stop() == 0
+
+
+def test_on_a_terminal_it_is_left_by_q(start: Start) -> None:
+    daemon, _ = pooled(start)
+    top, ours = on_terminal(start, PREFORK, "top", env=daemon.environment)
+    top.expect("pooled")
+    os.write(ours, b"q")
+    assert top.wait() == 0
+    assert daemon.stop() == 0
+
+
+def test_without_a_terminal_it_says_so(start: Start) -> None:
+    daemon, _ = pooled(start)
+    top = start.command(PREFORK, "top", env=daemon.environment)
+    assert top.wait() == 2
+    assert top.err == [
+        "prefork: `prefork top` needs a terminal to draw its page on; `prefork status` prints the same once"
+    ]
+    assert daemon.stop() == 0
+
+
+def test_without_a_daemon_it_says_so(start: Start) -> None:
+    top, _ = on_terminal(start, PREFORK, "top", env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
+    assert top.wait() == 3
+    assert "no daemon runs" in top.out[-1]
+
+
+def test_without_textual_it_names_the_extra(start: Start) -> None:
+    daemon, _ = pooled(start)
+    source = "import sys; sys.modules['textual'] = None; from prefork.cli import main; main(['top'])"
+    top, _ = on_terminal(start, sys.executable, "-c", source, env=daemon.environment)
+    assert top.wait() == 2
+    assert top.out[-1] == "prefork: `prefork top` needs textual, which is not here: pip install 'prefork[top]'"
+    assert daemon.stop() == 0
+
+
+def on_terminal(start: Start, *command: str | Path, env: dict[str, str]) -> tuple[Running, int]:
+    """Start a command on a terminal; return it and our end."""
+    ours, theirs = pty.openpty()
+    running = start.command(*command, stdin=theirs, stdout=theirs, stderr=theirs, env={**env, "TERM": "xterm-256color"})
+    os.close(theirs)
+    running.listen("out", ours)
+    return running, ours
+
+
+def switches(pid: int) -> int:
+    """Return how often a process has gone to sleep, which is how often it has been awake."""
+    match = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert match
+    return int(match[1])

@@ -1,0 +1,274 @@
+"""What the commands show of a daemon: the truth, as far as /proc can tell, and what happened to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import Start, children, state, until
+from system.commanded import PREFORK, Commanded
+from system.daemons import HEAD, RUN, title
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+BUSY = (
+    HEAD
+    + """
+daemon = prefork.Daemon("busy", listeners={"http": "tcp://127.0.0.1:PORT"})
+
+@daemon.plan
+def plan():
+    return [Web(0)]
+
+@daemon.worker(Web)
+def web(worker):
+    worker.ready()
+    say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
+    for connection, _ in worker.accept("http"):
+        with connection, worker.request("GET /orders"):
+            say("asked", worker.key)
+            connection.recv(1)
+"""
+    + RUN
+)
+
+FAILS = """
+@dataclass(frozen=True)
+class Broken(prefork.WorkerContext):
+    pass
+
+@daemon.worker(Broken)
+def broken(worker):
+    raise RuntimeError("no such host")
+"""
+
+
+@pytest.fixture
+def pair(start: Start) -> Commanded:
+    served = Commanded(start, "pair")
+    served.launch()
+    return served
+
+
+def since_boot(pid: int) -> float:
+    """Return when a process was started, in seconds since 1970."""
+    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / TICKS
+
+
+def processor(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def memory(pid: int) -> dict[str, int]:
+    found = re.findall(r"^(Private|Shared)_\w+:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)
+    return {kind: sum(int(size) * 1024 for name, size in found if name == kind) for kind in ("Private", "Shared")}
+
+
+def agrees_with_proc(slot: dict[str, Any], master: int) -> None:
+    pid = slot["pid"]
+    assert pid in children(master)
+    assert title(pid).startswith(f"prefork: {slot['key']} g{slot['generation']} ")
+    assert os.getsid(pid) == pid
+    assert since_boot(pid) - 0.05 <= slot["since"] <= time.time()
+    assert 0 <= processor(pid) - slot["cpu"] < 1
+    assert slot["in_flight"] >= 0
+
+
+class TestStatus:
+    def test_all_that_it_says_of_a_slot_agrees_with_proc(self, pair: Commanded) -> None:
+        pair.at_rest("web/0", "web/1")
+        seen = pair.json("status", "--memory")
+        assert seen["pid"] == pair.running.pid
+        assert [slot["key"] for slot in seen["slots"]] == ["web/0", "web/1"]
+        for slot in seen["slots"]:
+            agrees_with_proc(slot, seen["pid"])
+            assert slot["memory"] == {name.lower(): size for name, size in memory(slot["pid"]).items()}
+        (mold,) = seen["molds"]
+        assert mold["pid"] == pair.mold
+        workers = {slot["pid"] for slot in seen["slots"]}
+        assert len(set(pair.running.children()) - workers - {mold["pid"]}) == mold["spares"] == 1
+        assert pair.stop() == 0
+
+    def test_it_goes_on_agreeing_after_deaths_reloads_and_scaling(self, start: Start) -> None:
+        pool = Commanded(start, "pool", plan="[prefork.Pool(Web, size=2, max=4)]")
+        pool.launch()
+        pids = pool.at_rest("web/0", "web/1")
+        os.kill(pids["web/1"], signal.SIGKILL)
+        until(lambda: pool.pids()["web/1"] != pids["web/1"], "another one")
+        slot = pool.slots()["web/1"]
+        assert (slot["last_exit"], slot["restarts"]) == ("was killed by SIGKILL", 1)
+        assert state(pids["web/1"]) == "X"
+        pool.says("reload")
+        pool.says("scale", "web", "3")
+        slots = pool.slots()
+        assert {key: slot["generation"] for key, slot in slots.items()} == {"web/0": 2, "web/1": 2, "web/2": 2}
+        for slot in slots.values():
+            agrees_with_proc(slot, pool.running.pid)
+        assert slots["web/0"]["last_exit"] == "exited 0"
+        assert pool.stop() == 0
+
+    def test_what_is_in_flight_is_shown_while_it_is(self, start: Start) -> None:
+        busy = Commanded(start, "busy", BUSY)
+        busy.launch()
+        busy.at_rest("web/0")
+        with socket.create_connection(("127.0.0.1", busy.port)):
+            busy.running.expect("asked web/0")
+            slot = busy.slots()["web/0"]
+            assert (slot["in_flight"], slot["doing"]) == (1, "GET /orders")
+            assert re.search(r"^web/0 +ready .* 1 +GET /orders ", busy.says("status"), re.M)
+        until(lambda: busy.slots()["web/0"]["requests"] == 1, "the request counted")
+        slot = busy.slots()["web/0"]
+        assert (slot["in_flight"], slot["doing"]) == (0, None)
+        assert busy.stop() == 0
+
+    def test_the_table_has_the_same(self, pair: Commanded) -> None:
+        pids = pair.at_rest("web/0", "web/1")
+        head, _, columns, *rows = [line for line in pair.says("status", "--memory").split("\n") if line]
+        assert re.fullmatch(rf"pair: 2 of 2 slots serve, generation 1, pid {pair.running.pid}, up \S+ s", head)
+        assert {"SLOT", "PRIVATE"} <= set(columns.split())
+        for row, (key, pid) in zip(rows, pids.items(), strict=True):
+            words = row.split()
+            assert words[:4] == [key, "ready", str(pid), "1"]
+            assert words[5:8] == ["0", "0", "-"]
+            private, shared = (float(word.removesuffix("M")) * 1e6 for word in words[9:11])
+            assert abs(private - memory(pid)["Private"]) < 2e5
+            assert abs(shared - memory(pid)["Shared"]) < 2e5
+        assert pair.stop() == 0
+
+    def test_a_worker_that_leaves_has_a_line_of_its_own(self, start: Start) -> None:
+        busy = Commanded(start, "busy", BUSY)
+        busy.launch()
+        old = busy.at_rest("web/0")["web/0"]
+        with socket.create_connection(("127.0.0.1", busy.port)):
+            busy.running.expect("asked web/0")
+            reload = busy.command("reload", "--json")
+            new = busy.ready("web/0", generation=2)["web/0"]
+            until(lambda: [one["state"] for one in busy.slots()["web/0"]["leaving"]] == ["draining"], "the old one")
+            slot = busy.slots()["web/0"]
+            assert (slot["pid"], slot["leaving"][0]["pid"]) == (new, old)
+            assert (slot["leaving"][0]["in_flight"], slot["leaving"][0]["doing"]) == (1, "GET /orders")
+            assert re.search(rf"^ └ +draining +{old} +1 ", busy.says("status"), re.M)
+            assert state(old) != "X"
+        assert reload.wait() == 0
+        assert busy.slots()["web/0"]["leaving"] == []
+        assert busy.stop() == 0
+
+
+class TestCheck:
+    def test_it_says_whether_all_is_well(self, pair: Commanded) -> None:
+        pair.at_rest("web/0", "web/1")
+        assert pair.says("status", "--check") == "2 slots are served"
+        assert pair.json("status", "--check") == {"ok": True, "text": "2 slots are served"}
+        assert pair.stop() == 0
+        assert pair.refuses("status", "--check", status=3).startswith("prefork: no daemon runs in ")
+
+    def test_it_names_what_is_not_served_and_why(self, start: Start) -> None:
+        served = Commanded(start, "ill", plan="[Web(0), Broken()]", more=FAILS)
+        served.launch()
+        served.ready("web/0")
+        served.running.expect("broken .* degraded", "err")
+        assert re.match(r"broken (degraded|starting) \(exited 1\)", served.refuses("status", "--check"))
+        told = served.json("status", "--check", status=1)
+        assert not told["ok"]
+        assert served.stop() == 0
+
+    def test_a_daemon_without_a_plan_is_not_ready(self, start: Start) -> None:
+        served = Commanded(start, "slow", plan="[Web(0), Web(1), *open('gate').read()]")
+        os.mkfifo(start.directory / "gate")
+        served.launch()
+        until(lambda: os.path.exists(f"{served.environment['RUNTIME_DIRECTORY']}/control.sock"), "its socket")
+        assert served.refuses("status", "--check") == "there is no plan yet"
+        (start.directory / "gate").write_text("")
+        served.at_rest("web/0", "web/1")
+        assert served.stop() == 0
+
+
+class TestHistory:
+    def test_explain_tells_why_a_worker_was_replaced_and_by_whom(self, pair: Commanded) -> None:
+        pids = pair.at_rest("web/0", "web/1")
+        os.kill(pids["web/0"], signal.SIGSEGV)
+        until(lambda: pair.pids()["web/0"] not in (None, pids["web/0"]), "another one")
+        pair.says("restart", "web/0")
+        new = pair.pids()["web/0"]
+        story = pair.says("explain", "web/0").split("\n")
+        assert story[0].startswith(f"web/0: ready, pid {new}, generation 1, for ")
+        said = [re.sub(r"^(\S+ )?[\d:.]+  ", "", line) for line in story[1:]]
+        assert said[0] == f"started, generation 1 as pid {pids['web/0']}: the daemon's start"
+        assert any(
+            re.match(rf"was killed by SIGSEGV after .* \(pid {pids['web/0']}, generation 1\)", one) for one in said
+        )
+        assert any(re.search(r"as pid \d+: the one before was killed by SIGSEGV", one) for one in said)
+        asked = [one for one in said if "restart web/0 asked for by" in one]
+        assert asked[0].startswith(f"started, generation 1 as pid {new}: ")
+        assert pair.json("explain", "web/0")["slot"]["pid"] == new
+        assert pair.stop() == 0
+
+    def test_a_slot_that_never_was_is_refused(self, pair: Commanded) -> None:
+        pair.at_rest("web/0", "web/1")
+        assert pair.refuses("explain", "web/7") == "prefork: there is no slot web/7"
+        assert pair.stop() == 0
+
+    def test_events_are_numbered_and_followed_until_the_daemon_ends(self, pair: Commanded) -> None:
+        pair.at_rest("web/0", "web/1")
+        before = [json.loads(line) for line in pair.says("events", "--json").split("\n")]
+        assert [event["event"] for event in before[:3]] == ["started", "change", "mold started"]
+        follower = pair.command("events", "--follow", "--json")
+        follower.expect_lines(len(before))
+        pair.says("restart", "web/1")
+        follower.expect('"event":"command","command":"restart","key":"web/1"')
+        follower.expect('"what":"restart","stage":"done"')
+        assert pair.stop() == 0
+        assert follower.wait() == 0
+        events = [json.loads(line) for line in follower.out]
+        assert events[: len(before)] == before
+        assert [event["number"] for event in events] == list(range(1, len(events) + 1))
+        assert (events[-1]["what"], events[-1]["stage"]) == ("stop", "done")
+
+    def test_a_reader_that_has_seen_enough_is_no_error(self, pair: Commanded) -> None:
+        pair.at_rest("web/0", "web/1")
+        line = f"{shlex.quote(str(PREFORK))} events --follow --json | head -n 1"
+        piped = pair.start.command("sh", "-c", line, env=pair.environment)
+        piped.expect('"event":"started"')
+        pair.says("restart", "web/0")  # What it writes next, nobody reads.
+        assert piped.wait() == 0
+        assert piped.err == []
+        assert pair.stop() == 0
+
+    def test_ctrl_c_ends_the_watching_and_nothing_else(self, pair: Commanded) -> None:
+        pair.at_rest("web/0", "web/1")
+        events = pair.command("events", "--follow")
+        events.expect("the master has started")
+        events.send(signal.SIGINT)
+        assert events.wait() == 130
+        assert pair.says("status", "--check") == "2 slots are served"
+        assert pair.stop() == 0
+
+
+def completed(served: Commanded, typed: str) -> set[str]:
+    """Return what a shell offers after these words; the last one is being typed."""
+    words = typed.split(" ")
+    env = {"_PREFORK_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    return {line.partition(",")[2] for line in served.says(env=env).split("\n")}
+
+
+def test_a_shell_completes_commands_slots_pools_and_names(start: Start) -> None:
+    pool = Commanded(start, "pool", plan="[prefork.Pool(Web, size=2, max=4)]")
+    pool.launch()
+    pool.at_rest("web/0", "web/1")
+    assert completed(pool, "prefork rep") == {"replan"}
+    assert completed(pool, "prefork restart w") == {"web/0", "web/1"}
+    assert completed(pool, "prefork explain web/1") == {"web/1"}
+    assert completed(pool, "prefork scale w") == {"web"}
+    assert pool.stop() == 0
+    assert completed(pool, "prefork restart w") == {""}

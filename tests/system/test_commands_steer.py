@@ -1,0 +1,255 @@
+"""The commands that change a daemon: each waits for the outcome, says how far it is, and ends with what came of it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from support import PATIENCE, Start, gone, until
+from system.commanded import Commanded
+
+POOL = "[prefork.Pool(Web, size=2, min=1, max=5)]"
+
+# A plan that takes its time: it goes on when somebody writes to the gate.
+GATED = f"{POOL} if not os.path.exists('gate') or open('gate').read() is not None else []"
+
+READS = "[Web(i, open('text').read()) for i in range(int(open('size').read()))]"
+
+
+@pytest.fixture
+def pool(start: Start) -> Commanded:
+    served = Commanded(start, "pool", plan=POOL)
+    served.launch()
+    served.at_rest("web/0", "web/1")
+    return served
+
+
+def ended_well(served: Commanded) -> None:
+    assert served.stop() == 0
+
+
+class TestReload:
+    def test_on_good_code_it_shows_each_slot_and_exits_0(self, pool: Commanded) -> None:
+        before = pool.pids()
+        reload = pool.command("reload")
+        assert reload.wait() == 0
+        assert reload.out == ["reload of generation 2 done"]
+        assert reload.err[:2] == ["reload: importing generation 2", "reload: generation 2 is planned"]
+        after = pool.pids()
+        for number, line in enumerate(reload.err[2:], 1):
+            match = re.fullmatch(r"(\S+)  ready after \S+ s: pid (\d+), generation 2  \((\d) of 2\)", line)
+            assert match, line
+            assert (after[match[1]], int(match[3])) == (int(match[2]), number)
+        assert len(reload.err) == 4
+        assert set(before.values()) & set(after.values()) == set()
+        assert all(gone(pid) for pid in before.values())
+        ended_well(pool)
+
+    @pytest.mark.parametrize(
+        ("spoil", "told"),
+        [
+            (lambda text: text.replace("def plan():", "def plan(:"), "SyntaxError"),
+            (lambda text: text.replace("import os,", "import nosuch, os,"), "ModuleNotFoundError: No module named"),
+            (lambda text: text.replace("    return [", "    return 1 // 0, ["), "ZeroDivisionError"),
+            (lambda text: text.replace("    worker.ready()", "    raise OSError('no host')"), "OSError: no host"),
+        ],
+        ids=["syntax", "import", "plan", "worker"],
+    )
+    def test_on_broken_code_it_prints_the_traceback_and_exits_1(self, pool: Commanded, spoil, told: str) -> None:  # type: ignore[no-untyped-def]
+        before, good = pool.pids(), pool.file.read_text()
+        pool.file.write_text(spoil(good))
+        reload = pool.command("reload")
+        assert reload.wait() == 1
+        assert reload.out == []
+        said = "\n".join(reload.err)
+        assert "prefork: reload " in said
+        assert re.search(r'File "[^"]*program\.py", line \d+', said)
+        assert told in said
+        assert pool.pids() == before
+        assert pool.ask()[2] in before.values()
+        pool.file.write_text(good)
+        assert pool.says("reload").endswith(" done")
+        ended_well(pool)
+
+    def test_for_programs_it_is_one_object(self, pool: Commanded) -> None:
+        assert pool.json("reload") == {"ok": True, "text": "reload of generation 2 done"}
+        pool.file.write_text("oh no")
+        failed = pool.json("reload", status=1)
+        assert failed["ok"] is False
+        assert "SyntaxError" in failed["text"]
+        ended_well(pool)
+
+    def test_on_a_terminal_the_slots_stand_above_a_bar(self, pool: Commanded) -> None:
+        ours, theirs = pty.openpty()
+        reload = pool.command("reload", stderr=theirs, env={"TERM": "xterm", "COLUMNS": "100"})
+        os.close(theirs)
+        reload.listen("err", ours)
+        assert reload.wait() == 0
+        shown = "\n".join(reload.err)
+        for key, pid in pool.pids().items():
+            assert re.search(rf"{key}  ready after \S+ s: pid {pid}, generation 2", shown)
+        assert "2/2" in shown or "1/2" in shown
+        assert reload.out == ["reload of generation 2 done"]
+        os.close(ours)
+        ended_well(pool)
+
+
+def test_a_replan_changes_what_differs_and_plan_says_so_before(start: Start) -> None:
+    (start.directory / "size").write_text("2")
+    (start.directory / "text").write_text("one")
+    served = Commanded(start, "reads", plan=READS)
+    served.launch()
+    before = served.at_rest("web/0", "web/1")
+    assert served.says("plan", "--replan") == "a replan would change nothing"
+    (start.directory / "size").write_text("3")
+    assert served.says("plan", "--replan").split("\n") == ["a replan would add 1, keep 2", "  + web/2"]
+    assert served.says("plan").split("\n") == ["a reload would add 1, renew 2", "  + web/2"]
+    assert served.pids() == before
+    assert served.says("replan") == "replan of generation 1 done"
+    after = served.pids()
+    assert {key: after[key] for key in before} == before
+    (start.directory / "size").write_text("1")
+    (start.directory / "text").write_text("two")
+    would = served.json("plan", "--replan")
+    assert (would["removed"], would["replaced"]) == (["web/1", "web/2"], {"web/0": ["parameters"]})
+    served.says("replan")
+    until(lambda: served.pids().keys() == {"web/0"}, "web/0 alone")  # Who is not wanted any more drains after it.
+    assert served.ask()[3] == "two"
+    (start.directory / "size").write_text("many")
+    assert "ValueError" in served.refuses("plan", "--replan")
+    assert "ValueError" in served.refuses("replan").split("\n", 1)[1]
+    assert served.pids().keys() == {"web/0"}
+    ended_well(served)
+
+
+def test_scale_gives_a_pool_another_size_until_auto(pool: Commanded) -> None:
+    assert pool.says("scale", "web", "4") == "web has been scaled"
+    assert pool.pids().keys() == {"web/0", "web/1", "web/2", "web/3"}
+    pool.says("reload")
+    assert len(pool.pids()) == 4
+    assert "pool web: 4 of 1 to 5, 2 by the plan" in pool.says("status")
+    pool.says("scale", "web", "auto")
+    assert pool.pids().keys() == {"web/0", "web/1"}
+    assert pool.refuses("scale", "web", "6") == "prefork: web takes 1 to 5 workers, not 6"
+    assert "no pool nix; it has web" in pool.refuses("scale", "nix", "1")
+    assert "'x' is neither a number of workers nor auto" in pool.refuses("scale", "web", "x", status=2)
+    ended_well(pool)
+
+
+def test_restart_replaces_one_worker_and_no_other(pool: Commanded) -> None:
+    before = pool.pids()
+    assert pool.says("restart", "web/1") == "restart of web/1 done"
+    after = pool.pids()
+    assert after["web/0"] == before["web/0"]
+    assert after["web/1"] != before["web/1"]
+    assert gone(before["web/1"])
+    assert "there is no slot web/9" in pool.refuses("restart", "web/9")
+    ended_well(pool)
+
+
+def test_stop_returns_when_the_master_has_gone(pool: Commanded) -> None:
+    stop = pool.command("stop")
+    assert stop.wait() == 0
+    assert gone(pool.running.pid, timeout=0)
+    assert stop.out == ["stopped"]
+    assert pool.running.wait() == 0
+    assert {line.split("  ")[0] for line in stop.err} == {"web/0", "web/1"}
+    for command in ("status",), ("reload",), ("stop",), ("scale", "web", "3"), ("events",), ("plan",):
+        assert pool.refuses(*command, status=3).startswith("prefork: no daemon runs in ")
+
+
+def test_a_command_that_is_interrupted_leaves_it_to_the_daemon(start: Start) -> None:
+    served = Commanded(start, "gated", plan=GATED)
+    served.launch()
+    served.at_rest("web/0", "web/1")
+    os.mkfifo(start.directory / "gate")
+    reload = served.command("reload")
+    reload.expect("importing generation 2", "err")
+    reload.send(signal.SIGINT)
+    assert reload.wait() == 130
+    assert reload.err[-1].startswith("prefork: interrupted; the daemon goes on with it")
+    (start.directory / "gate").write_text("")
+    served.ready("web/0", "web/1", generation=2)
+    ended_well(served)
+
+
+COMMANDS = {
+    "reload": ["reload"],
+    "replan": ["replan"],
+    "plan": ["plan"],
+    "restart": ["restart", "web/0"],
+    "scale": ["scale", "web", "4"],
+    "events": ["events", "--follow"],
+    "status": ["status"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_client_that_is_killed_in_the_middle_harms_nothing(start: Start, command: list[str]) -> None:
+    served = Commanded(start, "gated", plan=GATED)
+    served.launch()
+    before = served.at_rest("web/0", "web/1")
+    descriptors = asked_descriptors(served)
+    os.mkfifo(start.directory / "gate")
+    blocking = served.command("replan")  # Whatever is asked for now waits behind this.
+    until(lambda: served.client.status()["change"] is not None, "a change under way")
+    doomed = served.command(*command)
+    if command[0] in ("status", "events"):
+        doomed.expect_lines(1)
+    else:
+        until(lambda: waits(served, command), "the command taken up")
+    doomed.send(signal.SIGKILL)
+    blocking.send(signal.SIGKILL)
+    assert doomed.wait() in (-signal.SIGKILL, 0)
+    blocking.wait()
+    feeds = 0
+    while served.client.status()["change"] is not None:
+        feeds += feed(start.directory / "gate")
+    until(lambda: asked_descriptors(served) == descriptors, "no descriptor of it is left")
+    after = served.pids()
+    kept = {key: pid for key, pid in after.items() if before.get(key) == pid}
+    if command[0] == "reload":  # It had been asked, and was done.
+        assert kept == {}
+    elif command[0] == "restart":
+        assert kept == {"web/1": before["web/1"]}
+    else:
+        assert kept == before
+    assert len(after) == (4 if command[0] == "scale" else 2)
+    (start.directory / "gate").unlink()
+    assert served.says("restart", "web/1").endswith("done")
+    ended_well(served)
+
+
+def waits(served: Commanded, command: list[str]) -> bool:
+    """Whether the daemon has taken up a command: it is queued, or done at once."""
+    status = served.client.status()
+    if command[0] == "scale":
+        return len(status["slots"]) == 4
+    name = "preview" if command[0] == "plan" else command[0]
+    return len([one for one in status["queue"] if one["what"] == name]) > 0
+
+
+def feed(gate: Path) -> bool:
+    """Let a plan that waits at the gate go on, if one does."""
+    try:
+        descriptor = os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False  # ENXIO: nobody waits there.
+    os.close(descriptor)
+    return True
+
+
+def asked_descriptors(served: Commanded) -> int:
+    """Return how many descriptors a master has while somebody asks."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(PATIENCE)
+        sock.connect(f"{served.environment['RUNTIME_DIRECTORY']}/control.sock")
+        sock.sendall(b'{"protocol": 1, "request": "hello"}\n')
+        assert b'"ok":true' in sock.recv(1000)
+        return len(os.listdir(f"/proc/{served.running.pid}/fd"))

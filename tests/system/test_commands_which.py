@@ -1,0 +1,210 @@
+"""Which daemon a command is for, and who may give it one."""
+
+from __future__ import annotations
+
+import grp
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import prefork
+from prefork._errors import PreforkError
+from support import Running, Start
+from system.commanded import PREFORK, Commanded
+from system.daemons import HEAD, RUN, root
+from system.runs import WSGI
+
+STRANGER = 65534
+
+DAEMON = """
+daemon = prefork.Daemon("NAME")
+
+@daemon.plan
+def plan():
+    return [Web(0)]
+
+@daemon.worker(Web)
+def web(worker):
+    worker.ready()
+    say("ready", worker.key)
+    worker.wait_draining()
+"""
+
+
+class Place:
+    """Where daemons are found by name: a /run of the test's own for root, and a session's directory for others."""
+
+    def __init__(self, start: Start) -> None:
+        self.start = start
+        (start.directory / "session").mkdir(mode=0o700)
+        self._prefix: list[str] = []
+        if root():
+            script = "mount -t tmpfs -o mode=755 none /run && echo mounted && exec cat"
+            holder = start.command("unshare", "-m", "sh", "-c", script, stdin=subprocess.PIPE)
+            holder.expect("mounted")
+            self._prefix = ["nsenter", "-t", str(holder.pid), "-m", "env", "-C"]
+
+    def command(self, *command: str | Path, directory: str = "", **environment: str) -> Running:
+        """Run a command there, in a directory below the test's own."""
+        where = self.start.directory / directory
+        prefix: list[str | Path] = [*self._prefix, where] if self._prefix else []
+        environment["XDG_RUNTIME_DIR"] = str(self.start.directory / "session")
+        return self.start.command(*prefix, *command, env=environment, cwd=where)
+
+    def says(self, *arguments: str, status: int = 0, directory: str = "") -> str:
+        """Return what a `prefork` there has said."""
+        running = self.command(PREFORK, *arguments, directory=directory)
+        assert running.wait() == status, (running.out, running.err)
+        return "\n".join(running.out + running.err)
+
+    def script(self, name: str) -> Running:
+        """Run a daemon as a script, in a directory of its name; return it when it is ready."""
+        place = self.start.directory / name
+        place.mkdir()
+        (place / "program.py").write_text(HEAD + DAEMON.replace("NAME", name) + RUN)
+        running = self.command(sys.executable, "program.py", directory=name)
+        running.expect("ready web/0")
+        return running
+
+    def application(self, directory: str, *arguments: str, file: str = "", **environment: str) -> Running:
+        """Run an application in a directory, with a prefork.toml; return it when it is ready."""
+        place = self.start.directory / directory
+        place.mkdir()
+        (place / "shop.py").write_text(WSGI)
+        (place / "prefork.toml").write_text(file)
+        bound = ("-w", "1", "-b", "127.0.0.1:0")
+        running = self.command(PREFORK, "run", *arguments, *bound, directory=directory, **environment)
+        running.expect("is ready", "err")
+        return running
+
+
+@pytest.fixture
+def place(start: Start) -> Place:
+    return Place(start)
+
+
+def test_the_only_one_needs_no_name_and_one_of_several_does(place: Place) -> None:
+    assert place.says("status", status=3) == "prefork: no daemon runs"
+    one = place.script("one")
+    assert place.says("status").startswith("one: 1 of 1 slots serve")
+    two = place.script("two")
+    assert place.says("status", status=2) == "prefork: several daemons run: one, two; say which one by its name"
+    assert place.says("status", "-n", "two").startswith("two: 1 of 1 slots serve")
+    assert place.says("status", "--name", "tow", status=3) == "prefork: no daemon tow runs; there runs one, two"
+    assert place.says("stop", "-n", "one").startswith("stopped")
+    assert one.wait() == 0
+    assert place.says("status").startswith("two: ")
+    assert two.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file", "environment", "name"),
+    [
+        (["shop:app"], "", {}, "shop"),
+        ([], 'target = "shop:app"', {}, "shop"),
+        ([], 'target = "shop:app"\nname = "till"', {}, "till"),
+        ([], 'target = "shop:app"\nname = "till"', {"PREFORK_NAME": "desk"}, "desk"),
+        (["--name", "safe"], 'target = "shop:app"\nname = "till"', {"PREFORK_NAME": "desk"}, "safe"),
+    ],
+    ids=["target", "file's target", "file", "variable", "command line"],
+)
+def test_prefork_run_is_found_by_the_name_that_it_has_been_given(
+    place: Place, arguments: list[str], file: str, environment: dict[str, str], name: str
+) -> None:
+    running = place.application("application", *arguments, file=file, **environment)
+    other = place.script("other")
+    assert place.says("status", "-n", name).startswith(f"{name}: 1 of 1 slots serve")
+    if not arguments and not environment:  # Then nothing but the directory says so.
+        assert place.says("status", directory="application").startswith(f"{name}: ")
+    assert other.stop() == 0
+    assert running.stop() == 0
+
+
+def test_the_directory_of_a_daemon_that_does_not_run_stands_for_no_other(place: Place) -> None:
+    running = place.script("other")
+    (place.start.directory / "prefork.toml").write_text('name = "till"')
+    assert place.says("status", status=3) == "prefork: no daemon till runs; there runs other"
+    (place.start.directory / "prefork.toml").write_text("naem = 1")
+    assert "prefork.toml: there is no option naem" in place.says("status", status=2)
+    assert running.stop() == 0
+
+
+def test_there_is_one_of_a_name_however_it_is_started(place: Place) -> None:
+    first = place.script("till")
+    second = place.command(sys.executable, "program.py", directory="till")
+    assert second.wait() == 2
+    assert f"prefork: the daemon till runs already: pid {first.pid} (runtime directory" in "\n".join(second.err)
+    (place.start.directory / "shop.py").write_text(WSGI)
+    third = place.command(PREFORK, "run", "shop:app", "--name", "till", "-b", "127.0.0.1:0")
+    assert third.wait() == 2
+    assert f"prefork: the daemon till runs already: pid {first.pid} (runtime directory" in "\n".join(third.err)
+    assert place.says("status").startswith("till: 1 of 1 slots serve")
+    assert first.stop() == 0
+
+
+@pytest.mark.skipif(not root(), reason="only root can give a group something that it is not in")
+def test_prefork_run_opens_the_control_socket_to_a_group(start: Start, place: Place) -> None:
+    told = 'target = "shop:app"\ncontrol_group = "games"'
+    run = place.application("application", file=told, RUNTIME_DIRECTORY=str(start.directory / "runtime"))
+    socket = (start.directory / "runtime" / "control.sock").stat()
+    assert (socket.st_mode & 0o777, socket.st_gid) == (0o660, grp.getgrnam("games").gr_gid)
+    assert run.stop() == 0
+    refused = place.command(PREFORK, "run", "--control-group", "nosuch", directory="application")
+    assert refused.wait() == 2
+    assert refused.err[-1] == "prefork: control_group: there is no group 'nosuch'"
+
+
+def test_a_daemon_that_was_killed_does_not_run(place: Place) -> None:
+    running = place.script("till")
+    running.send(signal.SIGKILL)
+    running.wait()
+    assert place.says("status", "-n", "till", status=3) == "prefork: no daemon till runs"
+    assert place.says("stop", status=3) == "prefork: no daemon runs"
+
+
+@pytest.mark.skipif(not root(), reason="only root can become another user")
+@pytest.mark.parametrize("opened", [False, True], ids=["as it is", "with all modes opened"])
+def test_a_client_of_another_user_is_told_who_may(start: Start, opened: bool) -> None:
+    served = Commanded(start, "closed")
+    served.launch()
+    before = served.at_rest("web/0", "web/1")
+    directory = served.environment["RUNTIME_DIRECTORY"]
+    for above in (start.directory, *start.directory.parents[:2]):
+        above.chmod(0o755)
+    if opened:
+        os.chmod(directory, 0o755)
+        os.chmod(f"{directory}/control.sock", 0o666)
+    for attempt in "status", "stop", "reload", "events":
+        told = as_stranger(directory, attempt)
+        if opened:
+            assert told == f"the daemon in {directory} does not talk to this user: it is steered by user 0 and root"
+        else:
+            assert told == f"the daemon in {directory} does not let this user connect"
+    assert served.pids() == before
+    assert served.stop() == 0
+
+
+def as_stranger(directory: str, attempt: str) -> str:
+    """Return what another user's client is told. A fork, since that user may not read this interpreter's files."""
+    client, (reading, writing) = prefork.connect(directory), os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            os.setgroups([])
+            os.setgid(STRANGER)
+            os.setuid(STRANGER)
+            answer = getattr(client, attempt)()
+            text = f"answered: {list(answer)}"
+        except PreforkError as error:
+            text = str(error)
+        except BaseException as error:
+            text = repr(error)
+        os.write(writing, text.encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(pid, 0)
+    with os.fdopen(reading) as told:
+        return told.read()

@@ -1,0 +1,51 @@
+"""docs/control.md names every request, event and command that there is, and no others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from core.stage import Stage, plan
+from prefork._core.sentences import _SENTENCES
+from prefork._linux.requests import MalformedRequest, parse
+from prefork.cli import _FAMILIES
+
+TEXT = (Path(__file__).parent.parent / "docs" / "control.md").read_text()
+
+
+def table(heading: str) -> str:
+    """Return the first column of a table, by the heading of what follows it."""
+    rows = TEXT.partition(heading)[2].partition("\n\n")[0].splitlines()
+    return " ".join(row.split("|")[1] for row in rows if row.startswith("| `"))
+
+
+def test_its_requests_are_requests_and_all_that_there_are() -> None:
+    lines = [line.strip() for line in TEXT.splitlines() if line.startswith('    {"protocol"')]
+    assert {parse(line.encode()).what for line in lines} == {
+        "hello", "status", "scoreboard", "events", "explain", "command",
+    }  # fmt: skip
+    asked = {re.findall(r'"request": "(\w+)"', line)[0] for line in lines}
+    for line in lines:
+        with pytest.raises(MalformedRequest):
+            parse(line.replace('"request"', '"more": 1, "request"').encode())
+    described = set(re.findall(r"`(\w+)`", table("| request | the answer")))
+    assert asked - described == {"reload", "replan", "restart", "scale", "plan", "stop"}  # "commands", in one row
+
+
+def test_its_events_are_those_that_there_are() -> None:
+    assert set(re.findall(r"`([\w ]+)`", table("| event | what has happened"))) == {*_SENTENCES, "change"}
+
+
+def test_its_statuses_have_the_members_that_they_have() -> None:
+    stage = Stage(plan()).start()
+    seen = stage.supervisor.view(stage.now)
+    (slot, *_) = seen["slots"]
+    assert set(re.findall(r"`(\w+)`", table("| of a slot |"))) == set(slot)
+    assert set(re.findall(r"`(\w+)`", table("| member |"))) == {*seen, "pid", "started", "time"}
+
+
+def test_every_command_is_named() -> None:
+    for command in {name for names in _FAMILIES.values() for name in names} - {"run", "check"}:
+        assert f"    prefork {command}" in TEXT, command
