@@ -22,6 +22,13 @@ def plain_asgi(scope: Any, receive: Any, send: Any) -> Any:
 def wsgi(environ: Any, start_response: Any) -> Any: ...
 
 
+async def async_wsgi(environ: Any, start_response: Any) -> Any: ...
+
+
+class AsyncWsgi:
+    async def __call__(self, environ: Any, start_response: Any) -> Any: ...
+
+
 def wsgi_with_more(environ: Any, start_response: Any, more: int = 0) -> Any: ...
 
 
@@ -118,6 +125,8 @@ def test_a_factory_is_called(factory: Any, what: str, of: type) -> None:
         (lambda *args: None, "shop:app does not say what arguments it takes: say --interface asgi or --interface wsgi"),
         (lambda: 7, "what shop:app() returns is an int, which cannot be called"),
         (lambda: create_asgi, "what shop:app() returns is a function, which is no application"),
+        (async_wsgi, "shop:app is a coroutine function that takes 2 arguments: an application takes (scope"),
+        (AsyncWsgi(), "shop:app is a coroutine function that takes 2 arguments: an application takes (scope"),
         (create_async, "shop:app is a coroutine function: a factory has to return the application itself"),
     ],
 )

@@ -59,6 +59,8 @@ def _what(found: Any, name: str, interface: str) -> What | Literal["factory"]:
     match count:
         case 1 if inspect.isroutine(found) or isinstance(found, partial):
             return "function"
+        case 2 if _is_coroutine_function(found):
+            raise MisuseError(f"{name} is a coroutine function that takes 2 arguments: {_HELP}")
         case 2:
             return "wsgi"
         case 3:
@@ -69,11 +71,19 @@ def _what(found: Any, name: str, interface: str) -> What | Literal["factory"]:
     raise MisuseError(f"{name} takes {arguments}: {_HELP}, and a worker's function takes (worker)")
 
 
+def _is_coroutine_function(found: Any) -> bool:
+    return any(map(inspect.iscoroutinefunction, (found, _call(found))))
+
+
+def _call(found: Any) -> Any:
+    return getattr(found, "__call__", None)  # noqa: B004 - One may be set on the instance.
+
+
 def _required(function: Callable[..., Any]) -> int | None:
     """How many positional arguments a call must have; None where that cannot be told."""
-    for candidate in function, getattr(function, "__call__", None):  # noqa: B004 - One may be set on the instance.
+    for candidate in function, _call(function):
         try:
-            parameters = inspect.signature(candidate).parameters.values()  # type: ignore[arg-type]
+            parameters = inspect.signature(candidate).parameters.values()
         except (TypeError, ValueError):
             continue
         kinds = {parameter.kind for parameter in parameters}

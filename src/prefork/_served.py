@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from . import adapters
 from ._context import WorkerContext
 from ._daemon_application import DaemonApplication
+from ._errors import MisuseError
 from ._linux.address import parse
 from ._linux.processors import usable
 from ._listener import Listener
@@ -117,7 +118,7 @@ def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: Ki
     @daemon.worker(Web, **kind)
     def serve(worker: Worker[Web]) -> None:
         context = worker.context
-        sockets = [worker.listener(name) for name in context.listeners]
+        sockets = [worker._stream(name) for name in context.listeners]
         adapters.find(context.server, context.protocol).serve(
             worker, sockets, recognised.application, context.protocol, context.options
         )
@@ -131,6 +132,11 @@ def _listeners(recognised: Recognised, settings: Settings) -> dict[str, Listener
     sharing: Literal["shared", "sharded"] = "shared"
     if recognised.what != "function":
         sharing = adapters.find(settings["server"], recognised.what).sharing
+        for given in settings["bind"]:
+            if parse(given).scheme == "udp":
+                raise MisuseError(
+                    f"--bind {given}: an application is asked over connections: give it tcp:// or unix://"
+                )
     elif not settings.given("bind"):
         return {}
     return {

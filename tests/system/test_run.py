@@ -220,6 +220,7 @@ def refused(run: Run, status: int, why: str) -> None:
         ("app = 1", "shop:ap", "the module shop has no ap: did you mean app?"),
         ("api = 1", "shop", "the module shop has none of daemon, app, application and create_app()"),
         ("app = 1", "shop", "shop is an int, which cannot be called"),
+        ("async def app(a, b): ...", "shop", "shop is a coroutine function that takes 2 arguments"),
         ("def app(a, b, c, d): ...", "shop", "shop takes 4 arguments: an application takes (scope, receive, send)"),
         ("x = = 1", "shop", 'shop.py", line 1\n    x = = 1\n        ^\nSyntaxError: invalid syntax'),
         ("import nothing_like_it", "shop", "ModuleNotFoundError: No module named 'nothing_like_it'"),
@@ -298,18 +299,55 @@ def test_paths_that_cannot_be_bound(start: Start) -> None:
     refused(run, 1, "cannot listen on unix:///no/such/folder/x.sock (http): No such file or directory")
 
 
-@pytest.mark.skipif(not root(), reason="only root can give up what a privileged port needs")
-def test_a_privileged_port_without_the_right_to_it(start: Start) -> None:
+def test_paths_that_are_taken(start: Start) -> None:
     write(start, "shop.py", ASGI)
-    without = ["setpriv", "--inh-caps=-net_bind_service", "--bounding-set=-net_bind_service"]
-    if start.command(*without, "true").wait() != 0:
+    write(start, "file", "")
+    why = "there is something else of this name, not a socket"
+    refused(Run(start, "shop", "-b", "unix:file", bind=False), 1, why)
+    refused(Run(start, "shop", "-b", f"unix:{start.directory}", bind=False), 1, why)
+    with socket.socket(socket.AF_UNIX) as living:
+        living.bind(str(start.directory / "living"))
+        living.listen()
+        why = "Address already in use: a living process listens there"
+        refused(Run(start, "shop", "-b", "unix:living", bind=False), 1, why)
+    assert (start.directory / "file").exists()
+    assert (start.directory / "living").exists()
+
+
+@pytest.mark.parametrize("address", ["udp://127.0.0.1:0", "udp://[::1]:5353"])
+def test_an_application_is_not_asked_by_datagrams(start: Start, address: str) -> None:
+    write(start, "shop.py", ASGI)
+    why = f"--bind {address}: an application is asked over connections: give it tcp:// or unix://"
+    refused(Run(start, "shop", "-b", address, bind=False), 1, why)
+
+
+def without(start: Start, capability: str, *arguments: str) -> str:
+    """Return what `prefork run` says that is refused when it lacks one of root's rights."""
+    if not root():
+        pytest.skip("only root can give up a right")
+    lacking = ["setpriv", f"--inh-caps=-{capability}", f"--bounding-set=-{capability}"]
+    if start.command(*lacking, "true").wait() != 0:
         pytest.skip("setpriv cannot take the right away here")
+    write(start, "shop.py", ASGI)
     environment = {"RUNTIME_DIRECTORY": str(start.directory / "runtime")}
-    running = start.command(*without, PREFORK, "run", "shop", "-b", "127.0.0.1:80", env=environment)
+    running = start.command(*lacking, PREFORK, "run", "shop", *arguments, env=environment)
     assert running.wait() == 1
     said = "\n".join(running.err)
+    assert "/prefork/" not in said
+    return said
+
+
+def test_a_privileged_port_without_the_right_to_it(start: Start) -> None:
+    said = without(start, "net_bind_service", "-b", "127.0.0.1:80")
     assert "cannot listen on tcp://127.0.0.1:80 (http): Permission denied" in said
     assert "ports below 1024" in said
+
+
+def test_a_path_in_a_folder_that_is_not_writable(start: Start) -> None:
+    folder = start.directory / "locked"
+    folder.mkdir(mode=0o555)
+    said = without(start, "dac_override", "-b", f"unix:{folder}/shop.sock")
+    assert f"cannot listen on unix://{folder}/shop.sock (http): Permission denied" in said
 
 
 def test_a_second_one_of_the_name_is_refused_and_the_first_serves_on(start: Start) -> None:
