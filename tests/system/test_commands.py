@@ -135,7 +135,7 @@ class TestStatus:
     def test_the_table_has_the_same(self, pair: Commanded) -> None:
         pids = pair.at_rest("web/0", "web/1")
         head, _, columns, *rows = [line for line in pair.says("status", "--memory").split("\n") if line]
-        assert re.fullmatch(rf"pair: 2 of 2 slots serve, generation 1, pid {pair.running.pid}, up \S+ s", head)
+        assert re.fullmatch(rf"pair: 2 of 2 slots served, generation 1, pid {pair.running.pid}, up \S+ s", head)
         assert {"SLOT", "PRIVATE"} <= set(columns.split())
         for row, (key, pid) in zip(rows, pids.items(), strict=True):
             words = row.split()
@@ -144,6 +144,14 @@ class TestStatus:
             private, shared = (float(word.removesuffix("M")) * 1e6 for word in words[9:11])
             assert abs(private - memory(pid)["Private"]) < 2e5
             assert abs(shared - memory(pid)["Shared"]) < 2e5
+        assert pair.stop() == 0
+
+    def test_a_master_that_does_not_answer_is_not_waited_for(self, pair: Commanded) -> None:
+        pair.at_rest("web/0", "web/1")
+        os.kill(pair.running.pid, signal.SIGSTOP)
+        said = pair.refuses("status")
+        os.kill(pair.running.pid, signal.SIGCONT)
+        assert said == f"prefork: the daemon in {pair.environment['RUNTIME_DIRECTORY']} has not answered for 5 s"
         assert pair.stop() == 0
 
     def test_a_worker_that_leaves_has_a_line_of_its_own(self, start: Start) -> None:
@@ -168,8 +176,8 @@ class TestStatus:
 class TestCheck:
     def test_it_says_whether_all_is_well(self, pair: Commanded) -> None:
         pair.at_rest("web/0", "web/1")
-        assert pair.says("status", "--check") == "2 slots are served"
-        assert pair.json("status", "--check") == {"ok": True, "text": "2 slots are served"}
+        assert pair.says("status", "--check") == "2 slots served"
+        assert pair.json("status", "--check") == {"ok": True, "text": "2 slots served"}
         assert pair.stop() == 0
         assert pair.refuses("status", "--check", status=3).startswith("prefork: no daemon runs in ")
 
@@ -251,7 +259,7 @@ class TestHistory:
         events.expect("the master has started")
         events.send(signal.SIGINT)
         assert events.wait() == 130
-        assert pair.says("status", "--check") == "2 slots are served"
+        assert pair.says("status", "--check") == "2 slots served"
         assert pair.stop() == 0
 
 

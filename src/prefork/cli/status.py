@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .._core.sentences import span
+from .._core.sentences import counted, span
 from ..client import Client
 from . import _processes
 from ._counts import Load, loads
@@ -77,7 +77,7 @@ def _check(seen: dict[str, Any], as_json: bool) -> int:
         text = ", ".join(
             f"{s['key']} {s['state']}" + (f" ({s['last_exit']})" if s["last_exit"] else "") for s in unserved
         )
-    text = text or f"{len(seen['slots'])} slots are served"
+    text = text or f"{counted(len(seen['slots']), 'slot')} served"
     if as_json:
         tell({"ok": ok, "text": text})
     else:
@@ -90,11 +90,11 @@ def _head(seen: dict[str, Any]) -> list[str]:
     serving = sum(1 for slot in seen["slots"] if slot["serving"])
     up = span(seen["time"] - seen["started"])
     lines = [
-        f"{click.style(seen['name'], bold=True)}: {serving} of {len(seen['slots'])} slots serve, "
+        f"{click.style(seen['name'], bold=True)}: {serving} of {counted(len(seen['slots']), 'slot')} served, "
         f"generation {seen['generation']}, pid {seen['pid']}, up {up}" + (", stopping" if seen["stopping"] else "")
     ]
     for change in [*([seen["change"]] if seen["change"] else []), *seen["queue"]]:
-        to_go = f", {change['left']} slots to go" if change["stage"] == "rolling" else ""
+        to_go = f", {counted(change['left'], 'slot')} to go" if change["stage"] == "rolling" else ""
         lines.append(
             people(f"{change['what']} to generation {change['to']}: {change['stage']}{to_go} ({change['why']})")
         )
@@ -103,7 +103,9 @@ def _head(seen: dict[str, Any]) -> list[str]:
         lines.append(f"pool {pool['kind']}: {pool['size']} of {pool['min']} to {pool['max']}{own}")
     for mold in seen["molds"]:
         pid = f"pid {mold['pid']}, " if mold["pid"] else ""
-        lines.append(f"mold of generation {mold['generation']}: {pid}{mold['state']}, {mold['spares']} spares")
+        lines.append(
+            f"mold of generation {mold['generation']}: {pid}{mold['state']}, {counted(mold['spares'], 'spare')}"
+        )
     return lines
 
 
