@@ -86,9 +86,10 @@ def test_tracebacks_that_never_repeat_are_said_so_often_and_no_more() -> None:
 def test_what_is_about_no_slot_is_counted_too() -> None:
     log = Log()
     for _ in range(20):
-        log.happens("", "the mold of generation 1 could not fork: no memory", "not born")
+        log.happens("", "the mold could not fork", "not born")
     log.pass_time(WINDOW)
-    assert log.lines[BURST:] == ["the mold of generation 1 could not fork: no memory (20 times in 10 s)"]
+    (line,) = log.lines[BURST:]
+    assert line == "prefork: a birth failed 20 times in 10 s; at last: the mold could not fork"
 
 
 def test_at_the_end_all_is_told_at_once() -> None:

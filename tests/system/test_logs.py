@@ -121,7 +121,7 @@ def test_what_fails_again_and_again_is_said_once_in_a_while(start: Start) -> Non
     assert served.running.stop() == 0
     each = [line for line in served.running.err if re.match(r"web/0 \(pid \d+, generation 1\) exited 1", line)]
     (told,) = [line for line in served.running.err if line.startswith("web/0 failed ")]
-    assert len(each) == 5
+    assert len(each) in (5, 6), "the last may have been asked to end already"
     assert re.match(r"web/0 failed [678] times in \d+ s, backing off; at last: web/0 \(pid \d+, gen", told)
     assert served.running.err.count("ValueError: no good") == 1
 

@@ -18,6 +18,7 @@ _WORDS = 8
 """How many different reports of the application are said in one run, however often each of them comes."""
 
 _VERBS = {"ended": "failed", "not started": "could not be started", "worn out": "had to be replaced"}
+_OF_NO_SLOT = {"command": "somebody asked for something", "change": "a change failed", "not born": "a birth failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Repeated:
         """Return it as a line."""
         often = f"{self.count} times in {self.seconds:.0f} s"
         if not self.slots:
-            return f"{self.last} ({often})"
+            return f"prefork: {_OF_NO_SLOT.get(self.event, self.event)} {often}; at last: {self.last}"
         who = self.slots[0] if len(self.slots) == 1 else f"{len(self.slots)} workers of {self.kind}"
         what = _VERBS.get(self.event, f"came to this again ({self.event})")
         return f"{who} {what} {often}{', backing off' if self.backing_off else ''}; at last: {self.last}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .._core.actions import Exit, ReopenLogs, Report
+from .._core.actions import Exit
 from .._core.folding import Folding, Repeated
 from .._core.news import News, news
 from .._errors import WorldError
@@ -61,41 +62,58 @@ class Log:
         self._backs_off = backs_off
         self._folding = Folding()
         self._timer: float | None = None
+        self._waiting: deque[News] = deque()
+        self._ends = False
         master.relay.form = manner.form
+        master.report = self._report
         if manner.file is not None:
             master.relay.divert(manner.file.open())
 
-    def take(self, records: Sequence[Record], actions: Sequence[Action]) -> Sequence[Action]:
-        """Tell what an event has brought; return the actions that are not the log's."""
-        now, ends = monotonic(), any(isinstance(action, Exit) for action in actions)
-        self._tell_repeated(now, at_once=ends)
-        for item in news(records, actions, self._manner.everything):
-            if ends or not item.folds or self._is_news(item, now):
-                self._tell(item)
-        self._set_timer(now)
-        if not any(isinstance(action, Report | ReopenLogs) for action in actions):
-            return actions
-        if any(isinstance(action, ReopenLogs) for action in actions):
-            self._reopen()
-        return [action for action in actions if not isinstance(action, Report | ReopenLogs)]
+    def note(self, records: Sequence[Record], actions: Sequence[Action]) -> None:
+        """Take note of what an event has brought. What is reported is told when the turn of the report comes.
 
-    def _is_news(self, item: News, now: float) -> bool:
-        slot = str(item.record.get("slot", ""))
-        return self._folding.says(item.record["event"], slot, item.text, self._backs_off(slot), now)
+        Then what had to be done before it has been done: who reads that something is done can rely on it.
+        """
+        self._ends = any(isinstance(action, Exit) for action in actions)
+        self._tell_repeated(monotonic(), at_once=self._ends)
+        self._waiting.extend(news(records, actions, self._manner.everything))
+        self._tell_until_reported()
 
-    def _tell(self, item: News) -> None:
-        self._master.relay.write(self._manner.form.told(item))
-
-    def _reopen(self) -> None:
+    def reopen(self) -> None:
+        """Open the file, if there is one, again; where that fails, say so, and go on in the one that is open."""
         if (file := self._manner.file) is not None:
             try:
                 self._master.relay.divert(file.open())
             except WorldError as error:
                 self._master.relay.say(f"prefork: {error}; the log goes on where it was")
 
+    def _report(self, text: str) -> None:
+        """Tell the next thing that was reported, and what is no report and came after it."""
+        if not self._waiting:
+            self._master.relay.say(text)
+            return
+        self._tell_unless_folded(self._waiting.popleft())
+        self._tell_until_reported()
+
+    def _tell_until_reported(self) -> None:
+        while self._waiting and not self._waiting[0].reported:
+            self._tell_unless_folded(self._waiting.popleft())
+
+    def _tell_unless_folded(self, item: News) -> None:
+        if item.folds and not self._ends:
+            now, slot = monotonic(), str(item.record.get("slot", ""))
+            says = self._folding.says(item.record["event"], slot, item.text, self._backs_off(slot), now)
+            self._set_timer(now)
+            if not says:
+                return
+        self._tell(item)
+
+    def _tell(self, item: News) -> None:
+        self._master.relay.write(self._manner.form.told(item))
+
     def _tell_repeated(self, now: float, at_once: bool = False) -> None:
         for repeated in self._folding.due(now, at_once):
-            self._tell(News(_record(repeated), repeated.text, "bad"))
+            self._tell(News(_record(repeated), repeated.text, "plain" if repeated.event == "command" else "bad"))
 
     def _set_timer(self, now: float) -> None:
         """Wake when something that was counted is to be told; at no time where nothing was."""

@@ -75,7 +75,7 @@ def _run(launch: dict[str, Any], manner: Manner, show: Callable[[str], object]) 
         shell = Shell(master, launching_from(launch), runtime)
         seen = Seen(supervisor, journal, shell.molds, shell.scoreboard, time())
         control = Control(master, runtime.path, seen, _control_group(options))
-        shell.answer = control.answer
+        shell.answer, shell.reopen_logs = control.answer, log.reopen
         manager = Manager(master, launch["manager"], supervisor)
         try:
             recorded = Recorded(supervisor, journal, log, (control.publish, Headline(show, supervisor).look))

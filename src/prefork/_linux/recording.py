@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Recorded:
-    """Stands between the loop and its decider; what is for the log goes there, and the rest is as it was."""
+    """Stands between the loop and its decider, and changes nothing of what they say to each other."""
 
     def __init__(
         self, decider: Decider, journal: Journal, log: Log, watchers: Sequence[Callable[[Sequence[Record]], object]]
@@ -32,7 +32,8 @@ class Recorded:
         if records:
             for watcher in self._watchers:
                 watcher(records)
-        return self._log.take(records, actions)
+        self._log.note(records, actions)
+        return actions
 
     def next_deadline(self) -> float | None:
         """See `Decider`."""
