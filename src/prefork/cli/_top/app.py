@@ -107,7 +107,9 @@ class Top(App[None]):
         self.set_interval(_EVERY, self._look)
 
     def on_unmount(self) -> None:
-        """Let go of the memory."""
+        """Let go of all that is held."""
+        self._link.close()
+        self._uses.close()
         self._leave_board()
 
     @on(at.Back)
@@ -115,7 +117,7 @@ class Top(App[None]):
         """The daemon is there: begin with it anew."""
         if self._gone:
             self._say(f"{self._daemon} is back", GREEN)
-        self._gone, self._figures, self._uses = False, Figures(), Uses()
+        self._gone, self._figures = False, Figures()
         self._leave_board()
         try:
             self._board = open_scoreboard(self._client)
