@@ -35,7 +35,8 @@ Workers
     `OrderWorker(pid, ...)` turns a spare into the worker of a slot. `SpawnWorker(g, key, ...)` is owed one
     of `WorkerSpawned(g, key, pid)`, `SpawnFailed(g, key, reason)`. Then `WorkerReady(pid)` at most once is
     enough, `WorkerWornOut(pid, reason)` where it has reached a limit and wants a successor, and `WorkerFailed(pid,
-    report)` where the application told why it is going. An order that cannot
+    report)` where the application told why it is going; `WorkerHung` once for each time that it hangs, when it has
+    been looked into, and `WorkerStopped`, `WorkerContinued`, `WorkerStarved`. An order that cannot
     be delivered is no fact of its own: the spare is dead or dying, and `WorkerEnded` says so; one that is
     never taken up meets the start timeout. `AskToDrain(pid)` and `KillWorker(pid, why)` are owed
     `WorkerEnded(pid)` (a drain may take until the drain timeout, and then the supervisor kills). The shell
@@ -78,7 +79,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
-from . import births, exits, gap, recycling, rollout
+from . import births, exits, gap, hanging, recycling, rollout
 from . import events as ev
 from .actions import Announce, Exit, ReopenLogs, Report
 from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
@@ -173,6 +174,8 @@ class Supervisor:
                 exits.deadline_passed(state)
             case ev.WorkerWornOut(pid, reason):
                 recycling.worn_out(state, pid, reason)
+            case ev.WorkerHung() | ev.WorkerStopped() | ev.WorkerContinued() | ev.WorkerStarved() | ev.MachineSlept():
+                hanging.take(state, event)
             case ev.WorkerFailed(pid, report):
                 if worker := state.workers.get(pid):
                     worker.report = report

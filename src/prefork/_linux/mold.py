@@ -22,6 +22,7 @@ from .drain import Drain
 from .failure import describe
 from .leave import leave
 from .scoreboard import Scoreboard
+from .stacks import Stacks
 from .wire import Breed, ComputePlan, Failed, Json, Launch, MalformedMessage, PlanFailed, Planned, Ready, decode
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
 class Mold:
     """The loop of a mold."""
 
-    def __init__(self, channel: Channel, launch: Launch, reader: int, board: Scoreboard) -> None:
+    def __init__(self, channel: Channel, launch: Launch, reader: int, board: Scoreboard, stacks: Stacks) -> None:
         self._channel = channel
         self._launch = launch
         self._reader = reader
         self._board = board
+        self._stacks = stacks
         self._drain = Drain()
         self._planned = False
         self._serving = False
@@ -62,10 +64,10 @@ class Mold:
         """
         self._serving = True
         self._share = share if self._launch.share == "" else self._launch.share
-        self._inheritance = newborn.Inheritance(application.worker, self._drain, self._board)
+        self._inheritance = newborn.Inheritance(application.worker, self._drain, self._board, self._stacks)
         os.close(self._loading)
         if self._launch.alone:
-            newborn.take_signals(self._drain)
+            newborn.take_signals(self._drain, self._stacks)
             self._live(self._channel)
         self._obey(application)
         sharing.before_exit()
@@ -106,8 +108,8 @@ class Mold:
             return
         finally:
             os.close(armed)
-        newborn.take_signals(self._drain)
-        stage = newborn.Inheritance(application.rehearsal, self._drain, self._board)
+        newborn.take_signals(self._drain, self._stacks)
+        stage = newborn.Inheritance(application.rehearsal, self._drain, self._board, self._stacks)
         newborn.rehearse(stage, self._reader, self._launch.title)
         prepared = sharing.prepare(self._share)
         self._planned = True
@@ -137,13 +139,14 @@ def take_over(arguments: list[str]) -> Mold:
     Raises ValueError, OSError or MalformedMessage for what no master passes.
     """
     global own
-    channel, description, reader, shared = (int(each) for each in arguments)
+    channel, description, reader, shared, stacks = (int(each) for each in arguments)
     launch = decode(memfd.read(description))
     if not isinstance(launch, Launch):
         raise MalformedMessage("not a launch")
     os.close(description)
     os.set_inheritable(channel, False)
     os.set_inheritable(reader, False)
+    os.set_inheritable(stacks, False)
     sys.argv = list(launch.argv)
     title.set_title(launch.title)
     if launch.captured and sys.stdout is not None:
@@ -151,5 +154,5 @@ def take_over(arguments: list[str]) -> Mold:
     # Now, and not in each worker: what is mapped and made before the fork is the same memory for all of them.
     board = Scoreboard(shared)
     os.close(shared)
-    own = Mold(Channel.from_descriptor(channel), launch, reader, board)
+    own = Mold(Channel.from_descriptor(channel), launch, reader, board, Stacks(stacks, board))
     return own

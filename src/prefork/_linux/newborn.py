@@ -24,6 +24,7 @@ from .reports import Reports
 from .wire import Failed, Order
 
 if TYPE_CHECKING:
+    from .stacks import Stacks
     from .wire import Json
 
 _REHEARSALS = 8
@@ -38,6 +39,7 @@ class Inheritance:
     """What the application gives: see `Application.worker`."""
     drain: Drain
     board: scoreboard.Scoreboard
+    stacks: Stacks
 
 
 def live(channel: Channel, inheritance: Inheritance) -> int:
@@ -58,7 +60,7 @@ def live(channel: Channel, inheritance: Inheritance) -> int:
         sharing.before_exit()
 
 
-def take_signals(drain: Drain) -> None:
+def take_signals(drain: Drain, stacks: Stacks) -> None:
     """What newborns are to find in place; called in the mold, whose memory they share."""
 
     def orphaned(number: int, frame: FrameType | None) -> None:
@@ -72,6 +74,7 @@ def take_signals(drain: Drain) -> None:
     # A handler and not SIG_IGN, which programs that the application starts would inherit.
     signal.signal(signal.SIGINT, _pass_over)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, lifeline.ORPHANED])
+    stacks.install()
 
 
 def rehearse(inheritance: Inheritance, reader: int, title_now: str) -> None:
@@ -138,6 +141,7 @@ def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors:
             descriptors = _take_streams(descriptors)
         reports = Reports(channel, order.title, inheritance.drain)
         reports.starting()
+        inheritance.stacks.channel = channel
         if order.environ:
             os.environ.update(order.environ)
         assignment = _assign(reports, inheritance, order, descriptors)
@@ -166,6 +170,7 @@ def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptor
         explicit_ready=order.explicit_ready,
         report_ready=reports.ready,
         report_worn_out=reports.worn_out,
+        report_busy=reports.busy,
         abandoned=reports.abandoned,
         board=inheritance.board,
         row=order.row,
