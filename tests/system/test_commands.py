@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -148,10 +149,17 @@ class TestStatus:
 
     def test_a_master_that_does_not_answer_is_not_waited_for(self, pair: Commanded) -> None:
         pair.at_rest("web/0", "web/1")
+        late = f"prefork: the daemon in {pair.environment['RUNTIME_DIRECTORY']} has not answered for 5 s"
         os.kill(pair.running.pid, signal.SIGSTOP)
-        said = pair.refuses("status")
+        assert pair.refuses("status") == late
+        with contextlib.ExitStack() as waiting:
+            with contextlib.suppress(BlockingIOError):
+                while True:  # Until there is no room to wait in.
+                    sock = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                    sock.setblocking(False)
+                    sock.connect(f"{pair.environment['RUNTIME_DIRECTORY']}/control.sock")
+            assert pair.refuses("status") == late
         os.kill(pair.running.pid, signal.SIGCONT)
-        assert said == f"prefork: the daemon in {pair.environment['RUNTIME_DIRECTORY']} has not answered for 5 s"
         assert pair.stop() == 0
 
     def test_a_worker_that_leaves_has_a_line_of_its_own(self, start: Start) -> None:
@@ -221,6 +229,21 @@ class TestHistory:
         assert asked[0].startswith(f"started, generation 1 as pid {new}: ")
         assert pair.json("explain", "web/0")["slot"]["pid"] == new
         assert pair.stop() == 0
+
+    def test_what_a_watcher_of_the_code_asks_for_is_said_to_be_its(self, start: Start) -> None:
+        pytest.importorskip("watchfiles")
+        served = Commanded(start, "watched")
+        served.write()
+        served.launch(PREFORK, "run", "program:daemon", "--reload")
+        served.ready("web/0", "web/1")
+        until(lambda: any(title(pid).startswith("prefork: watcher") for pid in served.running.children()), "a watcher")
+
+        def told() -> bool:
+            served.file.write_text(f"{served.file.read_text()}\n#")  # Again and again: it may not be watching yet.
+            return "reload asked for by the watcher of the code" in served.says("explain", "web/0")
+
+        until(told, "who has asked for the reload")
+        assert served.stop() == 0
 
     def test_a_slot_that_never_was_is_refused(self, pair: Commanded) -> None:
         pair.at_rest("web/0", "web/1")

@@ -23,6 +23,11 @@ _SENTENCES = {
     "failed": "failed (pid {pid})",
     "draining": "asked to drain (pid {pid}){because}",
     "killing": "killed by us {why} (pid {pid})",
+    "hung": "hung for {seconds} s: {verdict}{while_doing} (pid {pid})",
+    "stopped": "stopped by signal {signal} (pid {pid})",
+    "continued": "continued after {after_span} (pid {pid})",
+    "starved": "did not get on for {seconds} s for want of a processor (pid {pid})",
+    "slept": "the machine, or the master, stood still for {seconds} s",
     "ended": "{reason} after {after_span} (pid {pid}, generation {generation})",
     "lost": "{count} events were lost: the reader was too slow",
 }
@@ -66,6 +71,7 @@ def counted(number: int, noun: str) -> str:
 def _derived(record: Record) -> Record:
     return {
         "because": f": {record['why']}" if record.get("why") else "",
+        "while_doing": f", while doing {record['doing']}" if record.get("doing") else "",
         "as_pid": f" as pid {record['pid']}" if record.get("pid") else "",
         "words": " ".join(str(record[name]) for name in ("command", "of", "key", "kind", "size") if name in record),
         "of_workers": counted(record.get("workers", 0), "worker"),
