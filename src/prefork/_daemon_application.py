@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +19,7 @@ from ._errors import MisuseError
 from ._limits import Limits
 from ._listener import as_data, declared
 from ._worker import Handle, Worker
-from .daemon import Daemon, Kind, Plan, Pool
+from .daemon import HANG_TIMEOUT, Daemon, Kind, Plan, Pool
 
 if TYPE_CHECKING:
     from ._linux.assignment import Assignment
@@ -55,7 +56,7 @@ class DaemonApplication:
             "about": {},
             "watched": None if daemon.config is None else daemon.config.watched,
             "listeners": as_data({**daemon.listeners, **declared(plan.listeners)}),
-            "kinds": {name: dict(kind.options) for name, kind in daemon.kinds.items()},
+            "kinds": {name: msgspec.to_builtins(kind.options) for name, kind in daemon.kinds.items()},
             **self._workers(plan.workers),
         }
 
@@ -132,15 +133,25 @@ class DaemonApplication:
             decoded = WorkerContext.decode(text.encode())
         kind = self._daemon.kinds[decoded._kind]
         lifespan = self._daemon.lifespans.get(decoded._kind)
+        work: Callable[[Assignment], None] = partial(_live, decoded, kind, lifespan)
         if decoded._kind in self._coroutines:
             from ._async_application import live
             from ._async_worker import AsyncWorker
 
-            return lambda assignment: live(_limit(AsyncWorker(decoded, assignment), kind), kind.function, lifespan)
-        return partial(_live, decoded, kind, lifespan)
+            work = lambda given: live(_limit(AsyncWorker(decoded, given), kind), kind.function, lifespan)  # noqa: E731
+        return work if "umask" not in kind.options else partial(_masked, kind.options["umask"], work)
+
+
+def _masked(umask: int, work: Callable[[Assignment], None], assignment: Assignment) -> None:
+    """Work with another mask: of all terms the one that only a process itself can set."""
+    os.umask(umask)
+    work(assignment)
 
 
 def _limit(worker: H, kind: Kind) -> H:
+    worker.activity.hang_timeout = kind.options.get("hang_timeout", HANG_TIMEOUT)
+    if not worker.activity.hang_timeout:
+        worker.activity.wake = None
     requests, memory = kind.options.get("max_requests", 0), kind.options.get("max_memory", 0)
     if requests or memory:
         jitter = kind.options.get("max_requests_jitter", 0)

@@ -7,7 +7,7 @@ ask it for their function (`_daemon_application`). `run()` starts the master.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, Unpack
 
@@ -15,8 +15,12 @@ import msgspec
 
 from ._context import WorkerContext
 from ._errors import MisuseError
+from ._linux.terms import LIMITS
 from ._listener import Listener, declared
 from .config import Source
+
+HANG_TIMEOUT = 30.0
+"""Seconds."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,6 +32,12 @@ class DaemonOptions(TypedDict, total=False):
     """How workers share the memory of the mold (docs/sharing.md); "freeze" by default."""
     capture: bool
     """Whether the master reads what workers write, and prints it with who wrote it (docs/logs.md); not by default."""
+    log_file: str
+    """Where the log is written, instead of to the standard error that the daemon was started with."""
+    log_format: Literal["text", "json"]
+    """Whether the log is for people or for programs; "text" by default."""
+    log_level: Literal["info", "debug"]
+    """Whether it tells everything of every worker; "info" by default."""
     spares: int
     """How many processes are kept forked ahead, so that filling a slot is a wake-up; 1 by default."""
     orphan_grace: float
@@ -53,6 +63,10 @@ class KindOptions(TypedDict, total=False):
     """How long it may take to become ready; 60 by default."""
     drain_timeout: float
     """How long it may take to finish once it has been asked to, before its whole session is killed; 30 by default."""
+    hang_timeout: Annotated[float, msgspec.Meta(ge=0)]
+    """How long a worker may be busy without getting on before it counts as hung; 30 by default, 0 for never."""
+    hang_policy: Literal["kill", "report"]
+    """What to do with one that hangs, once it has been found out where: "kill" by default, or only "report" it."""
     max_requests: Annotated[int, msgspec.Meta(ge=0)]
     """After how many requests (`worker.request`) it is replaced, new one first; 0, the default, for never."""
     max_requests_jitter: Annotated[int, msgspec.Meta(ge=0)]
@@ -61,6 +75,16 @@ class KindOptions(TypedDict, total=False):
     """How long after it became ready it is replaced, or up to a tenth sooner; 0, the default, for never."""
     max_memory: Annotated[int, msgspec.Meta(ge=0)]
     """How many bytes of resident memory, shared ones included, have it replaced when a request ends; 0 for none."""
+    limits: Mapping[str, int | tuple[int, int]]
+    """Resource limits by name, `{"nofile": 1024, "core": (0, -1)}`: one value, or soft and hard; -1 is infinity."""
+    umask: Annotated[int, msgspec.Meta(ge=0, le=0o777)]
+    """What is taken away from the mode of the files that it makes; by default as the daemon was started."""
+    nice: Annotated[int, msgspec.Meta(ge=-20, le=19)]
+    """Its nice value; by default the master's own."""
+    affinity: Annotated[Collection[Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(min_length=1)]
+    """The processors that it may run on; all by default."""
+    oom_score_adj: Annotated[int, msgspec.Meta(ge=-1000, le=1000)]
+    """How readily the kernel ends it when memory runs out, -1000 to 1000; by default as readily as the master."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +163,7 @@ class Daemon:
         Raises MisuseError where the class cannot be sent or the kind has a function already.
         """
         _check_options(f"worker({context.__name__})", options, KindOptions)
+        _check_limits(f"worker({context.__name__})", options.get("limits", {}))
         kind = context._kind
 
         def declare(function: F) -> F:
@@ -176,6 +201,16 @@ class Daemon:
 
         _check_options(f"Daemon({self.name!r})", self.options, DaemonOptions)
         run(self)
+
+
+def _check_limits(where: str, limits: Mapping[str, int | tuple[int, int]]) -> None:
+    for name, value in limits.items():
+        if name not in LIMITS:
+            near = difflib.get_close_matches(name, LIMITS, 1) or sorted(LIMITS)
+            raise MisuseError(f"{where}: there is no limit {name}: did you mean {' or '.join(near)}?")
+        soft, hard = value if isinstance(value, tuple) else (value, value)
+        if min(soft, hard) < -1 or (hard != -1 and not -1 < soft <= hard):
+            raise MisuseError(f"{where}: limit {name}={value}: a soft limit is at most the hard one; -1 is infinity")
 
 
 def _check_options(where: str, given: Mapping[str, Any], known: Any) -> None:

@@ -82,7 +82,7 @@ def test_its_exit_status_is_the_container_s(start: Start) -> None:
 def test_the_probe_tells_how_it_is(start: Start) -> None:
     served, first = launch(start, "probed")
     ok = inside(first, PREFORK, "status", "--check", **served.environment)
-    assert (ok.returncode, ok.stdout.strip()) == (0, "2 slots are served"), ok.stderr
+    assert (ok.returncode, ok.stdout.strip()) == (0, "2 slots served"), ok.stderr
     nobody = inside(first, PREFORK, "status", "--check", RUNTIME_DIRECTORY=str(start.directory))
     assert nobody.returncode == 3
     os.kill(first, signal.SIGTERM)

@@ -15,6 +15,7 @@ from .launching import Launching
 from .listeners import Listeners
 from .nursery import Nursery
 from .planwire import Assignable
+from .terms import impose
 
 Ordered = do.OrderWorker | do.SpawnWorker
 
@@ -83,10 +84,5 @@ class Orders:
 
     def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
         """Do to the process what needs the master's rights, before it has its order."""
-        try:
-            if assignable.affinity:
-                os.sched_setaffinity(pid, assignable.affinity)
-            if assignable.nice is not None:
-                os.setpriority(os.PRIO_PROCESS, pid, assignable.nice)
-        except (OSError, ValueError, OverflowError) as error:
-            self._say(f"prefork: {key} runs without what its launch() asks for: {error}")
+        for failed in impose(pid, assignable.terms, self._launching.interpreter.identity is None):
+            self._say(f"prefork: {key} runs without {failed}")

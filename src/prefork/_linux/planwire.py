@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .._core.plan import Entry, Kind, Listener, Plan, Pool
+from .terms import LIMITS, Terms
 
 T = TypeVar("T")
 
@@ -21,10 +22,11 @@ class Assignable:
 
     context: str
     env: Mapping[str, str]
-    affinity: tuple[int, ...]
-    nice: int | None
+    terms: Terms
     interpreter_options: tuple[str, ...]
     explicit_ready: bool
+    hang_timeout: float
+    hang_kills: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def take_apart(data: Any) -> ReceivedPlan:
         options = _part(data["kinds"], kind, dict)
         entry = Entry(_part(given, "key", str), kind, _part(given, "digest", str), options.get("spawn", "fork"))
         entries.append(entry)
-        assignables[entry.key, entry.digest] = _assignable(given, options.get("ready") == "explicit")
+        assignables[entry.key, entry.digest] = _assignable(given, options)
     pools = tuple(_pool(given) for given in _part(data, "pools", list))
     listeners = tuple(_listener(name, given) for name, given in _part(data, "listeners", dict).items())
     watched = data.get("watched")
@@ -68,6 +70,9 @@ def _kind(name: str, options: Any) -> Kind:
         raise MalformedPlan(f"the options of kind {name}")
     if options.get("spawn", "fork") not in ("fork", "exec"):
         raise MalformedPlan(f"the spawn of kind {name}")
+    hang_policy = options.get("hang_policy", "kill")
+    if hang_policy not in ("kill", "report"):
+        raise MalformedPlan(f"the hang_policy of kind {name}")
     return Kind(
         name,
         restart,
@@ -75,6 +80,7 @@ def _kind(name: str, options: Any) -> Kind:
         _seconds(options, "start_timeout", 60.0),
         _seconds(options, "drain_timeout", 30.0),
         max_age=_seconds(options, "max_age", 0.0),
+        hang_policy=hang_policy,
     )
 
 
@@ -107,17 +113,38 @@ def _pool(given: Any) -> Pool:
     )
 
 
-def _assignable(given: Any, explicit_ready: bool) -> Assignable:
+def _assignable(given: Any, options: Any) -> Assignable:
     launch = _part(given, "launch", dict)
-    nice = launch.get("nice")
     return Assignable(
         context=_part(given, "context", str),
         env={_text(name): _text(value) for name, value in _part(launch, "env", dict).items()},
-        affinity=tuple(_part({"cpu": cpu}, "cpu", int) for cpu in _part(launch, "affinity", list)),
-        nice=None if nice is None else _part(launch, "nice", int),
+        terms=_terms(options, launch),
         interpreter_options=tuple(_text(option) for option in _part(launch, "interpreter_options", list)),
-        explicit_ready=explicit_ready,
+        explicit_ready=options.get("ready") == "explicit",
+        hang_timeout=_seconds(options, "hang_timeout", 30.0),
+        hang_kills=options.get("hang_policy", "kill") == "kill",
     )
+
+
+def _terms(options: Any, launch: Any) -> Terms:
+    """Those of the kind, and where the worker itself says something else, that."""
+    limits = _part(options, "limits", dict) if "limits" in options else {}
+    affinity = launch.get("affinity") or options.get("affinity") or []
+    nice = launch.get("nice") if launch.get("nice") is not None else options.get("nice")
+    score = options.get("oom_score_adj")
+    return Terms(
+        limits=tuple(_limit(name, value) for name, value in limits.items()),
+        nice=None if nice is None else _number({"nice": nice}, "nice", -20, 19),
+        affinity=tuple(_number({"cpu": cpu}, "cpu", 0, 2**16) for cpu in _part({"cpus": affinity}, "cpus", list)),
+        oom_score_adj=None if score is None else _number(options, "oom_score_adj", -1000, 1000),
+    )
+
+
+def _limit(name: str, value: Any) -> tuple[str, int, int]:
+    soft, hard = value if isinstance(value, list) and len(value) == 2 else (value, value)
+    if name not in LIMITS:
+        raise MalformedPlan(f"the limit {name}")
+    return name, _number({name: soft}, name, -1, 2**63 - 1), _number({name: hard}, name, -1, 2**63 - 1)
 
 
 def _seconds(options: Any, name: str, default: float) -> float:

@@ -1,0 +1,76 @@
+"""The terms that a worker runs on: resource limits, nice value, processors, and its place when memory runs out.
+
+The master imposes them on a process before it has its order, so that not one instruction of the worker's runs without.
+A mold that has given up root asks for them like any other, but is granted only what its user could do by itself: to go
+down from where the master stands, never up.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+LIMITS = {name[7:].lower(): getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+"""Every resource that can be limited, by the name that a kind's option has for it: `nofile`, `core`, `as`."""
+
+_NOT_PRIVILEGED = "asked for by an application that is not privileged"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is imposed; nothing where nothing is said. A limit is a name, a soft and a hard value; -1 is infinity."""
+
+    limits: tuple[tuple[str, int, int], ...] = ()
+    nice: int | None = None
+    affinity: tuple[int, ...] = ()
+    oom_score_adj: int | None = None
+
+
+def impose(pid: int, terms: Terms, privileged: bool) -> Iterator[str]:
+    """Put a process under these terms; return what could not be done, and why. `privileged`: whether it may go up."""
+    for what, raises, act in _deeds(pid, terms):
+        try:
+            if not privileged and raises():
+                yield f"{what}: {_NOT_PRIVILEGED}"
+            else:
+                act()
+        except (OSError, ValueError, OverflowError) as error:
+            yield f"{what}: {getattr(error, 'strerror', None) or error}"
+
+
+def _deeds(pid: int, terms: Terms) -> Iterator[tuple[str, Callable[[], bool], Callable[[], object]]]:
+    """What is to be done, in words; whether it needs a privilege; and the deed."""
+    for name, soft, hard in terms.limits:
+        which = LIMITS[name]
+        limit = partial(resource.prlimit, pid, which)
+        yield f"limit {name}={soft}:{hard}", partial(_above, hard, limit), partial(limit, (soft, hard))
+    if terms.affinity:
+        processors = ",".join(map(str, terms.affinity))
+        yield f"affinity={processors}", lambda: False, partial(os.sched_setaffinity, pid, terms.affinity)
+    if (nice := terms.nice) is not None:
+        current = partial(os.getpriority, os.PRIO_PROCESS, pid)
+        yield f"nice={nice}", lambda: nice < current(), partial(os.setpriority, os.PRIO_PROCESS, pid, nice)
+    if (score := terms.oom_score_adj) is not None:
+        path = f"/proc/{pid}/oom_score_adj"
+        yield f"oom_score_adj={score}", lambda: score < _score(path), partial(_set_score, path, score)
+
+
+def _above(hard: int, limit: Callable[[], tuple[int, int]]) -> bool:
+    _, current = limit()
+    return current != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > current)
+
+
+def _score(path: str) -> int:
+    with open(path, "rb") as file:
+        return int(file.read())
+
+
+def _set_score(path: str, score: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, str(score).encode())
+    finally:
+        os.close(descriptor)
