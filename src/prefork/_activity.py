@@ -125,6 +125,8 @@ class Activity:
             words[row + ERRORS] = self.errors = self.errors + 1
         words[row + IN_FLIGHT] = self.in_flight = in_flight - 1
         floats[row + BUSY_SINCE] = now if in_flight > 1 else 0.0
+        if in_flight == 1 and self.pulse is not None:
+            floats[row + BEAT] = -1.0
         if self.limits is not None:
             self.limits.after(self.requests)
 

@@ -66,7 +66,8 @@ class _Pulse:
         self._going = False
 
     def start(self) -> None:
-        """A request has begun, and there was none."""
+        """A request has begun, and there was none; `Activity.end` says when there is none again."""
+        self._activity.works()
         if not self._going and _thread.get_ident() == self._thread:
             self._going = True
             self._turn()
@@ -77,4 +78,3 @@ class _Pulse:
             self._loop.call_later(self._activity.hang_timeout / _BEATS, self._turn)
         else:
             self._going = False
-            self._activity.waits()

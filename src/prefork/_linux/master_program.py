@@ -62,7 +62,7 @@ def _run(launch: dict[str, Any], show: Callable[[str], object]) -> int:
     with Master() as master:
         supervisor, journal = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal()
         shell = Shell(master, launching_from(launch), runtime)
-        seen = Seen(supervisor, journal, shell.molds, shell.scoreboard, time())
+        seen = Seen(supervisor, journal, shell.molds, shell.scoreboard, shell.stacks, time())
         control = Control(master, runtime.path, seen, _control_group(options))
         shell.answer = control.answer
         manager = Manager(master, launch["manager"], supervisor)
