@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed-with-everything
 
-.PHONY: demo test lint types unit proof bench help clean
+.PHONY: demo test lint types unit proof bench bench-servers help clean
 
 demo: $(INSTALLED)  ## run the web sample on 127.0.0.1:8000 with 4 workers
 	@echo "Try, in another terminal:"
@@ -37,13 +37,20 @@ bench: $(INSTALLED)  ## what things cost here, printed
 	$(BIN)/python bench/daemons.py
 	$(BIN)/python bench/core_events.py
 
+bench-servers: $(INSTALLED)  ## servers under prefork beside the same ones and others by themselves (needs wrk; half an hour)
+	$(BIN)/python bench/server_throughput.py
+	$(BIN)/python bench/server_balance.py
+	$(BIN)/python bench/server_relaunch.py
+	$(BIN)/python bench/server_reload.py
+	$(BIN)/python bench/server_drain.py
+
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[samples,dev]'
 	@touch $@
 
 help:  ## list what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 clean:  ## remove the virtual environment and the tools' caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

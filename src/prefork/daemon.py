@@ -32,6 +32,12 @@ class DaemonOptions(TypedDict, total=False):
     """How workers share the memory of the mold (docs/sharing.md); "freeze" by default."""
     capture: bool
     """Whether the master reads what workers write, and prints it with who wrote it (docs/logs.md); not by default."""
+    log_file: str
+    """Where the log is written, instead of to the standard error that the daemon was started with."""
+    log_format: Literal["text", "json"]
+    """Whether the log is for people or for programs; "text" by default."""
+    log_level: Literal["info", "debug"]
+    """Whether it tells everything of every worker; "info" by default."""
     spares: int
     """How many processes are kept forked ahead, so that filling a slot is a wake-up; 1 by default."""
     orphan_grace: float

@@ -81,6 +81,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("hang_policy", Choice(("kill", "report")), "kill", "What is done with a worker that hangs.", "served"),
     Option("keepalive_window", SECONDS, 1.0, "How long a draining worker keeps idle connections.", "served"),
     Option("capture", Flag(), False, "Read what workers write, and print it with who wrote it."),
+    Option("log_file", Text("FILE", "a path"), None, "Write the log there; USR1 opens it again."),
+    Option("log_format", Choice(("text", "json")), "text", "What the log looks like: for people or for programs."),
+    Option("log_level", Choice(("info", "debug")), "info", "Whether the log tells everything of every worker."),
     Option("import_timeout", SECONDS, 60.0, "How long importing the application may take."),
     Option("orphan_grace", SECONDS, 10.0, "How long workers serve on when the master has died."),
 )

@@ -59,9 +59,9 @@ Listeners
 
 People
     `CommandReceived(id, command)` gets exactly one `Reply(id, ok, text)`, when the *outcome* is known.
-    Whoever hung up is the shell's concern. `Report(text)` is one block for the log: the shell prints it as
-    it is, and prints the `report` of a fact only there. `SignalReceived`: HUP, TERM, INT, QUIT, USR1, USR2,
-    TTIN, TTOU; others are ignored.
+    Whoever hung up is the shell's concern. `Report(text)` is one block for the log, which prints it as
+    it is, or folds what comes again and again, and prints the `report` of a fact only there.
+    `SignalReceived`: HUP, TERM, INT, QUIT, USR1, USR2, TTIN, TTOU; others are ignored.
 
 Time
     `now` never goes back. `next_deadline()` is asked after every `handle`; when it has come,
@@ -156,6 +156,11 @@ class Supervisor:
         """Return the part of the view that is about these slots, as far as they are still there."""
         slots = self._state.slots
         return [slot_view(self._state, slots[key], now) for key in keys if key in slots]
+
+    def backs_off(self, key: str) -> bool:
+        """Whether a slot has failed more than once in a row, so that it is not tried again at once."""
+        slot = self._state.slots.get(key)
+        return slot is not None and slot.failures > 1
 
     def standing(self) -> Standing:
         """Return how things stand, in short; may be asked for after every event."""

@@ -21,6 +21,7 @@ from .channel import Channel
 from .drain import Drain
 from .failure import describe
 from .leave import leave
+from .rehearsal import rehearse
 from .scoreboard import Scoreboard
 from .stacks import Stacks
 from .wire import Breed, ComputePlan, Failed, Json, Launch, MalformedMessage, PlanFailed, Planned, Ready, decode
@@ -110,7 +111,7 @@ class Mold:
             os.close(armed)
         newborn.take_signals(self._drain, self._stacks)
         stage = newborn.Inheritance(application.rehearsal, self._drain, self._board, self._stacks)
-        newborn.rehearse(stage, self._reader, self._launch.title)
+        rehearse(stage, self._launch.title)
         prepared = sharing.prepare(self._share)
         self._planned = True
         self._channel.tell(Planned(plan, tuple(_warnings(prepared))))

@@ -61,6 +61,8 @@ class Shell:
         self._killed: dict[int, str] = {}  # pid -> why
         self.answer: Callable[[do.Reply], None] = lambda reply: None
         """Tells whoever waits for it how a command ended; the control socket's part."""
+        self.reopen_logs: Callable[[], None] = lambda: None
+        """The log's part."""
         self._welcome = launching.welcome
         self._oom = OomCounter()
         self._strangers = Strangers(master.exits)
@@ -158,8 +160,10 @@ class Shell:
                 self._hangs.inquire("", False, self._say_stacks)
             case do.Reply():
                 self.answer(action)
-            case do.ReopenLogs() | do.Announce():
-                pass  # There are no log files yet; announcements are for the record.
+            case do.ReopenLogs():
+                self.reopen_logs()
+            case do.Announce():
+                pass  # It is for the record.
             case _:
                 raise InternalError(f"a daemon's master has no {action}")
 
