@@ -27,15 +27,17 @@ types: $(INSTALLED)
 unit: $(INSTALLED)
 	$(BIN)/python -m pytest
 
-proof: $(INSTALLED)  ## the heavier proofs: CPython's own tests in an immortal heap (where it can be had), larger explorations, no request lost
+proof: $(INSTALLED)  ## the heavier proofs: CPython's own tests in an immortal heap (where it can be had), larger explorations, no request lost, a systemd
 	PYTHONPATH=src:tests $(BIN)/python -m core.explorer 'reload, scale, stop, two crashes'
 	$(BIN)/python tests/cpython_suite.py
 	PYTHONPATH=tests $(BIN)/python tests/proof_nothing_lost.py
+	TEST_OF_PREFORK_SYSTEMD=1 $(BIN)/python -m pytest tests/system/test_systemd.py
 
 bench: $(INSTALLED)  ## what things cost here, printed
 	$(BIN)/python bench/relaunch.py
 	$(BIN)/python bench/daemons.py
 	$(BIN)/python bench/core_events.py
+	$(BIN)/python bench/status.py
 
 bench-servers: $(INSTALLED)  ## servers under prefork beside the same ones and others by themselves (needs wrk; half an hour)
 	$(BIN)/python bench/server_throughput.py

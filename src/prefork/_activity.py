@@ -125,8 +125,6 @@ class Activity:
             words[row + ERRORS] = self.errors = self.errors + 1
         words[row + IN_FLIGHT] = self.in_flight = in_flight - 1
         floats[row + BUSY_SINCE] = now if in_flight > 1 else 0.0
-        if in_flight == 1 and self.pulse is not None:
-            floats[row + BEAT] = -1.0
         if self.limits is not None:
             self.limits.after(self.requests)
 
@@ -162,8 +160,9 @@ class Activity:
 
     def _busy(self) -> None:
         """After the row says so: else the master could look before, find nothing, and not be woken either."""
-        if self.pulse is not None:
-            self.pulse()
+        pulse = self.pulse  # It is none any more when the loop's own thread starts it at this moment.
+        if pulse is not None:
+            pulse()
         if self.wake is not None and not self._memory.words[WATCHING]:
             self.wake()
 

@@ -100,12 +100,14 @@ def verdict(evidence: Evidence) -> Verdict:
     return "blocked loop" if evidence.loop else "no progress"
 
 
-def living(evidence: Evidence, busy: float, patience: float) -> Verdict:
+def living(evidence: Evidence, doing: str, busy: float, patience: float) -> Verdict:
     """What a worker does that somebody asks about; `busy`: seconds without getting on, 0.0 where it is idle."""
     found = verdict(evidence)
     if found in ("stopped", "traced", "GIL held") or 0 < patience <= busy:
         return found
-    return "working" if busy else "idle"
+    # A loop on uvloop says only after a while that it has nothing to do any more; the kernel knows where it is.
+    at_rest = evidence.loop and not doing and "poll" in evidence.threads[0].waits_in
+    return "working" if busy and not at_rest else "idle"
 
 
 def report(hang: Hang, kind: Verdict, evidence: Evidence, stacks: str) -> str:

@@ -214,12 +214,13 @@ class Hangs:
 
     def _described(self, pid: int, worker: Watched, busy: float, found: tuple[Evidence, str]) -> dict[str, Any]:
         seen, stacks = found
+        doing = self._board.doing(pid)
         return {
             "slot": worker.key,
             "pid": pid,
             "generation": worker.generation,
-            "verdict": living(seen, busy, worker.patience),
-            "doing": self._board.doing(pid),
+            "verdict": living(seen, doing, busy, worker.patience),
+            "doing": doing,
             "busy_for": busy,
             "text": details(seen, stacks),
         }
