@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed-with-everything
 
-.PHONY: demo test lint types unit proof bench help clean
+.PHONY: demo test lint types unit proof bench bench-servers help clean
 
 demo: $(INSTALLED)  ## run the web sample on 127.0.0.1:8000 with 4 workers
 	@echo "Try, in another terminal:"
@@ -27,16 +27,22 @@ types: $(INSTALLED)
 unit: $(INSTALLED)
 	$(BIN)/python -m pytest
 
-proof: $(INSTALLED)  ## the heavier proofs: CPython's own tests in an immortal heap (where it can be had), larger explorations, no request lost, a systemd
+proof: $(INSTALLED)  ## the heavier proofs: CPython's own tests in an immortal heap (where it can be had), larger explorations, no request lost
 	PYTHONPATH=src:tests $(BIN)/python -m core.explorer 'reload, scale, stop, two crashes'
 	$(BIN)/python tests/cpython_suite.py
 	PYTHONPATH=tests $(BIN)/python tests/proof_nothing_lost.py
-	TEST_OF_PREFORK_SYSTEMD=1 $(BIN)/python -m pytest tests/system/test_systemd.py
 
 bench: $(INSTALLED)  ## what things cost here, printed
 	$(BIN)/python bench/relaunch.py
 	$(BIN)/python bench/daemons.py
 	$(BIN)/python bench/core_events.py
+
+bench-servers: $(INSTALLED)  ## servers under prefork beside the same ones and others by themselves (needs wrk; half an hour)
+	$(BIN)/python bench/server_throughput.py
+	$(BIN)/python bench/server_balance.py
+	$(BIN)/python bench/server_relaunch.py
+	$(BIN)/python bench/server_reload.py
+	$(BIN)/python bench/server_drain.py
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -44,7 +50,7 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 help:  ## list what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 clean:  ## remove the virtual environment and the tools' caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -51,6 +51,33 @@ def answer(path):
     return str(os.getpid()).encode()
 """
 
+DAEMON = """
+import sys
+from dataclasses import dataclass
+import prefork
+from application import app, wsgi
+from prefork import adapters
+
+name, protocol, sharing, port, workers = sys.argv[1:]
+application = {"asgi": app, "wsgi": wsgi}[protocol]
+server, options = adapters.find(name, protocol), adapters.ServerOptions()
+
+@dataclass(frozen=True)
+class Web(prefork.WorkerContext):
+    id: int
+
+listener = prefork.Listener(f"tcp://127.0.0.1:{port}", sharing=sharing)
+daemon = prefork.Daemon("sharing", listeners={"http": listener})
+daemon.plan(lambda: [Web(number) for number in range(int(workers))])
+daemon.before_fork(lambda: server.warm(application, protocol, options))
+
+@daemon.worker(Web, ready="explicit")
+def web(worker):
+    server.serve(worker, [worker.listener("http")], application, protocol, options)
+
+daemon.run()
+"""
+
 _PREFORK = ["-c", "from prefork.cli import main; main()", "run", "-w", "{workers}", "-b", "tcp://127.0.0.1:{port}"]
 _GUNICORN = ["-m", "gunicorn", "-w", "{workers}", "-b", "127.0.0.1:{port}", "--log-level", "error"]
 _UVICORN = ["-m", "uvicorn", "--workers", "{workers}", "--port", "{port}", "--loop", "uvloop", "--http", "httptools"]
@@ -62,6 +89,10 @@ SIDES: dict[str, list[str]] = {
     "prefork, hypercorn": [*_PREFORK, "application:app", "--server", "hypercorn"],
     "prefork, granian (WSGI)": [*_PREFORK, "application:wsgi", "--server", "granian"],
     "prefork, waitress": [*_PREFORK, "application:wsgi", "--server", "waitress"],
+    "prefork, uvicorn, sharded": ["daemon.py", "uvicorn", "asgi", "sharded", "{port}", "{workers}"],
+    "prefork, granian, shared": ["daemon.py", "granian", "asgi", "shared", "{port}", "{workers}"],
+    "prefork, hypercorn, sharded": ["daemon.py", "hypercorn", "asgi", "sharded", "{port}", "{workers}"],
+    "prefork, waitress, sharded": ["daemon.py", "waitress", "wsgi", "sharded", "{port}", "{workers}"],
     "uvicorn": [*_UVICORN, "application:app", "--no-access-log", "--log-level", "error"],
     "granian": [*_GRANIAN, "application:app", "--interface", "asgi"],
     "granian (WSGI)": [*_GRANIAN, "application:wsgi", "--interface", "wsgi", "--blocking-threads", "8"],
@@ -164,6 +195,7 @@ def running(side: str, workers: int, application: str = APPLICATION) -> Iterator
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "application.py").write_text(application)
+        (directory / "daemon.py").write_text(DAEMON)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]

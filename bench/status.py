@@ -59,6 +59,7 @@ def daemon(directory: Path, slots: int) -> Iterator[tuple[int, dict[str, str]]]:
     """Run one with so many slots; return its pid, and the environment that finds it."""
     (directory / "program.py").write_text(PROGRAM.replace("SLOTS", str(slots)))
     environment = {**os.environ, "RUNTIME_DIRECTORY": f"{directory}/runtime"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # Else our modules alone would be compiled at each start.
     line = [sys.executable, "program.py"]
     process = subprocess.Popen(line, cwd=directory, env=environment, stderr=subprocess.DEVNULL)
     try:

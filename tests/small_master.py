@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import prefork
 from prefork._core.events import SpareBorn, WorkerReady
-from prefork._linux import lifeline, scoreboard, subreaper, wire
+from prefork._linux import lifeline, scoreboard, stacks, subreaper, wire
 from prefork._linux.nursery import Fact, Nursery, PlanReceived
 from prefork._linux.start_mold import Interpreter, Shared, start_mold
 
@@ -72,7 +72,7 @@ class SmallMaster:
     def __init__(self) -> None:
         subreaper.become()
         self.reader, self.writer = lifeline.create()
-        self.board = scoreboard.create()
+        self.board, self.stacks = scoreboard.create(), stacks.create()
         self.nursery = Nursery()
         self.facts: list[Fact] = []
         self.molds: dict[int, int] = {}
@@ -88,6 +88,7 @@ class SmallMaster:
         os.close(self.reader)
         os.close(self.writer)
         os.close(self.board)
+        os.close(self.stacks)
         self.listener.close()
         while ours := set(children(os.getpid())) - self._before:
             for pid in ours:
@@ -119,7 +120,7 @@ class SmallMaster:
         packages = [each for each in sys.path if each.endswith("site-packages")]
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, HERE, SOURCE, *packages])}
         interpreter = Interpreter([python], environ, identity)
-        pid, channel = start_mold(interpreter, launch, Shared(self.reader, self.board))
+        pid, channel = start_mold(interpreter, launch, Shared(self.reader, self.board, self.stacks))
         self.nursery.add_mold(generation, pid, channel)
         self.molds[generation] = pid
         return pid

@@ -9,12 +9,14 @@ from __future__ import annotations
 import _thread
 import os
 import sys
+from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ._errors import MisuseError
 from ._linux.scoreboard import (
+    BEAT,
     BUSY_SINCE,
     ERRORS,
     HALF,
@@ -25,13 +27,12 @@ from ._linux.scoreboard import (
     OPEN,
     REQUESTS,
     SPENT,
+    WATCHING,
     Memory,
     Scoreboard,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ._limits import Limits
 
 _lock = _thread.RLock()
@@ -52,6 +53,7 @@ class Activity:
     __slots__ = (
         *("_lock", "_memory", "_moved", "_row"),
         *("errors", "in_flight", "label", "limits", "looks", "open", "requests", "spent"),
+        *("hang_timeout", "pulse", "wake"),
     )
 
     def __init__(self, board: Scoreboard | None = None, row: int = -1) -> None:
@@ -62,6 +64,9 @@ class Activity:
         self.spent = self._moved = 0.0
         self.label = ""
         self.limits: Limits | None = None
+        self.hang_timeout = 0.0
+        self.wake: Callable[[], None] | None = None
+        self.pulse: Callable[[], None] | None = None
         if board is None or row < 0:
             self.leave_row()
         else:
@@ -90,7 +95,8 @@ class Activity:
         """Begin a request; `label` says what it is, such as `GET /orders`, and is cut to 64 bytes."""
         now = monotonic()
         memory, row = self._memory, self._row
-        if not self.in_flight:
+        first = not self.in_flight
+        if first:
             memory.floats[row + BUSY_SINCE] = self._moved = now
         elif now > self._moved:  # or another thread has come between, and counted further than this
             memory.floats[row + SPENT] = self.spent = self.spent + self.in_flight * (now - self._moved)
@@ -98,6 +104,8 @@ class Activity:
         memory.words[row + IN_FLIGHT] = self.in_flight = self.in_flight + 1
         if label != self.label:
             self._say(label)
+        if first and (self.pulse is not None or not memory.words[WATCHING]):
+            self._busy()
 
     def end(self, failed: bool = False) -> None:
         """End a request. Raises MisuseError where none is in flight.
@@ -127,12 +135,43 @@ class Activity:
             text = _cut(label.encode("utf-8", "replace")).ljust(LABEL_BYTES, b"\0")
             self._memory.bytes[start : start + LABEL_BYTES] = text
 
+    def beat(self) -> None:
+        """Say that what is in flight gets on: for work in threads that is longer than the kind's `hang_timeout`."""
+        now = monotonic()
+        if self.in_flight:
+            self._memory.floats[self._row + BUSY_SINCE] = now
+
+    # What an event loop says of itself: it turns, whatever is in flight, or is in a callback since some moment.
+
+    def waits(self) -> None:
+        """The loop is about to wait."""
+        self._memory.floats[self._row + BEAT] = -1.0
+
+    def works(self) -> None:
+        """The loop has something to do, since now."""
+        memory = self._memory
+        memory.floats[self._row + BEAT] = monotonic()
+        if self.wake is not None and not memory.words[WATCHING]:
+            self.wake()
+
+    def loop_ended(self) -> None:
+        """There is no loop any more."""
+        self._memory.floats[self._row + BEAT] = 0.0
+
+    def _busy(self) -> None:
+        """After the row says so: else the master could look before, find nothing, and not be woken either."""
+        if self.pulse is not None:
+            self.pulse()
+        if self.wake is not None and not self._memory.words[WATCHING]:
+            self.wake()
+
     def request(self, label: str) -> Request:
         """Count one request for as long as a `with` block runs; it has failed when the block raises."""
         return Request(self, label)
 
     def leave_row(self) -> None:
         """From now on count in this process only."""
+        self.wake = self.pulse = None
         self._lock = _thread.RLock()  # A fork may have come while another thread held it.
         self._memory, self._row = Memory(memoryview(bytearray(HALF))), 0
 
@@ -151,7 +190,7 @@ def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 if "t" in sys.abiflags:  # no GIL
-    for _name in ("opened", "closed", "look", "begin", "end"):
+    for _name in ("opened", "closed", "look", "begin", "end", "beat"):
         setattr(Activity, _name, _one_at_a_time(getattr(Activity, _name)))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
+from ._async_loop import run
 from ._async_worker import AsyncWorker
 
 Function = Callable[[AsyncWorker[Any]], Awaitable[object]]
@@ -15,7 +15,7 @@ Function = Callable[[AsyncWorker[Any]], Awaitable[object]]
 
 def live(worker: AsyncWorker[Any], function: Function, lifespan: Callable[..., Any] | None) -> None:
     """Run the worker's function in an event loop, within its lifespan: a generator, or an asynchronous one."""
-    asyncio.run(_live(worker, function, lifespan))
+    run(_live(worker, function, lifespan), worker.activity)
 
 
 async def _live(worker: AsyncWorker[Any], function: Function, lifespan: Callable[..., Any] | None) -> None:

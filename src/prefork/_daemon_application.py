@@ -19,7 +19,7 @@ from ._errors import MisuseError
 from ._limits import Limits
 from ._listener import as_data, declared
 from ._worker import Handle, Worker
-from .daemon import Daemon, Kind, Plan, Pool
+from .daemon import HANG_TIMEOUT, Daemon, Kind, Plan, Pool
 
 if TYPE_CHECKING:
     from ._linux.assignment import Assignment
@@ -149,6 +149,9 @@ def _masked(umask: int, work: Callable[[Assignment], None], assignment: Assignme
 
 
 def _limit(worker: H, kind: Kind) -> H:
+    worker.activity.hang_timeout = kind.options.get("hang_timeout", HANG_TIMEOUT)
+    if not worker.activity.hang_timeout:
+        worker.activity.wake = None
     requests, memory = kind.options.get("max_requests", 0), kind.options.get("max_memory", 0)
     if requests or memory:
         jitter = kind.options.get("max_requests_jitter", 0)

@@ -36,7 +36,10 @@ ROOM_TO_GROW = 64
 DRAIN_TIMEOUT_IN_DEVELOPMENT = 1.0
 """Seconds, under --reload and unless said otherwise: nobody waits half a minute for a browser's event stream."""
 
-_KIND_OPTIONS = ("start_timeout", "drain_timeout", "max_requests", "max_requests_jitter", "max_age", "max_memory")
+_KIND_OPTIONS = (
+    *("start_timeout", "drain_timeout", "hang_timeout", "hang_policy"),
+    *("max_requests", "max_requests_jitter", "max_age", "max_memory"),
+)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ class Handle(Generic[C]):
         self._drain = assignment.drain
         self.context = context
         self.activity = Activity(assignment.board, assignment.row)
+        if assignment.row >= 0:
+            self.activity.wake = assignment.report_busy
         self._way: GivingWay | None = None
         self._empty_until: float | None = None
 

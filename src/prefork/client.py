@@ -29,9 +29,13 @@ Event = dict[str, Any]
 Each = Callable[[Event], object]
 """Called with each event while a command is under way."""
 
+_PATIENCE = 5
+"""Seconds in which a daemon answers what it can answer at once."""
+
 _PROTOCOL = 1
 _SOCKET = "control.sock"
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
+_TIMEVAL = struct.Struct("ll")  # struct timeval: seconds, microseconds
 
 
 def connect(name: str | None = None) -> Client:
@@ -66,14 +70,14 @@ class Client:
         """Return the daemon's `name`, its `pid` and the version of its `protocol`."""
         return self._ask("hello")
 
-    def status(self, timeout: float | None = 5.0) -> dict[str, Any]:
+    def status(self, timeout: float | None = _PATIENCE) -> dict[str, Any]:
         """Return the daemon's state as docs/control.md describes it. Raises WorldError after `timeout` seconds."""
         status: dict[str, Any] = self._ask("status", timeout=timeout)["status"]
         return status
 
     def scoreboard(self) -> FileIO:
         """Return the open memory of the daemon's scoreboard (docs/scoreboard.md), to be mapped, and closed."""
-        with _Conversation(self.directory, 5.0) as conversation:
+        with _Conversation(self.directory, _PATIENCE) as conversation:
             conversation.say("scoreboard")
             return conversation.receive()
 
@@ -228,24 +232,32 @@ class _Conversation:
             return None  # It is in another pid namespace, or has just ended: then its hanging up has to do.
 
     def _late(self) -> WorldError:
-        return WorldError(f"the daemon in {self._directory} has not answered for {self._timeout:g} s")
+        return _late(self._directory, self._timeout)
 
     def _why_hung_up(self) -> str:
         owner = _owner(self._directory)
         if owner is not None and os.geteuid() not in (0, owner):
             return f"the daemon in {self._directory} does not talk to this user: it is steered by user {owner} and root"
-        return f"the daemon in {self._directory} has ended before it answered"
+        return f"the daemon in {self._directory} has hung up before it answered: it has ended, or many others ask"
+
+
+def _late(directory: str, seconds: float | None) -> WorldError:
+    return WorldError(f"the daemon in {directory} has not answered for {seconds:g} s")
 
 
 def _connected(directory: str) -> socket.socket:
     """Raises NotRunningError, and WorldError where this user may not connect."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # Where a stopped master's queue is full: connect(2) of a socket that does not block would not wait for room at all.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(_PATIENCE, 0))
     place = -1
     try:
         place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         connection.connect(f"/proc/self/fd/{place}/{_SOCKET}")  # However long the directory's own name is.
     except OSError as error:
         connection.close()
+        if isinstance(error, BlockingIOError):
+            raise _late(directory, _PATIENCE) from None
         if isinstance(error, PermissionError):
             raise WorldError(f"the daemon in {directory} does not let this user connect") from None
         raise NotRunningError(f"no daemon runs in {directory}") from None

@@ -19,6 +19,9 @@ from ._linux.terms import LIMITS
 from ._listener import Listener, declared
 from .config import Source
 
+HANG_TIMEOUT = 30.0
+"""Seconds."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -29,6 +32,12 @@ class DaemonOptions(TypedDict, total=False):
     """How workers share the memory of the mold (docs/sharing.md); "freeze" by default."""
     capture: bool
     """Whether the master reads what workers write, and prints it with who wrote it (docs/logs.md); not by default."""
+    log_file: str
+    """Where the log is written, instead of to the standard error that the daemon was started with."""
+    log_format: Literal["text", "json"]
+    """Whether the log is for people or for programs; "text" by default."""
+    log_level: Literal["info", "debug"]
+    """Whether it tells everything of every worker; "info" by default."""
     spares: int
     """How many processes are kept forked ahead, so that filling a slot is a wake-up; 1 by default."""
     orphan_grace: float
@@ -54,6 +63,10 @@ class KindOptions(TypedDict, total=False):
     """How long it may take to become ready; 60 by default."""
     drain_timeout: float
     """How long it may take to finish once it has been asked to, before its whole session is killed; 30 by default."""
+    hang_timeout: Annotated[float, msgspec.Meta(ge=0)]
+    """How long a worker may be busy without getting on before it counts as hung; 30 by default, 0 for never."""
+    hang_policy: Literal["kill", "report"]
+    """What to do with one that hangs, once it has been found out where: "kill" by default, or only "report" it."""
     max_requests: Annotated[int, msgspec.Meta(ge=0)]
     """After how many requests (`worker.request`) it is replaced, new one first; 0, the default, for never."""
     max_requests_jitter: Annotated[int, msgspec.Meta(ge=0)]

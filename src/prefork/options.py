@@ -77,8 +77,13 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_memory", BYTES, 0, "Memory of its own at which a worker is replaced; 0 for never.", "served"),
     Option("start_timeout", SECONDS, 60.0, "How long a worker may take to become ready.", "served"),
     Option("drain_timeout", SECONDS, 30.0, "How long a worker may take to finish.", "served"),
+    Option("hang_timeout", SECONDS, 30.0, "How long a worker may be busy and not get on; 0 for no limit.", "served"),
+    Option("hang_policy", Choice(("kill", "report")), "kill", "What is done with a worker that hangs.", "served"),
     Option("keepalive_window", SECONDS, 1.0, "How long a draining worker keeps idle connections.", "served"),
     Option("capture", Flag(), False, "Read what workers write, and print it with who wrote it."),
+    Option("log_file", Text("FILE", "a path"), None, "Write the log there; USR1 opens it again."),
+    Option("log_format", Choice(("text", "json")), "text", "What the log looks like: for people or for programs."),
+    Option("log_level", Choice(("info", "debug")), "info", "Whether the log tells everything of every worker."),
     Option("import_timeout", SECONDS, 60.0, "How long importing the application may take."),
     Option("orphan_grace", SECONDS, 10.0, "How long workers serve on when the master has died."),
 )

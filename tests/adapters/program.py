@@ -70,6 +70,8 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
     if path == "/held":
         await released()
     text = text_of(path, scope.get("state", {}).get("said", ""))
+    if path == "/client":
+        text = f"{scope['client'][0]} by {scope['scheme']}"
     await send(
         {
             "type": "http.response.start",

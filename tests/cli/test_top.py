@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import html
 import os
+import platform
 import pty
 import re
 import socket
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic
@@ -18,7 +20,7 @@ import pytest
 
 import prefork
 from prefork.cli._top.app import Top
-from support import PATIENCE, Running, Start
+from support import PATIENCE, Running, Start, until
 from system.daemons import HEAD, RUN, SERVE, Served, served
 from system.runs import PREFORK
 
@@ -82,7 +84,10 @@ def on_page(daemon: Served, use: Callable[[Page], Awaitable[None]], size: tuple[
         async with app.run_test(size=size) as pilot:
             await use(Page(app, pilot))
 
+    before = set(threading.enumerate())
     asyncio.run(opened())
+    left = set(threading.enumerate()) - before
+    until(lambda: sum(thread.is_alive() for thread in left) <= 1, "its threads end, but the one that follows events")
 
 
 def pooled(start: Start) -> tuple[Served, dict[str, int]]:
@@ -95,9 +100,9 @@ def test_shows_the_daemon_and_each_slot(start: Start, size: tuple[int, int]) -> 
     daemon, pids = pooled(start)
 
     async def use(page: Page) -> None:
-        await page.shows(
-            rf"pooled master {daemon.running.pid} up .* 2/2 ready .*g1", "pool web 2 of 1-4 mold g1, 1 spare"
-        )
+        python = platform.python_version()
+        await page.shows(rf"pooled master {daemon.running.pid} up .* Python {python} 2/2 ready g1")
+        await page.shows("pool web 2 of 1-4 mold g1, 1 spare")
         for key, pid in pids.items():
             await page.shows(rf"{key} ● ready {pid} g1 \d+s ")
             await page.shows(rf"{key} ready after .* \(pid {pid}\)")

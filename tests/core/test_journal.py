@@ -10,6 +10,8 @@ from prefork._core import actions as act
 from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._core.journal import ALL, EACH, Journal, Record
+from prefork._core.sentences import sentence
+from prefork._core.verdicts import Hang
 
 
 class Noted(Stage):
@@ -175,3 +177,17 @@ def test_what_nobody_needs_to_know_is_no_record() -> None:
     journal = Journal()
     for event in (ev.SpareBorn(1, 5), ev.WorkerEnded(5, 0, "exited 0"), ev.DeadlinePassed(), ev.WorkerReady(77)):
         assert journal.note(event, [], 1.0, 1.0) == []
+
+
+def test_what_the_watch_for_hangs_finds_is_told_of_the_slot() -> None:
+    stage = Noted(plan("a")).start()
+    pid = stage.pid("web/0")
+    stage.feed(ev.WorkerStarved(pid, 31.0))
+    stage.feed(ev.WorkerStopped(pid, 19, 30.0))
+    stage.feed(ev.WorkerContinued(pid))
+    stage.feed(ev.WorkerHung(pid, "deadlock", Hang("web/0", "GET /", 30.04, 0.0), "the report"))
+    told = stage.journal.about("web/0")[-5:]
+    assert [record["event"] for record in told] == ["starved", "stopped", "continued", "hung", "killing"]
+    assert sentence(told[3]) == f"hung for 30.04 s: deadlock, while doing GET / (pid {pid})\nthe report"
+    assert "for want of a processor" in sentence(told[0])
+    assert sentence(told[1]) == f"stopped by signal 19 (pid {pid})"

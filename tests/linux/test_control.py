@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import socket
 import stat
 import time
@@ -140,6 +141,7 @@ def test_a_status_is_the_supervisors_view_in_dates(desk: Desk) -> None:
         ("web/0", "web/1", "solo"), "ready"
     )
     assert status["pid"] == os.getpid()
+    assert status["python"] == platform.python_version()
     assert [mold["pid"] for mold in status["molds"]] == [4242]
     assert status["slots"][0]["since"] == pytest.approx(time.time() - time.monotonic() + desk.stage.now, abs=5)
     slots = desk.stage.supervisor.view(desk.stage.now)["slots"]

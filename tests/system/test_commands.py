@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -135,7 +136,7 @@ class TestStatus:
     def test_the_table_has_the_same(self, pair: Commanded) -> None:
         pids = pair.at_rest("web/0", "web/1")
         head, _, columns, *rows = [line for line in pair.says("status", "--memory").split("\n") if line]
-        assert re.fullmatch(rf"pair: 2 of 2 slots serve, generation 1, pid {pair.running.pid}, up \S+ s", head)
+        assert re.fullmatch(rf"pair: 2 of 2 slots served, generation 1, pid {pair.running.pid}, up \S+ s", head)
         assert {"SLOT", "PRIVATE"} <= set(columns.split())
         for row, (key, pid) in zip(rows, pids.items(), strict=True):
             words = row.split()
@@ -144,6 +145,21 @@ class TestStatus:
             private, shared = (float(word.removesuffix("M")) * 1e6 for word in words[9:11])
             assert abs(private - memory(pid)["Private"]) < 2e5
             assert abs(shared - memory(pid)["Shared"]) < 2e5
+        assert pair.stop() == 0
+
+    def test_a_master_that_does_not_answer_is_not_waited_for(self, pair: Commanded) -> None:
+        pair.at_rest("web/0", "web/1")
+        late = f"prefork: the daemon in {pair.environment['RUNTIME_DIRECTORY']} has not answered for 5 s"
+        os.kill(pair.running.pid, signal.SIGSTOP)
+        assert pair.refuses("status") == late
+        with contextlib.ExitStack() as waiting:
+            with contextlib.suppress(BlockingIOError):
+                while True:  # Until there is no room to wait in.
+                    sock = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                    sock.setblocking(False)
+                    sock.connect(f"{pair.environment['RUNTIME_DIRECTORY']}/control.sock")
+            assert pair.refuses("status") == late
+        os.kill(pair.running.pid, signal.SIGCONT)
         assert pair.stop() == 0
 
     def test_a_worker_that_leaves_has_a_line_of_its_own(self, start: Start) -> None:
@@ -168,8 +184,8 @@ class TestStatus:
 class TestCheck:
     def test_it_says_whether_all_is_well(self, pair: Commanded) -> None:
         pair.at_rest("web/0", "web/1")
-        assert pair.says("status", "--check") == "2 slots are served"
-        assert pair.json("status", "--check") == {"ok": True, "text": "2 slots are served"}
+        assert pair.says("status", "--check") == "2 slots served"
+        assert pair.json("status", "--check") == {"ok": True, "text": "2 slots served"}
         assert pair.stop() == 0
         assert pair.refuses("status", "--check", status=3).startswith("prefork: no daemon runs in ")
 
@@ -214,6 +230,21 @@ class TestHistory:
         assert pair.json("explain", "web/0")["slot"]["pid"] == new
         assert pair.stop() == 0
 
+    def test_what_a_watcher_of_the_code_asks_for_is_said_to_be_its(self, start: Start) -> None:
+        pytest.importorskip("watchfiles")
+        served = Commanded(start, "watched")
+        served.write()
+        served.launch(PREFORK, "run", "program:daemon", "--reload")
+        served.ready("web/0", "web/1")
+        until(lambda: any(title(pid).startswith("prefork: watcher") for pid in served.running.children()), "a watcher")
+
+        def told() -> bool:
+            served.file.write_text(f"{served.file.read_text()}\n#")  # Again and again: it may not be watching yet.
+            return "reload asked for by the watcher of the code" in served.says("explain", "web/0")
+
+        until(told, "who has asked for the reload")
+        assert served.stop() == 0
+
     def test_a_slot_that_never_was_is_refused(self, pair: Commanded) -> None:
         pair.at_rest("web/0", "web/1")
         assert pair.refuses("explain", "web/7") == "prefork: there is no slot web/7"
@@ -251,7 +282,7 @@ class TestHistory:
         events.expect("the master has started")
         events.send(signal.SIGINT)
         assert events.wait() == 130
-        assert pair.says("status", "--check") == "2 slots are served"
+        assert pair.says("status", "--check") == "2 slots served"
         assert pair.stop() == 0
 
 

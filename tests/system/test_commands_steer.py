@@ -226,6 +226,23 @@ def test_a_client_that_is_killed_in_the_middle_harms_nothing(start: Start, comma
     ended_well(served)
 
 
+def test_a_stop_whose_client_is_killed_is_carried_out(start: Start) -> None:
+    served = Commanded(start, "stopped", plan="[Web(0)]")
+    served.write(
+        served.file.read_text().replace("with connection:", "with connection:\n            connection.recv(1)")
+    )
+    served.launch()
+    served.at_rest("web/0")
+    with socket.create_connection(("127.0.0.1", served.port)):
+        doomed = served.command("stop")
+        until(lambda: served.client.status()["stopping"], "its stopping")
+        doomed.send(signal.SIGKILL)
+        doomed.wait()
+        assert served.client.status()["slots"][0]["state"] == "draining"
+    assert served.running.wait() == 0
+    assert not served.running.left()
+
+
 def waits(served: Commanded, command: list[str]) -> bool:
     """Whether the daemon has taken up a command: it is queued, or done at once."""
     status = served.client.status()

@@ -90,10 +90,10 @@ def place(start: Start) -> Place:
 def test_the_only_one_needs_no_name_and_one_of_several_does(place: Place) -> None:
     assert place.says("status", status=3) == "prefork: no daemon runs"
     one = place.script("one")
-    assert place.says("status").startswith("one: 1 of 1 slots serve")
+    assert place.says("status").startswith("one: 1 of 1 slot served")
     two = place.script("two")
     assert place.says("status", status=2) == "prefork: several daemons run: one, two; say which one by its name"
-    assert place.says("status", "-n", "two").startswith("two: 1 of 1 slots serve")
+    assert place.says("status", "-n", "two").startswith("two: 1 of 1 slot served")
     assert place.says("status", "--name", "tow", status=3) == "prefork: no daemon tow runs; there runs one, two"
     assert place.says("stop", "-n", "one").startswith("stopped")
     assert one.wait() == 0
@@ -117,7 +117,7 @@ def test_prefork_run_is_found_by_the_name_that_it_has_been_given(
 ) -> None:
     running = place.application("application", *arguments, file=file, **environment)
     other = place.script("other")
-    assert place.says("status", "-n", name).startswith(f"{name}: 1 of 1 slots serve")
+    assert place.says("status", "-n", name).startswith(f"{name}: 1 of 1 slot served")
     if not arguments and not environment:  # Then nothing but the directory says so.
         assert place.says("status", directory="application").startswith(f"{name}: ")
     assert other.stop() == 0
@@ -142,7 +142,7 @@ def test_there_is_one_of_a_name_however_it_is_started(place: Place) -> None:
     third = place.command(PREFORK, "run", "shop:app", "--name", "till", "-b", "127.0.0.1:0")
     assert third.wait() == 2
     assert f"prefork: the daemon till runs already: pid {first.pid} (runtime directory" in "\n".join(third.err)
-    assert place.says("status").startswith("till: 1 of 1 slots serve")
+    assert place.says("status").startswith("till: 1 of 1 slot served")
     assert first.stop() == 0
 
 

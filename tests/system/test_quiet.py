@@ -7,7 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from support import Running, Start, state, until
+from prefork._linux.scoreboard import WATCHING, attach
+from support import Running, Start, children, state, until
+from system.daemons import HEAD, RUN, Served
+from system.runs import ASGI, Run, write
 
 PROGRAM = """
 import os, signal, sys
@@ -34,6 +37,36 @@ prefork.default_main(prefork.PreforkSettings(
 """
 
 HEAVY = {"logging", "argparse", "subprocess", "tomllib", "asyncio", "multiprocessing", "threading", "socket"}
+
+
+DAEMON = (
+    HEAD
+    + """
+@dataclass(frozen=True)
+class Loop(prefork.WorkerContext):
+    id: int
+
+daemon = prefork.Daemon("quiet", listeners={"http": "tcp://127.0.0.1:PORT"})
+
+@daemon.plan
+def plan():
+    return [Web(0), Loop(0)]
+
+@daemon.worker(Web)
+def web(worker):
+    worker.ready()
+    say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
+    for connection, _ in worker.accept("http"):
+        with connection, worker.request("one"):
+            connection.sendall(f"{worker.key} g1 {os.getpid()} ".encode())
+
+@daemon.worker(Loop)
+async def loop(worker):
+    say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
+    await worker.wait_draining()
+"""
+    + RUN
+)
 
 
 def status(pid: int, name: str) -> int:
@@ -79,3 +112,46 @@ def test_a_master_imports_little_and_stays_small(start: Start) -> None:
     assert program.stop() == 0
     if sys.version_info[:2] == (3, 11):
         assert resident <= 18
+
+
+def all_switches(masters: list[int]) -> dict[str, tuple[int, int]]:
+    """Return how often each thread of a daemon has slept and been preempted."""
+    pids = [pid for master in masters for pid in (master, *children(master))]
+    return {task.name: switches(int(task.name)) for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()}
+
+
+def watched(master: int) -> bool:
+    """Whether a master looks for hangs."""
+    board = attach(master)
+    try:
+        return bool(board.words[WATCHING])
+    finally:
+        board.close()
+
+
+def test_an_idle_daemon_never_wakes_up_with_hang_detection_at_its_default(start: Start) -> None:
+    """Its last look comes an eighth of `hang_timeout` after it has seen that all are idle."""
+    daemon = Served(start, "quiet", DAEMON).launch()
+    daemon.ready("web/0", "loop/0")
+    daemon.ask()
+    write(start, "app.py", ASGI)
+    run = Run(start, "app:app", "-w", "1", env={"RUNTIME_DIRECTORY": str(start.directory / "another")})
+    run.ready()
+    run.who()
+    masters = [daemon.running.pid, run.running.pid]
+    until(lambda: not any(map(watched, masters)), "nobody is busy any more")
+    before: dict[str, tuple[int, int]] = {}
+
+    def settled() -> bool:
+        now = all_switches(masters)
+        same = now == before
+        before.clear()
+        before.update(now)
+        time.sleep(0 if same else 30 / 8 + 1)
+        return same
+
+    until(settled, "it has come to rest")
+    time.sleep(10)  # Not a wait for anything: what is measured is that nothing happens.
+    assert all_switches(masters) == before
+    assert daemon.stop() == 0
+    assert run.stop() == 0

@@ -48,6 +48,10 @@ def test_the_web_application_is_run_as_the_readme_says(start: Start) -> None:
     running.expect(rf"^prefork: shop is ready: .* workers: 4 web, http://127.0.0.1:{port}$", "err")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE) as response:
         assert response.read() == b'{"greeting":"hello"}'
+    assert re.search("^    prefork reload ", README.read_text(), re.MULTILINE)
+    reload = start.command(PREFORK, "reload", env=environment)
+    assert reload.wait() == 0
+    assert "generation 2" in reload.out[-1]
     assert running.stop() == 0
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .commands import Command
     from .plan import Plan
+    from .verdicts import Hang
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,51 @@ class WorkerFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerHung:
+    """A worker has been busy without getting on for longer than its kind may, and it has been found out how.
+
+    `report` is the whole of it, for the log. `over`: it has got on while it was looked into.
+    """
+
+    pid: int
+    verdict: str
+    hang: Hang
+    report: str
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStopped:
+    """A worker has been stopped by a signal; it counts as hung after `patience` seconds (0: never)."""
+
+    pid: int
+    signal: int
+    patience: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContinued:
+    """A worker that was stopped runs again."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarved:
+    """A worker has not got on for `seconds`, longer than its kind may, and would have but for a processor."""
+
+    pid: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSlept:
+    """The master had no part in these seconds: the machine was asleep, or the master stopped, or had no processor."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerEnded:
     """A spare or a worker has been reaped, and its session killed before; `status` as in `ProcessExit`."""
 
@@ -205,6 +251,11 @@ DaemonEvent = (
     | WorkerReady
     | WorkerWornOut
     | WorkerFailed
+    | WorkerHung
+    | WorkerStopped
+    | WorkerContinued
+    | WorkerStarved
+    | MachineSlept
     | WorkerEnded
     | ListenersBound
     | BindFailed

@@ -47,7 +47,7 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
         if event.status == 0:
             state.proven = True
             return
-    healthy = worker.phase == "ready" and state.now - worker.since >= state.spec.healthy_after
+    healthy = worker.hung or (worker.phase == "ready" and state.now - worker.since >= state.spec.healthy_after)
     slot_failed(state, slot, text, worker.report, healthy)
 
 

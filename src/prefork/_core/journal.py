@@ -110,6 +110,17 @@ class Journal:
                 yield from self._of(pid, "worn out", now, reason=reason)
             case ev.WorkerFailed(pid, report):
                 yield from self._of(pid, "failed", now, report=self._end_of(report))
+            case ev.WorkerHung(pid, verdict, hang, report):
+                more = {"doing": hang.doing, "seconds": round(hang.seconds, 3), "excused": round(hang.excused, 3)}
+                yield from self._of(pid, "hung", now, verdict=verdict, **more, report=report[:_LONGEST])
+            case ev.WorkerStopped(pid, number):
+                yield from self._of(pid, "stopped", now, signal=number)
+            case ev.WorkerContinued(pid):
+                yield from self._of(pid, "continued", now)
+            case ev.WorkerStarved(pid, seconds):
+                yield from self._of(pid, "starved", now, seconds=seconds)
+            case ev.MachineSlept(seconds):
+                yield {"event": "slept", "seconds": seconds}
             case ev.WorkerEnded(pid, status, reason):
                 yield from self._of(pid, "ended", now, status=status, reason=reason)
                 self.workers.pop(pid, None)

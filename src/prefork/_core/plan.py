@@ -14,6 +14,7 @@ from typing import Literal
 Restart = Literal["always", "on-failure", "never"]
 Replace = Literal["new-first", "old-first"]
 Spawn = Literal["fork", "exec"]
+HangPolicy = Literal["kill", "report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Kind:
     drain_timeout: float = 30.0
     surge: int = 0
     max_age: float = 0.0
+    hang_policy: HangPolicy = "kill"
 
 
 @dataclass(frozen=True, slots=True)

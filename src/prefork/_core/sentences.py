@@ -12,7 +12,7 @@ _SENTENCES = {
     "signal": "signal {signal} came",
     "mold started": "the mold of generation {generation} imports the application",
     "mold ended": "the mold of generation {generation} {reason}",
-    "planned": "generation {generation} has a plan: {workers} workers",
+    "planned": "generation {generation} has a plan: {of_workers}",
     "not planned": "generation {generation} has no plan",
     "not born": "the mold of generation {generation} could not fork {count} of those it was to: {reason}",
     "ordered": "started, generation {generation}{as_pid}{because}",
@@ -23,6 +23,11 @@ _SENTENCES = {
     "failed": "failed (pid {pid})",
     "draining": "asked to drain (pid {pid}){because}",
     "killing": "killed by us {why} (pid {pid})",
+    "hung": "hung for {seconds} s: {verdict}{while_doing} (pid {pid})",
+    "stopped": "stopped by signal {signal} (pid {pid})",
+    "continued": "continued after {after_span} (pid {pid})",
+    "starved": "did not get on for {seconds} s for want of a processor (pid {pid})",
+    "slept": "the machine, or the master, stood still for {seconds} s",
     "ended": "{reason} after {after_span} (pid {pid}, generation {generation})",
     "lost": "{count} events were lost: the reader was too slow",
 }
@@ -58,11 +63,18 @@ def span(seconds: float) -> str:
     return f"{seconds / 86400:.0f} days"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things as people say it."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _derived(record: Record) -> Record:
     return {
         "because": f": {record['why']}" if record.get("why") else "",
+        "while_doing": f", while doing {record['doing']}" if record.get("doing") else "",
         "as_pid": f" as pid {record['pid']}" if record.get("pid") else "",
         "words": " ".join(str(record[name]) for name in ("command", "of", "key", "kind", "size") if name in record),
+        "of_workers": counted(record.get("workers", 0), "worker"),
         "after_span": span(record.get("after", 0)),
     }
 
@@ -72,5 +84,5 @@ def _change(record: Record) -> str:
     if record.get("text"):
         return str(record["text"])
     if record["stage"] == "rolling" or record["stage"] == "settled":
-        return f"{record['what']} of {of}: {record['left']} slots to go"
+        return f"{record['what']} of {of}: {counted(record['left'], 'slot')} to go"
     return f"{record['what']} of {of}: {record['stage']}"

@@ -56,6 +56,7 @@ class Worker:
     asked: bool = False  # we told it to go, so that its end is no failure
     holder: str | None = None  # the slot that keeps this spare in reserve
     report: str = ""
+    hung: bool = False  # we kill it for that; it was well before
     abandoned: tuple[Listener, ...] = ()  # what it was told that nobody takes over
 
     def turn(self, turn: Turn, now: float, spec: Spec) -> bool:

@@ -35,7 +35,8 @@ Workers
     `OrderWorker(pid, ...)` turns a spare into the worker of a slot. `SpawnWorker(g, key, ...)` is owed one
     of `WorkerSpawned(g, key, pid)`, `SpawnFailed(g, key, reason)`. Then `WorkerReady(pid)` at most once is
     enough, `WorkerWornOut(pid, reason)` where it has reached a limit and wants a successor, and `WorkerFailed(pid,
-    report)` where the application told why it is going. An order that cannot
+    report)` where the application told why it is going; `WorkerHung` once for each time that it hangs, when it has
+    been looked into, and `WorkerStopped`, `WorkerContinued`, `WorkerStarved`. An order that cannot
     be delivered is no fact of its own: the spare is dead or dying, and `WorkerEnded` says so; one that is
     never taken up meets the start timeout. `AskToDrain(pid)` and `KillWorker(pid, why)` are owed
     `WorkerEnded(pid)` (a drain may take until the drain timeout, and then the supervisor kills). The shell
@@ -58,9 +59,9 @@ Listeners
 
 People
     `CommandReceived(id, command)` gets exactly one `Reply(id, ok, text)`, when the *outcome* is known.
-    Whoever hung up is the shell's concern. `Report(text)` is one block for the log: the shell prints it as
-    it is, and prints the `report` of a fact only there. `SignalReceived`: HUP, TERM, INT, QUIT, USR1, USR2,
-    TTIN, TTOU; others are ignored.
+    Whoever hung up is the shell's concern. `Report(text)` is one block for the log, which prints it as
+    it is, or folds what comes again and again, and prints the `report` of a fact only there.
+    `SignalReceived`: HUP, TERM, INT, QUIT, USR1, USR2, TTIN, TTOU; others are ignored.
 
 Time
     `now` never goes back. `next_deadline()` is asked after every `handle`; when it has come,
@@ -78,7 +79,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
-from . import births, exits, gap, recycling, rollout
+from . import births, exits, gap, hanging, recycling, rollout
 from . import events as ev
 from .actions import Announce, Exit, ReopenLogs, Report
 from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
@@ -156,6 +157,11 @@ class Supervisor:
         slots = self._state.slots
         return [slot_view(self._state, slots[key], now) for key in keys if key in slots]
 
+    def backs_off(self, key: str) -> bool:
+        """Whether a slot has failed more than once in a row, so that it is not tried again at once."""
+        slot = self._state.slots.get(key)
+        return slot is not None and slot.failures > 1
+
     def standing(self) -> Standing:
         """Return how things stand, in short; may be asked for after every event."""
         return standing(self._state)
@@ -173,6 +179,8 @@ class Supervisor:
                 exits.deadline_passed(state)
             case ev.WorkerWornOut(pid, reason):
                 recycling.worn_out(state, pid, reason)
+            case ev.WorkerHung() | ev.WorkerStopped() | ev.WorkerContinued() | ev.WorkerStarved() | ev.MachineSlept():
+                hanging.take(state, event)
             case ev.WorkerFailed(pid, report):
                 if worker := state.workers.get(pid):
                     worker.report = report

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _PIECE = 20
 """Slots, or events, in one piece."""
+
+_PYTHON = ".".join(map(str, sys.version_info[:3]))
 
 _DATES = ("since", "retry_at")
 
@@ -45,6 +48,7 @@ class Seen:
             mold["pid"] = molds.get(mold["generation"])
             _dated(mold)
         head = {"name": seen.pop("name"), "pid": os.getpid(), "started": round(self.started, 3), "time": _now()}
+        head["python"] = _PYTHON
         yield encoded({"ok": True, "status": {**head, **seen, "slots": []}})[: -len(b"]}}\n")]
         keys, comma = supervisor.keys(), b""
         for first in range(0, len(keys), _PIECE):

@@ -132,6 +132,33 @@ class Board:
                 self._write(slot.live[-1])
             self._write(row)
 
+    def watch(self, watching: bool) -> None:
+        """Let workers know whether somebody looks for hangs: where nobody does, who gets busy wakes the master."""
+        self._words[at.WATCHING] = int(watching)
+
+    def ask(self, pid: int) -> None:
+        """Let this process, and no other, write down its stacks when it is signalled to."""
+        self._words[at.ASKED] = pid
+
+    def beat(self, pid: int) -> tuple[float, float] | None:
+        """What a worker that is ready, or drains, says of itself: `beat` and `busy_since`; None for any other."""
+        row = self._pids.get(pid)
+        if row is None or self._rows[row].state == "starting":
+            return None
+        at_row = self._board.worker_words(row)
+        return self._board.floats[at_row + at.BEAT], self._board.floats[at_row + at.BUSY_SINCE]
+
+    def doing(self, pid: int) -> str:
+        """What a worker has to do, in words; nothing where it has no request."""
+        row = self._pids.get(pid)
+        if row is None:
+            return ""
+        start = self._board.worker_words(row)
+        count = self._words[start + at.IN_FLIGHT]
+        label = at.text(self._board.bytes[start * 8 + LABEL_OFFSET : start * 8 + HALF])
+        more = f" (the latest of {count} in flight)" if count > 1 else ""
+        return f"{label}{more}" if count else ""
+
     def counted(self, pid: int) -> bytes:
         """What the worker of this pid has counted: only whether it is another than before means anything here."""
         row = self._pids.get(pid)

@@ -42,9 +42,11 @@ class Drain:
 
     def catch(self, *numbers: int) -> None:
         """Let these signals ask for it. Main thread only."""
-        self._numbers = numbers
+        once, self._numbers = bool(self._numbers), numbers
         for number in numbers:
             signal.signal(number, self._handle)
+        if once:
+            return
         # A child that the application forks would write what it is signalled to its parent's pipe. No function of
         # Python's, which would be run after each fork: eight pages of each worker.
         os.register_at_fork(after_in_child=partial(signal.set_wakeup_fd, -1))

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import localtime, strftime, time
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from .._core.news import News, Tone
 
 Stream = Literal["stdout", "stderr"]
 
+_COLOURS: Mapping[Tone, str] = {"good": "32", "bad": "31", "plain": "", "faint": "2"}
 _HUES = (36, 33, 35, 32, 34)
 """Terminal colours that tell one process's lines from another's."""
 
@@ -28,6 +34,9 @@ class Form(Protocol):
     def said(self, text: str) -> bytes:
         """Return a text of the master's own."""
 
+    def told(self, news: News) -> bytes:
+        """Return one thing that has happened."""
+
     def output(self, lines: bytes, origin: Origin, stream: Stream) -> bytes:
         """Return what another process has written, whole lines, with who wrote it."""
 
@@ -42,6 +51,12 @@ class Text:
     def said(self, text: str) -> bytes:
         """See `Form`."""
         return f"{self._date()}{text}\n".encode("utf-8", "backslashreplace")
+
+    def told(self, news: News) -> bytes:
+        """See `Form`."""
+        first, newline, report = news.text.partition("\n")
+        colour = _COLOURS[news.tone] if self.coloured else ""
+        return self.said(f"\033[{colour}m{first}\033[0m{newline}{report}" if colour else news.text)
 
     def output(self, lines: bytes, origin: Origin, stream: Stream) -> bytes:
         """See `Form`."""
@@ -67,12 +82,22 @@ class Json:
         first, _, rest = text.partition("\n")
         return _line({"event": "message", "text": first, **({"report": rest} if rest else {})})
 
+    def told(self, news: News) -> bytes:
+        """See `Form`. It is the record that watchers see, and the text."""
+        first, _, report = news.text.partition("\n")
+        return _line({**news.record, "text": first, **({"report": report} if report else {})})
+
     def output(self, lines: bytes, origin: Origin, stream: Stream) -> bytes:
         """See `Form`."""
-        place = "slot" if "/" in origin.name or origin.name not in ("mold", "watcher") else "process"
+        place = "process" if origin.name in ("mold", "watcher") else "slot"
         of = {"event": "output", place: origin.name, "pid": origin.pid, "generation": origin.generation}
         texts = lines[:-1].decode("utf-8", "backslashreplace").split("\n")
         return b"".join(_line({**of, "stream": stream, "text": text}) for text in texts)
+
+
+def shows_colours(descriptor: int) -> bool:
+    """Whether to write in colours there: https://no-color.org and dumb terminals are respected."""
+    return os.isatty(descriptor) and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _line(fields: dict[str, Any]) -> bytes:

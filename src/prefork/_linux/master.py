@@ -63,6 +63,8 @@ class Master:
     def __enter__(self) -> Master:
         _hold_standard_descriptors()
         self.relay = Relay(self.selector)
+        self.report: Callable[[str], object] = self.relay.say
+        """Says what a decider reports."""
         self.signals.__enter__()
         self.selector.register(self.signals.wakeup, selectors.EVENT_READ, self._take_signals)
         return self
@@ -124,7 +126,7 @@ class Master:
             for action in decider.handle(self._events.popleft(), monotonic()):
                 match action:
                     case Report(text):
-                        self.relay.say(text)
+                        self.report(text)
                     case Exit(status):
                         self._status = status
                         self._leave_by = monotonic() + _LAST_WORDS

@@ -23,6 +23,7 @@ from prefork._linux.answers import Seen
 from prefork._linux.control import Control
 from prefork._linux.headline import Headline
 from prefork._linux.launching import launching_from
+from prefork._linux.log import Log, Manner, manner_of
 from prefork._linux.master import Master
 from prefork._linux.notify import Manager, Told
 from prefork._linux.recording import Recorded
@@ -43,14 +44,23 @@ def main() -> int:
     title = f"prefork: master {launch['name']}"
     show = _titles(launch["libraries"])
     show(title)
+    manner = manner_of(launch)
     try:
-        return _run(launch, lambda words: show(f"{title} [{words}]"))
+        status = _run(launch, manner, lambda words: show(f"{title} [{words}]"))
     except PreforkError as error:
-        print(f"prefork: {error}", file=sys.stderr)
+        _complain(manner, str(error))
         return 2 if isinstance(error, MisuseError) else 1
+    if status and manner.file is not None:
+        _complain(manner, f"{launch['name']} has failed; {manner.file.path} says why")
+    return status
 
 
-def _run(launch: dict[str, Any], show: Callable[[str], object]) -> int:
+def _complain(manner: Manner, text: str) -> None:
+    """Say something on standard error, whatever file the log goes to."""
+    sys.stderr.write(manner.spoken.said(f"prefork: {text}").decode())
+
+
+def _run(launch: dict[str, Any], manner: Manner, show: Callable[[str], object]) -> int:
     name, options = str(launch["name"]), launch["options"]
     spec = Spec(
         name=name,
@@ -61,14 +71,15 @@ def _run(launch: dict[str, Any], show: Callable[[str], object]) -> int:
     runtime = Runtime(directory_for(name, dict(os.environ)))
     with Master() as master:
         supervisor, journal = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal()
+        log = Log(master, manner, supervisor.backs_off)
         shell = Shell(master, launching_from(launch), runtime)
         seen = Seen(supervisor, journal, shell.molds, shell.scoreboard, time())
         control = Control(master, runtime.path, seen, _control_group(options))
-        shell.answer = control.answer
+        shell.answer, shell.reopen_logs = control.answer, log.reopen
         manager = Manager(master, launch["manager"], supervisor)
         try:
-            headline = Headline(show, supervisor)
-            return master.run(Told(Recorded(supervisor, journal, control.publish, headline.look), manager), shell)
+            recorded = Recorded(supervisor, journal, log, (control.publish, Headline(show, supervisor).look))
+            return master.run(Told(recorded, manager), shell)
         finally:
             shell.close()
             control.close()

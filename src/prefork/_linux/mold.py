@@ -21,7 +21,9 @@ from .channel import Channel
 from .drain import Drain
 from .failure import describe
 from .leave import leave
+from .rehearsal import rehearse
 from .scoreboard import Scoreboard
+from .stacks import Stacks
 from .wire import Breed, ComputePlan, Failed, Json, Launch, MalformedMessage, PlanFailed, Planned, Ready, decode
 
 if TYPE_CHECKING:
@@ -31,11 +33,12 @@ if TYPE_CHECKING:
 class Mold:
     """The loop of a mold."""
 
-    def __init__(self, channel: Channel, launch: Launch, reader: int, board: Scoreboard) -> None:
+    def __init__(self, channel: Channel, launch: Launch, reader: int, board: Scoreboard, stacks: Stacks) -> None:
         self._channel = channel
         self._launch = launch
         self._reader = reader
         self._board = board
+        self._stacks = stacks
         self._drain = Drain()
         self._planned = False
         self._serving = False
@@ -62,10 +65,10 @@ class Mold:
         """
         self._serving = True
         self._share = share if self._launch.share == "" else self._launch.share
-        self._inheritance = newborn.Inheritance(application.worker, self._drain, self._board)
+        self._inheritance = newborn.Inheritance(application.worker, self._drain, self._board, self._stacks)
         os.close(self._loading)
         if self._launch.alone:
-            newborn.take_signals(self._drain)
+            newborn.take_signals(self._drain, self._stacks)
             self._live(self._channel)
         self._obey(application)
         sharing.before_exit()
@@ -106,9 +109,9 @@ class Mold:
             return
         finally:
             os.close(armed)
-        newborn.take_signals(self._drain)
-        stage = newborn.Inheritance(application.rehearsal, self._drain, self._board)
-        newborn.rehearse(stage, self._reader, self._launch.title)
+        newborn.take_signals(self._drain, self._stacks)
+        stage = newborn.Inheritance(application.rehearsal, self._drain, self._board, self._stacks)
+        rehearse(stage, self._launch.title)
         prepared = sharing.prepare(self._share)
         self._planned = True
         self._channel.tell(Planned(plan, tuple(_warnings(prepared))))
@@ -137,13 +140,14 @@ def take_over(arguments: list[str]) -> Mold:
     Raises ValueError, OSError or MalformedMessage for what no master passes.
     """
     global own
-    channel, description, reader, shared = (int(each) for each in arguments)
+    channel, description, reader, shared, stacks = (int(each) for each in arguments)
     launch = decode(memfd.read(description))
     if not isinstance(launch, Launch):
         raise MalformedMessage("not a launch")
     os.close(description)
     os.set_inheritable(channel, False)
     os.set_inheritable(reader, False)
+    os.set_inheritable(stacks, False)
     sys.argv = list(launch.argv)
     title.set_title(launch.title)
     if launch.captured and sys.stdout is not None:
@@ -151,5 +155,5 @@ def take_over(arguments: list[str]) -> Mold:
     # Now, and not in each worker: what is mapped and made before the fork is the same memory for all of them.
     board = Scoreboard(shared)
     os.close(shared)
-    own = Mold(Channel.from_descriptor(channel), launch, reader, board)
+    own = Mold(Channel.from_descriptor(channel), launch, reader, board, Stacks(stacks, board))
     return own

@@ -1,4 +1,6 @@
-"""The program of a mold: `python -m prefork._linux.mold_program CHANNEL LAUNCH LIFELINE`, all of them descriptors.
+"""The program of a mold: `python -m prefork._linux.mold_program CHANNEL LAUNCH LIFELINE SCOREBOARD STACKS`.
+
+All of them are descriptors.
 
 Started by a master and by nobody else. It is not the module `mold` itself, since as `__main__` that would be a second
 copy of it, and would not know that it is the mold.

@@ -11,11 +11,11 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from . import lifeline, scoreboard, sharing
+from . import lifeline, sharing
 from .assignment import Assignment
 from .channel import Channel
 from .drain import Drain
@@ -24,10 +24,9 @@ from .reports import Reports
 from .wire import Failed, Order
 
 if TYPE_CHECKING:
+    from .scoreboard import Scoreboard
+    from .stacks import Stacks
     from .wire import Json
-
-_REHEARSALS = 8
-"""CPython 3.11 to 3.13 adapts an instruction within its first eight runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,8 @@ class Inheritance:
     worker: Callable[[str, Json], Callable[[Assignment], None]]
     """What the application gives: see `Application.worker`."""
     drain: Drain
-    board: scoreboard.Scoreboard
+    board: Scoreboard
+    stacks: Stacks
 
 
 def live(channel: Channel, inheritance: Inheritance) -> int:
@@ -46,11 +46,11 @@ def live(channel: Channel, inheritance: Inheritance) -> int:
     A spare that is not wanted any more ends in here, at once and in silence: it has done nothing yet.
     """
     sharing.newborn()
-    received = _wait_for_order(channel, inheritance.drain)
+    received = wait_for_order(channel, inheritance.drain)
     if received is None:
         os._exit(0)
     try:
-        return _work(channel, inheritance, *received)
+        return work(channel, inheritance, *received)
     finally:
         # Nothing may hold the exit for ever: a thread that is no daemon, an exit handler that waits. What
         # this writes before it ends the process says who did.
@@ -58,7 +58,7 @@ def live(channel: Channel, inheritance: Inheritance) -> int:
         sharing.before_exit()
 
 
-def take_signals(drain: Drain) -> None:
+def take_signals(drain: Drain, stacks: Stacks) -> None:
     """What newborns are to find in place; called in the mold, whose memory they share."""
 
     def orphaned(number: int, frame: FrameType | None) -> None:
@@ -72,43 +72,14 @@ def take_signals(drain: Drain) -> None:
     # A handler and not SIG_IGN, which programs that the application starts would inherit.
     signal.signal(signal.SIGINT, _pass_over)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, lifeline.ORPHANED])
-
-
-def rehearse(inheritance: Inheritance, reader: int, title_now: str) -> None:
-    """Take a worker's first steps in the mold, and undo them, until nothing of them is new to the interpreter.
-
-    CPython adapts code where it runs, and fills caches and free lists: what is adapted before the fork is shared, and
-    what is adapted after it is a page of each worker's own. 160 kB of each are saved by it.
-    """
-    order = Order("rehearsal/0", 1, None, os.getppid(), title_now, ("rehearsal",), orphan_grace=1.0, row=0)
-    memory = scoreboard.create(rows=1)
-    board = scoreboard.Scoreboard(memory)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind("")  # The kernel finds it an abstract name.
-        listener.listen()
-        for _ in range(_REHEARSALS):
-            with socket.socket(socket.AF_UNIX) as client:
-                client.connect(listener.getsockname())
-                _rehearse(replace(inheritance, drain=Drain(), board=board), order, [reader, listener.fileno()])
-    board.close()
-    os.close(memory)
-
-
-def _rehearse(inheritance: Inheritance, order: Order, descriptors: list[int]) -> None:
-    master, channel = Channel.pair()
-    master.send(order, descriptors)
-    received = _wait_for_order(channel, inheritance.drain)
-    if received is not None:
-        _work(channel, inheritance, *received)
-    for end in (master, channel, inheritance.drain):
-        end.close()
+    stacks.install()
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:
     """INT is for the master, which turns it into a drain."""
 
 
-def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, list[int]] | None:
+def wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, list[int]] | None:
     """The life of a spare. None where there is no order: the master has gone or dismisses it, or it has had a TERM."""
     # At birth and not on the order: so whoever knows this pid can kill the session that it leads, and a
     # signal to the mold's never comes here. One with an interpreter of its own leads one since its start.
@@ -131,13 +102,14 @@ def _wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, list[int]] |
     return received
 
 
-def _work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: list[int]) -> int:
+def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: list[int]) -> int:
     """Be the worker; return its exit status, which it may say by SystemExit."""
     try:
         if order.captured:
             descriptors = _take_streams(descriptors)
         reports = Reports(channel, order.title, inheritance.drain)
         reports.starting()
+        inheritance.stacks.channel = channel
         if order.environ:
             os.environ.update(order.environ)
         assignment = _assign(reports, inheritance, order, descriptors)
@@ -166,6 +138,7 @@ def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptor
         explicit_ready=order.explicit_ready,
         report_ready=reports.ready,
         report_worn_out=reports.worn_out,
+        report_busy=reports.busy,
         abandoned=reports.abandoned,
         board=inheritance.board,
         row=order.row,

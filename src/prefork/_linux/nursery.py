@@ -33,6 +33,14 @@ class PlanReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A worker has told something that concerns the watch for hangs: `Busy`, or `StacksWritten`."""
+
+    pid: int
+    message: wire.Busy | wire.StacksWritten
+
+
+@dataclass(frozen=True, slots=True)
 class MoldSilent:
     """Nothing more will be heard of this mold: end of file, or it broke the protocol (`reason` says how).
 
@@ -53,6 +61,7 @@ Fact = (
     | WorkerReady
     | WorkerWornOut
     | WorkerFailed
+    | Told
 )
 
 
@@ -293,6 +302,8 @@ class Nursery:
                 facts.append(WorkerReady(process.pid))
             case wire.WornOut(reason):
                 facts.append(WorkerWornOut(process.pid, reason))
+            case wire.Busy() | wire.StacksWritten() as message:
+                facts.append(Told(process.pid, message))
             case wire.Failed(text):
                 facts.append(WorkerFailed(process.pid, text))
             case message:

@@ -32,6 +32,8 @@ class Assignable:
     terms: Terms
     interpreter_options: tuple[str, ...]
     explicit_ready: bool
+    hang_timeout: float
+    hang_kills: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,9 @@ def _kind(name: str, options: Any) -> Kind:
         raise MalformedPlan(f"the options of kind {name}")
     if options.get("spawn", "fork") not in ("fork", "exec"):
         raise MalformedPlan(f"the spawn of kind {name}")
+    hang_policy = options.get("hang_policy", "kill")
+    if hang_policy not in ("kill", "report"):
+        raise MalformedPlan(f"the hang_policy of kind {name}")
     return Kind(
         name,
         restart,
@@ -84,6 +89,7 @@ def _kind(name: str, options: Any) -> Kind:
         _seconds(options, "start_timeout", 60.0),
         _seconds(options, "drain_timeout", 30.0),
         max_age=_seconds(options, "max_age", 0.0),
+        hang_policy=hang_policy,
     )
 
 
@@ -124,6 +130,8 @@ def _assignable(given: Any, options: Any) -> Assignable:
         terms=_terms(options, launch),
         interpreter_options=tuple(_text(option) for option in _part(launch, "interpreter_options", list)),
         explicit_ready=options.get("ready") == "explicit",
+        hang_timeout=_seconds(options, "hang_timeout", 30.0),
+        hang_kills=options.get("hang_policy", "kill") == "kill",
     )
 
 

@@ -1,4 +1,4 @@
-"""A decider whose facts and orders are noted as they pass, and shown to those who watch."""
+"""A decider whose facts and orders are noted as they pass, told in the log, and shown to those who watch."""
 
 from __future__ import annotations
 
@@ -11,22 +11,28 @@ if TYPE_CHECKING:
     from .._core.decider import Decider
     from .._core.events import Event
     from .._core.journal import Journal, Record
+    from .log import Log
 
 
 class Recorded:
     """Stands between the loop and its decider, and changes nothing of what they say to each other."""
 
-    def __init__(self, decider: Decider, journal: Journal, *watchers: Callable[[Sequence[Record]], object]) -> None:
+    def __init__(
+        self, decider: Decider, journal: Journal, log: Log, watchers: Sequence[Callable[[Sequence[Record]], object]]
+    ) -> None:
         self._decider = decider
         self._journal = journal
+        self._log = log
         self._watchers = watchers
 
     def handle(self, event: Event, now: float) -> Sequence[Action]:
         """See `Decider`."""
         actions = self._decider.handle(event, now)
-        if records := self._journal.note(event, actions, now, time()):
+        records = self._journal.note(event, actions, now, time())
+        if records:
             for watcher in self._watchers:
                 watcher(records)
+        self._log.note(records, actions)
         return actions
 
     def next_deadline(self) -> float | None:

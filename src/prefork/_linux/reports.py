@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import title
 from .channel import Channel
 from .drain import Drain
-from .wire import Abandon, WornOut
+from .wire import Abandon, Busy, WornOut
 
 
 class Reports:
@@ -37,6 +37,13 @@ class Reports:
     def worn_out(self, reason: str) -> None:
         """Tell that a limit has been reached."""
         self._channel.tell(WornOut(reason))
+
+    def busy(self) -> None:
+        """Tell that there is something to do, where the master has said that it does not watch."""
+        try:
+            self._channel.send(Busy(), wait=False)
+        except OSError:
+            pass  # The master has gone, or has not read for long: it will look when it does.
 
     def abandoned(self) -> frozenset[str]:
         """Take in what the master has said since the order; it says it before the signal that makes anybody ask."""

@@ -18,7 +18,9 @@ They are unsigned where nothing else is said; times are floats, in seconds. What
      56  rows used so far                  56  before_requests                     56  spent
      64  requests of dead workers          64  before_errors                       64  label, 64 bytes of UTF-8
      72  errors of dead workers            72  reserved
-     80  reserved                          80  name, 48 bytes of ASCII
+     80  watching                          80  name, 48 bytes of ASCII
+     88  asked
+     96  reserved
 
 Each field has one writer. The halves lie in tables of their own, so that the master and a worker never write to one
 cache line; texts are padded with NUL and need not end with one. A label may be read while it is written.
@@ -52,6 +54,7 @@ WORDS = HALF // 8
 
 # Words of the header, of the master's half, and of the worker's half.
 VERSION_AT, ROWS_AT, HALF_AT, WORKERS_AT, MASTERS_AT, CHANGES, USED, DEAD_REQUESTS, DEAD_ERRORS = range(1, 10)
+WATCHING, ASKED = 10, 11  # whether the master looks for hangs; the pid that is to write down its stacks
 PID, GENERATION, STATE, GROUP, STARTED, ENDS, LAST_EXIT, BEFORE_REQUESTS, BEFORE_ERRORS = range(9)
 BEAT, BUSY_SINCE, REQUESTS, ERRORS, OPEN, IN_FLIGHT, LOOKS, SPENT = range(8)
 NAME_OFFSET, LABEL_OFFSET = 80, 64
@@ -198,7 +201,7 @@ class Scoreboard(Memory):
         beat, busy_since = self.floats[workers : workers + REQUESTS].tolist()
         requests, errors, open_, in_flight, looks = self.words[workers + REQUESTS : workers + LOOKS + 1].tolist()
         return Row(
-            name=_text(self.bytes[masters * 8 + NAME_OFFSET : masters * 8 + HALF]),
+            name=text(self.bytes[masters * 8 + NAME_OFFSET : masters * 8 + HALF]),
             pid=pid,
             generation=generation,
             state=STATES[state] if state < len(STATES) else "unused",
@@ -216,9 +219,10 @@ class Scoreboard(Memory):
             in_flight=in_flight,
             looks=looks,
             spent=self.floats[workers + SPENT],
-            label=_text(self.bytes[workers * 8 + LABEL_OFFSET : workers * 8 + HALF]),
+            label=text(self.bytes[workers * 8 + LABEL_OFFSET : workers * 8 + HALF]),
         )
 
 
-def _text(field: memoryview) -> str:
+def text(field: memoryview) -> str:
+    """The text in a field, as far as it is one."""
     return bytes(field).rstrip(b"\0").decode("utf-8", "replace")

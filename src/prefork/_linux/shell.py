@@ -21,8 +21,9 @@ from . import lifeline
 from .board import Board
 from .capture import Capture
 from .forms import Origin
+from .hangs import Hangs, Watched
 from .listeners import Circumstances, Listeners
-from .nursery import Fact, MoldSilent, Nursery, PlanReceived
+from .nursery import Fact, MoldSilent, Nursery, PlanReceived, Told
 from .oom import OomCounter
 from .orders import Means, Ordered, Orders
 from .orphans import Orphans
@@ -59,12 +60,15 @@ class Shell:
         self._killed: dict[int, str] = {}  # pid -> why
         self.answer: Callable[[do.Reply], None] = lambda reply: None
         """Tells whoever waits for it how a command ended; the control socket's part."""
+        self.reopen_logs: Callable[[], None] = lambda: None
+        """The log's part."""
         self._welcome = launching.welcome
         self._oom = OomCounter()
         self._strangers = Strangers(master.exits)
         self._watchers = Watchers(self._start_watcher, self._kill, master.relay.say, launching.sources)
         orphans = Orphans(runtime.roster, launching.orphan_grace)
         self._board = Board()
+        self._hangs = Hangs(master, self._board)
         self._queues = Queues(master, self._board.counted)
         self._listeners = Listeners(
             Circumstances(bool(orphans.pids), launching.interpreter.identity, launching.given, launching.operator),
@@ -74,7 +78,7 @@ class Shell:
         if orphans.pids:
             master.later(2 * launching.orphan_grace + _END_GRACE, self._listeners.orphans_ended)
         self._reader, self._writer = lifeline.create()
-        self._shared = Shared(self._reader, self._board.descriptor)
+        self._shared = Shared(self._reader, self._board.descriptor, self._hangs.dumps.descriptor)
         self._capture = Capture(master.relay) if launching.mold.captured else None
         means = Means(self._board, self._listeners, self._nursery, self._reader, self._capture)
         self._orders = Orders(launching, means, master.relay.say)
@@ -88,6 +92,7 @@ class Shell:
         self._listeners.close()
         self._queues.close()
         self._oom.close()
+        self._hangs.close()
         self._board.close()
         os.close(self._reader)
         os.close(self._writer)
@@ -141,8 +146,10 @@ class Shell:
                 self._listeners.unbind(listeners)
             case do.Reply():
                 self.answer(action)
-            case do.ReopenLogs() | do.Announce():
-                pass  # There are no log files yet; announcements are for the record.
+            case do.ReopenLogs():
+                self.reopen_logs()
+            case do.Announce():
+                pass  # It is for the record.
             case _:
                 raise InternalError(f"a daemon's master has no {action}")
 
@@ -201,6 +208,8 @@ class Shell:
 
     def _order(self, action: Ordered, pid: int) -> None:
         self._workers[pid] = action.key
+        it = self._orders.assignable(action)
+        self._hangs.expect(pid, Watched(action.key, action.generation, it.hang_timeout, it.hang_kills))
         try:
             self._orders.give(action, pid)
         except OSError as error:
@@ -255,6 +264,8 @@ class Shell:
                 self._board.turn(pid, "ready")
                 self._master.tell(heard)
                 self._welcome_when_all_are_ready(self._workers.get(pid, ""))
+            case Told():
+                self._hangs.heard(heard)
             case fact.SpareBorn(_, pid):
                 self._workers[pid] = ""
                 self._watch(pid)
@@ -297,6 +308,7 @@ class Shell:
         out_of_memory = any(end.status == -signal.SIGKILL for end in exits) and self._oom.grown()
         for end in exits:
             self._roster.remove(end.pid)
+            self._hangs.ended(end.pid)
             if self._capture is not None:
                 self._capture.ended(end.pid)
             reason = self._reason(end, out_of_memory)
@@ -321,6 +333,7 @@ class Shell:
     def children_changed(self) -> None:
         """Look for strangers among the dead; births are queued before deaths, so first hear of those."""
         self._listen()
+        self._hangs.look_for_stopped()
         self._strangers.look()
 
     def settled(self) -> bool:

@@ -26,10 +26,11 @@ class Interpreter:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Descriptors of the master's that every process of it has: the lifeline's read end, and the scoreboard."""
+    """Descriptors of the master's that every process of it has: the lifeline's read end, the scoreboard, the stacks."""
 
     lifeline: int
     scoreboard: int
+    stacks: int
 
 
 def described(launch: dict[str, Any]) -> tuple[Interpreter, Launch]:
@@ -68,7 +69,7 @@ def start_mold(
         try:
             pid = os.fork()
             if pid == 0:
-                passed = (theirs.fileno(), description, shared.lifeline, shared.scoreboard)
+                passed = (theirs.fileno(), description, shared.lifeline, shared.scoreboard, shared.stacks)
                 _become_mold(interpreter, theirs, passed, streams)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

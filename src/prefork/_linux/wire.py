@@ -21,6 +21,8 @@ The master and a newborn, over the newborn's own channel:
     master  Order                     [lifeline, *listeners, *streams]: not before the birth is adopted
     worker  Ready                     at most once
     worker  WornOut                   it has reached a limit, and serves on until it is told to drain
+    worker  Busy                      it has got something to do, and the master was not watching
+    worker  StacksWritten             as the master has asked by a signal (`stacks`)
     worker  Failed                    the function raised; the process is about to exit 1
     master  Abandon                   before a TERM: which queues the worker is the last to take from
     master  end of file               before the order: the spare exits 0 in silence; after it: nothing
@@ -165,6 +167,16 @@ class WornOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Busy:
+    """The worker has got something to do while the master was not watching whether any hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class StacksWritten:
+    """The worker has written its stacks where it was asked to."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The worker's function raised; `text` is the traceback without prefork's own frames."""
 
@@ -191,6 +203,8 @@ Message = (
     | Order
     | Ready
     | WornOut
+    | Busy
+    | StacksWritten
     | Failed
     | Abandon
 )

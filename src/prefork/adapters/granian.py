@@ -88,7 +88,7 @@ def serve(
 ) -> None:
     """Serve until the worker has drained."""
     if protocol == "asgi":
-        run(_serve_asgi(worker, listeners, application, options), _loop_factory())
+        run(_serve_asgi(worker, listeners, application, options), worker, _loop_factory())
     else:
         _serve_wsgi(worker, listeners, application, options)
 

@@ -43,7 +43,7 @@ def serve(
     worker: Worker[Any], listeners: list[socket.socket], application: Application, protocol: str, options: ServerOptions
 ) -> None:
     """Serve until the worker has drained."""
-    run(_serve(worker, listeners, application, options), None)
+    run(_serve(worker, listeners, application, options), worker)
 
 
 async def _serve(

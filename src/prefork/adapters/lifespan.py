@@ -10,22 +10,26 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from .. import _async_loop
 from .._errors import WorldError
+
+if TYPE_CHECKING:
+    from .._async_loop import Factory
+    from .._worker import Worker
 
 State = dict[str, Any]
 _LAST_WORDS = 1.0
 """Seconds that an application which has said that it failed may take to raise why, as Starlette does."""
 
 
-def run(serving: Coroutine[Any, Any, None], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
+def run(serving: Coroutine[Any, Any, None], worker: Worker[Any], factory: Factory | None = None) -> None:
     """Run what has a `lifespan` in it. Raises what the application failed to start with, and its traceback only."""
     try:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(serving)
+        _async_loop.run(serving, worker.activity, factory)
     except _Failed as failed:
         raise failed.error.with_traceback(failed.trace) from None
 

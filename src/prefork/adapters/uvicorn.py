@@ -86,7 +86,7 @@ def _run(
     config: dict[str, Any],
 ) -> None:
     factory = _config(application, options, config).get_loop_factory()
-    run(_serve(worker, listeners, application, options, config), factory)
+    run(_serve(worker, listeners, application, options, config), worker, factory)
 
 
 async def _serve(

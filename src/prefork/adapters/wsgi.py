@@ -46,7 +46,7 @@ class Watched:
         if _is_whole(answer, environ):
             self._activity.end(failed)
             return answer
-        return _Answer(answer, lambda raised: self._activity.end(failed or raised))
+        return _Answer(answer, self._activity.beat, lambda raised: self._activity.end(failed or raised))
 
 
 def _is_whole(answer: Iterable[bytes], environ: Environ) -> bool:
@@ -58,14 +58,17 @@ def _is_whole(answer: Iterable[bytes], environ: Environ) -> bool:
 class _Answer:
     """An answer that is made while it is sent."""
 
-    def __init__(self, answer: Iterable[bytes], end: Callable[[bool], None]) -> None:
+    def __init__(self, answer: Iterable[bytes], beat: Callable[[], None], end: Callable[[bool], None]) -> None:
         self._answer = answer
+        self._beat = beat
         self._end = end
         self._raised = False
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._answer
+            for piece in self._answer:
+                self._beat()  # It gets on, however long it takes in all.
+                yield piece
         except GeneratorExit:
             raise
         except BaseException:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._core.reasons import ended
 from .._errors import WorldError
-from .._linux import lifeline, scoreboard, subreaper
+from .._linux import lifeline, scoreboard, stacks, subreaper
 from .._linux.channel import Channel
 from .._linux.start_mold import Shared, described, start_mold
 from .._linux.wire import ComputePlan, MalformedMessage, PlanFailed, Planned
@@ -30,11 +30,11 @@ def planned(launch: dict[str, Any], timeout: float) -> Planned:
     interpreter, mold = described(launch)
     subreaper.become()  # What the application starts and leaves comes to us, and so to its end.
     reader, writer = lifeline.create()
-    board = scoreboard.create(1)
+    board, dumps = scoreboard.create(1), stacks.create()
     ours = os.dup(1)
     os.dup2(2, 1)  # What it prints is not what we print, which may be for a program to read.
     try:
-        pid, channel = start_mold(interpreter, mold, Shared(reader, board))
+        pid, channel = start_mold(interpreter, mold, Shared(reader, board, dumps))
         try:
             answer = _ask(channel, monotonic() + timeout)
         finally:
@@ -42,7 +42,7 @@ def planned(launch: dict[str, Any], timeout: float) -> Planned:
             status = _end(pid)
     finally:
         os.dup2(ours, 1)
-        for descriptor in ours, reader, writer, board:
+        for descriptor in ours, reader, writer, board, dumps:
             os.close(descriptor)
     match answer:
         case Planned():

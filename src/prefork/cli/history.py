@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .._core.sentences import sentence, span, subject
+from .._core.sentences import counted, sentence, span, subject
 from ..client import Client, Event
 from ._daemon import slots, steers, tell
 from ._words import moment, people
@@ -51,7 +51,7 @@ def present(found: dict[str, Any]) -> str:
         text += f", pid {slot['pid']}, generation {slot['generation']}, for {span(now - slot['since'])}"
     if slot["retry_at"] is not None:
         text += f", tried again in {span(slot['retry_at'] - now)}"
-    text += f"; {slot['restarts']} restarts"
+    text += f"; {counted(slot['restarts'], 'restart')}"
     return text + (f"; the last one {slot['last_exit']}" if slot["last_exit"] else "")
 
 

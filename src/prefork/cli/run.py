@@ -15,11 +15,22 @@ import click
 from .._become_master import become_master, launch_of
 from .._core.banner import Start, Style, opening
 from .._errors import MisuseError, PreforkError
+from .._linux.forms import Json, Text, shows_colours
 from .._linux.program import THIS_PROGRAM
 from ..options import Settings, resolve
 from ._options import SectionedCommand, from_table
 
-_FOR_THE_MASTER = ("control_group", "share", "spares", "capture", "import_timeout", "orphan_grace")
+_FOR_THE_MASTER = (
+    "control_group",
+    "share",
+    "spares",
+    "capture",
+    "log_file",
+    "log_format",
+    "log_level",
+    "import_timeout",
+    "orphan_grace",
+)
 
 
 @click.command(cls=SectionedCommand)
@@ -35,8 +46,10 @@ def run(given: dict[str, Any]) -> None:
     with refusing():
         settings = resolve(given, os.environ, os.getcwd())
         told = launch(given, settings)
-        told["greeting"] = {"style": _style(), "started": started}
-        click.echo(opening(_start(settings), _style()), err=True)
+        style = _style(settings)
+        told["greeting"] = {"style": style, "started": started}
+        form = Json() if settings["log_format"] == "json" else Text()
+        click.echo(form.said(opening(_start(settings), style)), nl=False, err=True)
         become_master(told)
 
 
@@ -45,11 +58,11 @@ def _start(settings: Settings) -> Start:
     return Start(settings["name"], os.getpid(), settings["target"], python, settings.file)
 
 
-def _style() -> Style:
-    """Say how to write to standard error: https://no-color.org and dumb terminals are respected."""
-    if not sys.stderr.isatty():
+def _style(settings: Settings) -> Style:
+    """Say how to greet: in a block on a terminal, where people read it."""
+    if not sys.stderr.isatty() or settings["log_format"] == "json" or settings["log_file"]:
         return "line"
-    return "plain" if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb" else "colour"
+    return "colour" if shows_colours(2) else "plain"
 
 
 def launch(given: dict[str, Any], settings: Settings) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from .._core.sentences import span
+from .._core.sentences import counted, span
+from .._errors import WorldError
 from ..client import Client
+from ..scoreboard import Counts, Process, open_scoreboard
 from . import _processes
-from ._counts import Load, loads
 from ._daemon import steers, tell
 from ._words import people, short, size, spent
 
@@ -37,7 +38,7 @@ def status(client: Client, as_json: bool, memory: bool, check: bool) -> None:
     seen = client.status()
     if check:
         sys.exit(_check(seen, as_json))
-    load = loads(client)
+    load = _load(client)
     for slot in seen["slots"]:
         _look_at(slot, load, memory)
     if as_json:
@@ -49,15 +50,27 @@ def status(client: Client, as_json: bool, memory: bool, check: bool) -> None:
     _show(seen, memory)
 
 
-def _look_at(slot: Slot, load: dict[str, Load], memory: bool) -> None:
+def _load(client: Client) -> tuple[dict[str, Counts], dict[int, Process]]:
+    """Return what each slot has counted, and what each process does; nothing where there is no scoreboard to be had."""
+    try:
+        with open_scoreboard(client) as board:
+            reading = board.read()
+    except WorldError:
+        return {}, {}
+    return reading.slots, {process.pid: process for process in reading.processes}
+
+
+def _look_at(slot: Slot, load: tuple[dict[str, Counts], dict[int, Process]], memory: bool) -> None:
     """Add what only /proc and the scoreboard know."""
-    found = load.get(slot["key"])
-    slot["requests"] = found and found.requests
-    slot["errors"] = found and found.errors
+    slots, processes = load
+    counts = slots.get(slot["key"])
+    slot["requests"] = counts and counts.requests
+    slot["errors"] = counts and counts.errors
     for process in (slot, *slot["leaving"]):
         pid = process["pid"]
-        process["in_flight"] = found and found.in_flight.get(pid)
-        process["doing"] = found and found.doing.get(pid)
+        found = processes.get(pid)
+        process["in_flight"] = found and found.in_flight
+        process["doing"] = (found and found.doing) or None
         process["cpu"] = pid and _processes.cpu(pid)
         if memory:
             process["memory"] = pid and _processes.memory(pid)
@@ -77,7 +90,7 @@ def _check(seen: dict[str, Any], as_json: bool) -> int:
         text = ", ".join(
             f"{s['key']} {s['state']}" + (f" ({s['last_exit']})" if s["last_exit"] else "") for s in unserved
         )
-    text = text or f"{len(seen['slots'])} slots are served"
+    text = text or f"{counted(len(seen['slots']), 'slot')} served"
     if as_json:
         tell({"ok": ok, "text": text})
     else:
@@ -90,11 +103,11 @@ def _head(seen: dict[str, Any]) -> list[str]:
     serving = sum(1 for slot in seen["slots"] if slot["serving"])
     up = span(seen["time"] - seen["started"])
     lines = [
-        f"{click.style(seen['name'], bold=True)}: {serving} of {len(seen['slots'])} slots serve, "
+        f"{click.style(seen['name'], bold=True)}: {serving} of {counted(len(seen['slots']), 'slot')} served, "
         f"generation {seen['generation']}, pid {seen['pid']}, up {up}" + (", stopping" if seen["stopping"] else "")
     ]
     for change in [*([seen["change"]] if seen["change"] else []), *seen["queue"]]:
-        to_go = f", {change['left']} slots to go" if change["stage"] == "rolling" else ""
+        to_go = f", {counted(change['left'], 'slot')} to go" if change["stage"] == "rolling" else ""
         lines.append(
             people(f"{change['what']} to generation {change['to']}: {change['stage']}{to_go} ({change['why']})")
         )
@@ -103,7 +116,9 @@ def _head(seen: dict[str, Any]) -> list[str]:
         lines.append(f"pool {pool['kind']}: {pool['size']} of {pool['min']} to {pool['max']}{own}")
     for mold in seen["molds"]:
         pid = f"pid {mold['pid']}, " if mold["pid"] else ""
-        lines.append(f"mold of generation {mold['generation']}: {pid}{mold['state']}, {mold['spares']} spares")
+        lines.append(
+            f"mold of generation {mold['generation']}: {pid}{mold['state']}, {counted(mold['spares'], 'spare')}"
+        )
     return lines
 
 

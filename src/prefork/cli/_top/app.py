@@ -57,7 +57,7 @@ class Top(App[None]):
         height: 1fr; border-top: solid {RULE}; border-title-color: {FAINT}; background: {GROUND};
         scrollbar-size-vertical: 1; overflow-x: hidden;
     }}
-    Slots, Happenings {{
+    Slots, Happenings, .reading {{
         scrollbar-background: {GROUND}; scrollbar-color: {RULE}; scrollbar-background-hover: {GROUND};
         scrollbar-color-hover: {CHOSEN}; scrollbar-color-active: {CHOSEN}; scrollbar-background-active: {GROUND};
     }}
@@ -69,9 +69,10 @@ class Top(App[None]):
     .-tall #charts {{ height: 6; padding: 1 1 0 1; }}
     .-towering #charts {{ height: 9; padding: 1 1 0 1; }}
     ModalScreen {{ align: center middle; background: {GROUND} 60%; }}
+    .reading {{ scrollbar-background: {RAISED}; scrollbar-size-vertical: 1; }}
     .dialog {{ background: {RAISED}; border: round {FAINT}; border-title-color: {TEXT}; padding: 1 2; }}
     .reading {{ width: 90%; height: auto; max-height: 85%; }}
-    .scaling {{ width: 58; height: auto; }}
+    .scaling {{ width: 58; max-width: 95%; height: auto; }}
     .scaling Input {{ margin-top: 1; background: {GROUND}; border: none; height: 1; padding: 0 1; }}
     """
 
@@ -85,29 +86,34 @@ class Top(App[None]):
         self._board: Board | None = None
         self._gone = False
         self._figures, self._uses = Figures(), Uses()
+        # Kept at hand: messages may still come when the page is being taken apart, and nothing is found there any more.
+        self._head, self._slots, self._happenings, self._outcome = Head(), Slots(), Happenings(), Static(id="outcome")
+        self._requests = Chart("requests/s", "#5aa9f0", "requests")
+        self._latency = Chart("latency", "#4cc9a0", "latency")
         self._used: dict[int, Use] = {}  # as it was at the last look
 
     def compose(self) -> ComposeResult:
         """Lay the page out."""
-        yield Head()
+        yield self._head
         with Horizontal(id="charts"):
-            yield Chart("requests/s", "#5aa9f0", "requests")
-            yield Chart("latency", "#4cc9a0", "latency")
-        yield Slots()
-        happenings = Happenings()
-        happenings.border_title = "events"
-        yield happenings
-        yield Static(id="outcome")
+            yield self._requests
+            yield self._latency
+        yield self._slots
+        self._happenings.border_title = "events"
+        yield self._happenings
+        yield self._outcome
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin."""
-        self.query_one(Slots).focus()
+        self._slots.focus()
         self._link.start()
         self.set_interval(_EVERY, self._look)
 
     def on_unmount(self) -> None:
-        """Let go of the memory."""
+        """Let go of all that is held."""
+        self._link.close()
+        self._uses.close()
         self._leave_board()
 
     @on(at.Back)
@@ -115,7 +121,7 @@ class Top(App[None]):
         """The daemon is there: begin with it anew."""
         if self._gone:
             self._say(f"{self._daemon} is back", GREEN)
-        self._gone, self._figures, self._uses = False, Figures(), Uses()
+        self._gone, self._figures = False, Figures()
         self._leave_board()
         try:
             self._board = open_scoreboard(self._client)
@@ -131,8 +137,10 @@ class Top(App[None]):
             return
         self._gone = True
         self._leave_board()
+        self._figures = Figures()
+        self._chart()
         self._say(f"{self._daemon} ended at {time.strftime('%H:%M:%S')}", AMBER)
-        self.query_one(Slots).say(f"{self._daemon} has ended; waiting for it to come back")
+        self._slots.say(f"{self._daemon} has ended; waiting for it to come back")
         self._draw_head()
 
     @on(at.Happened)
@@ -141,7 +149,7 @@ class Top(App[None]):
         events = []
         while self._link.events:
             events.append(self._link.events.popleft())
-        self.query_one(Happenings).add(events)
+        self._happenings.add(events)
         self._link.ask()
 
     @on(at.Seen)
@@ -184,12 +192,12 @@ class Top(App[None]):
 
     def action_restart(self) -> None:
         """Replace the chosen slot's worker."""
-        if slot := self.query_one(Slots).chosen:
+        if slot := self._slots.chosen:
             self._command(f"restart {slot}", lambda each: self._client.restart(slot, each))
 
     def action_explain(self) -> None:
         """Show the chosen slot's history."""
-        if slot := self.query_one(Slots).chosen:
+        if slot := self._slots.chosen:
             self._link.find(slot, lambda: self._client.explain(slot))
 
     def action_stacks(self) -> None:
@@ -199,7 +207,7 @@ class Top(App[None]):
     def action_scale(self) -> None:
         """Ask for the size of a pool: the chosen slot's, where it is in one."""
         pools = {pool["kind"]: pool for pool in (self._status or {}).get("pools", ())}
-        chosen = (self.query_one(Slots).chosen or "").partition("/")[0]
+        chosen = (self._slots.chosen or "").partition("/")[0]
         pool = pools.get(chosen) or (next(iter(pools.values())) if len(pools) == 1 else None)
         if pool is None:
             self._say("choose a slot of a pool first" if pools else "there is no pool: nothing can be scaled", AMBER)
@@ -226,22 +234,21 @@ class Top(App[None]):
         reading = self._board.read()
         self._figures.take(reading)
         self._draw(look=True)
-        figures = self._figures
-        requests, means = figures.requests, figures.means
-        known = [mean for mean in means if mean is not None]
-        self.query_one("#requests", Chart).show(
-            tuple(requests), amount(requests[-1]) if requests else "-", f"peak {amount(max(requests, default=0))}"
-        )
-        self.query_one("#latency", Chart).show(
-            tuple(means), lasting(means[-1]) if means else "-", f"peak {lasting(max(known, default=None))}"
-        )
+        self._chart()
+
+    def _chart(self) -> None:
+        requests, means = self._figures.requests, self._figures.means
+        most = max(requests, default=0.0)
+        longest = max((mean for mean in means if mean is not None), default=None)
+        self._requests.show(tuple(requests), amount(requests[-1]) if requests else "-", f"peak {amount(most)}")
+        self._latency.show(tuple(means), lasting(means[-1]) if means else "-", f"peak {lasting(longest)}")
 
     def _draw(self, look: bool = False) -> None:
         """Draw the slots; with `look` as /proc says now what they use."""
         self._draw_head()
         if self._status is None or self._gone:
             return
-        table = self.query_one(Slots)
+        table = self._slots
         lines = self._figures.lines(self._status, time.time())
         if look:
             self._used = self._uses.look([line.pid for line in lines[table.window] if line.pid is not None])
@@ -251,21 +258,21 @@ class Top(App[None]):
 
     def on_resize(self) -> None:
         """Share the room out anew."""
-        self._share(self.query_one(Slots).virtual_size.height)
+        self.call_after_refresh(lambda: self._share(self._slots.virtual_size.height))
 
     def _share(self, wished: int) -> None:
         """Give the table what it needs, but leave to the events a quarter of what both have."""
-        table = self.query_one(Slots)
-        both = table.outer_size.height + self.query_one(Happenings).outer_size.height
+        table = self._slots
+        both = table.outer_size.height + self._happenings.outer_size.height
         height = min(wished, both - max(5, both // 4))
         if height > 0 and table.outer_size.height != height:
             table.styles.height = height
 
     def _draw_head(self) -> None:
-        self.query_one(Head).show(self._daemon, self._status, time.time(), self._gone)
+        self._head.show(self._daemon, self._status, time.time(), self._gone)
 
     def _say(self, text: str, colour: str) -> None:
-        self.query_one("#outcome", Static).update(Text(plain(text), colour, no_wrap=True, overflow="ellipsis"))
+        self._outcome.update(Text(plain(text), colour, no_wrap=True, overflow="ellipsis"))
 
     def _leave_board(self) -> None:
         if self._board is not None:

@@ -80,8 +80,7 @@ def _key(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
 
 def _state(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
     colour = STATES.get(line.state, TEXT)
-    word = line.state if line.retry_in is None else f"{line.state[:5]} {short(line.retry_in)}"
-    return [("● ", colour), (word, shade(colour, TEXT, 0.35))]
+    return [("● ", colour), (line.state, shade(colour, TEXT, 0.35))]
 
 
 def _pid(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
@@ -93,6 +92,8 @@ def _generation(line: Line, _use: Use, frame: Frame) -> list[Piece]:
 
 
 def _age(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
+    if line.retry_in is not None:
+        return [(f"↻{short(line.retry_in)}", AMBER)]  # It is tried again then.
     return [(short(line.age), DIM if line.age is not None else FAINT)]
 
 

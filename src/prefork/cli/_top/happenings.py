@@ -53,7 +53,7 @@ class Happenings(ScrollView, can_focus=False):
         when = moment(event["time"], time.time())[:-4] if "time" in event else "-"
         told = people(sentence(event)).split("\n")[0]
         about = subject(event) if subject(event) != "-" else "daemon"
-        room = 8 if width < 100 else 14
+        room = 9 if width < 90 else 16
         strip = Strip(
             [
                 *laid_out([(f" {when} ", FAINT)], len(when) + 2, False, None),

@@ -8,7 +8,7 @@ from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
-from ..._core.sentences import span
+from ..._core.sentences import counted, span
 from .figures import natural, served
 from .palette import AMBER, DIM, FAINT, GREEN, GROUND, RAISED, RED, TEXT, generation, shade, style
 
@@ -57,13 +57,14 @@ class Head(Widget):
         facts = [f"master {status['pid']}", f"up {span(self._now - status['started'])}"]
         if status.get("python"):
             facts.append(f"Python {status['python']}")
-        left = [Segment(f" {status['name']} ", style(TEXT, bold=True)), Segment("  " + "  ".join(facts), style(DIM))]
         well = bool(wanted) and ready == wanted
-        counts = Segment(
-            f"{ready}/{wanted} ready ", style(GREEN if well else RED if ready < wanted else DIM, bold=True)
-        )
+        colour = GREEN if well else RED if ready < wanted else DIM
+        counts = Segment(f"{ready}/{wanted} ready ", style(colour, bold=True))
         stopping = [Segment("stopping  ", style(AMBER, bold=True))] if status["stopping"] else []
-        return left, [*stopping, counts, Segment(" "), *self._generations()]
+        right = [*stopping, counts, Segment(" "), *self._generations()]
+        room = self.size.width - sum(segment.cell_length for segment in right) - len(status["name"]) - 2
+        left = [Segment(f" {status['name']} ", style(TEXT, bold=True)), Segment(_joined(facts, "  ", room), style(DIM))]
+        return left, right
 
     def _generations(self) -> list[Segment]:
         """Return the generation, and the one that is to take its place."""
@@ -83,17 +84,25 @@ class Head(Widget):
         status = self._status or {}
         facts = [f"pool {pool['kind']} {pool['size']} of {pool['min']}-{pool['max']}" for pool in status["pools"]]
         for mold in status["molds"]:
-            spares = f"{mold['spares']} spare{'s' * (mold['spares'] != 1)}"
-            facts.append(f"mold g{mold['generation']}, {spares if mold['state'] == 'able' else mold['state']}")
+            state = counted(mold["spares"], "spare") if mold["state"] == "able" else mold["state"]
+            facts.append(f"mold g{mold['generation']}, {state}")
         changes = [change for change in [status["change"], *status["queue"]] if change]
         text = ""
         if changes:
             to_go = f", {changes[0]['left']} to go" if changes[0]["stage"] == "rolling" else ""
             waiting = f", {len(changes) - 1} waiting" if len(changes) > 1 else ""
             text = f"{changes[0]['what']}: {changes[0]['stage']}{to_go}{waiting}  "
-        while facts and len("   ".join(facts)) + len(text) + 3 > self.size.width:
-            facts.pop()
-        return [Segment(" " + "   ".join(facts), style(shade(DIM, FAINT, 0.3)))], [Segment(text, style(AMBER))]
+        left = _joined(facts, "   ", self.size.width - len(text))[2:]
+        return [Segment(left, style(shade(DIM, FAINT, 0.3)))], [Segment(text, style(AMBER))]
+
+
+def _joined(facts: list[str], gap: str, room: int) -> str:
+    """Return as many facts as there is room for, a gap before each."""
+    text = ""
+    for fact in facts:
+        if len(text) + len(gap) + len(fact) < room:
+            text += gap + fact
+    return text
 
 
 def band(slots: list[dict[str, Any]], width: int) -> list[Segment]:

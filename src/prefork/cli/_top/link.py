@@ -6,7 +6,6 @@ What they find they post, as messages, to the page. Nothing is asked of the daem
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,11 +86,17 @@ class Link:
         self.events: deque[Event] = deque(maxlen=2000)
         self._post = post
         self._asked = threading.Event()
+        self._closed = threading.Event()
 
     def start(self) -> None:
         """Follow the daemon from now on."""
         in_background(self._follow)
         in_background(self._answer)
+
+    def close(self) -> None:
+        """Let the threads end, as far as they do not wait for the daemon: that one's end is theirs."""
+        self._closed.set()
+        self._asked.set()
 
     def tell(self, message: Message) -> None:
         """Post a message, unless the page has been closed in the meantime."""
@@ -113,7 +118,7 @@ class Link:
         in_background(lambda: self._find(subject, question))
 
     def _follow(self) -> None:
-        while True:
+        while not self._closed.is_set():
             try:
                 self.client.hello()
                 self.tell(Back())
@@ -121,7 +126,7 @@ class Link:
                 self.tell(Gone())
             except WorldError as error:
                 self.tell(Trouble(str(error)) if self._runs() else Gone())
-            time.sleep(_PAUSE)
+            self._closed.wait(_PAUSE)
 
     def _listen(self) -> None:
         """Take in what happens until the daemon ends. What comes in one rush is told of once."""
@@ -140,12 +145,13 @@ class Link:
 
     def _answer(self) -> None:
         """Fetch the status when asked to, and once more when it has become quiet; the more slots, the more seldom."""
-        while True:
-            self._asked.wait()
+        while self._asked.wait():
             while self._asked.is_set():
                 self._asked.clear()
+                if self._closed.is_set():  # It is so before it asks for the last time: none of its asking is missed.
+                    return
                 slots = self._fetch()
-                time.sleep(0.2 + slots / 1000)
+                self._closed.wait(0.2 + slots / 1000)
                 self._asked.wait(_SETTLED)
             self._fetch()
 

@@ -19,7 +19,7 @@ class Uses:
     def __init__(self) -> None:
         self._cpu: dict[int, tuple[float, float]] = {}  # pid -> when, and seconds of processor time
         self._memory: dict[int, int | None] = {}  # the one that was read the longest ago first
-        self._wanted: list[int] = []
+        self._wanted: list[int] | None = []  # None: nobody looks any more
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -37,6 +37,11 @@ class Uses:
         self._read_memory(pids)
         return found
 
+    def close(self) -> None:
+        """Let the thread end."""
+        self._wanted = None
+        self._wake.set()
+
     def _read_memory(self, pids: Sequence[int]) -> None:
         """Have it read in a thread: who reads of a process that hangs in the kernel may have to wait for it."""
         if self._thread is None:
@@ -48,7 +53,8 @@ class Uses:
     def _read_on(self) -> None:
         while self._wake.wait():
             self._wake.clear()
-            wanted = self._wanted
+            if (wanted := self._wanted) is None:
+                return
             known = {pid: self._memory[pid] for pid in self._memory if pid in set(wanted)}
             due = [*(pid for pid in wanted if pid not in known), *known][:_AT_A_TIME]
             for pid in due:

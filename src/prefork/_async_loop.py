@@ -1,0 +1,80 @@
+"""Event loops that tell, in the worker's row, when they work and when they wait: so a loop that is blocked is seen.
+
+asyncio's own loop tells it from its selector, where it waits: nothing is added to a callback, nothing wakes up for it,
+and a loop that is blocked is seen whether or not a request is in flight. Of uvloop, which has no such place, a timer
+says that it still turns, as long as requests are in flight.
+"""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._activity import Activity
+
+Factory = Callable[[], asyncio.AbstractEventLoop]
+
+_BEATS = 6
+"""So often, in a hang_timeout, a loop without a selector of ours says that it turns."""
+
+
+def run(main: Coroutine[Any, Any, None], activity: Activity, factory: Factory | None = None) -> None:
+    """Run a coroutine as `asyncio.run` does, in a loop that tells; `factory` makes another loop than usual."""
+    try:
+        with asyncio.Runner(loop_factory=lambda: _telling(activity, factory)) as runner:
+            runner.run(main)
+    finally:
+        activity.loop_ended()
+
+
+def _telling(activity: Activity, factory: Factory | None) -> asyncio.AbstractEventLoop:
+    loop = (factory or asyncio.new_event_loop)()
+    if type(loop) is asyncio.SelectorEventLoop:
+        loop.close()
+        return asyncio.SelectorEventLoop(_TellingSelector(activity))
+    if activity.hang_timeout > 0:
+        activity.pulse = _Pulse(loop, activity).start
+    return loop
+
+
+class _TellingSelector(selectors.DefaultSelector):
+    """Where a loop waits for what comes next."""
+
+    def __init__(self, activity: Activity) -> None:
+        super().__init__()
+        self._activity = activity
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """As any selector; the loop works from its return to the next call."""
+        self._activity.waits()
+        ready = super().select(timeout)
+        self._activity.works()
+        return ready
+
+
+class _Pulse:
+    """The beat of a loop, from the first request to the moment when none is in flight any more."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, activity: Activity) -> None:
+        self._loop = loop
+        self._activity = activity
+        self._thread = _thread.get_ident()
+        self._going = False
+
+    def start(self) -> None:
+        """A request has begun, and there was none."""
+        if not self._going and _thread.get_ident() == self._thread:
+            self._going = True
+            self._turn()
+
+    def _turn(self) -> None:
+        if self._activity.in_flight:
+            self._activity.works()
+            self._loop.call_later(self._activity.hang_timeout / _BEATS, self._turn)
+        else:
+            self._going = False
+            self._activity.waits()

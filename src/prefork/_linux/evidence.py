@@ -1,0 +1,123 @@
+"""What /proc tells of a process: the state of its threads, where they wait, and what they have used."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from time import monotonic
+
+from .._core.verdicts import Evidence, Thread
+
+_MOST = 200
+"""Threads that are looked at."""
+
+_CALLS = {
+    "x86_64": {202: "futex", 0: "read", 7: "poll", 23: "poll", 45: "recv", 47: "recv", 232: "poll", 281: "poll",
+               35: "nanosleep", 230: "nanosleep", 271: "poll", 43: "accept", 288: "accept", 19: "read"},
+    "aarch64": {98: "futex", 63: "read", 73: "poll", 207: "recv", 212: "recv", 22: "poll", 101: "nanosleep",
+                115: "nanosleep", 72: "poll", 202: "accept", 242: "accept", 65: "read"},
+}.get(platform.machine(), {})  # fmt: skip
+"""System calls that wait, where the kernel does not name the place (asm/unistd.h)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A thread; `ran` and `waited` for a processor in seconds, since it began."""
+
+    name: str
+    state: str
+    waits_in: str
+    ran: float
+    waited: float
+    switches: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A process at one moment; no threads where it has gone."""
+
+    at: float
+    tracer: int
+    caught: int
+    threads: dict[int, _Seen]
+
+
+def waited(pid: int, main: bool) -> float:
+    """Seconds that it has waited for a processor so far: its main thread, or of all its threads the one with most."""
+    threads = [pid] if main else _threads(pid)
+    return max((_schedule(f"/proc/{pid}/task/{tid}")[1] for tid in threads), default=0.0)
+
+
+def sample(pid: int) -> Sample:
+    """Look at it."""
+    status = _read(f"/proc/{pid}/status")
+    tracer, caught = _number(status, "TracerPid"), _number(status, "SigCgt", 16)
+    return Sample(monotonic(), tracer, caught, {tid: _thread(pid, tid) for tid in _threads(pid)})
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether it has a handler for this signal: otherwise it would end by it."""
+    return bool(_number(_read(f"/proc/{pid}/status"), "SigCgt", 16) >> (number - 1) & 1)
+
+
+def evidence(before: Sample | None, after: Sample, *, loop: bool, answered: bool) -> Evidence:
+    """What there is to be judged by: `after`, and what has been used since `before`."""
+    span = max(after.at - before.at, 0.001) if before is not None else 0.0
+    threads = []
+    for tid, seen in after.threads.items():
+        earlier = before.threads.get(tid) if before is not None else None
+        threads.append(
+            Thread(
+                tid,
+                seen.name,
+                seen.state,
+                seen.waits_in,
+                min(1.0, (seen.ran - earlier.ran) / span) if earlier is not None else 0.0,
+                min(1.0, (seen.ran + seen.waited - earlier.ran - earlier.waited) / span)
+                if earlier is not None
+                else 0.0,
+                seen.switches - earlier.switches if earlier is not None else 0,
+            )
+        )
+    return Evidence(loop, answered, after.tracer, tuple(threads))
+
+
+def _threads(pid: int) -> list[int]:
+    """The main one first."""
+    try:
+        return sorted(map(int, os.listdir(f"/proc/{pid}/task")), key=lambda tid: (tid != pid, tid))[:_MOST]
+    except OSError:
+        return []
+
+
+def _thread(pid: int, tid: int) -> _Seen:
+    place = f"/proc/{pid}/task/{tid}"
+    name, _, rest = _read(f"{place}/stat").partition("(")[2].rpartition(")")
+    waits_in = _read(f"{place}/wchan").strip()
+    if waits_in in ("", "0"):
+        call = _read(f"{place}/syscall").split(" ")[0]
+        waits_in = _CALLS.get(int(call), "") if call.isdecimal() else ""
+    ran, waited = _schedule(place)
+    switches = _number(_read(f"{place}/status"), "voluntary_ctxt_switches")
+    return _Seen(name, rest.split()[0] if rest else "X", waits_in, ran, waited, switches)
+
+
+def _schedule(place: str) -> tuple[float, float]:
+    """Seconds that a thread has run, and has waited for a processor (0.0 where the kernel does not count)."""
+    ran, waited = [*_read(f"{place}/schedstat").split(), "0", "0"][:2]
+    return int(ran) / 1e9, int(waited) / 1e9
+
+
+def _number(status: str, name: str, base: int = 10) -> int:
+    match = re.search(rf"^{name}:\s*(\w+)", status, re.MULTILINE)
+    return int(match[1], base) if match else 0
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""  # It has gone, or is not ours to look into.
