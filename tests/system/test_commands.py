@@ -9,6 +9,7 @@ import re
 import shlex
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,16 @@ class TestStatus:
             private, shared = (float(word.removesuffix("M")) * 1e6 for word in words[9:11])
             assert abs(private - memory(pid)["Private"]) < 2e5
             assert abs(shared - memory(pid)["Shared"]) < 2e5
+        assert pair.stop() == 0
+
+    def test_it_imports_nothing_that_it_does_not_need(self, pair: Commanded) -> None:
+        pair.at_rest("web/0", "web/1")
+        run = pair.start.command(sys.executable, "-X", "importtime", PREFORK, "status", env=pair.environment)
+        assert run.wait() == 0
+        imported = {line.rpartition("|")[2].strip() for line in run.err}
+        heavy = {"asyncio", "difflib", "logging", "msgspec", "rich", "subprocess", "textual", "tomllib", "tempfile"}
+        assert imported & heavy == set()
+        assert "prefork.scoreboard" in imported
         assert pair.stop() == 0
 
     def test_a_master_that_does_not_answer_is_not_waited_for(self, pair: Commanded) -> None:

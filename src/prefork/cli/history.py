@@ -12,7 +12,7 @@ from ..client import Client, Event
 from ._daemon import slots, steers, tell
 from ._words import moment, people
 
-_BAD = ("failed", "not planned", "not born", "not started", "killing", "lost")
+_BAD = ("failed", "not planned", "not born", "not started", "killing", "hung", "lost")
 
 
 @click.command()

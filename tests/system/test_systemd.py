@@ -1,0 +1,143 @@
+"""The units of docs/systemd/, under a real systemd."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import PATIENCE, until
+from system.daemons import free_port
+from system.runs import ASGI
+from systemd import Systemd, systemd
+
+UNITS = Path(__file__).parents[2] / "docs" / "systemd"
+HERE = Path(sys.executable).parent
+
+PORT = free_port()
+
+
+def shipped(name: str, directory: Path, **changes: str) -> str:
+    """Return a unit of ours for a program in `directory`, with other values for some lines; empty takes one out.
+
+    What hides or forbids the places where tests and their interpreter live is left out.
+    """
+    text = (UNITS / name).read_text().replace("/srv/shop/venv/bin", str(HERE)).replace("/srv/shop", str(directory))
+    for key, value in {"User": "", "ProtectHome": "", "PrivateTmp": "", "ProtectSystem": "", **changes}.items():
+        text = re.sub(rf"^{key}=.*\n", f"{key}={value}\n" if value else "", text, flags=re.MULTILINE)
+    return text
+
+
+@pytest.fixture(scope="module")
+def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Systemd, Path]]:
+    directory = tmp_path_factory.mktemp("shop")
+    (directory / "shop.py").write_text(ASGI)
+    service = shipped("shop.service", directory, WatchdogSec="10")
+    socket = shipped("shop.socket", directory, ListenStream=str(PORT))
+    with systemd(tmp_path_factory.mktemp("systemd"), shop_service=service, shop_socket=socket) as running:
+        yield running, directory
+
+
+def get() -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=PATIENCE)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().read().decode().split(" ", 1)[1]
+    finally:
+        connection.close()
+
+
+def test_the_life_of_a_service(manager: tuple[Systemd, Path]) -> None:
+    running, directory = manager
+    running.ctl("start", "shop.socket")
+    assert running.show("shop.service", "ActiveState") == "inactive"
+    assert get() == "hello"  # The first connection has it started, and is answered by it.
+    until(lambda: running.show("shop.service", "ActiveState") == "active", "it is ready")
+    until(lambda: re.fullmatch(r"(\d+)/\1 ready, generation 1", status(running)) is not None, "its status")
+
+    (directory / "shop.py").write_text(ASGI.replace("hello", "good day"))
+    running.ctl("reload", "shop.service")
+    assert get() == "good day"
+    until(lambda: status(running).endswith("ready, generation 2"), "its status")
+
+    (directory / "shop.py").write_text("no code at all")
+    failed = running.run("systemctl", "reload", "shop.service")
+    assert failed.returncode != 0
+    assert running.show("shop.service", "ActiveState") == "active"
+    assert "; reload failed: " in status(running)
+    assert get() == "good day"
+
+    (directory / "shop.py").write_text(ASGI)
+    main = running.show("shop.service", "MainPID")
+    running.ctl("restart", "shop.service")  # Nobody is refused meanwhile: the socket is systemd's.
+    assert get() == "hello"
+    assert running.show("shop.service", "MainPID") != main
+    running.ctl("stop", "shop.service", "shop.socket")
+    assert running.show("shop.service", "Result") == "success"
+    assert running.show("shop.service", "ExecMainStatus") == "0"
+
+
+def test_a_master_that_hangs_is_killed_and_started_again(manager: tuple[Systemd, Path]) -> None:
+    running, _ = manager
+    running.ctl("start", "shop.socket", "shop.service")
+    main = running.show("shop.service", "MainPID")
+    assert running.run("kill", "-STOP", main).returncode == 0
+    until(lambda: running.show("shop.service", "MainPID") not in ("0", main), "another master")
+    assert running.show("shop.service", "NRestarts") == "1"
+    assert get() == "hello"
+    running.ctl("stop", "shop.service", "shop.socket")
+
+
+def test_workers_serve_on_until_a_new_master_has_taken_over(manager: tuple[Systemd, Path]) -> None:
+    running, directory = manager
+    unit = shipped("shop.service", directory, KillMode="process").replace(
+        "shop:app --name", f"shop:app -b 127.0.0.1:{PORT} --name"
+    )
+    running.install("alone.service", unit.replace("[Service]", "[Service]\nRuntimeDirectoryPreserve=restart"))
+    running.ctl("start", "alone.service")
+    main = running.show("alone.service", "MainPID")
+    assert running.run("kill", "-KILL", main).returncode == 0
+
+    def another() -> bool:
+        assert get() == "hello"
+        found = running.show("alone.service", "MainPID") not in ("0", main)
+        return found and running.show("alone.service", "ActiveState") == "active"
+
+    until(another, "another master")
+    assert get() == "hello"
+    running.ctl("stop", "alone.service")
+    assert running.show("alone.service", "Result") == "success"
+
+
+def test_wrong_usage_is_not_tried_again(manager: tuple[Systemd, Path]) -> None:
+    running, directory = manager
+    unit = shipped("shop.service", directory).replace(" shop:app", " --no-such-option")
+    running.install("wrong.service", unit)
+    assert running.run("systemctl", "start", "wrong.service").returncode != 0
+    assert running.show("wrong.service", "ExecMainStatus") == "2"
+    assert running.show("wrong.service", "NRestarts") == "0"
+    assert running.show("wrong.service", "ActiveState") == "failed"
+
+
+def test_the_units_are_what_systemd_understands(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    for unit in UNITS.iterdir():
+        text = unit.read_text().replace("/srv/shop/venv/bin", str(HERE)).replace("User=shop\n", "")
+        (tmp_path / unit.name).write_text(text)
+    files = [str(path) for path in sorted(tmp_path.iterdir())]
+    done = subprocess.run([analyze, "verify", *files], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    ours = [line for line in done.stderr.splitlines() if "shop" in line]
+    assert ours == []
+
+
+def status(running: Systemd) -> str:
+    return running.show("shop.service", "StatusText")
