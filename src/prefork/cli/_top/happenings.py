@@ -14,11 +14,13 @@ from textual.strip import Strip
 
 from ..._core.sentences import sentence, subject
 from ...client import Event
-from .._words import moment, people
-from .columns import laid_out, tone
-from .palette import DIM, FAINT, GROUND, TEXT, shade, style
+from .._words import moment, mood, people
+from .columns import laid_out
+from .palette import DIM, FAINT, GREEN, GROUND, RED, TEXT, shade, style
 
 _KEPT = 1000
+
+_COLOURS = {"good": GREEN, "bad": RED, "plain": TEXT}
 
 
 class Happenings(ScrollView, can_focus=False):
@@ -54,12 +56,13 @@ class Happenings(ScrollView, can_focus=False):
         told = people(sentence(event)).split("\n")[0]
         about = subject(event) if subject(event) != "-" else "daemon"
         room = 9 if width < 90 else 16
+        colour = shade(_COLOURS[mood(event)], DIM, 0.3)
         strip = Strip(
             [
                 *laid_out([(f" {when} ", FAINT)], len(when) + 2, False, None),
                 *laid_out([(about, TEXT if about != "daemon" else DIM)], room, False, None),
                 Segment(" "),
-                *laid_out([(told, shade(tone(event), DIM, 0.3))], max(0, width - room - len(when) - 3), False, None),
+                *laid_out([(told, colour)], max(0, width - room - len(when) - 3), False, None),
             ]
         )
         return strip.adjust_cell_length(width).apply_style(style(TEXT, GROUND))
@@ -71,7 +74,7 @@ def history(events: Iterable[Event]) -> Text:
     for event in events:
         first, *report = people(sentence(event)).split("\n")
         text.append(moment(event["time"], time.time()) if "time" in event else "-", DIM)
-        text.append(f"  {plain(first)}\n", tone(event))
+        text.append(f"  {plain(first)}\n", _COLOURS[mood(event)])
         for line in report:
             text.append(f"    {plain(line)}\n", DIM)
     return text
