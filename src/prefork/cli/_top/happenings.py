@@ -1,4 +1,4 @@
-"""The pane of events, and their sentences in colour."""
+"""The pane of events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable
 
 from rich.segment import Segment
-from rich.text import Text
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -16,11 +15,10 @@ from ..._core.sentences import sentence, subject
 from ...client import Event
 from .._words import moment, mood, people
 from .columns import laid_out
-from .palette import DIM, FAINT, GREEN, GROUND, RED, TEXT, shade, style
+from .palette import DIM, FAINT, GROUND, TEXT, shade, style
+from .texts import COLOURS
 
 _KEPT = 1000
-
-_COLOURS = {"good": GREEN, "bad": RED, "plain": TEXT}
 
 
 class Happenings(ScrollView, can_focus=False):
@@ -56,7 +54,7 @@ class Happenings(ScrollView, can_focus=False):
         told = people(sentence(event)).split("\n")[0]
         about = subject(event) if subject(event) != "-" else "daemon"
         room = 9 if width < 90 else 16
-        colour = shade(_COLOURS[mood(event)], DIM, 0.3)
+        colour = shade(COLOURS[mood(event)], DIM, 0.3)
         strip = Strip(
             [
                 *laid_out([(f" {when} ", FAINT)], len(when) + 2, False, None),
@@ -66,20 +64,3 @@ class Happenings(ScrollView, can_focus=False):
             ]
         )
         return strip.adjust_cell_length(width).apply_style(style(TEXT, GROUND))
-
-
-def history(events: Iterable[Event]) -> Text:
-    """Return events with all that they have to say, an application's report included."""
-    text = Text()
-    for event in events:
-        first, *report = people(sentence(event)).split("\n")
-        text.append(moment(event["time"], time.time()) if "time" in event else "-", DIM)
-        text.append(f"  {plain(first)}\n", _COLOURS[mood(event)])
-        for line in report:
-            text.append(f"    {plain(line)}\n", DIM)
-    return text
-
-
-def plain(text: str) -> str:
-    """Return a line without what a terminal would take for an order."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
