@@ -102,7 +102,7 @@ class Manager:
     # The socket.
 
     def _send(self, lines: Sequence[str]) -> None:
-        message = "\n".join(lines).encode()
+        message = "\n".join(lines).encode("utf-8", "replace")
         if len(lines) == 1 and self._waiting and self._waiting[-1][:7] == message[:7]:
             self._waiting.pop()  # A status, or a beat: the newer one says it all.
         self._waiting.append(message)
