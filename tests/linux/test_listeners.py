@@ -285,3 +285,9 @@ def test_an_owner_that_cannot_be_set_leaves_nothing(listeners: Listeners, tmp_pa
     mine = Listener("local", f"unix://{tmp_path}/s", owner=str(os.getuid()), group=str(os.getgid()), mode=0o600)
     listeners.bind([mine])
     assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".example"])
+def test_a_name_that_no_host_can_have_is_refused_in_words(host: str) -> None:
+    with closing(Listeners(Circumstances())) as asked, pytest.raises(WorldError, match="no name that a host can have"):
+        asked.bind([Listener("http", f"tcp://{host}:0")])

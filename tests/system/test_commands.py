@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -147,6 +149,16 @@ class TestStatus:
             assert abs(shared - memory(pid)["Shared"]) < 2e5
         assert pair.stop() == 0
 
+    def test_it_imports_nothing_that_it_does_not_need(self, pair: Commanded) -> None:
+        pair.at_rest("web/0", "web/1")
+        run = pair.start.command(sys.executable, "-X", "importtime", PREFORK, "status", env=pair.environment)
+        assert run.wait() == 0
+        imported = {line.rpartition("|")[2].strip() for line in run.err}
+        heavy = {"asyncio", "difflib", "logging", "msgspec", "rich", "subprocess", "textual", "tomllib", "tempfile"}
+        assert imported & heavy == set()
+        assert "prefork.scoreboard" in imported
+        assert pair.stop() == 0
+
     def test_a_master_that_does_not_answer_is_not_waited_for(self, pair: Commanded) -> None:
         pair.at_rest("web/0", "web/1")
         late = f"prefork: the daemon in {pair.environment['RUNTIME_DIRECTORY']} has not answered for 5 s"
@@ -230,21 +242,6 @@ class TestHistory:
         assert pair.json("explain", "web/0")["slot"]["pid"] == new
         assert pair.stop() == 0
 
-    def test_what_a_watcher_of_the_code_asks_for_is_said_to_be_its(self, start: Start) -> None:
-        pytest.importorskip("watchfiles")
-        served = Commanded(start, "watched")
-        served.write()
-        served.launch(PREFORK, "run", "program:daemon", "--reload")
-        served.ready("web/0", "web/1")
-        until(lambda: any(title(pid).startswith("prefork: watcher") for pid in served.running.children()), "a watcher")
-
-        def told() -> bool:
-            served.file.write_text(f"{served.file.read_text()}\n#")  # Again and again: it may not be watching yet.
-            return "reload asked for by the watcher of the code" in served.says("explain", "web/0")
-
-        until(told, "who has asked for the reload")
-        assert served.stop() == 0
-
     def test_a_slot_that_never_was_is_refused(self, pair: Commanded) -> None:
         pair.at_rest("web/0", "web/1")
         assert pair.refuses("explain", "web/7") == "prefork: there is no slot web/7"
@@ -303,3 +300,21 @@ def test_a_shell_completes_commands_slots_pools_and_names(start: Start) -> None:
     assert completed(pool, "prefork scale w") == {"web"}
     assert pool.stop() == 0
     assert completed(pool, "prefork restart w") == {""}
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_the_line_that_is_to_be_typed_has_bash_complete(pair: Commanded) -> None:
+    pair.at_rest("web/0", "web/1")
+    document = (Path(__file__).parents[2] / "docs" / "control.md").read_text()
+    line = re.findall(r"^    (eval .*?) +# bash", document, re.M)[0]
+    script = f"""
+        {line}
+        COMP_WORDS=(prefork restart w) COMP_CWORD=2
+        $(complete -p prefork | sed 's/.* -F \\([^ ]*\\) .*/\\1/') prefork w restart
+        printf 'offered %s\\n' "${{COMPREPLY[@]}}"
+    """
+    path = {"PATH": f"{PREFORK.parent}:{os.environ['PATH']}"}
+    shell = pair.start.command("bash", "-c", script, env={**pair.environment, **path})
+    assert shell.wait() == 0
+    assert shell.out == ["offered web/0", "offered web/1"], shell.err
+    assert pair.stop() == 0

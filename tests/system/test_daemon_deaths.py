@@ -8,15 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
-import prefork
 from support import Start, gone, state, until
-from system.daemons import HEAD, RUN, Served, alive, root, title
-
-PACKAGES = str(Path(msgspec.__file__).parent.parent)
-OURS = str(Path(prefork.__file__).parent.parent)
+from system.daemons import HEAD, RUN, Served, alive
 
 FAILING = (
     HEAD
@@ -275,44 +270,3 @@ def test_with_no_descriptors_left_the_daemon_serves_on(start: Start) -> None:
     served.signal(signal.SIGHUP)
     served.running.expect("reload of generation 3 done", "err")
     assert served.stop() == 0
-
-
-@pytest.mark.skipif(not root(), reason="only root can become another user")
-def test_application_code_never_runs_as_root_when_a_user_is_named(start: Start, tmp_path: Path) -> None:
-    # The interpreter may live where only root can go, so it is shown at another place too, to this daemon alone.
-    places = {
-        path: tmp_path / name for path, name in ((sys.base_prefix, "python"), (PACKAGES, "packages"), (OURS, "ours"))
-    }
-    binds = "; ".join(f"mkdir {place} && mount --bind {path} {place}" for path, place in places.items())
-    python = f"{places[sys.base_prefix]}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
-    run = f"{python} -c 'from prefork.cli import main; main()' run program:daemon --user nobody"
-    served = Served(start, "user", more='say("uid", os.getuid(), os.geteuid(), os.getgroups())\n')
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    environment = {
-        **served.environment,
-        "PYTHONPATH": f"{places[PACKAGES]}:{places[OURS]}",
-        "LD_LIBRARY_PATH": f"{places[sys.base_prefix]}/lib",
-    }
-    trial = start.command("unshare", "--mount", "true")
-    if trial.wait() != 0:
-        pytest.skip("no mount namespace can be had here to show the interpreter to another user")
-    served.running = start.command("unshare", "--mount", "sh", "-c", f"{binds}; exec {run}", env=environment)
-    served.running.expect(r"uid 65534 65534 \[65534\]")
-    pids = served.ready("web/0", "web/1")
-    until(lambda: len(served.running.children()) == 4, "its spare is there")
-    for pid in served.running.children():
-        uids = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Uid"))
-        assert uids.split()[1:] == ["65534"] * 4, title(pid)
-    os.kill(pids["web/0"], signal.SIGKILL)
-    served.ready("web/0")
-    assert served.stop() == 0
-    assert not any("uid 0" in line for line in served.running.out)
-
-
-@pytest.mark.skipif(not root(), reason="only root could run application code as root")
-def test_script_mode_as_root_with_a_user_named_is_refused(start: Start) -> None:
-    served = Served(start, "script-user")
-    running = start.command(sys.executable, "program.py", env={**served.environment, "PREFORK_USER": "nobody"})
-    assert running.wait() == 2
-    assert "start it by `prefork run`" in running.err[0]

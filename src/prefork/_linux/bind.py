@@ -96,7 +96,10 @@ def _resolve(address: Address, kind: socket.SocketKind) -> tuple[socket.AddressF
         if address.host == "*" and not _has_ipv6():
             return socket.AF_INET, ("0.0.0.0", address.port)
         return socket.AF_INET6, ("::", address.port)
-    found = socket.getaddrinfo(address.host, address.port, type=kind, flags=socket.AI_PASSIVE)
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=kind, flags=socket.AI_PASSIVE)
+    except UnicodeError:  # Of the codec for names: an empty label, one that is too long, or letters that no name has.
+        raise OSError(errno.EINVAL, f"{address.host} is no name that a host can have") from None
     # IPv4 first: `localhost` is then where everybody looks for it.
     family, _, _, _, name = min(found, key=lambda each: each[0] != socket.AF_INET)
     return family, name

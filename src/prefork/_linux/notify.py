@@ -12,7 +12,7 @@ import os
 import selectors
 import socket
 from collections import deque
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from .._core.notices import Notices
@@ -102,7 +102,7 @@ class Manager:
     # The socket.
 
     def _send(self, lines: Sequence[str]) -> None:
-        message = "\n".join(lines).encode()
+        message = "\n".join(lines).encode("utf-8", "replace")
         if len(lines) == 1 and self._waiting and self._waiting[-1][:7] == message[:7]:
             self._waiting.pop()  # A status, or a beat: the newer one says it all.
         self._waiting.append(message)
@@ -167,11 +167,10 @@ class Told:
         self._decider = decider
         self._manager = manager
 
-    def handle(self, event: Event, now: float) -> Sequence[Action]:
-        """As the decider itself."""
-        actions = self._decider.handle(event, now)
+    def handle(self, event: Event, now: float) -> Iterator[Action]:
+        """As the decider itself; the service manager hears of it when it has been done."""
+        yield from self._decider.handle(event, now)
         self._manager.look(now)
-        return actions
 
     def next_deadline(self) -> float | None:
         """As the decider itself."""

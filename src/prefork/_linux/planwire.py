@@ -6,10 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from .._core.keys import LONGEST
 from .._core.plan import Entry, Kind, Listener, Plan, Pool
 from .terms import LIMITS, Terms
 
 T = TypeVar("T")
+
+_LONGEST_NAME = 200
+"""Characters."""
+
+_HIGHEST_ID = 2**32 - 2
+"""The next one stands for nobody; chown(2)."""
 
 
 class MalformedPlan(Exception):
@@ -44,12 +51,12 @@ class ReceivedPlan:
 
 def take_apart(data: Any) -> ReceivedPlan:
     """Return the plan. Raises MalformedPlan."""
-    kinds = {name: _kind(name, options) for name, options in _part(data, "kinds", dict).items()}
+    kinds = {name: _kind(_name(name), options) for name, options in _part(data, "kinds", dict).items()}
     entries, assignables = [], {}
     for given in _part(data, "entries", list):
         kind = _part(given, "kind", str)
         options = _part(data["kinds"], kind, dict)
-        entry = Entry(_part(given, "key", str), kind, _part(given, "digest", str), options.get("spawn", "fork"))
+        entry = Entry(_key(given), kind, _part(given, "digest", str), options.get("spawn", "fork"))
         entries.append(entry)
         assignables[entry.key, entry.digest] = _assignable(given, options)
     pools = tuple(_pool(given) for given in _part(data, "pools", list))
@@ -64,6 +71,8 @@ def take_apart(data: Any) -> ReceivedPlan:
 
 
 def _kind(name: str, options: Any) -> Kind:
+    if not isinstance(options, dict):
+        raise MalformedPlan(f"the options of kind {name}")
     restart = options.get("restart", "always")
     replace = options.get("replace", "new-first")
     if restart not in ("always", "on-failure", "never") or replace not in ("new-first", "old-first"):
@@ -89,16 +98,16 @@ def _listener(name: str, given: Any) -> Listener:
     if sharing not in ("shared", "sharded"):
         raise MalformedPlan(f"the sharing of listener {name}")
     return Listener(
-        name,
-        _part(given, "address", str),
+        _name(name),
+        _address(given),
         sharing,  # type: ignore[arg-type]  # it is one of the two
         _number(given, "backlog", 1, 2**31 - 1),
         _part(given, "nodelay", bool),
         _number(given, "defer_accept", 0, 3600),
         _part(given, "reuseport", bool),
         None if mode is None else _number(given, "mode", 0, 0o777),
-        _part(given, "owner", str),
-        _part(given, "group", str),
+        _somebody(given, "owner"),
+        _somebody(given, "group"),
     )
 
 
@@ -166,6 +175,37 @@ def _number(data: Any, name: str, least: int, most: int) -> int:
     if not least <= value <= most:
         raise MalformedPlan(f"{name} is {value!r}")
     return value
+
+
+def _key(given: Any) -> str:
+    """A key as an honest mold makes them: it stands in titles, in the scoreboard and in the log."""
+    key = _part(given, "key", str)
+    if not (key and key.isascii() and key.isprintable() and len(key) <= LONGEST):
+        raise MalformedPlan(f"the key {key!r}")
+    return key
+
+
+def _name(value: Any) -> str:
+    """A name for people to read, or an address."""
+    name = _text(value)
+    if not (name.isprintable() and len(name) <= _LONGEST_NAME):
+        raise MalformedPlan(f"the name {name[:_LONGEST_NAME]!r}")
+    return name
+
+
+def _address(given: Any) -> str:
+    """An address; bytes of a path that are no text have come as lone surrogates."""
+    address = _part(given, "address", str)
+    _name("".join(letter for letter in address if not "\udc80" <= letter <= "\udcff"))
+    return address
+
+
+def _somebody(given: Any, name: str) -> str:
+    """A user's or group's name or number, or nothing."""
+    who = _name(_part(given, name, str))
+    if who.isdecimal() and int(who) > _HIGHEST_ID:
+        raise MalformedPlan(f"{name} is {who}")
+    return who
 
 
 def _text(value: Any) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 from collections.abc import Mapping
 
 from .._errors import MisuseError, WorldError
+from . import own_place
 from .roster import Roster
 
 
@@ -18,15 +18,14 @@ def directory_for(name: str, environ: Mapping[str, str]) -> str:
     for us), `$XDG_RUNTIME_DIR/prefork/NAME`, or one below /tmp, in that order. Raises WorldError where it cannot be
     made, or others could put another one in its place.
     """
-    given = given_in(environ)
-    path = given or _place_for(name, homes_in(environ))
+    path = given_in(environ) or _place_for(name, homes_in(environ))
     try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        _refuse_others(path, os.geteuid())
-        if not given:  # Whoever may write to a home could exchange what is in it.
-            _refuse_others(os.path.dirname(path), 0, os.geteuid())
+        own_place.make(path)
+        objection = own_place.objection(path)
     except OSError as error:
         raise WorldError(f"the runtime directory {path} cannot be made: {error.strerror}") from None
+    if objection is not None:
+        raise WorldError(f"the runtime directory {path} is not ours alone: {objection}")
     return path
 
 
@@ -37,12 +36,6 @@ def _place_for(name: str, homes: list[str]) -> str:
     except OSError:
         ours = False
     return made if ours or os.geteuid() == 0 else f"{homes[1]}/{name}"
-
-
-def _refuse_others(path: str, *owners: int) -> None:
-    status = os.stat(path, follow_symlinks=False)
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in owners or status.st_mode & 0o022:
-        raise WorldError(f"the runtime directory {path} is not ours alone: its owner or mode lets others write there")
 
 
 def given_in(environ: Mapping[str, str]) -> str:

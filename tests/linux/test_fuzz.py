@@ -1,0 +1,271 @@
+"""Random and mutated bytes, and values, for everything that a master reads: it says what is wrong, and nothing else.
+
+100,000 inputs with those of `system/test_control_abuse.py`. The seed is printed, and TEST_OF_PREFORK_SEED sets it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefork._core import events as ev
+from prefork._core.plan import Spec
+from prefork._core.supervisor import Supervisor
+from prefork._errors import PreforkError
+from prefork._linux import memfd, planwire, wire
+from prefork._linux.channel import Channel
+from prefork._linux.listeners import Circumstances, Listeners
+from prefork._linux.nursery import Nursery
+from prefork._linux.requests import MalformedRequest, parse
+
+VALUES: list[Any] = [
+    *(None, True, False, 0, 1, -1, 2**31, 2**63, -(10**30), 1e308, float("inf"), float("nan"), 0.5),
+    *("", "x", "web", "web/0", "\0", "\ud800", "\x1b[2J", "a" * 300, "é", "٣", "tcp://127.0.0.1:0", "udp://[::1]:0"),
+    *("tcp://a..b:0", "unix:///nowhere/a\udcffb", "fd://7", "9" * 30, "nobody"),
+    *([], {}, [[]], [1], ["x"], {"x": 1}, [None] * 3),
+]
+
+TERMS = {"limits": {"nofile": 1024, "core": [0, -1]}, "nice": 5, "affinity": [0, 1], "oom_score_adj": 500}
+
+SOCKET = {"sharing": "shared", "backlog": 128, "nodelay": True, "defer_accept": 0, "reuseport": True}
+
+PLAN: dict[str, Any] = {
+    "name": "chat",
+    "options": {"share": "freeze"},
+    "about": {"application": "ASGI application", "server": "uvicorn"},
+    "watched": "/srv/chat.toml",
+    "listeners": {
+        "http": {"address": "tcp://127.0.0.1:0", **SOCKET, "mode": None, "owner": "", "group": ""},
+        "local": {"address": "unix://@prefork-fuzz", **SOCKET, "mode": 0o660, "owner": "0", "group": "root"},
+    },
+    "kinds": {
+        "web": {"restart": "always", "start_timeout": 5.0, "ready": "explicit", "max_age": 3.0, **TERMS},
+        "job": {"restart": "never", "replace": "old-first", "spawn": "exec", "drain_timeout": 1},
+    },
+    "entries": [
+        {
+            "key": key,
+            "kind": key.partition("/")[0],
+            "digest": "abc",
+            "context": "{}",
+            "launch": {"env": {"A": "b"}, "affinity": [0], "nice": None, "interpreter_options": ["-X", "dev"]},
+        }
+        for key in ("web/0", "web/1", "job/0")
+    ],
+    "pools": [{"kind": "web", "keys": ["web/0", "web/1"], "size": 1, "min": 1, "default": True}],
+}
+
+MESSAGES: list[wire.Message] = [
+    wire.Launch("m:f", {"a": [1]}, 3, "title", "spare", "freeze", ("a", "b"), False),
+    wire.ComputePlan({"a": 1}),
+    wire.Breed(3),
+    wire.Planned(PLAN, ("a warning",)),
+    wire.PlanFailed("load", "Traceback"),
+    wire.NewbornAnnounced(),
+    wire.BirthFailed("EAGAIN"),
+    wire.BirthsEnded(3, ""),
+    wire.Hello(),
+    wire.Ready(),
+    wire.WornOut("100 requests"),
+    wire.Failed("Traceback"),
+    wire.Abandon(("http",)),
+]
+
+REQUESTS: list[dict[str, Any]] = [
+    {"protocol": 1, "request": "status"},
+    {"protocol": 1, "request": "events", "follow": True},
+    {"protocol": 1, "request": "explain", "slot": "web/0"},
+    {"protocol": 1, "request": "scale", "pool": "web", "size": 5, "events": True},
+    {"protocol": 1, "request": "restart", "slot": "web/0"},
+    {"protocol": 1, "request": "reload"},
+    {"protocol": 1, "request": "stop"},
+]
+
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    seed = int(os.environ.get("TEST_OF_PREFORK_SEED", time.time()))
+    print("seed", seed)
+    return random.Random(seed)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_lost() -> Iterator[None]:
+    before = sorted(os.listdir("/proc/self/fd"))
+    yield
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def spoilt(data: bytes, chance: random.Random) -> bytes:
+    """Bytes that are wrong in some places, cut, doubled, or anything."""
+    match chance.randrange(5):
+        case 0:
+            return chance.randbytes(chance.randrange(200))
+        case 1:
+            return data[: chance.randrange(len(data) + 1)]
+        case 2:
+            return data + data[chance.randrange(len(data)) :]
+    changed = bytearray(data)
+    for _ in range(chance.randrange(1, 5)):
+        changed[chance.randrange(len(changed))] = chance.choice(b'{}[]",:0-1e\\u\n\x00\x80\xff')
+    return bytes(changed)
+
+
+def altered(text: str, chance: random.Random) -> Any:
+    """The data of a JSON text, in which something has another value, another name, or is not there."""
+    copy = json.loads(text)
+    for _ in range(chance.choice((1, 1, 1, 2, 5))):
+        place: Any = copy
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            if not keys:
+                break
+            key = chance.choice(keys)
+            if isinstance(place[key], dict | list) and place[key] and chance.random() < 0.8:
+                place = place[key]
+                continue
+            match chance.randrange(6):
+                case 0:
+                    del place[key]
+                case 1 if isinstance(place, dict):
+                    place[chance.choice(("x", "", "\ud800", "nice", "limits"))] = place.pop(key)
+                case _:
+                    place[key] = deepcopy(chance.choice(VALUES))
+            break
+    return copy
+
+
+def mostly(count: int, refused: type[Exception], act: Callable[[int], object]) -> int:
+    """Do it so often; whatever it raises is `refused`. Return how often it was not."""
+    passed = silent = 0
+    for number in range(count):
+        try:
+            act(number)
+            passed += 1
+        except refused as error:
+            silent += not str(error)
+    assert not silent, "refused without a reason"
+    return passed
+
+
+def test_messages(chance: random.Random) -> None:
+    good = [wire.encode(message) for message in MESSAGES]
+    plain = [data.decode() for data in good]
+
+    def act(number: int) -> None:
+        if number % 2:
+            wire.decode(spoilt(chance.choice(good), chance))
+        else:
+            wire.decode(json.dumps(altered(chance.choice(plain), chance)).encode())
+
+    assert 0 < mostly(25_000, wire.MalformedMessage, act) < 15_000
+
+
+def test_requests(chance: random.Random) -> None:
+    plain = [json.dumps(request) for request in REQUESTS]
+    good = [text.encode() for text in plain]
+
+    def act(number: int) -> None:
+        if number % 2:
+            parse(spoilt(chance.choice(good), chance))
+        else:
+            parse(json.dumps(altered(chance.choice(plain), chance)).encode())
+
+    assert 0 < mostly(25_000, MalformedRequest, act) < 20_000
+
+
+def test_plans_and_what_is_made_of_them(chance: random.Random, tmp_path: Path) -> None:
+    """What passes for a plan can be decided on, and its listeners opened or refused in words."""
+    text = json.dumps(PLAN)
+    assert planwire.take_apart(json.loads(text)).plan.refusal() is None
+
+    def act(number: int) -> None:
+        received = planwire.take_apart(json.loads(json.dumps(altered(text, chance))))
+        supervisor = Supervisor(Spec())
+        supervisor.handle(ev.Started(), 1.0)
+        supervisor.handle(ev.MoldPlanned(1, received.plan), 2.0)
+        supervisor.handle(ev.ListenersBound(1), 3.0)
+        assert "\n" not in supervisor.standing().text
+        json.dumps(supervisor.snapshot())
+        if number % 10 == 0:
+            with closing(Listeners(Circumstances())) as listeners, suppress(PreforkError):
+                listeners.bind(received.plan.listeners)
+
+    assert 1000 < mostly(20_000, planwire.MalformedPlan, act) < 19_000
+
+
+def test_channels_of_molds_newborns_and_workers(chance: random.Random) -> None:
+    """Packets with whatever bytes and descriptors; those of a peer that is not listened to any more are not kept."""
+    good = [wire.encode(message) for message in MESSAGES]
+    plain = [data.decode() for data in good]
+    sizes = []
+    with closing(Nursery()) as nursery:
+        for number in range(10_000):
+            ours, theirs = Channel.pair()
+            if number % 2:
+                nursery.add_mold(1, 999_999, ours)
+                nursery.breed(1, 2)
+            else:
+                nursery.add_process(number + 10, ours)
+            with closing(theirs):
+                for _ in range(chance.randrange(1, 4)):
+                    data = wire.encode(chance.choice(MESSAGES))
+                    if chance.random() < 0.5:
+                        data = spoilt(data, chance)
+                    elif chance.random() < 0.5:
+                        data = json.dumps(altered(chance.choice(plain), chance)).encode()
+                    send(theirs, data, chance)
+                nursery.read()
+            nursery.read()
+            nursery.finish(number + 10)
+            nursery.finish_mold(1)
+            if number in (5_000, 9_999):
+                sizes.append(resident())
+    assert sizes[1] - sizes[0] < 1024, "kilobytes"
+
+
+def send(channel: Channel, data: bytes, chance: random.Random) -> None:
+    """Send a packet as no honest peer does: with descriptors that it should not have, or in a memfd that is none."""
+    passed = [made(data, chance) for _ in range(chance.choice((0, 0, 0, 1, 1, 2, 30)))]
+    head = chance.choice((b"\0", b"\0", b"\0", b"\1", b"\2", b""))
+    control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", passed).tobytes())] if passed else []
+    try:
+        with suppress(BrokenPipeError, BlockingIOError):
+            channel._socket.sendmsg([head, data if head != b"\1" else b""], control, socket.MSG_DONTWAIT)
+    finally:
+        for each in passed:
+            os.close(each)
+
+
+def made(data: bytes, chance: random.Random) -> int:
+    match chance.randrange(4):
+        case 0:
+            return memfd.write("prefork-message", data)
+        case 1:
+            descriptor = os.memfd_create("not-sealed")
+            os.write(descriptor, data)
+            return descriptor
+        case 2:
+            return os.open("/dev/zero", os.O_RDONLY)
+    one, other = socket.socketpair(socket.AF_UNIX, chance.choice((socket.SOCK_SEQPACKET, socket.SOCK_STREAM)))
+    other.close()
+    return one.detach()
+
+
+def resident() -> int:
+    """Kilobytes of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4

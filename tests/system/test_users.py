@@ -1,0 +1,156 @@
+"""`--user`: the application is another user from its first import on, and no process but the master keeps root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import prefork
+from support import Start, until
+from system.daemons import HEAD, RUN, SERVE, Served, root, title
+
+PACKAGES = str(Path(msgspec.__file__).parent.parent)
+OURS = str(Path(prefork.__file__).parent.parent)
+NOBODY = 65534
+
+FIRST = """
+import os, sys
+os.write(1, f"first uid {os.getuid()} {os.geteuid()} {os.getgid()} {os.getgroups()}\\n".encode())
+"""
+
+PROGRAM = """
+@dataclass(frozen=True)
+class Own(prefork.WorkerContext):
+    id: int
+
+daemon = prefork.Daemon("user", listeners={"http": "tcp://127.0.0.1:PORT", "local": "unix://THEIRS/socket"})
+
+@daemon.plan
+def plan():
+    return [Web(0), Web(1), Own(0)]
+
+@daemon.worker(Own, spawn="exec")
+def own(worker):
+    say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
+    worker.wait_draining()
+"""
+
+
+@pytest.fixture
+def anywhere() -> Iterator[Start]:
+    """A `Start` in a directory that everybody can go to; pytest keeps its own to itself."""
+    directory = Path(tempfile.mkdtemp(prefix="prefork-test-"))
+    directory.chmod(0o755)
+    start = Start(directory)
+    try:
+        yield start
+    finally:
+        start.close()
+        shutil.rmtree(directory)
+
+
+class AsNobody(Served):
+    """A daemon whose application is `nobody`'s, who sees the interpreter at a place that all may go to."""
+
+    def begin(self, *options: str, groups: str = "") -> None:
+        # The interpreter may live where only root can go, so it is shown at another place too, to this daemon alone.
+        directory = self.start.directory
+        places = {
+            path: directory / name
+            for path, name in ((sys.base_prefix, "python"), (PACKAGES, "packages"), (OURS, "ours"))
+        }
+        binds = "; ".join(f"mkdir {place} && mount --bind {path} {place}" for path, place in places.items())
+        python = f"{places[sys.base_prefix]}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
+        run = f"{python} -c 'from prefork.cli import main; main()' run program:daemon --user nobody {' '.join(options)}"
+        environment = {
+            **self.environment,
+            "PYTHONPATH": f"{places[PACKAGES]}:{places[OURS]}",
+            "LD_LIBRARY_PATH": f"{places[sys.base_prefix]}/lib",
+        }
+        if self.start.command("unshare", "--mount", "true").wait() != 0:
+            pytest.skip("no mount namespace can be had here to show the interpreter to another user")
+        script = f"{binds}; exec {groups} {run}"
+        self.running = self.start.command("unshare", "--mount", "sh", "-c", script, env=environment)
+
+
+def as_nobody(start: Start, source: str) -> AsNobody:
+    theirs = start.directory / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, NOBODY, NOBODY)
+    return AsNobody(start, "user", source.replace("THEIRS", str(theirs)))
+
+
+def rights(pid: int) -> dict[str, str]:
+    """Who a process is, and what the kernel lets it do."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    found = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    names = ("Uid", "Gid", "Groups", "CapPrm", "CapEff")
+    return {name: " ".join(found[name].split()) for name in names}
+
+
+@pytest.mark.skipif(not root(), reason="only root can become another user")
+def test_no_process_but_the_master_keeps_root(anywhere: Start) -> None:
+    pytest.importorskip("watchfiles")
+    served = as_nobody(anywhere, FIRST + HEAD + PROGRAM + SERVE + RUN)
+    served.begin("--reload", "--reload-dir", "theirs", groups="setpriv --groups 0,4,27")
+    pids = served.ready("web/0", "web/1", "own/0")
+    until(lambda: len(served.running.children()) == 6, "mold, spare, watcher and three workers")
+    nobody = {
+        "Uid": " ".join(["65534"] * 4),
+        "Gid": " ".join(["65534"] * 4),
+        "Groups": "65534",
+        "CapPrm": "0000000000000000",
+        "CapEff": "0000000000000000",
+    }
+    assert {title(pid).split()[1] for pid in served.running.children()} >= {"mold", "spare", "watcher"}
+    for pid in served.running.children():
+        assert rights(pid) == nobody, title(pid)
+    assert rights(served.running.pid)["Uid"].split() == ["0"] * 4
+    os.kill(pids["web/0"], signal.SIGKILL)
+    assert rights(served.ready("web/0")["web/0"]) == nobody
+
+    where = anywhere.directory / "theirs" / "socket"
+    assert where.stat().st_uid == NOBODY
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(where))
+    told = [line for line in served.running.out if line.startswith("first uid")]
+    assert set(told) == {"first uid 65534 65534 65534 [65534]"}
+    assert served.stop() == 0, "\n".join(served.running.err[-40:])
+    assert not where.exists()
+
+
+@pytest.mark.skipif(not root(), reason="only root can become another user")
+def test_what_the_application_asks_root_for_is_what_its_user_may_have(anywhere: Start) -> None:
+    source = HEAD + PROGRAM + SERVE.replace("worker(Web)", "worker(Web, nice=-5, oom_score_adj=-100)") + RUN
+    served = as_nobody(anywhere, source)
+    served.begin()
+    served.ready("web/0", "web/1", "own/0")
+    why = "asked for by an application that is not privileged"
+    served.running.expect_each(
+        [f"web/0 runs without nice=-5: {why}", f"web/1 runs without oom_score_adj=-100: {why}"], "err"
+    )
+    theirs = anywhere.directory / "theirs"
+    for address in "tcp://127.0.0.1:81", f"unix://{anywhere.directory}/socket":
+        served.write(source.replace("tcp://127.0.0.1:PORT", address).replace("THEIRS", str(theirs)))
+        served.signal(signal.SIGHUP)
+        served.running.expect(f"reload failed: cannot listen on {address} ", "err")
+    assert not (anywhere.directory / "socket").exists()
+    assert served.ask()[1] == 1
+    assert served.stop() == 0
+
+
+@pytest.mark.skipif(not root(), reason="only root could run application code as root")
+def test_script_mode_as_root_with_a_user_named_is_refused(start: Start) -> None:
+    served = Served(start, "script-user")
+    running = start.command(sys.executable, "program.py", env={**served.environment, "PREFORK_USER": "nobody"})
+    assert running.wait() == 2
+    assert "start it by `prefork run`" in running.err[0]
