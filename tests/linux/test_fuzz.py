@@ -93,6 +93,9 @@ REQUESTS: list[dict[str, Any]] = [
 ]
 
 
+pytestmark = pytest.mark.timeout(600)
+
+
 @pytest.fixture
 def chance() -> random.Random:
     seed = int(os.environ.get("TEST_OF_PREFORK_SEED", time.time()))
@@ -122,9 +125,9 @@ def spoilt(data: bytes, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
-def altered(data: Any, chance: random.Random) -> Any:
-    """A copy of plain data in which something has another value, another name, or is not there."""
-    copy = deepcopy(data)
+def altered(text: str, chance: random.Random) -> Any:
+    """The data of a JSON text, in which something has another value, another name, or is not there."""
+    copy = json.loads(text)
     for _ in range(chance.choice((1, 1, 1, 2, 5))):
         place: Any = copy
         while True:
@@ -161,7 +164,7 @@ def mostly(count: int, refused: type[Exception], act: Callable[[int], object]) -
 
 def test_messages(chance: random.Random) -> None:
     good = [wire.encode(message) for message in MESSAGES]
-    plain = [json.loads(data) for data in good]
+    plain = [data.decode() for data in good]
 
     def act(number: int) -> None:
         if number % 2:
@@ -173,23 +176,25 @@ def test_messages(chance: random.Random) -> None:
 
 
 def test_requests(chance: random.Random) -> None:
-    good = [json.dumps(request).encode() for request in REQUESTS]
+    plain = [json.dumps(request) for request in REQUESTS]
+    good = [text.encode() for text in plain]
 
     def act(number: int) -> None:
         if number % 2:
             parse(spoilt(chance.choice(good), chance))
         else:
-            parse(json.dumps(altered(chance.choice(REQUESTS), chance)).encode())
+            parse(json.dumps(altered(chance.choice(plain), chance)).encode())
 
     assert 0 < mostly(25_000, MalformedRequest, act) < 20_000
 
 
 def test_plans_and_what_is_made_of_them(chance: random.Random, tmp_path: Path) -> None:
     """What passes for a plan can be decided on, and its listeners opened or refused in words."""
-    assert planwire.take_apart(json.loads(json.dumps(PLAN))).plan.refusal() is None
+    text = json.dumps(PLAN)
+    assert planwire.take_apart(json.loads(text)).plan.refusal() is None
 
     def act(number: int) -> None:
-        received = planwire.take_apart(json.loads(json.dumps(altered(PLAN, chance))))
+        received = planwire.take_apart(json.loads(json.dumps(altered(text, chance))))
         supervisor = Supervisor(Spec())
         supervisor.handle(ev.Started(), 1.0)
         supervisor.handle(ev.MoldPlanned(1, received.plan), 2.0)
@@ -206,7 +211,7 @@ def test_plans_and_what_is_made_of_them(chance: random.Random, tmp_path: Path) -
 def test_channels_of_molds_newborns_and_workers(chance: random.Random) -> None:
     """Packets with whatever bytes and descriptors; those of a peer that is not listened to any more are not kept."""
     good = [wire.encode(message) for message in MESSAGES]
-    plain = [json.loads(data) for data in good]
+    plain = [data.decode() for data in good]
     sizes = []
     with closing(Nursery()) as nursery:
         for number in range(10_000):
