@@ -37,6 +37,7 @@ bench: $(INSTALLED)  ## what things cost here, printed
 	$(BIN)/python bench/relaunch.py
 	$(BIN)/python bench/daemons.py
 	$(BIN)/python bench/core_events.py
+	$(BIN)/python bench/status.py
 
 bench-servers: $(INSTALLED)  ## servers under prefork beside the same ones and others by themselves (needs wrk; half an hour)
 	$(BIN)/python bench/server_throughput.py

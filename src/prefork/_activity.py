@@ -160,8 +160,9 @@ class Activity:
 
     def _busy(self) -> None:
         """After the row says so: else the master could look before, find nothing, and not be woken either."""
-        if self.pulse is not None:
-            self.pulse()
+        pulse = self.pulse  # It is none any more when the loop's own thread starts it at this moment.
+        if pulse is not None:
+            pulse()
         if self.wake is not None and not self._memory.words[WATCHING]:
             self.wake()
 

@@ -57,18 +57,20 @@ class _TellingSelector(selectors.DefaultSelector):
 
 
 class _Pulse:
-    """The beat of a loop, from the first request to the moment when none is in flight any more."""
+    """The beat of a loop, from the first request to the moment when none is in flight any more.
+
+    While it goes the activity has no pulse to start, so that requests that come meanwhile pay nothing for it.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, activity: Activity) -> None:
         self._loop = loop
         self._activity = activity
         self._thread = _thread.get_ident()
-        self._going = False
 
     def start(self) -> None:
         """A request has begun, and there was none."""
-        if not self._going and _thread.get_ident() == self._thread:
-            self._going = True
+        if _thread.get_ident() == self._thread:
+            self._activity.pulse = None
             self._turn()
 
     def _turn(self) -> None:
@@ -76,5 +78,5 @@ class _Pulse:
             self._activity.works()
             self._loop.call_later(self._activity.hang_timeout / _BEATS, self._turn)
         else:
-            self._going = False
+            self._activity.pulse = self.start
             self._activity.waits()

@@ -59,12 +59,13 @@ class Commanded(Served):
     def at_rest(self, *keys: str, generation: int = 1) -> dict[str, int]:
         """Wait until these are ready, a spare is too, and nothing else is there; return the workers' pids."""
         self.ready(*keys, generation=generation)
-        until(self._rests, "the daemon at rest")
+        until(self.rests, "the daemon at rest")
         pids = {slot["key"]: slot["pid"] for slot in self.client.status()["slots"]}
         assert pids.keys() == set(keys)
         return pids
 
-    def _rests(self) -> bool:
+    def rests(self) -> bool:
+        """Whether all that is wanted is there, and nothing else."""
         seen = self.client.status()
         settled = all(slot["state"] == "ready" and not slot["leaving"] for slot in seen["slots"])
         return settled and seen["change"] is None and [mold["spares"] for mold in seen["molds"]] == [1]

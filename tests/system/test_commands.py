@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import sys
@@ -314,3 +315,21 @@ def test_a_shell_completes_commands_slots_pools_and_names(start: Start) -> None:
     assert completed(pool, "prefork scale w") == {"web"}
     assert pool.stop() == 0
     assert completed(pool, "prefork restart w") == {""}
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_the_line_that_is_to_be_typed_has_bash_complete(pair: Commanded) -> None:
+    pair.at_rest("web/0", "web/1")
+    document = (Path(__file__).parents[2] / "docs" / "control.md").read_text()
+    line = re.findall(r"^    (eval .*?) +# bash", document, re.M)[0]
+    script = f"""
+        {line}
+        COMP_WORDS=(prefork restart w) COMP_CWORD=2
+        $(complete -p prefork | sed 's/.* -F \\([^ ]*\\) .*/\\1/') prefork w restart
+        printf 'offered %s\\n' "${{COMPREPLY[@]}}"
+    """
+    path = {"PATH": f"{PREFORK.parent}:{os.environ['PATH']}"}
+    shell = pair.start.command("bash", "-c", script, env={**pair.environment, **path})
+    assert shell.wait() == 0
+    assert shell.out == ["offered web/0", "offered web/1"], shell.err
+    assert pair.stop() == 0

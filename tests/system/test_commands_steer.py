@@ -211,8 +211,10 @@ def test_a_client_that_is_killed_in_the_middle_harms_nothing(start: Start, comma
     feeds = 0
     while served.client.status()["change"] is not None:
         feeds += feed(start.directory / "gate")
-    until(lambda: asked_descriptors(served) == descriptors, "no descriptor of it is left")
+    until(served.rests, "the daemon at rest")
     after = served.pids()
+    expected = descriptors + 2 * (len(after) - 2)  # A channel and a pidfd for each worker more.
+    until(lambda: asked_descriptors(served) == expected, "no descriptor of it is left")
     kept = {key: pid for key, pid in after.items() if before.get(key) == pid}
     if command[0] == "reload":  # It had been asked, and was done.
         assert kept == {}

@@ -12,7 +12,7 @@ import os
 import selectors
 import socket
 from collections import deque
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from .._core.notices import Notices
@@ -167,11 +167,10 @@ class Told:
         self._decider = decider
         self._manager = manager
 
-    def handle(self, event: Event, now: float) -> Sequence[Action]:
-        """As the decider itself."""
-        actions = self._decider.handle(event, now)
+    def handle(self, event: Event, now: float) -> Iterator[Action]:
+        """As the decider itself; the service manager hears of it when it has been done."""
+        yield from self._decider.handle(event, now)
         self._manager.look(now)
-        return actions
 
     def next_deadline(self) -> float | None:
         """As the decider itself."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import time
 from typing import TYPE_CHECKING
+
+from .._core.actions import OrderWorker
 
 if TYPE_CHECKING:
     from .._core.actions import Action
@@ -25,15 +27,16 @@ class Recorded:
         self._log = log
         self._watchers = watchers
 
-    def handle(self, event: Event, now: float) -> Sequence[Action]:
-        """See `Decider`."""
-        actions = self._decider.handle(event, now)
+    def handle(self, event: Event, now: float) -> Iterator[Action]:
+        """See `Decider`. Orders come first: no worker waits until it is written down, told and shown that it starts."""
+        actions = tuple(self._decider.handle(event, now))
+        yield from (action for action in actions if isinstance(action, OrderWorker))
         records = self._journal.note(event, actions, now, time())
         if records:
             for watcher in self._watchers:
                 watcher(records)
         self._log.note(records, actions)
-        return actions
+        yield from (action for action in actions if not isinstance(action, OrderWorker))
 
     def next_deadline(self) -> float | None:
         """See `Decider`."""

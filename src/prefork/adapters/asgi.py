@@ -53,8 +53,8 @@ class Watched:
             nonlocal failed
             if message["type"] == "http.response.start":
                 failed = message["status"] >= 500
-                if self._drain.noticed and scope["http_version"].startswith("1"):
-                    message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
+                if self._drain.noticed:
+                    message = closing(scope, message)
             return send(message)
 
         self._activity.begin(f"{scope['method']} {scope['path']}")
@@ -87,6 +87,13 @@ class Watched:
             raise
         finally:
             shaken()
+
+
+def closing(scope: Message, start: Message) -> Message:
+    """The start of a response that says that its connection closes after it."""
+    if not scope["http_version"].startswith("1"):
+        return start
+    return {**start, "headers": [*start.get("headers", ()), _CLOSE]}
 
 
 class TellsWebSockets(Watched):

@@ -1,0 +1,30 @@
+"""What is noted of a decider's facts and orders, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.stage import Stage, plan
+from prefork._core.actions import OrderWorker, Report
+from prefork._core.events import WorkerEnded
+from prefork._core.journal import Journal, Record
+from prefork._linux.forms import Text
+from prefork._linux.log import Log, Manner
+from prefork._linux.master import Master
+from prefork._linux.recording import Recorded
+
+
+def test_an_order_is_given_before_anything_is_told_about_it() -> None:
+    stage = Stage(plan("a")).start()
+    told: list[Sequence[Record]] = []
+    with Master() as master:
+        log = Log(master, Manner(Text()), stage.supervisor.backs_off)
+        recorded = Recorded(stage.supervisor, Journal(), log, [told.append])
+        death = WorkerEnded(stage.pid("web/0"), -9, "was killed by SIGKILL")
+        actions = recorded.handle(death, stage.now)
+        assert isinstance(next(actions), OrderWorker)
+        assert told == []
+        rest = list(actions)
+    assert [record["event"] for records in told for record in records] == ["ordered"]
+    assert any(isinstance(action, Report) for action in rest)
+    assert not any(isinstance(action, OrderWorker) for action in rest)
