@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from ._errors import CommandFailedError, MisuseError, NotRunningError, WorldError
+from ._linux.crashes import numbers_in
 from ._linux.runtime import given_in, homes_in
 
 Event = dict[str, Any]
@@ -84,6 +85,36 @@ class Client:
     def explain(self, slot: str) -> dict[str, Any]:
         """Return the state of one slot (`slot`, None where it is gone) and what happened to it lately (`events`)."""
         return self._ask("explain", slot=slot)
+
+    def stacks(self, slot: str | None = None, force: bool = False) -> list[dict[str, Any]]:
+        """Return where the threads of a slot's workers are, or of all workers (docs/hangs.md).
+
+        Healthy ones do not mind. One that does not answer has no stacks, unless `force` takes the way that may end it.
+        Raises CommandFailedError where there is no such slot with a worker.
+        """
+        with _Conversation(self.directory, None) as conversation:
+            conversation.say("stacks", slot=slot, force=force)
+            found: list[dict[str, Any]] = conversation.outcome(conversation.hear())["data"]
+        return found
+
+    def crashes(self) -> list[dict[str, Any]]:
+        """Return the reports of the last workers that crashed, oldest first (docs/hangs.md)."""
+        found = []
+        for number in sorted(numbers_in(f"{self.directory}/crashes")):
+            try:
+                found.append(self.crash(number))
+            except WorldError:
+                pass  # It has made way for a later one.
+        return found
+
+    def crash(self, number: int) -> dict[str, Any]:
+        """Return one crash report. Raises WorldError where there is none of this number."""
+        try:
+            with open(f"{self.directory}/crashes/{number}.json", encoding="utf-8") as file:
+                report: dict[str, Any] = json.load(file)
+        except (OSError, ValueError):
+            raise WorldError(f"there is no crash report {number}, or it is not for this user to read") from None
+        return report
 
     def events(self, follow: bool = False) -> Iterator[Event]:
         """Yield what has happened lately, oldest first, and with `follow` what happens from now on.

@@ -169,7 +169,7 @@ class World:
             case act.Announce(what, "done" | "failed", _, key):
                 assert (what, key) in self.under_way, "the end of what was not begun"
                 self.under_way -= {(what, key)}
-            case act.ReopenLogs() | act.Announce():
+            case act.ReopenLogs() | act.ReportStacks() | act.Announce():
                 pass
             case act.Watch() | act.SendSignal():
                 raise AssertionError(action)

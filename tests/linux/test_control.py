@@ -33,8 +33,13 @@ class Desk:
     def __init__(self, directory: Path, master: Master, stage: Stage) -> None:
         self.directory, self.master, self.stage = directory, master, stage
         self.journal, self.board = Journal(), Board(rows=64)
-        seen = Seen(stage.supervisor, self.journal, lambda: {1: 4242}, self.board.reading, time.time())
+        seen = Seen(stage.supervisor, self.journal, lambda: {1: 4242}, self.board.reading, self.stacks, time.time())
         self.control = Control(master, str(directory), seen)
+
+    def stacks(self, asker: int, slot: str, force: bool) -> None:
+        """Answer later, as a master does."""
+        reply = act.Reply(asker, True, "1", [{"slot": slot, "force": force}])
+        self.master.later(0, lambda: self.control.answer(reply))
 
     def turn(self) -> int:
         """One turn of the loop; return how many had news."""

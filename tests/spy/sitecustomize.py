@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 _NOTES = os.open(os.environ["TEST_OF_PREFORK_SPY"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
-_posix_spawn, _kill, _waitpid = os.posix_spawn, os.kill, os.waitpid
+_posix_spawn, _kill, _wait4 = os.posix_spawn, os.kill, os.wait4
 
 
 def _note(text: str) -> None:
@@ -28,11 +28,11 @@ def kill(pid: int, number: int) -> None:
     _note(f"sent {int(number)} to {pid}")
 
 
-def waitpid(pid: int, options: int) -> tuple[int, int]:
-    pid, status = _waitpid(pid, options)
+def wait4(pid: int, options: int) -> tuple[int, int, Any]:
+    pid, status, usage = _wait4(pid, options)
     _note(f"reaped {pid} {os.waitstatus_to_exitcode(status)}")
-    return pid, status
+    return pid, status, usage
 
 
 if not sys.flags.ignore_environment:
-    os.posix_spawn, os.kill, os.waitpid = posix_spawn, kill, waitpid
+    os.posix_spawn, os.kill, os.wait4 = posix_spawn, kill, wait4

@@ -165,6 +165,11 @@ class ReopenLogs:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportStacks:
+    """Say where all workers are, in the log."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """Tell whoever gave the command of this id how it ended; `data` is what a program may want to know of it."""
 
@@ -206,6 +211,7 @@ DaemonAction = (
     | Bind
     | Unbind
     | ReopenLogs
+    | ReportStacks
     | Reply
     | Announce
 )

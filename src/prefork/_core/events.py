@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,10 +32,12 @@ class ProcessExit:
     """How one process ended: `status` as subprocess gives it, negative for the signal that killed it.
 
     None: nobody will ever tell, since it was not a child, or somebody else in this program has waited for it.
+    `usage`: seconds in the program and in the kernel, and the most bytes that were in memory.
     """
 
     pid: int
     status: int | None
+    usage: tuple[float, float, int] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ Tone = Literal["good", "bad", "plain", "faint"]
 _USUAL = ("signal", "command")
 """Events that the log tells though nobody reports on them."""
 
-_BAD = ("ended", "failed", "not started", "not born", "mold ended")
+_BAD = ("ended", "failed", "hung", "not started", "not born", "mold ended")
 _FOLDED = (*_BAD, "worn out", "command")
 """Events that may come again and again; so may the failure of a change."""
 

@@ -81,7 +81,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from . import births, exits, gap, hanging, recycling, rollout
 from . import events as ev
-from .actions import Announce, Exit, ReopenLogs, Report
+from .actions import Announce, Exit, ReopenLogs, Report, ReportStacks
 from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
 from .scaling import scale, scaled, step
 from .slot import Worker
@@ -359,7 +359,7 @@ class Supervisor:
             case "TTIN" | "TTOU" if state.stopping is None:
                 step(state, 1 if name == "TTIN" else -1)
             case "QUIT":
-                state.actions.append(Report(as_text(state)))
+                state.actions += [Report(as_text(state)), ReportStacks()]
             case "USR1":
                 state.actions.append(ReopenLogs())
             case "USR2":

@@ -100,12 +100,28 @@ def verdict(evidence: Evidence) -> Verdict:
     return "blocked loop" if evidence.loop else "no progress"
 
 
+def living(evidence: Evidence, doing: str, busy: float, patience: float) -> Verdict:
+    """What a worker does that somebody asks about; `busy`: seconds without getting on, 0.0 where it is idle."""
+    found = verdict(evidence)
+    if found in ("stopped", "traced", "GIL held") or 0 < patience <= busy:
+        return found
+    # A loop on uvloop says only after a while that it has nothing to do any more; the kernel knows where it is.
+    at_rest = evidence.loop and not doing and "poll" in evidence.threads[0].waits_in
+    return "working" if busy and not at_rest else "idle"
+
+
 def report(hang: Hang, kind: Verdict, evidence: Evidence, stacks: str) -> str:
     """The whole of it, as one block for the log."""
     excused = f" ({hang.excused:.1f} s of it for want of a processor)" if hang.excused >= 0.1 else ""
     lines = [f"{hang.who} hangs, for {hang.seconds:.1f} s{excused}: {kind}: {SENTENCES[kind]}"]
     if hang.doing:
         lines.append(f"  it was doing: {hang.doing}")
+    return "\n".join([*lines, details(evidence, stacks)])
+
+
+def details(evidence: Evidence, stacks: str) -> str:
+    """What the kernel and the worker itself have told."""
+    lines = []
     if evidence.tracer:
         lines.append(f"  it is traced by pid {evidence.tracer}")
     for thread in evidence.threads[:20]:
@@ -118,8 +134,8 @@ def report(hang: Hang, kind: Verdict, evidence: Evidence, stacks: str) -> str:
     lines += [f"  {line}" for line in written[:_LINES]]
     if len(written) > _LINES:
         lines.append(f"  ... and {len(written) - _LINES} lines more")
-    if not written and kind not in ("stopped", "traced"):
-        lines.append("  no stacks: it did not answer")
+    if not written:
+        lines.append("  no stacks: it does not answer")
     return "\n".join(lines)
 
 

@@ -31,13 +31,15 @@ _DATES = ("since", "retry_at")
 class Seen:
     """What there is to be seen of a daemon: its state, what has happened, and what the shell knows.
 
-    `molds` gives their pids by generation, `scoreboard` a descriptor to be read from, and to be closed.
+    `molds` gives their pids by generation, `scoreboard` a descriptor to be read from, and to be closed. `stacks`
+    is called with who asks, a slot (empty: all) and whether to use force; they are told as a `Reply`.
     """
 
     supervisor: Supervisor
     journal: Journal
     molds: Callable[[], dict[int, int]]
     scoreboard: Callable[[], int]
+    stacks: Callable[[int, str, bool], object]
     started: float
 
     def status(self) -> Iterator[bytes]:

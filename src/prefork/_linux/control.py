@@ -297,12 +297,19 @@ class Control:
                 connection.pieces, connection.follows = self._seen.history(), request.events
             case "explain":
                 connection.outgoing += encoded(self._seen.slot(request.slot))
+            case "stacks":
+                self._seen.stacks(self._await(connection), request.slot, request.force)
             case "command":
                 assert request.command is not None
-                self._commands += 1
-                connection.waits_for, connection.watches = self._commands, request.events
-                self._waiting[self._commands] = connection
-                self._master.tell(CommandReceived(self._commands, request.command, connection.who))
+                connection.watches = request.events
+                self._master.tell(CommandReceived(self._await(connection), request.command, connection.who))
+
+    def _await(self, connection: _Connection) -> int:
+        """Return the number by which the outcome will be told to this connection."""
+        self._commands += 1
+        connection.waits_for = self._commands
+        self._waiting[self._commands] = connection
+        return self._commands
 
     @staticmethod
     def _show(connection: _Connection, line: bytes) -> None:

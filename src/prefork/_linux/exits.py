@@ -91,10 +91,11 @@ class ExitWatch:
             except (ProcessLookupError, PermissionError):
                 pass  # It had left its group, or all that is left there runs as somebody else.
         try:
-            _, status = os.waitpid(pid, 0)
+            _, status, usage = os.wait4(pid, 0)
         except ChildProcessError:  # Somebody else in this program waited for it first; how it ended is not to be had.
             return ProcessExit(pid, None)
-        return ProcessExit(pid, os.waitstatus_to_exitcode(status))
+        used = usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024
+        return ProcessExit(pid, os.waitstatus_to_exitcode(status), used)
 
 
 def _has_ended(pid: int) -> bool:

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._core import events as fact
 from .._core.hangs import SHARE, Sign, Vigil
-from .._core.verdicts import Evidence, Hang, Verdict, report, verdict
+from .._core.verdicts import Evidence, Hang, details, living, report, verdict
 from . import evidence, wire
 from .dumps import Dumps
 
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 _STOOD_STILL = 1.0
 """Seconds by which a look has to be late, at least, to be told of."""
+
+_SPAN = 0.2
+"""Seconds over which it is seen what the threads of one use about whom somebody asks."""
+
+Found = Callable[[Evidence, str], None]
+"""Is told what has been found out about a worker, and its stacks."""
 
 _STOPS = os.WSTOPPED | os.WCONTINUED | os.WNOHANG
 
@@ -40,21 +46,14 @@ class Watched:
     kills: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What has been found out about one worker."""
-
-    verdict: Verdict
-    evidence: Evidence
-    stacks: str
-
-
 class Hangs:
     """The workers of one daemon. Raises OSError where there is no memory for their stacks."""
 
-    def __init__(self, master: Master, board: Board) -> None:
+    def __init__(self, master: Master, board: Board, note: Callable[[int, str, str], None]) -> None:
+        """`note(pid, what, text)` keeps what is found out about one that hangs."""
         self._master = master
         self._board = board
+        self._note = note
         self.dumps = Dumps(master, board)
         self._vigil = Vigil(self._waited, watching=False)
         self._workers: dict[int, Watched] = {}
@@ -72,13 +71,14 @@ class Hangs:
         """A process is to become this worker."""
         self._workers[pid] = worker
 
-    def ended(self, pid: int) -> None:
-        """A process has ended."""
-        self._workers.pop(pid, None)
+    def ended(self, pid: int) -> Watched | None:
+        """A process has ended; return which worker it was, if it was one."""
+        worker = self._workers.pop(pid, None)
         self._stopped.pop(pid, None)
         self._samples.pop(pid, None)
         self._vigil.starved.discard(pid)
         self.dumps.ended(pid)
+        return worker
 
     def heard(self, told: Told) -> None:
         """A worker has told something."""
@@ -163,25 +163,74 @@ class Hangs:
         doing = self._board.doing(pid)
         excused = self._vigil.spells[pid].excused
 
-        def tell(found: Found) -> None:
+        def tell(seen: Evidence, stacks: str) -> None:
             if self._workers.get(pid) is not worker:
                 return
             over = self._since(pid, monotonic()) != since
             who = f"{worker.key} (pid {pid}, generation {worker.generation})"
             hang = Hang(who, doing, now - since, excused)
-            text = report(hang, found.verdict, found.evidence, found.stacks)
-            self._master.tell(fact.WorkerHung(pid, found.verdict, hang, text, over))
+            kind = verdict(seen)
+            text = report(hang, kind, seen, stacks)
+            if not over:
+                self._note(pid, "hang", text)
+            self._master.tell(fact.WorkerHung(pid, kind, hang, text, over))
 
-        self._find_out(pid, tell, force=worker.kills)
+        self._find_out(pid, self._samples.get(pid, (0.0, None))[1], tell, force=worker.kills)
 
-    def _find_out(self, pid: int, then: Callable[[Found], None], *, force: bool) -> None:
-        before = self._samples.get(pid, (0.0, None))[1]
+    def inquire(self, slot: str, force: bool, then: Callable[[list[dict[str, Any]]], None]) -> None:
+        """Tell `then` what the workers of a slot are doing, or all (an empty slot), and where their threads are."""
+        pids = [
+            pid
+            for pid, worker in self._workers.items()
+            if slot in ("", worker.key) and self._board.beat(pid) is not None
+        ]
+        before = {pid: evidence.sample(pid) for pid in pids}
+        found: list[dict[str, Any]] = []
+
+        def next_one() -> None:
+            while pids and pids[-1] not in self._workers:
+                pids.pop()
+            if pids:
+                pid = pids.pop()
+                # Now: to be asked is something to do.
+                busy = self._busy(pid)
+                self._find_out(pid, before[pid], lambda seen, stacks: tell(pid, busy, (seen, stacks)), force=force)
+            else:
+                then(found)
+
+        def tell(pid: int, busy: float, seen: tuple[Evidence, str]) -> None:
+            if (worker := self._workers.get(pid)) is not None:
+                found.append(self._described(pid, worker, busy, seen))
+            next_one()
+
+        pids.reverse()
+        self._master.later(_SPAN if pids else 0, next_one)
+
+    def _busy(self, pid: int) -> float:
+        """Seconds without getting on; 0.0 where it is idle."""
+        now = monotonic()
+        since = self._since(pid, now)
+        return round(now - since, 3) if since else 0.0
+
+    def _described(self, pid: int, worker: Watched, busy: float, found: tuple[Evidence, str]) -> dict[str, Any]:
+        seen, stacks = found
+        doing = self._board.doing(pid)
+        return {
+            "slot": worker.key,
+            "pid": pid,
+            "generation": worker.generation,
+            "verdict": living(seen, doing, busy, worker.patience),
+            "doing": doing,
+            "busy_for": busy,
+            "text": details(seen, stacks),
+        }
+
+    def _find_out(self, pid: int, before: evidence.Sample | None, then: Found, *, force: bool) -> None:
         after = evidence.sample(pid)
         loop = self._has_loop(pid)
 
         def found(stacks: str, answered: bool) -> None:
-            seen = evidence.evidence(before, after, loop=loop, answered=answered)
-            then(Found(verdict(seen), seen, stacks))
+            then(evidence.evidence(before, after, loop=loop, answered=answered), stacks)
 
         if pid in after.threads and after.threads[pid].state in "Tt":
             found("", False)  # It would write them when it goes on.

@@ -73,7 +73,7 @@ def _run(launch: dict[str, Any], manner: Manner, show: Callable[[str], object]) 
         supervisor, journal = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal()
         log = Log(master, manner, supervisor.backs_off)
         shell = Shell(master, launching_from(launch), runtime)
-        seen = Seen(supervisor, journal, shell.molds, shell.scoreboard, time())
+        seen = Seen(supervisor, journal, shell.molds, shell.scoreboard, shell.stacks, time())
         control = Control(master, runtime.path, seen, _control_group(options))
         shell.answer, shell.reopen_logs = control.answer, log.reopen
         manager = Manager(master, launch["manager"], supervisor)

@@ -30,13 +30,14 @@ class Request:
     """One request. `command` is what it asks to be changed, if anything.
 
     `events`: whether whoever asks wants to see what happens, until the command's outcome or, without a command, for
-    ever. `slot` is whose history is asked for.
+    ever. `slot` is whose history is asked for, or whose stacks (empty: all), if need be by `force`.
     """
 
-    what: Literal["hello", "status", "scoreboard", "events", "explain", "command"]
+    what: Literal["hello", "status", "scoreboard", "events", "explain", "stacks", "command"]
     command: Command | None = None
     events: bool = False
     slot: str = ""
+    force: bool = False
 
 
 def parse(line: bytes) -> Request:
@@ -68,6 +69,9 @@ def _request(name: object, data: dict[str, Any]) -> Request:
             return Request("events", events=_flag(data, "follow"))
         case "explain":
             return Request("explain", slot=_name(data, "slot"))
+        case "stacks":
+            slot = data.pop("slot", "") if data.get("slot") is None else _name(data, "slot")
+            return Request("stacks", slot=slot or "", force=_flag(data, "force"))
     return Request("command", _command(name, data), _flag(data, "events"))
 
 

@@ -10,7 +10,7 @@ import selectors
 import signal
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._core import actions as do
 from .._core import events as fact
@@ -20,6 +20,7 @@ from .._errors import InternalError, PreforkError
 from . import lifeline
 from .board import Board
 from .capture import Capture
+from .crashes import Crash, Crashes
 from .forms import Origin
 from .hangs import Hangs, Watched
 from .listeners import Circumstances, Listeners
@@ -68,7 +69,8 @@ class Shell:
         self._watchers = Watchers(self._start_watcher, self._kill, master.relay.say, launching.sources)
         orphans = Orphans(runtime.roster, launching.orphan_grace)
         self._board = Board()
-        self._hangs = Hangs(master, self._board)
+        self._crashes = Crashes(master, runtime.path)
+        self._hangs = Hangs(master, self._board, self._crashes.note)
         self._queues = Queues(master, self._board.counted)
         self._listeners = Listeners(
             Circumstances(bool(orphans.pids), launching.interpreter.identity, launching.given, launching.operator),
@@ -93,6 +95,7 @@ class Shell:
         self._queues.close()
         self._oom.close()
         self._hangs.close()
+        self._crashes.close()
         self._board.close()
         os.close(self._reader)
         os.close(self._writer)
@@ -108,6 +111,15 @@ class Shell:
     def last_lines(self, pid: int) -> list[str]:
         """Return what a process wrote last, also when it has just been reaped; nothing where output is not captured."""
         return [] if self._capture is None else self._capture.last_lines(pid)
+
+    def stacks(self, asker: int, slot: str, force: bool) -> None:
+        """Tell whoever waits for it where the workers of a slot are, or all of them."""
+
+        def tell(found: list[dict[str, Any]]) -> None:
+            text = f"{len(found)} workers" if found else f"there is no worker in {slot or 'any slot'}"
+            self.answer(do.Reply(asker, bool(found), text, found))
+
+        self._hangs.inquire(slot, force, tell)
 
     # What the supervisor asks for.
 
@@ -144,6 +156,8 @@ class Shell:
                 self._bind(generation, listeners)
             case do.Unbind(listeners):
                 self._listeners.unbind(listeners)
+            case do.ReportStacks():
+                self._hangs.inquire("", False, self._say_stacks)
             case do.Reply():
                 self.answer(action)
             case do.ReopenLogs():
@@ -152,6 +166,10 @@ class Shell:
                 pass  # It is for the record.
             case _:
                 raise InternalError(f"a daemon's master has no {action}")
+
+    def _say_stacks(self, found: list[dict[str, Any]]) -> None:
+        for one in found:
+            self._master.relay.say(f"{one['slot']} (pid {one['pid']}): {one['verdict']}\n{one['text']}")
 
     def _start_mold(self, generation: int) -> None:
         launching = self._launching
@@ -264,6 +282,9 @@ class Shell:
                 self._board.turn(pid, "ready")
                 self._master.tell(heard)
                 self._welcome_when_all_are_ready(self._workers.get(pid, ""))
+            case fact.WorkerFailed(pid, report):
+                self._crashes.note(pid, "failure", report)
+                self._master.tell(heard)
             case Told():
                 self._hangs.heard(heard)
             case fact.SpareBorn(_, pid):
@@ -308,10 +329,10 @@ class Shell:
         out_of_memory = any(end.status == -signal.SIGKILL for end in exits) and self._oom.grown()
         for end in exits:
             self._roster.remove(end.pid)
-            self._hangs.ended(end.pid)
+            reason = self._reason(end, out_of_memory)
+            self._look_back(end, reason)
             if self._capture is not None:
                 self._capture.ended(end.pid)
-            reason = self._reason(end, out_of_memory)
             if end.pid in self._molds:
                 generation = self._molds.pop(end.pid)
                 for heard in self._nursery.finish_mold(generation):
@@ -319,16 +340,22 @@ class Shell:
                 self._master.tell(fact.MoldEnded(generation, reason))
             elif self._workers.pop(end.pid, None) is not None:
                 self._listeners.ended(end.pid)
-                for heard in self._nursery.finish(end.pid):
-                    self._take(heard)
                 status = end.status if end.status is not None else 1
                 self._board.end(end.pid, status)
                 self._master.tell(fact.WorkerEnded(end.pid, status, reason))
-            else:  # A watcher: what it had to say of its end, it says now.
-                for heard in self._nursery.finish(end.pid):
-                    self._take(heard)
+            else:
                 self._watchers.ended(end.pid, reason)
         self._strangers.reaped()
+
+    def _look_back(self, end: fact.ProcessExit, reason: str) -> None:
+        """Hear what a process had to say of its end; keep what is known of a worker that did not end as it should."""
+        crash, worker = None, self._hangs.ended(end.pid)
+        if worker is not None and end.status != 0:
+            output = [] if self._capture is None else self._capture.last_lines(end.pid)
+            crash = Crash(worker.key, worker.generation, reason, self._board.doing(end.pid), output)
+        for heard in self._nursery.finish(end.pid):
+            self._take(heard)
+        self._crashes.ended(end, crash)
 
     def children_changed(self) -> None:
         """Look for strangers among the dead; births are queued before deaths, so first hear of those."""

@@ -91,13 +91,14 @@ def _tasks(asyncio: Any) -> Iterator[str]:
 
 
 def _place(awaited: Any) -> str:
-    """The innermost line of a suspended coroutine."""
+    """The innermost line of a suspended coroutine, without asyncio's own where there is another."""
     place = "?"
     for _ in range(100):  # However long the chain is.
         frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
         frame = frame or getattr(awaited, "ag_frame", None)
         if frame is None:
             break
-        place = f'"{frame.f_code.co_filename}", line {frame.f_lineno} in {frame.f_code.co_name}'
+        if place == "?" or "/asyncio/" not in frame.f_code.co_filename:
+            place = f'"{frame.f_code.co_filename}", line {frame.f_lineno} in {frame.f_code.co_name}'
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
     return place

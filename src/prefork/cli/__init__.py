@@ -16,6 +16,7 @@ _FAMILIES = {
     "status": ["status"],
     "steer": ["reload", "replan", "plan", "scale", "restart", "stop"],
     "history": ["events", "explain"],
+    "inside": ["stacks", "crashes"],
     "top": ["top"],
 }
 """Module of this package -> its commands, each a function of the command's name."""
