@@ -63,9 +63,10 @@ def test_the_admin_pages_work_over_four_workers_and_a_reload(shop: Example) -> N
 
 @pytest.mark.parametrize("target", ["shop.wsgi", "shop.asgi"])
 def test_reloads_under_load_lose_nothing(shop: Example, target: str) -> None:
-    shop.run("prefork run shop.asgi" if target == "shop.asgi" else RUN, *_bound(target))
+    command, *more = (RUN,) if target == "shop.wsgi" else ("prefork run shop.asgi", "-w", "2", "-b", "127.0.0.1:8000")
+    shop.run(command, *more, "--keepalive-window", "10")
     body = b'{"orders": 0}'
-    new, kept = Load(shop.port, body, 4), Load(shop.port, body, 4, keep=True)
+    new, kept = Load(shop.port, body, 3), Load(shop.port, body, 3, keep=True)
     with new, kept:
         for _ in range(2):
             new.more(30)
@@ -73,10 +74,6 @@ def test_reloads_under_load_lose_nothing(shop: Example, target: str) -> None:
             shop.reload()
     assert not new.failures + kept.failures
     assert shop.stop() == 0
-
-
-def _bound(target: str) -> list[str]:
-    return ["-w", "2", "-b", "127.0.0.1:8000"] if target == "shop.asgi" else []
 
 
 def test_a_mistake_in_the_settings_is_shown_and_the_old_workers_serve_on(shop: Example) -> None:

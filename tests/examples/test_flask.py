@@ -35,9 +35,9 @@ def test_it_is_found_without_its_name_and_scaled_under_load(start: Start) -> Non
     app = Example(start, "flask")
     app.edit("app.py", 'f"worker {os.getpid()}"', '"anybody"')
     app.readme += "\n    prefork run app -w 1 -b 127.0.0.1:8000"
-    app.run("prefork run app -w 1 -b 127.0.0.1:8000")
+    app.run("prefork run app -w 1 -b 127.0.0.1:8000", "--keepalive-window", "10")
     body = b'{"from":"anybody","hello":"world"}\n'
-    new, kept = Load(app.port, body, 4), Load(app.port, body, 4, keep=True)
+    new, kept = Load(app.port, body, 3), Load(app.port, body, 3, keep=True)
     with new, kept:
         for number, count in (signal.SIGTTIN, 2), (signal.SIGTTIN, 3), (signal.SIGTTOU, 2):
             app.running.send(number)

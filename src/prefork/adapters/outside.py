@@ -81,6 +81,7 @@ def leave_port(port: int) -> None:
     for listener in listeners:
         with listener:
             listener.shutdown(socket.SHUT_RDWR)
+    time.sleep(LATE)  # for what was accepted in this very moment, and is no descriptor yet
 
 
 def take_away(number: int, like: socket.socket) -> None:
