@@ -242,21 +242,6 @@ class TestHistory:
         assert pair.json("explain", "web/0")["slot"]["pid"] == new
         assert pair.stop() == 0
 
-    def test_what_a_watcher_of_the_code_asks_for_is_said_to_be_its(self, start: Start) -> None:
-        pytest.importorskip("watchfiles")
-        served = Commanded(start, "watched")
-        served.write()
-        served.launch(PREFORK, "run", "program:daemon", "--reload")
-        served.ready("web/0", "web/1")
-        until(lambda: any(title(pid).startswith("prefork: watcher") for pid in served.running.children()), "a watcher")
-
-        def told() -> bool:
-            served.file.write_text(f"{served.file.read_text()}\n#")  # Again and again: it may not be watching yet.
-            return "reload asked for by the watcher of the code" in served.says("explain", "web/0")
-
-        until(told, "who has asked for the reload")
-        assert served.stop() == 0
-
     def test_a_slot_that_never_was_is_refused(self, pair: Commanded) -> None:
         pair.at_rest("web/0", "web/1")
         assert pair.refuses("explain", "web/7") == "prefork: there is no slot web/7"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import prefork
 from support import PATIENCE, Start, until
 from system.daemons import HEAD, SERVE, root
 from system.runs import ASGI, PREFORK, WSGI, Run, write
@@ -164,6 +165,10 @@ def test_a_change_reloads_and_a_broken_one_is_shown_while_the_last_good_one_serv
     write(start, "shop.py", ASGI + '\nTEXT = "good day"\n')
     run.running.expect("^prefork: shop.py changed: reloading$", "err")
     run.running.expect("^reload of generation 2 done$", "err")
+    commands = [
+        event for event in prefork.connect(str(start.directory / "runtime")).events() if event["event"] == "command"
+    ]
+    assert [(event["command"], event["by"]) for event in commands] == [("reload", "the watcher of the code")]
     assert run.who()[1] == "good day"
     write(start, "shop.py", ASGI + "\nTEXT = = 1\n")
     run.running.expect("^prefork: shop.py changed: reloading$", "err")
