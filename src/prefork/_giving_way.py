@@ -42,13 +42,15 @@ class GivingWay:
         self._pauses = 0  # in a row
         self._first: frozenset[Standing] = frozenset()  # how the others stood when the last few pauses began
         self._passed_over: frozenset[Standing] = frozenset()
+        self.room = 0
+        """How many more connections may be taken before it makes sense to ask again."""
 
     def pause(self) -> float:
         """For how many seconds to leave the queue alone; 0.0 to accept now."""
         mine = self._mine()
         # The fewest are none at all, so this one need not look.
         if mine <= SLACK:
-            self._pauses = 0
+            self._pauses, self.room = 0, SLACK - mine
             return 0.0
         others = self._others()
         if self._pauses and self._pauses % PAUSES == 0:
@@ -56,8 +58,9 @@ class GivingWay:
         if self._passed_over:
             self._passed_over = self._passed_over.intersection(others)
             others = [each for each in others if each not in self._passed_over]
-        if self._pauses == MOST or not _outdone(mine, others):
-            self._pauses = 0
+        room = _room(mine, others)
+        if self._pauses == MOST or room >= 0:
+            self._pauses, self.room = 0, max(0, room)
             return 0.0
         if self._pauses % PAUSES == 0:
             self._first = frozenset(others)
@@ -65,13 +68,14 @@ class GivingWay:
         return PAUSE
 
 
-def _outdone(mine: int, others: Sequence[Standing]) -> bool:
-    """Whether somebody has clearly fewer."""
+def _room(mine: int, others: Sequence[Standing]) -> int:
+    """How many connections this one may take and not have clearly more than another; below 0 where it has already."""
     fewest = mine
     for _, count, _ in others:
         if count < fewest:
             fewest = count
-    if mine <= fewest + SLACK:
-        return False
-    mean = (mine + sum(count for _, count, _ in others)) / (1 + len(others))
-    return mine > fewest + SHARE * mean
+    room = fewest + SLACK - mine
+    if room < 0:
+        mean = (mine + sum(count for _, count, _ in others)) / (1 + len(others))
+        room = min(0, int(fewest + SHARE * mean) - mine)
+    return room

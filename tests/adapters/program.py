@@ -69,6 +69,11 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
         return
     if path == "/held":
         await released()
+    if path == "/head":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await released()
+        await send({"type": "http.response.body", "body": b"and body"})
+        return
     text = text_of(path, scope.get("state", {}).get("said", ""))
     if path == "/client":
         text = f"{scope['client'][0]} by {scope['scheme']}"

@@ -91,3 +91,17 @@ def test_the_client_behind_a_proxy_is_who_the_proxy_says(start: Start) -> None:
         assert fetch(client, "/client", **forwarded)[1] == "192.0.2.7 by https"
         assert fetch(client, "/client")[1] == "127.0.0.1 by http"
     assert adapted.stop() == 0
+
+
+def test_head_and_body_come_together_and_a_head_alone_comes_at_once(start: Start) -> None:
+    adapted = Adapted(start, UVICORN)
+    pid = adapted.ready()["web/0"]
+    with connect(adapted.port) as client:
+        for _ in range(5):
+            client.sendall(REQUEST)
+            assert client.recv(4096).endswith(f"\r\n\r\n{pid}\n".encode())
+        client.sendall(REQUEST.replace(b"/ ", b"/head "))
+        assert client.recv(4096).endswith(b"\r\n\r\n")
+        adapted.release()
+        assert client.recv(4096) == b"8\r\nand body\r\n0\r\n\r\n"
+    assert adapted.stop() == 0

@@ -41,6 +41,7 @@ class NativeAccepting:
         self._activity = worker.activity
         self._giving_way = worker.giving_way()
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_DESCRIPTORS
+        self._room = 0
         self._stopped = False
 
     async def start(self) -> None:
@@ -79,7 +80,14 @@ class NativeAccepting:
     def _pause(self) -> float:
         if self._activity.open >= self._most:
             return NO_ROOM_PAUSE
-        return self._giving_way.pause() if self._giving_way is not None else 0.0
+        if self._giving_way is None:
+            return 0.0
+        if self._room:
+            self._room -= 1
+            return 0.0
+        pause = self._giving_way.pause()
+        self._room = self._giving_way.room
+        return pause
 
     def _leave_alone(self, listener: socket.socket, seconds: float) -> None:
         self._close(listener)

@@ -31,6 +31,7 @@ from . import ServerOptions
 from .asgi import Watched
 from .lifespan import State, lifespan, run
 from .native_accepting import NativeAccepting
+from .together import written_together
 
 if TYPE_CHECKING:
     from .._activity import Activity
@@ -141,8 +142,8 @@ def _behind_proxies(application: Any, trusted: list[str] | str) -> Any:
 
 def _factory(config: uvicorn.Config, connections: _Connections, state: State) -> Callable[[], asyncio.Protocol]:
     """What `uvicorn.Server.startup` hands to the loop."""
-    make: Any = config.http_protocol_class
     loop = asyncio.get_running_loop()
+    make = written_together(config.http_protocol_class, loop)
     server = _State(config, connections)
     connections.tasks = server.tasks
     return lambda: make(config=config, server_state=server, app_state=state, _loop=loop)

@@ -1,0 +1,66 @@
+"""What is written in one turn of the event loop goes out together: a response's head with its first piece.
+
+uvicorn writes them one by one, each a system call and a packet, and a client wakes up for each. ASGI would let a server
+keep the head until a piece of the body comes. Here it waits no longer than the turn: an application that says what
+will come, and then takes its time, is heard at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+_MOST = 16384
+"""Bytes: what is longer is not kept, and not copied."""
+
+
+class Together:
+    """A transport that keeps one write until the next one, or the end of the turn."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport = transport
+        self._call_soon = loop.call_soon
+        self._kept: bytes | None = None
+        self.is_closing = transport.is_closing  # asked for each response
+
+    def write(self, data: bytes) -> None:
+        """As a transport's."""
+        if self._kept is not None:
+            data = self._kept + data
+            self._kept = None
+        elif len(data) <= _MOST:
+            self._kept = bytes(data)
+            self._call_soon(self._flush)
+            return
+        self.transport.write(data)
+
+    def close(self) -> None:
+        """Close it when all is written, as a transport's."""
+        self._flush()
+        self.transport.close()
+
+    def _flush(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None and not self.is_closing():
+            self.transport.write(kept)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+
+def written_together(protocol: type[Any], loop: asyncio.AbstractEventLoop) -> type[Any]:
+    """Make a class of one of uvicorn's protocols whose responses go out so.
+
+    A WebSocket that a connection becomes has the plain transport.
+    """
+
+    class WrittenTogether(protocol):  # type: ignore[misc]
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self.transport: Any = Together(transport, loop)
+
+        def handle_websocket_upgrade(self, *event: Any) -> None:
+            self.transport = self.transport.transport
+            super().handle_websocket_upgrade(*event)
+
+    return WrittenTogether
