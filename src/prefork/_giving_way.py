@@ -42,7 +42,6 @@ class GivingWay:
         self._pauses = 0  # in a row
         self._first: frozenset[Standing] = frozenset()  # how the others stood when the last few pauses began
         self._passed_over: frozenset[Standing] = frozenset()
-        self.slack = SLACK
         self.room = 0
         """How many more connections may be taken before it makes sense to ask again."""
 
@@ -50,8 +49,8 @@ class GivingWay:
         """For how many seconds to leave the queue alone; 0.0 to accept now."""
         mine = self._mine()
         # The fewest are none at all, so this one need not look.
-        if mine <= self.slack:
-            self._pauses, self.room = 0, self.slack - mine
+        if mine <= SLACK:
+            self._pauses, self.room = 0, SLACK - mine
             return 0.0
         others = self._others()
         if self._pauses and self._pauses % PAUSES == 0:
@@ -59,7 +58,7 @@ class GivingWay:
         if self._passed_over:
             self._passed_over = self._passed_over.intersection(others)
             others = [each for each in others if each not in self._passed_over]
-        room = self._room_beside(others, mine)
+        room = _room(mine, others)
         if self._pauses == MOST or room >= 0:
             self._pauses, self.room = 0, max(0, room)
             return 0.0
@@ -68,14 +67,15 @@ class GivingWay:
         self._pauses += 1
         return PAUSE
 
-    def _room_beside(self, others: Sequence[Standing], mine: int) -> int:
-        """How many connections to take and not have clearly more than another; below 0 where it has already."""
-        fewest = mine
-        for _, count, _ in others:
-            if count < fewest:
-                fewest = count
-        room = fewest + self.slack - mine
-        if room < 0:
-            mean = (mine + sum(count for _, count, _ in others)) / (1 + len(others))
-            room = min(0, int(fewest + SHARE * mean) - mine)
-        return room
+
+def _room(mine: int, others: Sequence[Standing]) -> int:
+    """How many connections this one may take and not have clearly more than another; below 0 where it has already."""
+    fewest = mine
+    for _, count, _ in others:
+        if count < fewest:
+            fewest = count
+    room = fewest + SLACK - mine
+    if room < 0:
+        mean = (mine + sum(count for _, count, _ in others)) / (1 + len(others))
+        room = min(0, int(fewest + SHARE * mean) - mine)
+    return room

@@ -25,10 +25,6 @@ _OTHER_DESCRIPTORS = 64
 """What a worker may have open besides connections: where no descriptor is left, libuv accepts and closes at once."""
 
 
-_SLACK = 2
-"""Connections. Who takes one a wake-up has few open at a time, and with more slack hardly ever gives way."""
-
-
 class NativeAccepting:
     """Connections from some listeners, each made into a protocol, from `start` to `stop`.
 
@@ -44,8 +40,6 @@ class NativeAccepting:
         self._factory = factory
         self._activity = worker.activity
         self._giving_way = worker.giving_way()
-        if self._giving_way is not None:
-            self._giving_way.slack = _SLACK
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_DESCRIPTORS
         self._room = 0
         self._stopped = False
