@@ -77,6 +77,7 @@ def _kind(link: str, unix: dict[str, str]) -> str:
         ("anon_inode:[eventpoll]", "epoll"),
         ("anon_inode:[eventfd]", "eventfd"),
         ("/memfd:prefork-scoreboard", "scoreboard"),
+        ("/memfd:prefork-stacks", "stacks"),
     ):
         if link.startswith(start):
             return kind

@@ -118,7 +118,7 @@ def test_every_process_holds_what_is_documented_and_nothing_else(start: Start) -
     lifeline = next(link for link in held["mold"].links.values() if link.startswith("pipe:"))
     assert list(master.links.values()).count(lifeline) == 2
     known = {lifeline: "lifeline", **listeners(served.running.pid)}
-    everybody = Counter(channel=1, scoreboard=1)
+    everybody = Counter(channel=1, scoreboard=1, stacks=1)
     waiting = everybody + Counter(eventfd=1, pipe=2)
     worker = waiting + Counter({"lifeline": 1, shared: 1, own: 1})
     documented = {
@@ -134,7 +134,7 @@ def test_every_process_holds_what_is_documented_and_nothing_else(start: Start) -
     assert everybody + Counter(lifeline=1) <= watcher
     assert not [kind for kind in watcher if kind.startswith("listener")]
     held = {name: Held(pid) for name, pid in pids.items()}
-    share_nothing(master, list(held.values()), {*known, *scoreboard(master)})
+    share_nothing(master, list(held.values()), {*known, *memory(master)})
     assert served.stop() == 0
 
 
@@ -151,7 +151,7 @@ def test_workers_of_every_server_have_nothing_of_the_master_s(start: Start, serv
     assert len(known) == 1 or server == "granian"
     lifeline = [link for link in held[0].links.values() if link in master.links.values() and link.startswith("pipe:")]
     assert len(lifeline) == 1
-    share_nothing(master, held, {*known, *lifeline, *scoreboard(master)})
+    share_nothing(master, held, {*known, *lifeline, *memory(master)})
     files = [link for each in held for link in each.links.values() if link.startswith("/") and "memfd" not in link]
     assert set(files) <= {"/dev/null"}  # uvloop's own.
     assert run.running.stop() == 0
@@ -166,5 +166,10 @@ def share_nothing(master: Held, others: Sequence[Held], but: set[str]) -> None:
                 assert one.same_as(other) <= but, (title(one.pid), title(other.pid))
 
 
-def scoreboard(master: Held) -> list[str]:
-    return [link for link in master.links.values() if link.startswith("/memfd:prefork-scoreboard")]
+def memory(master: Held) -> list[str]:
+    """What all processes of a daemon write to."""
+    return [
+        link
+        for link in master.links.values()
+        if link.startswith(("/memfd:prefork-scoreboard", "/memfd:prefork-stacks"))
+    ]
