@@ -11,13 +11,14 @@ import pytest
 
 from examples.example import Example
 from support import PATIENCE, Start, gone, state, until
+from system.daemons import title
 
 
 @pytest.fixture
 def echo(start: Start) -> Example:
     echo = Example(start, "udp_echo", ECHO_ADDRESS="udp://127.0.0.1:PORT").run("python echo.py")
-    until(lambda: len(echo.workers("echo")) == 4, "four workers")
-    until(lambda: ask(echo, b"anybody?") != "", "it answers")
+    # All of them: whose turn a client is changes with each worker that begins to serve.
+    until(lambda: title(echo.running.pid).endswith("[4/4 ready]"), "four workers serve")
     return echo
 
 
