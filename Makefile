@@ -27,9 +27,10 @@ types: $(INSTALLED)
 unit: $(INSTALLED)
 	$(BIN)/python -m pytest
 
-proof: $(INSTALLED)  ## the heavier proofs: CPython's own tests in an immortal heap (where it can be had), larger explorations, no request lost, a systemd
+proof: $(INSTALLED)  ## the heavier proofs: CPython's own tests in an immortal heap (where it can be had), larger explorations, ten minutes of load, no request lost, a systemd
 	PYTHONPATH=src:tests $(BIN)/python -m core.explorer 'reload, scale, stop, two crashes'
 	$(BIN)/python tests/cpython_suite.py
+	$(BIN)/python bench/healthy_under_load.py
 	PYTHONPATH=tests $(BIN)/python tests/proof_nothing_lost.py
 	TEST_OF_PREFORK_SYSTEMD=1 $(BIN)/python -m pytest tests/system/test_systemd.py
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,16 @@ def start(tmp_path: Path) -> Iterator[Start]:
     starter = Start(tmp_path)
     yield starter
     starter.close()
+
+
+@pytest.fixture
+def open_start() -> Iterator[Start]:
+    """Start programs where other users may come: pytest closes its own directories whenever somebody starts it."""
+    with tempfile.TemporaryDirectory(prefix="test-of-prefork-") as directory:
+        os.chmod(directory, 0o755)
+        starter = Start(Path(directory))
+        yield starter
+        starter.close()
 
 
 @pytest.fixture

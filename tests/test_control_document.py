@@ -43,7 +43,7 @@ def test_its_statuses_have_the_members_that_they_have() -> None:
     seen = stage.supervisor.view(stage.now)
     (slot, *_) = seen["slots"]
     assert set(re.findall(r"`(\w+)`", table("| of a slot |"))) == set(slot)
-    assert set(re.findall(r"`(\w+)`", table("| member |"))) == {*seen, "pid", "started", "time"}
+    assert set(re.findall(r"`(\w+)`", table("| member |"))) == {*seen, "pid", "python", "started", "time"}
 
 
 def test_every_command_is_named() -> None:

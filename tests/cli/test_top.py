@@ -201,6 +201,20 @@ def test_restarts_and_explains_the_chosen_slot(start: Start) -> None:
     assert daemon.stop() == 0
 
 
+def test_shows_the_stacks_of_the_chosen_slot(start: Start) -> None:
+    daemon, pids = pooled(start)
+
+    async def use(page: Page) -> None:
+        await page.shows("2/2 ready")
+        await page.press("down", "x")
+        await page.shows("─ web/1 ─", rf"pid {pids['web/1']}: \w+", 'File ".*program.py", line [0-9]+,? in web')
+        await page.press("escape")
+        await page.shows_no("esc closes")
+
+    on_page(daemon, use, (120, 40))
+    assert daemon.stop() == 0
+
+
 def test_where_there_is_no_pool_scale_says_so(start: Start) -> None:
     daemon = Served(start, "fixed").launch()
     daemon.ready("web/0", "web/1")

@@ -96,3 +96,4 @@ def test_no_call_fails_in_a_reload_whether_channels_are_kept_or_new(
     assert not failed, f"{failed} of {answered}"
     assert not before & set(greeter.workers("web").values())
     assert greeter.stop() == 0
+    assert not [line for line in greeter.running.err if "exited" in line or "killed" in line]

@@ -33,13 +33,13 @@ class Desk:
     def __init__(self, directory: Path, master: Master, stage: Stage) -> None:
         self.directory, self.master, self.stage = directory, master, stage
         self.journal, self.board = Journal(), Board(rows=64)
+        self.asked_for_stacks: list[tuple[int, str, bool]] = []
         seen = Seen(stage.supervisor, self.journal, lambda: {1: 4242}, self.board.reading, self.stacks, time.time())
         self.control = Control(master, str(directory), seen)
 
     def stacks(self, asker: int, slot: str, force: bool) -> None:
-        """Answer later, as a master does."""
-        reply = act.Reply(asker, True, "1", [{"slot": slot, "force": force}])
-        self.master.later(0, lambda: self.control.answer(reply))
+        """Somebody asks for stacks."""
+        self.asked_for_stacks.append((asker, slot, force))
 
     def turn(self) -> int:
         """One turn of the loop; return how many had news."""
@@ -234,6 +234,8 @@ def test_a_half_sent_request_holds_up_nobody_and_may_be_finished(desk: Desk) -> 
         b'{"protocol": 1, "request": "scale", "pool": "web", "size": 1e3}',
         b'{"protocol": 1, "request": "plan", "of": "world"}',
         b'{"protocol": 1, "request": "events", "follow": "yes"}',
+        b'{"protocol": 1, "request": "stacks", "slot": 5}',
+        b'{"protocol": 1, "request": "stacks", "force": "yes"}',
     ],
     ids=lambda line: line[:60].decode("latin1"),
 )
@@ -287,6 +289,21 @@ def test_a_command_is_answered_when_its_outcome_is_known(desk: Desk) -> None:
     client.ask("status")  # The conversation goes on, and nothing is watched any more.
     desk.rest()
     assert [next(iter(line)) for line in client.lines()] == ["ok"]
+
+
+def test_stacks_are_answered_when_they_have_been_written(desk: Desk) -> None:
+    one, another, gone = desk.client(), desk.client(), desk.client()
+    for client, more in (one, {}), (another, {"slot": "web/0", "force": True}), (gone, {"slot": None}):
+        client.ask("stacks", **more)
+        desk.rest()
+    gone.socket.close()
+    desk.rest()
+    assert [asked[1:] for asked in desk.asked_for_stacks] == [("", False), ("web/0", True), ("", False)]
+    for asker, slot, _ in reversed(desk.asked_for_stacks):
+        desk.control.answer(act.Reply(asker, True, "1 workers", [{"slot": slot}]))
+    for client, slot in (one, ""), (another, "web/0"):
+        (answer,) = client.lines()
+        assert answer == {"ok": True, "text": "1 workers", "data": [{"slot": slot}]}
 
 
 def test_who_hangs_up_in_the_middle_of_a_command_is_not_missed(desk: Desk) -> None:

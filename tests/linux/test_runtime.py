@@ -10,16 +10,22 @@ import pytest
 
 from prefork._errors import MisuseError, WorldError
 from prefork._linux.runtime import Runtime, directory_for
+from support import Start
 
 STRANGER = 65534
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
-def as_somebody(home: Path, what: Callable[[], str]) -> str:
+@pytest.fixture
+def home(open_start: Start) -> Path:
+    """Return another user's directory."""
+    os.chown(open_start.directory, STRANGER, STRANGER)
+    return open_start.directory
+
+
+def as_somebody(what: Callable[[], str]) -> str:
     """Return what another user is told, in a process of its own."""
-    for directory in (home, *home.parents[:2]):
-        directory.chmod(0o755)
     reading, writing = os.pipe()
     if (pid := os.fork()) == 0:
         try:
@@ -45,22 +51,20 @@ def test_a_service_managers_comes_first(tmp_path: Path) -> None:
 
 
 @ROOT
-def test_another_users_is_where_its_session_has_one_and_else_below_tmp(tmp_path: Path) -> None:
-    os.chown(tmp_path, STRANGER, STRANGER)
-    told = as_somebody(tmp_path, lambda: directory_for("chat", {"XDG_RUNTIME_DIR": str(tmp_path)}))
-    assert told == f"{tmp_path}/prefork/chat"
-    told = as_somebody(tmp_path, lambda: directory_for(tmp_path.name, {}))
-    assert told == f"/tmp/prefork-{STRANGER}/{tmp_path.name}"
+def test_another_users_is_where_its_session_has_one_and_else_below_tmp(home: Path) -> None:
+    told = as_somebody(lambda: directory_for("chat", {"XDG_RUNTIME_DIR": str(home)}))
+    assert told == f"{home}/prefork/chat"
+    told = as_somebody(lambda: directory_for(home.name, {}))
+    assert told == f"/tmp/prefork-{STRANGER}/{home.name}"
     os.rmdir(told)
 
 
 @ROOT
-def test_what_somebody_else_could_exchange_is_refused(tmp_path: Path) -> None:
-    os.chown(tmp_path, STRANGER, STRANGER)
-    (tmp_path / "prefork").mkdir(mode=0o777)
-    (tmp_path / "prefork").chmod(0o777)
-    told = as_somebody(tmp_path, lambda: directory_for("chat", {"XDG_RUNTIME_DIR": str(tmp_path)}))
-    assert f"others may write to {tmp_path}/prefork, on the way to it" in told
+def test_what_somebody_else_could_exchange_is_refused(home: Path) -> None:
+    (home / "prefork").mkdir()
+    (home / "prefork").chmod(0o777)
+    told = as_somebody(lambda: directory_for("chat", {"XDG_RUNTIME_DIR": str(home)}))
+    assert told.startswith(f"WorldError: the runtime directory {home}/prefork/chat is not ours alone")
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707])

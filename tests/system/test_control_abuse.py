@@ -153,12 +153,8 @@ def test_twenty_thousand_wrong_requests_cost_the_master_nothing(start: Start) ->
     ],
     ids=["nobody", "of another group", "of the group", "of the group among others"],
 )
-def test_a_stranger_gets_nothing(
-    start: Start, tmp_path: Path, options: str, who: dict[str, int], answered: bool
-) -> None:
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    served = Served(start, "strange", options=options).launch()
+def test_a_stranger_gets_nothing(open_start: Start, options: str, who: dict[str, int], answered: bool) -> None:
+    served = Served(open_start, "strange", options=options).launch()
     pids = at_rest(served)
     if not options:  # Whoever opens the directory by mistake has not opened the daemon.
         os.chmod(served.environment["RUNTIME_DIRECTORY"], 0o755)

@@ -8,11 +8,13 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import pytest
 
 import prefork
+from prefork._linux.scoreboard import WATCHING, attach
 from support import PATIENCE, Start, gone, until
 from system.daemons import HEAD, RUN, Served, alive
 from system.runs import Run, write
@@ -42,6 +44,8 @@ async def app(scope, receive, send):
             os.read(os.pipe()[0], 1)  # here: read
         case "/short":
             time.sleep(TIMEOUT / 2)
+        case "/long":
+            time.sleep(1.9 * TIMEOUT)
         case "/await":
             await asyncio.sleep(2.5 * TIMEOUT)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
@@ -170,6 +174,30 @@ def test_a_request_that_takes_long_on_a_loop_that_turns_is_no_hang(start: Start)
             with asked(healthy.port, "/short") as short:  # It blocks the loop, for half of the time that it may.
                 assert str(old).encode() in received(short)
         assert str(old).encode() in received(long)
+    assert told(start, "hung") == []
+    assert healthy.stop() == 0
+
+
+def busy(master: int, pid: int) -> float:
+    """Return for how long a worker's loop has been in one callback."""
+    board = attach(master)
+    try:
+        beat = next(row.beat for row in board.read().rows if row.pid == pid)
+        return monotonic() - beat if beat > 0 and board.words[WATCHING] else 0.0
+    finally:
+        board.close()
+
+
+def test_time_in_which_the_master_stood_still_is_nobodys_fault(start: Start) -> None:
+    healthy = run(start)
+    old, _ = healthy.who()
+    with asked(healthy.port, "/long") as client:
+        until(lambda: busy(healthy.running.pid, old) > 0.1, "it is busy, and watched")
+        healthy.running.send(signal.SIGSTOP)
+        until(lambda: busy(healthy.running.pid, old) > 1.6 * TIMEOUT, "its time would be over")
+        healthy.running.send(signal.SIGCONT)
+        healthy.running.expect("the machine, or the master, stood still for", "err")
+        assert str(old).encode() in received(client)
     assert told(start, "hung") == []
     assert healthy.stop() == 0
 

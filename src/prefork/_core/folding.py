@@ -17,7 +17,12 @@ WINDOW = 10.0
 _WORDS = 8
 """How many different reports of the application are said in one run, however often each of them comes."""
 
-_VERBS = {"ended": "failed", "not started": "could not be started", "worn out": "had to be replaced"}
+_VERBS = {
+    "ended": "failed",
+    "hung": "hung",
+    "not started": "could not be started",
+    "worn out": "had to be replaced",
+}
 _OF_NO_SLOT = {"command": "somebody asked for something", "change": "a change failed", "not born": "a birth failed"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 
@@ -36,5 +37,6 @@ class LogFile:
                 if self.group is not None:
                     os.fchown(descriptor, -1, self.group)
         except OSError as error:
-            raise WorldError(f"the log file {self.path} cannot be opened to write: {error.strerror}") from None
+            why = "root follows no symbolic link there" if error.errno == errno.ELOOP else error.strerror
+            raise WorldError(f"the log file {self.path} cannot be opened to write: {why}") from None
         return descriptor

@@ -72,7 +72,9 @@ def leave_port(port: int) -> None:
     begun it still accepts, for a second at most, and then its listener is shut down. In a thread of its own where the
     server needs this one. Raises OSError where the kernel cannot do it.
     """
-    listeners = [sock for number in os.listdir("/proc/self/fd") if (sock := _listener_at(port, int(number)))]
+    # Each once, whatever copies there are: the first that is made here may get the number that the list was read by.
+    found = [sock for number in os.listdir("/proc/self/fd") if (sock := _listener_at(port, int(number)))]
+    listeners = {os.fstat(sock.fileno()).st_ino: sock for sock in found}.values()
     for listener in listeners:
         turn_away(listener)
     begun = time.monotonic()

@@ -5,6 +5,11 @@ from __future__ import annotations
 import pwd
 import re
 import time
+from typing import Literal
+
+from ..client import Event
+
+_BAD = ("failed", "not planned", "not born", "not started", "killing", "hung", "lost")
 
 
 def short(seconds: float | None) -> str:
@@ -32,6 +37,13 @@ def moment(when: float, now: float) -> str:
     then = time.localtime(when)
     day = "" if time.localtime(now)[:3] == then[:3] else time.strftime("%Y-%m-%d ", then)
     return f"{day}{time.strftime('%H:%M:%S', then)}.{int(when % 1 * 1000):03}"
+
+
+def mood(event: Event) -> Literal["good", "bad", "plain"]:
+    """Return how an event is to be taken: what colour it is told in."""
+    if event["event"] in _BAD or event.get("stage") == "failed" or event.get("status") not in (None, 0):
+        return "bad"
+    return "good" if event["event"] == "ready" or event.get("stage") == "done" else "plain"
 
 
 def people(text: str) -> str:

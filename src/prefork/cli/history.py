@@ -10,9 +10,7 @@ import click
 from .._core.sentences import counted, sentence, span, subject
 from ..client import Client, Event
 from ._daemon import slots, steers, tell
-from ._words import moment, people
-
-_BAD = ("failed", "not planned", "not born", "not started", "killing", "hung", "lost")
+from ._words import moment, mood, people
 
 
 @click.command()
@@ -66,6 +64,4 @@ def _say(event: Event, about: str = "") -> None:
 
 
 def _coloured(event: Event, text: str) -> str:
-    bad = event["event"] in _BAD or event.get("stage") == "failed" or event.get("status") not in (None, 0)
-    good = event["event"] == "ready" or event.get("stage") == "done"
-    return click.style(text, fg="red" if bad else "green" if good else None)
+    return click.style(text, fg={"good": "green", "bad": "red", "plain": None}[mood(event)])

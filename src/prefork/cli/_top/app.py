@@ -17,16 +17,16 @@ from textual.widgets import Footer, Static
 from ..._errors import WorldError
 from ...client import Client, Each
 from ...scoreboard import Board, open_scoreboard
-from ..history import present
 from . import link as at
 from .charts import Chart
 from .columns import Frame, Use, amount, lasting
 from .dialogs import Reading, Scaling
 from .figures import Figures
-from .happenings import Happenings, history, plain
+from .happenings import Happenings
 from .heading import Head
 from .palette import AMBER, CHOSEN, DIM, FAINT, GREEN, GROUND, RAISED, RED, RULE, TEXT
 from .table import Slots
+from .texts import explained, plain, stacks
 from .uses import Uses
 
 _EVERY = 1.0
@@ -183,7 +183,8 @@ class Top(App[None]):
     @on(at.Answered)
     def answered(self, message: at.Answered) -> None:
         """Show what was asked for about a slot."""
-        text = Text().append(f"{present(message.found)}\n\n", "bold").append_text(history(message.found["events"]))
+        found = message.found
+        text = stacks(found["stacks"]) if "stacks" in found else explained(found)
         self.push_screen(Reading(message.subject, text))
 
     def action_reload(self) -> None:
@@ -201,8 +202,9 @@ class Top(App[None]):
             self._link.find(slot, lambda: self._client.explain(slot))
 
     def action_stacks(self) -> None:
-        """Show what the chosen slot's worker is at."""
-        self.action_explain()
+        """Show where the threads of the chosen slot's workers are."""
+        if slot := self._slots.chosen:
+            self._link.find(slot, lambda: {"stacks": self._client.stacks(slot)})
 
     def action_scale(self) -> None:
         """Ask for the size of a pool: the chosen slot's, where it is in one."""

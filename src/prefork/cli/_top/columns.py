@@ -9,11 +9,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
-from ...client import Event
 from .._words import short
 from .charts import BARS
 from .figures import Line
-from .palette import AMBER, BLUE, DIM, FAINT, GREEN, RED, STATES, TEXT, generation, shade, style
+from .palette import AMBER, BLUE, DIM, FAINT, RED, STATES, TEXT, generation, shade, style
 
 Piece = tuple[str, str]
 """A text and its colour."""
@@ -208,14 +207,3 @@ def volume(amount: int) -> str:
             shown = amount / unit
             return f"{shown:.1f}{letter}" if shown < 10 else f"{shown:.0f}{letter}"
     return f"{amount / 1e12:.1f}T"
-
-
-def tone(event: Event) -> str:
-    """Return the colour in which an event is told."""
-    if event["event"] in ("failed", "not planned", "not born", "not started", "killing", "lost"):
-        return RED
-    if event.get("stage") == "failed" or event.get("status") not in (None, 0):
-        return RED
-    if event["event"] == "ready" or event.get("stage") == "done":
-        return GREEN
-    return TEXT

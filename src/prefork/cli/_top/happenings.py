@@ -1,4 +1,4 @@
-"""The pane of events, and their sentences in colour."""
+"""The pane of events."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections import deque
 from collections.abc import Iterable
 
 from rich.segment import Segment
-from rich.text import Text
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ..._core.sentences import sentence, subject
 from ...client import Event
-from .._words import moment, people
-from .columns import laid_out, tone
+from .._words import moment, mood, people
+from .columns import laid_out
 from .palette import DIM, FAINT, GROUND, TEXT, shade, style
+from .texts import COLOURS
 
 _KEPT = 1000
 
@@ -54,29 +54,13 @@ class Happenings(ScrollView, can_focus=False):
         told = people(sentence(event)).split("\n")[0]
         about = subject(event) if subject(event) != "-" else "daemon"
         room = 9 if width < 90 else 16
+        colour = shade(COLOURS[mood(event)], DIM, 0.3)
         strip = Strip(
             [
                 *laid_out([(f" {when} ", FAINT)], len(when) + 2, False, None),
                 *laid_out([(about, TEXT if about != "daemon" else DIM)], room, False, None),
                 Segment(" "),
-                *laid_out([(told, shade(tone(event), DIM, 0.3))], max(0, width - room - len(when) - 3), False, None),
+                *laid_out([(told, colour)], max(0, width - room - len(when) - 3), False, None),
             ]
         )
         return strip.adjust_cell_length(width).apply_style(style(TEXT, GROUND))
-
-
-def history(events: Iterable[Event]) -> Text:
-    """Return events with all that they have to say, an application's report included."""
-    text = Text()
-    for event in events:
-        first, *report = people(sentence(event)).split("\n")
-        text.append(moment(event["time"], time.time()) if "time" in event else "-", DIM)
-        text.append(f"  {plain(first)}\n", tone(event))
-        for line in report:
-            text.append(f"    {plain(line)}\n", DIM)
-    return text
-
-
-def plain(text: str) -> str:
-    """Return a line without what a terminal would take for an order."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,0 +1,67 @@
+"""A log file: whose it is, who may read it, and what it may not be."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from prefork._errors import WorldError
+from prefork._linux.logfile import LogFile
+from system.daemons import root
+
+NOBODY = 65534
+
+
+def written(file: LogFile, text: bytes) -> os.stat_result:
+    descriptor = file.open()
+    try:
+        os.write(descriptor, text)
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def test_it_is_made_for_its_owner_and_its_group_and_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    status = written(LogFile(str(path)), b"one\n")
+    assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o640, os.geteuid())
+    path.chmod(0o600)
+    assert stat.S_IMODE(written(LogFile(str(path)), b"two\n").st_mode) == 0o600, "somebody has chosen that"
+    assert path.read_bytes() == b"one\ntwo\n"
+
+
+def test_who_names_a_link_means_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "a.log")
+    written(LogFile(str(tmp_path / "link")), b"one\n")
+    assert (tmp_path / "a.log").read_bytes() == b"one\n"
+
+
+@pytest.mark.skipif(not root(), reason="only root can give a file to another group")
+def test_one_that_root_makes_for_an_application_can_be_read_by_its_group(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    status = written(LogFile(str(path), NOBODY), b"one\n")
+    assert (status.st_uid, status.st_gid) == (0, NOBODY)
+    os.chown(path, -1, 0)
+    assert written(LogFile(str(path), NOBODY), b"two\n").st_gid == 0, "one that was there is left as it is"
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_root_writes_to_nothing_that_another_user_could_have_chosen(tmp_path: Path, exists: bool) -> None:
+    target = tmp_path / "shadow"
+    if exists:
+        target.write_text("root:*")
+    (tmp_path / "a.log").symlink_to(target)
+    with pytest.raises(WorldError, match=r"a\.log cannot be opened to write: root follows no symbolic link there$"):
+        LogFile(str(tmp_path / "a.log"), NOBODY).open()
+    assert target.exists() == exists
+
+
+def test_what_cannot_be_opened_is_said_by_name(tmp_path: Path) -> None:
+    with pytest.raises(WorldError, match=rf"^the log file {tmp_path} cannot be opened to write: Is a directory$"):
+        LogFile(str(tmp_path)).open()
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(WorldError, match="No such device or address"):  # Nobody reads it, and nobody here waits.
+        LogFile(str(tmp_path / "fifo")).open()
