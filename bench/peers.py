@@ -173,7 +173,7 @@ class Server:
             if time.monotonic() > deadline:
                 raise SystemExit(f"{self.name}: only {len(answered)} of {workers} workers answer")
             try:
-                answered |= self._ask_several(4 * workers)
+                answered |= self._ask_several(16 * workers)
             except OSError:
                 time.sleep(0.01)  # Nobody listens yet.
         return answered

@@ -89,13 +89,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         script = Path(directory, "counts.lua")
         script.write_text(SCRIPT)
-        for _ in range(chosen.rounds):
-            for name, figures in found.items():
-                with running(name, WORKERS) as server:
-                    measure(server, figures, script, chosen.bursts)
+        try:
+            for _ in range(chosen.rounds):
+                for name, figures in found.items():
+                    with running(name, WORKERS) as server:
+                        measure(server, figures, script, chosen.bursts)
+        finally:
+            show(found)
+
+
+def show(found: dict[str, Figures]) -> None:
     print("| | long | short | new req/s (p99 ms) | slow (p99 ms) | one hung | from 1.5 s on |")
     print("|---|---|---|---|---|---|---|")
     for name, each in found.items():
+        if not each.later:
+            continue
         print(
             f"| {name} | {spread(each.long)} | {spread(each.short)} "
             f"| {statistics.median(each.rate):,.0f} ({statistics.median(each.p99):.1f}) "

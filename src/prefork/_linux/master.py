@@ -104,6 +104,7 @@ class Master:
             self.relay.ended(ended.pid)
         if exits:
             self._hands.reaped(exits)
+            self._decide(decider)  # Before what timers do: somebody waits for the successor.
         now = monotonic()
         while self._timers and self._timers[0][0] <= now:
             heapq.heappop(self._timers)[2]()

@@ -13,6 +13,7 @@ from typing import Any
 
 from textual.message import Message
 
+from ..._core.sentences import counted
 from ..._errors import CommandFailedError, PreforkError, WorldError
 from ...client import Client, Each, Event
 from .._words import people
@@ -181,7 +182,7 @@ class Link:
             case "planned":
                 self.tell(Under(what, f"generation {event['generation']} has a plan"))
             case "change" if event.get("left") and event["stage"] in ("rolling", "settled"):
-                self.tell(Under(what, f"{event['left']} slots to go"))
+                self.tell(Under(what, f"{counted(event['left'], 'slot')} to go"))
 
     def _find(self, subject: str, question: Callable[[], dict[str, Any]]) -> None:
         try:
