@@ -138,11 +138,14 @@ def web(worker):
     if near == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         while True: signal.pause()
+    left, leaves = os.pipe()
     far = os.fork()
     if far == 0:
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.write(leaves, b"it has left the session")
         while True: signal.pause()
+    os.read(left, 100)
     worker.ready()
     say("children", near, far, "of", os.getpid())
     worker.wait_draining()
