@@ -239,7 +239,9 @@ def test_a_strangers_port_is_refused(start: Start) -> None:
 
 
 def test_a_worker_that_never_becomes_ready_is_given_up_at_its_timeout(start: Start) -> None:
-    source = (FAILING % "time.sleep(60)").replace("@daemon.worker(Web)", "@daemon.worker(Web, start_timeout=0.5)")
+    # One of the two may be on its second try already when the other's failure ends the daemon: that one drains first.
+    kind = "@daemon.worker(Web, start_timeout=0.5, drain_timeout=0.5)"
+    source = (FAILING % "time.sleep(60)").replace("@daemon.worker(Web)", kind)
     served = Served(start, "failing", source).launch()
     assert served.running.wait() == 1
     assert any("killed by us" in line and "0.5 s" in line for line in served.running.err), served.running.err
