@@ -33,11 +33,14 @@ ASK = """
 import os, socket, sys
 sock = socket.socket(socket.AF_UNIX)
 sock.connect(sys.argv[1])
+answer = b""
 try:
     sock.sendall(b'{"protocol": 1, "request": "hello"}\\n{"protocol": 1, "request": "stop"}\\n')
-    print(os.geteuid(), sock.recv(1000))
-except OSError as error:
-    print(os.geteuid(), b"")
+    answer = sock.recv(1000)
+    sock.recv(1000)  # Who hangs up before a request is read has not asked.
+except OSError:
+    pass
+print(os.geteuid(), answer)
 """
 
 
