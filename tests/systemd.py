@@ -76,7 +76,8 @@ class Systemd:
 
     def install(self, name: str, text: str) -> None:
         """Add a unit."""
-        Path(f"/proc/{self.pid}/root/run/systemd/system/{name}").write_text(text)
+        # By the kernel's link to the first directory of its mount namespace.
+        (Path("/proc") / str(self.pid) / "root" / "run/systemd/system" / name).write_text(text)
         self.ctl("daemon-reload")
 
     def log(self) -> str:
