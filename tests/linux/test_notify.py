@@ -18,7 +18,7 @@ from prefork._core.actions import Action, Exit
 from prefork._core.events import DeadlinePassed, Event, Started
 from prefork._core.standing import Standing
 from prefork._linux.master import Master
-from prefork._linux.notify import Manager, Told, collect
+from prefork._linux.notify import Manager, Notifying, collect
 
 READY = Standing(2, 2, 1)
 
@@ -69,7 +69,7 @@ def notified(tmp_path: Path) -> Iterator[NotifySocket]:
 def run(decider: Decider, variables: dict[str, str]) -> None:
     with Master() as master:
         manager = Manager(master, variables, decider)
-        master.run(Told(decider, manager), Nothing())
+        master.run(Notifying(decider, manager), Nothing())
         manager.close()
 
 

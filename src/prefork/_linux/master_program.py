@@ -25,7 +25,7 @@ from prefork._linux.headline import Headline
 from prefork._linux.launching import launching_from
 from prefork._linux.log import Log, Manner, manner_of
 from prefork._linux.master import Master
-from prefork._linux.notify import Manager, Told
+from prefork._linux.notify import Manager, Notifying
 from prefork._linux.recording import Recorded
 from prefork._linux.runtime import Runtime, directory_for
 from prefork._linux.shell import Shell
@@ -79,7 +79,7 @@ def _run(launch: dict[str, Any], manner: Manner, show: Callable[[str], object]) 
         manager = Manager(master, launch["manager"], supervisor)
         try:
             recorded = Recorded(supervisor, journal, log, (control.publish, Headline(show, supervisor).look))
-            return master.run(Told(recorded, manager), shell)
+            return master.run(Notifying(recorded, manager), shell)
         finally:
             shell.close()
             control.close()

@@ -160,7 +160,7 @@ class Manager:
             self._master.relay.say(f"prefork: the service manager cannot be told how things are: {error.strerror}")
 
 
-class Told:
+class Notifying:
     """A decider after whose every decision the service manager hears what there is to hear."""
 
     def __init__(self, decider: Decider, manager: Manager) -> None:
