@@ -314,12 +314,12 @@ class Control:
     @staticmethod
     def _show(connection: _Connection, line: bytes) -> None:
         """Let a watcher have an event, or count it as lost where it is too far behind."""
+        if connection.lost:
+            line = encoded({"event": "lost", "count": connection.lost}) + line
         if len(connection.outgoing) + len(line) > WAITING:
             connection.lost += 1
             return
-        if connection.lost:
-            connection.outgoing += encoded({"event": "lost", "count": connection.lost})
-            connection.lost = 0
+        connection.lost = 0
         connection.outgoing += line
 
 
