@@ -120,7 +120,7 @@ def attach(pid: int) -> Scoreboard:
     directory = f"/proc/{pid}/fd"
     try:
         for name in os.listdir(directory):
-            if os.readlink(f"{directory}/{name}").startswith(f"/memfd:{NAME} "):
+            if _target(f"{directory}/{name}").startswith(f"/memfd:{NAME} "):
                 descriptor = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
                 try:
                     return Scoreboard(descriptor, writable=False)
@@ -129,6 +129,14 @@ def attach(pid: int) -> Scoreboard:
     except (OSError, ValueError) as error:
         raise WorldError(f"the scoreboard of process {pid} cannot be read: {error}") from None
     raise WorldError(f"process {pid} has no scoreboard: it is no master of prefork's")
+
+
+def _target(link: str) -> str:
+    """What a descriptor is of; empty where it has been closed since it was listed."""
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:
+        return ""
 
 
 class Memory:
