@@ -161,6 +161,8 @@ def test_an_abstract_name_has_no_path(start: Start) -> None:
 def test_datagrams_are_answered_and_a_client_stays_with_its_worker(start: Start, sharing: str) -> None:
     daemon = served(start, f'prefork.Listener("udp://127.0.0.1:0", sharing="{sharing}")', DATAGRAMS).launch()
     where = up(daemon)
+    # Said when the master knows it, too: whose turn a client is changes with each worker that begins to serve.
+    until(lambda: title(daemon.running.pid).endswith("[2/2 ready]"), "both serve")
     assert where.startswith("udp://127.0.0.1:")
     answers = [set(echoed(port_of(where), 5)) for _ in range(20)]
     assert {answer for each in answers for answer in each} == {"web/0:hello", "web/1:hello"} or sharing == "shared"
