@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import os
 import re
@@ -321,3 +322,9 @@ def _environment(pid: int) -> list[bytes]:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return []
+
+
+def own_descriptors() -> list[str]:
+    """Those that this process has open, once what other tests have left open but forgotten is closed."""
+    gc.collect()
+    return os.listdir("/proc/self/fd")

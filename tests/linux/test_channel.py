@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from prefork._linux import memfd, wire
 from prefork._linux.channel import INLINE_LIMIT, Channel, DescriptorsLost
 from prefork._linux.wire import Failed, MalformedMessage, NewbornAnnounced, Order, Planned, Ready
+from support import own_descriptors
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def raw() -> Iterator[tuple[socket.socket, Channel]]:
 
 @pytest.fixture(autouse=True)
 def _no_leak() -> Iterator[None]:
-    before = os.listdir("/proc/self/fd")
+    before = own_descriptors()
     yield
     assert os.listdir("/proc/self/fd") == before
 

@@ -28,6 +28,7 @@ from prefork._linux.channel import Channel
 from prefork._linux.listeners import Circumstances, Listeners
 from prefork._linux.nursery import Nursery
 from prefork._linux.requests import MalformedRequest, parse
+from support import own_descriptors
 
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, -1, 2**31, 2**63, -(10**30), 1e308, float("inf"), float("nan"), 0.5),
@@ -105,7 +106,7 @@ def chance() -> random.Random:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_lost() -> Iterator[None]:
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = sorted(own_descriptors())
     yield
     assert sorted(os.listdir("/proc/self/fd")) == before
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -14,12 +13,12 @@ from prefork._linux import wire
 from prefork._linux.channel import Channel
 from prefork._linux.nursery import Fact, MoldSilent, Nursery, PlanReceived
 from small_master import SmallMaster, readable
+from support import own_descriptors
 
 
 @pytest.fixture
 def nursery() -> Iterator[Nursery]:
-    gc.collect()  # What another test has left, open but forgotten, would be closed in the middle.
-    before = os.listdir("/proc/self/fd")
+    before = own_descriptors()
     nursery = Nursery()
     yield nursery
     nursery.close()

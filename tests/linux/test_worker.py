@@ -21,6 +21,7 @@ from prefork._errors import MisuseError
 from prefork._linux.assignment import Assignment
 from prefork._linux.drain import Drain
 from prefork._worker import Worker
+from support import own_descriptors
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Place:
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    before = os.listdir("/proc/self/fd")
+    before = own_descriptors()
     drain = Drain()
     drain.begin()
     place = Place(drain, socket.create_server(("127.0.0.1", 0)))
