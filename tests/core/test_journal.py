@@ -104,7 +104,7 @@ def test_a_change_is_told_slot_by_slot_to_its_end() -> None:
         ("reload", "done", 0),
     ]
     assert ("command", "reload", "uid 7 (pid 99)") in stage.told("event", "command", "by", since=since)
-    assert "settled" not in [record.get("stage") for record in stage.journal.recent]
+    assert "settled" not in [json.loads(line).get("stage") for line in stage.journal.recent]
 
 
 def test_scaling_and_stopping_are_told_to_their_end_too() -> None:
@@ -148,6 +148,24 @@ def test_no_more_is_remembered_than_is_bounded() -> None:
     assert len(stage.journal.about("web/0")) == EACH
     assert [event for event, _ in about(stage, "web/1")] == ["ordered", "ready"]
     assert len(json.dumps(stage.journal.about("web/0"))) < EACH * 5000
+
+
+def test_who_reads_in_pieces_misses_only_what_is_forgotten_meanwhile() -> None:
+    stage = Noted(plan("a")).start()
+    numbers = []
+    lines, place = stage.journal.lines(0, 2)
+    while lines:
+        numbers += [json.loads(line)["number"] for line in lines]
+        lines, place = stage.journal.lines(place, 2)
+    assert numbers == [json.loads(line)["number"] for line in stage.journal.recent]
+    assert len(numbers) > 4
+    for _ in range(ALL):
+        stage.now += 60
+        stage.crash("web/0")
+        stage.rest()
+    lines, after = stage.journal.lines(place, 2)
+    assert json.loads(lines[0])["number"] == json.loads(stage.journal.recent[0])["number"] > numbers[-1] + 1
+    assert after > place + 2
 
 
 def test_slots_that_come_and_go_do_not_pile_up() -> None:

@@ -7,8 +7,10 @@ records are kept, and the last of each slot, so that what happened to one is kno
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from dataclasses import asdict, astuple, dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from . import actions as act
@@ -30,6 +32,9 @@ _LONGEST = 4000
 
 Record = dict[str, Any]
 
+_line = json.JSONEncoder(separators=(",", ":")).encode
+"""What is kept of a record is its line of JSON: half the memory, in a master that is to stay as small as it was."""
+
 
 @dataclass(slots=True)
 class _Worker:
@@ -43,8 +48,9 @@ class Journal:
     """Turns facts and orders into records, and remembers the last of them."""
 
     number: int = 0
-    recent: deque[Record] = field(default_factory=lambda: deque(maxlen=ALL))
-    slots: dict[str, deque[Record]] = field(default_factory=dict)  # those with news last
+    kept: int = 0  # how many since the start
+    recent: deque[str] = field(default_factory=lambda: deque(maxlen=ALL))
+    slots: dict[str, deque[str]] = field(default_factory=dict)  # those with news last
     workers: dict[int, _Worker] = field(default_factory=dict)  # by pid, from order to end
     limit: int = 2 * _GONE
     report: str = ""  # the last one: slots that fail alike share it
@@ -62,14 +68,21 @@ class Journal:
 
     def about(self, key: str) -> list[Record]:
         """Return what is remembered of a slot, oldest first."""
-        return list(self.slots.get(key, ()))
+        return list(map(json.loads, self.slots.get(key, ())))
+
+    def lines(self, first: int, most: int) -> tuple[list[str], int]:
+        """Return so many records at most as JSON, oldest first, and where to go on; `first` is 0 to begin."""
+        forgotten = self.kept - len(self.recent)
+        first = max(first, forgotten)
+        lines = list(islice(self.recent, first - forgotten, first - forgotten + most))
+        return lines, first + len(lines)
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything as plain data: what JSON can hold."""
         return {
             "number": self.number,
-            "recent": list(self.recent),
-            "slots": {key: list(history) for key, history in self.slots.items()},
+            "recent": list(map(json.loads, self.recent)),
+            "slots": {key: self.about(key) for key in self.slots},
             "workers": [[pid, *astuple(worker)] for pid, worker in self.workers.items()],
         }
 
@@ -78,18 +91,21 @@ class Journal:
         """Go on where a snapshot was taken."""
         return cls(
             data["number"],
-            deque(data["recent"], ALL),
-            {key: deque(history, EACH) for key, history in data["slots"].items()},
+            len(data["recent"]),
+            deque(map(_line, data["recent"]), ALL),
+            {key: deque(map(_line, history), EACH) for key, history in data["slots"].items()},
             {pid: _Worker(*worker) for pid, *worker in data["workers"]},
             2 * (len(data["slots"]) + _GONE),
         )
 
     def _keep(self, record: Record) -> None:
-        self.recent.append(record)
+        line = _line(record)
+        self.kept += 1
+        self.recent.append(line)
         key = record.get("slot")
         if key is not None:
             history = self.slots.pop(key, None) or deque(maxlen=EACH)
-            history.append(record)
+            history.append(line)
             self.slots[key] = history
             if len(self.slots) > self.limit:
                 self._forget()

@@ -62,11 +62,11 @@ class Seen:
 
     def history(self) -> Iterator[bytes]:
         """Make the reply to `events`: all that is remembered, up to this moment when the last piece has been taken."""
-        recent, number = self.journal.recent, 0
         yield encoded({"ok": True})
-        while piece := [record for record in recent if record["number"] > number][:_PIECE]:
-            number = piece[-1]["number"]
-            yield b"".join(map(encoded, piece))
+        lines, place = self.journal.lines(0, _PIECE)
+        while lines:
+            yield "".join(f"{line}\n" for line in lines).encode()
+            lines, place = self.journal.lines(place, _PIECE)
 
     def slot(self, key: str) -> dict[str, Any]:
         """Return the reply to `explain`."""
