@@ -56,7 +56,9 @@ def run(directory: str, seconds: float) -> list[dict[str, Any]]:
     while b"is ready" not in (line := master.stderr.readline()):
         assert line, "it has not started"
     port = int(line.rpartition(b":")[2])
-    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    # Each leads a session of its own, as the worker does: the kernel shares its time among those (sched(7), autogroup).
+    busy = [sys.executable, "-c", "while True: pass"]
+    spinning = [subprocess.Popen(busy, start_new_session=True) for _ in range(2 * (os.cpu_count() or 1))]
     try:
         taken, end, pids = [], time.monotonic() + seconds, set()
         while time.monotonic() < end:

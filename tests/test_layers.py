@@ -21,6 +21,7 @@ PURE_STANDARD = {
     "functools",
     "heapq",
     "itertools",
+    "json",
     "math",
     "operator",
     "typing",

@@ -203,7 +203,7 @@ def canonical(node: Node) -> int:
         worker, process = state.workers[pid], world.processes[pid]
         return (
             worker.phase, when(worker.deadline), edition(worker.wish), worker.generation, worker.asked,
-            process.ready, process.killed, worker.abandoned,
+            process.ready, process.killed, worker.abandoned, worker.drained,
         )  # fmt: skip
 
     slots = tuple(
@@ -384,6 +384,7 @@ STOP = ev.SignalReceived("TERM")
 
 DEATHS = (ev.WorkerEnded, ev.MoldEnded)
 WEAR = (ev.WorkerEnded, ev.WorkerWornOut)
+EXITS = (ev.WorkerEnded, ev.WorkerDrained)
 TWO = {n: plan(n) for n in (1, 2)}
 WIDE = {n: plan(n, web=2) for n in (1, 2)}
 SHARDS = {n: plan(n, web=2, solo=False, listeners=(replace(HTTP, sharing="sharded"),)) for n in (1, 2)}
@@ -404,6 +405,7 @@ SCENARIOS = (
     Scenario("restart, shrink", WIDE, (WEB_1, SHRINK, RESTART), faults=1, settled=True),
     Scenario("two wear out", WIDE, faults=3, settled=True, fault_kinds=WEAR),
     Scenario("one wears out, reload", TWO, (RELOAD,), faults=2, settled=True, fault_kinds=WEAR),
+    Scenario("reload, two drain or end", WIDE, (RELOAD,), faults=2, settled=True, fault_kinds=EXITS),
     Scenario("shards, shrink, reload, grow, stop", SHARDS, (SHRINK, RELOAD, SCALE, STOP), lates=1, settled=True),
     Scenario("shards, reload, stop, a crash", SHARDS, (RELOAD, STOP), faults=1, settled=True, fault_kinds=DEATHS),
     Scenario("exec", EXEC, (RELOAD, STOP), faults=1, settled=True, fault_kinds=(ev.SpawnFailed, ev.WorkerEnded)),
@@ -429,6 +431,7 @@ LARGE = (
         fault_kinds=DEATHS,
     ),
     Scenario("wide reload, two faults", WIDE, (RELOAD,), faults=2, lates=1, settled=True),
+    Scenario("reload, three drain or end", WIDE, (RELOAD,), faults=3, settled=True, fault_kinds=EXITS),
     Scenario("wide reload, stop", WIDE, (RELOAD, STOP), faults=1, lates=1, settled=True),
     Scenario("restart, shrink, two faults", WIDE, (WEB_1, SHRINK, RESTART), faults=2, lates=1, settled=True),
     Scenario("shrink, reload, grow", WIDE, (SHRINK, RELOAD, SCALE), faults=1, settled=True),

@@ -273,6 +273,33 @@ class TestReload:
         assert all(not isinstance(action, act.OrderWorker) for action in later[ended:])
         assert list(stage.world.molds) == [2]
 
+    def test_the_next_one_waits_until_the_old_one_has_drained_and_not_for_its_end(self) -> None:
+        stage = Stage(*(plan(f"d{n}", web=4, solo=False) for n in (1, 2))).start()
+        old = stage.pid("web/0")
+        stage.feed(ev.WorkerDrained(old))  # It was not asked to: that is nothing.
+        stage.command(cmd.Reload())
+        stage.rest(but=ends_worker)
+        assert stage.serving(2) == ["web/0"]
+        stage.feed(ev.WorkerDrained(old))
+        stage.rest(but=ends_worker)
+        assert stage.serving(2) == ["web/0", "web/1"]
+        while leaving := [pid for pid, one in stage.world.processes.items() if one.asked and not one.drained]:
+            stage.feed(ev.WorkerDrained(leaving[0]))
+            stage.rest(but=ends_worker)
+        assert stage.serving(2) == [f"web/{n}" for n in range(4)]
+        assert not stage.world.replies  # It is done when the old ones have ended.
+        stage.rest()
+        assert stage.reply().ok
+
+    def test_the_successor_of_a_singleton_waits_for_its_end_even_if_it_has_drained(self) -> None:
+        stage = Stage(plan("a", web=1), plan("b", web=1)).start()
+        solo = stage.pid("solo")
+        stage.command(cmd.Reload())
+        stage.rest(but=lambda event: event == ev.WorkerEnded(solo, 0, "exited"))
+        stage.feed(ev.WorkerDrained(solo))
+        stage.rest(but=lambda event: event == ev.WorkerEnded(solo, 0, "exited"))
+        assert stage.world.living("solo") == [stage.world.processes[solo]]
+
     def test_a_singleton_ends_before_its_successor_is_ordered_and_a_spare_is_there_before(self) -> None:
         stage = Stage(plan("a", web=1), plan("b", web=1)).start()
         solo = stage.pid("solo")
@@ -506,6 +533,18 @@ class TestWornOut:
         assert [action.pid for action in stage.all(act.AskToDrain)] == [old]
         assert stage.serving() == ["solo", *WEB]
         assert stage.world.reports[-1] == f"web/0 (pid {old}) is replaced: 500 requests"
+
+    def test_the_next_one_waits_for_the_end_of_the_last_even_if_that_has_drained(self) -> None:
+        stage = Stage(plan("a", web=2, solo=False)).start()
+        first, second = stage.pid("web/0"), stage.pid("web/1")
+        for pid in (first, second):
+            stage.feed(ev.WorkerWornOut(pid, "500 requests"))
+        stage.rest(but=ends_worker)
+        stage.feed(ev.WorkerDrained(first))
+        stage.rest(but=ends_worker)
+        assert stage.pid("web/1") == second
+        stage.rest()
+        assert stage.pid("web/1") != second
 
     def test_never_two_at_once(self) -> None:
         stage = Stage(plan(web=4)).start()

@@ -24,6 +24,7 @@ class Process:
     kind: str = ""
     ready: bool = False
     asked: bool = False
+    drained: bool = False
     killed: bool = False
 
     @property
@@ -219,6 +220,8 @@ class World:
                 self.spawns = tuple(one for one in self.spawns if one != (generation, key))
             case ev.WorkerReady(pid):
                 self.processes[pid].ready = True
+            case ev.WorkerDrained(pid):
+                self.processes[pid].drained = True
             case ev.WorkerEnded(pid):
                 process = self.processes.pop(pid)
                 if (process.killed or not process.asked) and not self.living(process.key):
@@ -282,3 +285,5 @@ class World:
             yield ev.WorkerEnded(pid, 3, "exited 3")
             if process.ready and process.staying:
                 yield ev.WorkerWornOut(pid, "a limit")
+            if process.asked and process.key and not process.drained:
+                yield ev.WorkerDrained(pid)

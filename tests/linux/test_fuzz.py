@@ -79,6 +79,7 @@ MESSAGES: list[wire.Message] = [
     wire.Hello(),
     wire.Ready(),
     wire.WornOut("100 requests"),
+    wire.Drained(),
     wire.Failed("Traceback"),
     wire.Abandon(("http",)),
 ]

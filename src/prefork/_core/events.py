@@ -145,6 +145,13 @@ class WorkerReady:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerDrained:
+    """A worker that was asked to go has finished its work, and only its interpreter has still to end."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerWornOut:
     """A worker has reached a limit of its kind, and serves on until it has a successor; `reason` in words."""
 
@@ -251,6 +258,7 @@ DaemonEvent = (
     | WorkerSpawned
     | SpawnFailed
     | WorkerReady
+    | WorkerDrained
     | WorkerWornOut
     | WorkerFailed
     | WorkerHung

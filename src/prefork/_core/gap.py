@@ -32,7 +32,7 @@ def settle(state: State, slot: Slot) -> None:
         starting = slot.spawning or (fresh is not None and fresh.phase != "ready")
         if not starting and len(slot.pids) > 1:
             drain_all(state, slot, but=fresh or serving(state, slot))
-        elif not starting and slot.exchange:
+        if not starting and working(state, slot) <= 1:
             end_exchange(state, slot)
         return
     if any(not state.workers[pid].asked for pid in slot.pids) and not may_exchange(state, slot, wish):
@@ -119,6 +119,15 @@ def serving(state: State, slot: Slot) -> Worker | None:
         if state.workers[pid].phase == "ready":
             return state.workers[pid]
     return None
+
+
+def working(state: State, slot: Slot) -> int:
+    """How many processes of the slot are more than an interpreter that ends, which takes longer than a worker's start.
+
+    The next exchange need not wait for that. Whatever goes by the process does: the successor of a singleton, the
+    change's own end, the next to be recycled.
+    """
+    return sum(not state.workers[pid].drained for pid in slot.pids)
 
 
 def drain_all(state: State, slot: Slot, but: Worker | None = None) -> None:

@@ -54,6 +54,7 @@ class Worker:
     wish: Wish | None = None
     deadline: float | None = None
     asked: bool = False  # we told it to go, so that its end is no failure
+    drained: bool = False  # it has, and is about to end
     holder: str | None = None  # the slot that keeps this spare in reserve
     report: str = ""
     hung: bool = False  # we kill it for that; it was well before

@@ -34,8 +34,9 @@ Births
 Workers
     `OrderWorker(pid, ...)` turns a spare into the worker of a slot. `SpawnWorker(g, key, ...)` is owed one
     of `WorkerSpawned(g, key, pid)`, `SpawnFailed(g, key, reason)`. Then `WorkerReady(pid)` at most once is
-    enough, `WorkerWornOut(pid, reason)` where it has reached a limit and wants a successor, and `WorkerFailed(pid,
-    report)` where the application told why it is going; `WorkerHung` once for each time that it hangs, when it has
+    enough, `WorkerWornOut(pid, reason)` where it has reached a limit and wants a successor, `WorkerDrained(pid)` where
+    it has finished what it was asked to finish, and `WorkerFailed(pid, report)` where the application told why it is
+    going; `WorkerHung` once for each time that it hangs, when it has
     been looked into, and `WorkerStopped`, `WorkerContinued`, `WorkerStarved`. An order that cannot
     be delivered is no fact of its own: the spare is dead or dying, and `WorkerEnded` says so; one that is
     never taken up meets the start timeout. `AskToDrain(pid)` and `KillWorker(pid, why)` are owed
@@ -177,6 +178,8 @@ class Supervisor:
                 births.born(state, generation, pid)
             case ev.DeadlinePassed():
                 exits.deadline_passed(state)
+            case ev.WorkerDrained(pid):
+                self._drained(pid)
             case ev.WorkerWornOut(pid, reason):
                 recycling.worn_out(state, pid, reason)
             case ev.WorkerHung() | ev.WorkerStopped() | ev.WorkerContinued() | ev.WorkerStarved() | ev.MachineSlept():
@@ -268,6 +271,12 @@ class Supervisor:
         state.touched[worker.wish.entry.key] = None
         if mold := state.molds.get(worker.generation):
             mold.stillborn = 0
+
+    def _drained(self, pid: int) -> None:
+        worker = self._state.workers.get(pid)
+        if worker is not None and worker.asked and worker.wish is not None:
+            worker.drained = True
+            self._state.touched[worker.wish.entry.key] = None
 
     def _spawned(self, event: ev.WorkerSpawned) -> None:
         state = self._state

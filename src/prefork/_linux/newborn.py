@@ -21,7 +21,7 @@ from .channel import Channel
 from .drain import Drain
 from .failure import describe
 from .reports import Reports
-from .wire import Failed, Order
+from .wire import Drained, Failed, Order
 
 if TYPE_CHECKING:
     from .scoreboard import Scoreboard
@@ -50,7 +50,10 @@ def live(channel: Channel, inheritance: Inheritance) -> int:
     if received is None:
         os._exit(0)
     try:
-        return work(channel, inheritance, *received)
+        status = work(channel, inheritance, *received)
+        if inheritance.drain.noticed:
+            channel.tell(Drained())  # The interpreter's exit takes longer than a successor's start.
+        return status
     finally:
         # Nothing may hold the exit for ever: a thread that is no daemon, an exit handler that waits. What
         # this writes before it ends the process says who did.

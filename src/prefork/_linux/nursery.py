@@ -15,7 +15,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from .._core.events import BirthFailed, MoldFailed, PlanFailed, SpareBorn, WorkerFailed, WorkerReady, WorkerWornOut
+from .._core.events import (
+    BirthFailed,
+    MoldFailed,
+    PlanFailed,
+    SpareBorn,
+    WorkerDrained,
+    WorkerFailed,
+    WorkerReady,
+    WorkerWornOut,
+)
 from . import wire
 from .channel import Channel, DescriptorsLost, Received
 from .wire import MalformedMessage, Message
@@ -59,6 +68,7 @@ Fact = (
     | SpareBorn
     | BirthFailed
     | WorkerReady
+    | WorkerDrained
     | WorkerWornOut
     | WorkerFailed
     | Told
@@ -300,6 +310,8 @@ class Nursery:
                 pass  # From one that was started by exec, whose pid is known.
             case wire.Ready():
                 facts.append(WorkerReady(process.pid))
+            case wire.Drained():
+                facts.append(WorkerDrained(process.pid))
             case wire.WornOut(reason):
                 facts.append(WorkerWornOut(process.pid, reason))
             case wire.Busy() | wire.StacksWritten() as message:

@@ -21,6 +21,7 @@ The master and a newborn, over the newborn's own channel:
     master  Order                     [lifeline, *listeners, *streams]: not before the birth is adopted
     worker  Ready                     at most once
     worker  WornOut                   it has reached a limit, and serves on until it is told to drain
+    worker  Drained                   it has done what it was told to, and only its interpreter has still to end
     worker  Busy                      it has got something to do, and the master was not watching
     worker  StacksWritten             as the master has asked by a signal (`stacks`)
     worker  Failed                    the function raised; the process is about to exit 1
@@ -167,6 +168,11 @@ class WornOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Drained:
+    """The worker has finished, as it was asked to, and is about to exit."""
+
+
+@dataclass(frozen=True, slots=True)
 class Busy:
     """The worker has got something to do while the master was not watching whether any hangs."""
 
@@ -203,6 +209,7 @@ Message = (
     | Order
     | Ready
     | WornOut
+    | Drained
     | Busy
     | StacksWritten
     | Failed
