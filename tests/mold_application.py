@@ -28,6 +28,7 @@ class Scripted:
     def __init__(self, arguments: dict[str, Json]) -> None:
         self.arguments = arguments
         self.plans = 0
+        self.pid = os.getpid()
 
     def load(self) -> None:
         for name, value in self.arguments.items():
@@ -111,8 +112,17 @@ class Scripted:
             raise ValueError(self.arguments["before_fork"])
 
     def rehearsal(self, key: str, context: Json) -> Callable[[Assignment], None]:
-        """Nothing that a worker does here is worth it."""
-        return lambda assignment: assignment.listeners["rehearsal"].close()
+        """Nothing that a worker does here is worth it: who rehearses writes it down, or is told to drain meanwhile."""
+
+        def rehearse(assignment: Assignment) -> None:
+            assignment.listeners["rehearsal"].close()
+            if path := self.arguments.get("rehearsals"):
+                with open(path, "a") as file:
+                    file.write(f"{os.getpid()}\n")
+            if self.arguments.get("drained_in_rehearsal") and os.getpid() != self.pid:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        return rehearse
 
     def worker(self, key: str, context: dict[str, Json]) -> Callable[[Assignment], None]:
         if context["do"] == "use_files":

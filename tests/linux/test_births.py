@@ -66,6 +66,38 @@ def test_a_spare_that_gets_term_exits_0(master: SmallMaster) -> None:
     assert master.status(pid) == 0
 
 
+def test_a_spare_that_is_kept_rehearses_once_and_is_none_the_worse_for_it(master: SmallMaster, tmp_path: Path) -> None:
+    rehearsals = tmp_path / "rehearsals"
+    master.planned({"rehearsals": str(rehearsals)})
+    pid, dismissed, drained = kept = [master.spare() for _ in range(3)]
+    until(lambda: set(map(str, kept)) <= set(rehearsals.read_text().split()), "the rehearsals")
+    titles = {Path(f"/proc/{each}/cmdline").read_bytes().rstrip(b"\0") for each in kept}
+    assert titles == {b"prefork: spare g1 test"}
+    master.order(pid, "serve")
+    assert master.ask()["pid"] == pid
+    master.nursery.dismiss(dismissed)
+    os.kill(drained, signal.SIGTERM)
+    os.kill(pid, signal.SIGTERM)
+    assert [master.status(each) for each in kept] == [0, 0, 0]
+    assert all(rehearsals.read_text().split().count(str(each)) == 1 for each in kept)
+
+
+def test_a_term_in_the_middle_of_a_rehearsal_is_heard(master: SmallMaster) -> None:
+    master.planned({"drained_in_rehearsal": True})
+    assert master.status(master.spare()) == 0
+
+
+def test_those_of_a_batch_do_not_rehearse_while_they_wait_for_each_other(master: SmallMaster, tmp_path: Path) -> None:
+    rehearsals = tmp_path / "rehearsals"
+    mold = master.planned({"rehearsals": str(rehearsals)})
+    master.nursery.breed(1, 2)
+    for _ in range(2):
+        master.expect(SpareBorn)
+    later = master.spare()
+    until(lambda: str(later) in rehearsals.read_text().split(), "the rehearsal of one that is younger, but alone")
+    assert set(rehearsals.read_text().split()) == {str(mold), str(later)}
+
+
 def test_spares_survive_their_mold(master: SmallMaster) -> None:
     mold = master.planned()
     pid = master.spare()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from prefork._core.events import WorkerFailed, WorkerReady
+from prefork._core.events import WorkerDrained, WorkerFailed, WorkerReady
 from small_master import PATIENCE, SmallMaster, standard_error_to, state, until
 
 
@@ -59,7 +59,7 @@ def test_term_drains(master: SmallMaster, do: str) -> None:
     pid = master.worker(do)
     os.kill(pid, signal.SIGTERM)
     assert master.status(pid) == 0
-    assert not master.nursery.finish(pid)
+    assert master.nursery.finish(pid) == [WorkerDrained(pid)]
 
 
 def test_int_is_passed_over(master: SmallMaster) -> None:
@@ -68,8 +68,12 @@ def test_int_is_passed_over(master: SmallMaster) -> None:
     assert master.ask()["pid"] == pid
 
 
-def test_an_idle_worker_does_not_wake_up(master: SmallMaster) -> None:
-    pids = [master.worker("serve"), master.worker("serve_async"), master.worker("wait"), master.spare()]
+def test_an_idle_worker_does_not_wake_up(master: SmallMaster, tmp_path: Path) -> None:
+    rehearsals = tmp_path / "rehearsals"
+    master.planned({"rehearsals": str(rehearsals)}, generation=2)
+    spare = master.spare(generation=2)
+    until(lambda: str(spare) in rehearsals.read_text().split(), "the rehearsal of the spare")
+    pids = [master.worker("serve"), master.worker("serve_async"), master.worker("wait"), spare]
     until(lambda: all(state(pid) == "S" for pid in pids), "sleep")
     before = [switches(pid) for pid in pids]
     # Time has to pass for a wake-up to be missed; the bound is what a test may last.

@@ -39,6 +39,7 @@ class Drain:
         """Called once, when it has been asked for."""
         self._numbers: tuple[int, ...] = ()
         self._owner = 0
+        self._former = -1
 
     def catch(self, *numbers: int) -> None:
         """Let these signals ask for it. Main thread only."""
@@ -56,11 +57,11 @@ class Drain:
         self.descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.waker, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._owner = os.getpid()
-        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        self._former = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
 
     def close(self) -> None:
         """Undo `begin`, and hear no more of the master."""
-        signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(self._former, warn_on_full_buffer=False)
         for descriptor in (self.descriptor, self.waker, self._wake, self.lifeline):
             os.close(descriptor)
 

@@ -11,7 +11,8 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from .._errors import InternalError, MisuseError
@@ -74,9 +75,9 @@ class Mold:
         sharing.before_exit()
         sys.exit(0 if self._planned else 1)
 
-    def _live(self, channel: Channel) -> NoReturn:
+    def _live(self, channel: Channel, meanwhile: Callable[[], None] | None = None) -> NoReturn:
         os.close(self._reader)
-        leave(newborn.live(channel, self._inheritance))
+        leave(newborn.live(channel, self._inheritance, meanwhile))
 
     def tell_ready(self) -> None:
         """Tell the master that there is something to be ready for: of a process that is alone and takes no order."""
@@ -94,7 +95,10 @@ class Mold:
                     if not self._planned:
                         return
                 case Breed(count):
-                    breed(self._channel, count, self._launch.spare_title, self._live)
+                    # Who is born alone may be a spare. In a large batch they wait for each other, and if all of them
+                    # rehearsed meanwhile it would be half a megabyte of each.
+                    live = partial(self._live, meanwhile=self._rehearse) if count == 1 else self._live
+                    breed(self._channel, count, self._launch.spare_title, live)
                 case message:
                     raise InternalError(f"a mold was told {message}")
 
@@ -111,6 +115,7 @@ class Mold:
             os.close(armed)
         newborn.take_signals(self._drain, self._stacks)
         stage = newborn.Inheritance(application.rehearsal, self._drain, self._board, self._stacks)
+        self._rehearse = partial(rehearse, stage, self._launch.spare_title, 1)
         rehearse(stage, self._launch.title)
         prepared = sharing.prepare(self._share)
         self._planned = True

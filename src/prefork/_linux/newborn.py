@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from .wire import Json
 
 
+_SOON = 50
+"""Milliseconds in which the order comes where it does not wait for another worker's death."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inheritance:
     """What a newborn has from its mold."""
@@ -40,13 +44,15 @@ class Inheritance:
     stacks: Stacks
 
 
-def live(channel: Channel, inheritance: Inheritance) -> int:
+def live(channel: Channel, inheritance: Inheritance, meanwhile: Callable[[], None] | None) -> int:
     """Everything from birth to the last deed before the interpreter's exit, whose status is returned.
+
+    `meanwhile` is done where the order lets wait for it.
 
     A spare that is not wanted any more ends in here, at once and in silence: it has done nothing yet.
     """
     sharing.newborn()
-    received = wait_for_order(channel, inheritance.drain)
+    received = wait_for_order(channel, inheritance.drain, meanwhile)
     if received is None:
         os._exit(0)
     try:
@@ -82,7 +88,9 @@ def _pass_over(number: int, frame: FrameType | None) -> None:
     """INT is for the master, which turns it into a drain."""
 
 
-def wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, list[int]] | None:
+def wait_for_order(
+    channel: Channel, drain: Drain, meanwhile: Callable[[], None] | None = None
+) -> tuple[Order, list[int]] | None:
     """The life of a spare. None where there is no order: the master has gone or dismisses it, or it has had a TERM."""
     # At birth and not on the order: so whoever knows this pid can kill the session that it leads, and a
     # signal to the mold's never comes here. One with an interpreter of its own leads one since its start.
@@ -96,6 +104,10 @@ def wait_for_order(channel: Channel, drain: Drain) -> tuple[Order, list[int]] | 
     waiting = select.poll()
     waiting.register(channel, select.POLLIN)
     waiting.register(drain.waker, select.POLLIN)
+    if meanwhile is not None and not waiting.poll(_SOON):
+        meanwhile()
+        if drain.look():
+            return None
     while waiting.poll()[0][0] != channel.fileno():  # It was registered first, and is told of first.
         if drain.look():
             return None
