@@ -198,7 +198,8 @@ class _Servers:
             signal.add_cb(self._ended)
             self._signals.append(signal)
             server = make(1, (None, holder), None, **_granian.options, **options)
-            (server.serve_mtr_uds if unix else server.serve_mtr)(scheduler, loop, signal)
+            # Its runtime of one thread: that of several, here with one, changes threads more often for the same work.
+            (server.serve_str_uds if unix else server.serve_str)(scheduler, loop, signal)
 
     def take_no_more(self) -> None:
         """Go on with the connections that there are."""

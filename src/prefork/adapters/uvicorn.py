@@ -14,6 +14,7 @@ Tried with uvicorn 0.51.0 and 0.54.0, asyncio's loop and uvloop, httptools and h
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import time
@@ -42,6 +43,7 @@ name = "uvicorn"
 protocols = frozenset({"asgi"})
 sharing: Literal["shared"] = "shared"
 
+_logger = logging.getLogger("uvicorn.error")
 _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 
 
@@ -124,6 +126,8 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
         config.app = _behind_proxies(application, config.forwarded_allow_ips)
         config.proxy_headers = False
     config.load()
+    if _logger.level == logging.NOTSET:  # Which is below uvicorn's TRACE: it would make a text of each connection.
+        _logger.setLevel(logging.INFO)
     return config
 
 
