@@ -128,7 +128,31 @@ def versions() -> str:
     names = ["uvicorn", "uvloop", "httptools", "granian", "gunicorn", "hypercorn", "waitress"]
     code = f"from importlib.metadata import version; print(', '.join(f'{{n}} {{version(n)}}' for n in {names}))"
     found = subprocess.run([interpreter(), "-c", code], check=True, capture_output=True, text=True).stdout.strip()
-    return f"Python {sys.version.split()[0]}, {os.cpu_count()} processors; {found}"
+    return f"Python {sys.version.split()[0]}, {os.cpu_count()} processors, {scheduling()}; {found}"
+
+
+def scheduling() -> str:
+    """Who shares the processors: processes, as in a container or a service manager's unit, or sessions.
+
+    Where no cgroup says otherwise, Linux may share them by sessions (sched(7), autogroup). Each worker of prefork leads
+    one, and those of others stay in their master's, so that they are not treated alike then.
+    """
+    try:
+        by_session = Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() == "1"
+    except OSError:
+        by_session = False
+    return "shared by sessions (in a cgroup: by processes)" if by_session and not in_cgroup() else "shared by processes"
+
+
+def in_cgroup() -> bool:
+    """Whether this process is in another cgroup than the root of those that share processors."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "" and Path(f"/sys/fs/cgroup{path}/cpu.weight").exists():
+            return True
+        if "cpu" in controllers.split(",") and path != "/":
+            return True
+    return False
 
 
 def wrk() -> str:
@@ -173,7 +197,7 @@ class Server:
             if time.monotonic() > deadline:
                 raise SystemExit(f"{self.name}: only {len(answered)} of {workers} workers answer")
             try:
-                answered |= self._ask_several(16 * workers)
+                answered |= self._ask_several(4 * workers)
             except OSError:
                 time.sleep(0.01)  # Nobody listens yet.
         return answered

@@ -19,11 +19,11 @@ from .drain import Drain
 from .newborn import Inheritance, wait_for_order, work
 from .wire import Order
 
-TIMES = 8
+_TIMES = 8
 """CPython 3.11 to 3.13 adapts an instruction within its first eight runs."""
 
 
-def rehearse(stage: Inheritance, title: str, times: int = TIMES) -> None:
+def rehearse(stage: Inheritance, title: str, times: int = _TIMES) -> None:
     """Become a worker so many times, with a master, a drain, a listener and a scoreboard that are nobody's.
 
     The worker is that of the stage, and the title the one that this process has. Without room for descriptors nothing
