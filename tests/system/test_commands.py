@@ -163,6 +163,7 @@ class TestStatus:
         pair.at_rest("web/0", "web/1")
         late = f"prefork: the daemon in {pair.environment['RUNTIME_DIRECTORY']} has not answered for 5 s"
         os.kill(pair.running.pid, signal.SIGSTOP)
+        until(lambda: state(pair.running.pid) == "T", "it has stopped")
         assert pair.refuses("status") == late
         with contextlib.ExitStack() as waiting:
             with contextlib.suppress(BlockingIOError):

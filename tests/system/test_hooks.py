@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from support import Running, Start, gone, until
+from support import Running, Start, gone, state, until
 
 RECORDING = """
 import os, signal, sys
@@ -175,11 +175,17 @@ def test_a_configuration_that_comes_late(start: Start) -> None:
     assert program.stop() == 0
 
 
+def stop(program: Running) -> None:
+    """Let it stand still; it may run for a moment after the signal was sent."""
+    program.send(signal.SIGSTOP)
+    until(lambda: state(program.pid) == "T", "it has stopped")
+
+
 def test_children_that_end_together_are_told_together(start: Start) -> None:
     configure(start, "a")
     program = start.program(RECORDING)
     pids = ready(program, 2)
-    program.send(signal.SIGSTOP)  # So that it sees both ends at once.
+    stop(program)  # So that it sees both ends at once.
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
         assert gone(pid)
@@ -195,7 +201,7 @@ def test_a_hook_is_never_given_a_pid_that_may_be_anothers(start: Start) -> None:
     configure(start, "a")
     program = start.program(RECORDING)
     pids = ready(program, 2)
-    program.send(signal.SIGSTOP)
+    stop(program)
     os.kill(pids[0], signal.SIGKILL)
     assert gone(pids[0])
     program.send(signal.SIGTERM)  # Its hook calls kill(2) for each pid and does not expect that to fail.

@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 
 from notified import NotifySocket
-from support import Start
+from support import Start, state, until
 from system.daemons import HEAD, RUN, SERVE, Served
 
 GATE = """
@@ -102,6 +102,7 @@ def test_the_watchdog_hears_of_the_master_alone(start: Start, notified: NotifySo
     for _ in range(4):
         notified.expect(WATCHDOG="1")
     served.signal(signal.SIGSTOP)  # A master that hangs says nothing.
+    until(lambda: state(served.running.pid) == "T", "it has stopped")
     while notified.read(0) is not None:
         pass
     assert notified.read(1.0) is None

@@ -106,6 +106,7 @@ def test_a_worker_killed_before_it_was_up_is_started_again(start: Start) -> None
     program = start.program(PROGRAM, "1", WAIT)
     pid = int(program.expect(r"^started 0 (\d+)")[1])
     program.send(signal.SIGSTOP)
+    until(lambda: state(program.pid) == "T", "it has stopped")
     os.kill(pid, signal.SIGKILL)
     program.send(signal.SIGCONT)
     program.expect(rf"^prefork: worker worker/0 \(pid {pid}\) was killed by SIGKILL", "err")
