@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,14 +20,20 @@ UNAVAILABLE = cpython_suite.available()
 @pytest.mark.timeout(300)
 def test_cpythons_own_tests_pass_in_workers_of_an_immortal_heap(tmp_path: Path) -> None:
     """The quick ones. `python tests/cpython_suite.py` runs the others as well."""
-    done = subprocess.run(
+    suite = subprocess.Popen(
         [sys.executable, str(Path(cpython_suite.__file__)), *cpython_suite.QUICK.split()],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(PATHS)},
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=290,
+        start_new_session=True,
     )
-    print(done.stdout.splitlines()[-1])
-    assert done.returncode == 0, done.stdout
+    try:
+        output, _ = suite.communicate(timeout=290)
+    except subprocess.TimeoutExpired:
+        os.killpg(suite.pid, signal.SIGKILL)  # What hangs there would run on for ever.
+        suite.wait()
+        raise
+    print(output.splitlines()[-1])
+    assert suite.returncode == 0, output
