@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
@@ -91,6 +92,24 @@ BROKEN = {
     "no run": ("more", "sys.exit()\n", "SystemExit"),
     "worker": ("plan", '[Web(0, "x"), Web(1, "x")]', "RuntimeError: of no use"),
 }
+
+
+def test_a_reload_goes_on_when_an_old_worker_has_drained_and_is_done_when_it_has_ended(start: Start) -> None:
+    exit_handler = 'import atexit, fcntl\natexit.register(lambda: fcntl.flock(open("held"), fcntl.LOCK_SH))\n'
+    served = Served(start, "slow-exits", plan="[Web(i) for i in range(4)]", more=exit_handler).launch()
+    held = start.directory / "held"
+    held.touch()
+    keys = [f"web/{number}" for number in range(4)]
+    old = served.ready(*keys)
+    with held.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        served.signal(signal.SIGHUP)
+        served.ready(*keys, generation=2)
+        assert all(alive(pid) for pid in old.values())
+        assert not [line for line in served.running.err if "reload of generation 2 done" in line]
+    served.running.expect("reload of generation 2 done", "err")
+    assert all(gone(pid) for pid in old.values())
+    assert served.stop() == 0
 
 
 @pytest.mark.parametrize(("part", "text", "why"), BROKEN.values(), ids=BROKEN.keys())
