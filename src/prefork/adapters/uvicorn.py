@@ -126,8 +126,9 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
         config.app = _behind_proxies(application, config.forwarded_allow_ips)
         config.proxy_headers = False
     config.load()
-    if _logger.level == logging.NOTSET:  # Which is below uvicorn's TRACE: it would make a text of each connection.
-        _logger.setLevel(logging.INFO)
+    if _logger.level == logging.NOTSET:
+        # Which uvicorn, going by the number alone, takes for less than TRACE: it would make a text of each connection.
+        _logger.setLevel(_logger.getEffectiveLevel())
     return config
 
 
