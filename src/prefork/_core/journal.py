@@ -50,7 +50,7 @@ class Journal:
     number: int = 0
     kept: int = 0  # how many since the start
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=ALL))
-    slots: dict[str, deque[str]] = field(default_factory=dict)  # those with news last
+    slots: dict[str, list[str]] = field(default_factory=dict)  # those with news last
     workers: dict[int, _Worker] = field(default_factory=dict)  # by pid, from order to end
     limit: int = 2 * _GONE
     report: str = ""  # the last one: slots that fail alike share it
@@ -93,7 +93,7 @@ class Journal:
             data["number"],
             len(data["recent"]),
             deque(map(_line, data["recent"]), ALL),
-            {key: deque(map(_line, history), EACH) for key, history in data["slots"].items()},
+            {key: list(map(_line, history[-EACH:])) for key, history in data["slots"].items()},
             {pid: _Worker(*worker) for pid, *worker in data["workers"]},
             2 * (len(data["slots"]) + _GONE),
         )
@@ -104,8 +104,9 @@ class Journal:
         self.recent.append(line)
         key = record.get("slot")
         if key is not None:
-            history = self.slots.pop(key, None) or deque(maxlen=EACH)
+            history = self.slots.pop(key, [])
             history.append(line)
+            del history[:-EACH]
             self.slots[key] = history
             if len(self.slots) > self.limit:
                 self._forget()

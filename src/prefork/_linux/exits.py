@@ -57,7 +57,8 @@ class ExitWatch:
     def reap(self) -> tuple[ProcessExit, ...]:
         """Reap the children that have ended since the last call and tell how each did."""
         dead, self._dead = dict.fromkeys(self._dead), []
-        return tuple(self._reaped(pid) for pid in dead)
+        # Not of a generator: such a tuple is a new one each time, and the interpreter hoards it when it is done with.
+        return tuple([self._reaped(pid) for pid in dead])
 
     def has_news(self) -> bool:
         """Tell whether `reap` would return something."""

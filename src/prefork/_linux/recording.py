@@ -29,7 +29,7 @@ class Recorded:
 
     def handle(self, event: Event, now: float) -> Iterator[Action]:
         """See `Decider`. Orders come first: no worker waits until it is written down, told and shown that it starts."""
-        actions = tuple(self._decider.handle(event, now))
+        actions = list(self._decider.handle(event, now))
         yield from (action for action in actions if isinstance(action, OrderWorker))
         records = self._journal.note(event, actions, now, time())
         if records:
