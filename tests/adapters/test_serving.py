@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
+from pathlib import Path
 
 import pytest
 import websockets.exceptions
@@ -72,6 +74,27 @@ def test_a_websocket_echoes_counts_as_one_request_and_is_told_to_go(start: Start
         assert closed.value.rcvd.code == 1012
     adapted.running.expect("^websocket 1012$")
     assert gone(pid)
+    assert adapted.stop() == 0
+
+
+def test_granians_two_threads_do_not_take_the_processor_from_each_other(start: Start) -> None:
+    adapted = Adapted(start, ("granian", "asgi"))
+    pid = adapted.ready()["web/0"]
+    policies = {task.name: os.sched_getscheduler(int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()}
+    mine = policies.pop(str(pid))
+    assert mine == os.SCHED_BATCH | os.SCHED_RESET_ON_FORK, "the loop's thread; a process that it starts is not so"
+    assert policies, "granian's own threads"
+    assert set(policies.values()) == {os.SCHED_OTHER}
+    assert adapted.stop() == 0
+
+
+def test_a_granian_worker_that_is_to_be_preferred_stays_so(start: Start) -> None:
+    adapted = Adapted(start, ("granian", "asgi"), kind={"nice": -1})
+    pid = adapted.ready()["web/0"]
+    if os.getpriority(os.PRIO_PROCESS, pid) == -1:  # The daemon says so where it has no right to it.
+        assert os.sched_getscheduler(pid) == os.SCHED_OTHER
+    else:
+        assert os.sched_getscheduler(pid) == os.SCHED_BATCH | os.SCHED_RESET_ON_FORK
     assert adapted.stop() == 0
 
 
