@@ -134,7 +134,7 @@ def wsgi(environ: Any, start_response: Any) -> Any:
         return stream()
     while path == "/held" and not os.path.exists(RELEASE):
         time.sleep(0.01)
-    text = text_of(path)
+    text = json.dumps(environ, default=repr) if path == "/environ" else text_of(path)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
     return [text.encode()]
 

@@ -25,6 +25,7 @@ SERVERS = [
 ]
 STREAMS = [("asyncio", "streams"), ("socketserver", "streams")]
 ASGI = [server for server in SERVERS if server[1] == "asgi"]
+WSGI = [server for server in SERVERS if server[1] == "wsgi"]
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SILENCE = 0.2

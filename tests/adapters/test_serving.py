@@ -12,7 +12,7 @@ import pytest
 import websockets.exceptions
 import websockets.sync.client
 
-from adapters.served import ASGI, REQUEST, SERVERS, SILENCE, Adapted, fetch, read_all, term
+from adapters.served import ASGI, REQUEST, SERVERS, SILENCE, WSGI, Adapted, fetch, read_all, term
 from support import PATIENCE, Start, gone, until
 
 
@@ -38,6 +38,22 @@ def test_it_counts(start: Start, server: tuple[str, str]) -> None:
     counts = json.loads(adapted.get("/counts")[1])
     assert counts.pop("open") < 4
     assert counts == {"in_flight": 1, "requests": 2, "errors": 1, "label": "GET /counts"}
+    assert adapted.stop() == 0
+
+
+@pytest.mark.parametrize("server", WSGI, ids="-".join)
+def test_a_wsgi_application_is_told_where_it_is_and_nothing_of_the_process(
+    start: Start, server: tuple[str, str]
+) -> None:
+    adapted = Adapted(start, server, root_path="/shop")
+    adapted.ready()
+    status, text = adapted.get("/shop/environ?a=b")
+    assert status == 200
+    environ = json.loads(text)
+    told = {name: environ[name] for name in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_METHOD")}
+    assert told == {"SCRIPT_NAME": "/shop", "PATH_INFO": "/environ", "QUERY_STRING": "a=b", "REQUEST_METHOD": "GET"}
+    assert (environ["wsgi.multithread"], environ["wsgi.multiprocess"]) == (True, True)
+    assert "SETTINGS" not in environ, "the environment of the process"
     assert adapted.stop() == 0
 
 

@@ -14,6 +14,7 @@ import asyncio
 import inspect
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -50,7 +51,7 @@ class _Private:
         self.signal = native.WorkerSignal
         self.holder = native.SocketHolder
         self.scheduler = import_module("granian._futures")._new_cbscheduler
-        self.wsgi_callback = import_module("granian.wsgi")._callback_wrapper
+        self.pieces = import_module("granian.wsgi").ResponseIterWrap
         settings: Any = import_module("granian.http")
         self.options = {
             "threads": 1,
@@ -117,10 +118,9 @@ async def _serve_asgi(
 def _serve_wsgi(
     worker: Worker[Any], listeners: list[socket.socket], application: Application, options: ServerOptions
 ) -> None:
-    watched = wsgi.Watched(application, worker, says_close=True)
-    callback = _granian.wsgi_callback(watched, {"url_path_prefix": options.root_path}, None)
     loop = asyncio.new_event_loop()  # granian asks for one, and only keeps it
-    scheduler = _granian.scheduler(loop, callback, impl_asyncio=True)
+    calls = _WsgiCalls(application, worker, options.root_path)
+    scheduler = _granian.scheduler(loop, calls.answer, impl_asyncio=True)
     done = threading.Event()
     servers = _Servers(listeners, done.set)
     servers.start(_granian.wsgi_worker, scheduler, loop, {"py_threads": options.threads})
@@ -178,6 +178,70 @@ class _Watched(asgi.TellsWebSockets):
             watcher.err(error)
         else:
             watcher.done()
+
+
+class _WsgiCalls:
+    """A WSGI application as granian's threads call it: counted, and not in granian's own wrapper.
+
+    That one knows the status, so that nothing else has to listen for it; inside of another wrapper each request would
+    pay for both. It also hands each request a copy of the whole environment of the process, and says that there is no
+    other one.
+    """
+
+    def __init__(self, application: Callable[..., Any], worker: Worker[Any], root_path: str) -> None:
+        self._application = application
+        self._worker = worker
+        self._activity = worker.activity
+        self._root_path = root_path
+        self._environ: dict[str, Any] = {
+            "GATEWAY_INTERFACE": "CGI/1.1",
+            "SCRIPT_NAME": root_path,
+            "SERVER_SOFTWARE": "granian",
+            "wsgi.errors": sys.stderr,
+            "wsgi.input_terminated": True,  # PEP 3333 does not have it; Werkzeug asks for it.
+            "wsgi.multiprocess": True,
+            "wsgi.multithread": True,
+            "wsgi.run_once": False,
+            "wsgi.version": (1, 0),
+        }
+
+    def answer(self, protocol: Any, scope: dict[str, Any]) -> int:
+        """One request; returns the status. What is raised becomes granian's answer 500."""
+        environ = self._environ | scope
+        if self._root_path:
+            environ["PATH_INFO"] = environ["PATH_INFO"][len(self._root_path) :] or "/"
+        head, activity = _Head(), self._activity
+        activity.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        try:
+            answer = self._application(environ, head)
+            body = b"".join(answer) if isinstance(answer, list) else None
+        except BaseException:
+            activity.end(failed=True)
+            raise
+        status, headers = head.status, head.headers
+        if self._worker.draining and environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
+            headers = [*headers, ("connection", "close")]
+        if body is None:
+            pieces = wsgi.Pieces(answer, activity.beat, lambda raised: activity.end(raised or status >= 500))
+            protocol.response_iter(status, headers, _granian.pieces(pieces))
+        else:
+            activity.end(status >= 500)
+            protocol.response_bytes(status, headers, body)
+        return status
+
+
+class _Head:
+    """What the application calls with the status and the headers of its answer: `start_response`."""
+
+    __slots__ = ("headers", "status")
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.headers: list[tuple[str, str]] = []
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+        self.status = int(status.split(" ", 1)[0])
+        self.headers = headers
 
 
 def _wait_ones_turn() -> None:

@@ -12,19 +12,11 @@ Environ = dict[str, Any]
 
 
 class Watched:
-    """The application, with each request counted; one has failed when the application raised or answered 500 or more.
+    """The application, with each request counted; one has failed when it raised or answered 500 or more."""
 
-    With `says_close`, responses of a draining worker say `Connection: close`. PEP 3333 does not let an application say
-    so; it is for servers that pass it on all the same and have no better way.
-    """
-
-    def __init__(
-        self, application: Callable[..., Iterable[bytes]], worker: Worker[Any], *, says_close: bool = False
-    ) -> None:
+    def __init__(self, application: Callable[..., Iterable[bytes]], worker: Worker[Any]) -> None:
         self._application = application
         self._activity = worker.activity
-        self._worker = worker
-        self._says_close = says_close
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """One request."""
@@ -33,10 +25,9 @@ class Watched:
         def starting(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             nonlocal failed
             failed = status.startswith("5")
-            if self._says_close and self._worker.draining and environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
-                headers = [*headers, ("connection", "close")]
             return start_response(status, headers, *exc_info)
 
+        environ["wsgi.multiprocess"] = True  # A server that has no processes of its own cannot know.
         self._activity.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
         try:
             answer = self._application(environ, starting)
@@ -46,7 +37,7 @@ class Watched:
         if _is_whole(answer, environ):
             self._activity.end(failed)
             return answer
-        return _Answer(answer, self._activity.beat, lambda raised: self._activity.end(failed or raised))
+        return Pieces(answer, self._activity.beat, lambda raised: self._activity.end(failed or raised))
 
 
 def _is_whole(answer: Iterable[bytes], environ: Environ) -> bool:
@@ -55,7 +46,7 @@ def _is_whole(answer: Iterable[bytes], environ: Environ) -> bool:
     return isinstance(answer, list | tuple) or (isinstance(wrapper, type) and isinstance(answer, wrapper))
 
 
-class _Answer:
+class Pieces:
     """An answer that is made while it is sent."""
 
     def __init__(self, answer: Iterable[bytes], beat: Callable[[], None], end: Callable[[bool], None]) -> None:
