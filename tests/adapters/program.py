@@ -132,11 +132,21 @@ def wsgi(environ: Any, start_response: Any) -> Any:
     if path == "/events":
         start_response("200 OK", [("Content-Type", "text/event-stream")])
         return stream()
+    if path == "/lazy":
+        return lazy(start_response)
+    if path == "/mute":
+        return [b"no head"]
     while path == "/held" and not os.path.exists(RELEASE):
         time.sleep(0.01)
     text = json.dumps(environ, default=repr) if path == "/environ" else text_of(path)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
     return [text.encode()]
+
+
+def lazy(start_response: Any) -> Iterator[bytes]:
+    start_response("201 Created", [("Content-Type", "text/x-lazy")])
+    yield b"one, "
+    yield b"two"
 
 
 def stream() -> Iterator[bytes]:

@@ -57,6 +57,19 @@ def test_a_wsgi_application_is_told_where_it_is_and_nothing_of_the_process(
     assert adapted.stop() == 0
 
 
+@pytest.mark.parametrize("server", WSGI, ids="-".join)
+def test_a_wsgi_application_may_be_a_generator_and_must_say_its_head(start: Start, server: tuple[str, str]) -> None:
+    adapted = Adapted(start, server)
+    adapted.ready()
+    with adapted.connection() as client:
+        status, text, headers = fetch(client, "/lazy")
+        assert (status, text, headers["content-type"]) == (201, "one, two", "text/x-lazy")
+        assert fetch(client, "/mute")[0] == 500
+    counts = json.loads(adapted.get("/counts")[1])
+    assert (counts["requests"], counts["in_flight"]) == (2, 1)
+    assert adapted.stop() == 0
+
+
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)
 def test_an_answer_is_sent_while_it_is_made(start: Start, server: tuple[str, str]) -> None:
     adapted = Adapted(start, server)

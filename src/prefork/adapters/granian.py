@@ -17,8 +17,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from importlib import import_module
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import granian
@@ -215,6 +216,9 @@ class _WsgiCalls:
         try:
             answer = self._application(environ, head)
             body = b"".join(answer) if isinstance(answer, list) else None
+            if not head.status:
+                answer = _Begun(answer)
+                head.check()
         except BaseException:
             activity.end(failed=True)
             raise
@@ -236,12 +240,29 @@ class _Head:
     __slots__ = ("headers", "status")
 
     def __init__(self) -> None:
-        self.status = 200
+        self.status = 0
         self.headers: list[tuple[str, str]] = []
 
     def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
         self.status = int(status.split(" ", 1)[0])
         self.headers = headers
+
+    def check(self) -> None:
+        """Raise MisuseError where there is none by now."""
+        if not self.status:
+            raise MisuseError("the application has answered without calling start_response")
+
+
+class _Begun:
+    """An answer whose first piece is made: an application that is a generator says the head with it, says PEP 3333."""
+
+    def __init__(self, answer: Any) -> None:
+        self._rest = iter(answer)
+        self._first = list(islice(self._rest, 1))
+        self.close = getattr(answer, "close", lambda: None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return chain(self._first, self._rest)
 
 
 def _wait_ones_turn() -> None:
