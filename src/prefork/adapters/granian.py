@@ -14,19 +14,19 @@ import asyncio
 import inspect
 import os
 import socket
-import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib import import_module
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import granian
 
 from .._async_drain import AsyncDrain
 from .._errors import MisuseError
-from . import ServerOptions, asgi, outside, wsgi
+from . import ServerOptions, asgi, outside
+from .granian_wsgi import Calls
 from .lifespan import State, lifespan, run
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _serve_wsgi(
     worker: Worker[Any], listeners: list[socket.socket], application: Application, options: ServerOptions
 ) -> None:
     loop = asyncio.new_event_loop()  # granian asks for one, and only keeps it
-    calls = _WsgiCalls(application, worker, options.root_path)
+    calls = Calls(application, worker, options.root_path, _granian.pieces)
     scheduler = _granian.scheduler(loop, calls.answer, impl_asyncio=True)
     done = threading.Event()
     servers = _Servers(listeners, done.set)
@@ -181,100 +181,17 @@ class _Watched(asgi.TellsWebSockets):
             watcher.done()
 
 
-class _WsgiCalls:
-    """A WSGI application as granian's threads call it: counted, and not in granian's own wrapper.
-
-    That one knows the status, so that nothing else has to listen for it; inside of another wrapper each request would
-    pay for both. It also hands each request a copy of the whole environment of the process, and says that there is no
-    other one.
-    """
-
-    def __init__(self, application: Callable[..., Any], worker: Worker[Any], root_path: str) -> None:
-        self._application = application
-        self._worker = worker
-        self._activity = worker.activity
-        self._root_path = root_path
-        self._environ: dict[str, Any] = {
-            "GATEWAY_INTERFACE": "CGI/1.1",
-            "SCRIPT_NAME": root_path,
-            "SERVER_SOFTWARE": "granian",
-            "wsgi.errors": sys.stderr,
-            "wsgi.input_terminated": True,  # PEP 3333 does not have it; Werkzeug asks for it.
-            "wsgi.multiprocess": True,
-            "wsgi.multithread": True,
-            "wsgi.run_once": False,
-            "wsgi.version": (1, 0),
-        }
-
-    def answer(self, protocol: Any, scope: dict[str, Any]) -> int:
-        """One request; returns the status. What is raised becomes granian's answer 500."""
-        environ = self._environ | scope
-        if self._root_path:
-            environ["PATH_INFO"] = environ["PATH_INFO"][len(self._root_path) :] or "/"
-        head, activity = _Head(), self._activity
-        activity.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
-        try:
-            answer = self._application(environ, head)
-            body = b"".join(answer) if isinstance(answer, list) else None
-            if not head.status:
-                answer = _Begun(answer)
-                head.check()
-        except BaseException:
-            activity.end(failed=True)
-            raise
-        status, headers = head.status, head.headers
-        if self._worker.draining and environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
-            headers = [*headers, ("connection", "close")]
-        if body is None:
-            pieces = wsgi.Pieces(answer, activity.beat, lambda raised: activity.end(raised or status >= 500))
-            protocol.response_iter(status, headers, _granian.pieces(pieces))
-        else:
-            activity.end(status >= 500)
-            protocol.response_bytes(status, headers, body)
-        return status
-
-
-class _Head:
-    """What the application calls with the status and the headers of its answer: `start_response`."""
-
-    __slots__ = ("headers", "status")
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: list[tuple[str, str]] = []
-
-    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
-        self.status = int(status.split(" ", 1)[0])
-        self.headers = headers
-
-    def check(self) -> None:
-        """Raise MisuseError where there is none by now."""
-        if not self.status:
-            raise MisuseError("the application has answered without calling start_response")
-
-
-class _Begun:
-    """An answer whose first piece is made: an application that is a generator says the head with it, says PEP 3333."""
-
-    def __init__(self, answer: Any) -> None:
-        self._rest = iter(answer)
-        self._first = list(islice(self._rest, 1))
-        self.close = getattr(answer, "close", lambda: None)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return chain(self._first, self._rest)
-
-
 def _wait_ones_turn() -> None:
     """Let this thread, when it is woken, not take the processor from who runs there: sched(7), SCHED_BATCH.
 
     granian's thread wakes this one with each request, while it holds the interpreter's lock: woken at once, this thread
     could only wait for that lock, and give the processor back. So that each request cost two changes of threads for
     nothing, a fifth of all. It has the same share of the processor as before. Threads and processes that it starts are
-    as usual; where somebody has chosen how this one is scheduled, it stays so.
+    as usual; where somebody has chosen how this one is scheduled, or a sandbox forbids it, it stays as it is.
     """
-    if os.sched_getscheduler(0) == os.SCHED_OTHER and os.getpriority(os.PRIO_PROCESS, 0) >= 0:
-        os.sched_setscheduler(0, os.SCHED_BATCH | os.SCHED_RESET_ON_FORK, os.sched_param(0))
+    with suppress(OSError):
+        if os.sched_getscheduler(0) == os.SCHED_OTHER and os.getpriority(os.PRIO_PROCESS, 0) >= 0:
+            os.sched_setscheduler(0, os.SCHED_BATCH | os.SCHED_RESET_ON_FORK, os.sched_param(0))
 
 
 class _Servers:
