@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -130,6 +131,14 @@ def test_web_refuses_bad_input(start: Start, arguments: list[str], reason: str) 
     assert reason in web.err[-1]
     assert not any("Traceback" in line for line in web.err)
     assert web.left() == []
+
+
+def test_web_says_where_its_server_is_to_be_had(start: Start) -> None:
+    source = "import sys; sys.modules['uvicorn'] = None; from prefork.samples.web import main; main()"
+    web = start.command(sys.executable, "-c", source, "-p", "0")
+    assert web.wait() == 2
+    assert len(web.err) == 1
+    assert web.err[0].endswith("needs uvicorn: pip install 'prefork[samples]'")
 
 
 def test_web_refuses_a_port_in_use(start: Start) -> None:

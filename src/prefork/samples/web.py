@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any
 
 import prefork
@@ -42,6 +43,8 @@ def settings() -> prefork.PreforkSettings[Any]:
     parser.add_argument("-p", "--port", type=port, default=11111, help="port, 0 for any (default: %(default)s)")
     parser.add_argument("-w", "--workers", type=positive, default=4, help="worker processes (default: %(default)s)")
     options = parser.parse_args()
+    if find_spec("uvicorn") is None:
+        parser.exit(2, f"{parser.prog}: it needs uvicorn: pip install 'prefork[samples]'\n")
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
         listener = socket.create_server((options.host, options.port), family=family, backlog=2048)
