@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from prefork._core.events import (
     SignalReceived,
     Started,
 )
-from prefork._hook_decider import HEALTHY, LONGEST_DELAY, PATIENCE, HookDecider
+from prefork._hook_decider import HEALTHY, LONGEST_DELAY, PATIENCE, HookDecider, running
 from prefork._linux.program import Program
 from prefork._linux.spawn import Spawner
 
@@ -174,6 +175,35 @@ def test_a_hook_that_raises_is_logged_with_its_traceback_and_the_master_goes_on(
     assert told.calls == [("on_terminate", "some", []), ("on_finish", "some")]
 
 
+def test_what_is_no_ordinary_exception_does_not_end_the_master_either() -> None:
+    def fail(*_: Any) -> None:
+        raise CancelledError("as it was told to")
+
+    told = Told(on_quit=fail).started(11)
+    (report,) = told.tell(SignalReceived("QUIT"))
+    assert isinstance(report, Report)
+    assert "the hook on_quit raised:" in report.text
+    assert told.tell(SignalReceived("TERM")) == []
+    assert told.calls == [("on_terminate", "second", [11])]
+
+
+def test_a_hook_may_be_a_generator_of_pids() -> None:
+    ran_in = []
+
+    def start(_config: Any) -> Iterator[int]:
+        yield 11
+        ran_in.append(running.get())
+        yield 12
+
+    told = Told(update_server=start, on_child_finished=lambda _config: (1 // 0 for _ in "x"))
+    told.configs = ["first", "second"]
+    assert told.tell(Started()) == [Watch(11), Watch(12)]
+    assert ran_in == [told.decider._spawner]
+    _ended, report = told.exited(11)
+    assert isinstance(report, Report)
+    assert "ZeroDivisionError" in report.text
+
+
 def test_where_the_stopping_hook_raises_the_workers_are_told_all_the_same() -> None:
     def fail(*_: Any) -> None:
         raise ZeroDivisionError
@@ -193,9 +223,10 @@ def test_system_exit_in_a_hook_ends_the_daemon_after_its_workers() -> None:
     assert told.exited(11, status=0)[-1] == Exit(3)
 
 
-def test_system_exit_with_a_text_says_it_and_exits_1() -> None:
+@pytest.mark.parametrize("code", ["no such port", OSError("no such port")])
+def test_system_exit_with_no_number_says_it_and_exits_1(code: object) -> None:
     def leave(*_: Any) -> None:
-        raise SystemExit("no such port")
+        raise SystemExit(code)
 
     assert Told(on_start=leave).tell(Started()) == [Report("no such port"), Exit(1)]
 

@@ -7,7 +7,7 @@ The program's hooks are called from here and nowhere else. For the rest this is 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +39,15 @@ PATIENCE = 5
 LONGEST_DELAY = 1.0
 
 _EXPECTED = {"TERM", "INT"}
+_STARTING = {"update_server", "on_child_finished"}
+"""The hooks that return pids."""
 
 
 class HookDecider:
     """Drives one program's hooks.
 
-    Two things go beyond haskell-prefork. A worker that a hook started is adopted even if the hook then failed to return
-    its pid, so that none is lost. And where workers keep failing at once, the relaunching hook is called with a growing
-    delay, at most a second, instead of as fast as the machine can start interpreters.
+    What goes beyond haskell-prefork stands in docs/design.md. Most of it is for moments in which a hook fails: a worker
+    that it has started is adopted all the same, and nobody is left untold.
     """
 
     def __init__(self, settings: PreforkSettings[Any], spawner: Spawner, signal_names: Mapping[int, str]) -> None:
@@ -190,22 +191,24 @@ class HookDecider:
         token = running.set(self._spawner)
         try:
             result = getattr(self._settings, name)(*arguments)
-        except Exception as error:
-            self._adopt(())  # What it has started so far is told to end with the others, if it comes to that.
-            self._report_failure(name, error)
-            result = None if name == "update_config" else _RAISED
+            if name in _STARTING and isinstance(result, Iterator):
+                result = list(result)  # What makes the pids is part of the hook: it may start workers, and raise.
         except SystemExit as exit_:
-            self._adopt(())
+            self._adopt(())  # What it has started so far is told to end with the others, if it comes to that.
             self._leave(exit_)
+            result = None if name == "update_config" else _RAISED
+        except BaseException as error:  # A cancelled task's error, say: the loop is no place for any of them.
+            self._adopt(())
+            self._report_failure(name, error)
             result = None if name == "update_config" else _RAISED
         finally:
             running.reset(token)
-        if name not in ("update_server", "on_child_finished"):
+        if name not in _STARTING:
             self._adopt(())
         return result
 
-    def _report_failure(self, hook: str, error: Exception) -> None:
-        if isinstance(error, WorldError) and hook in ("update_server", "on_child_finished"):
+    def _report_failure(self, hook: str, error: BaseException) -> None:
+        if isinstance(error, WorldError) and hook in _STARTING:
             # No process, memory or descriptor is left; nothing would ask again until another child ends.
             self._relaunch_at = self._now + LONGEST_DELAY
         if isinstance(error, PreforkError):
@@ -220,10 +223,11 @@ class HookDecider:
 
     def _leave(self, exit_: SystemExit) -> None:
         """A hook says that the daemon should end (sys.exit): its workers first."""
-        code = exit_.code
-        if isinstance(code, str):
-            self._actions.append(Report(code))
-        self._status = self._status or (code if isinstance(code, int) else int(code is not None))
+        code = 0 if exit_.code is None else exit_.code
+        if not isinstance(code, int):
+            self._actions.append(Report(str(code)))
+            code = 1
+        self._status = self._status or code
         if not self._finishing:
             self._finish("on_terminate", "TERM")
 
