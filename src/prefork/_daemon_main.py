@@ -25,9 +25,7 @@ def run(daemon: Daemon) -> NoReturn:
     if mold.own is not None:
         mold.own.serve(DaemonApplication(daemon), daemon.options.get("share", "freeze"))
     try:
-        if isinstance(role.CLAIMED, role.FalseRole):
-            raise MisuseError(role.CLAIMED.complaint)
-        if isinstance(role.CLAIMED, role.WorkerRole):
+        if role.take() is not None:
             raise MisuseError("this process is a worker of the hooks interface; a Daemon cannot be run in it")
         if os.geteuid() == 0 and os.environ.get("PREFORK_USER"):
             raise MisuseError(

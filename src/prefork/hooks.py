@@ -10,17 +10,21 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from . import _context
 from ._context import WorkerContext
-from ._errors import MisuseError, PreforkError
+from ._errors import MisuseError, PreforkError, WorldError
 from ._linux import role
 from ._linux.program import THIS_PROGRAM
 
 # What only a master needs is imported where it is used: it takes longer to import than all that a worker needs, and
 # workers are started more often.
+
+_MAKES_AN_OBJECT = 0x20 | 0x80 | 0x200
+"""The flags of generators, coroutines and asynchronous generators: inspect.CO_GENERATOR and so on; inspect is large."""
 
 C = TypeVar("C")
 W = TypeVar("W", bound=WorkerContext)
@@ -178,10 +182,12 @@ def default_main(
     a misuse, 1 when the system failed.
     """
     try:
-        if isinstance(role.CLAIMED, role.WorkerRole):
-            context = _take_context(role.CLAIMED)
+        _check_action(action)
+        own = role.take()
+        if own is not None:
+            context = _take_context(own)
         else:
-            status = _run_master(settings() if callable(settings) else settings)
+            status = _run_master(settings)
             if status:
                 sys.exit(status)
             return
@@ -196,18 +202,35 @@ run_settings = default_main
 """The same, under the other name that haskell-prefork has for it."""
 
 
-def _run_master(settings: PreforkSettings[Any]) -> int:
+def _check_action(action: object) -> None:
+    flags = getattr(getattr(action, "__code__", None), "co_flags", 0)
+    if not callable(action) or flags & _MAKES_AN_OBJECT:
+        raise MisuseError(
+            f"the workers' action is {action!r}, not a plain function: "
+            "where it is to run coroutines, let a function call asyncio.run()"
+        )
+
+
+def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[Any]]) -> int:
     from ._hook_decider import HookDecider
-    from ._linux.master import Master
+    from ._linux.master import Master, hold_standard_descriptors
     from ._linux.spawn import Spawner
 
-    if isinstance(role.CLAIMED, role.FalseRole):
-        raise MisuseError(role.CLAIMED.complaint)
+    hold_standard_descriptors()  # Before a socket that the program opens can come to be number 0.
+    if callable(settings):
+        settings = settings()
+    if not isinstance(settings, PreforkSettings):
+        raise MisuseError(f"the settings are {settings!r}, not PreforkSettings: does their function return them?")
     _context.check_classes()
     role.print_by_line()  # Among the workers' lines, what a hook prints would otherwise come last.
     spawner = Spawner(THIS_PROGRAM)
     names = {number.value: number.name for number in signal.Signals}
-    with Master() as master, spawner.attached(master):
+    with ExitStack() as stack:
+        try:
+            master = stack.enter_context(Master())
+            stack.enter_context(spawner.attached(master))
+        except OSError as error:
+            raise WorldError(f"the master cannot be started: {error}") from error
         return master.run(HookDecider(settings, spawner, names), spawner)
 
 

@@ -222,3 +222,53 @@ except prefork.MisuseError as error:
     program = start.program(HEAD + source)
     assert program.wait() == 0
     assert program.out == ["fork_worker_process() was called outside of a hook: only a running master has workers"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "action", "complaint"),
+    [
+        ("lambda: None", "print", "the settings are None, not PreforkSettings"),
+        ("{}", "print", "the settings are {}, not PreforkSettings"),
+        ("prefork.default_settings", "None", "the workers' action is None, not a plain function"),
+        ("prefork.default_settings", "work", "the workers' action is <function work at "),
+    ],
+)
+def test_settings_and_actions_that_are_none_are_refused(
+    start: Start, settings: str, action: str, complaint: str
+) -> None:
+    program = start.program(f"import prefork\nasync def work(worker): pass\nprefork.default_main({settings}, {action})")
+    assert program.wait() == 2
+    assert len(program.err) == 1
+    assert program.err[0].startswith(f"prefork: {complaint}")
+
+
+def test_a_worker_cannot_become_one_a_second_time(start: Start) -> None:
+    """The descriptors of its role are numbers of its own files by then."""
+    source = """
+@dataclass(frozen=True)
+class Worker(prefork.WorkerContext):
+    id: int
+
+def make():
+    return [Worker(0)]
+
+def main_again(worker):
+    files = [open("/dev/null") for _ in range(20)]
+    try:
+        prefork.default_main(prefork.default_settings(), print)
+    except SystemExit as left:
+        print("status", left.code, sum(os.fstat(file.fileno()) is not None for file in files))
+    signal.pause()
+"""
+    program = start.program(HEAD + source + TAIL.replace(", work)", ", main_again)"))
+    program.expect("^status 2 20$")
+    program.expect("^prefork: this process is the worker worker/0 already: it cannot become anything else$", "err")
+    assert program.stop() == 0
+
+
+def test_a_master_that_has_no_descriptors_left_says_so(start: Start) -> None:
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6))\n"
+    program = start.program(limited + "import prefork\nprefork.default_main(prefork.default_settings(), print)")
+    assert program.wait() == 1
+    assert len(program.err) == 1
+    assert program.err[0] == "prefork: the master cannot be started: [Errno 24] Too many open files"

@@ -102,6 +102,15 @@ def test_web_imports_its_server_in_the_workers_only(start: Start) -> None:
     assert any("_asyncio" in maps for maps in in_workers)
 
 
+def test_web_starts_without_a_standard_input(start: Start) -> None:
+    """The first socket that it opens would be descriptor 0 then, which cannot be handed over."""
+    sample = "from prefork.samples.web import main; main()"
+    web = start.command("sh", "-c", 'exec "$0" -c "$1" -p 0 -w 1 <&-', sys.executable, sample)
+    port = int(web.expect(r"http://127.0.0.1:(\d+)/")[1])
+    assert fetch(port) == b"hello\n"
+    assert web.stop() == 0
+
+
 def test_web_helps(start: Start) -> None:
     web = start.sample("prefork-sample-web", "--help")
     assert web.wait() == 0

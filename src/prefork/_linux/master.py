@@ -65,7 +65,7 @@ class Master:
         self._leave_by = 0.0
 
     def __enter__(self) -> Master:
-        _hold_standard_descriptors()
+        hold_standard_descriptors()
         self.relay = Relay(self.selector)
         self.report: Callable[[str], object] = self.relay.say
         """Says what a decider reports."""
@@ -161,7 +161,7 @@ class Master:
                 self.tell(SignalReceived(name, name == "HUP" and self.signals.terminal_gone()))
 
 
-def _hold_standard_descriptors() -> None:
+def hold_standard_descriptors() -> None:
     """Make sure that 0, 1 and 2 are open, or a pipe of ours would get such a number and be taken for a stream."""
     while (descriptor := os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)) <= 2:
         os.set_inheritable(descriptor, True)

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from .._errors import MisuseError
 from . import lifeline, memfd
 
 ENVIRONMENT_KEY = "PREFORK"
@@ -75,6 +76,18 @@ class FalseRole:
         return f"PREFORK={self.value} is set in the environment, but no master has started this process: unset it"
 
 
+@dataclass(frozen=True, slots=True)
+class TakenRole:
+    """This process is a worker, and has taken its context."""
+
+    key: str
+
+    @property
+    def complaint(self) -> str:
+        """What to tell a program that asks for its role again."""
+        return f"this process is the worker {self.key} already: it cannot become anything else"
+
+
 def claim() -> WorkerRole | FalseRole | None:
     """Take the role that this process was started in out of its environment; None for an ordinary program."""
     value = os.environ.pop(ENVIRONMENT_KEY, None)
@@ -112,5 +125,19 @@ def _settle(launch: WorkerLaunch) -> None:
     print_by_line()
 
 
-CLAIMED = claim()
-"""The role of this process, taken when prefork is first imported."""
+CLAIMED: WorkerRole | FalseRole | TakenRole | None = claim()
+"""The role of this process, taken out of its environment when prefork is first imported."""
+
+
+def take() -> WorkerRole | None:
+    """Return the role of a worker, once; None for an ordinary program. Raises MisuseError where there is none to take.
+
+    Its descriptors are closed when they have served, and their numbers are then those of the application's own files.
+    """
+    global CLAIMED
+    found = CLAIMED
+    if isinstance(found, (FalseRole, TakenRole)):
+        raise MisuseError(found.complaint)
+    if found is not None:
+        CLAIMED = TakenRole(found.launch.key)
+    return found
