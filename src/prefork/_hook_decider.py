@@ -7,7 +7,7 @@ The program's hooks are called from here and nowhere else. For the rest this is 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from ._core.events import (
 )
 from ._core.reasons import ended
 from ._errors import InternalError, MisuseError, PreforkError, WorldError
+from ._linux.forks import one_process
 from ._linux.spawn import Spawner
 
 if TYPE_CHECKING:
@@ -50,10 +51,17 @@ class HookDecider:
     that it has started is adopted all the same, and nobody is left untold.
     """
 
-    def __init__(self, settings: PreforkSettings[Any], spawner: Spawner, signal_names: Mapping[int, str]) -> None:
+    def __init__(
+        self,
+        settings: PreforkSettings[Any],
+        spawner: Spawner,
+        signal_names: Mapping[int, str],
+        called: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._spawner = spawner
         self._signal_names = signal_names
+        self._called = called  # after each hook
         self._config: Any = None
         self._live: dict[int, float] = {}  # pid -> when it was adopted
         self._taken: set[int] = set()
@@ -190,9 +198,10 @@ class HookDecider:
         """Call a hook. `_RAISED` when it raised, except for update_config: that is as if it had nothing new."""
         token = running.set(self._spawner)
         try:
-            result = getattr(self._settings, name)(*arguments)
-            if name in _STARTING and isinstance(result, Iterator):
-                result = list(result)  # What makes the pids is part of the hook: it may start workers, and raise.
+            with one_process():
+                result = getattr(self._settings, name)(*arguments)
+                if name in _STARTING and isinstance(result, Iterator):
+                    result = list(result)  # What makes the pids is part of the hook: it may start workers, and raise.
         except SystemExit as exit_:
             self._adopt(())  # What it has started so far is told to end with the others, if it comes to that.
             self._leave(exit_)
@@ -203,6 +212,7 @@ class HookDecider:
             result = None if name == "update_config" else _RAISED
         finally:
             running.reset(token)
+            self._called()
         if name not in _STARTING:
             self._adopt(())
         return result

@@ -231,7 +231,7 @@ def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[An
             stack.enter_context(spawner.attached(master))
         except OSError as error:
             raise WorldError(f"the master cannot be started: {error}") from error
-        return master.run(HookDecider(settings, spawner, names), spawner)
+        return master.run(HookDecider(settings, spawner, names, master.signals.regain), spawner)
 
 
 def _take_context(own: role.WorkerRole) -> Any:

@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -58,10 +59,7 @@ class SignalInbox:
 
     def __exit__(self, *_: object) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._former_mask)
-        for number, handler in self._former.items():
-            # None: the handler was not set from Python and cannot be put back.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        signal.set_wakeup_fd(self._former_wakeup)
+        self.let_go()
         os.close(self.wakeup)
         os.close(self._write_end)
 
@@ -70,6 +68,20 @@ class SignalInbox:
         self._former.setdefault(number, signal.signal(number, self._note))
         # Whoever started us may have blocked it for itself, as programs do that wait for signals in a thread.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+
+    def regain(self) -> None:
+        """Wake the loop again, after code that may have run an event loop: asyncio's takes the wake-up descriptor for
+        itself, and leaves none."""
+        if signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False) != self._write_end and self._came:
+            with suppress(BlockingIOError):  # Full: then it wakes.
+                os.write(self._write_end, b"\0")
+
+    def let_go(self) -> None:
+        """Be no longer what signals are told to: for a child that this process has forked."""
+        for number, handler in self._former.items():
+            # None: the handler was not set from Python and cannot be put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.set_wakeup_fd(self._former_wakeup)
 
     def take(self) -> Iterable[str]:
         """Return the names (`HUP`) of the signals that came since the last call, each once."""

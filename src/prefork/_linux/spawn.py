@@ -14,6 +14,7 @@ from .._core.actions import Action, SendSignal, Watch
 from .._core.events import ContextRefused, ContextTaken, ProcessesExited, ProcessExit
 from .._errors import InternalError, MisuseError, WorldError
 from . import lifeline
+from .forks import letting_go
 from .master import Master
 from .program import Program, current_directory
 from .role import ENVIRONMENT_KEY, WorkerLaunch
@@ -52,6 +53,7 @@ class Spawner:
             for descriptor in (self._lifeline, write_end, self._reports, self._reports_write_end):
                 stack.callback(os.close, descriptor)
             os.set_blocking(self._reports, False)
+            stack.enter_context(letting_go(master.signals, write_end))
             self._master = master
             master.selector.register(self._reports, selectors.EVENT_READ, self._hear)
             stack.callback(master.selector.unregister, self._reports)

@@ -1,0 +1,79 @@
+"""Processes that a hook forks: each begins as a copy of the master, and must not go on as one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn
+
+from .signals import SignalInbox
+
+
+@contextmanager
+def letting_go(signals: SignalInbox, lifeline: int) -> Iterator[None]:
+    """Let each process that is forked meanwhile give up what makes this one a master.
+
+    That is its signal handlers, which only note for a loop that the child does not run, and the lifeline's write end,
+    which would keep workers from learning of the master's death. Signals are blocked across the fork: one that came
+    before the handlers are gone would be lost.
+    """
+    entered = True
+    mask: set[int] = set()
+
+    def before() -> None:
+        mask.clear()
+        if entered:
+            mask.update(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
+
+    def in_parent() -> None:
+        if entered:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def in_child() -> None:
+        nonlocal entered
+        if entered:
+            entered = False  # Nor is it to be done once more in this child's children.
+            signals.let_go()
+            os.close(lifeline)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)  # For good: hence `entered`.
+    try:
+        yield
+    finally:
+        entered = False
+
+
+@contextmanager
+def one_process() -> Iterator[None]:
+    """Let only this process leave the block. A child that was forked in it ends there, with the status of a program."""
+    pid = os.getpid()
+    try:
+        yield
+    except BaseException as error:
+        if os.getpid() == pid:
+            raise
+        _end(error)
+    if os.getpid() != pid:
+        _end(None)
+
+
+def _end(error: BaseException | None) -> NoReturn:
+    """End without unwinding further: what follows in these frames is the master's to do."""
+    status: object = None
+    if isinstance(error, SystemExit):
+        status = error.code
+    elif error is not None:
+        traceback.print_exception(error)
+        status = 1
+    if not isinstance(status, int | None):
+        print(status, file=sys.stderr)
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # There is none, or nobody reads it, or it is closed.
+            stream.flush()
+    os._exit((status or 0) & 0xFF)
