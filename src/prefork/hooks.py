@@ -118,7 +118,7 @@ def relaunch_settings(
         started: dict[int, W] = {}
         try:
             for context in sorted(resource.workers, key=_context.order):
-                started[fork(context)] = context
+                started[_started(fork, context)] = context
         except BaseException:
             _send(started, signal.SIGTERM)
             raise
@@ -130,7 +130,7 @@ def relaunch_settings(
         missing = resource.workers.difference(resource.procs.values())
         started = []
         for context in sorted(missing, key=_context.order):
-            pid = fork(context)
+            pid = _started(fork, context)
             resource.procs[pid] = context
             started.append(pid)
         return started
@@ -148,6 +148,13 @@ def relaunch_settings(
     )
 
 
+def _started(fork: Callable[[W], int], context: W) -> int:
+    pid = fork(context)
+    if type(pid) is not int or pid <= 0:
+        raise MisuseError(f"fork returned {pid!r} for {_context.key(context)}, not its pid: is there a return missing?")
+    return pid
+
+
 def fork_worker_process(context: WorkerContext, args: Sequence[str] = ()) -> int:
     """Start a worker with this context and return its pid; to be called by a hook.
 
@@ -159,16 +166,30 @@ def fork_worker_process(context: WorkerContext, args: Sequence[str] = ()) -> int
 
     spawner = running.get(None)
     if spawner is None:
-        raise MisuseError("fork_worker_process() was called outside of a hook: only a running master has workers")
+        raise MisuseError(
+            "fork_worker_process() was called outside of a hook: only a running master has workers, "
+            "and only its own thread starts them"
+        )
+    if not isinstance(context, WorkerContext):
+        raise MisuseError(f"fork_worker_process() takes a WorkerContext, not {context!r}")
     image = WorkerImage(
         kind=context._kind,
         key=_context.key(context),
         context=context.encode(),
-        interpreter_options=tuple(context.interpreter_options()),
-        arguments=tuple(args),
+        interpreter_options=_words("interpreter_options()", context.interpreter_options()),
+        arguments=_words("args", args),
         descriptors=tuple(_context.descriptors(context)),
     )
     return spawner.start(image)
+
+
+def _words(what: str, words: Sequence[str]) -> tuple[str, ...]:
+    """What a command line may hold. A string is a sequence of strings, too: one for each letter."""
+    if isinstance(words, str) or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
+        raise MisuseError(f"{what}: {words!r} is no list of strings")
+    if any("\0" in word for word in words):
+        raise MisuseError(f"{what}: {words!r} holds a NUL, where a command line ends")
+    return tuple(words)
 
 
 def default_main(

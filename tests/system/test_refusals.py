@@ -191,6 +191,59 @@ def make():
     assert program.left() == []
 
 
+@pytest.mark.parametrize(
+    ("call", "complaint"),
+    [
+        ("worker, 'worker'", "args: 'worker' is no list of strings"),
+        ("worker, [1]", "args: [1] is no list of strings"),
+        ("worker, None", "args: None is no list of strings"),
+        ("worker, ['a\\0b']", "holds a NUL"),
+        ("'worker'", "takes a WorkerContext, not 'worker'"),
+        ("Spoken(0)", "interpreter_options(): '-O' is no list of strings"),
+        ("Spoken(1)", "interpreter_options(): None is no list of strings"),
+    ],
+)
+def test_what_a_worker_cannot_be_started_with_is_refused(start: Start, call: str, complaint: str) -> None:
+    source = """
+@dataclass(frozen=True)
+class Worker(prefork.WorkerContext):
+    id: int
+
+@dataclass(frozen=True)
+class Spoken(prefork.WorkerContext):
+    id: int
+
+    def interpreter_options(self):
+        return ["-O", None][self.id]
+
+def make():
+    return [Worker(0)]
+"""
+    program = start.program(HEAD + source + TAIL.replace('worker, ["worker"]', call))
+    assert program.wait() == 2
+    assert len(program.err) == 1
+    assert complaint in program.err[0]
+    assert program.left() == []
+
+
+def test_a_fork_that_returns_no_pid_is_told_of(start: Start) -> None:
+    """Its workers would never be told to end at a reload."""
+    source = """
+@dataclass(frozen=True)
+class Worker(prefork.WorkerContext):
+    id: int
+
+def make():
+    return [Worker(0), Worker(1)]
+"""
+    program = start.program(HEAD + source + TAIL.replace("return prefork.fork", "prefork.fork"))
+    assert program.wait() == 2
+    assert program.err == [
+        "prefork: in the hook update_server: fork returned None for worker/0, not its pid: is there a return missing?"
+    ]
+    assert program.left() == []
+
+
 @pytest.mark.parametrize("descriptor", ["99", "-1", "1"])
 def test_a_descriptor_that_cannot_be_handed_over_is_refused(start: Start, descriptor: str) -> None:
     source = f"""
@@ -221,7 +274,8 @@ except prefork.MisuseError as error:
 """
     program = start.program(HEAD + source)
     assert program.wait() == 0
-    assert program.out == ["fork_worker_process() was called outside of a hook: only a running master has workers"]
+    (line,) = program.out
+    assert line.startswith("fork_worker_process() was called outside of a hook: only a running master has workers")
 
 
 @pytest.mark.parametrize(
