@@ -50,6 +50,14 @@ def test_a_service_managers_comes_first(tmp_path: Path) -> None:
     assert os.stat(given).st_mode & 0o777 == 0o700
 
 
+def test_one_that_is_named_from_the_current_directory_is_made_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert directory_for("chat", {"RUNTIME_DIRECTORY": "there/chat"}) == f"{tmp_path}/there/chat"
+    assert os.stat("there/chat").st_mode & 0o777 == 0o700
+
+
 @ROOT
 def test_another_users_is_where_its_session_has_one_and_else_below_tmp(home: Path) -> None:
     told = as_somebody(lambda: directory_for("chat", {"XDG_RUNTIME_DIR": str(home)}))

@@ -18,7 +18,7 @@ def directory_for(name: str, environ: Mapping[str, str]) -> str:
     for us), `$XDG_RUNTIME_DIR/prefork/NAME`, or one below /tmp, in that order. Raises WorldError where it cannot be
     made, or others could put another one in its place.
     """
-    path = given_in(environ) or _place_for(name, homes_in(environ))
+    path = os.path.abspath(given_in(environ) or _place_for(name, homes_in(environ)))
     try:
         own_place.make(path)
         objection = own_place.objection(path)
