@@ -366,7 +366,13 @@ def _configured() -> str | None:
     told = any(variable.startswith("PREFORK_") for variable in os.environ)
     if not told and not any(map(os.path.exists, ("prefork.toml", "pyproject.toml"))):
         return None
-    from .options import resolve  # Only where there is something to find: it takes longer than all else here.
+    # Only where there is something to find: it takes longer than all else here.
+    from .options import daemon_here, resolve
 
-    name: str | None = resolve({}, os.environ, os.getcwd())["name"]
-    return name
+    try:
+        name = daemon_here(os.environ, os.getcwd())
+        if name is None:
+            resolve({}, os.environ, os.getcwd())  # Raises where what is wrong may have been meant for a name.
+        return name
+    except MisuseError as error:
+        raise MisuseError(f"{error}; a daemon can be named, too: -n NAME") from None

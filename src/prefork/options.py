@@ -133,6 +133,21 @@ def resolve(command_line: Mapping[str, Any], environ: Mapping[str, str], directo
     return Settings(values, sources, file)
 
 
+def daemon_here(environ: Mapping[str, str], directory: str) -> str | None:
+    """Return the name of the daemon that `resolve` would start, whatever is wrong with its other options.
+
+    While they are wrong is when people look at the daemon that still runs with the former ones. Raises MisuseError
+    where its name cannot be told.
+    """
+    naming = ("name", "target", "config")
+    wanted = {BY_NAME[name].variable for name in naming}
+    variables = dict(_from_environ({variable: text for variable, text in environ.items() if variable in wanted}))
+    file, table = _find_file(variables.get("config"), directory)
+    values = dict(_from_file(file, {name: value for name, value in table.items() if name in naming})) | variables
+    name, target = values.get("name"), values.get("target")
+    return daemon_name(target, directory) if name is None and target is not None else name
+
+
 def _from_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     known = {option.variable: option for option in OPTIONS}
     for variable, text in environ.items():

@@ -124,6 +124,20 @@ def test_prefork_run_is_found_by_the_name_that_it_has_been_given(
     assert running.stop() == 0
 
 
+@pytest.mark.parametrize("mistake", ["workerss = 4", "workers = 0", "threads = 'many'"])
+def test_a_mistake_in_the_file_does_not_hide_the_daemon_that_runs(place: Place, mistake: str) -> None:
+    running = place.application("application", file='target = "shop:app"\nname = "till"')
+    other = place.script("other")
+    (place.start.directory / "application" / "prefork.toml").write_text(f'name = "till"\n{mistake}\n')
+    assert place.says("status", directory="application").startswith("till: ")
+    (place.start.directory / "application" / "prefork.toml").write_text("[")
+    said = place.says("status", directory="application", status=2)
+    assert said.startswith("prefork: prefork.toml: ")
+    assert said.endswith("; a daemon can be named, too: -n NAME")
+    assert other.stop() == 0
+    assert running.stop() == 0
+
+
 def test_the_directory_of_a_daemon_that_does_not_run_stands_for_no_other(place: Place) -> None:
     running = place.script("other")
     (place.start.directory / "prefork.toml").write_text('name = "till"')
