@@ -14,7 +14,7 @@ import signal
 import sys
 from typing import Any, NoReturn
 
-from ._errors import InternalError, MisuseError
+from ._errors import InternalError, MisuseError, WorldError
 from ._linux import given, memfd, notify
 from ._linux.program import Program
 
@@ -77,4 +77,7 @@ def _leave_as_found(directory: str | None, kept: list[int]) -> None:
             except OSError:
                 pass  # EBADF: the descriptor through which the directory was listed.
     if directory is not None:
-        os.chdir(directory)
+        try:
+            os.chdir(directory)
+        except OSError as error:
+            raise WorldError(f"the directory {directory} cannot be entered: {error.strerror}") from None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
 from support import Start
-from system.runs import ASGI, check, checked, write
+from system.runs import ASGI, PREFORK, check, checked, write
 
 
 def test_it_prints_the_plan_for_people(start: Start) -> None:
@@ -93,3 +94,30 @@ def test_what_the_application_has_started_is_ended_too(start: Start) -> None:
     left = "import subprocess\nsubprocess.Popen(['sleep', '1000'])\n"
     write(start, "shop.py", left + left.replace("])", "], start_new_session=True)") + ASGI)
     assert checked(start, "shop")["name"] == "shop"
+
+
+def test_an_interrupted_check_is_no_failed_one(start: Start) -> None:
+    write(start, "shop.py", "import sys, signal\nprint('importing', file=sys.stderr, flush=True)\nsignal.pause()\n")
+    running = start.command(PREFORK, "check", "shop")
+    running.expect("importing", "err")
+    running.send(signal.SIGINT)
+    assert running.wait() == 130
+    assert running.left() == []
+
+
+def test_a_directory_that_has_been_removed_is_said(start: Start) -> None:
+    script = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" "$1" shop:app'
+    for command in "check", "run":
+        running = start.command("sh", "-c", script, PREFORK, command)
+        assert running.wait() == 1
+        assert running.err == ["prefork: the current directory has been removed: go to one that is there"]
+
+
+def test_output_that_cannot_be_written_is_said_in_a_line(start: Start) -> None:
+    write(start, "shop.py", ASGI)
+    full = start.command("sh", "-c", 'exec "$0" check shop:app >/dev/full', PREFORK)
+    assert full.wait() == 1
+    assert full.err == ["prefork: [Errno 28] No space left on device"]
+    closed = start.command("sh", "-c", 'exec "$0" check shop:app >&-', PREFORK)
+    assert closed.wait() == 0
+    assert closed.err == []

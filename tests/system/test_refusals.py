@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from support import Start
@@ -326,3 +328,13 @@ def test_a_master_that_has_no_descriptors_left_says_so(start: Start) -> None:
     assert program.wait() == 1
     assert len(program.err) == 1
     assert program.err[0] == "prefork: the master cannot be started: [Errno 24] Too many open files"
+
+
+def test_a_directory_that_has_another_name_by_now_is_said(start: Start) -> None:
+    """Like one that the user may not enter: the master, and all that it starts, is to be where the program began."""
+    source = "import os, prefork\ndaemon = prefork.Daemon('moved')\nos.rename(os.getcwd(), '../new')\ndaemon.run()\n"
+    (start.directory / "old").mkdir()
+    (start.directory / "old" / "program.py").write_text(source)
+    program = start.command(sys.executable, "program.py", cwd=start.directory / "old")
+    assert program.wait() == 1
+    assert program.err == [f"prefork: the directory {start.directory}/old cannot be entered: No such file or directory"]

@@ -6,7 +6,11 @@ the others into the program that it executes, and `status` answers before anybod
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
+import sys
+from typing import Any
 
 import click
 
@@ -36,6 +40,20 @@ class _Families(click.Group):
                 command: click.Command = getattr(importlib.import_module(f"{__name__}.{family}"), cmd_name)
                 return command
         return None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; end it in one line where it is interrupted, or its output cannot be written."""
+        if sys.stdout is None:  # Whoever started us has closed it.
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # click's own word, "Aborted!", comes with 1: as if it had failed.
+            sys.exit(130)
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Nor does the interpreter's own last flush complain then.
+            if error.errno != errno.EPIPE:  # `prefork events | head`: whoever reads has enough.
+                click.echo(f"prefork: {error}", err=True)
+            sys.exit(1)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -34,11 +34,6 @@ def steers(function: Callable[..., None]) -> Callable[..., None]:
             else:
                 click.echo(f"prefork: {error}", err=True)
             sys.exit(exit_code(error))
-        except KeyboardInterrupt:
-            sys.exit(130)
-        except BrokenPipeError:  # `prefork events | head`; nor does the interpreter's own last flush complain then.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            sys.exit(1)
 
     return command
 

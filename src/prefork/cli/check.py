@@ -14,7 +14,7 @@ from .._linux.planwire import ReceivedPlan, take_apart
 from ..options import OPTIONS, Settings, resolve
 from ._options import SectionedCommand, from_table
 from ._trial import Failed, planned
-from .run import launch, refusing
+from .run import here, launch, refusing
 
 
 @click.command(cls=SectionedCommand)
@@ -28,7 +28,7 @@ def check(given: dict[str, Any], show: bool, as_json: bool) -> None:
     """
     found: dict[str, Any] = {}
     with refusing():
-        settings = resolve(given, os.environ, os.getcwd())
+        settings = resolve(given, os.environ, here())
         if show:
             found["options"] = {
                 option.name: {"value": settings[option.name], "source": settings.source(option.name)}

@@ -14,7 +14,7 @@ import click
 
 from .._become_master import become_master, launch_of
 from .._core.banner import Start, Style, opening
-from .._errors import MisuseError, PreforkError
+from .._errors import MisuseError, PreforkError, WorldError
 from .._linux.forms import Json, Text, shows_colours
 from .._linux.program import THIS_PROGRAM
 from ..options import Settings, resolve
@@ -44,7 +44,7 @@ def run(given: dict[str, Any]) -> None:
     """
     started = monotonic()
     with refusing():
-        settings = resolve(given, os.environ, os.getcwd())
+        settings = resolve(given, os.environ, here())
         told = launch(given, settings)
         style = _style(settings)
         told["greeting"] = {"style": style, "started": started}
@@ -117,6 +117,14 @@ def _identity(settings: Settings) -> tuple[dict[str, Any], dict[str, str]]:
         groups = [gid]
     environ = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
     return {"uid": entry.pw_uid, "gid": gid, "groups": groups}, environ
+
+
+def here() -> str:
+    """Return the current directory. Raises WorldError where there is none any more."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise WorldError("the current directory has been removed: go to one that is there") from None
 
 
 @contextmanager
