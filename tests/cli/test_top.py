@@ -289,11 +289,12 @@ def test_the_slots_are_scrolled_and_clicked(start: Start) -> None:
     assert daemon.stop() == 0
 
 
-def test_on_a_terminal_it_is_left_by_q(start: Start) -> None:
+@pytest.mark.parametrize("key", [b"q", b"\x03"], ids=["q", "Ctrl-C"])
+def test_on_a_terminal_it_is_left_by(start: Start, key: bytes) -> None:
     daemon, _ = pooled(start)
     top, ours = on_terminal(start, PREFORK, "top", env=daemon.environment)
     top.expect("pooled")
-    os.write(ours, b"q")
+    os.write(ours, key)
     assert top.wait() == 0
     assert daemon.stop() == 0
 

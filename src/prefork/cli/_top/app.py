@@ -44,6 +44,7 @@ class Top(App[None]):
         Binding("e", "explain", "explain"),
         Binding("x", "stacks", "stacks"),
         Binding("q", "quit", "quit"),
+        Binding("ctrl+c", "quit", show=False, priority=True),  # Above textual's own, which only tells of another key.
     ]
     CSS = f"""
     Screen {{ background: {GROUND}; color: {TEXT}; }}
