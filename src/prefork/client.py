@@ -142,7 +142,12 @@ class Client:
         return self._command("restart", each, slot=slot)
 
     def scale(self, pool: str | None, size: int | Literal["auto"], each: Each | None = None) -> str:
-        """Give a pool (None: the default one) another size; "auto" is the plan's own. Returns and raises likewise."""
+        """Give a pool (None: the default one) another size; "auto" is the plan's own.
+
+        Returns and raises likewise, and MisuseError for what is no size.
+        """
+        if size != "auto" and (type(size) is not int or size < 0):
+            raise MisuseError(f"{size!r} is no size for a pool: give a number of workers, or auto")
         return self._command("scale", each, pool=pool, size=None if size == "auto" else size)
 
     def plan(self, of: Literal["reload", "replan"] = "reload", each: Each | None = None) -> dict[str, Any]:
@@ -231,7 +236,7 @@ class _Conversation:
         text = str(message.get("text", "no reason given"))
         if message.get("error") == "failed":
             raise CommandFailedError(text)
-        raise WorldError(f"the daemon in {self._directory} is of another version: {text}")
+        raise WorldError(f"the daemon in {self._directory} does not take that (is it of another version?): {text}")
 
     def receive(self) -> FileIO:
         """Return the descriptor that comes with a reply."""

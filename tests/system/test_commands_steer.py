@@ -8,9 +8,11 @@ import re
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import prefork
 from support import PATIENCE, Start, gone, until
 from system.commanded import Commanded
 
@@ -150,6 +152,13 @@ def test_restart_replaces_one_worker_and_no_other(pool: Commanded) -> None:
     assert after["web/1"] != before["web/1"]
     assert gone(before["web/1"])
     assert "there is no slot web/9" in pool.refuses("restart", "web/9")
+    ended_well(pool)
+
+
+@pytest.mark.parametrize("size", [-1, 2.5, True, "x", "-1"])
+def test_a_client_refuses_what_is_no_size(pool: Commanded, size: Any) -> None:
+    with pytest.raises(prefork.MisuseError, match="is no size for a pool"):
+        pool.client.scale("web", size)
     ended_well(pool)
 
 
