@@ -81,6 +81,14 @@ class Scripted:
 
         os.register_at_fork(after_in_parent=after_fork)
 
+    def load_ignore_children(self, _: bool) -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    def load_reap_all(self, _: bool) -> None:
+        """Reap each child of the mold's before anybody else can."""
+        mold = os.getpid()
+        os.register_at_fork(after_in_parent=lambda: os.getpid() == mold and os.waitpid(-1, 0))
+
     def load_files(self, path: str) -> None:
         import tempfile
 

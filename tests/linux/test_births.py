@@ -117,6 +117,24 @@ def test_an_intermediate_killed_half_way_costs_the_rest_of_its_batch(master: Sma
     everyone_ends_in_peace(master, {mold, *born})
 
 
+@pytest.mark.parametrize("way", ["ignore_children", "reap_all"])
+def test_an_application_may_have_ways_of_its_own_with_children(master: SmallMaster, way: str) -> None:
+    master.planned({way: True})
+    for _ in range(2):
+        pid = master.spare()
+        master.order(pid, "serve")
+        assert master.ask()["pid"] == pid
+        os.kill(pid, signal.SIGTERM)
+        assert master.status(pid) == 0
+
+
+def test_an_intermediate_learns_of_its_newborns_though_the_application_ignores_children(master: SmallMaster) -> None:
+    master.planned({"ignore_children": True})
+    status = Path(f"/proc/{master.spare()}/status").read_text()
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    assert not ignored & 1 << signal.SIGCHLD - 1
+
+
 def test_births_of_a_mold_that_dies_are_refused(master: SmallMaster) -> None:
     mold = master.planned({"intermediate": {"fork": 2, "signal": signal.SIGSTOP}})
     master.nursery.breed(1, 3)

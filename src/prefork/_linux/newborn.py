@@ -80,6 +80,9 @@ def take_signals(drain: Drain, stacks: Stacks) -> None:
     signal.signal(lifeline.ORPHANED, orphaned)
     # A handler and not SIG_IGN, which programs that the application starts would inherit.
     signal.signal(signal.SIGINT, _pass_over)
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        # The kernel would reap a newborn that dies before its intermediate does, and nobody would learn of it.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, lifeline.ORPHANED])
     stacks.install()
 
