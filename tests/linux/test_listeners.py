@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -264,6 +265,67 @@ def test_an_option_that_changes_keeps_the_socket_and_what_waits(listeners: Liste
         listeners.unbind([before])
         assert options(shared(listeners, after))[3] == 9
         assert accepted(shared(listeners, after))
+
+
+def test_a_path_takes_the_mode_that_a_change_brings_and_its_own_back(listeners: Listeners, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    before, after = (Listener("local", f"unix://{path}", mode=mode) for mode in (0o666, 0o600))
+    listeners.bind([before])
+    listeners.bind([after])
+    assert mode(path) == 0o600
+    assert listeners.unbind([after]) == []
+    assert mode(path) == 0o666
+    listeners.bind([after])
+    assert listeners.unbind([before]) == []
+    assert mode(path) == 0o600
+    mask = os.umask(0o027)
+    try:
+        listeners.bind([replace(after, mode=None)])
+    finally:
+        os.umask(mask)
+    assert mode(path) == 0o750
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_a_mode_that_changes_is_not_given_to_what_others_have_put_there(listeners: Listeners, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    before = Listener("local", f"unix://{path}", mode=0o600)
+    listeners.bind([before])
+    path.unlink()
+    listeners.bind([replace(before, mode=0o640)])
+    path.write_text("precious")
+    path.chmod(0o400)
+    listeners.bind([replace(before, mode=0o666)])
+    assert mode(path) == 0o400
+
+
+def test_a_group_that_a_change_names_has_to_be_there(listeners: Listeners, tmp_path: Path) -> None:
+    before = Listener("local", f"unix://{tmp_path}/s", mode=0o640)
+    listeners.bind([before])
+    with pytest.raises(WorldError, match="there is no group 'no-such-group'"):
+        listeners.bind([replace(before, mode=0o600, group="no-such-group")])
+    assert mode(tmp_path / "s") == 0o640
+    assert shared(listeners, before).fileno() >= 0
+
+
+@needs_root
+def test_an_owner_that_changes_is_set_with_the_applications_rights(tmp_path: Path) -> None:
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+    os.chown(tmp_path, 65534, 65534)
+    before = Listener("local", f"unix://{tmp_path}/s")
+    with closing(Listeners(Circumstances(identity=NOBODY))) as asked:
+        asked.bind([before])
+        with pytest.raises(WorldError, match="cannot be changed: Operation not permitted"):
+            asked.bind([replace(before, owner="0")])
+        assert (tmp_path / "s").stat().st_uid == 65534
+    with closing(Listeners(Circumstances())) as asked:
+        asked.bind([before])
+        asked.bind([replace(before, owner="65534", group="65534")])
+        assert (tmp_path / "s").stat().st_uid == 65534
 
 
 def test_listeners_on_any_port_are_each_their_own(listeners: Listeners) -> None:

@@ -133,8 +133,7 @@ def open_path(listener: Listener, path: str, even_live: bool) -> socket.socket:
     `even_live`: our own orphans may still hold the one that is there. The mode is set by the mask, so that there is no
     moment with another one.
     """
-    uid = _number(listener.owner, lambda name: pwd.getpwnam(name).pw_uid, "user")
-    gid = _number(listener.group, lambda name: grp.getgrnam(name).gr_gid, "group")
+    uid, gid = _owner(listener)
     _clear_stale(path, even_live)
     before = None if listener.mode is None else os.umask(0o777 & ~listener.mode)
     try:
@@ -150,6 +149,40 @@ def open_path(listener: Listener, path: str, even_live: bool) -> socket.socket:
             unlink(path)
             raise OSError(error.errno, f"its owner or group cannot be set: {error.strerror}") from None
     return sock
+
+
+def change_path(path: str, ours: tuple[int, int], before: Listener, listener: Listener) -> None:
+    """Let a path that was bound for the listener `before` have this one's mode, owner and group.
+
+    Nothing is done where it is not `ours` any more. Raises OSError.
+    """
+    uid, gid = _owner(listener)
+    mask = os.umask(0o077)
+    os.umask(mask)
+    try:
+        place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        found = os.fstat(place)
+        if (found.st_dev, found.st_ino) != ours:
+            return
+        # By way of the descriptor: the path may be given to something else meanwhile.
+        same = f"/proc/self/fd/{place}"
+        uid = os.geteuid() if before.owner and not listener.owner else uid
+        gid = os.getegid() if before.group and not listener.group else gid
+        os.chown(same, uid, gid)
+        os.chmod(same, 0o777 & ~mask if listener.mode is None else listener.mode)
+    except OSError as error:
+        raise OSError(error.errno, f"its mode, owner or group cannot be changed: {error.strerror}") from None
+    finally:
+        os.close(place)
+
+
+def _owner(listener: Listener) -> tuple[int, int]:
+    """Return the user and the group that a listener names, -1 for one that it does not."""
+    uid = _number(listener.owner, lambda name: pwd.getpwnam(name).pw_uid, "user")
+    return uid, _number(listener.group, lambda name: grp.getgrnam(name).gr_gid, "group")
 
 
 def _number(who: str, look_up: Callable[[str], int], what: str) -> int:

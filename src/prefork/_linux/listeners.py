@@ -42,11 +42,15 @@ class Circumstances:
 class _Single:
     """A socket that cannot be one of several: at a Unix address, or given to us."""
 
-    def __init__(self, address: Address, sock: socket.socket, identity: Identity | None) -> None:
+    def __init__(
+        self, address: Address, sock: socket.socket, identity: Identity | None = None, listener: Listener | None = None
+    ) -> None:
+        """`listener`: whose mode and owner a path has."""
         self._socket = sock
         self._ours = address.scheme != "fd"
+        self._listener = listener
         self._path = address.text if address.scheme == "unix" else None
-        self._inode = self._path and bind.inode(self._path)
+        self._inode = bind.inode(self._path) if self._path is not None else None
         self._identity = identity
         self.gone = False
 
@@ -54,6 +58,11 @@ class _Single:
         return self._socket
 
     def open(self, listener: Listener) -> None:
+        """Take its options; raises OSError where the path cannot have them."""
+        if self._path and self._inode and self._listener and _permits(self._listener) != _permits(listener):
+            with acting_as(self._identity):
+                bind.change_path(self._path, self._inode, self._listener, listener)
+            self._listener = listener
         if self._ours:
             bind.listen(self._socket, listener)
 
@@ -116,8 +125,12 @@ class Listeners:
             self._news.append(f"socket activation brought {', '.join(left)}: no listener has such a name")
         return self._news
 
-    def unbind(self, listeners: Sequence[Listener]) -> None:
-        """Let nothing new come to these; each is closed when the last of its workers has ended."""
+    def unbind(self, listeners: Sequence[Listener]) -> list[str]:
+        """Let nothing new come to these; return what the log should say of it.
+
+        Each is closed when the last of its workers has ended.
+        """
+        news = []
         for listener in listeners:
             if (at := self._records.pop(listener, None)) is None:
                 continue
@@ -125,11 +138,15 @@ class Listeners:
             left = [record for record, where in self._records.items() if where == at]
             if isinstance(place, Port):
                 left = [record for record in left if record.sharing == listener.sharing]
-            if left:
-                place.open(left[-1])
-            else:
+            if not left:
                 place.withdraw(listener.sharing)
                 self._sweep()
+                continue
+            try:
+                place.open(left[-1])
+            except OSError as error:
+                news.append(f"{left[-1].name} at {left[-1].address} is not as it was: {error.strerror}")
+        return news
 
     def where(self, listener: Listener) -> str:
         """Return the full address that an open listener has: with the port that the kernel chose."""
@@ -205,8 +222,8 @@ class Listeners:
         if not address.has_port:
             with acting_as(identity):
                 if address.scheme == "unix":
-                    return _Single(address, bind.open_path(listener, address.text, orphans), identity)
-                return _Single(address, bind.open_socket(address, False), identity)
+                    return _Single(address, bind.open_path(listener, address.text, orphans), identity, listener)
+                return _Single(address, bind.open_socket(address, False))
         if listener.address in self._circumstances.operator:
             identity = None
         with acting_as(identity):
@@ -222,7 +239,12 @@ class Listeners:
         sock.setblocking(False)
         if listener.sharing == "sharded":
             self._news.append(f"{listener.name} is shared, since it is one socket that was given to the program")
-        return _Single(Address("fd", text=address.text), sock, None)
+        return _Single(Address("fd", text=address.text), sock)
+
+
+def _permits(listener: Listener) -> tuple[int | None, str, str]:
+    """Return what of a listener says who may come to a path."""
+    return listener.mode, listener.owner, listener.group
 
 
 def _where(sock: socket.socket) -> str:

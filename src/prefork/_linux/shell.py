@@ -155,7 +155,8 @@ class Shell:
             case do.Bind(generation, listeners):
                 self._bind(generation, listeners)
             case do.Unbind(listeners):
-                self._listeners.unbind(listeners)
+                for text in self._listeners.unbind(listeners):
+                    self._master.relay.say(text)
             case do.ReportStacks():
                 self._hangs.inquire("", False, self._say_stacks)
             case do.Reply():
