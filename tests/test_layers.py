@@ -29,7 +29,7 @@ PURE_STANDARD = {
 MASTER_MAY_NOT = {"logging", "argparse", "subprocess", "tomllib", "asyncio", "msgspec", "multiprocessing", "threading"}
 EDGES = {"adapters", "agent", "fleet", "cli", "samples", "_run.py", "_served.py"}
 
-LONGEST_FUNCTION, USUAL_FUNCTION, LONGEST_FILE, LARGEST_CORE, MOST_PARAMETERS = 60, 30, 400, 2650, 5
+LONGEST_FUNCTION, USUAL_FUNCTION, LONGEST_FILE, LARGEST_CORE, MOST_PARAMETERS = 60, 30, 400, 2660, 5
 
 
 def tree(path: Path) -> ast.Module:

@@ -240,7 +240,7 @@ def canonical(node: Node) -> int:
         lines, slots, molds, tuple(rest), changes, scaling, state.generation, state.newest, state.proven,
         tuple(state.untried), tuple(state.overrides.items()), state.stopping is not None, state.exited,
         world.spawns, world.binding is not None, world.bound, world.shards, node.wishes, node.faults, node.lates,
-        bool(state.last_failure), tuple(person(pid) for pid in state.worn), state.recycling,
+        world.contexts, bool(state.last_failure), tuple(person(pid) for pid in state.worn), state.recycling,
     ))  # fmt: skip
 
 
@@ -373,6 +373,7 @@ def plan(generation: int, web: int = 1, most: int = 2, solo: bool = True, **more
 HTTP, ADMIN = Listener("http", "tcp://127.0.0.1:80"), Listener("admin", "tcp://127.0.0.1:81")
 RELOAD = ev.CommandReceived(1, cmd.Reload())
 REPLAN = ev.CommandReceived(2, cmd.Replan())
+REPLAN_AGAIN = ev.CommandReceived(10, cmd.Replan())
 SCALE = ev.CommandReceived(3, cmd.Scale("web", 2))
 SHRINK = ev.CommandReceived(4, cmd.Scale("web", 1))
 RESTART = ev.CommandReceived(5, cmd.Restart("solo"))
@@ -409,6 +410,24 @@ SCENARIOS = (
     Scenario("shards, shrink, reload, grow, stop", SHARDS, (SHRINK, RELOAD, SCALE, STOP), lates=1, settled=True),
     Scenario("shards, reload, stop, a crash", SHARDS, (RELOAD, STOP), faults=1, settled=True, fault_kinds=DEATHS),
     Scenario("exec", EXEC, (RELOAD, STOP), faults=1, settled=True, fault_kinds=(ev.SpawnFailed, ev.WorkerEnded)),
+    Scenario(
+        "replan with other parameters, look, grow",
+        {1: plan(1)},
+        (REPLAN, LOOK_AGAIN, SCALE),
+        faults=1,
+        settled=True,
+        replans={1: plan(2)},
+        fault_kinds=(ev.WorkerEnded, ev.MoldEnded, ev.PlanFailed),
+    ),
+    Scenario(
+        "replan twice",
+        {1: plan(1, most=1)},
+        (REPLAN, REPLAN_AGAIN),
+        faults=2,
+        settled=True,
+        replans={1: plan(2, most=1)},
+        fault_kinds=(ev.WorkerEnded, ev.MoldEnded, ev.PlanFailed),
+    ),
     Scenario(
         "replan with other listeners, restart",
         {1: plan(1, listeners=(HTTP,))},

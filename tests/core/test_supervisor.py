@@ -39,7 +39,9 @@ class TestStart:
     def test_listeners_are_bound_before_the_first_birth(self) -> None:
         stage = Stage(replace(plan(), listeners=(HTTP,)))
         stage.feed(ev.Started())
-        assert stage.feed(ev.MoldPlanned(1, stage.world.plans[1])) == [act.Bind(1, (HTTP,))]
+        named = frozenset((entry.key, entry.digest) for entry in plan().entries)
+        actions = stage.feed(ev.MoldPlanned(1, stage.world.plans[1]))
+        assert actions == [act.Bind(1, (HTTP,)), act.ForgetContexts(1, named)]
         assert act.Breed(1, 3) in stage.feed(ev.ListenersBound(1))
 
     @pytest.mark.parametrize("event", [ev.MoldFailed(1, "SyntaxError: here"), ev.MoldEnded(1, "was killed by SIGSEGV")])
@@ -440,6 +442,39 @@ class TestReplan:
         stage.rest()
         assert stage.reply().text.endswith("ValueError: workers")
         assert stage.world.processes == before
+
+    def test_contexts_are_kept_for_as_long_as_an_order_may_name_them_and_no_longer(self) -> None:
+        def digests() -> set[str]:
+            return {digest for _, _, digest in stage.world.contexts}
+
+        stage = Stage(plan("a")).start()
+        for former, digest in zip("abc", "bcd", strict=True):
+            stage.world.replans[1] = plan(digest)
+            stage.command(cmd.Replan())
+            stage.rest(but=is_ready)
+            assert digests() == {former, digest}
+            stage.rest()
+        stage.world.replans[1] = plan("e")
+        stage.command(cmd.Preview("replan"))
+        stage.rest()
+        assert digests() == {"d"}
+        stage.command(cmd.Replan())
+        stage.rest(but=is_ready)
+        assert stage.late()  # The canary is never ready.
+        stage.rest(but=is_ready)
+        assert stage.reply().ok is False
+        stage.command(cmd.Preview("replan"))
+        stage.rest()
+        assert digests() == {"d"}
+
+    def test_a_plan_that_comes_when_its_generation_is_over_leaves_nothing(self) -> None:
+        stage = Stage(plan("a"), plan("b"), plan("c")).start()
+        stage.command(cmd.Reload())
+        stage.command(cmd.Reload())
+        assert 2 in stage.world.molds
+        stage.feed(ev.MoldPlanned(2, stage.world.plans[2]))
+        stage.rest()
+        assert {generation for generation, _, _ in stage.world.contexts} == {3}
 
     def test_other_listeners_replace_every_worker_and_close_what_is_gone(self) -> None:
         stage = Stage(replace(plan("a"), listeners=(HTTP,))).start()

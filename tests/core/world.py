@@ -49,6 +49,7 @@ class World:
     binding: tuple[int, tuple[Listener, ...]] | None = None
     bound: frozenset[Listener] = frozenset()
     forgotten: frozenset[int] = frozenset()
+    contexts: frozenset[tuple[int, str, str]] = frozenset()  # generation, key and digest of what orders may name
     shards: frozenset[str] = frozenset()  # keys whose shard somebody would have to take over if all ended now
     newest: int = 0
     next_pid: int = 100
@@ -103,6 +104,9 @@ class World:
             case act.ForgetGeneration(generation):
                 assert generation not in self.forgotten
                 self.forgotten |= {generation}
+                self.contexts = frozenset(one for one in self.contexts if one[0] != generation)
+            case act.ForgetContexts(generation, named):
+                self.contexts = frozenset(one for one in self.contexts if one[0] != generation or one[1:] in named)
             case act.Breed(generation, count):
                 mold = self.molds[generation]
                 assert count > 0, action
@@ -180,8 +184,7 @@ class World:
     def check_order(self, generation: int, key: str, digest: str, listeners: tuple[Listener, ...]) -> None:
         assert not self.stopping
         assert generation not in self.forgotten, "an order of a generation that is over"
-        known = [plan for plan in (self.plans.get(generation), self.replans.get(generation)) if plan]
-        assert any(e.key == key and e.digest == digest for plan in known for e in plan.entries)
+        assert (generation, key, digest) in self.contexts, "an order names a context that was let go"
         assert self.bound.issuperset(listeners), "an order names a listener that is not open"
         living = self.living(key)
         if self.kind_of(generation, key).replace == "old-first":
@@ -201,7 +204,10 @@ class World:
         # A slot without a process leaves its queue to the next one; it is nobody's if there will be none.
         self.shards = frozenset(key for key in self.shards if self.living(key))
         match event:
-            case ev.MoldPlanned(generation) | ev.PlanFailed(generation):
+            case ev.MoldPlanned(generation, plan):
+                self.molds[generation].due = ""
+                self.contexts |= {(generation, entry.key, entry.digest) for entry in plan.entries}
+            case ev.PlanFailed(generation):
                 self.molds[generation].due = ""
             case ev.MoldFailed(generation):
                 self.molds[generation].due = ""

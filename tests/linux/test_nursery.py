@@ -200,6 +200,15 @@ def test_what_a_mold_may_not_say_ends_the_conversation(nursery: Nursery, mold: C
     assert not mold.tell(wire.Planned(None, ()))
 
 
+def test_a_mold_tells_one_plan_each_time_that_it_is_asked(nursery: Nursery, mold: Channel) -> None:
+    for text in ("first", "second"):
+        nursery.compute_plan(1)
+        mold.send(wire.Planned(text, ()))
+        assert facts(nursery) == [PlanReceived(1, text, ())]
+    mold.send(wire.Planned("third", ()))
+    assert facts(nursery) == [MoldSilent(1, "a plan that was not asked for")]
+
+
 def test_what_is_no_channel_is_not_taken(nursery: Nursery, mold: Channel) -> None:
     nursery.breed(1, 1)
     with open("/etc/passwd") as file:
@@ -215,13 +224,14 @@ def test_a_flood_leaves_others_their_turn(nursery: Nursery, mold: Channel) -> No
     nursery.add_mold(2, 999_998, ours)
     try:
         while True:
-            mold.send(wire.Planned("flood", ()), wait=False)
+            mold.send(wire.PlanFailed("plan", "flood"), wait=False)
     except BlockingIOError:
         pass
+    nursery.compute_plan(2)
     other.send(wire.Planned("other", ()))
     found = facts(nursery)
     assert PlanReceived(2, "other", ()) in found
-    assert 0 < found.count(PlanReceived(1, "flood", ())) < 100
+    assert 0 < found.count(MoldFailed(1, "plan failed:\nflood")) < 100
     other.close()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import prefork
 from prefork._linux import master_program
 from support import Start, until
+from system.commanded import Commanded
 from system.daemons import Served, title
 
 HEAVY = {"logging", "argparse", "subprocess", "tomllib", "asyncio", "multiprocessing", "threading"}
@@ -38,12 +39,41 @@ def test_it_maps_nothing_of_the_application_and_its_memory_is_small(start: Start
         Path(line.split()[-1]).name.partition(".")[0] for line in maps.splitlines() if "site-packages" in line
     }
     assert extensions <= {"_setproctitle"}
-    status = Path(f"/proc/{served.running.pid}/status").read_text()
-    match = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert match
-    print(f"master of a Daemon: RSS {int(match[1]) / 1024:.1f} MB")
-    assert int(match[1]) < 22 * 1024
+    size = resident(served.running.pid)
+    print(f"master of a Daemon: RSS {size / 1024:.1f} MB")
+    assert size < 22 * 1024
     assert served.stop() == 0
+
+
+def test_replans_leave_nothing_behind(start: Start) -> None:
+    """Each brings two megabytes of contexts."""
+    text = start.directory / "text"
+    text.write_text("a")
+    daemon = Commanded(start, "replans", plan="[prefork.Pool(context, size=1, max=200)]", more=CONTEXTS)
+    daemon.launch()
+    daemon.ready("web/0")
+    before = 0
+    for number in range(25):
+        text.write_text(chr(ord("b") + number))
+        daemon.client.replan()
+        before = before or resident(daemon.running.pid) * (number == 4)
+    more = resident(daemon.running.pid) - before
+    print(f"master of a Daemon: {more} kB more after 20 replans")
+    assert more < 8 * 1024
+    assert daemon.stop() == 0
+
+
+CONTEXTS = """
+def context(number):
+    return Web(number, open("text").read() * 10_000)
+"""
+
+
+def resident(pid: int) -> int:
+    """Kilobytes."""
+    match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert match
+    return int(match[1])
 
 
 def test_idle_costs_nothing(start: Start) -> None:

@@ -72,6 +72,14 @@ class ForgetGeneration:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetContexts:
+    """Of this generation's encoded contexts no order will name others than these, by key and digest: they may go."""
+
+    generation: int
+    named: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Breed:
     """Have the mold fork so many processes that will wait for an order: one batch, one intermediate."""
 
@@ -200,6 +208,7 @@ DaemonAction = (
     | PlanAgain
     | EndMold
     | ForgetGeneration
+    | ForgetContexts
     | Breed
     | DismissSpare
     | OrderWorker

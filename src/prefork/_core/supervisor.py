@@ -21,8 +21,9 @@ Molds
     same number (after `MoldEnded`, never before); only its predecessor's plan counts then. `PlanAgain(g)`
     is owed `MoldPlanned(g, plan)` or `PlanFailed(g, report)`, or `MoldEnded(g)`. `EndMold(g)` is owed
     `MoldEnded(g)` within moments: the shell kills. It may come for a mold that is already dying. The
-    encoded contexts of every plan that a mold sent are kept by (key, digest) until `ForgetGeneration(g)`:
-    orders name them.
+    encoded contexts of every plan that a mold sent are kept by (key, digest), since orders name them: until
+    `ForgetContexts(g, named)`, which answers each plan and leaves those that are named, or `ForgetGeneration(g)`.
+    No second plan of a generation is told before the first is answered.
 
 Births
     `Breed(g, n)` is owed n answers in all: each a `SpareBorn(g, pid)` (adopted by the master, watched, and
@@ -82,7 +83,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from . import births, exits, gap, hanging, recycling, rollout
 from . import events as ev
-from .actions import Announce, Exit, ReopenLogs, Report, ReportStacks
+from .actions import Announce, Exit, ForgetContexts, ReopenLogs, Report, ReportStacks
 from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
 from .scaling import scale, scaled, step
 from .slot import Worker
@@ -195,13 +196,14 @@ class Supervisor:
                     exits.spawn_failed(state, slot, slot.spawning, reason)
             case ev.MoldPlanned(generation, plan):
                 self._planned(generation, plan)
+                self._forget_contexts(generation)
             case ev.MoldFailed() | ev.PlanFailed() | ev.MoldEnded() | ev.BirthFailed():
                 self._mold(event)
             case ev.ListenersBound(generation):
-                if change := self._binding(generation):
+                if change := self._change(generation, "binding"):
                     rollout.roll(state, change)
             case ev.BindFailed(generation, report):
-                if change := self._binding(generation):
+                if change := self._change(generation, "binding"):
                     rollout.withdraw(state, f"{change.what} failed: {report}")
             case ev.CommandReceived(asker, command, by):
                 state.cause = f"{words(command)} asked for by {by}" if by else words(command)
@@ -298,11 +300,19 @@ class Supervisor:
         if mold is None or mold.phase not in ("importing", "planning"):
             return
         births.rest(state, mold)
-        change = state.change
-        if change is not None and change.generation == generation and change.stage == "planning":
+        if change := self._change(generation, "planning"):
             rollout.planned(state, change, plan)
         elif plan != state.plan:
             state.report(f"the new mold of generation {generation} has another plan; it holds from the next reload on")
+
+    def _forget_contexts(self, generation: int) -> None:
+        """Who wants anything of this generation wants what the plan in force says, or that of the change under way."""
+        state = self._state
+        plans = [state.plan] if generation == state.generation else []
+        if state.change is not None and state.change.generation == generation and state.change.plan is not None:
+            plans.append(state.change.plan)
+        named = frozenset((entry.key, entry.digest) for plan in plans for entry in plan.entries)
+        state.actions.append(ForgetContexts(generation, named))
 
     def _mold(self, event: ev.MoldFailed | ev.PlanFailed | ev.MoldEnded | ev.BirthFailed) -> None:
         state = self._state
@@ -325,11 +335,9 @@ class Supervisor:
             case _:
                 assert_never(event)
 
-    def _binding(self, generation: int) -> Change | None:
+    def _change(self, generation: int, stage: str) -> Change | None:
         change = self._state.change
-        if change is None or change.stage != "binding" or change.generation != generation:
-            return None
-        return change
+        return change if change is not None and (change.generation, change.stage) == (generation, stage) else None
 
     def _command(self, command: Command, askers: list[int]) -> None:
         state = self._state

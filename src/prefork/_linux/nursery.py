@@ -80,6 +80,8 @@ class _Mold:
     generation: int
     pid: int
     channel: Channel
+    asked: bool = False
+    """It owes a plan."""
     planned: bool = False
     batches: deque[int] = field(default_factory=deque)
     """Births ordered and not ended, one number for each Breed."""
@@ -144,7 +146,9 @@ class Nursery:
 
     def compute_plan(self, generation: int, settings: wire.Json = None) -> None:
         """Answered by PlanReceived, MoldFailed or PlanFailed, or by MoldSilent."""
-        self._send(self._molds.get(generation), wire.ComputePlan(settings))
+        if (mold := self._molds.get(generation)) is not None:
+            mold.asked = True
+        self._send(mold, wire.ComputePlan(settings))
 
     def breed(self, generation: int, count: int) -> None:
         """Answered by `count` births: each a SpareBorn or counted in a BirthFailed."""
@@ -264,9 +268,12 @@ class Nursery:
                     raise MalformedMessage("the end of births that were not ordered")
                 self._adopt(mold, mold.reason or reason, facts)
             case wire.Planned(plan, warnings):
-                mold.planned = True
+                if not mold.asked:
+                    raise MalformedMessage("a plan that was not asked for")
+                mold.asked, mold.planned = False, True
                 facts.append(PlanReceived(mold.generation, plan, warnings))
             case wire.PlanFailed(step, text):
+                mold.asked = False
                 failed = PlanFailed if mold.planned else MoldFailed
                 facts.append(failed(mold.generation, f"{step} failed:\n{text}"))
             case message:

@@ -1,4 +1,4 @@
-"""Giving orders: the encoded contexts of every plan, and what a process needs before it becomes a worker."""
+"""Giving orders: the encoded contexts that they may name, and what a process needs before it becomes a worker."""
 
 from __future__ import annotations
 
@@ -43,6 +43,12 @@ class Orders:
     def learn(self, generation: int, assignables: Mapping[tuple[str, str], Assignable]) -> None:
         """Keep what a plan's workers are to be told."""
         self._assignables.setdefault(generation, {}).update(assignables)
+
+    def keep(self, generation: int, named: frozenset[tuple[str, str]]) -> None:
+        """No order of this generation will name another."""
+        known = self._assignables.pop(generation, {})
+        if kept := {name: known[name] for name in known.keys() & named}:
+            self._assignables[generation] = kept
 
     def forget(self, generation: int) -> None:
         """No order of this generation will follow."""

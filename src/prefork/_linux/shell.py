@@ -152,6 +152,8 @@ class Shell:
                 self._end_mold(generation)
             case do.ForgetGeneration(generation):
                 self._orders.forget(generation)
+            case do.ForgetContexts(generation, named):
+                self._orders.keep(generation, named)
             case do.Bind(generation, listeners):
                 self._bind(generation, listeners)
             case do.Unbind(listeners):
