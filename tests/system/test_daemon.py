@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import prefork
 from support import Start, gone, until
+from system.commanded import Commanded
 from system.daemons import HEAD, RUN, SERVE, Served, alive, title
 
 
@@ -190,9 +192,7 @@ def test_saving_the_configuration_applies_the_difference_only(start: Start) -> N
     save('texts = ["a", "b"]')
     daemon.launch()
     before = daemon.ready("web/0", "web/1")
-    until(lambda: any("watcher" in title(pid) for pid in daemon.running.children()), "somebody watches")
-    watcher = next(pid for pid in daemon.running.children() if "watcher" in title(pid))
-    until(lambda: watches_something(watcher), "it has begun to watch")
+    watcher(daemon)
     save('texts = ["a", "changed", "c"]')
     after = daemon.ready("web/1", "web/2")
     daemon.running.expect("replan of generation 1 done", "err")
@@ -207,15 +207,68 @@ def test_saving_the_configuration_applies_the_difference_only(start: Start) -> N
     assert daemon.stop() == 0
 
 
+def test_a_watcher_that_is_killed_comes_back(start: Start) -> None:
+    pytest.importorskip("watchfiles")
+    daemon = Served(start, "configured", CONFIGURED)
+    config = start.directory / "config.toml"
+    config.write_text('texts = ["a"]')
+    daemon.launch()
+    daemon.ready("web/0")
+    killed = watcher(daemon)
+    os.kill(killed, signal.SIGKILL)
+    daemon.running.expect(r"config.toml is no longer watched, and is again in 1 s: was killed by SIGKILL", "err")
+    until(lambda: watcher(daemon) != killed, "another one")
+    config.write_text('texts = ["a", "b"]')
+    daemon.ready("web/1")
+    assert daemon.stop() == 0
+
+
+def test_a_look_at_another_plan_and_a_plan_that_is_refused_leave_what_is_watched(start: Start) -> None:
+    pytest.importorskip("watchfiles")
+    daemon = Commanded(start, "configured", CONFIGURED)
+    config = start.directory / "config.toml"
+    for name in ("config.toml", "other.toml"):
+        (start.directory / name).write_text('texts = ["a"]')
+    daemon.launch()
+    daemon.ready("web/0")
+    first = watcher(daemon)
+    other = CONFIGURED.replace("config.toml", "other.toml")
+    daemon.write(other)
+    daemon.client.plan()
+    daemon.write(
+        other.replace("[Web(i, text)", "[Web(0), *(Web(i, text)").replace("(config.texts)]", "(config.texts))]")
+    )
+    with pytest.raises(prefork.CommandFailedError, match="two keys web/0"):
+        daemon.client.reload()
+    assert watcher(daemon) == first
+    config.write_text('texts = ["a", "b"]')
+    daemon.ready("web/1")
+    daemon.write(other)
+    daemon.client.reload()
+    until(lambda: watcher(daemon) != first, "the watcher of the other file")
+    (start.directory / "other.toml").write_text('texts = ["a", "b", "c"]')
+    daemon.running.expect("ready web/2 g", "out")
+    assert daemon.stop() == 0
+
+
+def watcher(daemon: Served) -> int:
+    """The pid of the one watcher, once it watches."""
+    found: list[int] = []
+
+    def one() -> bool:
+        found[:] = [pid for pid in daemon.running.children() if "watcher" in title(pid)]
+        return len(found) == 1 and watches_something(found[0])
+
+    until(one, "one watcher")
+    return found[0]
+
+
 def watches_something(pid: int) -> bool:
     """Whether a process has an inotify descriptor with a watch on it."""
-    for info in Path(f"/proc/{pid}/fdinfo").iterdir():
-        try:
-            if "inotify wd:" in info.read_text():
-                return True
-        except FileNotFoundError:
-            pass  # Closed while we looked.
-    return False
+    try:
+        return any("inotify wd:" in info.read_text() for info in Path(f"/proc/{pid}/fdinfo").iterdir())
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False  # It has closed one while we looked, or has ended.
 
 
 SINGLETON = (

@@ -66,7 +66,7 @@ class Shell:
         self._welcome = launching.welcome
         self._oom = OomCounter()
         self._strangers = Strangers(master.exits)
-        self._watchers = Watchers(self._start_watcher, self._kill, master.relay.say, launching.sources)
+        self._watchers = Watchers(self._start_watcher, self._kill, master, launching.sources)
         orphans = Orphans(runtime.roster, launching.orphan_grace)
         self._board = Board()
         self._crashes = Crashes(master, runtime.path)
@@ -166,7 +166,7 @@ class Shell:
             case do.ReopenLogs():
                 self.reopen_logs()
             case do.Announce():
-                pass  # It is for the record.
+                self._watchers.announced(action)
             case _:
                 raise InternalError(f"a daemon's master has no {action}")
 
@@ -310,7 +310,7 @@ class Shell:
         self._master.tell(fact.MoldPlanned(generation, received.plan))
         if self._welcome is not None:
             self._welcome.planned(received.plan, received.about)
-        self._watchers.follow(received.watched)
+        self._watchers.planned(generation, received.watched)
 
     def _welcome_when_all_are_ready(self, key: str) -> None:
         if self._welcome is not None and self._welcome.ready(key):
