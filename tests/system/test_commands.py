@@ -44,6 +44,16 @@ def web(worker):
     + RUN
 )
 
+FINISHES = """
+@dataclass(frozen=True)
+class Once(prefork.WorkerContext):
+    pass
+
+@daemon.worker(Once, restart="never")
+def once(worker):
+    worker.ready()
+"""
+
 FAILS = """
 @dataclass(frozen=True)
 class Broken(prefork.WorkerContext):
@@ -282,6 +292,17 @@ class TestHistory:
         assert events.wait() == 130
         assert pair.says("status", "--check") == "2 slots served"
         assert pair.stop() == 0
+
+
+def test_one_that_is_done_counts_as_served_everywhere(start: Start) -> None:
+    daemon = Commanded(start, "done", plan="[Web(0), Once()]", more=FINISHES)
+    daemon.launch()
+    daemon.ready("web/0")
+    until(lambda: daemon.slots()["once"]["state"] == "finished", "its end")
+    assert daemon.says("status").startswith("done: 2 of 2 slots served")
+    assert daemon.says("status", "--check") == "2 slots served"
+    until(lambda: title(daemon.running.pid) == "prefork: master done [2/2 ready]", "the master's title")
+    assert daemon.stop() == 0
 
 
 def completed(served: Commanded, typed: str) -> set[str]:

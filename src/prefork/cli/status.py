@@ -100,7 +100,7 @@ def _check(seen: dict[str, Any], as_json: bool) -> int:
 
 def _head(seen: dict[str, Any]) -> list[str]:
     """Return the lines above the table."""
-    serving = sum(1 for slot in seen["slots"] if slot["serving"])
+    serving = sum(1 for slot in seen["slots"] if slot["serving"] or slot["state"] == "finished")  # As the title counts.
     up = span(seen["time"] - seen["started"])
     lines = [
         f"{click.style(seen['name'], bold=True)}: {serving} of {counted(len(seen['slots']), 'slot')} served, "
