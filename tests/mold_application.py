@@ -222,6 +222,11 @@ def linger(assignment: Assignment, context: Json) -> None:
     threading.Thread(target=threading.Event().wait, name="lingering").start()
 
 
+def linger_and_fail(assignment: Assignment, context: Json) -> None:
+    linger(assignment, context)
+    raise ValueError("of this thread, not of the other")
+
+
 def fork_a_child(assignment: Assignment, context: Json) -> None:
     """Fork as multiprocessing does it, send the child TERM, and end draining or not."""
     worker = Worker(context, assignment)
@@ -241,5 +246,6 @@ def fork_a_child(assignment: Assignment, context: Json) -> None:
 
 
 _FUNCTIONS: dict[str, Callable[[Assignment, Json], None]] = {
-    each.__name__: each for each in (serve, serve_async, wait, fail, leave, ready_then_hang_in_c, linger, fork_a_child)
+    each.__name__: each
+    for each in (serve, serve_async, wait, fail, leave, ready_then_hang_in_c, linger, linger_and_fail, fork_a_child)
 }

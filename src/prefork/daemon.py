@@ -62,7 +62,10 @@ class KindOptions(TypedDict, total=False):
     start_timeout: float
     """How long it may take to become ready; 60 by default."""
     drain_timeout: float
-    """How long it may take to finish once it has been asked to, before its whole session is killed; 30 by default."""
+    """How long it may take to finish once it has been asked to, before its whole session is killed; 30 by default.
+
+    It holds for what the function has left to threads, too; the interpreter's exit has ten seconds at least.
+    """
     hang_timeout: Annotated[float, msgspec.Meta(ge=0)]
     """How long a worker may be busy without getting on before it counts as hung; 30 by default, 0 for never."""
     hang_policy: Literal["kill", "report"]

@@ -136,9 +136,15 @@ def test_an_exit_that_is_held_up_is_ended_and_explained(tmp_path: Path) -> None:
         with standard_error_to(output):
             master.planned()
         pid = master.spare()
-        master.order(pid, "linger", exit_timeout=0.2)
+        master.order(pid, "linger", exit_timeout=60.0, finish_timeout=0.2)
         assert master.status(pid) == 1
     assert "_shutdown" in output.read_text()
+
+
+def test_one_that_has_failed_is_not_waited_for_as_one_that_has_done_its_part(master: SmallMaster) -> None:
+    pid = master.spare()
+    master.order(pid, "linger_and_fail", exit_timeout=0.2, finish_timeout=60.0)
+    assert master.status(pid) == 1
 
 
 def test_files_of_the_mold_are_complete_and_its_directories_stay(tmp_path: Path) -> None:

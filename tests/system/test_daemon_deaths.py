@@ -51,6 +51,41 @@ def test_a_first_mold_that_fails_ends_the_daemon_with_its_traceback(start: Start
     assert not any("/prefork/" in line for line in served.running.err)
 
 
+LEAVES_A_JOB = (
+    HEAD
+    + """
+from concurrent.futures import ThreadPoolExecutor
+
+daemon = prefork.Daemon("leaves")
+
+def job():
+    time.sleep(11)
+    say("the job is done")
+
+@daemon.plan
+def plan():
+    return [Web(0)]
+
+@daemon.worker(Web, drain_timeout=60)
+def web(worker):
+    worker.ready()
+    say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
+    worker.wait_draining()
+    ThreadPoolExecutor().submit(job)
+"""
+    + RUN
+)
+
+
+def test_what_a_function_has_left_to_threads_has_the_time_that_draining_has(start: Start) -> None:
+    daemon = Served(start, "leaves", LEAVES_A_JOB).launch()
+    daemon.ready("web/0")
+    daemon.signal(signal.SIGTERM)
+    daemon.running.expect("the job is done")
+    assert daemon.running.wait() == 0
+    assert not [line for line in daemon.running.err if "web/0" in line]
+
+
 CRASHING = (
     HEAD
     + """

@@ -55,6 +55,7 @@ def live(channel: Channel, inheritance: Inheritance, meanwhile: Callable[[], Non
     received = wait_for_order(channel, inheritance.drain, meanwhile)
     if received is None:
         os._exit(0)
+    status, order = 1, received[0]
     try:
         status = work(channel, inheritance, *received)
         if inheritance.drain.noticed:
@@ -62,8 +63,9 @@ def live(channel: Channel, inheritance: Inheritance, meanwhile: Callable[[], Non
         return status
     finally:
         # Nothing may hold the exit for ever: a thread that is no daemon, an exit handler that waits. What
-        # this writes before it ends the process says who did.
-        faulthandler.dump_traceback_later(received[0].exit_timeout, exit=True, file=2)
+        # this writes before it ends the process says who did. One that has failed is soon to be replaced.
+        timeout = order.exit_timeout if status else order.finish_timeout
+        faulthandler.dump_traceback_later(timeout, exit=True, file=2)
         sharing.before_exit()
 
 

@@ -17,6 +17,9 @@ from .nursery import Nursery
 from .planwire import Assignable
 from .terms import impose
 
+_EXIT = 10.0
+"""How long, in seconds, an interpreter that has nothing else to do may take to exit, whatever is said of draining."""
+
 Ordered = do.OrderWorker | do.SpawnWorker
 
 
@@ -72,6 +75,9 @@ class Orders:
             environ=dict(assignable.env),
             explicit_ready=assignable.explicit_ready,
             orphan_grace=self._launching.orphan_grace,
+            exit_timeout=_EXIT,
+            # What its function has left to threads is drained as well: the master's own deadline comes first.
+            finish_timeout=max(_EXIT, assignable.drain_timeout),
             row=self._means.board.start(pid, action),
             # One with an interpreter of its own was started with the streams that it has.
             captured=self._means.capture is not None and isinstance(action, do.OrderWorker),

@@ -32,6 +32,7 @@ class Assignable:
     terms: Terms
     interpreter_options: tuple[str, ...]
     explicit_ready: bool
+    drain_timeout: float
     hang_timeout: float
     hang_kills: bool
 
@@ -130,6 +131,7 @@ def _assignable(given: Any, options: Any) -> Assignable:
         terms=_terms(options, launch),
         interpreter_options=tuple(_text(option) for option in _part(launch, "interpreter_options", list)),
         explicit_ready=options.get("ready") == "explicit",
+        drain_timeout=_seconds(options, "drain_timeout", 30.0),
         hang_timeout=_seconds(options, "hang_timeout", 30.0),
         hang_kills=options.get("hang_policy", "kill") == "kill",
     )

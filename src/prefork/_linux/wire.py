@@ -136,8 +136,9 @@ class Order:
 
     `context` is the encoded context, `listeners` names the descriptors that follow the lifeline, in order.
     `master` is the sender's pid. `orphan_grace` (seconds) is how long to serve on after the master's death: 0
-    ends the process with it. `exit_timeout` (seconds) bounds the interpreter's exit. `explicit_ready` leaves
-    it to the function to say that it is ready. `row` is the worker's in the scoreboard, -1 for none. In `title` the
+    ends the process with it. `exit_timeout` (seconds) bounds the interpreter's exit, and `finish_timeout` that of
+    a worker that has done its part, whose threads may have theirs to do. `explicit_ready` leaves it to the function to
+    say that it is ready. `row` is the worker's in the scoreboard, -1 for none. In `title` the
     worker puts the state that it is in for `{}`. `captured`: after the listeners come the standard output and error
     that it is to have.
     """
@@ -152,6 +153,7 @@ class Order:
     explicit_ready: bool = False
     orphan_grace: float = 0.0
     exit_timeout: float = 10.0
+    finish_timeout: float = 10.0
     row: int = -1
     captured: bool = False
 
