@@ -198,7 +198,7 @@ class Daemon:
         """Run the daemon: become its master, in this very process. Where prefork started us, be what it started.
 
         Never returns. Raises SystemExit(2), with a message, where there is no program that could be run again (standard
-        input, a prompt, a notebook, a test).
+        input, a prompt, a notebook, a test, a debugger).
         """
         from ._daemon_main import run
 

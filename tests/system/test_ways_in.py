@@ -41,6 +41,24 @@ if __name__ == "__main__":
     main()
 """
 
+DAEMON = """
+import prefork
+
+daemon = prefork.Daemon("some")
+
+@daemon.plan
+def plan():
+    return []
+
+def main():
+    daemon.run()
+
+if __name__ == "__main__":
+    main()
+"""
+
+both_interfaces = pytest.mark.parametrize("source", [PROGRAM, DAEMON], ids=["hooks", "daemon"])
+
 
 def works(program: Running, dev: bool = False, optimize: int = 0) -> None:
     found = program.expect(r"^worker (\d+) \['id=0'\] (.*)$")
@@ -106,6 +124,62 @@ def test_standard_input_is_refused(start: Start, command: list[str]) -> None:
     with script.open() as stream:
         program = start.command(sys.executable, *command, stdin=stream)
         refused(program, "there is no program to run again: it came from standard input or a prompt")
+
+
+@both_interfaces
+@pytest.mark.parametrize("script", ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
+def test_a_script_that_is_an_open_file_is_standard_input(start: Start, source: str, script: str) -> None:
+    (start.directory / "program.py").write_text(source)
+    with (start.directory / "program.py").open() as stream:
+        program = start.command(sys.executable, script, stdin=stream)
+        refused(program, "there is no program to run again: it came from standard input or a prompt")
+
+
+HOST = """
+import sys
+__spec__ = None  # As a notebook's kernel leaves it.
+sys.argv[:] = ["program.py"]
+exec(compile(open("program.py").read(), "program.py", "exec"))
+"""
+
+RUNNERS = [
+    *(("-m", module, "program.py") for module in ("cProfile", "profile")),
+    ("-m", "pdb", "-c", "continue", "program.py"),
+    ("-m", "trace", "--trackcalls", "program.py"),
+    ("-m", "runpy", "program"),
+    *(("-m", module) for module in ("IPython", "coverage", "debugpy", "ipykernel.kernelapp", "ipykernel_launcher")),
+    *((script,) for script in ("coverage-3.11", "debugpy/", "./ipython3", "ipykernel_launcher.py", "pydevd.py")),
+]
+
+
+@both_interfaces
+@pytest.mark.parametrize("command", RUNNERS, ids=" ".join)
+def test_a_program_that_another_one_runs_is_refused(start: Start, source: str, command: tuple[str, ...]) -> None:
+    (start.directory / "program.py").write_text(source)
+    for host in "IPython", "coverage", "debugpy", "ipykernel":
+        (start.directory / host).mkdir()
+        for name in "__init__.py", "__main__.py", "kernelapp.py":
+            (start.directory / host / name).write_text(HOST if name != "__init__.py" else "")
+    for host in "ipykernel_launcher.py", "pydevd.py", "ipython3", "coverage-3.11":
+        (start.directory / host).write_text(HOST)
+    program = start.command(sys.executable, *command)
+    program.wait()  # With what status is the runner's business.
+    name = command[1] if command[0] == "-m" else command[0].strip("./")
+    assert f"running inside {name}: workers would execute {name} again, not your program" in "\n".join(program.err)
+    assert program.left() == []
+
+
+@pytest.mark.parametrize("name", ["trace.py", "profile.py", "coverage.py", "debugger", "pdb"])
+def test_a_program_is_not_taken_for_a_host_by_its_name(start: Start, name: str) -> None:
+    (start.directory / name).write_text(PROGRAM)
+    works(start.command(sys.executable, name))
+
+
+def test_a_module_in_a_package_is_not_taken_for_a_host_of_the_standard_library(start: Start) -> None:
+    (start.directory / "profile").mkdir()
+    (start.directory / "profile" / "__init__.py").touch()
+    (start.directory / "profile" / "daemon.py").write_text(PROGRAM)
+    works(start.command(sys.executable, "-m", "profile.daemon"))
 
 
 @pytest.mark.parametrize("runner", ["pytest", "unittest"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,20 @@ from dataclasses import dataclass
 from .._core.command import Command, parse
 from .._errors import InternalError, MisuseError
 
-_HOSTS = {"pytest", "ipykernel_launcher", "IPython", "unittest"}
-"""Main modules that host other people's code: running them again would run the host again, not the program."""
+_HOSTS = {
+    *("IPython", "colab_kernel_launcher", "ipykernel", "ipykernel_launcher", "spyder_kernels"),
+    *("coverage", "debugpy", "pydevd", "pytest", "unittest"),
+}
+"""Packages that host other people's code: running them again would run the host again, not the program."""
+_RUNNERS = {"cProfile", "doctest", "pdb", "profile", "runpy", "trace"}
+"""Modules of the standard library that do. Apart, since `-m profile.daemon` can only be the user's."""
+_HOST_SCRIPTS = {
+    *("coverage", "debugpy", "ipython", "py.test", "pytest"),
+    *("ipykernel_launcher.py", "pydevd.py", "_jb_pytest_runner.py", "_jb_unittest_runner.py"),
+}
+"""The same as scripts, by their exact names: a `profile.py` or `coverage.py` is a program like any other."""
+_DESCRIPTOR = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/[^/]+/fd/\d+")
+"""What names an open file, such as `<(...)` in a shell: it has been read, and a worker would find another or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +43,12 @@ class Program:
 
     def check(self) -> None:
         """Raise MisuseError where there is no program to run again."""
-        if not self.command.program:
+        if not self.command.program or _DESCRIPTOR.fullmatch(self.command.program[-1]):
             raise MisuseError(
                 "there is no program to run again: it came from standard input or a prompt. "
                 "Workers are made by executing the program a second time: save it as a file and run that"
             )
-        host = _host()
+        host = _recorded_host(self.command.program) or _present_host()
         if host is not None:
             raise MisuseError(f"running inside {host}: workers would execute {host} again, not your program")
 
@@ -70,7 +83,20 @@ def current_directory() -> str | None:
         return None
 
 
-def _host() -> str | None:
+def _recorded_host(program: Sequence[str]) -> str | None:
+    """Return the host that the command names: whatever it has made of `__main__` and `sys.argv` since."""
+    match program:
+        case ("-m", module):
+            return module if module in _RUNNERS or module.partition(".")[0] in _HOSTS else None
+        case (script,):
+            name = os.path.basename(script.rstrip("/"))
+            unversioned = name.rstrip("-.0123456789")  # `ipython3`, `coverage-3.11`
+            return name if unversioned in _HOST_SCRIPTS else None
+    return None
+
+
+def _present_host() -> str | None:
+    """Return the host that runs now: its command may have been a program of another name that calls it."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     name = spec.name.partition(".")[0] if spec is not None else os.path.basename(sys.argv[0] if sys.argv else "")
     return name if name in _HOSTS else None
