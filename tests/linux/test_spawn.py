@@ -6,6 +6,9 @@ import os
 import re
 import signal
 import socket
+import sys
+
+import pytest
 
 from support import Start, children, until
 
@@ -101,6 +104,56 @@ def test_the_program_is_found_after_it_has_changed_directory(start: Start) -> No
 def test_the_program_is_found_where_its_current_directory_is_gone(start: Start) -> None:
     program = start.program(MOVING, "gone")
     program.expect(f"^ready {re.escape(str(start.directory))} program.py argument$")
+    assert program.stop() == 0
+
+
+LEAVING = """
+import os, signal, sys
+from dataclasses import dataclass
+import prefork
+
+@dataclass(frozen=True)
+class Waiting(prefork.WorkerContext):
+    id: int
+
+def work(worker):
+    print("ready")
+    signal.pause()
+
+def start(_config):
+    if sys.argv[1] == "removed":
+        os.rmdir(os.getcwd())
+    else:
+        os.makedirs("elsewhere", exist_ok=True)
+        os.chmod("elsewhere", 0o111)
+        os.chdir("elsewhere")
+    present = os.stat(".").st_ino
+    pid = prefork.fork_worker_process(Waiting(0))
+    print("stayed", os.stat(".").st_ino == present)
+    return [pid]
+
+prefork.default_main(prefork.PreforkSettings(update_config=lambda: 1, update_server=start), work)
+"""
+
+
+def test_workers_are_started_where_the_directory_of_the_start_is_gone(start: Start) -> None:
+    script = start.directory / "program.py"
+    script.write_text(LEAVING)
+    (start.directory / "sub").mkdir()
+    program = start.command(sys.executable, script, "removed", cwd=start.directory / "sub")
+    program.expect("^stayed True$")
+    program.expect("^ready$")
+    assert program.stop() == 0
+
+
+def test_workers_are_started_from_a_directory_that_may_not_be_read(start: Start) -> None:
+    (start.directory / "program.py").write_text(LEAVING)
+    held = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []  # A root whom modes hold back.
+    if held and start.command(*held, "true").wait() != 0:
+        pytest.skip("setpriv cannot take rights away here")
+    program = start.command(*held, sys.executable, "program.py", "unreadable")
+    program.expect("^stayed True$")
+    program.expect("^ready$")
     assert program.stop() == 0
 
 

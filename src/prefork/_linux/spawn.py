@@ -7,7 +7,7 @@ import os
 import selectors
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from .._core.actions import Action, SendSignal, Watch
@@ -182,13 +182,17 @@ def _close_on_exec() -> None:
 
 @contextmanager
 def _directory(path: str | None) -> Iterator[None]:
-    """Be in the directory that the program was started in, where its command means what it meant then."""
+    """Be in the directory that the program was started in, where its command means what it meant then.
+
+    Where it has been removed, which need not matter, stay in the present one.
+    """
     if path is None or path == current_directory():
         yield
         return
-    back = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    back = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # To come back, it need not be readable.
     try:
-        os.chdir(path)
+        with suppress(FileNotFoundError):
+            os.chdir(path)
         yield
     finally:
         os.fchdir(back)
