@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from collections.abc import Callable
 
 _RECORD = struct.Struct("=QQ")
 _GROWTH = 64
@@ -24,6 +25,8 @@ class Roster:
         self._free: list[int] = []
         self._size = 0
         self._map: mmap.mmap | None = None
+        self.say: Callable[[str], object] | None = None
+        """Tells whoever runs the daemon, once, that something cannot be noted; the shell's part."""
 
     def survivors(self) -> list[int]:
         """Return the pids of the former master's processes that still live. To be called before anything is added."""
@@ -40,12 +43,12 @@ class Roster:
         os.ftruncate(self._descriptor, 0)
 
     def add(self, pid: int) -> None:
-        """Note a process."""
+        """Note a process; where the system has no room for that, say so and go on without."""
         started = started_at(pid)
         if started is None or pid in self._places:
             return
-        if not self._free:
-            self._grow()
+        if not self._free and not self._grow():
+            return
         place = self._places[pid] = self._free.pop()
         self._write(place, pid, started)
 
@@ -61,11 +64,23 @@ class Roster:
         self._map = None
         os.close(self._descriptor)
 
-    def _grow(self) -> None:
-        first, self._size = self._size, self._size + _GROWTH
-        os.ftruncate(self._descriptor, self._size * _RECORD.size)
-        self._map = mmap.mmap(self._descriptor, self._size * _RECORD.size)
-        self._free = list(range(self._size - 1, first - 1, -1))
+    def _grow(self) -> bool:
+        size = self._size + _GROWTH
+        try:
+            # Not ftruncate: to write through a mapping to what a full file system has no block for is a SIGBUS.
+            os.posix_fallocate(self._descriptor, 0, size * _RECORD.size)
+            self._map = mmap.mmap(self._descriptor, size * _RECORD.size)
+        except OSError as error:
+            self._complain(error)
+            return False
+        self._free = list(range(size - 1, self._size - 1, -1))
+        self._size = size
+        return True
+
+    def _complain(self, error: OSError) -> None:
+        if self.say is not None:
+            self.say(f"prefork: if this master dies, the next one will not know of new processes: {error.strerror}")
+            self.say = None
 
     def _write(self, place: int, pid: int, started: int) -> None:
         assert self._map is not None

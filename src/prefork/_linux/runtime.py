@@ -53,19 +53,25 @@ class Runtime:
     """The runtime directory of one running daemon; held from start to end."""
 
     def __init__(self, path: str) -> None:
-        """Take the lock. Raises MisuseError, naming the other's pid, where this daemon runs already."""
+        """Take the lock. Raises MisuseError, naming the other's pid, where this daemon runs already; and WorldError."""
         self.path = path
-        self._lock = os.open(f"{path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            self._take_lock()
+            self.roster = Roster(f"{path}/roster")
+        except OSError as error:
+            raise WorldError(f"the runtime directory {path} cannot be written to: {error.strerror}") from None
+
+    def _take_lock(self) -> None:
+        self._lock = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             other = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._lock)
-            name = os.path.basename(path)
-            raise MisuseError(f"the daemon {name} runs already: pid {other} (runtime directory {path})") from None
+            name = os.path.basename(self.path)
+            raise MisuseError(f"the daemon {name} runs already: pid {other} (runtime directory {self.path})") from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
-        self.roster = Roster(f"{path}/roster")
 
     def close(self) -> None:
         """Give the lock back."""

@@ -55,6 +55,7 @@ class Shell:
         self._master = master
         self._launching = launching
         self._roster = runtime.roster
+        self._roster.say = master.relay.say
         self._nursery = Nursery()
         self._molds: dict[int, int] = {}  # pid -> generation
         self._workers: dict[int, str] = {}  # pid -> key; spares too, without one

@@ -1,0 +1,51 @@
+"""The list of a daemon's processes for its next master."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from prefork._linux.roster import Roster
+
+
+@pytest.fixture
+def pids() -> Iterator[list[int]]:
+    """Return the pids of two processes that live until the test ends."""
+    with subprocess.Popen(["sleep", "100"]) as one, subprocess.Popen(["sleep", "100"]) as other:
+        yield [one.pid, other.pid]
+        one.kill()
+        other.kill()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    return str(tmp_path / "roster")
+
+
+@contextlib.contextmanager
+def no_room() -> Iterator[None]:
+    """Let no file of this process grow."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_where_there_is_no_room_it_says_so_once_and_notes_what_comes_when_there_is(file: str, pids: list[int]) -> None:
+    roster, said = Roster(file), list[str]()
+    roster.say = said.append
+    with no_room():
+        for pid in pids:
+            roster.add(pid)
+    assert said == ["prefork: if this master dies, the next one will not know of new processes: File too large"]
+    roster.remove(pids[0])
+    roster.add(pids[1])
+    roster.close()
+    assert list(Roster(file).survivors()) == pids[1:]
