@@ -131,3 +131,12 @@ def test_a_file_with_the_name_of_another_module_is_refused(folder: Path) -> None
     (folder / "json.py").write_text("app = 1\n")
     with pytest.raises(MisuseError, match=r"json\.py cannot be imported: json is the name of another module"):
         found("json.py", folder)
+
+
+def test_a_name_that_is_spelt_as_a_module_is_answered_with_a_colon(folder: Path) -> None:
+    (folder / "corner").mkdir()
+    (folder / "corner" / "wsgi.py").write_text("application = 7\n")
+    with pytest.raises(
+        MisuseError, match=r"there is no module corner\.wsgi\.application.*did you mean corner\.wsgi:app"
+    ):
+        found("corner.wsgi.application", folder)

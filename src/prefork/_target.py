@@ -111,8 +111,7 @@ def _import(target: Target) -> Any:
         if not f"{target.module}.".startswith(f"{error.name}."):
             raise
         raise MisuseError(
-            f"there is no module {error.name}: neither in {target.folder} nor where Python looks"
-            + nearest(target.module, _importable(target.folder))
+            f"there is no module {error.name}: neither in {target.folder} nor where Python looks" + _meant(target)
         ) from None
     origin = getattr(module, "__file__", None)
     if target.file is not None and (origin is None or not os.path.samefile(origin, target.file)):
@@ -120,8 +119,19 @@ def _import(target: Target) -> Any:
     return module
 
 
+def _meant(target: Target) -> str:
+    """Say what a target that names no module may have been meant to be."""
+    parent, _, name = target.module.rpartition(".")
+    if hasattr(sys.modules.get(parent), name):  # As Django spells it: shop.wsgi.application.
+        return f": did you mean {parent}:{name}?"
+    try:
+        return nearest(target.module, _importable(target.folder))
+    except OSError as error:
+        return f"; {target.folder} cannot be looked into: {error.strerror}"
+
+
 def _importable(folder: str) -> list[str]:
-    """Return the modules in a folder: what a misspelt one may have been meant to be."""
+    """Return the modules in a folder: what a misspelt one may have been meant to be. Raises OSError."""
     found = []
     for entry in os.scandir(folder):
         name = entry.name.removesuffix(".py")

@@ -233,6 +233,7 @@ def refused(run: Run, status: int, why: str) -> None:
         ("raise SystemExit('no database')", "shop", "SystemExit: no database"),
         ("def create_app():\n    raise RuntimeError('no database')", "shop", "RuntimeError: no database"),
         ("", "nothing.py", "prefork: there is no file "),
+        ("def app(scope, receive, send): ...", "shop", "returned NoneType, and nothing to await: is `async` missing?"),
     ],
 )
 def test_a_target_that_cannot_be_run(start: Start, source: str, target: str, why: str) -> None:

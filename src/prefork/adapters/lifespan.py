@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import _async_loop
-from .._errors import WorldError
+from .._errors import MisuseError, WorldError
 
 if TYPE_CHECKING:
     from .._async_loop import Factory
@@ -69,7 +69,11 @@ class _Life:
         self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._began = False
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
-        self._task = asyncio.ensure_future(application(scope, self._receive, self._answers.put))
+        returned = application(scope, self._receive, self._answers.put)
+        if not hasattr(returned, "__await__"):
+            kind = type(returned).__name__
+            raise _Failed(MisuseError(f"the application returned {kind}, and nothing to await: is `async` missing?"))
+        self._task = asyncio.ensure_future(returned)
 
     async def start(self, required: bool) -> bool:
         """Tell it to start; whether it has understood."""
