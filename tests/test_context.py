@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 import gc
 import math
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import InitVar, dataclass, field
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
 
 import pytest
 
@@ -135,6 +136,64 @@ def test_descriptors_are_those_that_the_fields_name() -> None:
     assert descriptors(Holder(Descriptor(5), Descriptor(8))) == [5, 8]
 
 
+Inherited = NewType("Inherited", Descriptor)
+
+HOLDING: dict[str, tuple[Any, Any, list[int]]] = {
+    "another name": (Inherited, 5, [5]),
+    "annotated": (Annotated[Descriptor, "of the log"], 5, [5]),
+    "tuple or None": (tuple[Descriptor, ...] | None, (5, 6), [5, 6]),
+    "tuple that is None": (tuple[Descriptor, ...] | None, None, []),
+    "list of some": (list[Descriptor | None], [5, None, 6], [5, 6]),
+    "set": (set[Descriptor], {5}, [5]),
+    "frozen set": (frozenset[Descriptor], frozenset({5}), [5]),
+    "dict": (dict[str, Descriptor], {"a": 5, "b": 6}, [5, 6]),
+    "dict of lists": (dict[str, list[Annotated[Descriptor, 1]]], {"a": [5, 6], "b": []}, [5, 6]),
+    "beside a number": (tuple[Descriptor, int], (5, 8080), [5]),
+    "behind a name": (list[tuple[str, Descriptor]], [("a", 5), ("b", 6)], [5, 6]),
+    "none": (tuple[int, Address, Colour, Literal["a"], Tree], (5, Address("a"), Colour.RED, "a", Tree()), []),
+}
+
+
+def with_field(annotation: Any) -> Any:
+    """Return a context class of this one parameter. The registry keeps the newest class of a name."""
+    body = {"__annotations__": {"odd": annotation}, "odd": field(compare=False)}
+    return dataclass(frozen=True)(type("Refused", (WorkerContext,), body))
+
+
+@pytest.mark.parametrize(("annotation", "value", "named"), HOLDING.values(), ids=HOLDING.keys())
+def test_descriptors_are_found_by_their_place(annotation: Any, value: Any, named: list[int]) -> None:
+    context = with_field(annotation)(value)
+    context.encode()
+    assert descriptors(context) == named
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="`type` came with Python 3.12")
+def test_descriptors_are_found_behind_a_type_statement() -> None:
+    names: dict[str, Any] = {"Descriptor": Descriptor}
+    exec("type FD = Descriptor\ntype Several = list[FD]\ntype Pair[T] = tuple[FD, T]", names)
+    assert descriptors(with_field(names["Several"])([5])) == [5]
+    with pytest.raises(MisuseError, match=r"^Refused\.odd: a Descriptor in "):
+        key(with_field(names["Pair"][int])((5, 6)))
+
+
+@dataclass(frozen=True)
+class Handed(Address):
+    log: Descriptor | None = None
+
+
+class Row(NamedTuple):
+    log: Descriptor
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [Handed, Row, list[Handed | None], dict[str, tuple[int, Row]], Descriptor | str, Descriptor | int | None],
+)
+def test_an_annotation_whose_descriptors_would_be_missed_is_refused_by_field(annotation: Any) -> None:
+    with pytest.raises(MisuseError, match=r"^Refused\.odd: a Descriptor in .* would not be inherited: "):
+        key(with_field(annotation)(None))
+
+
 @dataclass(frozen=True)
 class Parameters(WorkerContext):
     id: int
@@ -199,9 +258,7 @@ REFUSED: dict[str, Any] = {
 
 @pytest.mark.parametrize("annotation", REFUSED.values(), ids=REFUSED.keys())
 def test_an_annotation_that_cannot_be_carried_is_refused_by_field(annotation: Any) -> None:
-    cls: Any = dataclass(frozen=True)(
-        type("Refused", (WorkerContext,), {"__annotations__": {"odd": annotation}, "odd": field(compare=False)})
-    )
+    cls = with_field(annotation)
     with pytest.raises(MisuseError, match=r"^Refused\.odd: "):
         check_classes()
     with pytest.raises(MisuseError, match=r"^Refused\.odd: "):

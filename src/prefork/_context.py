@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 from typing import Any, ClassVar, NewType, Self
 
 import msgspec
@@ -22,7 +23,10 @@ from ._core.keys import key_of, kind_of
 from ._errors import MisuseError
 
 Descriptor = NewType("Descriptor", int)
-"""An open file descriptor. What a context's field annotated so names (or several in a sequence) its worker inherits."""
+"""An open file descriptor. What a context's field annotated so names its worker inherits.
+
+It may also stand, or be None, in a list, tuple, set or dict.
+"""
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")  # Sets have no order of their own: equal contexts, equal bytes.
 _RESERVED = frozenset({"encode", "decode", "interpreter_options", "launch"})
@@ -96,6 +100,10 @@ class Launch:
     """Options such as `-X dev`; for a kind with `spawn="exec"`, whose workers have interpreters of their own."""
 
 
+_Finder = Callable[[Any], Iterable[int]]
+"""Finds the descriptors in a value of a field."""
+
+
 class _Wire(msgspec.Struct):
     kind: str
     fields: dict[str, msgspec.Raw]
@@ -107,6 +115,7 @@ class _Field:
     name: str
     annotation: Any
     decoder: msgspec.json.Decoder[Any]
+    finder: _Finder | None
     compared: bool
     travels: bool
 
@@ -147,7 +156,7 @@ def order(context: WorkerContext) -> tuple[Any, ...]:
 
 def descriptors(context: WorkerContext) -> list[int]:
     """Return the descriptors that a context names, in the order of its fields."""
-    return [d for f in _spec(type(context)) for d in _descriptors(f.annotation, getattr(context, f.name))]
+    return [d for f in _spec(type(context)) if f.finder for d in f.finder(getattr(context, f.name))]
 
 
 def find(kind: str) -> type[WorkerContext]:
@@ -211,14 +220,15 @@ def _field(cls: type[WorkerContext], field: dataclasses.Field[Any], annotation: 
     try:
         decoder = msgspec.json.Decoder(annotation)
         refusal = _refusal(ms.type_info(annotation), set())
-    except (TypeError, NameError, ValueError) as error:
+        finder = _finder(annotation)
+    except (TypeError, NameError, ValueError, RecursionError) as error:
         refusal = str(error)
     if refusal:
         raise MisuseError(f"{where}: {refusal}")
-    return _Field(cls.__qualname__, field.name, annotation, decoder, field.compare, field.init)
+    return _Field(cls.__qualname__, field.name, annotation, decoder, finder, field.compare, field.init)
 
 
-def _hints(cls: type[WorkerContext]) -> dict[str, Any]:
+def _hints(cls: type) -> dict[str, Any]:
     try:
         return typing.get_type_hints(cls, include_extras=True)
     except Exception as error:  # Whatever evaluating the program's own annotations may raise.
@@ -259,14 +269,56 @@ def _parts(node: ms.Type) -> Iterator[ms.Type]:
         yield field.type
 
 
-def _descriptors(annotation: Any, value: Any) -> Iterator[int]:
+def _finder(annotation: Any, outer: tuple[Any, ...] = ()) -> _Finder | None:
+    """Return what finds the descriptors in a value of this type; None where it holds none.
+
+    Raises TypeError where one could not be told from another value, or would not be found. `outer` guards against
+    recursive types.
+    """
     if annotation is Descriptor:
-        yield value
-    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        if Descriptor in typing.get_args(annotation) and type(value) is int:
-            yield value
-    elif Descriptor in typing.get_args(annotation) and isinstance(value, Sequence):
-        yield from (item for item in value if type(item) is int)
+        return lambda value: (int(value),)
+    if annotation in outer:
+        return None
+    origin, parts = typing.get_origin(annotation), _types_in(annotation)
+    found = [_finder(part, (*outer, annotation)) for part in parts]
+    if not any(found):
+        return None
+
+    def in_turn(values: Iterable[Any]) -> Iterator[int]:
+        for find, value in zip(found, values, strict=True):
+            yield from find(value) if find else ()
+
+    one = next(filter(None, found))
+    if origin is typing.Annotated or (origin is None and not isinstance(annotation, type)):
+        return one
+    if origin in (typing.Union, types.UnionType) and len(parts) == 2 and types.NoneType in parts:
+        return lambda value: () if value is None else one(value)
+    if origin is tuple and Ellipsis not in parts:
+        return in_turn
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return lambda value: chain.from_iterable(map(in_turn, value.items()))
+    if isinstance(origin, type) and issubclass(origin, Collection):
+        return lambda value: chain.from_iterable(map(one, value))
+    raise TypeError(
+        f"a Descriptor in {annotation} would not be inherited: it may stand, or be None, "
+        "in a list, tuple, set or dict, but not in another class or beside other types"
+    )
+
+
+def _types_in(annotation: Any) -> tuple[Any, ...]:
+    """Return the types that a type is made of: its arguments, what it is another name of, or those of its fields."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return arguments[:1]
+    if origin is not None:
+        generic = getattr(origin, "__value__", None)  # What a `type` with parameters stands for.
+        return arguments if generic is None else (*arguments, generic)
+    for name in "__supertype__", "__value__":  # Of NewType and of `type`.
+        if hasattr(annotation, name):
+            return (getattr(annotation, name),)
+    if isinstance(annotation, type) and not _is_enum(annotation):
+        return tuple(_hints(annotation).values())
+    return ()
 
 
 def _full_name(cls: type) -> str:
