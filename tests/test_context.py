@@ -63,6 +63,8 @@ class Everything(WorkerContext):
     ratio: float = field(default=0.1, compare=False)
     big: int = field(default=2**70, compare=False)
     names: dict[str, list[int]] = field(default_factory=dict, compare=False)
+    ports: dict[int, str] = field(default_factory=dict, compare=False)
+    days: dict[datetime.date, dict[Colour, float]] = field(default_factory=dict, compare=False)
     members: frozenset[str] = field(default=frozenset(), compare=False)
     pair: tuple[int, str] = field(default=(1, "a"), compare=False)
     mode: Literal["fast", "slow"] = field(default="fast", compare=False)
@@ -78,12 +80,20 @@ def test_everything_that_json_can_carry_comes_back_equal() -> None:
         maybe=Address("lane", 3),
         raw=bytes(range(256)),
         names={"a": [1, 2]},
+        ports={443: "https", 80: "http"},
+        days={datetime.date(2026, 1, 2): {Colour.RED: 0.5, Colour.BLUE: 1.0}},
         members=frozenset("abc"),
     )
     back = WorkerContext.decode(context.encode())
     assert isinstance(back, Everything)
     assert vars(back) == vars(context)
     assert back.encode() == context.encode()
+
+
+def test_equal_contexts_have_equal_bytes() -> None:
+    one = Everything(1, Colour.RED, ports={80: "http", 443: "https"}, members=frozenset({"a", "b"}))
+    other = Everything(1, Colour.RED, ports={443: "https", 80: "http"}, members=frozenset({"b", "a"}))
+    assert one.encode() == other.encode()
 
 
 def test_the_key_is_the_compared_fields() -> None:
@@ -249,6 +259,9 @@ REFUSED: dict[str, Any] = {
     "untyped list": list,
     "untyped tuple": tuple,
     "dict of anything": dict[str, Any],
+    "dict of tuples": dict[tuple[str, int], str],
+    "dict of perhaps nothing": dict[int | None, str],
+    "dict of truths": list[dict[bool, str]],
     "nested": dict[str, list[Path]],
     "generic": Box,
     "generic with argument": Box[int],

@@ -29,6 +29,11 @@ It may also stand, or be None, in a list, tuple, set or dict.
 """
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")  # Sets have no order of their own: equal contexts, equal bytes.
+_NO_KEY = (
+    *(ms.BoolType, ms.NoneType, ms.TupleType, ms.VarTupleType, ms.FrozenSetType),
+    *(ms.DataclassType, ms.StructType, ms.NamedTupleType),
+)
+"""What JSON, whose keys are text, has no text for."""
 _RESERVED = frozenset({"encode", "decode", "interpreter_options", "launch"})
 
 _classes: dict[str, dict[str, type[WorkerContext]]] = {}
@@ -125,7 +130,8 @@ class _Field:
             # 1 == True == 1.0, but their keys differ; and an identity must not depend on what a subclass prints.
             self._refuse(f"{value!r} is {type(value).__name__}, not {self.annotation.__name__}")
         try:
-            data = _ENCODER.encode(value)
+            # The encoder can bring only keys of text into order, and would refuse a dict[int, str].
+            data = _ENCODER.encode(msgspec.to_builtins(value, str_keys=True, order="deterministic"))
             back = self.decoder.decode(data)
         except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
             self._refuse(f"{_short(value)} cannot be sent: {error}")
@@ -253,6 +259,8 @@ def _refusal(node: ms.Type, seen: set[int]) -> str | None:
             node.cls, "__parameters__", ()
         ):
             return f"{node.cls} is generic: what stands for its parameters would be lost on the way"
+        case ms.DictType(key) if any(isinstance(one, _NO_KEY) for one in getattr(key, "types", (key,))):
+            return "the keys of a dict are sent as text: let them be str, numbers, enums or dates"
     for part in _parts(node):
         if refusal := _refusal(part, seen):
             return refusal
