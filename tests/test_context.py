@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import InitVar, dataclass, field
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, IntFlag
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
 
@@ -130,6 +130,29 @@ def test_computed_fields_are_computed_again() -> None:
 
 def test_numbers_are_sorted_as_numbers() -> None:
     assert sorted([Numbered(10), Numbered(2), Numbered(1)], key=order) == [Numbered(1), Numbered(2), Numbered(10)]
+
+
+class Rights(IntFlag):
+    READ = 1
+    WRITE = 2
+
+
+@dataclass(frozen=True)
+class Allowed(WorkerContext):
+    rights: Rights
+
+
+def test_flags_are_an_identity_also_where_they_have_no_name() -> None:
+    all_of_them = [Allowed(Rights(number)) for number in (0, 1, 2, 3, 8)]
+    assert [key(context) for context in all_of_them] == [
+        "allowed/0",
+        "allowed/READ",
+        "allowed/WRITE",
+        "allowed/READ%7CWRITE",
+        "allowed/8",
+    ]
+    for context in sorted(all_of_them, key=order):
+        assert Allowed.decode(context.encode()) == context
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NewType, Self
 import msgspec
 from msgspec import inspect as ms
 
-from ._core.keys import key_of, kind_of
+from ._core.keys import key_of, kind_of, name_of
 from ._errors import MisuseError
 
 Descriptor = NewType("Descriptor", int)
@@ -157,7 +157,7 @@ def key(context: WorkerContext) -> str:
 def order(context: WorkerContext) -> tuple[Any, ...]:
     """Return what contexts are sorted by: kind, then identity, numbers as numbers."""
     values = (getattr(context, f.name) for f in _spec(type(context)) if f.compared)
-    return (context._kind, *(value.name if isinstance(value, Enum) else value for value in values))
+    return (context._kind, *(name_of(value) if isinstance(value, Enum) else value for value in values))
 
 
 def descriptors(context: WorkerContext) -> list[int]:

@@ -38,11 +38,17 @@ def key_of(kind: str, values: Iterable[Identifying]) -> str:
     return key
 
 
+def name_of(value: Enum) -> str:
+    """Return the name of an enum's member, or its value where it has none: the 0 of a Flag, say."""
+    name: str | None = value.name
+    return str(value.value) if name is None else name
+
+
 def _text(value: Identifying) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Enum):
-        return value.name
+        return name_of(value)
     return str(value)
 
 
