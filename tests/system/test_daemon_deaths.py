@@ -294,6 +294,23 @@ def test_fifty_deaths_at_once_do_no_harm(start: Start) -> None:
     assert served.stop() == 0
 
 
+def test_the_soft_limit_of_open_files_is_for_workers_and_not_for_the_master(start: Start) -> None:
+    says = 'import resource\nsay("limit", resource.getrlimit(resource.RLIMIT_NOFILE))\n'
+    served = Served(start, "many", plan="[Web(i) for i in range(50)]", more=says)
+    served.launch("sh", "-c", f"ulimit -Sn 64; ulimit -Hn 1000; exec {sys.executable} program.py")
+    served.ready(*(f"web/{i}" for i in range(50)))
+    assert [line for line in served.running.out if line.startswith("limit")] == ["limit (64, 1000)"] * 2
+    assert resource.prlimit(served.running.pid, resource.RLIMIT_NOFILE) == (1000, 1000)
+    assert served.stop() == 0
+
+
+def test_where_the_hard_limit_is_too_low_the_log_says_what_to_do(start: Start) -> None:
+    served = Served(start, "many", plan="[Web(i) for i in range(50)]", options="capture=True")
+    served.launch("sh", "-c", f"ulimit -n 120; exec {sys.executable} program.py")
+    served.running.expect(r"web/\d+ cannot have .* the master has 120 files open, .*LimitNOFILE=", "err")
+    assert served.stop() == 0
+
+
 def test_with_no_descriptors_left_the_daemon_serves_on(start: Start) -> None:
     served = Served(start, "poor").launch()
     pids = served.ready("web/0", "web/1")

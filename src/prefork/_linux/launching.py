@@ -52,12 +52,12 @@ class Launching:
         return f"prefork: {key} g{generation} {{}} ({self.mold.title})"
 
 
-def launching_from(launch: dict[str, Any]) -> Launching:
-    """Return it from what the master was told (see `_become_master.launch_of`)."""
+def launching_from(launch: dict[str, Any], open_files: int) -> Launching:
+    """Return it from what the master was told (see `_become_master.launch_of`), and the limit that it came with."""
     interpreter, mold = described(launch)
     greeting = launch.get("greeting")
     return Launching(
-        interpreter,
+        replace(interpreter, open_files=open_files),
         mold,
         float(launch["options"].get("orphan_grace", 10.0)),
         Given(launch["given"]["numbers"], launch["given"]["names"]),

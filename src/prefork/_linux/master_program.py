@@ -26,6 +26,7 @@ from prefork._linux.launching import launching_from
 from prefork._linux.log import Log, Manner, manner_of
 from prefork._linux.master import Master
 from prefork._linux.notify import Manager, Notifying
+from prefork._linux.open_files import allow_most
 from prefork._linux.recording import Recorded
 from prefork._linux.runtime import Runtime, directory_for
 from prefork._linux.shell import Shell
@@ -72,7 +73,7 @@ def _run(launch: dict[str, Any], manner: Manner, show: Callable[[str], object]) 
     with Master() as master:
         supervisor, journal = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal()
         log = Log(master, manner, supervisor.backs_off)
-        shell = Shell(master, launching_from(launch), runtime)
+        shell = Shell(master, launching_from(launch, allow_most()), runtime)
         seen = Seen(supervisor, journal, shell.molds, shell.scoreboard, shell.stacks, time())
         control = Control(master, runtime.path, seen, _control_group(options))
         shell.answer, shell.reopen_logs = control.answer, log.reopen

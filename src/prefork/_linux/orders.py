@@ -14,6 +14,7 @@ from .forms import Origin
 from .launching import Launching
 from .listeners import Listeners
 from .nursery import Nursery
+from .open_files import explained
 from .planwire import Assignable
 from .terms import impose
 
@@ -62,7 +63,7 @@ class Orders:
         return self._assignables[action.generation][action.key, action.digest]
 
     def give(self, action: Ordered, pid: int) -> None:
-        """Make a process a worker. Raises OSError where it cannot have its listeners; then it has no order."""
+        """Make a process a worker. Raises OSError where it cannot have what belongs to it; then it has no order."""
         assignable = self.assignable(action)
         self._prepare(pid, action.key, assignable)
         order = wire.Order(
@@ -82,8 +83,11 @@ class Orders:
             # One with an interpreter of its own was started with the streams that it has.
             captured=self._means.capture is not None and isinstance(action, do.OrderWorker),
         )
-        sockets = [self._means.listeners.give(listener, action.key, pid) for listener in action.listeners]
-        self._deliver(pid, order, [self._means.lifeline, *(each.fileno() for each in sockets)])
+        try:
+            sockets = [self._means.listeners.give(listener, action.key, pid) for listener in action.listeners]
+            self._deliver(pid, order, [self._means.lifeline, *(each.fileno() for each in sockets)])
+        except OSError as error:
+            raise explained(error) from None
 
     def _deliver(self, pid: int, order: wire.Order, descriptors: list[int]) -> None:
         nursery, capture = self._means.nursery, self._means.capture

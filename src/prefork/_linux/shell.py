@@ -235,8 +235,8 @@ class Shell:
         try:
             self._orders.give(action, pid)
         except OSError as error:
-            self._master.relay.say(f"prefork: {action.key} cannot have its listeners: {error}")
-            self._killed[pid] = "for want of its listeners"
+            self._master.relay.say(f"prefork: {action.key} cannot have what belongs to it: {error.strerror or error}")
+            self._killed[pid] = "for want of what belongs to it"
             self._kill(pid)
 
     def _drain(self, pid: int, abandoned: tuple[Listener, ...]) -> None:

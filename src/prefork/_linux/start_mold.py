@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import memfd, privileges
+from . import memfd, open_files, privileges
 from .channel import Channel
 from .wire import Launch, PlanFailed, encode
 
@@ -17,11 +17,15 @@ _HIGHEST = 2**31 - 1  # close_range(2) does not mind; it visits open descriptors
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """What to execute: the interpreter with its options, its environment, and as whom (None: as we are)."""
+    """What to execute: the interpreter with its options, its environment, and as whom (None: as we are).
+
+    `open_files`: its soft limit of open files, where that is not ours.
+    """
 
     command: Sequence[str]
     environ: Mapping[str, str]
     identity: privileges.Identity | None = None
+    open_files: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
         os.setsid()
         for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
+        if interpreter.open_files is not None:
+            open_files.allow(interpreter.open_files)
         if interpreter.identity is not None:
             privileges.drop(interpreter.identity)
         _keep(passed)
