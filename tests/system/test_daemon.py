@@ -12,8 +12,8 @@ import pytest
 
 import prefork
 from support import Start, gone, until
-from system.commanded import Commanded
-from system.daemons import HEAD, RUN, SERVE, Served, alive, title
+from system.commanded import PREFORK, Commanded
+from system.daemons import HEAD, RUN, SERVE, Served, alive, free_port, served, title
 
 
 def test_workers_answer_come_back_and_end(start: Start) -> None:
@@ -342,3 +342,52 @@ def test_a_worker_that_does_not_drain_is_killed_and_the_log_says_by_whom(start: 
     assert all(gone(pid) for pid in pids.values())
     served.running.expect("killed by us after 0.5 s of draining", "err")
     served.stop()
+
+
+RELEASE = served("released", plan="[Web(0, RELEASE)]")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[sys.executable, "program.py"], [PREFORK, "run", "program:daemon"], [sys.executable, "hooks.py"]],
+    ids=["script", "run", "hooks"],
+)
+def test_a_reload_follows_the_link_that_the_daemon_was_started_by(start: Start, command: list[str | Path]) -> None:
+    """A deployment puts another release behind `current`; the kernel's name for it is that of the former one."""
+    place = start.directory
+    port = str(free_port())
+    for release in "first", "second":
+        (place / release).mkdir()
+        source = RELEASE.replace("RELEASE", repr(release)).replace("PORT", port)
+        (place / release / "program.py").write_text(source.replace('say("ready"', f'say("{release}", "ready"'))
+        (place / release / "hooks.py").write_text(HOOKS_OF_A_RELEASE.replace("RELEASE", release))
+    (place / "current").symlink_to("first")
+    environment = {"RUNTIME_DIRECTORY": str(place / "runtime")}
+    running = start.command("sh", "-c", 'cd "$0/current" && exec "$@"', place, *command, env=environment)
+    running.expect("^first ready")
+    (place / "next").symlink_to("second")
+    (place / "next").rename(place / "current")
+    running.send(signal.SIGHUP)
+    running.expect("^second ready")
+    assert running.stop() == 0
+
+
+HOOKS_OF_A_RELEASE = """
+import os, signal
+from dataclasses import dataclass
+import prefork
+
+@dataclass(frozen=True)
+class Waiting(prefork.WorkerContext):
+    id: int
+
+def work(worker):
+    print("RELEASE ready")
+    signal.pause()
+
+def update(resource):
+    prefork.update_worker_set(resource, [Waiting(0)])
+    return 1
+
+prefork.default_main(prefork.relaunch_settings(prefork.PreforkResource(), update, prefork.fork_worker_process), work)
+"""

@@ -76,11 +76,19 @@ class Program:
 
 
 def current_directory() -> str | None:
-    """Return the directory that this process is in; None where it has been removed, which need not matter."""
+    """Return the directory that this process is in; None where it has been removed, which need not matter.
+
+    By the name that the shell knows it under, if it is the same one: a `current` in it may lead to another release by
+    the time that something is started there again, and getcwd(3) names the one that it led to.
+    """
     try:
-        return os.getcwd()
+        here, named = os.getcwd(), os.environ.get("PWD", "")
     except FileNotFoundError:
         return None
+    try:
+        return named if os.path.isabs(named) and os.path.samefile(named, here) else here
+    except OSError:
+        return here
 
 
 def _recorded_host(program: Sequence[str]) -> str | None:

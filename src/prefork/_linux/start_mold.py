@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,14 @@ _HIGHEST = 2**31 - 1  # close_range(2) does not mind; it visits open descriptors
 class Interpreter:
     """What to execute: the interpreter with its options, its environment, and as whom (None: as we are).
 
-    `open_files`: its soft limit of open files, where that is not ours.
+    `open_files`: its soft limit of open files, where that is not ours. `directory`: where the program was started.
     """
 
     command: Sequence[str]
     environ: Mapping[str, str]
     identity: privileges.Identity | None = None
     open_files: int | None = None
+    directory: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def described(launch: dict[str, Any]) -> tuple[Interpreter, Launch]:
     )
     who = launch.get("identity")
     identity = None if who is None else privileges.Identity(who["uid"], who["gid"], tuple(who["groups"]))
-    return Interpreter(tuple(launch["command"]), launch["environ"], identity), mold
+    return Interpreter(tuple(launch["command"]), launch["environ"], identity, directory=launch["directory"]), mold
 
 
 def start_mold(
@@ -89,6 +91,9 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
         os.setsid()
         for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
+        if interpreter.directory is not None:
+            with suppress(OSError):  # It has been removed, or renamed: where we are is where we were started.
+                os.chdir(interpreter.directory)  # Its name may lead elsewhere by now: to a new release.
         if interpreter.open_files is not None:
             open_files.allow(interpreter.open_files)
         if interpreter.identity is not None:
