@@ -53,6 +53,6 @@ def _text(value: Identifying) -> str:
 
 
 def _percent_encoded(text: str) -> str:
-    # surrogateescape: an undecodable name (from a file system, say) is an identity like any other.
-    encoded = text.encode("utf-8", "surrogateescape")
+    # surrogatepass: an undecodable name (from a file system, say) cannot be sent, which is said when it is encoded.
+    encoded = text.encode("utf-8", "surrogatepass")
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in encoded)
