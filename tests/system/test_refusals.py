@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -243,6 +244,25 @@ def make():
     assert program.err == [
         "prefork: in the hook update_server: fork returned None for worker/0, not its pid: is there a return missing?"
     ]
+    assert program.left() == []
+
+
+def test_a_context_that_is_too_large_is_refused_before_its_worker_is_started(start: Start) -> None:
+    source = """
+@dataclass(frozen=True)
+class Worker(prefork.WorkerContext):
+    id: int
+    text: str = field(compare=False)
+
+def make():
+    return [Worker(0, "x" * (64 << 20))]
+"""
+    program = start.program(HEAD + source + TAIL)
+    assert program.wait() == 2
+    assert program.out.count("fork") == 1
+    assert len(program.err) == 1
+    why = r"worker worker/0: its context has 671\d{5} bytes, and no more than 67108864 can be sent in all: "
+    assert re.match(f"prefork: in the hook update_server: {why}", program.err[0])
     assert program.left() == []
 
 

@@ -36,8 +36,14 @@ class WorkerLaunch:
     descriptors: Sequence[int]
 
     def seal(self, context: bytes) -> int:
-        """Return a sealed memfd with this launch and the context."""
-        return memfd.write(_MEMFD, json.dumps(asdict(self)).encode() + b"\n" + context)
+        """Return a sealed memfd with this launch and the context. Raises MisuseError where no worker would read it."""
+        data = json.dumps(asdict(self)).encode() + b"\n" + context
+        if len(data) > memfd.LIMIT:
+            raise MisuseError(
+                f"worker {self.key}: its context has {len(context)} bytes, and no more than {memfd.LIMIT} can be sent "
+                "in all: give it the name of a file that holds the rest"
+            )
+        return memfd.write(_MEMFD, data)
 
 
 @dataclass(frozen=True, slots=True)
