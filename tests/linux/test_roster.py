@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from prefork._linux.roster import Roster
+from prefork._linux.roster import Roster, started_at
+from support import until
 
 
 @pytest.fixture
@@ -48,4 +51,21 @@ def test_where_there_is_no_room_it_says_so_once_and_notes_what_comes_when_there_
     roster.remove(pids[0])
     roster.add(pids[1])
     roster.close()
+    assert list(Roster(file).survivors()) == pids[1:]
+
+
+def test_survivors_stay_noted_beside_new_processes_until_they_end(file: str, pids: list[int]) -> None:
+    first = Roster(file)
+    first.add(pids[0])
+    first.close()
+    second = Roster(file)
+    assert list(second.survivors()) == pids[:1]
+    second.add(pids[1])
+    second.remove(pids[0])  # It has ended as the second's own: another one's that had the number before is no matter.
+    second.close()
+    third = Roster(file)
+    assert list(third.survivors()) == pids
+    third.close()
+    os.kill(pids[0], signal.SIGKILL)
+    until(lambda: started_at(pids[0]) is None, "its end")
     assert list(Roster(file).survivors()) == pids[1:]

@@ -29,6 +29,14 @@ def web(worker):
     + RUN
 )
 
+HANGING = (
+    FAILING
+    % """say("hangs", os.getpid())
+    worker.ready()
+    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+    time.sleep(60)"""
+)
+
 
 def test_where_no_worker_ever_becomes_ready_the_reason_is_the_last_line_and_the_status_1(start: Start) -> None:
     served = Served(start, "failing", FAILING % 'raise ValueError("no such table")').launch()
@@ -233,10 +241,39 @@ def test_workers_of_a_dead_master_serve_on_and_the_next_master_ends_them(start: 
     assert served.stop() == 0
 
 
+def test_the_master_after_one_that_failed_takes_over_from_the_orphans_too(start: Start) -> None:
+    served = Served(start, "thrice", options="orphan_grace=20").launch()
+    old = served.ready("web/0", "web/1")
+    served.signal(signal.SIGKILL)
+    served.running.wait()
+    served.write(plan="1 / 0")
+    assert served.launch().running.wait() == 1
+    served.write(plan="[Web(0), Web(1)]")
+    served.launch()
+    served.ready("web/0", "web/1")
+    named = served.running.expect(r"a former master has left processes: ([\d, ]+);", "err")[1]
+    assert sorted(map(int, named.split(", "))) == sorted(old.values())
+    for pid in old.values():
+        os.kill(pid, signal.SIGKILL)  # They would have their grace; who sees to that is another test's.
+    assert served.stop() == 0
+
+
+def test_orphans_that_hang_are_ended_however_many_masters_die_before(start: Start) -> None:
+    served = Served(start, "failing", HANGING.replace('Daemon("failing")', 'Daemon("failing", orphan_grace=1)'))
+    pids: list[int] = []
+    for _ in range(2):
+        served.launch()
+        pids += [int(served.running.expect(r"hangs (\d+)")[1]) for _ in range(2)]
+        served.signal(signal.SIGKILL)
+        served.running.wait()
+    served.write(FAILING % "worker.wait_draining()")
+    served.launch()
+    assert all(gone(pid) for pid in pids)
+    assert served.stop() == 0
+
+
 def test_without_grace_workers_end_with_their_master_even_while_they_hang(start: Start) -> None:
-    block = "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))"
-    hang = f'say("hangs", os.getpid()); worker.ready(); {block}; time.sleep(60)'
-    source = (FAILING % hang).replace('Daemon("failing")', 'Daemon("failing", orphan_grace=0)')
+    source = HANGING.replace('Daemon("failing")', 'Daemon("failing", orphan_grace=0)')
     served = Served(start, "failing", source).launch()
     pids = [int(served.running.expect(r"hangs (\d+)")[1]) for _ in range(2)]
     os.kill(served.running.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Workers of a dead master of this same daemon, found by its successor: they have their grace, and no more."""
+"""Workers of dead masters of this same daemon, found by a successor: they have their grace, and no more."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ if TYPE_CHECKING:
 
 
 class Orphans:
-    """The predecessor's processes that still live, as the roster names them."""
+    """The predecessors' processes that still live, as the roster names them."""
 
     def __init__(self, roster: Roster, grace: float) -> None:
         self._grace = grace
-        self.pids = {pid: started_at(pid) for pid in roster.survivors()}
-        roster.clear()
+        self.pids = roster.survivors()
 
     def see_to(self, master: Master) -> None:
         """Let them serve for the grace that they were promised, drain for as long again, and then end them."""
@@ -40,7 +39,7 @@ class Orphans:
     def _send(self, number: int) -> list[int]:
         told = []
         for pid, started in self.pids.items():
-            if started is not None and started_at(pid) == started:
+            if started_at(pid) == started:
                 os.killpg(pid, number) if number == signal.SIGKILL and os.getpgid(pid) == pid else os.kill(pid, number)
                 told.append(pid)
         return told

@@ -1,8 +1,8 @@
 """The processes of a daemon, noted where its next master can find them: in a small mapped file.
 
-A master that is killed leaves workers that serve on for their grace. The next one learns here who they are. A process
-is named by its pid and the moment it started (field 22 of /proc/PID/stat), so that a number that has become another's
-is not taken for a worker. Writing costs no system call.
+A master that is killed leaves workers that serve on for their grace. The next one learns here who they are, and so does
+the one after it, for as long as they live. A process is named by its pid and the moment it started (field 22 of
+/proc/PID/stat), so that a number that has become another's is not taken for a worker. Writing costs no system call.
 """
 
 from __future__ import annotations
@@ -28,26 +28,28 @@ class Roster:
         self.say: Callable[[str], object] | None = None
         """Tells whoever runs the daemon, once, that something cannot be noted; the shell's part."""
 
-    def survivors(self) -> list[int]:
-        """Return the pids of the former master's processes that still live. To be called before anything is added."""
-        data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
-        whole = len(data) - len(data) % _RECORD.size
-        return [pid for pid, started in _RECORD.iter_unpack(data[:whole]) if pid and started_at(pid) == started]
+    def survivors(self) -> dict[int, int]:
+        """Return the pids of former masters' processes that still live, and when each started.
 
-    def clear(self) -> None:
-        """Begin anew: what the former master noted has been dealt with."""
-        self._places.clear()
-        self._free.clear()
-        self._size = 0
-        self._map = None
-        os.ftruncate(self._descriptor, 0)
+        To be called once, before anything is added. Their records stay: this master may die before they do.
+        """
+        data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+        records = list(_RECORD.iter_unpack(data[: len(data) - len(data) % _RECORD.size]))
+        self._size = len(records)
+        found = {}
+        for place, (pid, started) in enumerate(records):
+            if pid and started_at(pid) == started:
+                found[pid] = started
+            else:
+                self._free.append(place)
+        return found
 
     def add(self, pid: int) -> None:
         """Note a process; where the system has no room for that, say so and go on without."""
         started = started_at(pid)
         if started is None or pid in self._places:
             return
-        if not self._free and not self._grow():
+        if (self._map is None or not self._free) and not self._map_with_room():
             return
         place = self._places[pid] = self._free.pop()
         self._write(place, pid, started)
@@ -64,8 +66,8 @@ class Roster:
         self._map = None
         os.close(self._descriptor)
 
-    def _grow(self) -> bool:
-        size = self._size + _GROWTH
+    def _map_with_room(self) -> bool:
+        size = self._size if self._free else self._size + _GROWTH
         try:
             # Not ftruncate: to write through a mapping to what a full file system has no block for is a SIGBUS.
             os.posix_fallocate(self._descriptor, 0, size * _RECORD.size)
@@ -73,7 +75,7 @@ class Roster:
         except OSError as error:
             self._complain(error)
             return False
-        self._free = list(range(size - 1, self._size - 1, -1))
+        self._free += range(size - 1, self._size - 1, -1)
         self._size = size
         return True
 
