@@ -26,10 +26,11 @@ class Orphans:
             master.relay.say(
                 f"prefork: a former master has left processes: {pids}; they have {self._grace:g} s of grace"
             )
-            master.later(self._grace, self._ask)
+            master.later(self._grace, self.ask)
             master.later(2 * self._grace, lambda: self._end(master))
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
+        """Let them drain now."""
         self._send(signal.SIGTERM)
 
     def _end(self, master: Master) -> None:
@@ -37,9 +38,16 @@ class Orphans:
             master.relay.say(f"prefork: ended process {pid}, which a former master had left past its grace")
 
     def _send(self, number: int) -> list[int]:
-        told = []
-        for pid, started in self.pids.items():
-            if started_at(pid) == started:
-                os.killpg(pid, number) if number == signal.SIGKILL and os.getpgid(pid) == pid else os.kill(pid, number)
-                told.append(pid)
-        return told
+        return [pid for pid, started in self.pids.items() if started_at(pid) == started and _sent(pid, number)]
+
+
+def _sent(pid: int, number: int) -> bool:
+    """Send a signal, and KILL to the whole session that a process leads; tell whether it was there to have it."""
+    try:
+        if number == signal.SIGKILL and os.getpgid(pid) == pid:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False  # It is nobody's child here: it may have ended since the look, or have become another user's.
+    return True
