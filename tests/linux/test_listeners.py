@@ -56,6 +56,25 @@ def test_a_port_in_use_is_refused_even_if_both_would_share_it(listeners: Listene
             listeners.bind([taken])
 
 
+@pytest.mark.parametrize("scheme", ["tcp", "udp"])
+def test_a_change_from_one_host_to_all_and_back_keeps_the_port(listeners: Listeners, scheme: str) -> None:
+    with socket.socket(type=socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM) as free:
+        free.bind(("", 0))
+        number = free.getsockname()[1]
+    hosts = ["127.0.0.1", "*", "0.0.0.0", "127.0.0.2"]
+    one, *others = (Listener("http", f"{scheme}://{host}:{number}") for host in hosts)
+    listeners.bind([one])
+    for other in others:
+        listeners.bind([other])
+        listeners.unbind([one])
+        one = other
+        assert port(listeners, one) == number
+        if scheme == "tcp":
+            host = "127.0.0.2" if "127.0.0.2" in one.address else "127.0.0.1"
+            with socket.create_connection((host, number), timeout=10):
+                shared(listeners, one).accept()[0].close()
+
+
 def test_a_stranger_cannot_share_our_port_but_our_successor_can(listeners: Listeners) -> None:
     listeners.bind([ANY])
     ours = Listener("http", f"tcp://127.0.0.1:{port(listeners, ANY)}")

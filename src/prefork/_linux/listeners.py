@@ -227,9 +227,14 @@ class Listeners:
         if listener.address in self._circumstances.operator:
             identity = None
         with acting_as(identity):
-            sock = bind.open_socket(address, orphans and listener.reuseport)
+            share = (orphans or self._has_port(address.port)) and listener.reuseport
+            sock = bind.open_socket(address, share)
         foreign = bind.count_listening(sock) if orphans and listener.reuseport else 0
         return Port(sock, identity, foreign - (foreign > 0 and address.scheme == "udp"), self._queues)
+
+    def _has_port(self, port: int) -> bool:
+        """Whether we listen there ourselves, at another host: a change from one host to all has both for a moment."""
+        return any(address.port == port for address, _ in self._places if port and address.has_port)
 
     def _adopted(self, listener: Listener, address: Address) -> _Single:
         """Take a socket that the program was started with. How long its queue may be, whoever gave it has said."""
