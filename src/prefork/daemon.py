@@ -54,7 +54,10 @@ class KindOptions(TypedDict, total=False):
     restart: Literal["always", "on-failure", "never"]
     """What to do when one ends without having been asked to; "always" by default."""
     replace: Literal["new-first", "old-first"]
-    """Whether the old one may still run when its successor starts; "new-first" by default."""
+    """Whether the old one may still run when its successor starts; "new-first" by default.
+
+    With "old-first" two never run at once. So such a worker has no `orphan_grace`: the kernel kills it when the master
+    dies, as the next master starts its successor at once."""
     spawn: Literal["fork", "exec"]
     """Forked from the mold, or an interpreter of its own; "fork" by default."""
     ready: Literal["auto", "explicit"]

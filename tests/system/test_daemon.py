@@ -316,6 +316,15 @@ def test_an_old_first_worker_never_runs_twice(start: Start) -> None:
     assert "TWO AT ONCE" not in "\n".join(running.out)
 
 
+def test_an_old_first_worker_never_runs_twice_when_its_master_dies_either(start: Start) -> None:
+    for _ in range(4):
+        running = start.program(SINGLETON, env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
+        running.expect(r"scheduler (\d+) g 1")
+        assert "TWO AT ONCE" not in running.out
+        running.send(signal.SIGKILL)
+        running.wait()
+
+
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 
 

@@ -75,7 +75,8 @@ class Orders:
             listeners=tuple(listener.name for listener in action.listeners),
             environ=dict(assignable.env),
             explicit_ready=assignable.explicit_ready,
-            orphan_grace=self._launching.orphan_grace,
+            # The next master starts its successor at once: what must never run twice ends with this one.
+            orphan_grace=0.0 if assignable.never_twice else self._launching.orphan_grace,
             exit_timeout=_EXIT,
             # What its function has left to threads is drained as well: the master's own deadline comes first.
             finish_timeout=max(_EXIT, assignable.drain_timeout),

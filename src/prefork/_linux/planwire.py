@@ -32,6 +32,7 @@ class Assignable:
     terms: Terms
     interpreter_options: tuple[str, ...]
     explicit_ready: bool
+    never_twice: bool
     drain_timeout: float
     hang_timeout: float
     hang_kills: bool
@@ -131,6 +132,7 @@ def _assignable(given: Any, options: Any) -> Assignable:
         terms=_terms(options, launch),
         interpreter_options=tuple(_text(option) for option in _part(launch, "interpreter_options", list)),
         explicit_ready=options.get("ready") == "explicit",
+        never_twice=options.get("replace") == "old-first",
         drain_timeout=_seconds(options, "drain_timeout", 30.0),
         hang_timeout=_seconds(options, "hang_timeout", 30.0),
         hang_kills=options.get("hang_policy", "kill") == "kill",
