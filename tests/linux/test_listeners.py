@@ -75,6 +75,20 @@ def test_a_change_from_one_host_to_all_and_back_keeps_the_port(listeners: Listen
                 shared(listeners, one).accept()[0].close()
 
 
+@pytest.mark.parametrize("scheme", ["tcp", "udp"])
+def test_a_stranger_at_the_host_of_a_change_is_not_shared_with(listeners: Listeners, scheme: str) -> None:
+    kind = socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM
+    with socket.socket(type=kind) as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        stranger.bind(("127.0.0.2", 0))
+        if scheme == "tcp":
+            stranger.listen()
+        number = stranger.getsockname()[1]
+        listeners.bind([Listener("http", f"{scheme}://127.0.0.1:{number}")])
+        with pytest.raises(WorldError, match="Address already in use"):
+            listeners.bind([Listener("http", f"{scheme}://127.0.0.2:{number}")])
+
+
 def test_a_stranger_cannot_share_our_port_but_our_successor_can(listeners: Listeners) -> None:
     listeners.bind([ANY])
     ours = Listener("http", f"tcp://127.0.0.1:{port(listeners, ANY)}")

@@ -229,8 +229,12 @@ class Listeners:
         with acting_as(identity):
             share = (orphans or self._has_port(address.port)) and listener.reuseport
             sock = bind.open_socket(address, share)
-        foreign = bind.count_listening(sock) if orphans and listener.reuseport else 0
-        return Port(sock, identity, foreign - (foreign > 0 and address.scheme == "udp"), self._queues)
+        foreign = bind.count_listening(sock) if share else 0
+        foreign -= foreign > 0 and address.scheme == "udp"
+        if foreign and not orphans:  # Beside our own at another host there can be strangers at this one.
+            sock.close()
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        return Port(sock, identity, foreign, self._queues)
 
     def _has_port(self, port: int) -> bool:
         """Whether we listen there ourselves, at another host: a change from one host to all has both for a moment."""
