@@ -35,7 +35,7 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parent.parent / "src"
 sys.path.insert(0, str(SOURCE))
 
-from prefork._linux import scoreboard  # noqa: E402
+from prefork._wire import scoreboard  # noqa: E402
 
 WORKERS, LONG, CLIENTS, SECONDS = 4, 200, 16, 2.0
 
@@ -123,7 +123,7 @@ def web(worker):
         threading.Thread(target=serve, args=(connection,), daemon=True).start()
 """
 
-WITHOUT = "worker.giving_way = lambda: None"
+WITHOUT = "worker.accept_throttle = lambda: None"
 
 STRATEGIES = {
     "accept, giving way": LOOP.replace("WAY", "pass"),

@@ -11,15 +11,7 @@ import sys
 import time
 
 from prefork._core import actions as act
-from prefork._core.events import (
-    DeadlinePassed,
-    Event,
-    MoldPlanned,
-    SpareBorn,
-    Started,
-    WorkerEnded,
-    WorkerReady,
-)
+from prefork._core.events import DeadlinePassed, Event, MoldPlanned, SpareBorn, Started, WorkerEnded, WorkerReady
 from prefork._core.plan import Entry, Kind, Plan, Spec
 from prefork._core.supervisor import Supervisor
 

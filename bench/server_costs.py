@@ -23,9 +23,9 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
-from prefork._activity import Activity
-from prefork._linux import scoreboard
-from prefork._linux.drain import Drain
+from prefork._wire import scoreboard
+from prefork._worker.activity import Activity
+from prefork._worker.drain import Drain
 from prefork.adapters import ServerOptions, asgi
 from prefork.adapters import uvicorn as adapter
 

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from prefork._linux import sharing
+from prefork._worker import sharing
 
 WORKERS = 4
 Work = Callable[[], object]

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prefork._linux import sharing
+from prefork._worker import sharing
 
 # What the heap is made of: what daemons import, so that the tests use objects born in the mold.
 LIBRARIES = """

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from prefork._linux import mold
-from prefork._worker import Worker
+from prefork._mold import mold
+from prefork._worker.handle import Worker
 
 if TYPE_CHECKING:
-    from prefork._linux.assignment import Assignment
+    from prefork._worker.assignment import Assignment
 
 Json = Any
 
@@ -185,7 +185,7 @@ def serve_async(assignment: Assignment, context: Json) -> None:
     # Here, for the mold's heap to be as small as that of an application without asyncio.
     import asyncio
 
-    from prefork._async_worker import AsyncWorker
+    from prefork._worker.async_handle import AsyncWorker
 
     async def main() -> None:
         worker = AsyncWorker(context, assignment)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prefork._linux import sharing
+from prefork._worker import sharing
 
 IMMORTAL_REFUSED = sharing.unsupported()
 immortal_only = pytest.mark.skipif(IMMORTAL_REFUSED is not None, reason=str(IMMORTAL_REFUSED))

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import prefork
 from prefork._core.events import SpareBorn, WorkerReady
-from prefork._linux import lifeline, scoreboard, stacks, subreaper, wire
-from prefork._linux.nursery import Fact, Nursery, PlanReceived
-from prefork._linux.start_mold import Interpreter, Shared, start_mold
+from prefork._linux import lifeline, stacks
+from prefork._master.births.channels import Fact, PlanReceived, ProcessChannels
+from prefork._master.births.start import Interpreter, Shared, start_mold
+from prefork._master.children import become_subreaper
+from prefork._wire import messages, scoreboard
 
 if TYPE_CHECKING:
-    from prefork._linux.privileges import Identity
+    from prefork._master.privileges import Identity
 
 PATIENCE = 20.0  # seconds; far more than anything here takes
 SOURCE = str(Path(prefork.__file__).parent.parent)
@@ -70,10 +72,10 @@ class SmallMaster:
     """Everything that it starts has ended when the `with` block does."""
 
     def __init__(self) -> None:
-        subreaper.become()
+        become_subreaper()
         self.reader, self.writer = lifeline.create()
         self.board, self.stacks = scoreboard.create(), stacks.create()
-        self.nursery = Nursery()
+        self.nursery = ProcessChannels()
         self.facts: list[Fact] = []
         self.molds: dict[int, int] = {}
         self._before = set(children(os.getpid()))
@@ -107,7 +109,7 @@ class SmallMaster:
         path: Sequence[str] = (),
     ) -> int:
         """Start a mold; its pid."""
-        launch = wire.Launch(
+        launch = messages.Launch(
             application="mold_application:run",
             arguments=dict(arguments or {}),
             generation=generation,
@@ -156,7 +158,7 @@ class SmallMaster:
         return self.expect(SpareBorn).pid
 
     def order(self, pid: int, do: str, /, *, context: Mapping[str, Any] | None = None, **changes: Any) -> None:
-        order = wire.Order(
+        order = messages.Order(
             **{
                 "key": f"{do}/0",
                 "generation": 1,

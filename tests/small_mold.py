@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from prefork._linux import sharing
+from prefork._worker import sharing
 
 PREAMBLE = """\
 import gc, os, sys

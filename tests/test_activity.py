@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefork._activity import Activity
-from prefork._errors import MisuseError
-from prefork._linux.scoreboard import HALF, Scoreboard, create
+from prefork._errors import UsageError
+from prefork._wire.scoreboard import HALF, Scoreboard, create
+from prefork._worker.activity import Activity
 
 
 def mapped() -> Scoreboard:
@@ -140,9 +140,9 @@ def test_a_shorter_label_leaves_nothing_of_the_longer_one() -> None:
 
 def test_more_ends_than_begins_are_misuse() -> None:
     activity = Activity()
-    with pytest.raises(MisuseError, match=r"end\(\) once for each begin\(\)"):
+    with pytest.raises(UsageError, match=r"end\(\) once for each begin\(\)"):
         activity.end()
-    with pytest.raises(MisuseError, match=r"closed\(\) once for each opened\(\)"):
+    with pytest.raises(UsageError, match=r"closed\(\) once for each opened\(\)"):
         activity.closed()
 
 

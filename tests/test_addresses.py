@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from prefork._addresses import address
+from prefork._linux.address import address
 
 
 @pytest.mark.parametrize(

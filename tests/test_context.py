@@ -16,7 +16,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVa
 
 import pytest
 
-from prefork import Descriptor, MisuseError, WorkerContext, _context
+from prefork import Descriptor, UsageError, WorkerContext, _context
 from prefork._context import check_classes, descriptors, find, key, order
 
 T = TypeVar("T")
@@ -205,7 +205,7 @@ def test_descriptors_are_found_behind_a_type_statement() -> None:
     names: dict[str, Any] = {"Descriptor": Descriptor}
     exec("type FD = Descriptor\ntype Several = list[FD]\ntype Pair[T] = tuple[FD, T]", names)
     assert descriptors(with_field(names["Several"])([5])) == [5]
-    with pytest.raises(MisuseError, match=r"^Refused\.odd: a Descriptor in "):
+    with pytest.raises(UsageError, match=r"^Refused\.odd: a Descriptor in "):
         key(with_field(names["Pair"][int])((5, 6)))
 
 
@@ -223,7 +223,7 @@ class Row(NamedTuple):
     [Handed, Row, list[Handed | None], dict[str, tuple[int, Row]], Descriptor | str, Descriptor | int | None],
 )
 def test_an_annotation_whose_descriptors_would_be_missed_is_refused_by_field(annotation: Any) -> None:
-    with pytest.raises(MisuseError, match=r"^Refused\.odd: a Descriptor in .* would not be inherited: "):
+    with pytest.raises(UsageError, match=r"^Refused\.odd: a Descriptor in .* would not be inherited: "):
         key(with_field(annotation)(None))
 
 
@@ -255,13 +255,13 @@ class Villa(Address):
     ],
 )
 def test_a_value_that_does_not_come_back_equal_is_refused_by_field(values: dict[str, Any], name: str) -> None:
-    with pytest.raises(MisuseError, match=rf"^Parameters\.{name}: "):
+    with pytest.raises(UsageError, match=rf"^Parameters\.{name}: "):
         Parameters(1, **values).encode()
 
 
 @pytest.mark.parametrize("value", [True, 1.0, "1", None])
 def test_an_identity_of_another_type_is_refused(value: Any) -> None:
-    with pytest.raises(MisuseError, match=r"^Parameters\.id: "):
+    with pytest.raises(UsageError, match=r"^Parameters\.id: "):
         Parameters(value).encode()
 
 
@@ -295,9 +295,9 @@ REFUSED: dict[str, Any] = {
 @pytest.mark.parametrize("annotation", REFUSED.values(), ids=REFUSED.keys())
 def test_an_annotation_that_cannot_be_carried_is_refused_by_field(annotation: Any) -> None:
     cls = with_field(annotation)
-    with pytest.raises(MisuseError, match=r"^Refused\.odd: "):
+    with pytest.raises(UsageError, match=r"^Refused\.odd: "):
         check_classes()
-    with pytest.raises(MisuseError, match=r"^Refused\.odd: "):
+    with pytest.raises(UsageError, match=r"^Refused\.odd: "):
         key(cls(None))
     type(
         "Refused", (WorkerContext,), {}
@@ -307,7 +307,7 @@ def test_an_annotation_that_cannot_be_carried_is_refused_by_field(annotation: An
 @pytest.mark.parametrize("annotation", [float, bytes, Address, int | None, list[int], Descriptor])
 def test_a_compared_field_must_be_fit_for_an_identity(annotation: Any) -> None:
     cls: Any = dataclass(frozen=True)(type("Refused", (WorkerContext,), {"__annotations__": {"odd": annotation}}))
-    with pytest.raises(MisuseError, match=r"^Refused\.odd: .*compare=False"):
+    with pytest.raises(UsageError, match=r"^Refused\.odd: .*compare=False"):
         key(cls(None))
 
 
@@ -332,7 +332,7 @@ def test_classes_that_are_no_values_are_refused() -> None:
 
     contexts: list[WorkerContext] = [Plain(), Thawed(1), Identical(1), Typed(1), Forgotten(1)]
     for context in contexts:
-        with pytest.raises(MisuseError, match=f"{type(context).__name__} "):
+        with pytest.raises(UsageError, match=f"{type(context).__name__} "):
             context.encode()
 
 
@@ -345,9 +345,9 @@ def test_init_vars_and_hiding_names_are_refused() -> None:
     class Hiding(WorkerContext, kind="hiding-1"):
         encode: int  # type: ignore[assignment]
 
-    with pytest.raises(MisuseError, match=r"Transient\.seed: .*InitVar"):
+    with pytest.raises(UsageError, match=r"Transient\.seed: .*InitVar"):
         WorkerContext.encode(Transient(1))
-    with pytest.raises(MisuseError, match=r"Hiding\.encode: "):
+    with pytest.raises(UsageError, match=r"Hiding\.encode: "):
         WorkerContext.encode(Hiding(1))
 
 
@@ -367,19 +367,19 @@ def test_two_classes_of_one_kind_are_refused_by_both_names() -> None:
         return Twin
 
     one(), other()
-    with pytest.raises(MisuseError, match=r"one.<locals>.Twin, .*other.<locals>.Twin"):
+    with pytest.raises(UsageError, match=r"one.<locals>.Twin, .*other.<locals>.Twin"):
         find("twin")
 
 
 def test_what_is_no_context_is_refused() -> None:
     for data in (b"", b"{}", b"[]", b'{"kind": "parameters"}', b'{"kind": 1, "fields": {}}', b"\xff"):
-        with pytest.raises(MisuseError, match="no encoded context"):
+        with pytest.raises(UsageError, match="no encoded context"):
             WorkerContext.decode(data)
-    with pytest.raises(MisuseError, match="no context class of kind 'nobody'"):
+    with pytest.raises(UsageError, match="no context class of kind 'nobody'"):
         WorkerContext.decode(b'{"kind": "nobody", "fields": {}}')
-    with pytest.raises(MisuseError, match="not a Slotted"):
+    with pytest.raises(UsageError, match="not a Slotted"):
         Slotted.decode(Numbered(1).encode())
-    with pytest.raises(MisuseError, match=r"Parameters does not have the fields that were sent .*has its code changed"):
+    with pytest.raises(UsageError, match=r"Parameters does not have the fields that were sent .*has its code changed"):
         Parameters.decode(b'{"kind": "parameters", "fields": {"id": 1, "colour": 2}}')
-    with pytest.raises(MisuseError, match=r"Numbered\.id: "):
+    with pytest.raises(UsageError, match=r"Numbered\.id: "):
         Numbered.decode(b'{"kind": "numbered", "fields": {"id": "x"}}')

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from core.stage import Stage, plan
-from prefork._core.sentences import _SENTENCES
-from prefork._linux.requests import MalformedRequest, parse
+from prefork._master.control.requests import MalformedRequest, parse
+from prefork._report.sentences import _SENTENCES
 from prefork.cli import _FAMILIES
 
 TEXT = (Path(__file__).parent.parent / "docs" / "control.md").read_text()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefork._giving_way import MOST, PAUSE, PAUSES, SHARE, SLACK, GivingWay, Standing
+from prefork._worker.accept_throttle import MOST, PAUSE, PAUSES, SHARE, SLACK, AcceptThrottle, Health
 
 
 class Board:
@@ -20,14 +20,14 @@ class Board:
         self.looks = [0] * len(open_)
         self.ways = [self._way(number) for number in range(len(open_))]
 
-    def _way(self, number: int) -> GivingWay:
+    def _way(self, number: int) -> AcceptThrottle:
         def look() -> int:
             self.looks[number] += 1
             return self.open[number]
 
-        return GivingWay(look, lambda: self.others(number))
+        return AcceptThrottle(look, lambda: self.others(number))
 
-    def others(self, number: int) -> list[Standing]:
+    def others(self, number: int) -> list[Health]:
         standings = zip(range(len(self.open)), self.open, self.looks, strict=True)
         return [each for each in standings if each[0] != number]
 
@@ -40,10 +40,10 @@ class Board:
 
 
 def test_who_has_few_does_not_even_look_at_the_others() -> None:
-    def unused() -> Sequence[Standing]:
+    def unused() -> Sequence[Health]:
         raise AssertionError
 
-    assert GivingWay(lambda: SLACK, unused).pause() == 0.0
+    assert AcceptThrottle(lambda: SLACK, unused).pause() == 0.0
 
 
 def test_who_has_clearly_more_than_one_of_the_others_pauses() -> None:

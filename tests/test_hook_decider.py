@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from prefork import MisuseError, PreforkSettings, WorldError, default_settings
+from prefork import PreforkSettings, SystemFailure, UsageError, default_settings
 from prefork._core.actions import Action, Exit, Report, SendSignal, Watch
 from prefork._core.events import (
     ContextRefused,
@@ -22,9 +22,9 @@ from prefork._core.events import (
     SignalReceived,
     Started,
 )
-from prefork._hook_decider import HEALTHY, LONGEST_DELAY, PATIENCE, HookDecider, running
+from prefork._hooks.decider import HEALTHY, LONGEST_DELAY, PATIENCE, HookDecider, running
+from prefork._hooks.spawn import Spawner
 from prefork._linux.program import Program
-from prefork._linux.spawn import Spawner
 
 NAMES = {number.value: number.name for number in signal.Signals}
 KILLED = -signal.SIGKILL
@@ -233,7 +233,7 @@ def test_system_exit_with_no_number_says_it_and_exits_1(code: object) -> None:
 
 def test_a_misuse_before_anything_runs_exits_2_and_later_only_reports() -> None:
     def misuse(*_: Any) -> None:
-        raise MisuseError("Web.ratio: nan")
+        raise UsageError("Web.ratio: nan")
 
     told = Told(update_server=misuse)
     told.configs = ["first", "second"]
@@ -302,7 +302,7 @@ def test_quick_ends_that_are_no_failures_are_never_slowed_down() -> None:
 
 def test_where_the_system_refuses_a_worker_relaunching_is_tried_again() -> None:
     def refuse(_config: Any) -> None:
-        raise WorldError("cannot start worker web/0: Resource temporarily unavailable")
+        raise SystemFailure("cannot start worker web/0: Resource temporarily unavailable")
 
     told = Told(on_child_finished=refuse).started(11)
     told.exited(11)

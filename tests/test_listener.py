@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from prefork import Daemon, Listener, MisuseError, Plan
+from prefork import Daemon, Listener, Plan, UsageError
 from prefork._core import plan as core
-from prefork._daemon_application import DaemonApplication
-from prefork._linux.planwire import MalformedPlan, take_apart
+from prefork._mold.daemon_application import DaemonApplication
+from prefork._wire.plan_data import MalformedPlan, take_apart
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,14 @@ from prefork._linux.planwire import MalformedPlan, take_apart
     ],
 )
 def test_an_option_that_does_not_fit_is_refused(address: str, options: dict[str, Any], why: str) -> None:
-    with pytest.raises(MisuseError) as refused:
+    with pytest.raises(UsageError) as refused:
         Listener(address, **options)
     assert why in str(refused.value)
 
 
 @pytest.mark.parametrize("given", [{"http": "tcp://h"}, {"http": 8000}])
 def test_a_daemon_names_the_listener_that_it_refuses(given: dict[str, Any]) -> None:
-    with pytest.raises(MisuseError, match="listener 'http': "):
+    with pytest.raises(UsageError, match="listener 'http': "):
         Daemon("test", listeners=given)
 
 
@@ -73,7 +73,7 @@ def test_a_listener_that_no_honest_mold_sends_is_no_plan(part: dict[str, Any]) -
 def test_two_listeners_cannot_have_one_address() -> None:
     daemon = Daemon("test", listeners={"a": "tcp://127.0.0.1:1", "b": Listener("tcp://127.0.0.1:1", backlog=1)})
     daemon.plan(list)
-    with pytest.raises(MisuseError, match=r"listeners 'a' and 'b' have one address, tcp://127\.0\.0\.1:1"):
+    with pytest.raises(UsageError, match=r"listeners 'a' and 'b' have one address, tcp://127\.0\.0\.1:1"):
         DaemonApplication(daemon).plan(None)
     free = Daemon("test", listeners={"a": "tcp://127.0.0.1:0", "b": "tcp://127.0.0.1:0"})
     free.plan(list)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from prefork import MisuseError
-from prefork.options import BY_NAME, OPTIONS, Settings, resolve
+from prefork import UsageError
+from prefork._options.table import BY_NAME, OPTIONS, Settings, resolve
 
 
 def settings(directory: Path, command_line: Mapping[str, Any] | None = None, **environ: str) -> Settings:
@@ -86,7 +86,7 @@ def test_what_is_no_option_or_no_value_is_refused_by_place(
     tmp_path: Path, file: str, environ: dict[str, str], why: str
 ) -> None:
     (tmp_path / "prefork.toml").write_text(file)
-    with pytest.raises(MisuseError) as refused:
+    with pytest.raises(UsageError) as refused:
         resolve({}, environ, str(tmp_path))
     assert str(refused.value).startswith(why)
 

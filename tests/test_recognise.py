@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import prefork
-from prefork import MisuseError
-from prefork._recognise import recognise
+from prefork import UsageError
+from prefork._mold.recognise import recognise
 
 
 async def asgi(scope: Any, receive: Any, send: Any) -> None: ...
@@ -131,7 +131,7 @@ def test_a_factory_is_called(factory: Any, what: str, of: type) -> None:
     ],
 )
 def test_what_is_no_application_is_refused(found: Any, why: str) -> None:
-    with pytest.raises(MisuseError) as refused:
+    with pytest.raises(UsageError) as refused:
         recognise(found, "shop:app")
     assert str(refused.value).startswith(why)
 

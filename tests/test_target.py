@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from prefork import MisuseError, WorldError
-from prefork._target import Target, daemon_name, find, look_in, parse
+from prefork import SystemFailure, UsageError
+from prefork._options.target import Target, daemon_name, find, look_in, parse
 
 
 def test_a_module_with_and_without_a_name() -> None:
@@ -48,14 +48,14 @@ def test_a_file_is_imported_as_the_module_that_it_is(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_target_is_refused(tmp_path: Path, text: str, why: str) -> None:
-    with pytest.raises(MisuseError) as refused:
+    with pytest.raises(UsageError) as refused:
         parse(text, str(tmp_path))
     assert why in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["none.py", "./shop", "none.py:app"])
 def test_a_file_that_is_not_there_is_no_misuse(tmp_path: Path, text: str) -> None:
-    with pytest.raises(WorldError, match="there is no file "):
+    with pytest.raises(SystemFailure, match="there is no file "):
         parse(text, str(tmp_path))
 
 
@@ -102,16 +102,16 @@ def test_a_module_is_searched_for_what_can_be_run(folder: Path) -> None:
     assert found("one_app", folder) == 2
     assert callable(found("one_factory", folder))
     assert found("one_daemon", folder) == 3
-    with pytest.raises(MisuseError, match=r"has none of daemon, app, application and create_app\(\).*nothing:NAME"):
+    with pytest.raises(UsageError, match=r"has none of daemon, app, application and create_app\(\).*nothing:NAME"):
         found("nothing", folder)
 
 
 def test_names_in_a_module_may_be_dotted_and_misspelt_ones_are_answered(folder: Path) -> None:
     (folder / "dotted.py").write_text("class Site:\n    application = 7\n")
     assert found("dotted:Site.application", folder) == 7
-    with pytest.raises(MisuseError, match=r"the module dotted has no site: did you mean Site\?"):
+    with pytest.raises(UsageError, match=r"the module dotted has no site: did you mean Site\?"):
         found("dotted:site", folder)
-    with pytest.raises(MisuseError, match=r"type has no aplication: did you mean application\?"):
+    with pytest.raises(UsageError, match=r"type has no aplication: did you mean application\?"):
         found("dotted:Site.aplication", folder)
 
 
@@ -119,9 +119,9 @@ def test_a_module_that_is_not_there_is_told_from_one_that_it_lacks(folder: Path)
     (folder / "lacking.py").write_text("import no_such_module_at_all\n")
     (folder / "package").mkdir()
     (folder / "package" / "__init__.py").touch()
-    with pytest.raises(MisuseError, match=r"there is no module lackin: neither in .* did you mean lacking\?"):
+    with pytest.raises(UsageError, match=r"there is no module lackin: neither in .* did you mean lacking\?"):
         found("lackin", folder)
-    with pytest.raises(MisuseError, match=r"there is no module package\.web"):
+    with pytest.raises(UsageError, match=r"there is no module package\.web"):
         found("package.web", folder)
     with pytest.raises(ModuleNotFoundError, match="no_such_module_at_all"):
         found("lacking", folder)
@@ -129,7 +129,7 @@ def test_a_module_that_is_not_there_is_told_from_one_that_it_lacks(folder: Path)
 
 def test_a_file_with_the_name_of_another_module_is_refused(folder: Path) -> None:
     (folder / "json.py").write_text("app = 1\n")
-    with pytest.raises(MisuseError, match=r"json\.py cannot be imported: json is the name of another module"):
+    with pytest.raises(UsageError, match=r"json\.py cannot be imported: json is the name of another module"):
         found("json.py", folder)
 
 
@@ -137,6 +137,6 @@ def test_a_name_that_is_spelt_as_a_module_is_answered_with_a_colon(folder: Path)
     (folder / "corner").mkdir()
     (folder / "corner" / "wsgi.py").write_text("application = 7\n")
     with pytest.raises(
-        MisuseError, match=r"there is no module corner\.wsgi\.application.*did you mean corner\.wsgi:app"
+        UsageError, match=r"there is no module corner\.wsgi\.application.*did you mean corner\.wsgi:app"
     ):
         found("corner.wsgi.application", folder)

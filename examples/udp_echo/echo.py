@@ -40,7 +40,7 @@ async def echo(worker: prefork.AsyncWorker[Echo]) -> None:
     transport, _ = await make(lambda: Answers(worker), sock=listener.dup())
     await worker.wait_draining()
     transport.close()
-    if worker.last_of_listener:
+    if worker.must_drain_backlog:
         empty(worker, listener)
 
 

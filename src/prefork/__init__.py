@@ -3,22 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 # First of all: how this process was started, and as what, before the application can have changed anything.
+from ._hooks import role as _role  # noqa: F401
 from ._linux import program as _program  # noqa: F401
-from ._linux import role as _role  # noqa: F401
 
 if TYPE_CHECKING:
-    from ._async_worker import AsyncWorker
     from ._context import Descriptor, Launch, WorkerContext
-    from ._errors import (
-        CommandFailedError,
-        InternalError,
-        MisuseError,
-        NotRunningError,
-        PreforkError,
-        WorldError,
-    )
+    from ._errors import CommandFailedError, InternalError, NotRunningError, PreforkError, SystemFailure, UsageError
     from ._listener import Listener
-    from ._worker import Worker
+    from ._worker.async_handle import AsyncWorker
+    from ._worker.handle import Worker
     from .client import Client, connect
     from .config import toml_file
     from .daemon import Daemon, Plan, Pool
@@ -44,16 +37,16 @@ __all__ = [
     "InternalError",
     "Launch",
     "Listener",
-    "MisuseError",
     "NotRunningError",
     "Plan",
     "Pool",
     "PreforkError",
     "PreforkResource",
     "PreforkSettings",
+    "SystemFailure",
+    "UsageError",
     "Worker",
     "WorkerContext",
-    "WorldError",
     "connect",
     "default_main",
     "default_settings",
@@ -67,18 +60,18 @@ __all__ = [
 
 # Imported when asked for: a master imports only what it needs itself, and must stay small.
 _HOMES = {
-    "_async_worker": ["AsyncWorker"],
+    "_worker.async_handle": ["AsyncWorker"],
     "_context": ["Descriptor", "Launch", "WorkerContext"],
     "_errors": [
         "CommandFailedError",
         "InternalError",
-        "MisuseError",
+        "UsageError",
         "NotRunningError",
         "PreforkError",
-        "WorldError",
+        "SystemFailure",
     ],
     "_listener": ["Listener"],
-    "_worker": ["Worker"],
+    "_worker.handle": ["Worker"],
     "client": ["Client", "connect"],
     "config": ["toml_file"],
     "daemon": ["Daemon", "Plan", "Pool"],

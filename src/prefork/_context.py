@@ -19,8 +19,8 @@ from typing import Any, ClassVar, NewType, Self
 import msgspec
 from msgspec import inspect as ms
 
-from ._core.keys import key_of, kind_of, name_of
-from ._errors import MisuseError
+from ._errors import UsageError
+from ._wire.keys import key_of, kind_of, name_of
 
 Descriptor = NewType("Descriptor", int)
 """An open file descriptor. What a context's field annotated so names its worker inherits.
@@ -59,25 +59,25 @@ class WorkerContext:
         _classes.setdefault(cls._kind, {})[_full_name(cls)] = cls
 
     def encode(self) -> bytes:
-        """Return this context as JSON. Raises MisuseError, by field, for a value that would not come back equal."""
+        """Return this context as JSON. Raises UsageError, by field, for a value that would not come back equal."""
         spec = _spec(type(self))
         fields = {field.name: field.encoded(self) for field in spec if field.travels}
         return _ENCODER.encode({"kind": self._kind, "fields": fields})
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Return the context that `encode` made `data` of. Raises MisuseError where it is none of this class."""
+        """Return the context that `encode` made `data` of. Raises UsageError where it is none of this class."""
         try:
             wire = msgspec.json.decode(data, type=_Wire)
         except msgspec.MsgspecError as error:
-            raise MisuseError(f"this is no encoded context: {error}") from None
+            raise UsageError(f"this is no encoded context: {error}") from None
         found = find(wire.kind)
         if not issubclass(found, cls):
-            raise MisuseError(f"a context of kind {wire.kind!r} is a {found.__qualname__}, not a {cls.__qualname__}")
+            raise UsageError(f"a context of kind {wire.kind!r} is a {found.__qualname__}, not a {cls.__qualname__}")
         travelling = {field.name: field for field in _spec(found) if field.travels}
         if odd := wire.fields.keys() ^ travelling.keys():
             names = ", ".join(sorted(odd))
-            raise MisuseError(
+            raise UsageError(
                 f"{found.__qualname__} does not have the fields that were sent ({names}): has its code changed?"
             )
         return found(**{name: field.decoded(wire.fields[name]) for name, field in travelling.items()})
@@ -146,11 +146,11 @@ class _Field:
             self._refuse(f"{error}")
 
     def _refuse(self, why: str) -> typing.NoReturn:
-        raise MisuseError(f"{self.owner}.{self.name}: {why}")
+        raise UsageError(f"{self.owner}.{self.name}: {why}")
 
 
 def key(context: WorkerContext) -> str:
-    """Return the identity of a context as text, such as `web/0`. Raises MisuseError for an impossible one."""
+    """Return the identity of a context as text, such as `web/0`. Raises UsageError for an impossible one."""
     return key_of(context._kind, (getattr(context, f.name) for f in _spec(type(context)) if f.compared))
 
 
@@ -166,23 +166,23 @@ def descriptors(context: WorkerContext) -> list[int]:
 
 
 def find(kind: str) -> type[WorkerContext]:
-    """Return the class of a kind. Raises MisuseError where there is none, or more than one."""
+    """Return the class of a kind. Raises UsageError where there is none, or more than one."""
     found = _classes.get(kind)
     if not found:
         known = ", ".join(sorted(_classes)) or "none"
-        raise MisuseError(
+        raise UsageError(
             f"there is no context class of kind {kind!r} (known: {known}): "
             "it must be defined, or imported, when the worker runs the program too"
         )
     if len(found) > 1:
-        raise MisuseError(
+        raise UsageError(
             f"more than one class is of kind {kind!r}: {', '.join(sorted(found))}; tell them apart by kind=..."
         )
     return next(iter(found.values()))
 
 
 def check_classes() -> None:
-    """Raise MisuseError if a context class that is known here could never be sent."""
+    """Raise UsageError if a context class that is known here could never be sent."""
     for kind, found in _classes.items():
         decorated = [cls for cls in found.values() if "__dataclass_params__" in vars(cls)]
         for cls in decorated:
@@ -206,20 +206,20 @@ def _check_class(cls: type[WorkerContext]) -> None:
     params = vars(cls).get("__dataclass_params__")
     name = cls.__qualname__
     if params is None or not params.frozen or not params.eq:
-        raise MisuseError(f"{name} must be decorated with @dataclass(frozen=True): it is a value that names a worker")
+        raise UsageError(f"{name} must be decorated with @dataclass(frozen=True): it is a value that names a worker")
     if getattr(cls, "__parameters__", ()):
-        raise MisuseError(f"{name} is generic: what stands for its parameters would be lost on the way")
+        raise UsageError(f"{name} is generic: what stands for its parameters would be lost on the way")
     for field, annotation in vars(cls).get("__annotations__", {}).items():
         if field in _RESERVED:
-            raise MisuseError(f"{name}.{field}: a field of this name would hide WorkerContext.{field}()")
+            raise UsageError(f"{name}.{field}: a field of this name would hide WorkerContext.{field}()")
         if isinstance(annotation, dataclasses.InitVar) or "InitVar[" in str(annotation):
-            raise MisuseError(f"{name}.{field}: an InitVar is not kept, so it cannot be sent")
+            raise UsageError(f"{name}.{field}: an InitVar is not kept, so it cannot be sent")
 
 
 def _field(cls: type[WorkerContext], field: dataclasses.Field[Any], annotation: Any) -> _Field:
     where = f"{cls.__qualname__}.{field.name}"
     if field.compare and not (annotation in (int, str, bool) or _is_enum(annotation)):
-        raise MisuseError(
+        raise UsageError(
             f"{where}: a compared field is part of the worker's identity and must be int, str, bool or an Enum; "
             "if it is a parameter, say field(compare=False)"
         )
@@ -230,7 +230,7 @@ def _field(cls: type[WorkerContext], field: dataclasses.Field[Any], annotation: 
     except (TypeError, NameError, ValueError, RecursionError) as error:
         refusal = str(error)
     if refusal:
-        raise MisuseError(f"{where}: {refusal}")
+        raise UsageError(f"{where}: {refusal}")
     return _Field(cls.__qualname__, field.name, annotation, decoder, finder, field.compare, field.init)
 
 
@@ -238,7 +238,7 @@ def _hints(cls: type) -> dict[str, Any]:
     try:
         return typing.get_type_hints(cls, include_extras=True)
     except Exception as error:  # Whatever evaluating the program's own annotations may raise.
-        raise MisuseError(f"{cls.__qualname__}: its annotations cannot be evaluated: {error}") from None
+        raise UsageError(f"{cls.__qualname__}: its annotations cannot be evaluated: {error}") from None
 
 
 def _is_enum(annotation: Any) -> bool:

@@ -8,19 +8,19 @@ class PreforkError(Exception):
     """The common base; it is never raised itself."""
 
 
-class MisuseError(PreforkError):
+class UsageError(PreforkError):
     """The program or its configuration asks for something that cannot be. Exit code 2."""
 
 
-class WorldError(PreforkError):
+class SystemFailure(PreforkError):
     """The kernel, the file system or another process failed us. Exit code 1."""
 
 
-class NotRunningError(WorldError):
+class NotRunningError(SystemFailure):
     """No such daemon runs. Exit code 3."""
 
 
-class CommandFailedError(WorldError):
+class CommandFailedError(SystemFailure):
     """The daemon did not reach what it was asked for; the message is its reason. Exit code 1."""
 
 

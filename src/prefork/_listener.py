@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any, Literal
 
-from ._errors import MisuseError
+from ._errors import UsageError
 from ._linux.address import Address, parse
 
 _MOST_BACKLOG = 2**31 - 1
@@ -28,7 +28,7 @@ class Listener:
     `mode`, `owner` and `group` are those of a Unix socket's path: the mode as a number (0o660), the others by name or
     number.
 
-    Raises MisuseError for an address that is none, and for options that do not fit it.
+    Raises UsageError for an address that is none, and for options that do not fit it.
     """
 
     address: str
@@ -44,11 +44,11 @@ class Listener:
 
     def __post_init__(self) -> None:
         if not isinstance(self.address, str):
-            raise MisuseError(f"a listener's address is a text, not {self.address!r}")
+            raise UsageError(f"a listener's address is a text, not {self.address!r}")
         try:
             address = parse(self.address)
         except ValueError as error:
-            raise MisuseError(f"{self.address!r} is no address: {error}") from None
+            raise UsageError(f"{self.address!r} is no address: {error}") from None
         for name, fits, wanted in (
             ("sharing", self.sharing in ("shared", "sharded"), '"shared" or "sharded"'),
             ("backlog", _is_number(self.backlog, 1, _MOST_BACKLOG), "a number from 1"),
@@ -60,37 +60,37 @@ class Listener:
             ("group", _is_who(self.group), "a name or a number"),
         ):
             if not fits:
-                raise MisuseError(f"listener {self.address}: {name} is {getattr(self, name)!r}: give {wanted}")
+                raise UsageError(f"listener {self.address}: {name} is {getattr(self, name)!r}: give {wanted}")
         path_only = [name for name in ("mode", "owner", "group") if getattr(self, name) is not None]
         if path_only and address.scheme != "unix":
-            raise MisuseError(f"listener {self.address}: {path_only[0]} is for the path of a Unix socket")
+            raise UsageError(f"listener {self.address}: {path_only[0]} is for the path of a Unix socket")
         if self.sharing == "sharded" and not address.has_port:
-            raise MisuseError(f"listener {self.address}: only tcp:// and udp:// can be sharded; leave it shared")
+            raise UsageError(f"listener {self.address}: only tcp:// and udp:// can be sharded; leave it shared")
         if self.sharing == "sharded" and not self.reuseport:
-            raise MisuseError(f"listener {self.address}: shards share their port, so reuseport has to stay on")
+            raise UsageError(f"listener {self.address}: shards share their port, so reuseport has to stay on")
 
 
 def declared(listeners: Mapping[str, str | Listener] | None) -> dict[str, Listener]:
-    """Return listeners by name, strings made into records. Raises MisuseError that names what does not fit."""
+    """Return listeners by name, strings made into records. Raises UsageError that names what does not fit."""
     found = {}
     for name, given in (listeners or {}).items():
         if not isinstance(name, str) or not name:
-            raise MisuseError(f"a listener's name is a text, not {name!r}")
+            raise UsageError(f"a listener's name is a text, not {name!r}")
         try:
             found[name] = given if isinstance(given, Listener) else Listener(given)
-        except MisuseError as error:
-            raise MisuseError(f"listener {name!r}: {error}") from None
+        except UsageError as error:
+            raise UsageError(f"listener {name!r}: {error}") from None
     return found
 
 
 def as_data(listeners: Mapping[str, Listener]) -> dict[str, Any]:
-    """Return a plan's listeners as plain data that `_linux.planwire` takes apart. Raises MisuseError for a clash."""
+    """Return a plan's listeners as plain data that `_wire.plan_data` takes apart. Raises UsageError for a clash."""
     known: dict[Address, str] = {}
     data: dict[str, Any] = {}
     for name, listener in listeners.items():
         address = parse(listener.address)
         if (other := known.setdefault(address, name)) != name and not address.is_any_port:
-            raise MisuseError(f"listeners {other!r} and {name!r} have one address, {listener.address}")
+            raise UsageError(f"listeners {other!r} and {name!r} have one address, {listener.address}")
         data[name] = asdict(listener)
         for who in ("owner", "group"):
             data[name][who] = "" if data[name][who] is None else str(data[name][who])

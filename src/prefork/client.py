@@ -20,9 +20,9 @@ from io import FileIO
 from types import TracebackType
 from typing import Any, Literal
 
-from ._errors import CommandFailedError, MisuseError, NotRunningError, WorldError
-from ._linux.crashes import numbers_in
-from ._linux.runtime import given_in, homes_in
+from ._errors import CommandFailedError, NotRunningError, SystemFailure, UsageError
+from ._linux.credentials import peer_of
+from ._wire.places import CRASHES, PROTOCOL, SOCKET, given_in, homes_in, numbers_in
 
 Event = dict[str, Any]
 """One thing that has happened, as docs/control.md lists them."""
@@ -33,9 +33,6 @@ Each = Callable[[Event], object]
 _PATIENCE = 5
 """Seconds in which a daemon answers what it can answer at once."""
 
-_PROTOCOL = 1
-_SOCKET = "control.sock"
-_CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 _TIMEVAL = struct.Struct("ll")  # struct timeval: seconds, microseconds
 
 
@@ -44,7 +41,7 @@ def connect(name: str | None = None) -> Client:
 
     `name` is its name, or the path of its runtime directory. Without one it is the daemon that `$RUNTIME_DIRECTORY`
     stands for, or that `prefork run` would start in the current directory (see docs/run.md), or the only one that runs.
-    Raises NotRunningError, and MisuseError where several run and none was named.
+    Raises NotRunningError, and UsageError where several run and none was named.
     """
     given = given_in(os.environ)
     if name is not None and "/" in name:
@@ -72,7 +69,7 @@ class Client:
         return self._ask("hello")
 
     def status(self, timeout: float | None = _PATIENCE) -> dict[str, Any]:
-        """Return the daemon's state as docs/control.md describes it. Raises WorldError after `timeout` seconds."""
+        """Return the daemon's state as docs/control.md describes it. Raises SystemFailure after `timeout` seconds."""
         status: dict[str, Any] = self._ask("status", timeout=timeout)["status"]
         return status
 
@@ -100,20 +97,20 @@ class Client:
     def crashes(self) -> list[dict[str, Any]]:
         """Return the reports of the last workers that crashed, oldest first (docs/hangs.md)."""
         found = []
-        for number in sorted(numbers_in(f"{self.directory}/crashes")):
+        for number in sorted(numbers_in(f"{self.directory}/{CRASHES}")):
             try:
                 found.append(self.crash(number))
-            except WorldError:
+            except SystemFailure:
                 pass  # It has made way for a later one.
         return found
 
     def crash(self, number: int) -> dict[str, Any]:
-        """Return one crash report. Raises WorldError where there is none of this number."""
+        """Return one crash report. Raises SystemFailure where there is none of this number."""
         try:
-            with open(f"{self.directory}/crashes/{number}.json", encoding="utf-8") as file:
+            with open(f"{self.directory}/{CRASHES}/{number}.json", encoding="utf-8") as file:
                 report: dict[str, Any] = json.load(file)
         except (OSError, ValueError):
-            raise WorldError(f"there is no crash report {number}, or it is not for this user to read") from None
+            raise SystemFailure(f"there is no crash report {number}, or it is not for this user to read") from None
         return report
 
     def events(self, follow: bool = False) -> Iterator[Event]:
@@ -144,10 +141,10 @@ class Client:
     def scale(self, pool: str | None, size: int | Literal["auto"], each: Each | None = None) -> str:
         """Give a pool (None: the default one) another size; "auto" is the plan's own.
 
-        Returns and raises likewise, and MisuseError for what is no size.
+        Returns and raises likewise, and UsageError for what is no size.
         """
         if size != "auto" and (type(size) is not int or size < 0):
-            raise MisuseError(f"{size!r} is no size for a pool: give a number of workers, or auto")
+            raise UsageError(f"{size!r} is no size for a pool: give a number of workers, or auto")
         return self._command("scale", each, pool=pool, size=None if size == "auto" else size)
 
     def plan(self, of: Literal["reload", "replan"] = "reload", each: Each | None = None) -> dict[str, Any]:
@@ -199,7 +196,7 @@ class _Conversation:
 
     def say(self, request: str, **more: object) -> None:
         """Send one request."""
-        message = {"protocol": _PROTOCOL, "request": request, **more}
+        message = {"protocol": PROTOCOL, "request": request, **more}
         try:
             self.socket.sendall(json.dumps(message).encode() + b"\n")
         except TimeoutError:
@@ -215,7 +212,7 @@ class _Conversation:
             pass  # ENOTCONN: it has hung up already.
 
     def hear(self) -> dict[str, Any] | None:
-        """Return the next message; None where the daemon has hung up. Raises WorldError when it is late."""
+        """Return the next message; None where the daemon has hung up. Raises SystemFailure when it is late."""
         try:
             line = self._lines.readline()
         except TimeoutError:
@@ -228,15 +225,15 @@ class _Conversation:
         return None
 
     def outcome(self, message: dict[str, Any] | None) -> dict[str, Any]:
-        """Return a reply that says yes. Raises CommandFailedError; WorldError where it was not even understood."""
+        """Return a reply that says yes. Raises CommandFailedError; SystemFailure where it was not even understood."""
         if message is None:
-            raise WorldError(self._why_hung_up())
+            raise SystemFailure(self._why_hung_up())
         if message.get("ok") is True:
             return message
         text = str(message.get("text", "no reason given"))
         if message.get("error") == "failed":
             raise CommandFailedError(text)
-        raise WorldError(f"the daemon in {self._directory} does not take that (is it of another version?): {text}")
+        raise SystemFailure(f"the daemon in {self._directory} does not take that (is it of another version?): {text}")
 
     def receive(self) -> FileIO:
         """Return the descriptor that comes with a reply."""
@@ -248,7 +245,7 @@ class _Conversation:
             line, descriptors = b"", []
         if not descriptors:
             self.outcome(json.loads(line) if line.endswith(b"\n") else None)
-            raise WorldError(f"the daemon in {self._directory} has sent no scoreboard")
+            raise SystemFailure(f"the daemon in {self._directory} has sent no scoreboard")
         return FileIO(descriptors[0])
 
     def command(self, request: str, each: Each | None, **more: object) -> dict[str, Any]:
@@ -261,13 +258,12 @@ class _Conversation:
 
     def master(self) -> int | None:
         """Return a pidfd of the daemon's master; None where it cannot be had."""
-        credentials = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         try:
-            return os.pidfd_open(_CREDENTIALS.unpack(credentials)[0])
+            return os.pidfd_open(peer_of(self.socket)[0])
         except OSError:
             return None  # It is in another pid namespace, or has just ended: then its hanging up has to do.
 
-    def _late(self) -> WorldError:
+    def _late(self) -> SystemFailure:
         return _late(self._directory, self._timeout)
 
     def _why_hung_up(self) -> str:
@@ -277,25 +273,25 @@ class _Conversation:
         return f"the daemon in {self._directory} has hung up before it answered: it has ended, or many others ask"
 
 
-def _late(directory: str, seconds: float | None) -> WorldError:
-    return WorldError(f"the daemon in {directory} has not answered for {seconds:g} s")
+def _late(directory: str, seconds: float | None) -> SystemFailure:
+    return SystemFailure(f"the daemon in {directory} has not answered for {seconds:g} s")
 
 
 def _connected(directory: str) -> socket.socket:
-    """Raises NotRunningError, and WorldError where this user may not connect."""
+    """Raises NotRunningError, and SystemFailure where this user may not connect."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # Where a stopped master's queue is full: connect(2) of a socket that does not block would not wait for room at all.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(_PATIENCE, 0))
     place = -1
     try:
         place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        connection.connect(f"/proc/self/fd/{place}/{_SOCKET}")  # However long the directory's own name is.
+        connection.connect(f"/proc/self/fd/{place}/{SOCKET}")  # However long the directory's own name is.
     except OSError as error:
         connection.close()
         if isinstance(error, BlockingIOError):
             raise _late(directory, _PATIENCE) from None
         if isinstance(error, PermissionError):
-            raise WorldError(f"the daemon in {directory} does not let this user connect") from None
+            raise SystemFailure(f"the daemon in {directory} does not let this user connect") from None
         raise NotRunningError(f"no daemon runs in {directory}") from None
     finally:
         if place >= 0:
@@ -307,20 +303,20 @@ def _answers(directory: str) -> bool:
     """Whether a daemon runs there that this user can connect to."""
     try:
         _connected(directory).close()
-    except WorldError:
+    except SystemFailure:
         return False
     return True
 
 
 def _first(places: list[str], otherwise: str) -> Client:
-    """Return the first that answers; raises NotRunningError, or WorldError where one is there and is not for us."""
-    refusal: WorldError = NotRunningError(otherwise)
+    """Return the first that answers; raises NotRunningError, or SystemFailure where one is there and is not for us."""
+    refusal: SystemFailure = NotRunningError(otherwise)
     for place in places:
         try:
             _connected(place).close()
         except NotRunningError:
             continue
-        except WorldError as error:
+        except SystemFailure as error:
             refusal = error
             continue
         return Client(place)
@@ -355,7 +351,7 @@ def _only_one() -> Client:
     found = running()
     if len(found) > 1:
         names = ", ".join(os.path.basename(place) for place in found)
-        raise MisuseError(f"several daemons run: {names}; say which one by its name")
+        raise UsageError(f"several daemons run: {names}; say which one by its name")
     if not found:
         raise NotRunningError("no daemon runs")
     return Client(found[0])
@@ -367,17 +363,17 @@ def _others() -> str:
 
 
 def _configured() -> str | None:
-    """Return the name of the daemon that `prefork run` would start here, if anything says so. Raises MisuseError."""
+    """Return the name of the daemon that `prefork run` would start here, if anything says so. Raises UsageError."""
     told = any(variable.startswith("PREFORK_") for variable in os.environ)
     if not told and not any(map(os.path.exists, ("prefork.toml", "pyproject.toml"))):
         return None
     # Only where there is something to find: it takes longer than all else here.
-    from .options import daemon_here, resolve
+    from ._options.table import daemon_here, resolve
 
     try:
         name = daemon_here(os.environ, os.getcwd())
         if name is None:
             resolve({}, os.environ, os.getcwd())  # Raises where what is wrong may have been meant for a name.
         return name
-    except MisuseError as error:
-        raise MisuseError(f"{error}; a daemon can be named, too: -n NAME") from None
+    except UsageError as error:
+        raise UsageError(f"{error}; a daemon can be named, too: -n NAME") from None

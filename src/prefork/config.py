@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 from msgspec import inspect as ms
 
-from ._errors import MisuseError
+from ._errors import UsageError
 
 C = TypeVar("C")
 C_co = TypeVar("C_co", covariant=True)
@@ -25,7 +25,7 @@ class Source(Protocol[C_co]):
         """The path to watch, or None."""
 
     def read(self) -> C_co:
-        """Return the configuration as it now is. Raises MisuseError where it is not valid."""
+        """Return the configuration as it now is. Raises UsageError where it is not valid."""
 
 
 class TomlFile(Generic[C]):
@@ -42,19 +42,19 @@ class TomlFile(Generic[C]):
         return str(self._path.absolute()) if self._watch else None
 
     def read(self) -> C:
-        """Return the configuration. Raises MisuseError, with the file, the place and the reason."""
+        """Return the configuration. Raises UsageError, with the file, the place and the reason."""
         try:
             data = tomllib.loads(self._path.read_text("utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise MisuseError(f"{self._path}: {error}") from None
+            raise UsageError(f"{self._path}: {error}") from None
         except OSError as error:
-            raise MisuseError(f"{self._path}: cannot be read: {error.strerror}") from None
+            raise UsageError(f"{self._path}: cannot be read: {error.strerror}") from None
         for unknown in _unknown(data, ms.type_info(self._shape), ""):
-            raise MisuseError(f"{self._path}: {unknown}")
+            raise UsageError(f"{self._path}: {unknown}")
         try:
             return msgspec.convert(data, self._shape)
         except msgspec.ValidationError as error:
-            raise MisuseError(f"{self._path}: {error}") from None
+            raise UsageError(f"{self._path}: {error}") from None
 
 
 def toml_file(path: str | Path, shape: type[C], *, watch: bool = False) -> TomlFile[C]:

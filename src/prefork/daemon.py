@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar, Unpack
 import msgspec
 
 from ._context import WorkerContext
-from ._errors import MisuseError
+from ._errors import UsageError
 from ._linux.terms import LIMITS
 from ._listener import Listener, declared
 from .config import Source
@@ -108,10 +108,10 @@ class Pool:
     default: bool = False
 
     def contexts(self) -> list[WorkerContext]:
-        """Return the contexts that the pool can grow to. Raises MisuseError for sizes that make no sense."""
+        """Return the contexts that the pool can grow to. Raises UsageError for sizes that make no sense."""
         most = self.max if self.max is not None else max(4 * self.size, self.min)
         if not 0 <= self.min <= self.size <= most:
-            raise MisuseError(f"a pool needs 0 <= min <= size <= max, not min={self.min}, size={self.size}, max={most}")
+            raise UsageError(f"a pool needs 0 <= min <= size <= max, not min={self.min}, size={self.size}, max={most}")
         return [self.make(index) for index in range(most)]
 
 
@@ -148,7 +148,7 @@ class Daemon:
         **options: Unpack[DaemonOptions],
     ) -> None:
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name.startswith("."):
-            raise MisuseError(f"{name!r} is not a daemon's name: letters, digits, '-', '_' and '.' make one")
+            raise UsageError(f"{name!r} is not a daemon's name: letters, digits, '-', '_' and '.' make one")
         self.name = name
         self.config = config
         self.listeners = declared(listeners)
@@ -166,7 +166,7 @@ class Daemon:
     def worker(self, context: type[WorkerContext], **options: Unpack[KindOptions]) -> Callable[[F], F]:
         """Declare what the workers of a kind do: a function, or coroutine function, of the worker's handle.
 
-        Raises MisuseError where the class cannot be sent or the kind has a function already.
+        Raises UsageError where the class cannot be sent or the kind has a function already.
         """
         _check_options(f"worker({context.__name__})", options, KindOptions)
         _check_limits(f"worker({context.__name__})", options.get("limits", {}))
@@ -174,7 +174,7 @@ class Daemon:
 
         def declare(function: F) -> F:
             if kind in self.kinds:
-                raise MisuseError(f"workers of kind {kind!r} have a function already")
+                raise UsageError(f"workers of kind {kind!r} have a function already")
             self.kinds[kind] = Kind(context, function, options)
             return function
 
@@ -203,28 +203,28 @@ class Daemon:
         Never returns. Raises SystemExit(2), with a message, where there is no program that could be run again (standard
         input, a prompt, a notebook, a test, a debugger).
         """
-        from ._daemon_main import run
+        from ._launch.start import run
 
         _check_options(f"Daemon({self.name!r})", self.options, DaemonOptions)
-        run(self)
+        run(self.name, self.options, self)
 
 
 def _check_limits(where: str, limits: Mapping[str, int | tuple[int, int]]) -> None:
     for name, value in limits.items():
         if name not in LIMITS:
             near = difflib.get_close_matches(name, LIMITS, 1) or sorted(LIMITS)
-            raise MisuseError(f"{where}: there is no limit {name}: did you mean {' or '.join(near)}?")
+            raise UsageError(f"{where}: there is no limit {name}: did you mean {' or '.join(near)}?")
         soft, hard = value if isinstance(value, tuple) else (value, value)
         if min(soft, hard) < -1 or (hard != -1 and not -1 < soft <= hard):
-            raise MisuseError(f"{where}: limit {name}={value}: a soft limit is at most the hard one; -1 is infinity")
+            raise UsageError(f"{where}: limit {name}={value}: a soft limit is at most the hard one; -1 is infinity")
 
 
 def _check_options(where: str, given: Mapping[str, Any], known: Any) -> None:
     for name in given:
         if name not in known.__annotations__:
             near = difflib.get_close_matches(name, known.__annotations__, 1)
-            raise MisuseError(f"{where}: there is no option {name}" + (f": did you mean {near[0]}?" if near else ""))
+            raise UsageError(f"{where}: there is no option {name}" + (f": did you mean {near[0]}?" if near else ""))
     try:
         msgspec.convert(given, known)
     except msgspec.ValidationError as error:
-        raise MisuseError(f"{where}: {error}") from None
+        raise UsageError(f"{where}: {error}") from None

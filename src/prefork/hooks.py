@@ -6,18 +6,20 @@ and given one `WorkerContext`. Hooks run in the master, between two turns of its
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from . import _context
 from ._context import WorkerContext
-from ._errors import MisuseError, PreforkError, WorldError
-from ._linux import role
+from ._errors import PreforkError, SystemFailure, UsageError
+from ._hooks import role
+from ._hooks.settings import C, send
+from ._hooks.settings import PreforkSettings as PreforkSettings
+from ._hooks.settings import default_settings as default_settings
 from ._linux.program import THIS_PROGRAM
 
 # What only a master needs is imported where it is used: it takes longer to import than all that a worker needs, and
@@ -26,58 +28,7 @@ from ._linux.program import THIS_PROGRAM
 _MAKES_AN_OBJECT = 0x20 | 0x80 | 0x200
 """The flags of generators, coroutines and asynchronous generators: inspect.CO_GENERATOR and so on; inspect is large."""
 
-C = TypeVar("C")
 W = TypeVar("W", bound=WorkerContext)
-
-
-def _send(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-            os.kill(pid, signal.SIGCONT)  # A stopped worker would not hear the first one until somebody continued it.
-        except ProcessLookupError:
-            pass  # Reaped by the program itself: there is nobody left to tell.
-
-
-def _terminate(_config: Any, pids: Sequence[int]) -> None:
-    _send(pids, signal.SIGTERM)
-
-
-def _interrupt(_config: Any, pids: Sequence[int]) -> None:
-    _send(pids, signal.SIGINT)
-
-
-@dataclass(frozen=True)
-class PreforkSettings(Generic[C]):
-    """The nine hooks of a master, over a configuration of type `C`.
-
-    A hook that raises is logged with its traceback and the master goes on; one that raises SystemExit ends the daemon
-    with that status, after its workers.
-    """
-
-    on_terminate: Callable[[C, Sequence[int]], object] = _terminate
-    """TERM came: tell all these pids. The master then waits for the last child."""
-    on_interrupt: Callable[[C, Sequence[int]], object] = _interrupt
-    """INT came: the same."""
-    on_quit: Callable[[C], object] = lambda _config: None
-    """QUIT came. It does not end the daemon."""
-    on_child_finished: Callable[[C], Iterable[int] | None] = lambda _config: ()
-    """Children have ended: start others and return their pids. Called once for all that ended together."""
-    on_start: Callable[[C | None], object] = lambda _config: None
-    """The master starts; nothing else has been started yet."""
-    on_finish: Callable[[C | None], object] = lambda _config: None
-    """The last child has ended, and so does the master."""
-    update_server: Callable[[C], Iterable[int] | None] = lambda _config: ()
-    """At start and at HUP, with the new configuration: start workers and return their pids."""
-    cleanup_child: Callable[[C, int], object] = lambda _config, _pid: None
-    """This child has ended. Called for each one, before `on_child_finished`."""
-    update_config: Callable[[], C | None] = lambda: None
-    """Return the configuration as it now is, or None to keep the one that was and start nothing."""
-
-
-def default_settings() -> PreforkSettings[Any]:
-    """Return settings that only pass TERM and INT on to the workers."""
-    return PreforkSettings()
 
 
 class PreforkResource(Generic[W]):
@@ -92,7 +43,7 @@ class PreforkResource(Generic[W]):
 def update_worker_set(resource: PreforkResource[W], workers: Iterable[W]) -> None:
     """Replace the wanted set. Of contexts with the same identity the last one is kept.
 
-    Raises MisuseError, and changes nothing, if one of them could not be sent to a worker.
+    Raises UsageError, and changes nothing, if one of them could not be sent to a worker.
     """
     wanted: dict[str, W] = {}
     for context in workers:
@@ -120,10 +71,10 @@ def relaunch_settings(
             for context in sorted(resource.workers, key=_context.order):
                 started[_started(fork, context)] = context
         except BaseException:
-            _send(started, signal.SIGTERM)
+            send(started, signal.SIGTERM)
             raise
         former, resource.procs = resource.procs, started
-        _send(former, signal.SIGTERM)
+        send(former, signal.SIGTERM)
         return list(started)
 
     def on_child_finished(_config: C) -> Iterable[int]:
@@ -151,7 +102,7 @@ def relaunch_settings(
 def _started(fork: Callable[[W], int], context: W) -> int:
     pid = fork(context)
     if type(pid) is not int or pid <= 0:
-        raise MisuseError(f"fork returned {pid!r} for {_context.key(context)}, not its pid: is there a return missing?")
+        raise UsageError(f"fork returned {pid!r} for {_context.key(context)}, not its pid: is there a return missing?")
     return pid
 
 
@@ -159,19 +110,20 @@ def fork_worker_process(context: WorkerContext, args: Sequence[str] = ()) -> int
     """Start a worker with this context and return its pid; to be called by a hook.
 
     The program is executed again with `args` as its command line, after the interpreter options that the context asks
-    for. Raises MisuseError outside of a hook and for a context that cannot be sent, WorldError when the system refuses.
+    for. Raises UsageError outside of a hook and for a context that cannot be sent, SystemFailure when the system
+    refuses.
     """
-    from ._hook_decider import running
-    from ._linux.spawn import WorkerImage
+    from ._hooks.decider import running
+    from ._hooks.spawn import WorkerImage
 
     spawner = running.get(None)
     if spawner is None:
-        raise MisuseError(
+        raise UsageError(
             "fork_worker_process() was called outside of a hook: only a running master has workers, "
             "and only its own thread starts them"
         )
     if not isinstance(context, WorkerContext):
-        raise MisuseError(f"fork_worker_process() takes a WorkerContext, not {context!r}")
+        raise UsageError(f"fork_worker_process() takes a WorkerContext, not {context!r}")
     image = WorkerImage(
         kind=context._kind,
         key=_context.key(context),
@@ -186,9 +138,9 @@ def fork_worker_process(context: WorkerContext, args: Sequence[str] = ()) -> int
 def _words(what: str, words: Sequence[str]) -> tuple[str, ...]:
     """What a command line may hold. A string is a sequence of strings, too: one for each letter."""
     if isinstance(words, str) or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
-        raise MisuseError(f"{what}: {words!r} is no list of strings")
+        raise UsageError(f"{what}: {words!r} is no list of strings")
     if any("\0" in word for word in words):
-        raise MisuseError(f"{what}: {words!r} holds a NUL, where a command line ends")
+        raise UsageError(f"{what}: {words!r} holds a NUL, where a command line ends")
     return tuple(words)
 
 
@@ -214,7 +166,7 @@ def default_main(
             return
     except PreforkError as error:
         print(f"prefork: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, MisuseError) else 1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     action(context)
     sys.exit(0)
 
@@ -226,22 +178,22 @@ run_settings = default_main
 def _check_action(action: object) -> None:
     flags = getattr(getattr(action, "__code__", None), "co_flags", 0)
     if not callable(action) or flags & _MAKES_AN_OBJECT:
-        raise MisuseError(
+        raise UsageError(
             f"the workers' action is {action!r}, not a plain function: "
             "where it is to run coroutines, let a function call asyncio.run()"
         )
 
 
 def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[Any]]) -> int:
-    from ._hook_decider import HookDecider
-    from ._linux.master import Master, hold_standard_descriptors
-    from ._linux.spawn import Spawner
+    from ._hooks.decider import HookDecider
+    from ._hooks.spawn import Spawner
+    from ._master.loop import Master, hold_standard_descriptors
 
     hold_standard_descriptors()  # Before a socket that the program opens can come to be number 0.
     if callable(settings):
         settings = settings()
     if not isinstance(settings, PreforkSettings):
-        raise MisuseError(f"the settings are {settings!r}, not PreforkSettings: does their function return them?")
+        raise UsageError(f"the settings are {settings!r}, not PreforkSettings: does their function return them?")
     _context.check_classes()
     role.print_by_line()  # Among the workers' lines, what a hook prints would otherwise come last.
     spawner = Spawner(THIS_PROGRAM)
@@ -251,7 +203,7 @@ def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[An
             master = stack.enter_context(Master())
             stack.enter_context(spawner.attached(master))
         except OSError as error:
-            raise WorldError(f"the master cannot be started: {error}") from error
+            raise SystemFailure(f"the master cannot be started: {error}") from error
         return master.run(HookDecider(settings, spawner, names, master.signals.regain), spawner)
 
 
@@ -260,7 +212,7 @@ def _take_context(own: role.WorkerRole) -> Any:
         _context.check_classes()
         context = _context.find(own.launch.kind).decode(own.context)
     except Exception as error:  # An overridden decode() may raise anything.
-        own.refused(str(error) if isinstance(error, MisuseError) else f"{type(error).__name__}: {error}")
+        own.refused(str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}")
         sys.exit(2)
     own.taken()
     return context

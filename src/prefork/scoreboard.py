@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 
-from ._errors import WorldError
-from ._linux.scoreboard import Row, State
-from ._linux.scoreboard import Scoreboard as Mapped
+from ._errors import SystemFailure
+from ._wire.scoreboard import Row, State
+from ._wire.scoreboard import Scoreboard as Mapped
 from .client import Client, connect
 
 
@@ -66,14 +66,14 @@ class Reading:
 def open_scoreboard(daemon: str | Client | None = None) -> Board:
     """Return the scoreboard of a running daemon, found as `connect` finds it.
 
-    Raises what that raises, and WorldError where the scoreboard cannot be had or is of another version.
+    Raises what that raises, and SystemFailure where the scoreboard cannot be had or is of another version.
     """
     client = daemon if isinstance(daemon, Client) else connect(daemon)
     with client.scoreboard() as memory:
         try:
             return Board(Mapped(memory.fileno(), writable=False))
         except (OSError, ValueError) as error:
-            raise WorldError(f"the scoreboard of the daemon in {client.directory} cannot be read: {error}") from None
+            raise SystemFailure(f"the scoreboard of the daemon in {client.directory} cannot be read: {error}") from None
 
 
 class Board:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from adapters.served import REQUEST, Adapted, connect, fetch
-from prefork._linux import scoreboard
+from prefork._wire import scoreboard
 from support import PATIENCE, Start, until
 
 UVICORN = ("uvicorn", "asgi")

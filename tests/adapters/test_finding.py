@@ -6,16 +6,16 @@ import sys
 
 import pytest
 
-from prefork import MisuseError, adapters
+from prefork import UsageError, adapters
 from support import Start
 
 ASK = """
 import sys
 {before}
-from prefork import MisuseError, adapters
+from prefork import UsageError, adapters
 try:
     print("found", adapters.find({name!r}, {protocol!r}).name)
-except MisuseError as error:
+except UsageError as error:
     print("refused:", error)
 """
 
@@ -38,7 +38,7 @@ def find(start: Start, name: str | None, protocol: str, before: str = "", **opti
     ],
 )
 def test_what_cannot_be_found_is_refused(name: str | None, protocol: str, reason: str) -> None:
-    with pytest.raises(MisuseError) as refused:
+    with pytest.raises(UsageError) as refused:
         adapters.find(name, protocol)
     assert str(refused.value) == reason
 

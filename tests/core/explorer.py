@@ -64,7 +64,7 @@ class Node:
             now = max(now, deadline)
         self.way = (event, self.way)
         self.world.happen(event)
-        before = {key: slot.wish for key, slot in state.slots.items()}
+        before = {key: slot.target for key, slot in state.slots.items()}
         ready = {pid for pid, process in self.world.processes.items() if process.ready and process.staying}
         try:
             actions = self.supervisor.handle(event, now)
@@ -101,7 +101,7 @@ def copy_state(state: State) -> State:
     new.lacking, new.leaving = state.lacking.copy(), state.leaving.copy()
     new.exchanging = {kind: keys.copy() for kind, keys in state.exchanging.items()}
     new.lined_up = {kind: keys.copy() for kind, keys in state.lined_up.items()}
-    new.actions, new.touched, new.stirred, new.eased = [], {}, {}, {}
+    new.actions, new.dirty_slots, new.dirty_molds, new.kinds_with_room = [], {}, {}, {}
     return new
 
 
@@ -120,16 +120,16 @@ def check(node: Node, ready: set[int], before: dict[str, Any]) -> None:
     wanted: dict[str, int] = {}
     surge: dict[str, int] = {}
     for slot in state.slots.values():
-        if slot.wish is not None:
-            kind = slot.wish.kind
+        if slot.target is not None:
+            kind = slot.target.kind
             wanted[kind.name] = wanted.get(kind.name, 0) + 1
             surge[kind.name] = 0 if kind.replace == "old-first" else (kind.surge or 1)
     for pid, process in world.processes.items():
         gone = pid in ready and not process.staying
         home = state.slots.get(process.key)
-        if gone and home is not None and home.wish is not None and home.wish.kind.replace == "new-first":
+        if gone and home is not None and home.target is not None and home.target.kind.replace == "new-first":
             successors = [one for one in world.living(process.key) if one.ready and one.staying]
-            assert successors or slot.wish is not before[process.key] is not None, (
+            assert successors or slot.target is not before[process.key] is not None, (
                 "drained before the new one was ready"
             )
     world.check_surge({kind: (count, surge[kind]) for kind, count in wanted.items()})
@@ -140,9 +140,9 @@ def check(node: Node, ready: set[int], before: dict[str, Any]) -> None:
 def check_standing(node: Node) -> None:
     """What is counted as slots change is what a walk over all of them would count."""
     state, processes = node.supervisor._state, node.world.processes
-    wanted = {key: slot.wish for key, slot in state.slots.items() if slot.wish is not None}
+    wanted = {key: slot.target for key, slot in state.slots.items() if slot.target is not None}
     ready = {process.key for process in processes.values() if process.ready and process.staying}
-    ready |= {key for key, wish in wanted.items() if state.slots[key].done == wish.edition}
+    ready |= {key for key, target in wanted.items() if state.slots[key].done == target.edition}
     standing = node.supervisor.standing()
     assert (standing.ready, standing.wanted) == (len(ready & wanted.keys()), len(wanted))
 
@@ -158,20 +158,20 @@ def check_deadlines(supervisor: Supervisor) -> None:
         else:
             assert worker.deadline is None
     for mold in state.molds.values():
-        if mold.phase != "able" or mold.owed:
+        if mold.phase != "able" or mold.pending_forks:
             assert mold.deadline is not None, mold
             waits.append(mold.deadline)
         assert len(set(mold.idle)) == len(mold.idle)
         started = [w for w in state.workers.values() if w.phase == "starting" and w.generation == mold.generation]
-        assert mold.starting == len([w for w in started if w.wish and w.wish.entry.spawn == "fork"])
+        assert mold.starting == len([w for w in started if w.target and w.target.entry.spawn == "fork"])
     for slot in state.slots.values():
-        if slot.wish is not None and not slot.pids:
-            mold = state.molds[slot.wish.generation]
+        if slot.target is not None and not slot.pids:
+            mold = state.molds[slot.target.generation]
             waits_for = [
                 slot.deadline is not None,
                 slot.spawning is not None,
-                slot.done == slot.wish.edition,
-                slot.key in mold.asking and bool(mold.owed or mold.deadline),
+                slot.done == slot.target.edition,
+                slot.key in mold.asking and bool(mold.pending_forks or mold.deadline),
             ]
             assert any(waits_for), f"nothing will ever fill {slot.key}"
     for kind, keys in state.exchanging.items():
@@ -193,22 +193,22 @@ def canonical(node: Node) -> int:
     def when(moment: float | None) -> float | None:
         return None if moment is None else round(moment - now, 3)
 
-    def edition(wish: Any) -> Any:
-        if wish is None:
+    def edition(target: Any) -> Any:
+        if target is None:
             return None
-        return editions.setdefault(wish.edition, len(editions)), wish.generation, wish.entry.digest
+        return editions.setdefault(target.edition, len(editions)), target.generation, target.entry.digest
 
     def person(pid: int) -> Any:
         names.setdefault(pid, len(names))
         worker, process = state.workers[pid], world.processes[pid]
         return (
-            worker.phase, when(worker.deadline), edition(worker.wish), worker.generation, worker.asked,
+            worker.phase, when(worker.deadline), edition(worker.target), worker.generation, worker.asked,
             process.ready, process.killed, worker.abandoned, worker.drained,
         )  # fmt: skip
 
     slots = tuple(
         (
-            slot.key, edition(slot.wish), tuple(map(person, slot.pids)),
+            slot.key, edition(slot.target), tuple(map(person, slot.pids)),
             slot.reserve and person(slot.reserve), slot.asking, edition(slot.spawning),
             editions.get(slot.done, -1) if slot.done else 0, slot.failures, when(slot.deadline),
             slot.exchange,
@@ -218,8 +218,8 @@ def canonical(node: Node) -> int:
     molds = tuple(
         (
             generation, mold.phase, when(mold.deadline), mold.retired, tuple(map(person, mold.idle)),
-            tuple(mold.asking), tuple(mold.stalled), mold.owed, mold.failures,
-            mold.stillborn, max(0.0, mold.pause_until - now),
+            tuple(mold.asking), tuple(mold.stalled), mold.pending_forks, mold.failures,
+            mold.failed_forks, max(0.0, mold.pause_until - now),
             generation in world.molds and (world.molds[generation].due, world.molds[generation].ending),
         )
         for generation, mold in state.molds.items()
@@ -228,8 +228,8 @@ def canonical(node: Node) -> int:
     changes = tuple(
         (
             change.what, change.dry, tuple(change.askers), change.key, change.stage, change.generation, change.canary,
-            tuple((key, edition(wish)) for key, wish in change.before.items()),
-            tuple((key, edition(wish)) for key, wish in change.pending.items()), tuple(change.flight),
+            tuple((key, edition(target)) for key, target in change.before.items()),
+            tuple((key, edition(target)) for key, target in change.pending.items()), tuple(change.flight),
         )
         for change in (state.change, *state.queue)
         if change is not None
@@ -304,7 +304,7 @@ def check_rest(node: Node) -> None:
     assert not state.worn
     wanted = state.plan.wanted(state.overrides)
     there = sorted(process.key for process in world.processes.values() if process.ready)
-    done = {slot.key for slot in state.slots.values() if slot.wish and slot.done == slot.wish.edition}
+    done = {slot.key for slot in state.slots.values() if slot.target and slot.done == slot.target.edition}
     assert there == sorted(set(wanted) - done)
     spares = [process for process in world.processes.values() if not process.key]
     assert len(spares) == state.spec.spares

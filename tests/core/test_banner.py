@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from prefork._core.banner import Start, Welcome, clickable, opening
 from prefork._core.plan import Entry, Kind, Listener, Plan, Pool
+from prefork._report.banner import Start, Welcome, clickable, opening
 
 START = Start("shop", 4711, "shop:app", "3.11.7", "prefork.toml")
 ENTRIES = tuple(Entry(f"web/{number}", "web", "") for number in range(4))

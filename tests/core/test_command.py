@@ -6,31 +6,31 @@ import sys
 
 import pytest
 
-from prefork._core.command import Command, parse
+from prefork._linux.program import PythonCommand, parse
 
 TABLE = [
-    (["script.py", "a", "-b"], Command((), ("script.py",), ("a", "-b"))),
-    (["-m", "pkg", "a"], Command((), ("-m", "pkg"), ("a",))),
-    (["-mpkg", "a"], Command((), ("-m", "pkg"), ("a",))),
-    (["-c", "print()", "-x"], Command((), ("-c", "print()"), ("-x",))),
-    (["-Bc", "print()"], Command(("-B",), ("-c", "print()"), ())),
-    (["-X", "dev", "-c", "print()"], Command(("-X", "dev"), ("-c", "print()"), ())),
-    (["-Xdev", "-O", "script.py"], Command(("-X", "dev", "-O"), ("script.py",), ())),
-    (["-BWignore", "-m", "pkg"], Command(("-B", "-W", "ignore"), ("-m", "pkg"), ())),
-    (["-W", "-m", "script.py"], Command(("-W", "-m"), ("script.py",), ())),
+    (["script.py", "a", "-b"], PythonCommand((), ("script.py",), ("a", "-b"))),
+    (["-m", "pkg", "a"], PythonCommand((), ("-m", "pkg"), ("a",))),
+    (["-mpkg", "a"], PythonCommand((), ("-m", "pkg"), ("a",))),
+    (["-c", "print()", "-x"], PythonCommand((), ("-c", "print()"), ("-x",))),
+    (["-Bc", "print()"], PythonCommand(("-B",), ("-c", "print()"), ())),
+    (["-X", "dev", "-c", "print()"], PythonCommand(("-X", "dev"), ("-c", "print()"), ())),
+    (["-Xdev", "-O", "script.py"], PythonCommand(("-X", "dev", "-O"), ("script.py",), ())),
+    (["-BWignore", "-m", "pkg"], PythonCommand(("-B", "-W", "ignore"), ("-m", "pkg"), ())),
+    (["-W", "-m", "script.py"], PythonCommand(("-W", "-m"), ("script.py",), ())),
     (
         ["--check-hash-based-pycs", "never", "script.py"],
-        Command(("--check-hash-based-pycs", "never"), ("script.py",), ()),
+        PythonCommand(("--check-hash-based-pycs", "never"), ("script.py",), ()),
     ),
-    (["--", "-odd.py", "a"], Command((), ("--", "-odd.py"), ("a",))),
-    (["-"], Command((), (), ())),
-    (["-i"], Command(("-i",), (), ())),
-    ([], Command((), (), ())),
+    (["--", "-odd.py", "a"], PythonCommand((), ("--", "-odd.py"), ("a",))),
+    (["-"], PythonCommand((), (), ())),
+    (["-i"], PythonCommand(("-i",), (), ())),
+    ([], PythonCommand((), (), ())),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "command"), TABLE)
-def test_every_form_of_a_command(arguments: list[str], command: Command) -> None:
+def test_every_form_of_a_command(arguments: list[str], command: PythonCommand) -> None:
     assert parse(arguments) == command
 
 

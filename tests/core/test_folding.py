@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefork._core.folding import BURST, WINDOW, Folding
+from prefork._report.folding import BURST, WINDOW, Folding
 
 
 class Log:

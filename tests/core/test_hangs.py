@@ -9,8 +9,9 @@ import pytest
 from core.stage import Stage, plan
 from prefork._core import actions as act
 from prefork._core import events as ev
-from prefork._core.hangs import Look, Sign, Vigil
-from prefork._core.verdicts import SENTENCES, Evidence, Hang, Thread, Verdict, report, verdict
+from prefork._core.hang_watch import HangDetector, Look, Sign
+from prefork._core.verdicts import Evidence, Hang, Thread, Verdict, verdict
+from prefork._report.hang_report import SENTENCES, report
 
 
 class Watch:
@@ -20,7 +21,7 @@ class Watch:
         self.since: dict[int, float] = {}
         self.waited: dict[int, float] = {}
         self.patience = patience
-        self.vigil = Vigil(lambda pid: self.waited.get(pid, 0.0))
+        self.vigil = HangDetector(lambda pid: self.waited.get(pid, 0.0))
 
     def look(self, now: float, late: float = 0.0) -> Look:
         return self.vigil.look([Sign(pid, at, self.patience) for pid, at in self.since.items()], now, late)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefork import MisuseError
-from prefork._core.keys import LONGEST, key_of, kind_of
+from prefork import UsageError
+from prefork._wire.keys import LONGEST, key_of, kind_of
 
 
 class Colour(Enum):
@@ -43,7 +43,7 @@ def test_values_are_told_apart_by_their_text() -> None:
 
 def test_a_key_that_is_too_long_is_refused_with_its_length() -> None:
     assert len(key_of("k", ["x" * (LONGEST - 2)])) == LONGEST
-    with pytest.raises(MisuseError, match=f"{LONGEST + 1} bytes"):
+    with pytest.raises(UsageError, match=f"{LONGEST + 1} bytes"):
         key_of("k", ["x" * (LONGEST - 1)])
 
 
@@ -54,6 +54,6 @@ texts = st.lists(st.text(max_size=5), min_size=1, max_size=3)
 def test_equal_keys_mean_equal_values(one: list[str], other: list[str]) -> None:
     try:
         same = key_of("k", one) == key_of("k", other)
-    except MisuseError:
+    except UsageError:
         return
     assert same == (one == other)

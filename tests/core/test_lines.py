@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prefork._core.lines import LONGEST, LineBuffer
+from prefork._master.relay import LONGEST, LineBuffer
 
 
 def test_only_whole_lines_come_out_until_the_end() -> None:

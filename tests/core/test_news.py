@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prefork._core.actions import Report, Unbind
-from prefork._core.news import News, news
+from prefork._report.news import News, news
 
 ENDED = {"event": "ended", "slot": "web/0", "pid": 7, "generation": 2, "after": 1.5, "status": 3, "reason": "exited 3"}
 READY = {"event": "ready", "slot": "web/0", "pid": 8, "generation": 2, "after": 0.1}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from core.stage import Stage, plan
 from prefork._core import commands as cmd
 from prefork._core import events as ev
-from prefork._core.notices import Notices
 from prefork._core.plan import Plan
-from prefork._core.standing import Standing
+from prefork._core.standing import Health
+from prefork._report.notices import Notices
 
 
 class Heard:
@@ -140,5 +140,5 @@ def test_a_status_is_one_line_of_bounded_length() -> None:
 
 
 def test_what_is_left_of_a_rollout_is_told() -> None:
-    standing = Standing(4, 4, 3, "reload", 4, 2)
+    standing = Health(4, 4, 3, "reload", 4, 2)
     assert standing.text == "4/4 ready, generation 3; reload of generation 4, 2 to go"

@@ -165,9 +165,9 @@ class Daemon(RuleBasedStateMachine):
     @invariant()
     def nothing_is_left_undone(self) -> None:
         state = self.node.supervisor._state
-        assert not state.touched
-        assert not state.stirred
-        assert not state.eased
+        assert not state.dirty_slots
+        assert not state.dirty_molds
+        assert not state.kinds_with_room
 
     def teardown(self) -> None:
         if hasattr(self, "node") and self.lives:

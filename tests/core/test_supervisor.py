@@ -192,7 +192,7 @@ class TestCrashes:
         for _ in range(5):
             pid = next(pid for pid, process in stage.world.processes.items() if not process.key)
             stage.feed(ev.WorkerEnded(pid, -9, "was killed by SIGKILL"))
-            if not any(mold.owed for mold in stage.world.molds.values()):
+            if not any(mold.pending_forks for mold in stage.world.molds.values()):
                 stage.late()
             stage.rest()
             assert stage.spares() == 1
@@ -241,7 +241,7 @@ class TestMold:
         stage.crash("web/1")
         for _ in range(3):
             stage.feed(ev.BirthFailed(1, 1, "EAGAIN"))
-            while not stage.world.molds[1].owed:
+            while not stage.world.molds[1].pending_forks:
                 stage.late()
         stage.rest()
         assert stage.serving() == ["solo", *WEB]

@@ -35,7 +35,7 @@ class Process:
 @dataclass(slots=True)
 class MoldProcess:
     due: str = "import"  # or "plan", or nothing
-    owed: int = 0
+    pending_forks: int = 0
     ending: bool = False
 
 
@@ -110,10 +110,10 @@ class World:
             case act.Breed(generation, count):
                 mold = self.molds[generation]
                 assert count > 0, action
-                assert mold.owed == 0, action
+                assert mold.pending_forks == 0, action
                 assert not mold.ending, action
                 assert mold.due == "", action
-                mold.owed = count
+                mold.pending_forks = count
             case act.DismissSpare(pid):
                 process = self.processes[pid]
                 assert process.key == "", action
@@ -215,10 +215,10 @@ class World:
             case ev.MoldEnded(generation):
                 del self.molds[generation]
             case ev.SpareBorn(generation, pid):
-                self.molds[generation].owed -= 1
+                self.molds[generation].pending_forks -= 1
                 self.born(pid, Process(generation))
             case ev.BirthFailed(generation, count):
-                self.molds[generation].owed -= count
+                self.molds[generation].pending_forks -= count
             case ev.WorkerSpawned(generation, key, pid):
                 self.spawns = tuple(one for one in self.spawns if one != (generation, key))
                 self.born(pid, Process(generation, key, self.kind_of(generation, key).name))
@@ -259,7 +259,7 @@ class World:
                 yield ev.MoldPlanned(generation, self.plans[generation])
             elif mold.due == "plan":
                 yield ev.MoldPlanned(generation, self.replans.get(generation, self.plans[generation]))
-            elif mold.owed:
+            elif mold.pending_forks:
                 yield ev.SpareBorn(generation, self.next_pid)
         if self.binding is not None:
             yield ev.ListenersBound(self.binding[0])
@@ -279,7 +279,7 @@ class World:
                 yield ev.MoldFailed(generation, "SyntaxError")
             if not mold.ending and mold.due == "plan":
                 yield ev.PlanFailed(generation, "ValueError")
-            if mold.owed:
+            if mold.pending_forks:
                 yield ev.BirthFailed(generation, 1, "EAGAIN")
         if self.binding is not None:
             yield ev.BindFailed(self.binding[0], "address in use")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from prefork._core.events import BirthFailed, SpareBorn
-from prefork._linux.nursery import MoldSilent, PlanReceived
-from prefork._linux.privileges import Identity
+from prefork._master.births.channels import MoldDisconnected, PlanReceived
+from prefork._master.privileges import Identity
 from small_master import SOURCE, SmallMaster, children, readable, standard_error_to, state, until
 
 NOBODYS_UID = 54_321  # of which nothing else runs here, so that a limit of its processes counts ours alone
@@ -102,7 +102,7 @@ def test_spares_survive_their_mold(master: SmallMaster) -> None:
     mold = master.planned()
     pid = master.spare()
     os.killpg(mold, signal.SIGKILL)
-    assert master.expect(MoldSilent).generation == 1
+    assert master.expect(MoldDisconnected).generation == 1
     master.order(pid, "serve")
     assert master.ask()["pid"] == pid
 
@@ -161,7 +161,7 @@ def test_the_socket_of_a_mold_is_read_to_its_end_before_births_are_refused(maste
     os.kill(mold, signal.SIGKILL)
     master.status(mold)
     facts = master.nursery.read()
-    while not any(isinstance(each, MoldSilent) for each in facts):
+    while not any(isinstance(each, MoldDisconnected) for each in facts):
         readable(master.nursery)
         facts += master.nursery.read()
     born = [each for each in facts if isinstance(each, SpareBorn)]
@@ -280,7 +280,7 @@ def _unprivileged() -> tuple[str, Identity]:
     if os.geteuid() != 0:
         pytest.skip("only root can start a mold as another user")
     identity = Identity(NOBODYS_UID, NOBODYS_UID)
-    code = f"import sys; sys.path[:0] = {[SOURCE, *sys.path]!r}; import prefork._linux.mold"
+    code = f"import sys; sys.path[:0] = {[SOURCE, *sys.path]!r}; import prefork._mold.mold"
     for python in (sys.executable, "/usr/bin/python3"):
         try:
             subprocess.run([python, "-c", code], check=True, user=identity.uid, group=identity.gid, extra_groups=[])

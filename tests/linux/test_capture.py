@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from prefork._linux.capture import Capture
-from prefork._linux.forms import Origin
-from prefork._linux.relay import Relay
+from prefork._master.log.capture import Capture
+from prefork._master.relay import Relay
+from prefork._report.forms import Origin
 
 
 class Reader:

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefork._linux import memfd, wire
+from prefork._linux import memfd
 from prefork._linux.channel import INLINE_LIMIT, Channel, DescriptorsLost
-from prefork._linux.wire import Failed, MalformedMessage, NewbornAnnounced, Order, Planned, Ready
+from prefork._wire import messages
+from prefork._wire.messages import Failed, MalformedMessage, NewbornAnnounced, Order, Planned, Ready
 from support import own_descriptors
 
 
@@ -72,7 +73,7 @@ def test_messages_of_any_size_arrive(pair: tuple[Channel, Channel], size: int) -
 
 
 @pytest.mark.parametrize("context", [{"small": 1}, {"large": "x" * 1_000_000}], ids=["small", "large"])
-def test_descriptors_arrive_in_order(pair: tuple[Channel, Channel], context: wire.Json) -> None:
+def test_descriptors_arrive_in_order(pair: tuple[Channel, Channel], context: messages.Json) -> None:
     one, other = pair
     files = [memfd.write(str(n), str(n).encode()) for n in range(3)]
     order = Order("web/0", 1, context, 100, "title", listeners=("a", "b"))
@@ -181,7 +182,7 @@ def test_descriptors_that_do_not_belong_to_a_message_are_refused(
 ) -> None:
     peer, channel = raw
     before = open_descriptors()
-    send(peer, b"=" + wire.encode(Ready()), [descriptor] * count)
+    send(peer, b"=" + messages.encode(Ready()), [descriptor] * count)
     with pytest.raises(MalformedMessage):
         channel.receive()
     assert open_descriptors() == before
@@ -189,7 +190,7 @@ def test_descriptors_that_do_not_belong_to_a_message_are_refused(
 
 def test_a_message_without_its_descriptor_is_refused(raw: tuple[socket.socket, Channel]) -> None:
     peer, channel = raw
-    send(peer, b"=" + wire.encode(NewbornAnnounced()), [])
+    send(peer, b"=" + messages.encode(NewbornAnnounced()), [])
     with pytest.raises(MalformedMessage):
         channel.receive()
 
@@ -209,7 +210,7 @@ def _pipe() -> int:
 
 def _unsealed() -> int:
     descriptor = os.memfd_create("unsealed", os.MFD_ALLOW_SEALING)
-    os.write(descriptor, wire.encode(Ready()))
+    os.write(descriptor, messages.encode(Ready()))
     return descriptor
 
 
@@ -272,23 +273,23 @@ json_values = st.recursive(
 
 
 @given(json_values, st.lists(st.text()))
-def test_plain_data_comes_back_as_it_was(plan: wire.Json, warnings: list[str]) -> None:
+def test_plain_data_comes_back_as_it_was(plan: messages.Json, warnings: list[str]) -> None:
     message = Planned(plan, tuple(warnings))
-    assert wire.decode(wire.encode(message)) == message
+    assert messages.decode(messages.encode(message)) == message
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_malformed(data: bytes) -> None:
     with pytest.raises(MalformedMessage):
-        wire.decode(data)
+        messages.decode(data)
 
 
 @given(st.sampled_from(["Order", "Planned", "BirthsEnded", "Launch", "Failed"]), json_values)
-def test_fields_of_any_json_are_a_message_or_malformed(name: str, value: wire.Json) -> None:
-    cls = getattr(wire, name)
+def test_fields_of_any_json_are_a_message_or_malformed(name: str, value: messages.Json) -> None:
+    cls = getattr(messages, name)
     fields = dict.fromkeys(cls.__dataclass_fields__, value)
     try:
-        message = wire.decode(json.dumps({"message": name, **fields}).encode())
+        message = messages.decode(json.dumps({"message": name, **fields}).encode())
     except MalformedMessage:
         return
-    assert wire.decode(wire.encode(message)) == message
+    assert messages.decode(messages.encode(message)) == message

@@ -18,13 +18,13 @@ from core.stage import Stage, plan
 from prefork._core import actions as act
 from prefork._core import commands as cmd
 from prefork._core import events as ev
-from prefork._core.journal import Journal
-from prefork._linux.answers import Seen
-from prefork._linux.board import Board
-from prefork._linux.control import CONNECTIONS, WAITING, Control
-from prefork._linux.master import Master
-from prefork._linux.requests import LONGEST
-from prefork._linux.scoreboard import Scoreboard
+from prefork._master.board import Board
+from prefork._master.control.replies import DaemonView
+from prefork._master.control.requests import LONGEST
+from prefork._master.control.server import CONNECTIONS, WAITING, Control
+from prefork._master.loop import Master
+from prefork._report.journal import Journal
+from prefork._wire.scoreboard import Scoreboard
 
 
 class Desk:
@@ -34,7 +34,9 @@ class Desk:
         self.directory, self.master, self.stage = directory, master, stage
         self.journal, self.board = Journal(), Board(rows=64)
         self.asked_for_stacks: list[tuple[int, str, bool]] = []
-        seen = Seen(stage.supervisor, self.journal, lambda: {1: 4242}, self.board.reading, self.stacks, time.time())
+        seen = DaemonView(
+            stage.supervisor, self.journal, lambda: {1: 4242}, self.board.reading, self.stacks, time.time()
+        )
         self.control = Control(master, str(directory), seen)
 
     def stacks(self, asker: int, slot: str, force: bool) -> None:

@@ -23,11 +23,12 @@ from prefork._core import events as ev
 from prefork._core.plan import Spec
 from prefork._core.supervisor import Supervisor
 from prefork._errors import PreforkError
-from prefork._linux import memfd, planwire, wire
+from prefork._linux import memfd
 from prefork._linux.channel import Channel
-from prefork._linux.listeners import Circumstances, Listeners
-from prefork._linux.nursery import Nursery
-from prefork._linux.requests import MalformedRequest, parse
+from prefork._master.births.channels import ProcessChannels
+from prefork._master.control.requests import MalformedRequest, parse
+from prefork._master.listeners.listeners import BindOptions, Listeners
+from prefork._wire import messages, plan_data
 from support import own_descriptors
 
 VALUES: list[Any] = [
@@ -67,21 +68,21 @@ PLAN: dict[str, Any] = {
     "pools": [{"kind": "web", "keys": ["web/0", "web/1"], "size": 1, "min": 1, "default": True}],
 }
 
-MESSAGES: list[wire.Message] = [
-    wire.Launch("m:f", {"a": [1]}, 3, "title", "spare", "freeze", ("a", "b"), False),
-    wire.ComputePlan({"a": 1}),
-    wire.Breed(3),
-    wire.Planned(PLAN, ("a warning",)),
-    wire.PlanFailed("load", "Traceback"),
-    wire.NewbornAnnounced(),
-    wire.BirthFailed("EAGAIN"),
-    wire.BirthsEnded(3, ""),
-    wire.Hello(),
-    wire.Ready(),
-    wire.WornOut("100 requests"),
-    wire.Drained(),
-    wire.Failed("Traceback"),
-    wire.Abandon(("http",)),
+MESSAGES: list[messages.Message] = [
+    messages.Launch("m:f", {"a": [1]}, 3, "title", "spare", "freeze", ("a", "b"), False),
+    messages.ComputePlan({"a": 1}),
+    messages.Breed(3),
+    messages.Planned(PLAN, ("a warning",)),
+    messages.PlanFailed("load", "Traceback"),
+    messages.NewbornAnnounced(),
+    messages.BirthFailed("EAGAIN"),
+    messages.BirthsEnded(3, ""),
+    messages.Hello(),
+    messages.Ready(),
+    messages.WornOut("100 requests"),
+    messages.Drained(),
+    messages.Failed("Traceback"),
+    messages.Abandon(("http",)),
 ]
 
 REQUESTS: list[dict[str, Any]] = [
@@ -165,16 +166,16 @@ def mostly(count: int, refused: type[Exception], act: Callable[[int], object]) -
 
 
 def test_messages(chance: random.Random) -> None:
-    good = [wire.encode(message) for message in MESSAGES]
+    good = [messages.encode(message) for message in MESSAGES]
     plain = [data.decode() for data in good]
 
     def act(number: int) -> None:
         if number % 2:
-            wire.decode(spoilt(chance.choice(good), chance))
+            messages.decode(spoilt(chance.choice(good), chance))
         else:
-            wire.decode(json.dumps(altered(chance.choice(plain), chance)).encode())
+            messages.decode(json.dumps(altered(chance.choice(plain), chance)).encode())
 
-    assert 0 < mostly(25_000, wire.MalformedMessage, act) < 15_000
+    assert 0 < mostly(25_000, messages.MalformedMessage, act) < 15_000
 
 
 def test_requests(chance: random.Random) -> None:
@@ -193,10 +194,10 @@ def test_requests(chance: random.Random) -> None:
 def test_plans_and_what_is_made_of_them(chance: random.Random, tmp_path: Path) -> None:
     """What passes for a plan can be decided on, and its listeners opened or refused in words."""
     text = json.dumps(PLAN)
-    assert planwire.take_apart(json.loads(text)).plan.refusal() is None
+    assert plan_data.take_apart(json.loads(text)).plan.refusal() is None
 
     def act(number: int) -> None:
-        received = planwire.take_apart(json.loads(json.dumps(altered(text, chance))))
+        received = plan_data.take_apart(json.loads(json.dumps(altered(text, chance))))
         supervisor = Supervisor(Spec())
         supervisor.handle(ev.Started(), 1.0)
         supervisor.handle(ev.MoldPlanned(1, received.plan), 2.0)
@@ -204,18 +205,18 @@ def test_plans_and_what_is_made_of_them(chance: random.Random, tmp_path: Path) -
         assert "\n" not in supervisor.standing().text
         json.dumps(supervisor.snapshot())
         if number % 10 == 0:
-            with closing(Listeners(Circumstances())) as listeners, suppress(PreforkError):
+            with closing(Listeners(BindOptions())) as listeners, suppress(PreforkError):
                 listeners.bind(received.plan.listeners)
 
-    assert 1000 < mostly(20_000, planwire.MalformedPlan, act) < 19_000
+    assert 1000 < mostly(20_000, plan_data.MalformedPlan, act) < 19_000
 
 
 def test_channels_of_molds_newborns_and_workers(chance: random.Random) -> None:
     """Packets with whatever bytes and descriptors; those of a peer that is not listened to any more are not kept."""
-    good = [wire.encode(message) for message in MESSAGES]
+    good = [messages.encode(message) for message in MESSAGES]
     plain = [data.decode() for data in good]
     sizes = []
-    with closing(Nursery()) as nursery:
+    with closing(ProcessChannels()) as nursery:
         for number in range(10_000):
             ours, theirs = Channel.pair()
             if number % 2:
@@ -225,7 +226,7 @@ def test_channels_of_molds_newborns_and_workers(chance: random.Random) -> None:
                 nursery.add_process(number + 10, ours)
             with closing(theirs):
                 for _ in range(chance.randrange(1, 4)):
-                    data = wire.encode(chance.choice(MESSAGES))
+                    data = messages.encode(chance.choice(MESSAGES))
                     if chance.random() < 0.5:
                         data = spoilt(data, chance)
                     elif chance.random() < 0.5:

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from prefork._linux import lifeline, subreaper
+from prefork._linux import lifeline
+from prefork._master.children import become_subreaper
 from small_master import PATIENCE, SOURCE, children, readable, state, until
 
 
@@ -127,7 +128,7 @@ def test_children_of_the_armed_process_are_left_alone(ends: tuple[int, int]) -> 
             ctypes.PyDLL(None).sleep(600)
         os.write(tell, str(pid).encode())
 
-    subreaper.become()
+    become_subreaper()
     pid = fork(live, writer)
     grandchild = int(os.read(told, 20))
     os.close(told)
@@ -166,7 +167,7 @@ with SmallMaster() as master:
 @contextlib.contextmanager
 def master(do: str, **options: Any) -> Iterator[tuple[subprocess.Popen[str], dict[str, int]]]:
     """A master with a mold, a ready worker and a spare; on a line of input it executes another program."""
-    subreaper.become()
+    become_subreaper()
     path = os.pathsep.join([SOURCE, str(Path(__file__).parent.parent)])
     with subprocess.Popen(
         [sys.executable, "-c", MASTER, json.dumps([do, options])],

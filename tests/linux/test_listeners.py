@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from prefork import MisuseError, WorldError
+from prefork import SystemFailure, UsageError
 from prefork._core.plan import Listener
-from prefork._linux.given import Given
-from prefork._linux.listeners import Circumstances, Listeners
-from prefork._linux.privileges import Identity
+from prefork._master.listeners.inherited import Given
+from prefork._master.listeners.listeners import BindOptions, Listeners
+from prefork._master.privileges import Identity
 
 ANY = Listener("http", "tcp://127.0.0.1:0")
 
 
 @pytest.fixture
 def listeners() -> Iterator[Listeners]:
-    with closing(Listeners(Circumstances())) as made:
+    with closing(Listeners(BindOptions())) as made:
         yield made
 
 
@@ -52,7 +52,7 @@ def test_a_port_in_use_is_refused_even_if_both_would_share_it(listeners: Listene
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = Listener("http", f"tcp://127.0.0.1:{other.getsockname()[1]}")
-        with pytest.raises(WorldError, match=r"cannot listen on tcp://127.* \(http\): Address already in use"):
+        with pytest.raises(SystemFailure, match=r"cannot listen on tcp://127.* \(http\): Address already in use"):
             listeners.bind([taken])
 
 
@@ -85,16 +85,16 @@ def test_a_stranger_at_the_host_of_a_change_is_not_shared_with(listeners: Listen
             stranger.listen()
         number = stranger.getsockname()[1]
         listeners.bind([Listener("http", f"{scheme}://127.0.0.1:{number}")])
-        with pytest.raises(WorldError, match="Address already in use"):
+        with pytest.raises(SystemFailure, match="Address already in use"):
             listeners.bind([Listener("http", f"{scheme}://127.0.0.2:{number}")])
 
 
 def test_a_stranger_cannot_share_our_port_but_our_successor_can(listeners: Listeners) -> None:
     listeners.bind([ANY])
     ours = Listener("http", f"tcp://127.0.0.1:{port(listeners, ANY)}")
-    with closing(Listeners(Circumstances())) as stranger, pytest.raises(WorldError, match="in use"):
+    with closing(Listeners(BindOptions())) as stranger, pytest.raises(SystemFailure, match="in use"):
         stranger.bind([ours])
-    with closing(Listeners(Circumstances(beside_orphans=True))) as successor:
+    with closing(Listeners(BindOptions(beside_orphans=True))) as successor:
         successor.bind([ours])
         assert port(successor, ours) == port(listeners, ANY)
 
@@ -103,7 +103,7 @@ def test_a_successor_gets_all_that_is_new(listeners: Listeners) -> None:
     listeners.bind([ANY])
     number = port(listeners, ANY)
     ours = Listener("http", f"tcp://127.0.0.1:{number}")
-    with closing(Listeners(Circumstances(beside_orphans=True))) as successor:
+    with closing(Listeners(BindOptions(beside_orphans=True))) as successor:
         successor.bind([ours])
         assert arrived(number, shared(listeners, ANY), shared(successor, ours)) == [0, 64]
         listeners.close()
@@ -131,7 +131,7 @@ def accepted(sock: socket.socket) -> bool:
 
 
 def test_all_are_bound_or_none(listeners: Listeners) -> None:
-    with pytest.raises(MisuseError, match="no address"):
+    with pytest.raises(UsageError, match="no address"):
         listeners.bind([ANY, Listener("odd", "http://127.0.0.1:1")])
     with pytest.raises(KeyError):
         shared(listeners, ANY)
@@ -141,12 +141,12 @@ def test_all_are_bound_or_none(listeners: Listeners) -> None:
     "address", ["", "127.0.0.1:80", "tcp://127.0.0.1", "tcp://:99999", "tcp://h:x", "unix://", "http://127.0.0.1:1"]
 )
 def test_what_is_no_address_is_refused_by_name(listeners: Listeners, address: str) -> None:
-    with pytest.raises(MisuseError, match=r"\(odd\) is no address"):
+    with pytest.raises(UsageError, match=r"\(odd\) is no address"):
         listeners.bind([Listener("odd", address)])
 
 
 def test_an_unknown_host_is_the_worlds_fault(listeners: Listeners) -> None:
-    with pytest.raises(WorldError, match=r"tcp://no\.such\.host\.invalid:80 \(http\)"):
+    with pytest.raises(SystemFailure, match=r"tcp://no\.such\.host\.invalid:80 \(http\)"):
         listeners.bind([Listener("http", "tcp://no.such.host.invalid:80")])
 
 
@@ -156,7 +156,7 @@ def test_a_stale_socket_is_replaced_a_live_one_and_a_file_are_not(listeners: Lis
     with socket.socket(socket.AF_UNIX) as live:
         live.bind(str(path))
         live.listen()
-        with pytest.raises(WorldError, match="in use"):
+        with pytest.raises(SystemFailure, match="in use"):
             listeners.bind([local])
     listeners.bind([local])
     with socket.socket(socket.AF_UNIX) as client:
@@ -164,7 +164,7 @@ def test_a_stale_socket_is_replaced_a_live_one_and_a_file_are_not(listeners: Lis
     listeners.unbind([local])
     assert not path.exists()
     path.write_text("precious")
-    with pytest.raises(WorldError, match="not a socket"):
+    with pytest.raises(SystemFailure, match="not a socket"):
         listeners.bind([local])
     assert path.read_text() == "precious"
 
@@ -175,10 +175,10 @@ def test_an_unprivileged_mold_gets_no_more_than_its_user_may(tmp_path: Path) -> 
     tmp_path.chmod(0o755)
     for directory in tmp_path.parents[:2]:
         directory.chmod(0o755)
-    with closing(Listeners(Circumstances(identity=nobody))) as asked:
-        with pytest.raises(WorldError, match="a privileged port"):
+    with closing(Listeners(BindOptions(identity=nobody))) as asked:
+        with pytest.raises(SystemFailure, match="a privileged port"):
             asked.bind([Listener("http", "tcp://127.0.0.1:80")])
-        with pytest.raises(WorldError, match="Permission denied"):
+        with pytest.raises(SystemFailure, match="Permission denied"):
             asked.bind([Listener("local", f"unix://{tmp_path}/s")])
         mine = tmp_path / "mine"
         mine.mkdir()
@@ -197,10 +197,10 @@ NOBODY = Identity(65534, 65534)
 @needs_root
 def test_an_address_that_the_operator_named_is_opened_with_the_masters_rights() -> None:
     where = f"tcp://127.0.0.1:{free_privileged_port()}"
-    with closing(Listeners(Circumstances(identity=NOBODY))) as asked, pytest.raises(WorldError, match="privileged"):
+    with closing(Listeners(BindOptions(identity=NOBODY))) as asked, pytest.raises(SystemFailure, match="privileged"):
         asked.bind([Listener("http", where)])
     for sharing in ("shared", "sharded"):
-        with closing(Listeners(Circumstances(identity=NOBODY, operator=frozenset([where])))) as asked:
+        with closing(Listeners(BindOptions(identity=NOBODY, operator=frozenset([where])))) as asked:
             listener = Listener("http", where, sharing)
             asked.bind([listener])
             assert [asked.give(listener, f"web/{n}", n).getsockname()[1] for n in (1, 2)] == [port_of(where)] * 2
@@ -221,7 +221,7 @@ def free_privileged_port() -> int:
 @needs_root
 def test_shards_of_an_unprivileged_application_belong_to_its_user() -> None:
     sharded = Listener("http", "tcp://127.0.0.1:0", "sharded")
-    with closing(Listeners(Circumstances(identity=NOBODY))) as asked:
+    with closing(Listeners(BindOptions(identity=NOBODY))) as asked:
         asked.bind([sharded])
         owners = {os.fstat(asked.give(sharded, f"web/{number}", number).fileno()).st_uid for number in range(3)}
         assert owners == {65534}
@@ -236,7 +236,7 @@ def test_a_path_that_leads_elsewhere_by_now_is_left_alone(tmp_path: Path) -> Non
         directory.mkdir()
     os.chown(mine, 65534, 65534)
     local = Listener("local", f"unix://{mine}/s")
-    asked = Listeners(Circumstances(identity=NOBODY))
+    asked = Listeners(BindOptions(identity=NOBODY))
     asked.bind([local])
     mine.rename(tmp_path / "away")
     mine.symlink_to(precious)
@@ -249,15 +249,15 @@ def test_no_descriptor_of_the_masters_own_can_be_named(listeners: Listeners) -> 
     with socket.socket() as own:
         own.bind(("127.0.0.1", 0))
         own.listen()
-        with pytest.raises(WorldError, match="was not started with such a listening socket"):
+        with pytest.raises(SystemFailure, match="was not started with such a listening socket"):
             listeners.bind([Listener("http", f"fd://{own.fileno()}")])
 
 
 def test_two_activated_sockets_of_one_name_are_refused() -> None:
     given = Given([], {"http": [3, 4]})
     with (
-        closing(Listeners(Circumstances(given=given))) as asked,
-        pytest.raises(WorldError, match="2 activated sockets"),
+        closing(Listeners(BindOptions(given=given))) as asked,
+        pytest.raises(SystemFailure, match="2 activated sockets"),
     ):
         asked.bind([Listener("http", "tcp://127.0.0.1:0")])
 
@@ -338,7 +338,7 @@ def test_a_mode_that_changes_is_not_given_to_what_others_have_put_there(listener
 def test_a_group_that_a_change_names_has_to_be_there(listeners: Listeners, tmp_path: Path) -> None:
     before = Listener("local", f"unix://{tmp_path}/s", mode=0o640)
     listeners.bind([before])
-    with pytest.raises(WorldError, match="there is no group 'no-such-group'"):
+    with pytest.raises(SystemFailure, match="there is no group 'no-such-group'"):
         listeners.bind([replace(before, mode=0o600, group="no-such-group")])
     assert mode(tmp_path / "s") == 0o640
     assert shared(listeners, before).fileno() >= 0
@@ -350,12 +350,12 @@ def test_an_owner_that_changes_is_set_with_the_applications_rights(tmp_path: Pat
         directory.chmod(0o755)
     os.chown(tmp_path, 65534, 65534)
     before = Listener("local", f"unix://{tmp_path}/s")
-    with closing(Listeners(Circumstances(identity=NOBODY))) as asked:
+    with closing(Listeners(BindOptions(identity=NOBODY))) as asked:
         asked.bind([before])
-        with pytest.raises(WorldError, match="cannot be changed: Operation not permitted"):
+        with pytest.raises(SystemFailure, match="cannot be changed: Operation not permitted"):
             asked.bind([replace(before, owner="0")])
         assert (tmp_path / "s").stat().st_uid == 65534
-    with closing(Listeners(Circumstances())) as asked:
+    with closing(Listeners(BindOptions())) as asked:
         asked.bind([before])
         asked.bind([replace(before, owner="65534", group="65534")])
         assert (tmp_path / "s").stat().st_uid == 65534
@@ -374,7 +374,7 @@ def test_a_name_has_the_address_of_ipv4_where_there_is_one(listeners: Listeners)
 
 
 def test_an_owner_that_cannot_be_set_leaves_nothing(listeners: Listeners, tmp_path: Path) -> None:
-    with pytest.raises(WorldError, match="there is no group 'no-such-group'"):
+    with pytest.raises(SystemFailure, match="there is no group 'no-such-group'"):
         listeners.bind([Listener("local", f"unix://{tmp_path}/s", group="no-such-group")])
     assert list(tmp_path.iterdir()) == []
     mine = Listener("local", f"unix://{tmp_path}/s", owner=str(os.getuid()), group=str(os.getgid()), mode=0o600)
@@ -384,5 +384,5 @@ def test_an_owner_that_cannot_be_set_leaves_nothing(listeners: Listeners, tmp_pa
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".example"])
 def test_a_name_that_no_host_can_have_is_refused_in_words(host: str) -> None:
-    with closing(Listeners(Circumstances())) as asked, pytest.raises(WorldError, match="no name that a host can have"):
+    with closing(Listeners(BindOptions())) as asked, pytest.raises(SystemFailure, match="no name that a host can have"):
         asked.bind([Listener("http", f"tcp://{host}:0")])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from prefork._errors import WorldError
-from prefork._linux.logfile import LogFile
+from prefork._errors import SystemFailure
+from prefork._master.log.log import LogFile
 from system.daemons import root
 
 NOBODY = 65534
@@ -54,14 +54,14 @@ def test_root_writes_to_nothing_that_another_user_could_have_chosen(tmp_path: Pa
     if exists:
         target.write_text("root:*")
     (tmp_path / "a.log").symlink_to(target)
-    with pytest.raises(WorldError, match=r"a\.log cannot be opened to write: root follows no symbolic link there$"):
+    with pytest.raises(SystemFailure, match=r"a\.log cannot be opened to write: root follows no symbolic link there$"):
         LogFile(str(tmp_path / "a.log"), NOBODY).open()
     assert target.exists() == exists
 
 
 def test_what_cannot_be_opened_is_said_by_name(tmp_path: Path) -> None:
-    with pytest.raises(WorldError, match=rf"^the log file {tmp_path} cannot be opened to write: Is a directory$"):
+    with pytest.raises(SystemFailure, match=rf"^the log file {tmp_path} cannot be opened to write: Is a directory$"):
         LogFile(str(tmp_path)).open()
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(WorldError, match="No such device or address"):  # Nobody reads it, and nobody here waits.
+    with pytest.raises(SystemFailure, match="No such device or address"):  # Nobody reads it, and nobody here waits.
         LogFile(str(tmp_path / "fifo")).open()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prefork._core.events import MoldFailed, PlanFailed, SpareBorn
-from prefork._linux.nursery import MoldSilent, PlanReceived
+from prefork._master.births.channels import MoldDisconnected, PlanReceived
 from small_master import SmallMaster
 
 
@@ -60,8 +60,8 @@ def test_a_failed_first_plan_ends_the_mold(master: SmallMaster) -> None:
     report = master.expect(MoldFailed).report
     assert report.splitlines()[0] == "plan failed:"
     assert "mold_application.py" in report
-    assert "prefork/_linux" not in report
-    assert master.expect(MoldSilent).reason == ""
+    assert "/prefork/" not in report
+    assert master.expect(MoldDisconnected).reason == ""
     assert master.status(pid) == 1
 
 
@@ -85,7 +85,7 @@ def test_a_failing_before_fork_is_told(master: SmallMaster) -> None:
 def test_an_import_that_ends_the_process_is_seen(master: SmallMaster, arguments: dict[str, int], status: int) -> None:
     pid = master.start(arguments)
     master.nursery.compute_plan(1)
-    master.expect(MoldSilent)
+    master.expect(MoldDisconnected)
     assert master.status(pid) == status
     assert not master.facts
 
@@ -94,7 +94,7 @@ def test_an_import_that_hangs_says_nothing_and_can_be_killed(master: SmallMaster
     pid = master.start({"hang": 600})
     master.nursery.compute_plan(1)
     os.kill(pid, signal.SIGKILL)
-    assert master.expect(MoldSilent).generation == 1
+    assert master.expect(MoldDisconnected).generation == 1
     assert master.status(pid) == -signal.SIGKILL
 
 
@@ -107,7 +107,7 @@ def test_threads_that_workers_will_not_have_are_named(master: SmallMaster) -> No
 def test_ends_with_status_0_when_the_master_is_done_with_it(master: SmallMaster) -> None:
     pid = master.planned()
     master.nursery.end_mold(1)
-    assert master.expect(MoldSilent).reason == ""
+    assert master.expect(MoldDisconnected).reason == ""
     assert master.status(pid) == 0
 
 

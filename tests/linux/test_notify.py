@@ -16,22 +16,23 @@ import pytest
 from notified import NotifySocket
 from prefork._core.actions import Action, Exit
 from prefork._core.events import DeadlinePassed, Event, Started
-from prefork._core.standing import Standing
-from prefork._linux.master import Master
-from prefork._linux.notify import Manager, Notifying, collect
+from prefork._core.standing import Health
+from prefork._launch.inherited import manager
+from prefork._master.loop import Master
+from prefork._master.notify import Manager, Notifying
 
-READY = Standing(2, 2, 1)
+READY = Health(2, 2, 1)
 
 
 class Decider:
     """Stands as it is told to, and goes on to the next act when its time has come."""
 
     def __init__(self) -> None:
-        self.now = Standing(0, 2, 0)
+        self.now = Health(0, 2, 0)
         self.acts: list[Callable[[], object]] = []
         self._due: float | None = None
 
-    def standing(self) -> Standing:
+    def standing(self) -> Health:
         return self.now
 
     def handle(self, event: Event, now: float) -> Sequence[Action]:
@@ -45,12 +46,12 @@ class Decider:
     def next_deadline(self) -> float | None:
         return self._due
 
-    def stand(self, standing: Standing) -> None:
+    def stand(self, standing: Health) -> None:
         self.now = standing
 
 
 class Nothing:
-    """Hands with nothing to do."""
+    """Executor with nothing to do."""
 
     def perform(self, action: Action) -> None: ...
     def reaped(self, exits: Any) -> None: ...
@@ -73,7 +74,7 @@ def run(decider: Decider, variables: dict[str, str]) -> None:
         manager.close()
 
 
-def standing(*standings: Standing) -> Decider:
+def standing(*standings: Health) -> Decider:
     decider = Decider()
     decider.acts += [partial(decider.stand, standing) for standing in standings]
     return decider
@@ -90,7 +91,7 @@ def test_what_there_is_to_say_comes_in_one_message(tmp_path: Path, abstract: boo
 
 
 def test_many_changes_of_the_status_are_one_message(notified: NotifySocket) -> None:
-    many = [Standing(number, 500, 1) for number in range(499)]
+    many = [Health(number, 500, 1) for number in range(499)]
     decider = standing(*many)
     decider.acts.append(lambda: 0.3)
     run(decider, {"NOTIFY_SOCKET": notified.address})
@@ -108,7 +109,7 @@ def test_nobody_to_tell_is_no_matter(notified: NotifySocket) -> None:
 
 
 def test_a_socket_that_is_not_there_is_said_once(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    run(standing(READY, Standing(2, 2, 1, "reload", 2), READY), {"NOTIFY_SOCKET": str(tmp_path / "gone")})
+    run(standing(READY, Health(2, 2, 1, "reload", 2), READY), {"NOTIFY_SOCKET": str(tmp_path / "gone")})
     assert capfd.readouterr().err.count("cannot be told how things are: No such file or directory") == 1
 
 
@@ -122,7 +123,7 @@ def test_a_manager_that_has_started_again_is_found(tmp_path: Path) -> None:
         sockets.append(NotifySocket(path))
 
     decider = standing(READY)
-    decider.acts += [again, lambda: decider.stand(Standing(2, 2, 1, "reload", 2))]
+    decider.acts += [again, lambda: decider.stand(Health(2, 2, 1, "reload", 2))]
     run(decider, {"NOTIFY_SOCKET": path})
     found = sockets[1].read(0)
     assert found is not None
@@ -143,7 +144,7 @@ def test_one_that_does_not_read_holds_nobody_up_and_hears_the_end_of_it(notified
             heard.append(message)
         return 0.1
 
-    reload = Standing(2, 2, 1, "reload", 2)
+    reload = Health(2, 2, 1, "reload", 2)
     decider = standing(READY, reload, READY)
     decider.acts += [read_all, read_all]
     before = monotonic()
@@ -193,5 +194,5 @@ def test_a_watchdog_of_somebody_else_s_is_not_fed(notified: NotifySocket, variab
 
 def test_what_the_manager_said_is_taken_out_of_the_environment() -> None:
     environ = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "2", "INVOCATION_ID": "3"}
-    assert collect(environ) == {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "2"}
+    assert manager(environ) == {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "2"}
     assert environ == {"INVOCATION_ID": "3"}

@@ -9,24 +9,24 @@ from collections.abc import Iterator
 import pytest
 
 from prefork._core.events import BirthFailed, MoldFailed, SpareBorn, WorkerFailed
-from prefork._linux import wire
 from prefork._linux.channel import Channel
-from prefork._linux.nursery import Fact, MoldSilent, Nursery, PlanReceived
+from prefork._master.births.channels import Fact, MoldDisconnected, PlanReceived, ProcessChannels
+from prefork._wire import messages
 from small_master import SmallMaster, readable
 from support import own_descriptors
 
 
 @pytest.fixture
-def nursery() -> Iterator[Nursery]:
+def nursery() -> Iterator[ProcessChannels]:
     before = own_descriptors()
-    nursery = Nursery()
+    nursery = ProcessChannels()
     yield nursery
     nursery.close()
     assert os.listdir("/proc/self/fd") == before
 
 
 @pytest.fixture
-def mold(nursery: Nursery) -> Iterator[Channel]:
+def mold(nursery: ProcessChannels) -> Iterator[Channel]:
     """The test's own end: what a mold would say, the test says."""
     ours, theirs = Channel.pair()
     nursery.add_mold(1, 999_999, ours)
@@ -34,7 +34,7 @@ def mold(nursery: Nursery) -> Iterator[Channel]:
     theirs.close()
 
 
-def facts(nursery: Nursery) -> list[Fact]:
+def facts(nursery: ProcessChannels) -> list[Fact]:
     readable(nursery)
     return nursery.read()
 
@@ -42,7 +42,7 @@ def facts(nursery: Nursery) -> list[Fact]:
 def announce(mold: Channel) -> Channel:
     """The newborn's end."""
     ours, theirs = Channel.pair()
-    mold.send(wire.NewbornAnnounced(), [theirs.fileno()])
+    mold.send(messages.NewbornAnnounced(), [theirs.fileno()])
     theirs.close()
     return ours
 
@@ -67,7 +67,7 @@ class Child:
         self.channels = [theirs for _, theirs in pairs]
 
     def say_hello(self) -> None:
-        self.go.send(wire.Ready())
+        self.go.send(messages.Ready())
 
     def end(self) -> None:
         for each in [self.go, *self.channels]:
@@ -88,31 +88,35 @@ def child() -> Iterator[Child]:
     child.reap()
 
 
-def test_a_birth_is_told_when_it_is_adopted_and_has_said_hello(nursery: Nursery, mold: Channel, child: Child) -> None:
+def test_a_birth_is_told_when_it_is_adopted_and_has_said_hello(
+    nursery: ProcessChannels, mold: Channel, child: Child
+) -> None:
     nursery.breed(1, 1)
-    mold.send(wire.NewbornAnnounced(), [child.channels[0].fileno()])
-    mold.send(wire.BirthsEnded(1, ""))
+    mold.send(messages.NewbornAnnounced(), [child.channels[0].fileno()])
+    mold.send(messages.BirthsEnded(1, ""))
     assert facts(nursery) == []
     child.say_hello()
     assert facts(nursery) == [SpareBorn(1, child.pid)]
 
 
-def test_a_birth_that_has_said_hello_is_told_when_it_is_adopted(nursery: Nursery, mold: Channel, child: Child) -> None:
+def test_a_birth_that_has_said_hello_is_told_when_it_is_adopted(
+    nursery: ProcessChannels, mold: Channel, child: Child
+) -> None:
     nursery.breed(1, 1)
-    mold.send(wire.NewbornAnnounced(), [child.channels[0].fileno()])
+    mold.send(messages.NewbornAnnounced(), [child.channels[0].fileno()])
     child.say_hello()
     assert facts(nursery) == []
     readable(nursery)
     assert facts(nursery) == []
-    mold.send(wire.BirthsEnded(1, ""))
+    mold.send(messages.BirthsEnded(1, ""))
     assert facts(nursery) == [SpareBorn(1, child.pid)]
 
 
-def test_a_pid_is_born_once(nursery: Nursery, mold: Channel, child: Child) -> None:
+def test_a_pid_is_born_once(nursery: ProcessChannels, mold: Channel, child: Child) -> None:
     nursery.breed(1, 2)
     for each in child.channels:
-        mold.send(wire.NewbornAnnounced(), [each.fileno()])
-    mold.send(wire.BirthsEnded(2, ""))
+        mold.send(messages.NewbornAnnounced(), [each.fileno()])
+    mold.send(messages.BirthsEnded(2, ""))
     assert facts(nursery) == []
     child.say_hello()
     found: list[Fact] = []
@@ -122,14 +126,14 @@ def test_a_pid_is_born_once(nursery: Nursery, mold: Channel, child: Child) -> No
     assert BirthFailed(1, 1, f"pid {child.pid} is no new child of the master") in found
 
 
-def test_who_is_not_the_masters_child_is_not_born(nursery: Nursery, mold: Channel) -> None:
+def test_who_is_not_the_masters_child_is_not_born(nursery: ProcessChannels, mold: Channel) -> None:
     nursery.breed(1, 1)
     newborn = announce(mold)
     # This process is nobody's child here, least of all its own.
     readable(nursery)
     assert nursery.read() == []
     newborn.introduce()
-    mold.send(wire.BirthsEnded(1, ""))
+    mold.send(messages.BirthsEnded(1, ""))
     found: list[Fact] = []
     while not found:
         found = facts(nursery)
@@ -137,22 +141,22 @@ def test_who_is_not_the_masters_child_is_not_born(nursery: Nursery, mold: Channe
     assert newborn.receive() is None
 
 
-def test_who_does_not_say_its_pid_is_not_born(nursery: Nursery, mold: Channel) -> None:
+def test_who_does_not_say_its_pid_is_not_born(nursery: ProcessChannels, mold: Channel) -> None:
     nursery.breed(1, 1)
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    mold.send(wire.NewbornAnnounced(), [other.fileno()])
+    mold.send(messages.NewbornAnnounced(), [other.fileno()])
     other.close()
     with one:
-        one.send(b"=" + wire.encode(wire.Ready()))
+        one.send(b"=" + messages.encode(messages.Ready()))
         readable(nursery)
         nursery.read()
         assert facts(nursery) == [BirthFailed(1, 1, "a newborn says Hello, once, and who it is")]
 
 
-def test_a_newborn_that_dies_before_it_says_hello_has_failed(nursery: Nursery, mold: Channel) -> None:
+def test_a_newborn_that_dies_before_it_says_hello_has_failed(nursery: ProcessChannels, mold: Channel) -> None:
     nursery.breed(1, 2)
     announce(mold).close()
-    mold.send(wire.BirthsEnded(2, "the intermediate was killed by signal 9"))
+    mold.send(messages.BirthsEnded(2, "the intermediate was killed by signal 9"))
     found: list[Fact] = []
     while len(found) < 2:
         found += facts(nursery)
@@ -162,10 +166,10 @@ def test_a_newborn_that_dies_before_it_says_hello_has_failed(nursery: Nursery, m
     ]
 
 
-def test_a_spare_that_dies_at_once_was_born_all_the_same(nursery: Nursery, mold: Channel, child: Child) -> None:
+def test_a_spare_that_dies_at_once_was_born_all_the_same(nursery: ProcessChannels, mold: Channel, child: Child) -> None:
     nursery.breed(1, 1)
-    mold.send(wire.NewbornAnnounced(), [child.channels[0].fileno()])
-    mold.send(wire.BirthsEnded(1, ""))
+    mold.send(messages.NewbornAnnounced(), [child.channels[0].fileno()])
+    mold.send(messages.BirthsEnded(1, ""))
     assert facts(nursery) == []
     child.say_hello()
     child.end()
@@ -175,12 +179,12 @@ def test_a_spare_that_dies_at_once_was_born_all_the_same(nursery: Nursery, mold:
     assert nursery.finish(child.pid) == []
 
 
-def test_births_that_nobody_ordered_end_the_conversation(nursery: Nursery, mold: Channel) -> None:
+def test_births_that_nobody_ordered_end_the_conversation(nursery: ProcessChannels, mold: Channel) -> None:
     nursery.breed(1, 1)
     newborns = [announce(mold), announce(mold)]
     assert facts(nursery) == [
         BirthFailed(1, 1, "a birth that was not ordered"),
-        MoldSilent(1, "a birth that was not ordered"),
+        MoldDisconnected(1, "a birth that was not ordered"),
     ]
     assert [each.receive() for each in newborns] == [None, None]
     for each in newborns:
@@ -189,53 +193,62 @@ def test_births_that_nobody_ordered_end_the_conversation(nursery: Nursery, mold:
 
 @pytest.mark.parametrize(
     "message",
-    [wire.Ready(), wire.Hello(), wire.Breed(1), wire.ComputePlan(), wire.BirthsEnded(1, ""), wire.Failed("")],
+    [
+        messages.Ready(),
+        messages.Hello(),
+        messages.Breed(1),
+        messages.ComputePlan(),
+        messages.BirthsEnded(1, ""),
+        messages.Failed(""),
+    ],
     ids=lambda message: type(message).__name__,
 )
-def test_what_a_mold_may_not_say_ends_the_conversation(nursery: Nursery, mold: Channel, message: wire.Message) -> None:
+def test_what_a_mold_may_not_say_ends_the_conversation(
+    nursery: ProcessChannels, mold: Channel, message: messages.Message
+) -> None:
     mold.send(message)
     [fact] = facts(nursery)
-    assert isinstance(fact, MoldSilent)
+    assert isinstance(fact, MoldDisconnected)
     assert fact.reason
-    assert not mold.tell(wire.Planned(None, ()))
+    assert not mold.tell(messages.Planned(None, ()))
 
 
-def test_a_mold_tells_one_plan_each_time_that_it_is_asked(nursery: Nursery, mold: Channel) -> None:
+def test_a_mold_tells_one_plan_each_time_that_it_is_asked(nursery: ProcessChannels, mold: Channel) -> None:
     for text in ("first", "second"):
         nursery.compute_plan(1)
-        mold.send(wire.Planned(text, ()))
+        mold.send(messages.Planned(text, ()))
         assert facts(nursery) == [PlanReceived(1, text, ())]
-    mold.send(wire.Planned("third", ()))
-    assert facts(nursery) == [MoldSilent(1, "a plan that was not asked for")]
+    mold.send(messages.Planned("third", ()))
+    assert facts(nursery) == [MoldDisconnected(1, "a plan that was not asked for")]
 
 
-def test_what_is_no_channel_is_not_taken(nursery: Nursery, mold: Channel) -> None:
+def test_what_is_no_channel_is_not_taken(nursery: ProcessChannels, mold: Channel) -> None:
     nursery.breed(1, 1)
     with open("/etc/passwd") as file:
-        mold.send(wire.NewbornAnnounced(), [file.fileno()])
+        mold.send(messages.NewbornAnnounced(), [file.fileno()])
     assert facts(nursery) == [
         BirthFailed(1, 1, "the descriptor is no socket"),
-        MoldSilent(1, "the descriptor is no socket"),
+        MoldDisconnected(1, "the descriptor is no socket"),
     ]
 
 
-def test_a_flood_leaves_others_their_turn(nursery: Nursery, mold: Channel) -> None:
+def test_a_flood_leaves_others_their_turn(nursery: ProcessChannels, mold: Channel) -> None:
     ours, other = Channel.pair()
     nursery.add_mold(2, 999_998, ours)
     try:
         while True:
-            mold.send(wire.PlanFailed("plan", "flood"), wait=False)
+            mold.send(messages.PlanFailed("plan", "flood"), wait=False)
     except BlockingIOError:
         pass
     nursery.compute_plan(2)
-    other.send(wire.Planned("other", ()))
+    other.send(messages.Planned("other", ()))
     found = facts(nursery)
     assert PlanReceived(2, "other", ()) in found
     assert 0 < found.count(MoldFailed(1, "plan failed:\nflood")) < 100
     other.close()
 
 
-def test_a_worker_that_breaks_the_protocol_is_named(nursery: Nursery) -> None:
+def test_a_worker_that_breaks_the_protocol_is_named(nursery: ProcessChannels) -> None:
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     nursery.add_process(12_345, Channel(one))
     with other:
@@ -246,19 +259,19 @@ def test_a_worker_that_breaks_the_protocol_is_named(nursery: Nursery) -> None:
         assert other.recv(1) == b""
 
 
-def test_orders_to_those_who_have_gone_are_no_error(nursery: Nursery) -> None:
+def test_orders_to_those_who_have_gone_are_no_error(nursery: ProcessChannels) -> None:
     nursery.compute_plan(7)
     nursery.breed(7, 1)
     nursery.end_mold(7)
-    nursery.order(7, wire.Order("web/0", 1, None, os.getpid(), ""), [0])
+    nursery.order(7, messages.Order("web/0", 1, None, os.getpid(), ""), [0])
     nursery.dismiss(7)
     assert nursery.read() == nursery.finish(7) == nursery.finish_mold(7) == []
 
 
-def test_a_socket_that_is_not_connected_is_no_birth(nursery: Nursery, mold: Channel) -> None:
+def test_a_socket_that_is_not_connected_is_no_birth(nursery: ProcessChannels, mold: Channel) -> None:
     nursery.breed(1, 1)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-        mold.send(wire.NewbornAnnounced(), [sock.fileno()])
+        mold.send(messages.NewbornAnnounced(), [sock.fileno()])
     found: list[Fact] = []
     while not found:
         found = facts(nursery)
@@ -267,8 +280,8 @@ def test_a_socket_that_is_not_connected_is_no_birth(nursery: Nursery, mold: Chan
     assert fact.count == 1
 
 
-def test_a_failure_after_a_plan_is_another_fact_than_one_before(nursery: Nursery, mold: Channel) -> None:
-    mold.send(wire.PlanFailed("load", "text"))
+def test_a_failure_after_a_plan_is_another_fact_than_one_before(nursery: ProcessChannels, mold: Channel) -> None:
+    mold.send(messages.PlanFailed("load", "text"))
     assert facts(nursery) == [MoldFailed(1, "load failed:\ntext")]
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from prefork._linux.orphans import Orphans
-from prefork._linux.roster import Roster
+from prefork._master.runtime.orphans import Orphans
+from prefork._master.runtime.roster import Roster
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from prefork._errors import WorldError
-from prefork._linux.own_place import objection
-from prefork._linux.runtime import directory_for
+from prefork._errors import SystemFailure
+from prefork._master.runtime.directory import directory_for
+from prefork._master.runtime.trust import why_not_private
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
@@ -22,7 +22,7 @@ def at(path: Path) -> str:
 
 
 def refused(path: Path) -> str:
-    with pytest.raises(WorldError) as raised:
+    with pytest.raises(SystemFailure) as raised:
         at(path)
     return str(raised.value)
 
@@ -55,7 +55,7 @@ def test_a_link_is_refused_and_said_where_it_leads(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to("real")
     assert f"it is a symbolic link: name the directory itself ({tmp_path / 'real'})" in refused(tmp_path / "link")
-    assert objection(str(tmp_path / "real")) is None
+    assert why_not_private(str(tmp_path / "real")) is None
 
 
 def test_a_link_of_our_own_on_the_way_is_followed(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_link_of_somebody_else_on_the_way_is_refused(tmp_path: Path) -> None:
 
 
 def test_in_a_user_namespace_the_machine_s_root_is_nobody_to_fear(tmp_path: Path) -> None:
-    code = f"from prefork._linux.own_place import objection; print(objection({str(tmp_path)!r}))"
+    code = f"from prefork._master.runtime.trust import why_not_private; print(why_not_private({str(tmp_path)!r}))"
     tmp_path.chmod(0o700)
     command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)

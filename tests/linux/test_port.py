@@ -10,9 +10,10 @@ from contextlib import closing
 import pytest
 
 from prefork._core.plan import Listener
-from prefork._linux import bind, steering
+from prefork._linux import steering
 from prefork._linux.address import parse
-from prefork._linux.port import Port
+from prefork._master.listeners import bind
+from prefork._master.listeners.port import Port
 
 SHARDED = Listener("http", "tcp://127.0.0.1:0", "sharded")
 SHARED = Listener("http", "tcp://127.0.0.1:0")

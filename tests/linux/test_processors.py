@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from prefork._linux.processors import usable
+from prefork._mold.processors import usable
 
 HERE = len(os.sched_getaffinity(0))
 
@@ -35,7 +35,7 @@ def test_without_control_groups_it_is_the_affinity(tmp_path: Path) -> None:
 
 def test_the_affinity_counts_not_the_machine() -> None:
     code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-    code += "from prefork._linux.processors import usable; print(usable())"
+    code += "from prefork._mold.processors import usable; print(usable())"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from prefork._linux.roster import Roster, started_at
+from prefork._master.runtime.roster import Roster, started_at
 from support import until
 
 

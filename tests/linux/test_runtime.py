@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from prefork._errors import MisuseError, WorldError
-from prefork._linux.runtime import Runtime, directory_for
+from prefork._errors import SystemFailure, UsageError
+from prefork._master.runtime.directory import Runtime, directory_for
 from support import Start
 
 STRANGER = 65534
@@ -72,25 +72,25 @@ def test_what_somebody_else_could_exchange_is_refused(home: Path) -> None:
     (home / "prefork").mkdir()
     (home / "prefork").chmod(0o777)
     told = as_somebody(lambda: directory_for("chat", {"XDG_RUNTIME_DIR": str(home)}))
-    assert told.startswith(f"WorldError: the runtime directory {home}/prefork/chat is not ours alone")
+    assert told.startswith(f"SystemFailure: the runtime directory {home}/prefork/chat is not ours alone")
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707])
 def test_one_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
-    with pytest.raises(WorldError, match="others may write there"):
+    with pytest.raises(SystemFailure, match="others may write there"):
         directory_for("chat", {"RUNTIME_DIRECTORY": str(tmp_path)})
 
 
 def test_one_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorldError, match="cannot be made: Not a directory"):
+    with pytest.raises(SystemFailure, match="cannot be made: Not a directory"):
         directory_for("chat", {"RUNTIME_DIRECTORY": f"{tmp_path}/file/chat"})
 
 
 def test_it_is_one_daemons_at_a_time(tmp_path: Path) -> None:
     runtime = Runtime(str(tmp_path))
-    with pytest.raises(MisuseError, match=f"runs already: pid {os.getpid()} "):
+    with pytest.raises(UsageError, match=f"runs already: pid {os.getpid()} "):
         Runtime(str(tmp_path))
     runtime.close()
     Runtime(str(tmp_path)).close()

@@ -19,14 +19,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prefork._activity import Activity
 from prefork._core.actions import OrderWorker
 from prefork._core.plan import Listener
-from prefork._errors import WorldError
-from prefork._linux import scoreboard
-from prefork._linux.board import Board
-from prefork._linux.peers import Peers
-from prefork._linux.scoreboard import Reading, Row, Scoreboard
+from prefork._errors import SystemFailure
+from prefork._master.board import Board
+from prefork._wire import scoreboard
+from prefork._wire.scoreboard import Reading, Row, Scoreboard
+from prefork._worker.activity import Activity
+from prefork._worker.peers import Peers
 from support import PATIENCE, Start, kill, until
 from system.daemons import HEAD, RUN, Served
 
@@ -152,9 +152,9 @@ def test_what_is_no_scoreboard_is_refused(start: Start) -> None:
     with pytest.raises(ValueError, match="not a scoreboard of this version"):
         Scoreboard(plain)
     os.close(plain)
-    with pytest.raises(WorldError, match="has no scoreboard"):
+    with pytest.raises(SystemFailure, match="has no scoreboard"):
         scoreboard.attach(start.command("sleep", "600").pid)
-    with pytest.raises(WorldError, match="cannot be read"):
+    with pytest.raises(SystemFailure, match="cannot be read"):
         scoreboard.attach(2**22 + 1)
 
 

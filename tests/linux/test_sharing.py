@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from prefork._linux import sharing
+from prefork._worker import sharing
 from sharing_modes import IMMORTAL_REFUSED, MODES, immortal_only
 from small_mold import run
 
@@ -101,7 +101,7 @@ def test_private_memory_of_workers_that_have_touched_the_whole_heap(mode: str) -
         assert max(private) <= 2
         assert int(lines[4].split()[0]) > 600_000
     else:
-        # So that the figure above says something: the same heap, touched as much, is copied without it.
+        # So that the figure above says something: the same heap, dirty_slots as much, is copied without it.
         assert min(private) > 20
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from prefork._linux.terms import Terms, impose
+from prefork._linux.terms import Terms, apply
 
 HERE = min(os.sched_getaffinity(0))
 
@@ -24,7 +24,7 @@ def pid() -> Iterator[int]:
 
 def test_all_terms_are_imposed(pid: int) -> None:
     terms = Terms((("nofile", 100, 200), ("core", 0, 0)), 5, (HERE,), 500)
-    assert list(impose(pid, terms, True)) == []
+    assert list(apply(pid, terms, True)) == []
     assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (100, 200)
     assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
     assert os.getpriority(os.PRIO_PROCESS, pid) == 5
@@ -33,7 +33,7 @@ def test_all_terms_are_imposed(pid: int) -> None:
 
 
 def test_what_the_system_refuses_keeps_nothing_else_from_being_done(pid: int) -> None:
-    refused = list(impose(pid, Terms((("nofile", 2**62, 2**62),), 7, (65535,), 1), True))
+    refused = list(apply(pid, Terms((("nofile", 2**62, 2**62),), 7, (65535,), 1), True))
     assert [text.partition(":")[0] for text in refused] == [f"limit nofile={2**62}", "affinity=65535"]
     assert os.getpriority(os.PRIO_PROCESS, pid) == 7
     assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1\n"
@@ -42,14 +42,14 @@ def test_what_the_system_refuses_keeps_nothing_else_from_being_done(pid: int) ->
 def test_a_process_that_has_gone_is_no_trouble() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
-    assert len(list(impose(process.pid, Terms((("core", 0, 0),), 1, (HERE,), 1), True))) == 4
+    assert len(list(apply(process.pid, Terms((("core", 0, 0),), 1, (HERE,), 1), True))) == 4
 
 
 def test_who_is_not_privileged_can_go_down_and_not_up(pid: int) -> None:
-    assert list(impose(pid, Terms((("nofile", 100, 200),), 5, (), 500), False)) == []
+    assert list(apply(pid, Terms((("nofile", 100, 200),), 5, (), 500), False)) == []
     up = Terms((("nofile", 100, 300), ("nofile", 200, -1), ("nofile", 100, 200), ("nofile", 50, 100)), 4, (HERE,), 499)
     why = "asked for by an application that is not privileged"
-    assert list(impose(pid, up, False)) == [
+    assert list(apply(pid, up, False)) == [
         f"limit nofile=100:300: {why}",
         f"limit nofile=200:-1: {why}",
         f"nice=4: {why}",

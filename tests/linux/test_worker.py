@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from prefork import _worker
-from prefork._async_worker import AsyncWorker
-from prefork._errors import MisuseError
-from prefork._linux.assignment import Assignment
-from prefork._linux.drain import Drain
-from prefork._worker import Worker
+from prefork._errors import UsageError
+from prefork._worker import handle
+from prefork._worker.assignment import Assignment
+from prefork._worker.async_handle import AsyncWorker
+from prefork._worker.drain import Drain
+from prefork._worker.handle import Worker
 from support import own_descriptors
 
 
@@ -80,9 +80,9 @@ def test_knows_who_it_is(place: Place) -> None:
 
 
 def test_a_listener_that_the_plan_does_not_give_is_misuse(place: Place) -> None:
-    with pytest.raises(MisuseError, match=r"web/0 has no listener 'https' \(it has: http\)"):
+    with pytest.raises(UsageError, match=r"web/0 has no listener 'https' \(it has: http\)"):
         place.worker().listener("https")
-    with pytest.raises(MisuseError):
+    with pytest.raises(UsageError):
         next(place.worker().accept("https"))
 
 
@@ -305,7 +305,7 @@ def test_an_async_wait_with_a_timeout_leaves_the_next_one_intact(place: Place) -
 
 
 def test_asyncio_is_not_imported_for_a_plain_worker() -> None:
-    assert not hasattr(_worker, "asyncio")
+    assert not hasattr(handle, "asyncio")
 
 
 def test_a_signal_between_the_last_bytecode_and_the_wait_is_noticed(place: Place) -> None:

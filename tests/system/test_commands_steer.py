@@ -157,7 +157,7 @@ def test_restart_replaces_one_worker_and_no_other(pool: Commanded) -> None:
 
 @pytest.mark.parametrize("size", [-1, 2.5, True, "x", "-1"])
 def test_a_client_refuses_what_is_no_size(pool: Commanded, size: Any) -> None:
-    with pytest.raises(prefork.MisuseError, match="is no size for a pool"):
+    with pytest.raises(prefork.UsageError, match="is no size for a pool"):
         pool.client.scale("web", size)
     ended_well(pool)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from prefork._linux import scoreboard
+from prefork._wire import scoreboard
 from support import PATIENCE, Start, until
 from system.daemons import HEAD, RUN, Served
 from system.test_quiet import switches

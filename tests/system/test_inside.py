@@ -13,8 +13,8 @@ import pytest
 
 import prefork
 from prefork._core.events import ProcessExit
-from prefork._linux.crashes import KEPT, Crash, Crashes
-from prefork._linux.master import Master
+from prefork._master.hangs.crashes import KEPT, Crash, Crashes
+from prefork._master.loop import Master
 from support import Start, gone, until
 from system.daemons import HEAD, RUN, Served
 from system.runs import PREFORK

@@ -322,7 +322,7 @@ def test_an_address_that_is_none_is_refused_where_it_is_written(start: Start) ->
     daemon = served(start, '"tcp://127.0.0.1"').launch()
     assert daemon.running.wait() == 1
     assert daemon.running.err[-1].endswith(
-        "MisuseError: listener 'http': 'tcp://127.0.0.1' is no address: "
+        "UsageError: listener 'http': 'tcp://127.0.0.1' is no address: "
         "it has no port: give host:port, with port 0 for any that is free"
     )
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import prefork
-from prefork._linux import master_program
+from prefork._master import program
 from support import Start, until
 from system.commanded import Commanded
 from system.daemons import Served, title
@@ -21,7 +21,7 @@ HEAVY = {"logging", "argparse", "subprocess", "tomllib", "asyncio", "multiproces
 def test_it_imports_the_standard_library_and_nothing_heavy_of_it() -> None:
     code = (
         "import runpy, sys; sys.argv = ['x']; sys.path.insert(0, sys.path[0]);"
-        f"runpy.run_path({master_program.__file__!r});"
+        f"runpy.run_path({program.__file__!r});"
         "print(*sys.modules)"
     )
     found = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, check=True, timeout=30)

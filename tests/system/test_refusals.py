@@ -291,7 +291,7 @@ class Worker(prefork.WorkerContext):
 
 try:
     prefork.fork_worker_process(Worker(0))
-except prefork.MisuseError as error:
+except prefork.UsageError as error:
     print(error)
 """
     program = start.program(HEAD + source)

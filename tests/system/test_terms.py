@@ -140,6 +140,6 @@ def test_values_that_are_none_are_refused_where_they_are_written(options: dict[s
     class Own(prefork.WorkerContext, kind="own"):
         pass
 
-    with pytest.raises(prefork.MisuseError, match=complaint) as raised:
+    with pytest.raises(prefork.UsageError, match=complaint) as raised:
         prefork.Daemon("d").worker(Own, **options)  # type: ignore[arg-type]
     assert str(raised.value).startswith("worker(Own): ")

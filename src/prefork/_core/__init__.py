@@ -1,1 +1,1 @@
-"""The part that decides. Events come in, actions go out, time is an argument; nothing here touches the kernel."""
+"""Decides: events come in, actions go out, time is an argument. Nothing here touches the kernel."""

@@ -189,10 +189,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Tell whoever watches how far a wish has come.
+    """Tell whoever watches how far a target has come.
 
     `what` is start, reload, replan, restart, preview, scale or stop. `settled` says of one slot, `key`, that it is as
-    wished; `left` is how many are not yet. Each wish that was announced is sooner or later done or failed.
+    wished; `left` is how many are not yet. Each target that was announced is sooner or later done or failed.
     """
 
     what: str

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .actions import Breed, EndMold, ForgetGeneration, OrderWorker, SpawnWorker, StartMold
-from .slot import Slot, Wish, Worker, pause
+from .slot import Slot, Target, Worker, pause
 from .state import Mold
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ def rest(state: State, mold: Mold) -> None:
     """A mold can be given orders: wait for the births that it owes, or for the end of a pause."""
     if mold.phase != "able":
         mold.phase, mold.since = "able", state.now
-    if mold.owed:
+    if mold.pending_forks:
         mold.deadline = state.now + state.spec.birth_timeout
     else:
         mold.deadline = mold.pause_until if mold.pause_until > state.now else None
     state.expect("mold", mold.generation, mold.deadline)
-    state.stirred[mold.generation] = None
-    state.touched.update(mold.stalled)
+    state.dirty_molds[mold.generation] = None
+    state.dirty_slots.update(mold.stalled)
     mold.stalled.clear()
 
 
@@ -69,7 +69,7 @@ def retire(state: State, mold: Mold) -> None:
 
 
 def replace_mold(state: State, mold: Mold, healthy: bool) -> None:
-    """A wanted mold has died: start it again, at once the first time. What it owed is asked for anew."""
+    """A wanted mold has died: start it again, at once the first time. What it pending_forks is asked for anew."""
     mold.failures = 1 if healthy else mold.failures + 1
     wait = pause(state.spec, mold.failures, state.chance())
     if wait:
@@ -80,7 +80,7 @@ def replace_mold(state: State, mold: Mold, healthy: bool) -> None:
 
 def breed(state: State, mold: Mold) -> None:
     """Order the births that are needed now: for slots that wait, else for the stock of spares."""
-    if mold.phase != "able" or mold.owed or mold.retired or state.now < mold.pause_until:
+    if mold.phase != "able" or mold.pending_forks or mold.retired or state.now < mold.pause_until:
         return
     count = len(mold.asking)
     if not count and not mold.starting and mold.generation == state.generation:
@@ -88,7 +88,7 @@ def breed(state: State, mold: Mold) -> None:
         for _ in range(-count):
             state.dismiss(state.workers[mold.idle.pop()])
     if count > 0:
-        mold.owed = count
+        mold.pending_forks = count
         mold.deadline = state.now + state.spec.birth_timeout
         state.expect("mold", mold.generation, mold.deadline)
         state.actions.append(Breed(mold.generation, count))
@@ -100,47 +100,47 @@ def born(state: State, generation: int, pid: int) -> None:
         return
     worker = state.workers[pid] = Worker(pid, generation, "spare", state.now)
     mold = state.molds.get(generation)
-    if mold is None or mold.retired or not mold.owed:
+    if mold is None or mold.retired or not mold.pending_forks:
         state.dismiss(worker)
         return
     mold.idle.append(pid)
     answered(state, mold, 1)
     if mold.asking:
-        state.touched[next(iter(mold.asking))] = None
+        state.dirty_slots[next(iter(mold.asking))] = None
 
 
 def answered(state: State, mold: Mold, count: int) -> None:
-    """So many of the births that a mold owed are accounted for; the rest have their time again."""
-    mold.owed -= count
+    """So many of the births that a mold pending_forks are accounted for; the rest have their time again."""
+    mold.pending_forks -= count
     if mold.phase == "able":
         rest(state, mold)
 
 
-def stillborn(state: State, mold: Mold) -> None:
+def failed_forks(state: State, mold: Mold) -> None:
     """A birth came to nothing. The next one waits, so that there is no hot loop."""
-    mold.stillborn += 1
-    mold.pause_until = state.now + pause(state.spec, mold.stillborn, state.chance())
-    if mold.phase == "able" and not mold.owed:
+    mold.failed_forks += 1
+    mold.pause_until = state.now + pause(state.spec, mold.failed_forks, state.chance())
+    if mold.phase == "able" and not mold.pending_forks:
         rest(state, mold)
 
 
-def obtain(state: State, slot: Slot, wish: Wish) -> bool:
+def reserve_spare(state: State, slot: Slot, target: Target) -> bool:
     """Have a spare of the wished generation in reserve, or ask its mold for one."""
-    if slot.reserve is not None and state.workers[slot.reserve].generation == wish.generation:
+    if slot.reserve is not None and state.workers[slot.reserve].generation == target.generation:
         return True
     give_back(state, slot)
-    mold = state.molds[wish.generation]
+    mold = state.molds[target.generation]
     if mold.idle:
         slot.reserve = mold.idle.pop()
         state.workers[slot.reserve].holder = slot.key
         stop_asking(state, slot)
-        state.stirred[mold.generation] = None
+        state.dirty_molds[mold.generation] = None
         return True
-    if slot.asking != wish.generation:
+    if slot.asking != target.generation:
         stop_asking(state, slot)
-        slot.asking = wish.generation
+        slot.asking = target.generation
         mold.asking[slot.key] = None
-        state.stirred[mold.generation] = None
+        state.dirty_molds[mold.generation] = None
     return False
 
 
@@ -162,25 +162,25 @@ def give_back(state: State, slot: Slot) -> None:
         state.dismiss(worker)
         return
     mold.idle.append(worker.pid)
-    state.stirred[mold.generation] = None
+    state.dirty_molds[mold.generation] = None
     if mold.asking:
-        state.touched[next(iter(mold.asking))] = None
+        state.dirty_slots[next(iter(mold.asking))] = None
 
 
-def order(state: State, slot: Slot, wish: Wish) -> None:
+def order(state: State, slot: Slot, target: Target) -> None:
     """Make the reserved spare this slot's worker, or start one by exec."""
-    entry = wish.entry
-    why = slot.why if slot.ordered != wish.edition else f"the one before {slot.last_exit or 'could not be started'}"
-    slot.ordered = wish.edition
+    entry = target.entry
+    why = slot.why if slot.ordered != target.edition else f"the one before {slot.last_exit or 'could not be started'}"
+    slot.ordered = target.edition
     if entry.spawn == "exec":
-        slot.spawning = wish
-        state.actions.append(SpawnWorker(wish.generation, slot.key, entry.digest, wish.listeners, why))
+        slot.spawning = target
+        state.actions.append(SpawnWorker(target.generation, slot.key, entry.digest, target.listeners, why))
         return
     assert slot.reserve is not None
     worker = state.workers[slot.reserve]
     slot.reserve = worker.holder = None
-    worker.wish = wish
+    worker.target = target
     state.turn(worker, "order")
-    state.molds[wish.generation].starting += 1
+    state.molds[target.generation].starting += 1
     slot.pids.append(worker.pid)
-    state.actions.append(OrderWorker(worker.pid, wish.generation, slot.key, entry.digest, wish.listeners, why))
+    state.actions.append(OrderWorker(worker.pid, target.generation, slot.key, entry.digest, target.listeners, why))

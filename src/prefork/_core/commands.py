@@ -1,4 +1,4 @@
-"""What can be asked of a running daemon, by a person or a program. A command changes the wish only."""
+"""What can be asked of a running daemon, by a person or a program. A command changes the target only."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The seam between deciding and doing.
 
-The master loop (`_linux.master`) waits, tells a decider what happened, and carries out what it answers. There are two
+The master loop (`_master.loop`) waits, tells a decider what happened, and carries out what it answers. There are two
 deciders: `hooks.HookDecider`, which asks the program's own hooks as haskell-prefork does, and the supervisor of a
 `Daemon`, which is pure. The loop does not know which of the two it drives.
 """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .plan import Entry, Plan
-    from .slot import Wish
+    from .slot import Target
     from .state import Change, State
 
 
@@ -15,7 +15,7 @@ def difference(state: State, change: Change, plan: Plan) -> dict[str, Any]:
 
     `renewed` are the slots that a reload replaces for the new code alone, `kept` those that a replan leaves.
     """
-    wished = {key: slot.wish for key, slot in state.slots.items() if slot.wish is not None}
+    wished = {key: slot.target for key, slot in state.slots.items() if slot.target is not None}
     wanted = plan.wanted(state.overrides)
     replaced = {key: why for key, entry in wanted.items() if key in wished and (why := _why(wished[key], entry, plan))}
     same = [key for key in wanted if key in wished and key not in replaced]
@@ -43,12 +43,12 @@ def summary(data: dict[str, Any]) -> str:
     return f"a {data['of']} would {', '.join(parts)}"
 
 
-def _why(wish: Wish, entry: Entry, plan: Plan) -> list[str]:
+def _why(target: Target, entry: Entry, plan: Plan) -> list[str]:
     """Return what is not as before; nothing where all is."""
     differs = {
-        "parameters": wish.entry.digest != entry.digest,
-        "spawn": wish.entry.spawn != entry.spawn,
-        "options": wish.kind != plan.kind(entry.kind),
-        "listeners": wish.listeners != plan.listeners,
+        "parameters": target.entry.digest != entry.digest,
+        "spawn": target.entry.spawn != entry.spawn,
+        "options": target.kind != plan.kind(entry.kind),
+        "listeners": target.listeners != plan.listeners,
     }
     return [name for name, does in differs.items() if does]

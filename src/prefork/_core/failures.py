@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from .births import answered, end_mold, replace_mold, start_mold, stillborn, stop_asking
+from . import events as ev
+from .births import answered, end_mold, failed_forks, replace_mold, start_mold, stop_asking
 from .gap import end_exchange
 from .recycling import worn_out
 from .rollout import stop, withdraw
@@ -12,7 +13,7 @@ from .slot import pause
 
 if TYPE_CHECKING:
     from .events import WorkerEnded
-    from .slot import Slot, Wish, Worker
+    from .slot import Slot, Target, Worker
     from .state import Mold, State
 
 
@@ -22,28 +23,28 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
     state.worn.pop(event.pid, None)
     if worker is None:
         return
-    if worker.wish is None:
+    if worker.target is None:
         spare_ended(state, worker)
         return
     if worker.phase == "starting":
         state.started(worker)
-    slot = state.slots[worker.wish.entry.key]
+    slot = state.slots[worker.target.entry.key]
     slot.pids.remove(event.pid)
     slot.last_exit = event.reason
-    state.touched[slot.key] = None
+    state.dirty_slots[slot.key] = None
     text = f"{slot.key} (pid {event.pid}, generation {worker.generation}) {event.reason}"
     if worker.asked:
         # What it did wrong on its way out is no failure of the slot's, and worth knowing all the same.
         if worker.phase == "killed" or event.status != 0:
             state.report(text, worker.report)
         return
-    if slot.wish is None or slot.wish.edition != worker.wish.edition:
+    if slot.target is None or slot.target.edition != worker.target.edition:
         # Its successor is on its way already; that this one went first changes nothing.
         state.report(text, worker.report)
         return
-    policy = worker.wish.kind.restart
+    policy = worker.target.kind.restart
     if policy == "never" or (policy == "on-failure" and event.status == 0):
-        slot.done = worker.wish.edition
+        slot.done = worker.target.edition
         if event.status == 0:
             state.proven = True
             return
@@ -57,20 +58,20 @@ def spare_ended(state: State, worker: Worker) -> None:
     if worker.holder is not None:
         slot = state.slots[worker.holder]
         slot.reserve = None
-        state.touched[slot.key] = None
+        state.dirty_slots[slot.key] = None
     elif mold is not None and worker.pid in mold.idle:
         mold.idle.remove(worker.pid)
     else:
         return
     if mold is not None:
-        stillborn(state, mold)
+        failed_forks(state, mold)
 
 
 def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: bool = False) -> None:
     """What a slot wants did not come to be, or did not last: it is tried again, at once the first time."""
     spec = state.spec
     slot.failures = 1 if healthy else slot.failures + 1
-    if slot.wish is not None and slot.done != slot.wish.edition:
+    if slot.target is not None and slot.done != slot.target.edition:
         slot.restarts += 1
         if wait := pause(spec, slot.failures, state.chance()):
             slot.deadline = state.now + wait
@@ -78,7 +79,7 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: b
         if slot.failures == spec.degraded_after:
             text += f"; {slot.failures} failures in a row: the slot is degraded and will be tried again"
     end_exchange(state, slot)
-    state.touched[slot.key] = None
+    state.dirty_slots[slot.key] = None
     told = f"{text}\n{words}" if words else text
     state.last_failure = told
     state.untried.pop(slot.key, None)
@@ -92,17 +93,17 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: b
         state.report(text, words)
 
 
-def spawn_failed(state: State, slot: Slot, wish: Wish, reason: str) -> None:
+def spawn_failed(state: State, slot: Slot, target: Target, reason: str) -> None:
     """An exec failed; that is a failure of the slot, unless the slot wants something else by now."""
     slot.spawning = None
-    state.touched[slot.key] = None
-    if slot.wish is not None and slot.wish.edition == wish.edition:
+    state.dirty_slots[slot.key] = None
+    if slot.target is not None and slot.target.edition == target.edition:
         slot_failed(state, slot, f"{slot.key} could not be started: {reason}")
 
 
 def birth_failed(state: State, mold: Mold, count: int, reason: str) -> None:
     """The mold could not fork; the slots that have waited longest count it as a failure of theirs."""
-    stillborn(state, mold)
+    failed_forks(state, mold)
     answered(state, mold, count)
     text = f"the mold of generation {mold.generation} could not fork: {reason}"
     for key in list(mold.asking)[:count]:
@@ -130,12 +131,12 @@ def mold_ended(state: State, mold: Mold, reason: str) -> None:
     """A mold has been reaped: it is gone if its generation is, else replaced, and nothing else happens."""
     healthy = mold.phase in ("able", "planning") and state.now - mold.since >= state.spec.healthy_after
     expected = mold.phase == "ending"
-    mold.phase, mold.deadline, mold.owed = "paused", None, 0
+    mold.phase, mold.deadline, mold.pending_forks = "paused", None, 0
     for key in list(mold.asking):
         # Who has a process meanwhile lines up again; who has none goes on asking.
         stop_asking(state, state.slots[key])
         end_exchange(state, state.slots[key])
-        state.touched[key] = None
+        state.dirty_slots[key] = None
     if mold.retired:
         del state.molds[mold.generation]
         return
@@ -153,7 +154,7 @@ def deadline_passed(state: State) -> None:
             worker_late(state, state.workers[name])
         elif what == "slot":
             state.slots[name].deadline = None
-            state.touched[name] = None
+            state.dirty_slots[name] = None
         elif what == "mold":
             mold_late(state, state.molds[name])
         else:
@@ -181,9 +182,9 @@ def mold_late(state: State, mold: Mold) -> None:
     match mold.phase:
         case "paused":
             start_mold(state, mold.generation)
-        case "able" if not mold.owed:
+        case "able" if not mold.pending_forks:
             mold.deadline = None
-            state.stirred[mold.generation] = None
+            state.dirty_molds[mold.generation] = None
         case "able":
             give_mold_up(state, mold, f"{name} has not borne what it was ordered to")
         case "importing":
@@ -215,3 +216,36 @@ def give_up(state: State) -> None:
     if hopeless(state):
         state.cause = "no worker of the first generation became ready"
         stop(state, 1, [], f"{state.cause}\n{state.last_failure}")
+
+
+Event = ev.WorkerHung | ev.WorkerStopped | ev.WorkerContinued | ev.WorkerStarved | ev.MachineSlept
+
+
+def hang_reported(state: State, event: Event) -> None:
+    """Take in what the watch for hangs has found."""
+    if isinstance(event, ev.MachineSlept):
+        state.report(f"the machine, or the master, stood still for {event.seconds:g} s: no worker is judged by it")
+        return
+    worker = state.workers.get(event.pid)
+    if worker is None or worker.target is None or worker.phase not in ("ready", "draining", "starting"):
+        return
+    who = f"{worker.target.entry.key} (pid {event.pid})"
+    match event:
+        case ev.WorkerHung(_, verdict, hang, report, over):
+            if over:
+                report += "\n  it has got on meanwhile, and is left alone"
+            state.report(report)
+            if not over and worker.target.kind.hang_policy == "kill":
+                worker.hung = True
+                state.kill(worker, f"as it hung for {hang.seconds:.1f} s: {verdict}")
+        case ev.WorkerStopped(_, number, patience):
+            end = f", and replaced if it is not continued within {patience:g} s" if patience else ""
+            if worker.target.kind.hang_policy != "kill":
+                end = ""
+            state.report(f"{who} has been stopped by signal {number}{end}")
+        case ev.WorkerContinued():
+            state.report(f"{who} has been continued")
+        case ev.WorkerStarved(_, seconds):
+            state.report(f"{who} has not got on for {seconds:g} s, for want of a processor: it is not taken for hung")
+        case _:
+            assert_never(event)

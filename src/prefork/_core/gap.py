@@ -12,21 +12,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .actions import Announce, ForgetSlot
-from .births import give_back, obtain, order, stop_asking
+from .births import give_back, order, reserve_spare, stop_asking
 
 if TYPE_CHECKING:
-    from .slot import Slot, Wish, Worker
+    from .slot import Slot, Target, Worker
     from .state import State
 
 
-def settle(state: State, slot: Slot) -> None:
+def reconcile(state: State, slot: Slot) -> None:
     """Do what can be done now for this slot; what is missing will touch it again."""
-    wish = slot.wish
-    if wish is None:
+    target = slot.target
+    if target is None:
         vacate(state, slot)
         return
     fresh = up_to_date(state, slot)
-    if fresh is not None or slot.spawning or slot.deadline is not None or slot.done == wish.edition:
+    if fresh is not None or slot.spawning or slot.deadline is not None or slot.done == target.edition:
         stop_asking(state, slot)
         give_back(state, slot)
         starting = slot.spawning or (fresh is not None and fresh.phase != "ready")
@@ -35,16 +35,16 @@ def settle(state: State, slot: Slot) -> None:
         if not starting and working(state, slot) <= 1:
             end_exchange(state, slot)
         return
-    if any(not state.workers[pid].asked for pid in slot.pids) and not may_exchange(state, slot, wish):
+    if any(not state.workers[pid].asked for pid in slot.pids) and not may_exchange(state, slot, target):
         return
-    if wish.entry.spawn == "fork" and not obtain(state, slot, wish):
+    if target.entry.spawn == "fork" and not reserve_spare(state, slot, target):
         return
-    if slot.pids and wish.kind.replace == "old-first":
+    if slot.pids and target.kind.replace == "old-first":
         drain_all(state, slot)
     elif len(slot.pids) > 1:
         drain_all(state, slot, but=serving(state, slot))  # never a third process; whoever leaves has a deadline
     else:
-        order(state, slot, wish)
+        order(state, slot, target)
 
 
 def vacate(state: State, slot: Slot) -> None:
@@ -60,14 +60,14 @@ def vacate(state: State, slot: Slot) -> None:
             state.actions.append(Announce("stop", "settled", state.generation, slot.key, len(state.slots)))
 
 
-def may_exchange(state: State, slot: Slot, wish: Wish) -> bool:
+def may_exchange(state: State, slot: Slot, target: Target) -> bool:
     """Take a place for an exchange, or line up for one."""
-    name = wish.kind.name
+    name = target.kind.name
     if slot.exchange == name:
         return True
     end_exchange(state, slot)
-    if wish.entry.spawn == "fork":
-        mold = state.molds[wish.generation]
+    if target.entry.spawn == "fork":
+        mold = state.molds[target.generation]
         if mold.phase not in ("able", "planning"):
             mold.stalled[slot.key] = None
             return False
@@ -84,37 +84,37 @@ def end_exchange(state: State, slot: Slot) -> None:
     """Give the place to the next in line."""
     if slot.exchange is not None:
         del state.exchanging[slot.exchange][slot.key]
-        state.eased[slot.exchange] = None
+        state.kinds_with_room[slot.exchange] = None
         slot.exchange = None
 
 
 def next_in_line(state: State) -> None:
     """Let one more slot of each kind try, where there is room; who needs no place makes room for the next."""
-    for name in list(state.eased):
+    for name in list(state.kinds_with_room):
         line = state.lined_up.get(name)
         if line and len(state.exchanging.get(name, ())) < state.room.get(name, 1):
             key = next(iter(line))
             del line[key]
-            state.touched[key] = None
+            state.dirty_slots[key] = None
         else:
-            del state.eased[name]
+            del state.kinds_with_room[name]
 
 
 def up_to_date(state: State, slot: Slot) -> Worker | None:
-    """The process that stands for the slot's wish, ready or not.
+    """The process that stands for the slot's target, ready or not.
 
     One that was killed for not becoming ready still does: its end is the failure that counts.
     """
-    if slot.wish is not None:
+    if slot.target is not None:
         for pid in slot.pids:
             worker = state.workers[pid]
-            if not worker.asked and worker.wish is not None and worker.wish.edition == slot.wish.edition:
+            if not worker.asked and worker.target is not None and worker.target.edition == slot.target.edition:
                 return worker
     return None
 
 
 def serving(state: State, slot: Slot) -> Worker | None:
-    """The newest process of the slot that does its work, whatever wish it is of."""
+    """The newest process of the slot that does its work, whatever target it is of."""
     for pid in reversed(slot.pids):
         if state.workers[pid].phase == "ready":
             return state.workers[pid]

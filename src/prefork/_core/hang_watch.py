@@ -56,7 +56,7 @@ class Look:
 
 
 @dataclass(slots=True)
-class _Spell:
+class _BusyPeriod:
     """The time since a worker was last seen to get on."""
 
     since: float
@@ -66,11 +66,11 @@ class _Spell:
 
 
 @dataclass(slots=True)
-class Vigil:
+class HangDetector:
     """What is remembered from look to look. `waited(pid)`: seconds that it has waited for a processor so far."""
 
     waited: Callable[[int], float]
-    spells: dict[int, _Spell] = field(default_factory=dict)
+    spells: dict[int, _BusyPeriod] = field(default_factory=dict)
     watching: bool = True
     starved: set[int] = field(default_factory=set)  # each is told of once
 
@@ -86,7 +86,7 @@ class Vigil:
                 continue
             spell = before.get(sign.pid)
             if spell is None or spell.since != sign.since:
-                spell = _Spell(sign.since)
+                spell = _BusyPeriod(sign.since)
             self.spells[sign.pid] = spell
             spell.excused += max(0.0, min(late, now - spell.since - spell.excused))
             if spell.hung:
@@ -99,7 +99,7 @@ class Vigil:
                 starved.append(sign.pid)
         return Look(tuple(hung), tuple(starved), *self._next(due, least, now))
 
-    def _judge(self, spell: _Spell, sign: Sign, now: float) -> float:
+    def _judge(self, spell: _BusyPeriod, sign: Sign, now: float) -> float:
         """Find out whether it hangs; return when to look at it again."""
         middle, end = (spell.since + spell.excused + part * sign.patience for part in (0.5, 1.0))
         if now < middle:

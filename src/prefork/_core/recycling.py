@@ -24,8 +24,8 @@ _SPREAD = 0.1
 
 def age(state: State, worker: Worker) -> None:
     """A worker is ready: note when it will be too old."""
-    if worker.wish is not None and worker.wish.kind.max_age > 0:
-        worker.deadline = state.now + worker.wish.kind.max_age * (1 - _SPREAD * state.chance())
+    if worker.target is not None and worker.target.kind.max_age > 0:
+        worker.deadline = state.now + worker.target.kind.max_age * (1 - _SPREAD * state.chance())
         state.expect("worker", worker.pid, worker.deadline)
 
 
@@ -45,13 +45,13 @@ def next_turn(state: State) -> bool:
         pid, reason = next(iter(state.worn.items()))
         del state.worn[pid]
         worker = state.workers.get(pid)
-        slot = state.slots.get(worker.wish.entry.key) if worker is not None and worker.wish is not None else None
-        if slot is None or slot.wish is None or up_to_date(state, slot) is not worker:
+        slot = state.slots.get(worker.target.entry.key) if worker is not None and worker.target is not None else None
+        if slot is None or slot.target is None or up_to_date(state, slot) is not worker:
             continue  # A crash, a rollout or a scaling was first.
-        slot.aim(replace(slot.wish, edition=state.next_edition()), f"worn out: {reason}")
+        slot.retarget(replace(slot.target, edition=state.next_edition()), f"worn out: {reason}")
         state.report(f"{slot.key} (pid {pid}) is replaced: {reason}")
         state.recycling = slot.key
-        state.touched[slot.key] = None
+        state.dirty_slots[slot.key] = None
         return True
     return False
 

@@ -1,10 +1,10 @@
-"""One wish replaced by the next, as a whole: a reload, a replan, a restart, and the start itself.
+"""One target replaced by the next, as a whole: a reload, a replan, a restart, and the start itself.
 
 A change is planned, its listeners are bound, and then its slots are moved to their new wishes: one canary
 first, and when it is ready the others, of each kind no more at a time than its surge. A slot is settled,
 and leaves room for another, when its new worker is ready and the old one has ended. When all are, the
 change is committed. Whatever fails before that takes the whole change back: every moved slot gets its
-former wish again, to which the process that is still there may well be up to date. Only the start has
+former target again, to which the process that is still there may well be up to date. Only the start has
 nothing to go back to: it is committed before the first worker, and its failure ends all.
 
 A second reload takes the place of one that has not moved a slot yet, since who reloads again has mended
@@ -22,7 +22,7 @@ from .actions import Announce, Bind, PlanAgain, Unbind
 from .births import enter, retire, start_mold
 from .difference import difference, summary
 from .gap import up_to_date
-from .slot import Slot, Wish
+from .slot import Slot, Target
 from .state import Stopping
 
 if TYPE_CHECKING:
@@ -101,10 +101,10 @@ def roll(state: State, change: Change) -> None:
         return
     if change.what == "restart":
         slot = state.slots.get(change.key)
-        if slot is None or slot.wish is None:
+        if slot is None or slot.target is None:
             withdraw(state, f"restart failed: there is no slot {change.key}")
             return
-        change.pending[change.key] = replace(slot.wish, edition=state.next_edition())
+        change.pending[change.key] = replace(slot.target, edition=state.next_edition())
     else:
         kinds = {kind.name: kind for kind in plan.kinds}
         for entry in plan.wanted(state.overrides).values():
@@ -130,17 +130,17 @@ def plan_move(state: State, change: Change, entry: Entry, kind: Kind) -> None:
     """Have a slot moved when its turn comes, unless it wants just this already."""
     assert change.plan is not None
     slot = state.slots.get(entry.key)
-    wish = Wish(0, change.generation, entry, kind, change.plan.listeners)
-    if slot is None or slot.wish is None or replace(slot.wish, edition=0) != wish:
-        change.pending[entry.key] = replace(wish, edition=state.next_edition())
+    target = Target(0, change.generation, entry, kind, change.plan.listeners)
+    if slot is None or slot.target is None or replace(slot.target, edition=0) != target:
+        change.pending[entry.key] = replace(target, edition=state.next_edition())
 
 
 def choose_canary(state: State, change: Change) -> None:
     """The first slot to be moved: one whose old worker stays until the new one is ready, and that has one."""
     best = (False, False)
     change.canary = None
-    for key, wish in change.pending.items():
-        rank = (wish.kind.replace == "new-first", key in state.slots)
+    for key, target in change.pending.items():
+        rank = (target.kind.replace == "new-first", key in state.slots)
         if change.canary is None or rank > best:
             change.canary, best = key, rank
 
@@ -156,18 +156,18 @@ def advance(state: State, change: Change) -> None:
         commit(state, change)
 
 
-def move(state: State, change: Change, wish: Wish) -> None:
+def move(state: State, change: Change, target: Target) -> None:
     """Let one slot want its new worker."""
-    key = wish.entry.key
+    key = target.entry.key
     slot = state.slots.get(key) or state.slots.setdefault(key, Slot(key))
-    change.before[key] = slot.wish
+    change.before[key] = slot.target
     change.flight[key] = None
-    slot.aim(wish, change.cause)
-    state.touched[key] = None
+    slot.retarget(target, change.cause)
+    state.dirty_slots[key] = None
 
 
 def look(state: State, change: Change, slot: Slot) -> None:
-    """A slot has been touched while slots are moved: see how far it has come."""
+    """A slot has been dirty_slots while slots are moved: see how far it has come."""
     if slot.key in change.flight and reached(state, slot):
         if slot.key == change.canary:
             change.canary = None
@@ -179,10 +179,10 @@ def look(state: State, change: Change, slot: Slot) -> None:
 
 def reached(state: State, slot: Slot) -> bool:
     """Whether a slot has the worker that it wants, or has had it and needs none."""
-    if slot.wish is None:
+    if slot.target is None:
         return not slot.pids
     worker = up_to_date(state, slot)
-    return slot.done == slot.wish.edition or (worker is not None and worker.phase == "ready")
+    return slot.done == slot.target.edition or (worker is not None and worker.phase == "ready")
 
 
 def commit(state: State, change: Change) -> None:
@@ -200,7 +200,7 @@ def commit(state: State, change: Change) -> None:
         retire(state, former)
     if gone:
         state.actions.append(Unbind(gone))
-    state.stirred[state.generation] = None
+    state.dirty_molds[state.generation] = None
     text = f"{change.what} of {change.key or f'generation {change.generation}'} done"
     if change.what != "start":
         state.report(text)
@@ -233,7 +233,7 @@ def withdraw(state: State, text: str, words: str = "") -> None:
     if change.generation != state.generation:
         retire(state, state.molds[change.generation])
     for scaling in state.scaling.values():
-        state.touched.update(scaling.keys)  # A slot that only this change wanted will never be touched again.
+        state.dirty_slots.update(scaling.keys)  # A slot that only this change wanted will never be dirty_slots again.
     if change.plan and (opened := tuple(o for o in change.plan.listeners if o not in state.plan.listeners)):
         state.actions.append(Unbind(opened))
     state.report(text, words)
@@ -247,11 +247,11 @@ def make_room(state: State, plan: Plan) -> None:
     counts = Counter(entry.kind for entry in plan.wanted(state.overrides).values())
     for kind in plan.kinds:
         state.room[kind.name] = kind.surge or (counts[kind.name] + 3) // 4 or 1
-        state.eased[kind.name] = None
+        state.kinds_with_room[kind.name] = None
 
 
-def aim_all(state: State, before: dict[str, Wish | None]) -> None:
-    """Let every slot want what the committed plan says: its earlier wish, or else a new one."""
+def aim_all(state: State, before: dict[str, Target | None]) -> None:
+    """Let every slot want what the committed plan says: its earlier target, or else a new one."""
     wanted = state.plan.wanted(state.overrides)
     for key in [*state.slots, *before]:
         if key not in wanted:
@@ -260,25 +260,25 @@ def aim_all(state: State, before: dict[str, Wish | None]) -> None:
         slot = state.slots.get(key)
         if former := before.get(key):
             want(state, key, former)
-        elif slot is None or slot.wish is None or key in before:
+        elif slot is None or slot.target is None or key in before:
             want(state, key, wish_for(state, entry))
 
 
-def wish_for(state: State, entry: Entry) -> Wish:
-    """A new wish of the committed generation."""
+def wish_for(state: State, entry: Entry) -> Target:
+    """A new target of the committed generation."""
     kind, listeners = state.plan.kind(entry.kind), state.plan.listeners
-    return Wish(state.next_edition(), state.generation, entry, kind, listeners)
+    return Target(state.next_edition(), state.generation, entry, kind, listeners)
 
 
-def want(state: State, key: str, wish: Wish | None) -> None:
+def want(state: State, key: str, target: Target | None) -> None:
     """Let a slot want this from now on."""
     slot = state.slots.get(key)
     if slot is None:
-        if wish is None:
+        if target is None:
             return
         slot = state.slots[key] = Slot(key)
-    slot.aim(wish, state.cause)
-    state.touched[key] = None
+    slot.retarget(target, state.cause)
+    state.dirty_slots[key] = None
 
 
 def next_change(state: State) -> None:
@@ -299,7 +299,7 @@ def refuse_all(state: State, why: str) -> None:
 
 
 def stop(state: State, status: int, askers: list[int], words: str = "") -> None:
-    """End: nothing is wanted any more. It is a wish like any other, and the last one."""
+    """End: nothing is wanted any more. It is a target like any other, and the last one."""
     if state.stopping is not None:
         state.stopping.askers += askers
         return

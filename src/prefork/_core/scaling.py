@@ -1,4 +1,4 @@
-"""A pool given another size than its plan's. That is part of the wish, so it survives a reload."""
+"""A pool given another size than its plan's. That is part of the target, so it survives a reload."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def step(state: State, by: int) -> None:
 
 
 def scaled(state: State, key: str) -> None:
-    """A slot has been touched: whoever waits for its pool may have waited long enough."""
+    """A slot has been dirty_slots: whoever waits for its pool may have waited long enough."""
     for kind, scaling in list(state.scaling.items()):
         slot = state.slots.get(key)
         if key in scaling.keys and (slot is None or reached(state, slot)):
@@ -78,7 +78,7 @@ def refuse(state: State, askers: list[int], text: str) -> None:
 def rescale(state: State, rolling: Change | None, key: str, entry: Entry | None) -> bool:
     """Let one slot of a pool follow its new size; True where that changes what it wants."""
     slot = state.slots.get(key)
-    wished = slot is not None and slot.wish is not None
+    wished = slot is not None and slot.target is not None
     if entry is None:
         if rolling is not None:
             drop(state, rolling, key)

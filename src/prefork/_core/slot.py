@@ -28,11 +28,11 @@ LIFE: dict[Phase, dict[Turn, Phase]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Target:
     """What a slot shall hold. A process is up to date exactly while its edition is its slot's.
 
     Editions are numbers that only grow: a new generation, another digest, other listeners or a wanted
-    restart each make one, and to take a change back is to put the earlier wish, with its earlier number, in
+    restart each make one, and to take a change back is to put the earlier target, with its earlier number, in
     its place again.
     """
 
@@ -45,13 +45,13 @@ class Wish:
 
 @dataclass(slots=True)
 class Worker:
-    """A process that has not been reaped. `wish` is what it was ordered to be; a spare has none."""
+    """A process that has not been reaped. `target` is what it was ordered to be; a spare has none."""
 
     pid: int
     generation: int
     phase: Phase
     since: float
-    wish: Wish | None = None
+    target: Target | None = None
     deadline: float | None = None
     asked: bool = False  # we told it to go, so that its end is no failure
     drained: bool = False  # it has, and is about to end
@@ -75,9 +75,9 @@ class Worker:
         """How long it may stay in its phase, in seconds; None for as long as it likes."""
         if self.phase in ("dismissed", "killed"):
             return spec.kill_timeout
-        if self.wish is None or self.phase in ("spare", "ready"):
+        if self.target is None or self.phase in ("spare", "ready"):
             return None
-        return self.wish.kind.start_timeout if self.phase == "starting" else self.wish.kind.drain_timeout
+        return self.target.kind.start_timeout if self.phase == "starting" else self.target.kind.drain_timeout
 
 
 @dataclass(slots=True)
@@ -85,13 +85,13 @@ class Slot:
     """The place in the wanted set that one key names. It outlives the processes that fill it."""
 
     key: str
-    wish: Wish | None = None
-    why: str = ""  # it wants this: who or what last changed its wish
+    target: Target | None = None
+    why: str = ""  # it wants this: who or what last changed its target
     ordered: int = 0  # the edition that was last ordered
     pids: list[int] = field(default_factory=list)  # all that live here, oldest first
     reserve: int | None = None  # a spare that nobody else may have
     asking: int | None = None  # the generation whose mold owes us a birth
-    spawning: Wish | None = None  # an exec that has not been answered
+    spawning: Target | None = None  # an exec that has not been answered
     exchange: str | None = None  # its process is being exchanged, on this kind's account
     done: int = 0  # the edition that has ended and, by its restart policy, stays so
     failures: int = 0  # in a row
@@ -99,12 +99,12 @@ class Slot:
     restarts: int = 0
     last_exit: str = ""
 
-    def aim(self, wish: Wish | None, why: str) -> None:
-        """Want something else here. What went wrong before is no fault of the new wish."""
-        if wish is None or self.wish is None or wish.edition != self.wish.edition:
+    def retarget(self, target: Target | None, why: str) -> None:
+        """Want something else here. What went wrong before is no fault of the new target."""
+        if target is None or self.target is None or target.edition != self.target.edition:
             self.failures = 0
             self.deadline = None
-        self.wish, self.why = wish, why
+        self.target, self.why = target, why
 
 
 def pause(spec: Spec, failures: int, chance: float) -> float:

@@ -17,7 +17,7 @@ _CLASSES: dict[str, Any] = {
     cls.__name__: cls
     for cls in (
         *(plan.Kind, plan.Entry, plan.Pool, plan.Listener, plan.Plan, plan.Spec),
-        *(slot.Wish, slot.Worker, slot.Slot),
+        *(slot.Target, slot.Worker, slot.Slot),
         *(state.Mold, state.Change, state.Scaling, state.Stopping, state.State),
     )
 }

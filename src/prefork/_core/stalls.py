@@ -7,7 +7,7 @@ from collections.abc import Mapping
 PATIENCE = 2
 """Looks in a row at which a queue has not moved. A worker that is slow, not stuck, gets less for a moment at worst."""
 
-Seen = tuple[int, object]
+Look = tuple[int, object]
 """How much waits, and what its workers have counted: whatever it is, if it is another they are alive."""
 
 
@@ -15,10 +15,10 @@ class Stalls:
     """What several looks at a set of queues have shown. The queues are named by numbers."""
 
     def __init__(self) -> None:
-        self._seen: Mapping[int, Seen] = {}
+        self._seen: Mapping[int, Look] = {}
         self._still: dict[int, int] = {}
 
-    def look(self, queues: Mapping[int, Seen]) -> frozenset[int]:
+    def look(self, queues: Mapping[int, Look]) -> frozenset[int]:
         """Take in one more look; return which queues stand still."""
         for queue, (length, counted) in queues.items():
             before = self._seen.get(queue, (0, None))

@@ -16,7 +16,7 @@ _LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Health:
     """How many of the wanted slots have what they want, and what is under way.
 
     `change` is a start, reload, replan or restart on its way to generation `to`, with so many slots `left` to move;
@@ -47,12 +47,12 @@ class Standing:
         return "; ".join(parts)
 
 
-def standing(state: State) -> Standing:
+def standing(state: State) -> Health:
     """Return how things stand; costs the same for one slot and for a thousand."""
     change, stopping = state.change, state.stopping
     wanted = len(state.slots) - len(state.leaving)
     setback = stopping.last_words if stopping else state.setback
-    return Standing(
+    return Health(
         wanted - len(state.lacking),
         wanted,
         state.generation,
@@ -65,10 +65,10 @@ def standing(state: State) -> Standing:
 
 
 def note(state: State, key: str) -> None:
-    """Count a slot that has been touched: among those that lack a worker, those that are going away, or neither."""
+    """Count a slot that has been dirty_slots: among those that lack a worker, those that are going away, or neither."""
     slot = state.slots.get(key)
     for kept, belongs in (
-        (state.leaving, slot is not None and slot.wish is None),
+        (state.leaving, slot is not None and slot.target is None),
         (state.lacking, slot is not None and lacks(state, slot)),
     ):
         if belongs:
@@ -79,4 +79,4 @@ def note(state: State, key: str) -> None:
 
 def lacks(state: State, slot: Slot) -> bool:
     """Whether a slot is to have a worker and has none that does its work."""
-    return slot.wish is not None and slot.done != slot.wish.edition and serving(state, slot) is None
+    return slot.target is not None and slot.done != slot.target.edition and serving(state, slot) is None

@@ -12,7 +12,7 @@ from .plan import Plan, Spec
 if TYPE_CHECKING:
     from .actions import Action, Stage
     from .plan import Listener
-    from .slot import Slot, Turn, Wish, Worker
+    from .slot import Slot, Target, Turn, Worker
 
 MoldPhase = Literal["importing", "able", "planning", "ending", "paused"]
 
@@ -29,16 +29,16 @@ class Mold:
     idle: list[int] = field(default_factory=list)  # spares, the next one last
     asking: dict[str, None] = field(default_factory=dict)  # keys that wait for a birth, first come first served
     stalled: dict[str, None] = field(default_factory=dict)  # keys that wait for the mold to be able again
-    owed: int = 0  # births ordered and not answered
+    pending_forks: int = 0  # births ordered and not answered
     starting: int = 0  # workers ordered and not ready: no spare is bred beside them
     failures: int = 0
-    stillborn: int = 0  # births that came to nothing, in a row
+    failed_forks: int = 0  # births that came to nothing, in a row
     pause_until: float = 0.0  # no birth is ordered before
 
 
 @dataclass(slots=True)
 class Change:
-    """A wish on its way to being the actual state: it is reached as a whole, or taken back as a whole."""
+    """A target on its way to being the actual state: it is reached as a whole, or taken back as a whole."""
 
     what: Literal["start", "reload", "replan", "restart"]
     askers: list[int]
@@ -48,8 +48,8 @@ class Change:
     stage: Literal["queued", "planning", "binding", "rolling"] = "queued"
     generation: int = 0
     plan: Plan | None = None
-    before: dict[str, Wish | None] = field(default_factory=dict)  # what the slots wanted that were moved
-    pending: dict[str, Wish] = field(default_factory=dict)  # what is not yet moved, by key
+    before: dict[str, Target | None] = field(default_factory=dict)  # what the slots wanted that were moved
+    pending: dict[str, Target] = field(default_factory=dict)  # what is not yet moved, by key
     flight: dict[str, None] = field(default_factory=dict)  # keys moved and not settled
     canary: str | None = None  # the key that has to be ready before any other is moved
 
@@ -112,9 +112,9 @@ class State:
     last_words: str = ""  # the application's last report: the same one is not written twice in a row
     actions: list[Action] = field(default_factory=list, compare=False)
     cause: str = field(default="", compare=False)  # of what is being done, in words
-    touched: dict[str, None] = field(default_factory=dict, compare=False)  # slots, in order
-    stirred: dict[int, None] = field(default_factory=dict, compare=False)  # molds
-    eased: dict[str, None] = field(default_factory=dict, compare=False)  # kinds that may have room again
+    dirty_slots: dict[str, None] = field(default_factory=dict, compare=False)  # slots, in order
+    dirty_molds: dict[int, None] = field(default_factory=dict, compare=False)  # molds
+    kinds_with_room: dict[str, None] = field(default_factory=dict, compare=False)  # kinds that may have room again
     heap: list[tuple[float, str, Any]] = field(default_factory=list, compare=False)
     heap_limit: int = field(default=64, compare=False)
 
@@ -127,7 +127,7 @@ class State:
         return (z ^ (z >> 31)) / 2.0**64
 
     def next_edition(self) -> int:
-        """Return a number that no wish had before."""
+        """Return a number that no target had before."""
         self.edition += 1
         return self.edition
 
@@ -191,16 +191,16 @@ class State:
     def started(self, worker: Worker) -> None:
         """One of a mold's workers is no longer starting; a spare may be bred again."""
         mold = self.molds.get(worker.generation)
-        if mold is not None and worker.wish is not None and worker.wish.entry.spawn == "fork":
+        if mold is not None and worker.target is not None and worker.target.entry.spawn == "fork":
             mold.starting -= 1
-            self.stirred[mold.generation] = None
+            self.dirty_molds[mold.generation] = None
 
     def drain(self, worker: Worker) -> None:
         """Ask a worker to go, once; what it abandons is said again where that is known only later."""
         if self.turn(worker, "drain"):
             worker.asked = True
             worker.abandoned = self.abandoned(worker)
-            slot = worker.wish and self.slots.get(worker.wish.entry.key)
+            slot = worker.target and self.slots.get(worker.target.entry.key)
             self.actions.append(AskToDrain(worker.pid, worker.abandoned, slot.why if slot else ""))
         elif worker.phase == "draining" and (abandoned := self.abandoned(worker)) and not worker.abandoned:
             worker.abandoned = abandoned
@@ -211,14 +211,14 @@ class State:
 
         A shard is the slot's, and its next process has it; a shared queue is everybody's while some plan has it.
         """
-        if worker.wish is None:
+        if worker.target is None:
             return ()
         plan = self.plan if self.change is None or self.change.plan is None else self.change.plan
         served = () if self.stopping is not None else plan.listeners
-        heir = self.slots[worker.wish.entry.key].wish
+        heir = self.slots[worker.target.entry.key].target
         inherited = () if heir is None else heir.listeners
         return tuple(
-            one for one in worker.wish.listeners if one not in (inherited if one.sharing == "sharded" else served)
+            one for one in worker.target.listeners if one not in (inherited if one.sharing == "sharded" else served)
         )
 
     def kill(self, worker: Worker, why: str, turn: Turn = "kill") -> None:

@@ -13,34 +13,34 @@ Beginning and end
     has ended; on a failed start the report of the application is the last `Report` before it.
 
 Molds
-    `StartMold(g)` is owed exactly one of `MoldPlanned(g, plan)` or `MoldFailed(g, report)`, or neither, and
+    `StartMold(g)` is pending_forks exactly one of `MoldPlanned(g, plan)` or `MoldFailed(g, report)`, or neither, and
     in every case, sooner or later, one `MoldEnded(g, reason)`. A mold that cannot be started at all is
     `MoldFailed` and then `MoldEnded`. `MoldEnded` comes last of all that is said of that mold: when it has
     been reaped *and* its socket was read to the end, so that births queued before its death were told
     before it; births that would come later are refused by the shell. A mold may be started again under the
     same number (after `MoldEnded`, never before); only its predecessor's plan counts then. `PlanAgain(g)`
-    is owed `MoldPlanned(g, plan)` or `PlanFailed(g, report)`, or `MoldEnded(g)`. `EndMold(g)` is owed
+    is pending_forks `MoldPlanned(g, plan)` or `PlanFailed(g, report)`, or `MoldEnded(g)`. `EndMold(g)` is pending_forks
     `MoldEnded(g)` within moments: the shell kills. It may come for a mold that is already dying. The
     encoded contexts of every plan that a mold sent are kept by (key, digest), since orders name them: until
     `ForgetContexts(g, named)`, which answers each plan and leaves those that are named, or `ForgetGeneration(g)`.
     No second plan of a generation is told before the first is answered.
 
 Births
-    `Breed(g, n)` is owed n answers in all: each a `SpareBorn(g, pid)` (adopted by the master, watched, and
+    `Breed(g, n)` is pending_forks n answers in all: each a `SpareBorn(g, pid)` (adopted by the master, watched, and
     waiting for its order) or counted in a `BirthFailed(g, count, reason)`; or `MoldEnded(g)`, which settles
-    what is still owed. There is at most one unanswered `Breed` for a mold; what is needed meanwhile is in
-    the next. `DismissSpare(pid)` closes the spare's channel, on which it exits; owed `WorkerEnded(pid)`.
+    what is still pending_forks. There is at most one unanswered `Breed` for a mold; what is needed meanwhile is in
+    the next. `DismissSpare(pid)` closes the spare's channel, on which it exits; pending_forks `WorkerEnded(pid)`.
     The supervisor kills what stays.
 
 Workers
-    `OrderWorker(pid, ...)` turns a spare into the worker of a slot. `SpawnWorker(g, key, ...)` is owed one
+    `OrderWorker(pid, ...)` turns a spare into the worker of a slot. `SpawnWorker(g, key, ...)` is pending_forks one
     of `WorkerSpawned(g, key, pid)`, `SpawnFailed(g, key, reason)`. Then `WorkerReady(pid)` at most once is
     enough, `WorkerWornOut(pid, reason)` where it has reached a limit and wants a successor, `WorkerDrained(pid)` where
     it has finished what it was asked to finish, and `WorkerFailed(pid, report)` where the application told why it is
     going; `WorkerHung` once for each time that it hangs, when it has
     been looked into, and `WorkerStopped`, `WorkerContinued`, `WorkerStarved`. An order that cannot
     be delivered is no fact of its own: the spare is dead or dying, and `WorkerEnded` says so; one that is
-    never taken up meets the start timeout. `AskToDrain(pid)` and `KillWorker(pid, why)` are owed
+    never taken up meets the start timeout. `AskToDrain(pid)` and `KillWorker(pid, why)` are pending_forks
     `WorkerEnded(pid)` (a drain may take until the drain timeout, and then the supervisor kills). The shell
     kills the whole session of a worker before it reaps the leader, and reaps each pid once.
     `WorkerEnded(pid, status, reason)` is said of spares and workers alike, after all else that the process
@@ -49,7 +49,7 @@ Workers
     to end. A `SpareBorn` or `WorkerSpawned` that it did not ask for is answered by ending that process.
 
 Listeners
-    `Bind(g, listeners)` names only listeners that are not open yet; owed `ListenersBound(g)`, or
+    `Bind(g, listeners)` names only listeners that are not open yet; pending_forks `ListenersBound(g)`, or
     `BindFailed(g, report)` with none of them left open. An order gives the worker exactly the listeners
     that it names; of a sharded one that is the slot's own shard. `Unbind(listeners)` lets nothing new come to
     them: the workers that have them are on their way out, and still take what waits there. It comes again at
@@ -74,21 +74,21 @@ Time
 the shell of a `Daemon` turns the exits it reaps into `WorkerEnded` and `MoldEnded`, and watches on its own
 account whatever it starts or adopts. `snapshot()` is plain data with a version; `Supervisor.restore(data,
 spec)` goes on from it. `view()` is the state for people, and can be had in pieces.
-`Announce(...)` and the `why` of an order are for whoever watches: nothing is owed for them.
+`Announce(...)` and the `why` of an order are for whoever watches: nothing is pending_forks for them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
-from . import births, exits, gap, hanging, recycling, rollout
+from . import births, failures, gap, recycling, rollout
 from . import events as ev
 from .actions import Announce, Exit, ForgetContexts, ReopenLogs, Report, ReportStacks
 from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
 from .scaling import scale, scaled, step
 from .slot import Worker
 from .snapshot import decode, encode
-from .standing import Standing, note, standing
+from .standing import Health, note, standing
 from .state import Change, State
 from .view import as_text, overview, slot_view
 
@@ -164,7 +164,7 @@ class Supervisor:
         slot = self._state.slots.get(key)
         return slot is not None and slot.failures > 1
 
-    def standing(self) -> Standing:
+    def standing(self) -> Health:
         """Return how things stand, in short; may be asked for after every event."""
         return standing(self._state)
 
@@ -174,17 +174,17 @@ class Supervisor:
             case ev.WorkerReady(pid):
                 self._ready(pid)
             case ev.WorkerEnded():
-                exits.worker_ended(state, event)
+                failures.worker_ended(state, event)
             case ev.SpareBorn(generation, pid):
                 births.born(state, generation, pid)
             case ev.DeadlinePassed():
-                exits.deadline_passed(state)
+                failures.deadline_passed(state)
             case ev.WorkerDrained(pid):
                 self._drained(pid)
             case ev.WorkerWornOut(pid, reason):
                 recycling.worn_out(state, pid, reason)
             case ev.WorkerHung() | ev.WorkerStopped() | ev.WorkerContinued() | ev.WorkerStarved() | ev.MachineSlept():
-                hanging.take(state, event)
+                failures.hang_reported(state, event)
             case ev.WorkerFailed(pid, report):
                 if worker := state.workers.get(pid):
                     worker.report = report
@@ -193,7 +193,7 @@ class Supervisor:
             case ev.SpawnFailed(_, key, reason):
                 slot = state.slots.get(key)
                 if slot is not None and slot.spawning is not None:
-                    exits.spawn_failed(state, slot, slot.spawning, reason)
+                    failures.spawn_failed(state, slot, slot.spawning, reason)
             case ev.MoldPlanned(generation, plan):
                 self._planned(generation, plan)
                 self._forget_contexts(generation)
@@ -221,26 +221,26 @@ class Supervisor:
                 assert_never(event)
 
     def _close(self) -> None:
-        """Close the gap between wanted and actual for what the event has touched, and for that alone."""
+        """Close the gap between wanted and actual for what the event has dirty_slots, and for that alone."""
         state = self._state
         if not state.proven:
-            exits.give_up(state)
-        while state.touched or state.eased or state.stirred or recycling.next_turn(state):
-            while state.touched:
-                key = next(iter(state.touched))
-                del state.touched[key]
+            failures.give_up(state)
+        while state.dirty_slots or state.kinds_with_room or state.dirty_molds or recycling.next_turn(state):
+            while state.dirty_slots:
+                key = next(iter(state.dirty_slots))
+                del state.dirty_slots[key]
                 if slot := state.slots.get(key):
-                    gap.settle(state, slot)
+                    gap.reconcile(state, slot)
                     if state.change is not None and state.change.stage == "rolling":
                         rollout.look(state, state.change, slot)
                 if state.scaling:
                     scaled(state, key)
                 note(state, key)
-            if state.eased:
+            if state.kinds_with_room:
                 gap.next_in_line(state)
                 continue
-            for generation in list(state.stirred):
-                del state.stirred[generation]
+            for generation in list(state.dirty_molds):
+                del state.dirty_molds[generation]
                 if mold := state.molds.get(generation):
                     births.breed(state, mold)
         if state.stopping is not None and not state.workers and not state.molds and not state.slots:
@@ -266,19 +266,19 @@ class Supervisor:
     def _ready(self, pid: int) -> None:
         state = self._state
         worker = state.workers.get(pid)
-        if worker is None or worker.wish is None or not state.turn(worker, "ready"):
+        if worker is None or worker.target is None or not state.turn(worker, "ready"):
             return
         recycling.age(state, worker)
         state.proven = True
-        state.touched[worker.wish.entry.key] = None
+        state.dirty_slots[worker.target.entry.key] = None
         if mold := state.molds.get(worker.generation):
-            mold.stillborn = 0
+            mold.failed_forks = 0
 
     def _drained(self, pid: int) -> None:
         worker = self._state.workers.get(pid)
-        if worker is not None and worker.asked and worker.wish is not None:
+        if worker is not None and worker.asked and worker.target is not None:
             worker.drained = True
-            self._state.touched[worker.wish.entry.key] = None
+            self._state.dirty_slots[worker.target.entry.key] = None
 
     def _spawned(self, event: ev.WorkerSpawned) -> None:
         state = self._state
@@ -289,10 +289,10 @@ class Supervisor:
         if slot is None or slot.spawning is None or slot.spawning.generation != event.generation:
             state.kill(worker, "since nobody asked for it")
             return
-        worker.wish, slot.spawning = slot.spawning, None
+        worker.target, slot.spawning = slot.spawning, None
         slot.pids.append(event.pid)
         state.turn(worker, "order")
-        state.touched[slot.key] = None
+        state.dirty_slots[slot.key] = None
 
     def _planned(self, generation: int, plan: Plan) -> None:
         state = self._state
@@ -322,16 +322,16 @@ class Supervisor:
         match event:
             case ev.MoldFailed(generation, report):
                 if mold.phase == "importing":
-                    exits.give_mold_up(state, mold, f"the mold of generation {generation} could not start", report)
+                    failures.give_mold_up(state, mold, f"the mold of generation {generation} could not start", report)
             case ev.PlanFailed(generation, report):
                 if mold.phase == "planning":
                     births.rest(state, mold)
-                    exits.mold_failed(state, mold, f"the plan of generation {generation} failed", report)
+                    failures.mold_failed(state, mold, f"the plan of generation {generation} failed", report)
             case ev.BirthFailed(_, count, reason):
-                if mold.owed:
-                    exits.birth_failed(state, mold, min(count, mold.owed), reason)
+                if mold.pending_forks:
+                    failures.birth_failed(state, mold, min(count, mold.pending_forks), reason)
             case ev.MoldEnded(_, reason):
-                exits.mold_ended(state, mold, reason)
+                failures.mold_ended(state, mold, reason)
             case _:
                 assert_never(event)
 

@@ -1,4 +1,4 @@
-"""What kind of hang it is, from what the kernel and the worker itself have told; and the report that says so."""
+"""What kind of hang it is, by the kernel's and the worker's own account."""
 
 from __future__ import annotations
 
@@ -10,20 +10,6 @@ Verdict = Literal[
     "starved of CPU", "working", "idle",
 ]  # fmt: skip
 
-SENTENCES: dict[Verdict, str] = {
-    "stopped": "it has been stopped by a signal, and does not run",
-    "traced": "a debugger holds it",
-    "GIL held": "a call into C neither returns nor lets Python run",
-    "blocked loop": "its event loop is in one callback, and turns no more",
-    "deadlock": "it waits for a lock that does not come",
-    "waiting for I/O": "it waits for input or output that does not come",
-    "computing": "it computes, and comes to no end",
-    "no progress": "nothing that it has begun gets on",
-    "starved of CPU": "it would work, if it had a processor",
-    "working": "it works",
-    "idle": "it waits for something to do",
-}
-
 _MUCH = 0.5
 """The share of a processor from which on a thread computes rather than waits."""
 
@@ -32,9 +18,6 @@ _IO = (
     *("wait_woken", "pipe", "recv", "read", "accept", "io_"),
 )
 """Parts of the kernel's names for the places where it lets a thread wait for input or output."""
-
-_LINES = 120
-"""So many lines of stacks are in a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,35 +91,6 @@ def living(evidence: Evidence, doing: str, busy: float, patience: float) -> Verd
     # A loop on uvloop says only after a while that it has nothing to do any more; the kernel knows where it is.
     at_rest = evidence.loop and not doing and "poll" in evidence.threads[0].waits_in
     return "working" if busy and not at_rest else "idle"
-
-
-def report(hang: Hang, kind: Verdict, evidence: Evidence, stacks: str) -> str:
-    """The whole of it, as one block for the log."""
-    excused = f" ({hang.excused:.1f} s of it for want of a processor)" if hang.excused >= 0.1 else ""
-    lines = [f"{hang.who} hangs, for {hang.seconds:.1f} s{excused}: {kind}: {SENTENCES[kind]}"]
-    if hang.doing:
-        lines.append(f"  it was doing: {hang.doing}")
-    return "\n".join([*lines, details(evidence, stacks)])
-
-
-def details(evidence: Evidence, stacks: str) -> str:
-    """What the kernel and the worker itself have told."""
-    lines = []
-    if evidence.tracer:
-        lines.append(f"  it is traced by pid {evidence.tracer}")
-    for thread in evidence.threads[:20]:
-        place = f" in {thread.waits_in}" if thread.waits_in else ""
-        lines.append(
-            f"  thread {thread.tid} ({thread.name}): state {thread.state}{place}, "
-            f"{thread.used:.0%} of a processor, {thread.switches} switches"
-        )
-    written = stacks.splitlines()
-    lines += [f"  {line}" for line in written[:_LINES]]
-    if len(written) > _LINES:
-        lines.append(f"  ... and {len(written) - _LINES} lines more")
-    if not written:
-        lines.append("  no stacks: it does not answer")
-    return "\n".join(lines)
 
 
 def _is_io(thread: Thread) -> bool:

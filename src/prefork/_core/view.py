@@ -58,7 +58,7 @@ def slot_view(state: State, slot: Slot, now: float) -> dict[str, Any]:
     worker = state.workers[slot.pids[-1]] if slot.pids else None
     return {
         "key": slot.key,
-        "kind": slot.wish.kind.name if slot.wish else "",
+        "kind": slot.target.kind.name if slot.target else "",
         "state": condition(state, slot, now),
         "pid": worker and worker.pid,
         "generation": worker and worker.generation,
@@ -87,9 +87,9 @@ def condition(state: State, slot: Slot, now: float) -> str:
         if slot.failures < state.spec.degraded_after or made_up or newest.asked:
             return newest.phase
         return "degraded"
-    if slot.wish is None:
+    if slot.target is None:
         return "leaving"
-    if slot.done == slot.wish.edition:
+    if slot.done == slot.target.edition:
         return "finished"
     return "degraded" if slot.failures >= state.spec.degraded_after else "waiting"
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ._core.actions import Action, Exit, Report, SendSignal, Watch
-from ._core.events import (
+from .._core.actions import Action, Exit, Report, SendSignal, Watch
+from .._core.events import (
     ContextRefused,
     ContextTaken,
     DeadlinePassed,
@@ -22,13 +22,11 @@ from ._core.events import (
     SignalReceived,
     Started,
 )
-from ._core.reasons import ended
-from ._errors import InternalError, MisuseError, PreforkError, WorldError
-from ._linux.forks import one_process
-from ._linux.spawn import Spawner
-
-if TYPE_CHECKING:
-    from .hooks import PreforkSettings
+from .._errors import InternalError, PreforkError, SystemFailure, UsageError
+from .._report.sentences import ended
+from .forks import one_process
+from .settings import PreforkSettings
+from .spawn import Spawner
 
 running: ContextVar[Spawner] = ContextVar("running")
 """The spawner of the master whose hook is running now; unset outside of hooks, and so outside of masters."""
@@ -218,12 +216,12 @@ class HookDecider:
         return result
 
     def _report_failure(self, hook: str, error: BaseException) -> None:
-        if isinstance(error, WorldError) and hook in _STARTING:
+        if isinstance(error, SystemFailure) and hook in _STARTING:
             # No process, memory or descriptor is left; nothing would ask again until another child ends.
             self._relaunch_at = self._now + LONGEST_DELAY
         if isinstance(error, PreforkError):
             self._actions.append(Report(f"prefork: in the hook {hook}: {error}"))
-            if isinstance(error, MisuseError) and not self._ever_taken and not self._finishing:
+            if isinstance(error, UsageError) and not self._ever_taken and not self._finishing:
                 # Nothing has ever worked: this is a mistake in the program, not a bad moment of a good one.
                 self._status = 2
                 self._finish("on_terminate", "TERM")

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-from .signals import SignalInbox
+from .._linux.signals import SignalInbox
 
 
 @contextmanager
-def letting_go(signals: SignalInbox, lifeline: int) -> Iterator[None]:
+def reset_children(signals: SignalInbox, lifeline: int) -> Iterator[None]:
     """Let each process that is forked meanwhile give up what makes this one a master.
 
     That is its signal handlers, which only note for a loop that the child does not run, and the lifeline's write end,
@@ -37,7 +37,7 @@ def letting_go(signals: SignalInbox, lifeline: int) -> Iterator[None]:
         nonlocal entered
         if entered:
             entered = False  # Nor is it to be done once more in this child's children.
-            signals.let_go()
+            signals.restore()
             os.close(lifeline)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

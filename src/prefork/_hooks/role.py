@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from .._errors import MisuseError
-from . import lifeline, memfd
+from .._errors import UsageError
+from .._linux import lifeline, memfd
 
 ENVIRONMENT_KEY = "PREFORK"
 _MEMFD = "prefork-launch"
@@ -36,10 +36,10 @@ class WorkerLaunch:
     descriptors: Sequence[int]
 
     def seal(self, context: bytes) -> int:
-        """Return a sealed memfd with this launch and the context. Raises MisuseError where no worker would read it."""
+        """Return a sealed memfd with this launch and the context. Raises UsageError where no worker would read it."""
         data = json.dumps(asdict(self)).encode() + b"\n" + context
         if len(data) > memfd.LIMIT:
-            raise MisuseError(
+            raise UsageError(
                 f"worker {self.key}: its context has {len(context)} bytes, and no more than {memfd.LIMIT} can be sent "
                 "in all: give it the name of a file that holds the rest"
             )
@@ -136,14 +136,14 @@ CLAIMED: WorkerRole | FalseRole | TakenRole | None = claim()
 
 
 def take() -> WorkerRole | None:
-    """Return the role of a worker, once; None for an ordinary program. Raises MisuseError where there is none to take.
+    """Return the role of a worker, once; None for an ordinary program. Raises UsageError where there is none to take.
 
     Its descriptors are closed when they have served, and their numbers are then those of the application's own files.
     """
     global CLAIMED
     found = CLAIMED
     if isinstance(found, (FalseRole, TakenRole)):
-        raise MisuseError(found.complaint)
+        raise UsageError(found.complaint)
     if found is not None:
         CLAIMED = TakenRole(found.launch.key)
     return found

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from .._core.actions import Action, SendSignal, Watch
 from .._core.events import ContextRefused, ContextTaken, ProcessesExited, ProcessExit
-from .._errors import InternalError, MisuseError, WorldError
-from . import lifeline
-from .forks import letting_go
-from .master import Master
-from .program import Program, current_directory
+from .._errors import InternalError, SystemFailure, UsageError
+from .._linux import lifeline
+from .._linux.program import Program, current_directory
+from .._master.loop import Master
+from .forks import reset_children
 from .role import ENVIRONMENT_KEY, WorkerLaunch
 
 
@@ -53,7 +53,7 @@ class Spawner:
             for descriptor in (self._lifeline, write_end, self._reports, self._reports_write_end):
                 stack.callback(os.close, descriptor)
             os.set_blocking(self._reports, False)
-            stack.enter_context(letting_go(master.signals, write_end))
+            stack.enter_context(reset_children(master.signals, write_end))
             self._master = master
             master.selector.register(self._reports, selectors.EVENT_READ, self._hear)
             stack.callback(master.selector.unregister, self._reports)
@@ -75,8 +75,8 @@ class Spawner:
     def start(self, image: WorkerImage) -> int:
         """Start a worker; return its pid.
 
-        Raises MisuseError when the image cannot be started by anybody (no program, a descriptor that is not open) and
-        WorldError when the system refuses (no process, descriptor or memory left).
+        Raises UsageError when the image cannot be started by anybody (no program, a descriptor that is not open) and
+        SystemFailure when the system refuses (no process, descriptor or memory left).
         """
         argv = self._program.again(image.interpreter_options, image.arguments)
         for descriptor in image.descriptors:
@@ -85,7 +85,7 @@ class Spawner:
             with ExitStack() as parents:
                 return self._start(image, argv, parents)
         except OSError as error:
-            raise WorldError(f"cannot start worker {image.key}: {error}") from error
+            raise SystemFailure(f"cannot start worker {image.key}: {error}") from error
 
     def perform(self, action: Action) -> None:
         """Watch a child, or send it a signal."""
@@ -93,7 +93,7 @@ class Spawner:
             case Watch(pid):
                 try:
                     self._master.exits.watch(pid)
-                except MisuseError:  # At once: no hook may be given, and signal, a number that is not a child's.
+                except UsageError:  # At once: no hook may be given, and signal, a number that is not a child's.
                     self._master.tell(ProcessesExited((ProcessExit(pid, None),)), at_once=True)
             case SendSignal(pid, name):
                 if self._master.exits.watches(pid):  # Otherwise it has been reaped, and the number may be another's.
@@ -162,11 +162,11 @@ class Spawner:
 
 def _check_inheritable(key: str, descriptor: int) -> None:
     if descriptor <= 2:
-        raise MisuseError(f"worker {key}: descriptor {descriptor} cannot be handed over: name an open one above 2")
+        raise UsageError(f"worker {key}: descriptor {descriptor} cannot be handed over: name an open one above 2")
     try:
         os.fstat(descriptor)
     except OSError as error:
-        raise MisuseError(f"worker {key}: descriptor {descriptor} cannot be handed over: {error.strerror}") from None
+        raise UsageError(f"worker {key}: descriptor {descriptor} cannot be handed over: {error.strerror}") from None
 
 
 def _close_on_exec() -> None:

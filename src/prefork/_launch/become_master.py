@@ -14,13 +14,14 @@ import signal
 import sys
 from typing import Any, NoReturn
 
-from ._errors import InternalError, MisuseError, WorldError
-from ._linux import given, memfd, notify
-from ._linux.program import Program
+from .._errors import InternalError, SystemFailure, UsageError
+from .._linux import memfd
+from .._linux.program import Program
+from . import inherited
 
 
 def launch_of(name: str, target: dict[str, Any], program: Program, options: dict[str, Any]) -> dict[str, Any]:
-    """Return what a master is told, as plain data. Raises MisuseError where there is no program to run again."""
+    """Return what a master is told, as plain data. Raises UsageError where there is no program to run again."""
     program.check()
     environ = dict(program.environ)
     return {
@@ -31,24 +32,24 @@ def launch_of(name: str, target: dict[str, Any], program: Program, options: dict
         "directory": program.directory,
         "environ": environ,
         "options": options,
-        "given": given.collect(environ),
-        "manager": notify.collect(environ),
+        "given": inherited.sockets(environ),
+        "manager": inherited.manager(environ),
     }
 
 
 def become_master(launch: dict[str, Any]) -> NoReturn:
-    """Execute the master's program in this process's place. Raises MisuseError and WorldError; else never returns."""
+    """Execute the master's program in this process's place. Raises UsageError and SystemFailure; else never returns."""
     title = importlib.util.find_spec("setproctitle")
     if title is None or title.origin is None:
-        raise MisuseError("setproctitle is not installed: pip install setproctitle")
+        raise UsageError("setproctitle is not installed: pip install setproctitle")
     # The package directory that contains it, or the directory of a single extension module.
     parent = os.path.dirname(title.origin)
     launch["libraries"] = os.path.dirname(parent) if title.submodule_search_locations else parent
     descriptor = memfd.write("prefork-master", json.dumps(launch).encode())
     _leave_as_found(launch["directory"], launch["given"]["numbers"])
     os.set_inheritable(descriptor, True)
-    here = os.path.dirname(os.path.abspath(__file__))
-    arguments = [sys.executable, "-I", "-S", os.path.join(here, "_linux", "master_program.py"), str(descriptor)]
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    arguments = [sys.executable, "-I", "-S", os.path.join(package, "_master", "program.py"), str(descriptor)]
     try:
         os.execve(sys.executable, arguments, launch["environ"])
     except OSError as error:
@@ -80,4 +81,4 @@ def _leave_as_found(directory: str | None, kept: list[int]) -> None:
         try:
             os.chdir(directory)
         except OSError as error:
-            raise WorldError(f"the directory {directory} cannot be entered: {error.strerror}") from None
+            raise SystemFailure(f"the directory {directory} cannot be entered: {error.strerror}") from None

@@ -8,31 +8,29 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
-from ._become_master import become_master, launch_of
-from ._daemon_application import DaemonApplication
-from ._errors import MisuseError, PreforkError
-from ._linux import mold, role
-from ._linux.program import THIS_PROGRAM
-
-if TYPE_CHECKING:
-    from .daemon import Daemon
+from .._errors import PreforkError, UsageError
+from .._hooks import role
+from .._linux.program import THIS_PROGRAM
+from .._mold import mold
+from .become_master import become_master, launch_of
 
 
-def run(daemon: Daemon) -> NoReturn:
+def run(name: str, options: Mapping[str, Any], daemon: object) -> NoReturn:
     """Be what this process was started as; of an ordinary program make the master. Never returns."""
     if mold.own is not None:
-        mold.own.serve(DaemonApplication(daemon), daemon.options.get("share", "freeze"))
+        mold.own.serve(mold.adopt(daemon), options.get("share", "freeze"))
     try:
         if role.take() is not None:
-            raise MisuseError("this process is a worker of the hooks interface; a Daemon cannot be run in it")
+            raise UsageError("this process is a worker of the hooks interface; a Daemon cannot be run in it")
         if os.geteuid() == 0 and os.environ.get("PREFORK_USER"):
-            raise MisuseError(
+            raise UsageError(
                 "PREFORK_USER is set, but the program has run as root up to here: start it by `prefork run`, "
                 "which becomes that user before it imports anything"
             )
-        become_master(launch_of(daemon.name, THIS_PROGRAM.target(), THIS_PROGRAM, dict(daemon.options)))
+        become_master(launch_of(name, THIS_PROGRAM.target(), THIS_PROGRAM, dict(options)))
     except PreforkError as error:
         print(f"prefork: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, MisuseError) else 1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)

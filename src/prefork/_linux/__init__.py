@@ -1,1 +1,1 @@
-"""The part that acts. One kernel object a module, no policy."""
+"""One kernel object a module, for use in more than one kind of process. No policy."""

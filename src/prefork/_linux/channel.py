@@ -11,14 +11,12 @@ import _socket
 import array
 import os
 import socket
-import struct
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .._errors import WorldError
-from . import memfd
-from .wire import (
+from .._errors import SystemFailure
+from .._wire.messages import (
     Hello,
     MalformedMessage,
     Message,
@@ -30,6 +28,8 @@ from .wire import (
     descriptor_count,
     encode,
 )
+from . import memfd
+from .credentials import UCRED
 
 INLINE_LIMIT = 16 * 1024  # bytes; far below the smallest socket buffer, and cheap to allocate for each receive
 
@@ -41,11 +41,10 @@ _UNIX, _SEQPACKET = int(socket.AF_UNIX), int(socket.SOCK_SEQPACKET)
 _DONTWAIT, _NOSIGNAL, _CMSG_CLOEXEC = int(socket.MSG_DONTWAIT), int(socket.MSG_NOSIGNAL), int(socket.MSG_CMSG_CLOEXEC)
 _CTRUNC, _TRUNC = int(socket.MSG_CTRUNC), int(socket.MSG_TRUNC)
 _SOL_SOCKET, _SCM_RIGHTS, _SCM_CREDENTIALS = socket.SOL_SOCKET, socket.SCM_RIGHTS, socket.SCM_CREDENTIALS
-_CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
-_CONTROL_SPACE = socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS) + socket.CMSG_SPACE(_CREDENTIALS.size)
+_CONTROL_SPACE = socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS) + socket.CMSG_SPACE(UCRED.size)
 
 
-class DescriptorsLost(WorldError):
+class DescriptorsLost(SystemFailure):
     """This process has no room for the descriptors that it was sent; what came with them is gone too."""
 
 
@@ -135,7 +134,7 @@ class Channel:
         """Send Hello with this process's pid, which the kernel verifies. Raises as `send` does."""
         # Attached here rather than by the receiver's SO_PASSCRED: so it need not be on before the message
         # is sent.
-        credentials = _CREDENTIALS.pack(os.getpid(), os.geteuid(), os.getegid())
+        credentials = UCRED.pack(os.getpid(), os.geteuid(), os.getegid())
         self._socket.sendmsg(_HELLO, [(_SOL_SOCKET, _SCM_CREDENTIALS, credentials)], _NOSIGNAL)
 
     def say_ready(self) -> None:
@@ -229,6 +228,6 @@ def _take_apart(control: list[tuple[int, int, bytes]]) -> tuple[list[int], int |
     for level, kind, data in control:
         if level == _SOL_SOCKET and kind == _SCM_RIGHTS:
             descriptors += memoryview(data)[: len(data) // 4 * 4].cast("i").tolist()
-        elif level == _SOL_SOCKET and kind == _SCM_CREDENTIALS and len(data) == _CREDENTIALS.size:
-            pid = _CREDENTIALS.unpack(data)[0]
+        elif level == _SOL_SOCKET and kind == _SCM_CREDENTIALS and len(data) == UCRED.size:
+            pid = UCRED.unpack(data)[0]
     return descriptors, pid

@@ -8,8 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .._core.command import Command, parse
-from .._errors import InternalError, MisuseError
+from .._errors import InternalError, UsageError
 
 _HOSTS = {
     *("IPython", "colab_kernel_launcher", "ipykernel", "ipykernel_launcher", "spyder_kernels"),
@@ -32,7 +31,7 @@ class Program:
     """An interpreter, the command that it runs, and where and with what environment it was started."""
 
     interpreter: str
-    command: Command
+    command: PythonCommand
     directory: str | None
     environ: Mapping[str, str]
 
@@ -42,25 +41,25 @@ class Program:
         return cls(sys.executable, parse(sys.orig_argv[1:]), current_directory(), dict(os.environ))
 
     def check(self) -> None:
-        """Raise MisuseError where there is no program to run again."""
+        """Raise UsageError where there is no program to run again."""
         if not self.command.program or _DESCRIPTOR.fullmatch(self.command.program[-1]):
-            raise MisuseError(
+            raise UsageError(
                 "there is no program to run again: it came from standard input or a prompt. "
                 "Workers are made by executing the program a second time: save it as a file and run that"
             )
         host = _recorded_host(self.command.program) or _present_host()
         if host is not None:
-            raise MisuseError(f"running inside {host}: workers would execute {host} again, not your program")
+            raise UsageError(f"running inside {host}: workers would execute {host} again, not your program")
 
     def again(self, options: Sequence[str], arguments: Sequence[str]) -> list[str]:
         """Return the argument vector that runs the program again, with more interpreter options and other arguments.
 
-        Raises MisuseError where there is no program to run again, or where `options` are not options.
+        Raises UsageError where there is no program to run again, or where `options` are not options.
         """
         self.check()
         extra = parse(options)
         if extra.program or extra.arguments or "-" in options:
-            raise MisuseError(f"interpreter_options() holds something that is not an option: {list(options)}")
+            raise UsageError(f"interpreter_options() holds something that is not an option: {list(options)}")
         return [self.interpreter, *self.command.again(extra.options, arguments)]
 
     def target(self) -> dict[str, str]:
@@ -108,6 +107,72 @@ def _present_host() -> str | None:
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     name = spec.name.partition(".")[0] if spec is not None else os.path.basename(sys.argv[0] if sys.argv else "")
     return name if name in _HOSTS else None
+
+
+_WITH_VALUE = "WX"
+_PROGRAM = "cm"
+_LONG_WITH_VALUE = "--check-hash-based-pycs"
+
+
+@dataclass(frozen=True, slots=True)
+class PythonCommand:
+    """`python [options] program [arguments]`: `program` is `("script.py",)`, `("-m", "pkg")` or `("-c", "code")`.
+
+    `program` is empty where there is nothing to run again: standard input, a prompt.
+    """
+
+    options: tuple[str, ...]
+    program: tuple[str, ...]
+    arguments: tuple[str, ...]
+
+    def again(self, options: Sequence[str], arguments: Sequence[str]) -> list[str]:
+        """Return the same program's argument list (without the interpreter), with more options and other arguments."""
+        return [*self.options, *options, *self.program, *arguments]
+
+
+def parse(arguments: Sequence[str]) -> PythonCommand:
+    """Take apart what follows the interpreter in `sys.orig_argv`."""
+    position = 0
+    options: list[str] = []
+    while position < len(arguments):
+        word = arguments[position]
+        following = arguments[position + 1 :]
+        if word == "-":
+            break
+        if word == "--":
+            return PythonCommand(tuple(options), tuple(arguments[position : position + 2]), tuple(following[1:]))
+        if not word.startswith("-"):
+            return PythonCommand(tuple(options), (word,), tuple(following))
+        if word == _LONG_WITH_VALUE:
+            options += arguments[position : position + 2]
+            position += 2
+            continue
+        if word.startswith("--"):
+            options.append(word)
+            position += 1
+            continue
+        bundle, letter, value = _split_bundle(word)
+        if bundle:
+            options.append(f"-{bundle}")
+        if letter and letter in _PROGRAM:
+            given = [value] if value else list(following[:1])
+            rest = following if value else following[1:]
+            return PythonCommand(tuple(options), (f"-{letter}", *given), tuple(rest))
+        position += 1
+        if letter:
+            if not value:
+                value = arguments[position] if position < len(arguments) else ""
+                position += 1
+            options += [f"-{letter}", value]
+    return PythonCommand(tuple(options), (), ())
+
+
+def _split_bundle(word: str) -> tuple[str, str, str]:
+    """Split `-BWignore` into `B`, `W`, `ignore`: flags, a letter that takes a value, the value attached to it."""
+    for index, letter in enumerate(word):
+        if index and letter in _WITH_VALUE + _PROGRAM:
+            return word[1:index], letter, word[index + 1 :]
+    return word[1:], "", ""
 
 
 THIS_PROGRAM = Program.record()

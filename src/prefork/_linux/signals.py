@@ -14,7 +14,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-from .._errors import MisuseError
+from .._errors import UsageError
 
 _FIRST = ("TERM", "INT", "QUIT", "HUP")
 """Of signals that came together, these are told first, in this order: a stop makes a reload needless."""
@@ -43,7 +43,7 @@ class SignalInbox:
         except ValueError:
             os.close(self.wakeup)
             os.close(self._write_end)
-            raise MisuseError("a master must run in the main thread: only there can Python catch signals") from None
+            raise UsageError("a master must run in the main thread: only there can Python catch signals") from None
         # Under nohup (HUP ignored) the terminal may go away without being a reason to stop.
         self._may_lose_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _terminal() is None
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
@@ -59,7 +59,7 @@ class SignalInbox:
 
     def __exit__(self, *_: object) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._former_mask)
-        self.let_go()
+        self.restore()
         os.close(self.wakeup)
         os.close(self._write_end)
 
@@ -76,7 +76,7 @@ class SignalInbox:
             with suppress(BlockingIOError):  # Full: then it wakes.
                 os.write(self._write_end, b"\0")
 
-    def let_go(self) -> None:
+    def restore(self) -> None:
         """Be no longer what signals are told to: for a child that this process has forked."""
         for number, handler in self._former.items():
             # None: the handler was not set from Python and cannot be put back.

@@ -22,12 +22,12 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from .scoreboard import ASKED
-from .wire import StacksWritten
+from .._wire.messages import StacksWritten
+from .._wire.scoreboard import ASKED
 
 if TYPE_CHECKING:
+    from .._wire.scoreboard import Scoreboard
     from .channel import Channel
-    from .scoreboard import Scoreboard
 
 NAME = "prefork-stacks"
 SIZE = 1 << 20

@@ -29,9 +29,9 @@ class Terms:
     oom_score_adj: int | None = None
 
 
-def impose(pid: int, terms: Terms, privileged: bool) -> Iterator[str]:
+def apply(pid: int, terms: Terms, privileged: bool) -> Iterator[str]:
     """Put a process under these terms; return what could not be done, and why. `privileged`: whether it may go up."""
-    for what, raises, act in _deeds(pid, terms):
+    for what, raises, act in _steps(pid, terms):
         try:
             if not privileged and raises():
                 yield f"{what}: {_NOT_PRIVILEGED}"
@@ -41,7 +41,7 @@ def impose(pid: int, terms: Terms, privileged: bool) -> Iterator[str]:
             yield f"{what}: {getattr(error, 'strerror', None) or error}"
 
 
-def _deeds(pid: int, terms: Terms) -> Iterator[tuple[str, Callable[[], bool], Callable[[], object]]]:
+def _steps(pid: int, terms: Terms) -> Iterator[tuple[str, Callable[[], bool], Callable[[], object]]]:
     """What is to be done, in words; whether it needs a privilege; and the deed."""
     for name, soft, hard in terms.limits:
         which = LIMITS[name]

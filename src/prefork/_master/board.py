@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .._errors import WorldError
-from . import scoreboard as at
-from .scoreboard import HALF, LABEL_OFFSET, NAME_BYTES, NAME_OFFSET, ROWS, STATES, Scoreboard, State
+from .._errors import SystemFailure
+from .._wire import scoreboard as at
+from .._wire.scoreboard import HALF, LABEL_OFFSET, NAME_BYTES, NAME_OFFSET, ROWS, STATES, Scoreboard, State
 
 if TYPE_CHECKING:
     from .._core import actions as do
@@ -47,14 +47,14 @@ class _Row:
 
 
 class Board:
-    """The scoreboard of one daemon. Raises WorldError where the system refuses it."""
+    """The scoreboard of one daemon. Raises SystemFailure where the system refuses it."""
 
     def __init__(self, rows: int = ROWS) -> None:
         try:
             self.descriptor = at.create(rows)
             self._board = Scoreboard(self.descriptor)
         except OSError as error:
-            raise WorldError(f"there is no shared memory for the scoreboard: {error}") from None
+            raise SystemFailure(f"there is no shared memory for the scoreboard: {error}") from None
         self._words = self._board.words
         self._rows: dict[int, _Row] = {}
         self._pids: dict[int, int] = {}  # pid -> row, of those that live

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import selectors
 import signal
 
 from .._core.events import ProcessExit
-from .._errors import MisuseError
-from .signals import SignalInbox
+from .._errors import UsageError
+from .._linux.signals import SignalInbox
 
 _LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT
 """Neither wait nor reap: for waitid(2)."""
@@ -26,7 +27,7 @@ class ExitWatch:
         self._leaders: set[int] = set()
 
     def watch(self, pid: int, *, leads_session: bool = False) -> None:
-        """Report this child's end, even if it has ended already. Raises MisuseError when it is no child of ours.
+        """Report this child's end, even if it has ended already. Raises UsageError when it is no child of ours.
 
         `leads_session`: what is left of the session that it led is killed before it is reaped. Afterwards its number,
         and with it the group's, may be another's.
@@ -36,7 +37,7 @@ class ExitWatch:
         try:
             ended = os.waitid(os.P_PID, pid, _LOOK)
         except (ChildProcessError, OverflowError):
-            raise MisuseError(f"process {pid} is not a child of this process, so its end cannot be seen") from None
+            raise UsageError(f"process {pid} is not a child of this process, so its end cannot be seen") from None
         if leads_session:
             self._leaders.add(pid)
         try:
@@ -104,3 +105,89 @@ def _has_ended(pid: int) -> bool:
         return os.waitid(os.P_PID, pid, _LOOK) is not None
     except ChildProcessError:  # Somebody else in this program waited for it first.
         return True
+
+
+class Strangers:
+    """Reaps strangers as they end, and ends those that are left when the daemon does."""
+
+    def __init__(self, exits: ExitWatch) -> None:
+        self._exits = exits
+        self._look_again = False
+        self._ended: set[int] = set()
+
+    def look(self) -> None:
+        """Reap the strangers among the dead.
+
+        waitid(2) shows one dead child at a time. If that is a watched one it hides the others until it has been reaped
+        in its turn, so the rest is looked for then.
+        """
+        while (found := _dead_child()) is not None:
+            if self._exits.watches(found):
+                self._look_again = True
+                return
+            os.waitpid(found, 0)
+            self._ended.discard(found)
+
+    def reaped(self) -> None:
+        """Watched children have been reaped: what they hid can be seen."""
+        if self._look_again:
+            self._look_again = False
+            self.look()
+
+    def end_all(self) -> list[str]:
+        """Kill every child that is left; return a line about each, the first time that it is met."""
+        texts = []
+        for pid in _children():
+            if pid not in self._ended and not self._exits.watches(pid):
+                self._ended.add(pid)
+                if command := _command(pid):
+                    texts.append(f"prefork: ended a stranger that a worker had left: pid {pid}, {command}")
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # It has ended by itself just now.
+        self.look()
+        return texts
+
+    def any_left(self) -> bool:
+        """Tell whether there still is any child."""
+        return bool(_children())
+
+
+def _dead_child() -> int | None:
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return None if found is None else found.si_pid
+
+
+def _children() -> list[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+            return [int(pid) for pid in file.read().split()]
+    except OSError:  # No CONFIG_PROC_CHILDREN: strangers cannot be found before they end.
+        return []
+
+
+def _command(pid: int) -> str:
+    """Return a process's command line; nothing for one that has just ended."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().replace(b"\0", b" ").strip().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+_PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+
+
+def become_subreaper() -> None:
+    """Be the parent of every descendant whose own parent dies. It survives exec; children do not inherit it.
+
+    Raises OSError. The standard library has no prctl; loading ctypes costs the master about half a megabyte.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

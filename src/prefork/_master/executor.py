@@ -15,32 +15,32 @@ from typing import TYPE_CHECKING, Any
 from .._core import actions as do
 from .._core import events as fact
 from .._core.plan import Listener
-from .._core.reasons import ended
 from .._errors import InternalError, PreforkError
-from . import lifeline
+from .._linux import lifeline
+from .._report.forms import Origin
+from .._report.sentences import ended
+from .._wire.plan_data import MalformedPlan, take_apart
+from .births.channels import Fact, HangMessage, MoldDisconnected, PlanReceived, ProcessChannels
+from .births.orders import OrderDependencies, Ordered, Orders
+from .births.start import Shared, start_mold
+from .births.watchers import Watchers
 from .board import Board
-from .capture import Capture
-from .crashes import Crash, Crashes
-from .forms import Origin
-from .hangs import Hangs, Watched
-from .listeners import Circumstances, Listeners
-from .nursery import Fact, MoldSilent, Nursery, PlanReceived, Told
-from .oom import OomCounter
-from .orders import Means, Ordered, Orders
-from .orphans import Orphans
-from .planwire import MalformedPlan, take_apart
-from .queues import Queues
-from .start_mold import Shared, start_mold
-from .strangers import Strangers
-from .watching import Watchers
+from .children import Strangers
+from .hangs.crashes import Crash, Crashes
+from .hangs.oom import OomCounter
+from .hangs.watch import Hangs, Watched
+from .listeners.listeners import BindOptions, Listeners
+from .listeners.queues import Queues
+from .log.capture import Capture
+from .runtime.orphans import Orphans
 
 if TYPE_CHECKING:
-    from . import wire
-    from .channel import Channel
-    from .launching import Launching
-    from .master import Master
-    from .runtime import Runtime
-    from .start_mold import Interpreter
+    from .._linux.channel import Channel
+    from .._wire import messages
+    from .births.launches import Launching
+    from .births.start import Interpreter
+    from .loop import Master
+    from .runtime.directory import Runtime
 
 _END_GRACE = 1.0
 """How long, in seconds, a mold that is no longer wanted may take to end by itself."""
@@ -48,7 +48,7 @@ _END_GRACE = 1.0
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
-class Shell:
+class DaemonExecutor:
     """Every process and listener of one daemon."""
 
     def __init__(self, master: Master, launching: Launching, runtime: Runtime) -> None:
@@ -56,7 +56,7 @@ class Shell:
         self._launching = launching
         self._roster = runtime.roster
         self._roster.say = master.relay.say
-        self._nursery = Nursery()
+        self._nursery = ProcessChannels()
         self._molds: dict[int, int] = {}  # pid -> generation
         self._workers: dict[int, str] = {}  # pid -> key; spares too, without one
         self._killed: dict[int, str] = {}  # pid -> why
@@ -74,7 +74,7 @@ class Shell:
         self._hangs = Hangs(master, self._board, self._crashes.note)
         self._queues = Queues(master, self._board.counted)
         self._listeners = Listeners(
-            Circumstances(bool(orphans.pids), launching.interpreter.identity, launching.given, launching.operator),
+            BindOptions(bool(orphans.pids), launching.interpreter.identity, launching.given, launching.operator),
             self._queues,
         )
         orphans.see_to(master)
@@ -83,7 +83,7 @@ class Shell:
         self._reader, self._writer = lifeline.create()
         self._shared = Shared(self._reader, self._board.descriptor, self._hangs.dumps.descriptor)
         self._capture = Capture(master.relay) if launching.mold.captured else None
-        means = Means(self._board, self._listeners, self._nursery, self._reader, self._capture)
+        means = OrderDependencies(self._board, self._listeners, self._nursery, self._reader, self._capture)
         self._orders = Orders(launching, means, master.relay.say)
         master.signals.catch(signal.SIGCHLD)
         master.selector.register(self._nursery, selectors.EVENT_READ, self._listen)
@@ -199,7 +199,7 @@ class Shell:
         if self._molds.get(pid) == generation:
             self._kill(pid)
 
-    def _start_watcher(self, program: str, arguments: wire.Json) -> int:
+    def _start_watcher(self, program: str, arguments: messages.Json) -> int:
         return self._start(self._launching.interpreter, self._launching.of_watcher(program, arguments), "watcher")
 
     def _spawn(self, action: do.SpawnWorker) -> None:
@@ -213,14 +213,14 @@ class Shell:
         self._order(action, pid)
         self._master.tell(fact.WorkerSpawned(generation, key, pid))
 
-    def _start(self, interpreter: Interpreter, launch: wire.Launch, name: str) -> int:
+    def _start(self, interpreter: Interpreter, launch: messages.Launch, name: str) -> int:
         """Start a process that is no mold, and return its pid. Raises OSError."""
         pid, channel = self._begin(interpreter, launch, name)
         self._watch(pid)
         self._nursery.add_process(pid, channel)
         return pid
 
-    def _begin(self, interpreter: Interpreter, launch: wire.Launch, name: str) -> tuple[int, Channel]:
+    def _begin(self, interpreter: Interpreter, launch: messages.Launch, name: str) -> tuple[int, Channel]:
         if self._capture is None:
             return start_mold(interpreter, launch, self._shared)
         with self._capture.pipes() as ends:
@@ -273,7 +273,7 @@ class Shell:
         match heard:
             case PlanReceived(generation, data, warnings):
                 self._take_plan(generation, data, warnings)
-            case MoldSilent(generation, reason):
+            case MoldDisconnected(generation, reason):
                 if reason:
                     self._master.relay.say(f"prefork: the mold of generation {generation} is ended: {reason}")
                 self._end_silent(generation)
@@ -289,7 +289,7 @@ class Shell:
             case fact.WorkerFailed(pid, report):
                 self._crashes.note(pid, "failure", report)
                 self._master.tell(heard)
-            case Told():
+            case HangMessage():
                 self._hangs.heard(heard)
             case fact.SpareBorn(_, pid):
                 self._workers[pid] = ""
@@ -298,7 +298,7 @@ class Shell:
             case _:
                 self._master.tell(heard)
 
-    def _take_plan(self, generation: int, data: wire.Json, warnings: tuple[str, ...]) -> None:
+    def _take_plan(self, generation: int, data: messages.Json, warnings: tuple[str, ...]) -> None:
         for warning in warnings:
             self._master.relay.say(f"prefork: mold of generation {generation}: {warning}")
         try:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .._core.journal import Record
-    from .notify import Standings
+    from .._report.journal import Record
+    from .notify import HasHealth
 
 
 class Headline:
@@ -16,7 +16,7 @@ class Headline:
     To write it takes some microseconds, so it is done at once, 500 times in a burst of 500 births.
     """
 
-    def __init__(self, show: Callable[[str], object], about: Standings) -> None:
+    def __init__(self, show: Callable[[str], object], about: HasHealth) -> None:
         self._show = show
         self._about = about
         self._shown = ""

@@ -18,9 +18,9 @@ from typing import Protocol
 from .._core.actions import Action, Exit, OrderWorker, Report
 from .._core.decider import Decider
 from .._core.events import DeadlinePassed, Event, ProcessExit, SignalReceived, Started
-from .exits import ExitWatch
+from .._linux.signals import SignalInbox
+from .children import ExitWatch
 from .relay import Relay
-from .signals import SignalInbox
 
 _LAST_WORDS = 2.0
 """How long, in seconds, a master that is done waits for a stalled reader, and for what its hands still end."""
@@ -29,7 +29,7 @@ _ALONE = 0.02
 """An order that follows on another sooner than this, in seconds, is one of many."""
 
 
-class Hands(Protocol):
+class Executor(Protocol):
     """Carries out what a decider asks for, besides reporting and leaving; says what comes of it by `Master.tell`."""
 
     def perform(self, action: Action) -> None:
@@ -56,7 +56,7 @@ class Master:
         self.selector = selectors.DefaultSelector()
         self.signals = SignalInbox()
         self.exits = ExitWatch(self.selector, self.signals)
-        self._hands: Hands
+        self._hands: Executor
         self._events: deque[Event] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timers_set = 0
@@ -89,7 +89,7 @@ class Master:
         self._timers_set += 1
         heapq.heappush(self._timers, (monotonic() + seconds, self._timers_set, act))
 
-    def run(self, decider: Decider, hands: Hands) -> int:
+    def run(self, decider: Decider, hands: Executor) -> int:
         """Serve the decider until it says `Exit`; return the status that it named."""
         self._hands = hands
         self.tell(Started())

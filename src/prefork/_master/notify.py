@@ -12,20 +12,17 @@ import os
 import selectors
 import socket
 from collections import deque
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from .._core.notices import Notices
+from .._report.notices import Notices
 
 if TYPE_CHECKING:
     from .._core.actions import Action
     from .._core.decider import Decider
     from .._core.events import Event
-    from .._core.standing import Standing
-    from .master import Master
-
-VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-"""What a service manager tells the process that it starts, and no other."""
+    from .._core.standing import Health
+    from .loop import Master
 
 _PAUSE = 0.1
 """Seconds in which changes of the status make one message: a start of 500 workers is not 500 of them."""
@@ -40,23 +37,18 @@ _GONE = (errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT, err
 """The socket behind the address is another one by now, or none."""
 
 
-def collect(environ: MutableMapping[str, str]) -> dict[str, str]:
-    """Take what a service manager has said to this process out of its environment, and return it."""
-    return {name: environ.pop(name) for name in VARIABLES if name in environ}
-
-
-class Standings(Protocol):
+class HasHealth(Protocol):
     """A decider that can say how things stand."""
 
-    def standing(self) -> Standing:
+    def standing(self) -> Health:
         """In short."""
 
 
 class Manager:
     """The service manager as a daemon's master sees it; it says nothing where there is none."""
 
-    def __init__(self, master: Master, variables: Mapping[str, str], about: Standings) -> None:
-        """`variables`: what `collect` has found. `about` is asked how things stand."""
+    def __init__(self, master: Master, variables: Mapping[str, str], about: HasHealth) -> None:
+        """`variables`: what `_launch.inherited` has found. `about` is asked how things stand."""
         self._master = master
         self._about = about
         self._notices = Notices()

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .._core.actions import Action
     from .._core.decider import Decider
     from .._core.events import Event
-    from .._core.journal import Journal, Record
-    from .log import Log
+    from .._report.journal import Journal, Record
+    from .log.log import Log
 
 
 class Recorded:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .._errors import WorldError
+from .._errors import SystemFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Identity:
 
 
 def drop(identity: Identity) -> None:
-    """Become `identity` for good. Raises OSError, and WorldError if root could be regained."""
+    """Become `identity` for good. Raises OSError, and SystemFailure if root could be regained."""
     # Groups first: without root they can no longer be set.
     os.setgroups(identity.groups)
     os.setresgid(identity.gid, identity.gid, identity.gid)
@@ -31,7 +31,7 @@ def drop(identity: Identity) -> None:
         os.setuid(0)
     except PermissionError:
         return
-    raise WorldError(f"uid {identity.uid} can become root again: it holds CAP_SETUID")
+    raise SystemFailure(f"uid {identity.uid} can become root again: it holds CAP_SETUID")
 
 
 @contextmanager

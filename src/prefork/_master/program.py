@@ -14,23 +14,23 @@ from typing import Any
 if __package__ is None or __package__ == "":  # Run by path: `prefork` is where this file's folder is, without its API.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from prefork._core.journal import Journal
 from prefork._core.plan import Spec
 from prefork._core.supervisor import Supervisor
-from prefork._errors import MisuseError, PreforkError
+from prefork._errors import PreforkError, UsageError
 from prefork._linux import memfd
-from prefork._linux.answers import Seen
-from prefork._linux.control import Control
-from prefork._linux.headline import Headline
-from prefork._linux.launching import launching_from
-from prefork._linux.log import Log, Manner, manner_of
-from prefork._linux.master import Master
-from prefork._linux.notify import Manager, Notifying
-from prefork._linux.open_files import allow_most
-from prefork._linux.recording import Recorded
-from prefork._linux.runtime import Runtime, directory_for
-from prefork._linux.shell import Shell
-from prefork._linux.subreaper import become
+from prefork._master.births.launches import launching_from
+from prefork._master.children import become_subreaper
+from prefork._master.control.replies import DaemonView
+from prefork._master.control.server import Control
+from prefork._master.executor import DaemonExecutor
+from prefork._master.headline import Headline
+from prefork._master.log.log import Log, LogOptions, log_options
+from prefork._master.loop import Master
+from prefork._master.notify import Manager, Notifying
+from prefork._master.observers import Recorded
+from prefork._master.open_files import allow_most
+from prefork._master.runtime.directory import Runtime, directory_for
+from prefork._report.journal import Journal
 
 
 def main() -> int:
@@ -45,36 +45,36 @@ def main() -> int:
     title = f"prefork: master {launch['name']}"
     show = _titles(launch["libraries"])
     show(title)
-    manner = manner_of(launch)
+    manner = log_options(launch)
     try:
         status = _run(launch, manner, lambda words: show(f"{title} [{words}]"))
     except PreforkError as error:
         _complain(manner, str(error))
-        return 2 if isinstance(error, MisuseError) else 1
+        return 2 if isinstance(error, UsageError) else 1
     if status and manner.file is not None:
         _complain(manner, f"{launch['name']} has failed; {manner.file.path} says why")
     return status
 
 
-def _complain(manner: Manner, text: str) -> None:
+def _complain(manner: LogOptions, text: str) -> None:
     """Say something on standard error, whatever file the log goes to."""
     sys.stderr.write(manner.spoken.said(f"prefork: {text}").decode())
 
 
-def _run(launch: dict[str, Any], manner: Manner, show: Callable[[str], object]) -> int:
+def _run(launch: dict[str, Any], manner: LogOptions, show: Callable[[str], object]) -> int:
     name, options = str(launch["name"]), launch["options"]
     spec = Spec(
         name=name,
         spares=int(options.get("spares", 1)),
         mold_timeout=float(options.get("import_timeout", 60.0)),
     )
-    become()
+    become_subreaper()
     runtime = Runtime(directory_for(name, dict(os.environ)))
     with Master() as master:
         supervisor, journal = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal()
         log = Log(master, manner, supervisor.backs_off)
-        shell = Shell(master, launching_from(launch, allow_most()), runtime)
-        seen = Seen(supervisor, journal, shell.molds, shell.scoreboard, shell.stacks, time())
+        shell = DaemonExecutor(master, launching_from(launch, allow_most()), runtime)
+        seen = DaemonView(supervisor, journal, shell.molds, shell.scoreboard, shell.stacks, time())
         control = Control(master, runtime.path, seen, _control_group(options))
         shell.answer, shell.reopen_logs = control.answer, log.reopen
         manager = Manager(master, launch["manager"], supervisor)
@@ -89,14 +89,14 @@ def _run(launch: dict[str, Any], manner: Manner, show: Callable[[str], object]) 
 
 
 def _control_group(options: dict[str, object]) -> int | None:
-    """Return the group whose members may steer the daemon besides its user. Raises MisuseError."""
+    """Return the group whose members may steer the daemon besides its user. Raises UsageError."""
     name = options.get("control_group")
     if not name:
         return None
     try:
         return grp.getgrnam(str(name)).gr_gid
     except KeyError:
-        raise MisuseError(f"control_group: there is no group {name!r}") from None
+        raise UsageError(f"control_group: there is no group {name!r}") from None
 
 
 def _titles(libraries: str) -> Callable[[str], object]:

@@ -14,8 +14,7 @@ import selectors
 import stat
 from collections.abc import Callable
 
-from .._core.lines import LineBuffer
-from .forms import Form, Text
+from .._report.forms import Form, Text
 
 _PIECE = select.PIPE_BUF
 _FULL = 256 * 1024
@@ -30,10 +29,10 @@ Mark = Callable[[bytes], bytes]
 class Sink:
     """One stream of the master's, and what waits to be written to it."""
 
-    def __init__(self, selector: selectors.BaseSelector, descriptor: int, lament: Callable[[int], bytes]) -> None:
+    def __init__(self, selector: selectors.BaseSelector, descriptor: int, lost_notice: Callable[[int], bytes]) -> None:
         self._selector = selector
         self._descriptor = descriptor
-        self._lament = lament
+        self._lost_notice = lost_notice
         self._lost = 0  # lines
         self._poller = select.poll()
         self._poller.register(self._descriptor, select.POLLOUT)
@@ -88,7 +87,7 @@ class Sink:
             # The reader is gone (EPIPE, EIO for a terminal) or the disk is full: output is lost, the daemon is not.
             self._waiting.clear()
         if self._lost and not self.full:
-            self._waiting += self._lament(self._lost)
+            self._waiting += self._lost_notice(self._lost)
             self._lost = 0
         if bool(self._waiting) != self._registered:
             self._registered = not self._registered
@@ -216,9 +215,9 @@ class Relay:
             sink.close()
 
     def _sink(self, descriptor: int) -> Sink:
-        return Sink(self._selector, descriptor, self._lament)
+        return Sink(self._selector, descriptor, self._lost_notice)
 
-    def _lament(self, lost: int) -> bytes:
+    def _lost_notice(self, lost: int) -> bytes:
         return self.form.said(f"prefork: {lost} lines of the log were lost: its reader was too slow")
 
 
@@ -237,3 +236,41 @@ def _twin(descriptor: int) -> int:
         except OSError:
             pass  # Another user's pipe, or no /proc: pieces after POLLOUT will do.
     return os.dup(descriptor)
+
+
+LONGEST = 64 * 1024
+"""A line longer than this many bytes is broken: one worker may not hold back, or fill, the master's memory."""
+
+
+class LineBuffer:
+    """Collects what one worker writes and gives it back line by line."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> bytes:
+        """Take in `data`; return all lines that are now complete (each with its newline), as one piece."""
+        self._rest += data
+        end = self._rest.rfind(b"\n") + 1
+        lines = bytes(self._rest[:end])
+        del self._rest[:end]
+        if end > LONGEST:
+            lines = _broken(lines)
+        while len(self._rest) > LONGEST:
+            lines += bytes(self._rest[:LONGEST]) + b"\n"
+            del self._rest[:LONGEST]
+        return lines
+
+    def flush(self) -> bytes:
+        """Return what is left, ended by a newline so that the next writer's line starts on its own."""
+        rest = bytes(self._rest)
+        self._rest.clear()
+        return rest + b"\n" if rest else b""
+
+
+def _broken(lines: bytes) -> bytes:
+    broken = bytearray()
+    for line in lines[:-1].split(b"\n"):
+        for start in range(0, max(len(line), 1), LONGEST):
+            broken += line[start : start + LONGEST] + b"\n"
+    return bytes(broken)

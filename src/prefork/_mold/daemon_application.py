@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from . import _context
-from ._context import WorkerContext
-from ._errors import MisuseError
-from ._limits import Limits
-from ._listener import as_data, declared
-from ._worker import Handle, Worker
-from .daemon import HANG_TIMEOUT, Daemon, Kind, Plan, Pool
+from .. import _context
+from .._context import WorkerContext
+from .._errors import UsageError
+from .._listener import as_data, declared
+from .._worker.activity import Limits
+from .._worker.handle import Handle, Worker
+from ..daemon import HANG_TIMEOUT, Daemon, Kind, Plan, Pool
 
 if TYPE_CHECKING:
-    from ._linux.assignment import Assignment
-    from ._linux.wire import Json
+    from .._wire.messages import Json
+    from .._worker.assignment import Assignment
 
 H = TypeVar("H", bound=Handle[Any])
 
 
 class DaemonApplication:
-    """What the mold asks a `Daemon` (see `_linux.application.Application`)."""
+    """What the mold asks a `Daemon` (see `_mold.mold.Application`)."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
@@ -39,13 +39,13 @@ class DaemonApplication:
         """Those of the plan, as they are encoded and as they are decoded: thirty pages that no worker has to touch."""
 
     def plan(self, _settings: Json) -> Json:
-        """Read the configuration and compute the plan, as plain data that `_linux.planwire` takes apart."""
+        """Read the configuration and compute the plan, as plain data that `_wire.plan_data` takes apart."""
         daemon = self._daemon
         if daemon.plan_function is None:
-            raise MisuseError(f"the daemon {daemon.name} has no plan: declare one with @daemon.plan")
+            raise UsageError(f"the daemon {daemon.name} has no plan: declare one with @daemon.plan")
         _context.check_classes()
         if self._coroutines:
-            from . import _async_application  # noqa: F401 - Now, in the mold; other daemons need not carry asyncio.
+            from .._worker import async_handle  # noqa: F401 - Now, in the mold; other daemons need not carry asyncio.
         arguments = [] if daemon.config is None else [daemon.config.read()]
         planned = daemon.plan_function(*arguments)
         plan = planned if isinstance(planned, Plan) else Plan(_iterable(planned))
@@ -69,7 +69,7 @@ class DaemonApplication:
                 entries += pooled
                 kinds = {entry["kind"] for entry in pooled}
                 if len(kinds) > 1:
-                    raise MisuseError(f"a pool makes workers of one kind, not of {', '.join(sorted(kinds))}")
+                    raise UsageError(f"a pool makes workers of one kind, not of {', '.join(sorted(kinds))}")
                 keys = [entry["key"] for entry in pooled]
                 pools.append(
                     {"kind": kinds.pop(), "keys": keys, "size": item.size, "min": item.min, "default": item.default}
@@ -80,14 +80,14 @@ class DaemonApplication:
 
     def _entry(self, context: Any) -> dict[str, Any]:
         if not isinstance(context, WorkerContext):
-            raise MisuseError(f"a plan is made of worker contexts and pools, not of {context!r}")
+            raise UsageError(f"a plan is made of worker contexts and pools, not of {context!r}")
         key = _context.key(context)
         if context._kind not in self._daemon.kinds:
-            raise MisuseError(f"{key} has no function: declare one with @daemon.worker({type(context).__name__})")
+            raise UsageError(f"{key} has no function: declare one with @daemon.worker({type(context).__name__})")
         encoded = context.encode()
         # Done once here: what it fails with is known before anything is started.
         if (back := WorkerContext.decode(encoded)) != context:
-            raise MisuseError(f"{key}: what a worker would decode is {back!r}, not {context!r}")
+            raise UsageError(f"{key}: what a worker would decode is {back!r}, not {context!r}")
         launch = msgspec.to_builtins(context.launch())
         text = encoded.decode()
         self._contexts[text] = back
@@ -135,8 +135,7 @@ class DaemonApplication:
         lifespan = self._daemon.lifespans.get(decoded._kind)
         work: Callable[[Assignment], None] = partial(_live, decoded, kind, lifespan)
         if decoded._kind in self._coroutines:
-            from ._async_application import live
-            from ._async_worker import AsyncWorker
+            from .._worker.async_handle import AsyncWorker, live
 
             work = lambda given: live(_limit(AsyncWorker(decoded, given), kind), kind.function, lifespan)  # noqa: E731
         return work if "umask" not in kind.options else partial(_masked, kind.options["umask"], work)
@@ -155,7 +154,7 @@ def _limit(worker: H, kind: Kind) -> H:
     requests, memory = kind.options.get("max_requests", 0), kind.options.get("max_memory", 0)
     if requests or memory:
         jitter = kind.options.get("max_requests_jitter", 0)
-        worker.activity.limits = Limits(requests, jitter, memory, worker.report_worn_out)
+        worker.activity.limits = Limits(requests, jitter, memory, worker.request_replacement)
     return worker
 
 
@@ -171,4 +170,4 @@ def _live(decoded: Any, kind: Kind, lifespan: Callable[..., Any] | None, assignm
 def _iterable(planned: Any) -> Iterable[WorkerContext | Pool]:
     if isinstance(planned, Iterable) and not isinstance(planned, str | bytes):
         return planned
-    raise MisuseError(f"a plan returns worker contexts and pools in a list, or a Plan, not {planned!r}")
+    raise UsageError(f"a plan returns worker contexts and pools in a list, or a Plan, not {planned!r}")

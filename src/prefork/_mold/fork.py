@@ -17,9 +17,9 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from . import title
-from .channel import Channel
-from .wire import BirthFailed, BirthsEnded
+from .._linux import title
+from .._linux.channel import Channel
+from .._wire.messages import BirthFailed, BirthsEnded
 
 Life = Callable[[Channel], NoReturn]
 """All that a newborn does, with its channel to the master."""
@@ -43,7 +43,7 @@ def breed(mold: Channel, count: int, spare_title: str, live: Life) -> None:
     if intermediate == 0:
         # Once for all of them: they share the page that it is written to.
         title.set_title(spare_title)
-        _bear_all(mold, count, live)
+        _fork_batch(mold, count, live)
     try:
         _, status = os.waitpid(intermediate, 0)
     except ChildProcessError:
@@ -51,7 +51,7 @@ def breed(mold: Channel, count: int, spare_title: str, live: Life) -> None:
     mold.tell(BirthsEnded(count, _in_words(os.waitstatus_to_exitcode(status))))
 
 
-def _bear_all(mold: Channel, count: int, live: Life) -> None:
+def _fork_batch(mold: Channel, count: int, live: Life) -> None:
     """The life of an intermediate, which ends in here, whatever happens, and of its newborns."""
     intermediate, status = os.getpid(), 1
     try:

@@ -7,12 +7,15 @@ import runpy
 import sys
 from typing import Any
 
-from ._errors import MisuseError
-from ._target import look_in
+from .._errors import UsageError
+from .._options.target import look_in
+from . import mold
+from .daemon_application import DaemonApplication
 
 
 def load(target: Any) -> None:
-    """Run a `script`, a `module` or a `code`, or what `prefork run` was given (`run`: see `_run`)."""
+    """Run a `script`, a `module` or a `code`, or what `prefork run` was given (`run`: see `_mold.run_target`)."""
+    mold.adopt = DaemonApplication
     match target:
         case {"script": str(path)}:
             look_in(os.path.dirname(os.path.abspath(path)))
@@ -24,8 +27,8 @@ def load(target: Any) -> None:
             look_in("")
             exec(compile(code, "<string>", "exec"), vars(sys.modules["__main__"]))
         case {"run": dict(started)}:
-            from ._run import run
+            from .run_target import run
 
             run(started)
         case _:
-            raise MisuseError(f"{target!r} is nothing that can be run")
+            raise UsageError(f"{target!r} is nothing that can be run")

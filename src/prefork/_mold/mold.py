@@ -13,22 +13,35 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from .._errors import InternalError, MisuseError
-from . import lifeline, memfd, newborn, sharing, title
-from .births import breed
-from .channel import Channel
-from .drain import Drain
-from .failure import describe
-from .leave import leave
+from .._errors import InternalError, UsageError
+from .._linux import lifeline, memfd, title
+from .._linux.channel import Channel
+from .._linux.stacks import Stacks
+from .._wire.messages import (
+    Breed,
+    ComputePlan,
+    Failed,
+    Json,
+    Launch,
+    MalformedMessage,
+    PlanFailed,
+    Planned,
+    Ready,
+    decode,
+)
+from .._wire.scoreboard import Scoreboard
+from .._worker import newborn, sharing
+from .._worker.drain import Drain
+from .._worker.failure import describe
+from .._worker.newborn import leave
+from .fork import breed
 from .rehearsal import rehearse
-from .scoreboard import Scoreboard
-from .stacks import Stacks
-from .wire import Breed, ComputePlan, Failed, Json, Launch, MalformedMessage, PlanFailed, Planned, Ready, decode
 
 if TYPE_CHECKING:
-    from .application import Application
+    from .._wire.messages import Json
+    from .._worker.assignment import Assignment
 
 
 class Mold:
@@ -51,7 +64,7 @@ class Mold:
             module, _, name = self._launch.application.partition(":")
             self._loading = armed
             getattr(importlib.import_module(module), name)(self._launch.arguments)
-            raise MisuseError("the program ended without calling run() of its daemon")
+            raise UsageError("the program ended without calling run() of its daemon")
         except BaseException as error:
             if self._serving:
                 raise
@@ -138,6 +151,9 @@ def _warnings(prepared: sharing.Prepared) -> Iterator[str]:
 own: Mold | None = None
 """The mold that this process is, if it is one: what `daemon.run()` hands over to."""
 
+adopt: Callable[[Any], Application]
+"""Makes an application of a `Daemon`. Set by what loads the program, so that this module needs not know what one is."""
+
 
 def take_over(arguments: list[str]) -> Mold:
     """Return the mold that the master's descriptors make of this process.
@@ -162,3 +178,23 @@ def take_over(arguments: list[str]) -> Mold:
     os.close(shared)
     own = Mold(Channel.from_descriptor(channel), launch, reader, board, Stacks(stacks, board))
     return own
+
+
+class Application(Protocol):
+    """The application as the mold sees it; what a method raises is told as the application's own failure."""
+
+    def plan(self, settings: Json) -> Json:
+        """Read the configuration and compute the plan, as plain data: when it is loaded, and for each replan."""
+
+    def before_fork(self) -> None:
+        """Close what must not be shared with workers. Called in the mold after each computed plan."""
+
+    def rehearsal(self, key: str, context: Json) -> Callable[[Assignment], None]:
+        """A function that takes a worker's steps but for the application's own.
+
+        Called in the mold after each computed plan, several times, instead of `worker`: there is no such key or
+        context, and the assignment is nobody's. Its one listener has one connection waiting.
+        """
+
+    def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
+        """The function of the worker `key`, given its encoded context. Called in the worker."""

@@ -1,4 +1,4 @@
-"""The program of a mold: `python -m prefork._linux.mold_program CHANNEL LAUNCH LIFELINE SCOREBOARD STACKS`.
+"""The program of a mold: `python -m prefork._mold.program CHANNEL LAUNCH LIFELINE SCOREBOARD STACKS`.
 
 All of them are descriptors.
 
@@ -8,8 +8,8 @@ copy of it, and would not know that it is the mold.
 
 import sys
 
-from prefork._linux.mold import take_over
-from prefork._linux.wire import MalformedMessage
+from prefork._mold.mold import take_over
+from prefork._wire.messages import MalformedMessage
 
 
 def main() -> int:

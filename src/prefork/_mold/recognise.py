@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 
-from ._errors import MisuseError
-from .daemon import Daemon
+from .._errors import UsageError
+from ..daemon import Daemon
 
 Interface = Literal["asgi", "wsgi"]
 What = Literal["daemon", "asgi", "wsgi", "function"]
@@ -30,7 +30,7 @@ def recognise(found: Any, name: str, interface: str = "auto") -> Recognised:
     """Tell what `found` is, which the user calls `name`; a factory is called, and what it returns is told.
 
     `interface` is what the user says that it speaks. A factory is what can be called without an argument. Raises
-    MisuseError for what is nothing that can be run, and whatever a factory raises.
+    UsageError for what is nothing that can be run, and whatever a factory raises.
     """
     what = _what(found, name, interface)
     if what != "factory":
@@ -38,10 +38,10 @@ def recognise(found: Any, name: str, interface: str = "auto") -> Recognised:
     made = found()
     if inspect.iscoroutine(made):
         made.close()
-        raise MisuseError(f"{name} is a coroutine function: a factory has to return the application itself")
+        raise UsageError(f"{name} is a coroutine function: a factory has to return the application itself")
     what = _what(made, f"what {name}() returns", interface)
     if what == "factory":
-        raise MisuseError(f"what {name}() returns is {_noun(made)}, which is no application: {_HELP}")
+        raise UsageError(f"what {name}() returns is {_noun(made)}, which is no application: {_HELP}")
     return Recognised(what, made, f"{_words(what, made)}, made by {name}()")
 
 
@@ -49,7 +49,7 @@ def _what(found: Any, name: str, interface: str) -> What | Literal["factory"]:
     if isinstance(found, Daemon):
         return "daemon"
     if not callable(found):
-        raise MisuseError(f"{name} is {_noun(found)}, which cannot be called: {_HELP}")
+        raise UsageError(f"{name} is {_noun(found)}, which cannot be called: {_HELP}")
     count = _required(found)
     if count == 0:
         return "factory"
@@ -60,15 +60,15 @@ def _what(found: Any, name: str, interface: str) -> What | Literal["factory"]:
         case 1 if inspect.isroutine(found) or isinstance(found, partial):
             return "function"
         case 2 if _is_coroutine_function(found):
-            raise MisuseError(f"{name} is a coroutine function that takes 2 arguments: {_HELP}")
+            raise UsageError(f"{name} is a coroutine function that takes 2 arguments: {_HELP}")
         case 2:
             return "wsgi"
         case 3:
             return "asgi"
         case None:
-            raise MisuseError(f"{name} does not say what arguments it takes: say --interface asgi or --interface wsgi")
+            raise UsageError(f"{name} does not say what arguments it takes: say --interface asgi or --interface wsgi")
     arguments = "one argument" if count == 1 else f"{count} arguments"
-    raise MisuseError(f"{name} takes {arguments}: {_HELP}, and a worker's function takes (worker)")
+    raise UsageError(f"{name} takes {arguments}: {_HELP}, and a worker's function takes (worker)")
 
 
 def _is_coroutine_function(found: Any) -> bool:

@@ -13,11 +13,12 @@ import os
 import socket
 from dataclasses import replace
 
-from . import lifeline, scoreboard
-from .channel import Channel
-from .drain import Drain
-from .newborn import Inheritance, wait_for_order, work
-from .wire import Order
+from .._linux import lifeline
+from .._linux.channel import Channel
+from .._wire import scoreboard
+from .._wire.messages import Order
+from .._worker.drain import Drain
+from .._worker.newborn import Inheritance, wait_for_order, work
 
 _TIMES = 8
 """CPython 3.11 to 3.13 adapts an instruction within its first eight runs."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import _target
-from ._errors import MisuseError
-from ._linux import mold
-from ._recognise import Recognised, recognise
-from .options import OPTIONS, PREFIX, Settings, resolve
+from .._errors import UsageError
+from .._options import target
+from .._options.table import OPTIONS, PREFIX, Settings, resolve
+from . import mold
+from .recognise import Recognised, recognise
 
 
 def run(started: dict[str, Any]) -> None:
@@ -27,18 +27,18 @@ def run(started: dict[str, Any]) -> None:
         _refuse_for_a_daemon(settings)
         recognised.application.run()
     # Here, since its contexts are of kinds that a Daemon's own may be of too.
-    from ._served import ServedApplication
+    from .serve_application import ServedApplication
 
     mold.own.serve(ServedApplication(recognised, read), "freeze")
 
 
 def recognised_target(settings: Settings, directory: str) -> Recognised:
-    """Import the target and tell what it is. Raises MisuseError, and whatever the import raises."""
+    """Import the target and tell what it is. Raises UsageError, and whatever the import raises."""
     if settings["target"] is None:
-        raise MisuseError("there is no target any more: prefork.toml has had one when the daemon was started")
-    target = _target.parse(settings["target"], directory)
-    _target.look_in(target.folder)
-    return recognise(_target.find(target), target.text.removesuffix("()"), settings["interface"])
+        raise UsageError("there is no target any more: prefork.toml has had one when the daemon was started")
+    parsed = target.parse(settings["target"], directory)
+    target.look_in(parsed.folder)
+    return recognise(target.find(parsed), parsed.text.removesuffix("()"), settings["interface"])
 
 
 def _take_variables() -> dict[str, str]:
@@ -47,10 +47,10 @@ def _take_variables() -> dict[str, str]:
 
 
 def _refuse_for_a_daemon(settings: Settings) -> None:
-    """Raise MisuseError for an option that a `Daemon`'s own code has the say about."""
+    """Raise UsageError for an option that a `Daemon`'s own code has the say about."""
     for option in OPTIONS:
         if option.scope == "served" and settings.given(option.name):
-            raise MisuseError(
+            raise UsageError(
                 f"{settings.source(option.name)}: {settings['target']} is a Daemon, whose own code says what "
                 f"{option.name} would: the option is for applications"
             )

@@ -13,22 +13,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from . import adapters
-from ._context import WorkerContext
-from ._daemon_application import DaemonApplication
-from ._errors import MisuseError
-from ._linux.address import parse
-from ._linux.processors import usable
-from ._listener import Listener
-from ._recognise import Recognised
-from ._worker import Worker
-from .adapters import ServerOptions
-from .daemon import Daemon, KindOptions, Plan, Pool
-from .options import Settings
+from .. import adapters
+from .._context import WorkerContext
+from .._errors import UsageError
+from .._linux.address import parse
+from .._listener import Listener
+from .._options.table import Settings
+from .._worker.handle import Worker
+from ..adapters import ServerOptions
+from ..daemon import Daemon, KindOptions, Plan, Pool
+from .daemon_application import DaemonApplication
+from .processors import usable
+from .recognise import Recognised
 
 if TYPE_CHECKING:
-    from ._linux.assignment import Assignment
-    from ._linux.wire import Json
+    from .._wire.messages import Json
+    from .._worker.assignment import Assignment
 
 ROOM_TO_GROW = 64
 """To how many workers, at least, the pool can be scaled without another plan."""
@@ -61,7 +61,7 @@ class Work(WorkerContext, kind="worker"):
 
 
 class ServedApplication:
-    """What the mold asks of it (see `_linux.application.Application`): at each plan the daemon is made anew."""
+    """What the mold asks of it (see `_mold.mold.Application`): at each plan the daemon is made anew."""
 
     def __init__(self, recognised: Recognised, read: Callable[[], Settings]) -> None:
         self._recognised = recognised
@@ -90,7 +90,7 @@ class ServedApplication:
 
 
 def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:
-    """Return the daemon that serves an application. Raises MisuseError for options that it cannot be served with."""
+    """Return the daemon that serves an application. Raises UsageError for options that it cannot be served with."""
     daemon = Daemon(settings["name"], listeners=_listeners(recognised, settings))
     kind: KindOptions = {name: settings[name] for name in _KIND_OPTIONS if settings.given(name)}  # type: ignore[assignment]
     if settings["reload"]:
@@ -137,9 +137,7 @@ def _listeners(recognised: Recognised, settings: Settings) -> dict[str, Listener
         sharing = adapters.find(settings["server"], recognised.what).sharing
         for given in settings["bind"]:
             if parse(given).scheme == "udp":
-                raise MisuseError(
-                    f"--bind {given}: an application is asked over connections: give it tcp:// or unix://"
-                )
+                raise UsageError(f"--bind {given}: an application is asked over connections: give it tcp:// or unix://")
     elif not settings.given("bind"):
         return {}
     return {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ._errors import MisuseError
-from ._linux import mold
+from .._errors import UsageError
+from . import mold
 
 
 def watch(path: Any) -> None:
@@ -45,7 +45,7 @@ def _library() -> Any:
     try:
         import watchfiles
     except ImportError:
-        raise MisuseError("watching files needs watchfiles: pip install 'prefork[watch]'") from None
+        raise UsageError("watching files needs watchfiles: pip install 'prefork[watch]'") from None
     return watchfiles
 
 

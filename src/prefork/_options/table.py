@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ._addresses import address
-from ._errors import MisuseError
-from ._option_types import BYTES, SECONDS, Choice, Flag, OptionType, Parsed, Several, Text, Whole, nearest
-from ._target import daemon_name
+from .._errors import UsageError
+from .._linux.address import address
+from .target import daemon_name
+from .types import BYTES, SECONDS, Choice, Flag, OptionType, Parsed, Several, Text, Whole, nearest
 
 Scope = Literal["daemon", "served"]
 """What an option is for: any daemon, from its start on; or an application that prefork serves, anew at each reload."""
@@ -114,7 +114,7 @@ class Settings:
 def resolve(command_line: Mapping[str, Any], environ: Mapping[str, str], directory: str) -> Settings:
     """Return the value of every option for a daemon that is started in `directory`.
 
-    `command_line` has the values of the flags that were given. Raises MisuseError, by place, for what is no option and
+    `command_line` has the values of the flags that were given. Raises UsageError, by place, for what is no option and
     for what is no value of one. A daemon that is given a target and no name has the name that its target makes.
     """
     variables = dict(_from_environ(environ))
@@ -136,7 +136,7 @@ def resolve(command_line: Mapping[str, Any], environ: Mapping[str, str], directo
 def daemon_here(environ: Mapping[str, str], directory: str) -> str | None:
     """Return the name of the daemon that `resolve` would start, whatever is wrong with its other options.
 
-    While they are wrong is when people look at the daemon that still runs with the former ones. Raises MisuseError
+    While they are wrong is when people look at the daemon that still runs with the former ones. Raises UsageError
     where its name cannot be told.
     """
     naming = ("name", "target", "config")
@@ -155,11 +155,11 @@ def _from_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
             continue
         option = known.get(variable)
         if option is None:
-            raise MisuseError(f"{variable}: there is no such variable" + nearest(variable, known))
+            raise UsageError(f"{variable}: there is no such variable" + nearest(variable, known))
         try:
             yield option.name, option.type.parse(text)
         except ValueError as error:
-            raise MisuseError(f"{variable}: {error}") from None
+            raise UsageError(f"{variable}: {error}") from None
 
 
 def _find_file(chosen: str | None, directory: str) -> tuple[str | None, Mapping[str, Any]]:
@@ -180,15 +180,15 @@ def _read(path: str, shown: str) -> Mapping[str, Any]:
         with open(path, "rb") as file:
             data = tomllib.load(file)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MisuseError(f"{shown}: {error}") from None
+        raise UsageError(f"{shown}: {error}") from None
     except OSError as error:
-        raise MisuseError(f"{shown}: cannot be read: {error.strerror}") from None
+        raise UsageError(f"{shown}: cannot be read: {error.strerror}") from None
     if os.path.basename(path) != "pyproject.toml":
         return data
     tool = data.get("tool", {})
     table = tool.get("prefork", {}) if isinstance(tool, dict) else {}
     if not isinstance(table, dict):
-        raise MisuseError(f"{shown}: [tool.prefork] is to be a table")
+        raise UsageError(f"{shown}: [tool.prefork] is to be a table")
     return table
 
 
@@ -197,11 +197,11 @@ def _from_file(file: str | None, table: Mapping[str, Any]) -> Iterator[tuple[str
     for name, value in table.items():
         option = known.get(name)
         if option is None:
-            raise MisuseError(f"{_place(file)}: there is no option {name}" + nearest(name, known))
+            raise UsageError(f"{_place(file)}: there is no option {name}" + nearest(name, known))
         try:
             yield name, option.type.check(value)
         except ValueError as error:
-            raise MisuseError(f"{_place(file)}: {name}: {error}") from None
+            raise UsageError(f"{_place(file)}: {name}: {error}") from None
 
 
 def _place(file: str | None) -> str:

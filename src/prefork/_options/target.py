@@ -7,8 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from ._errors import MisuseError, WorldError
-from ._option_types import nearest
+from .._errors import SystemFailure, UsageError
+from .types import nearest
 
 LOOKED_FOR = ("daemon", "app", "application", "create_app")
 """What a module is searched for, in this order, where the target does not name anything in it."""
@@ -31,7 +31,7 @@ class Target:
 def parse(text: str, directory: str) -> Target:
     """Take a target apart, for a program that runs in `directory`.
 
-    Raises MisuseError for what is none, and WorldError for a file that is not there.
+    Raises UsageError for what is none, and SystemFailure for a file that is not there.
 
     `module`, `module:attribute`, `path/to/file.py` and `path/to/file.py:attribute` are targets; the attribute may be
     dotted, and a factory may be written with its brackets.
@@ -39,24 +39,24 @@ def parse(text: str, directory: str) -> Target:
     place, colon, attribute = text.partition(":")
     attribute = attribute.removesuffix("()")
     if not place or (colon and not all(part.isidentifier() for part in attribute.split("."))):
-        raise MisuseError(f"{text!r} is not a target: give MODULE, MODULE:NAME or path/to/file.py")
+        raise UsageError(f"{text!r} is not a target: give MODULE, MODULE:NAME or path/to/file.py")
     if place.endswith(".py") or "/" in place:
         return _of_file(text, os.path.normpath(os.path.join(directory, place)), attribute)
     if not all(place.split(".")):
-        raise MisuseError(f"{text!r} is not a target: {place!r} is not a module's name")
+        raise UsageError(f"{text!r} is not a target: {place!r} is not a module's name")
     return Target(text, place, attribute, directory)
 
 
 def _of_file(text: str, path: str, attribute: str) -> Target:
     """A file is imported as the module that it is: one in a package under the package's name."""
     if os.path.isdir(path):
-        raise MisuseError(f"{path} is a directory: name a file in it, or a module")
+        raise UsageError(f"{path} is a directory: name a file in it, or a module")
     if not os.path.isfile(path):
-        raise WorldError(f"there is no file {path}")
+        raise SystemFailure(f"there is no file {path}")
     folder, name = os.path.split(path)
     parts = [name.removesuffix(".py")]
     if "." in parts[0]:
-        raise MisuseError(f"{path} cannot be imported: a module's name has no dots in it")
+        raise UsageError(f"{path} cannot be imported: a module's name has no dots in it")
     while os.path.isfile(os.path.join(folder, "__init__.py")):
         folder, package = os.path.split(folder)
         parts.insert(0, package)
@@ -68,7 +68,7 @@ def _of_file(text: str, path: str, attribute: str) -> Target:
 def daemon_name(text: str, directory: str) -> str:
     """Return what a daemon is called unless it is told: after the part of its target that says most, or its folder.
 
-    Every other FastAPI project is `main:app`; they are not one daemon. Raises MisuseError where `text` is no target.
+    Every other FastAPI project is `main:app`; they are not one daemon. Raises UsageError where `text` is no target.
     """
     parts = [part for part in parse(text, directory).module.split(".") if part not in _GENERIC]
     name = parts[0] if parts else os.path.basename(os.path.abspath(directory))
@@ -79,7 +79,7 @@ def daemon_name(text: str, directory: str) -> str:
 def find(target: Target) -> Any:
     """Import the target's module, and return what is meant in it.
 
-    Raises MisuseError where there is no such module or nothing of the name, and whatever the import raises.
+    Raises UsageError where there is no such module or nothing of the name, and whatever the import raises.
     """
     module = _import(target)
     if not target.attribute:
@@ -87,7 +87,7 @@ def find(target: Target) -> Any:
             if hasattr(module, name):
                 return getattr(module, name)
         names = ", ".join(LOOKED_FOR[:-1])
-        raise MisuseError(
+        raise UsageError(
             f"the module {target.module} has none of {names} and {LOOKED_FOR[-1]}(): say which name in it to run, "
             f"as in {target.text}:NAME"
         )
@@ -96,7 +96,7 @@ def find(target: Target) -> Any:
         if not hasattr(found, name):
             of = f"the module {target.module}" if found is module else type(found).__name__
             public = [each for each in vars(found) if not each.startswith("_")] if hasattr(found, "__dict__") else []
-            raise MisuseError(f"{of} has no {name}" + nearest(name, public))
+            raise UsageError(f"{of} has no {name}" + nearest(name, public))
         found = getattr(found, name)
     return found
 
@@ -110,12 +110,12 @@ def _import(target: Target) -> Any:
         # Only where the target itself is missing; what is missing further down is the application's own trouble.
         if not f"{target.module}.".startswith(f"{error.name}."):
             raise
-        raise MisuseError(
+        raise UsageError(
             f"there is no module {error.name}: neither in {target.folder} nor where Python looks" + _meant(target)
         ) from None
     origin = getattr(module, "__file__", None)
     if target.file is not None and (origin is None or not os.path.samefile(origin, target.file)):
-        raise MisuseError(f"{target.file} cannot be imported: {target.module} is the name of another module ({origin})")
+        raise UsageError(f"{target.file} cannot be imported: {target.module} is the name of another module ({origin})")
     return module
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from .plan import Listener, Plan
+    from .._core.plan import Listener, Plan
 
 Style = Literal["line", "plain", "colour"]
 """One line, or a block without or with colours."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import localtime, strftime, time
+from time import localtime, strftime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from .._core.news import News, Tone
+    from .news import News, Tone
 
+Clock = Callable[[], float]
 Stream = Literal["stdout", "stderr"]
 
 _COLOURS: Mapping[Tone, str] = {"good": "32", "bad": "31", "plain": "", "faint": "2"}
@@ -43,10 +43,10 @@ class Form(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """For people. `dated`: each line begins with the time, where nobody else adds it."""
+    """For people. `clock` returns the seconds since 1970; with it, each line begins with the time."""
 
     coloured: bool = False
-    dated: bool = False
+    clock: Clock | None = None
 
     def said(self, text: str) -> bytes:
         """See `Form`."""
@@ -68,37 +68,34 @@ class Text:
         return mark + lines[:-1].replace(b"\n", b"\n" + mark) + b"\n"
 
     def _date(self) -> str:
-        if not self.dated:
+        if self.clock is None:
             return ""
-        now = time()
+        now = self.clock()
         return f"{strftime('%Y-%m-%dT%H:%M:%S', localtime(now))}.{int(now % 1 * 1000):03d}{strftime('%z')} "
 
 
+@dataclass(frozen=True, slots=True)
 class Json:
-    """For programs: an object a line, with its `time` in seconds since 1970 and its `event`."""
+    """For programs: an object a line, with its `time` in seconds since 1970, by `clock`, and its `event`."""
+
+    clock: Clock
 
     def said(self, text: str) -> bytes:
         """See `Form`. What follows the first line is the `report`."""
         first, _, rest = text.partition("\n")
-        return _line({"event": "message", "text": first, **({"report": rest} if rest else {})})
+        return self._line({"event": "message", "text": first, **({"report": rest} if rest else {})})
 
     def told(self, news: News) -> bytes:
         """See `Form`. It is the record that watchers see, and the text."""
         first, _, report = news.text.partition("\n")
-        return _line({**news.record, "text": first, **({"report": report} if report else {})})
+        return self._line({**news.record, "text": first, **({"report": report} if report else {})})
 
     def output(self, lines: bytes, origin: Origin, stream: Stream) -> bytes:
         """See `Form`."""
         place = "process" if origin.name in ("mold", "watcher") else "slot"
         of = {"event": "output", place: origin.name, "pid": origin.pid, "generation": origin.generation}
         texts = lines[:-1].decode("utf-8", "backslashreplace").split("\n")
-        return b"".join(_line({**of, "stream": stream, "text": text}) for text in texts)
+        return b"".join(self._line({**of, "stream": stream, "text": text}) for text in texts)
 
-
-def shows_colours(descriptor: int) -> bool:
-    """Whether to write in colours there: https://no-color.org and dumb terminals are respected."""
-    return os.isatty(descriptor) and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-
-
-def _line(fields: dict[str, Any]) -> bytes:
-    return json.dumps({"time": round(time(), 3), **fields}, separators=(",", ":")).encode() + b"\n"
+    def _line(self, fields: dict[str, Any]) -> bytes:
+        return json.dumps({"time": round(self.clock(), 3), **fields}, separators=(",", ":")).encode() + b"\n"

@@ -13,13 +13,13 @@ from dataclasses import asdict, astuple, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from . import actions as act
-from . import events as ev
+from .._core import actions as act
+from .._core import events as ev
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .commands import Command
+    from .._core.commands import Command
 
 ALL, EACH = 1000, 24
 """How many records are kept in all, and of each slot."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .actions import Action, Report
+from .._core.actions import Action, Report
 from .journal import Record
 from .sentences import sentence
 

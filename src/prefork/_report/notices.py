@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .standing import Standing
+    from .._core.standing import Health
 
 _RELOADS = ("reload", "replan")
 """Changes that take up a new configuration. A restarted slot is none."""
@@ -19,7 +19,7 @@ class Notices:
         self._reload: tuple[str, int] | None = None
         self._stopping = False
 
-    def look(self, standing: Standing, now: float) -> list[str]:
+    def look(self, standing: Health, now: float) -> list[str]:
         """Return what there is to be said now: assignments, for one message. `now` is of CLOCK_MONOTONIC.
 
         READY follows on every RELOADING, whatever came of it: until it does, a manager with `Type=notify-reload` lets

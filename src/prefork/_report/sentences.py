@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 Record = dict[str, Any]
@@ -86,3 +87,12 @@ def _change(record: Record) -> str:
     if record["stage"] == "rolling" or record["stage"] == "settled":
         return f"{record['what']} of {of}: {counted(record['left'], 'slot')} to go"
     return f"{record['what']} of {of}: {record['stage']}"
+
+
+def ended(status: int | None, signal_names: Mapping[int, str]) -> str:
+    """Say how a process ended. `status` is an exit code, or the negated number of the signal that killed it."""
+    if status is None:
+        return "is no child of the master, or somebody else has waited for it"
+    if status >= 0:
+        return f"exited {status}"
+    return f"was killed by {signal_names.get(-status, f'signal {-status}')}"

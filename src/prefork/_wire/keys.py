@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-from .._errors import MisuseError
+from .._errors import UsageError
 
 LONGEST = 48
 """The most bytes a key may have: it must fit into a process title and into its row of shared memory."""
@@ -31,10 +31,10 @@ def kind_of(class_name: str) -> str:
 
 
 def key_of(kind: str, values: Iterable[Identifying]) -> str:
-    """Return the key of a kind and its identifying values. Raises MisuseError when it is over 48 bytes."""
+    """Return the key of a kind and its identifying values. Raises UsageError when it is over 48 bytes."""
     key = "/".join([_percent_encoded(kind), *(_percent_encoded(_text(value)) for value in values)])
     if len(key) > LONGEST:
-        raise MisuseError(f"the identity {key!r} has {len(key)} bytes, more than {LONGEST}: identify it by less")
+        raise UsageError(f"the identity {key!r} has {len(key)} bytes, more than {LONGEST}: identify it by less")
     return key
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .._core.keys import LONGEST
 from .._core.plan import Entry, Kind, Listener, Plan, Pool
-from .terms import LIMITS, Terms
+from .._linux.terms import LIMITS, Terms
+from .keys import LONGEST
 
 T = TypeVar("T")
 

@@ -42,7 +42,7 @@ import struct
 from dataclasses import dataclass
 from typing import Literal
 
-from .._errors import WorldError
+from .._errors import SystemFailure
 
 NAME = "prefork-scoreboard"
 MAGIC = b"prefork\0"
@@ -116,7 +116,7 @@ def create(rows: int = ROWS) -> int:
 
 
 def attach(pid: int) -> Scoreboard:
-    """The scoreboard of the daemon whose master is `pid`, to be read. Raises WorldError where there is none."""
+    """The scoreboard of the daemon whose master is `pid`, to be read. Raises SystemFailure where there is none."""
     directory = f"/proc/{pid}/fd"
     try:
         for name in os.listdir(directory):
@@ -127,8 +127,8 @@ def attach(pid: int) -> Scoreboard:
                 finally:
                     os.close(descriptor)
     except (OSError, ValueError) as error:
-        raise WorldError(f"the scoreboard of process {pid} cannot be read: {error}") from None
-    raise WorldError(f"process {pid} has no scoreboard: it is no master of prefork's")
+        raise SystemFailure(f"the scoreboard of process {pid} cannot be read: {error}") from None
+    raise SystemFailure(f"process {pid} has no scoreboard: it is no master of prefork's")
 
 
 def _target(link: str) -> str:

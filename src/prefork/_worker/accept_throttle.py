@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-Standing = tuple[int, int, int]
+Health = tuple[int, int, int]
 """Which row, how many connections it has open, how often it has looked at a queue."""
 
 BATCH = 4
@@ -32,16 +32,16 @@ than five runnable processes for each."""
 MOST = 100
 
 
-class GivingWay:
+class AcceptThrottle:
     """One accept loop's part in it. `pause` is asked before each accept; to ask once for a few balances less well."""
 
-    def __init__(self, mine: Callable[[], int], others: Callable[[], Sequence[Standing]]) -> None:
+    def __init__(self, mine: Callable[[], int], others: Callable[[], Sequence[Health]]) -> None:
         """`mine` counts this worker's open connections; `others` are those that accept from the same queue."""
         self._mine = mine
         self._others = others
         self._pauses = 0  # in a row
-        self._first: frozenset[Standing] = frozenset()  # how the others stood when the last few pauses began
-        self._passed_over: frozenset[Standing] = frozenset()
+        self._first: frozenset[Health] = frozenset()  # how the others stood when the last few pauses began
+        self._passed_over: frozenset[Health] = frozenset()
         self.room = 0
         """How many more connections may be taken before it makes sense to ask again."""
 
@@ -68,7 +68,7 @@ class GivingWay:
         return PAUSE
 
 
-def _room(mine: int, others: Sequence[Standing]) -> int:
+def _room(mine: int, others: Sequence[Health]) -> int:
     """How many connections this one may take and not have clearly more than another; below 0 where it has already."""
     fewest = mine
     for _, count, _ in others:

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ._errors import MisuseError
-from ._linux.scoreboard import (
+from .._errors import UsageError
+from .._wire.scoreboard import (
     BEAT,
     BUSY_SINCE,
     ERRORS,
@@ -31,9 +31,6 @@ from ._linux.scoreboard import (
     Memory,
     Scoreboard,
 )
-
-if TYPE_CHECKING:
-    from ._limits import Limits
 
 _lock = _thread.RLock()
 """Not a plain lock: a signal handler may come to a request of its own while this thread writes the label of another."""
@@ -81,9 +78,9 @@ class Activity:
         words[row + OPEN] = self.open = self.open + 1
 
     def closed(self) -> None:
-        """Count one connection fewer. Raises MisuseError where none is open."""
+        """Count one connection fewer. Raises UsageError where none is open."""
         if not self.open:
-            raise MisuseError("a connection was closed that had not been opened: closed() once for each opened()")
+            raise UsageError("a connection was closed that had not been opened: closed() once for each opened()")
         self._memory.words[self._row + OPEN] = self.open = self.open - 1
 
     def look(self) -> int:
@@ -108,7 +105,7 @@ class Activity:
             self._busy()
 
     def end(self, failed: bool = False) -> None:
-        """End a request. Raises MisuseError where none is in flight.
+        """End a request. Raises UsageError where none is in flight.
 
         While others are, the worker counts as busy from now on, not from the begin of the oldest: it gets on.
         """
@@ -116,7 +113,7 @@ class Activity:
         memory, row = self._memory, self._row
         words, floats, in_flight = memory.words, memory.floats, self.in_flight
         if not in_flight:
-            raise MisuseError("a request ended that had not begun: end() once for each begin()")
+            raise UsageError("a request ended that had not begun: end() once for each begin()")
         if now > self._moved:
             floats[row + SPENT] = self.spent = self.spent + in_flight * (now - self._moved)
             self._moved = now
@@ -232,3 +229,42 @@ def _cut(text: bytes) -> bytes:
     if len(text) <= LABEL_BYTES:
         return text
     return text[:LABEL_BYTES].decode("utf-8", "ignore").encode()
+
+
+MEMORY_LOOK = 1.0
+"""How often, in seconds, a worker looks at its own memory at most, and only when a request has ended."""
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Limits:
+    """The limits of one worker. `report` asks for a successor, with the reason; until it comes, the worker serves on.
+
+    A worker that is not replaced, since its successor does not start, asks again: after as many requests, or at the
+    next look at its memory.
+    """
+
+    def __init__(self, requests: int, jitter: int, memory: int, report: Callable[[str], None]) -> None:
+        """`requests`: how many (0: no limit), plus up to `jitter`; `memory`: bytes of resident memory (0: no limit)."""
+        # So that workers which began together do not all end together. Not the random module, which few need.
+        self._step = requests + int.from_bytes(os.urandom(4)) % (jitter + 1)
+        self._requests = self._step if requests else 0
+        self._memory = memory
+        self._next_look = 0.0
+        self._report = report
+
+    def after(self, requests: int) -> None:
+        """So many requests have been done in all: see whether that is enough."""
+        if self._requests and requests >= self._requests:
+            self._requests = requests + self._step
+            self._report(f"{requests} requests")
+        if self._memory and monotonic() >= self._next_look:
+            self._next_look = monotonic() + MEMORY_LOOK
+            used = resident()
+            if used > self._memory:
+                self._report(f"{used >> 20} MB of memory")
+
+
+def resident() -> int:
+    """How many bytes of this process are in memory, those that it shares included (proc(5), statm)."""
+    with open("/proc/self/statm", "rb", buffering=0) as file:
+        return int(file.read().split()[1]) * _PAGE

@@ -7,12 +7,12 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ._connection import Connection
-from ._giving_way import BATCH
-from ._worker import EMPTYING, LATE, NO_ROOM_PAUSE, Accepted, accept_one
+from .accept_throttle import BATCH
+from .connection import Connection
+from .handle import EMPTYING, LATE, NO_ROOM_PAUSE, Accepted, accept_one
 
 if TYPE_CHECKING:
-    from ._worker import Handle
+    from .handle import Handle
 
 
 class Accepting:
@@ -29,7 +29,7 @@ class Accepting:
         self._listeners = [listener.dup() for listener in listeners]
         self._factory = factory
         self._activity = worker.activity
-        self._giving_way = worker.giving_way()
+        self._giving_way = worker.accept_throttle()
         self._becoming: set[asyncio.Task[Any]] = set()
         self._stopped = False
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._linux.drain import Drain
+    from .drain import Drain
 
 
 class AsyncDrain:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
-from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from . import _async_streams
-from ._async_drain import AsyncDrain
-from ._connection import Connection
-from ._giving_way import BATCH, SLACK
-from ._worker import NO_ROOM_PAUSE, Accepted, C, Handle, accept_one
+from .accept_throttle import BATCH, SLACK
+from .async_accept import Accepting
+from .async_drain import AsyncDrain
+from .async_loop import run
+from .connection import Connection
+from .handle import NO_ROOM_PAUSE, Accepted, C, Handle, accept_one
 
 if TYPE_CHECKING:
-    from ._linux.assignment import Assignment
+    from .assignment import Assignment
 
 
 class AsyncWorker(Handle[C]):
@@ -51,15 +54,15 @@ class AsyncWorker(Handle[C]):
                         if accepted % BATCH == 0:
                             await asyncio.sleep(0)
 
-    async def serve_asyncio(self, handler: _async_streams.Handler, name: str, *, window: float = 1.0) -> None:
+    async def serve_asyncio(self, handler: Handler, name: str, *, window: float = 1.0) -> None:
         """Call `handler(reader, writer)` for each connection at a listener, until this worker drains.
 
         As with `asyncio.start_server`, but the connection is closed when the handler has returned. It returns when all
         handlers have. So that loops over a silent connection end, `reader` is at its end `window` seconds after the
-        drain began; a handler that wants to say goodbye itself looks at `draining`. Raises MisuseError for a
+        drain began; a handler that wants to say goodbye itself looks at `draining`. Raises UsageError for a
         listener that this worker has not got.
         """
-        await _async_streams.serve(self, handler, name, window)
+        await _serve_streams(self, handler, name, window)
 
     async def wait_draining(self, timeout: float | None = None) -> bool:
         """As `Worker.wait_draining`."""
@@ -84,3 +87,87 @@ async def _readable(listener: socket.socket, timeout: float) -> bool:
     finally:
         loop.remove_reader(listener)
     return seen.is_set()
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[object]]
+
+
+async def _serve_streams(worker: AsyncWorker[Any], handler: Handler, name: str, window: float) -> None:
+    """See `AsyncWorker.serve_asyncio`."""
+    streams = _Streams(handler)
+    accepting = Accepting(worker, [worker.listener(name)], streams.protocol)
+    await accepting.start()
+    await worker.wait_draining()
+    await accepting.stop(empty=worker.must_drain_backlog)
+    await streams.finish(window)
+
+
+class _Reader(asyncio.StreamReader):
+    """A reader that can be ended from our side; what comes after that is dropped, so that closing resets nothing."""
+
+    ended = False
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        if not self.ended:
+            super().feed_data(data)
+
+    def end(self) -> None:
+        self.ended = True
+        self.feed_eof()
+
+
+class _Streams:
+    """The connections of one listener, each with the task that handles it."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._open: dict[asyncio.Task[None], asyncio.StreamReader] = {}
+
+    def protocol(self) -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(_Reader(), self._connected)
+
+    async def finish(self, window: float) -> None:
+        """Until every handler has returned; after `window` seconds what they read ends."""
+        if self._open:
+            await asyncio.wait(self._open, timeout=window)
+        for reader in self._open.values():
+            assert isinstance(reader, _Reader)
+            reader.end()
+        while self._open:
+            await asyncio.wait(self._open)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._handle(reader, writer))
+        self._open[task] = reader
+        task.add_done_callback(self._closed)
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._handler(reader, writer)
+        except ConnectionError:
+            pass  # the client has gone, which is its right
+        finally:
+            writer.close()
+
+    def _closed(self, task: asyncio.Task[None]) -> None:
+        del self._open[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            context = {"message": "a connection's handler failed", "exception": error, "task": task}
+            task.get_loop().call_exception_handler(context)
+
+
+Function = Callable[[AsyncWorker[Any]], Awaitable[object]]
+
+
+def live(worker: AsyncWorker[Any], function: Function, lifespan: Callable[..., Any] | None) -> None:
+    """Run the worker's function in an event loop, within its lifespan: a generator, or an asynchronous one."""
+    run(_live(worker, function, lifespan), worker.activity)
+
+
+async def _live(worker: AsyncWorker[Any], function: Function, lifespan: Callable[..., Any] | None) -> None:
+    if lifespan is not None and inspect.isasyncgenfunction(lifespan):
+        async with asynccontextmanager(lifespan)(worker):
+            await function(worker)
+        return
+    with contextmanager(lifespan)(worker) if lifespan else nullcontext():
+        await function(worker)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._activity import Activity
+    from .activity import Activity
 
 Factory = Callable[[], asyncio.AbstractEventLoop]
 

@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._activity import Activity
+    from .activity import Activity
 
 
 class Connection(socket.socket):

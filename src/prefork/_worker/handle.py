@@ -10,14 +10,14 @@ import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from ._activity import Activity, Request
-from ._connection import Connection
-from ._errors import MisuseError
-from ._giving_way import SLACK, GivingWay
-from ._linux.peers import Peers
+from .._errors import UsageError
+from .accept_throttle import SLACK, AcceptThrottle
+from .activity import Activity, Request
+from .connection import Connection
+from .peers import Peers
 
 if TYPE_CHECKING:
-    from ._linux.assignment import Assignment
+    from .assignment import Assignment
 
 C = TypeVar("C")
 Accepted = tuple[socket.socket, Any]
@@ -59,7 +59,7 @@ class Handle(Generic[C]):
         self.activity = Activity(assignment.board, assignment.row)
         if assignment.row >= 0:
             self.activity.wake = assignment.report_busy
-        self._way: GivingWay | None = None
+        self._way: AcceptThrottle | None = None
         self._empty_until: float | None = None
 
     @property
@@ -78,7 +78,7 @@ class Handle(Generic[C]):
         return self._drain.noticed
 
     def listener(self, name: str) -> socket.socket:
-        """The listening socket of this name. Raises MisuseError where the plan gives this worker none.
+        """The listening socket of this name. Raises UsageError where the plan gives this worker none.
 
         It is non-blocking, and has to stay so: the flag belongs to all processes that hold it. Another
         worker may be first at a connection that was seen here, so `accept` may raise BlockingIOError even
@@ -87,19 +87,19 @@ class Handle(Generic[C]):
         listeners = self._assignment.listeners
         if name not in listeners:
             given = ", ".join(sorted(listeners)) or "none"
-            raise MisuseError(f"worker {self.key} has no listener {name!r} (it has: {given})")
+            raise UsageError(f"worker {self.key} has no listener {name!r} (it has: {given})")
         return listeners[name]
 
     def _stream(self, name: str) -> socket.socket:
-        """A listener that connections are accepted from. Raises MisuseError for one of datagrams, too."""
+        """A listener that connections are accepted from. Raises UsageError for one of datagrams, too."""
         listener = self.listener(name)
         # Not `type`, which makes a number a member of an enumeration: twelve pages of each worker.
         if listener.getsockopt(_SOL_SOCKET, _SO_TYPE) != _SOCK_STREAM:
-            raise MisuseError(f"listener {name!r} has no connections to accept: it receives datagrams (recvfrom)")
+            raise UsageError(f"listener {name!r} has no connections to accept: it receives datagrams (recvfrom)")
         return listener
 
     @property
-    def last_of_listener(self) -> bool:
+    def must_drain_backlog(self) -> bool:
         """Whether nobody takes over a queue that this worker accepts from: then it takes all that waits there first.
 
         So it is where the slot, the listener or the daemon goes, and for an orphan. False while not draining.
@@ -114,18 +114,18 @@ class Handle(Generic[C]):
         """
         self._assignment.report_ready()
 
-    def report_worn_out(self, reason: str) -> None:
+    def request_replacement(self, reason: str) -> None:
         """Ask for a successor, and say why, such as "500 requests". This worker serves on until it is told to drain.
 
         Limits of the kind (`max_requests` and its like) ask by themselves.
         """
-        self._assignment.report_worn_out(reason)
+        self._assignment.request_replacement(reason)
 
     def request(self, label: str) -> Request:
         """Count one request as in flight while a `with` block runs; it has failed when the block raises."""
         return self.activity.request(label)
 
-    def giving_way(self) -> GivingWay | None:
+    def accept_throttle(self) -> AcceptThrottle | None:
         """For an accept loop of one's own: what tells it when to leave the listeners to workers with fewer connections.
 
         Its `pause()` is asked before each accept; `activity.opened()` and `closed()` count the connections. `accept`
@@ -134,14 +134,14 @@ class Handle(Generic[C]):
         board, row = self._assignment.board, self._assignment.row
         if board is None or row < 0 or not board.group(row):
             return None
-        return GivingWay(self.activity.look, Peers(board, row).look)
+        return AcceptThrottle(self.activity.look, Peers(board, row).look)
 
     def _pause(self) -> float:
         """How long, in seconds, `accept` leaves the queue to others. To be asked while more than SLACK are open."""
         if self.draining:
             return 0.0
         if self._way is None:
-            self._way = self.giving_way() or GivingWay(lambda: 0, tuple)
+            self._way = self.accept_throttle() or AcceptThrottle(lambda: 0, tuple)
         return self._way.pause()
 
     def _takes_more(self, name: str) -> bool:
@@ -175,7 +175,7 @@ class Worker(Handle[C]):
     def accept(self, name: str) -> Generator[Accepted, None, None]:
         """Connections at a listener, as `socket.accept` gives them, until this worker drains.
 
-        While there are none it sleeps. Raises MisuseError for a listener that it has not got, or of datagrams.
+        While there are none it sleeps. Raises UsageError for a listener that it has not got, or of datagrams.
         """
         listener = self._stream(name)
         with select.epoll() as waiting:

@@ -13,21 +13,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from . import lifeline, sharing
-from .assignment import Assignment
-from .channel import Channel
+from .._linux import lifeline
+from .._linux.channel import Channel
+from .._wire.messages import Drained, Failed, Order
+from . import sharing
+from .assignment import Assignment, Reports
 from .drain import Drain
 from .failure import describe
-from .reports import Reports
-from .wire import Drained, Failed, Order
 
 if TYPE_CHECKING:
-    from .scoreboard import Scoreboard
-    from .stacks import Stacks
-    from .wire import Json
-
+    from .._linux.stacks import Stacks
+    from .._wire.messages import Json
+    from .._wire.scoreboard import Scoreboard
 
 _SOON = 50
 """Milliseconds in which the order comes where it does not wait for another worker's death."""
@@ -157,7 +156,7 @@ def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptor
         drain=drain,
         explicit_ready=order.explicit_ready,
         report_ready=reports.ready,
-        report_worn_out=reports.worn_out,
+        request_replacement=reports.worn_out,
         report_busy=reports.busy,
         abandoned=reports.abandoned,
         board=inheritance.board,
@@ -196,3 +195,19 @@ def _drain_later(grace: float) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace)
     os.killpg(os.getpid(), signal.SIGKILL)  # There is no master to do it; it leads the session that it was born to.
+
+
+def leave(status: int) -> NoReturn:
+    """End this process by a normal interpreter exit, without leaving the blocks of code that surround the call.
+
+    sys.exit() would unwind them, and in a forked process they are another one's: the first worker to end would remove
+    the temporary directory that its mold has made `with TemporaryDirectory():`. os._exit() would skip what the exit
+    owes: exit handlers, files that are flushed, finalizers. So Py_Exit, as CPython itself ends when it meets a
+    SystemExit below frames of Python (PyErr_PrintEx).
+    """
+    try:
+        import ctypes
+    except ImportError:  # An interpreter built without it: the worker's own exit is worth more.
+        sys.exit(status)
+    ctypes.pythonapi.Py_Exit(status)
+    raise SystemExit(status)

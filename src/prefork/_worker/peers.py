@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .scoreboard import CHANGES, GROUP, LOOKS, OPEN, STATE, STATES, USED, WORDS, Scoreboard
+from .._wire.scoreboard import CHANGES, GROUP, LOOKS, OPEN, STATE, STATES, USED, WORDS, Scoreboard
 
-Standing = tuple[int, int, int]
+Health = tuple[int, int, int]
 """Which row, how many connections it has open, how often it has looked at a queue."""
 
 _READY = STATES.index("ready")
@@ -19,7 +19,7 @@ class Peers:
         self._changes = -1
         self._places: list[tuple[int, int]] = []
 
-    def look(self) -> list[Standing]:
+    def look(self) -> list[Health]:
         """Where they stand. Who is not ready yet, or drains, is none of them."""
         words = self._board.words
         if words[CHANGES] != self._changes:

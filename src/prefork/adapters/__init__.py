@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from .._errors import MisuseError
+from .._errors import UsageError
 
 if TYPE_CHECKING:
-    from .._worker import Worker
+    from .._worker.handle import Worker
 
 Application = Callable[..., Any]
 
@@ -56,7 +56,7 @@ class Server(Protocol):
         """How its listeners are shared among workers unless the user says otherwise."""
 
     def warm(self, application: Application, protocol: str, options: ServerOptions) -> None:
-        """Import all that workers will need; called in the mold. Raises MisuseError where the library is unfit."""
+        """Import all that workers will need; called in the mold. Raises UsageError where the library is unfit."""
 
     def serve(
         self,
@@ -76,12 +76,12 @@ _GROUP = "prefork.servers"
 def find(name: str | None, protocol: str) -> Server:
     """The server of this name, or the best one there is for `protocol` ("asgi" or "wsgi").
 
-    Raises MisuseError for a name that nobody offers, a server that is not installed (with what to install), or one
+    Raises UsageError for a name that nobody offers, a server that is not installed (with what to install), or one
     that does not serve the protocol.
     """
     server = _best(protocol) if name is None else _named(name)
     if protocol not in server.protocols:
-        raise MisuseError(f"{server.name} serves {' and '.join(sorted(server.protocols))}, and this is {protocol}")
+        raise UsageError(f"{server.name} serves {' and '.join(sorted(server.protocols))}, and this is {protocol}")
     return server
 
 
@@ -89,10 +89,10 @@ def _best(protocol: str) -> Server:
     if protocol == "asgi":
         return _ours("uvicorn")
     if protocol != "wsgi":
-        raise MisuseError(f"there is no server for {protocol!r} applications: they are 'asgi' or 'wsgi'")
+        raise UsageError(f"there is no server for {protocol!r} applications: they are 'asgi' or 'wsgi'")
     try:
         return _ours("granian")
-    except MisuseError:  # Not installed, or not one of the versions that its adapter knows.
+    except UsageError:  # Not installed, or not one of the versions that its adapter knows.
         return _ours("waitress")
 
 
@@ -109,12 +109,12 @@ def _named(name: str) -> Server:
     known = sorted({*_OURS, *others.names})
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    raise MisuseError(f"there is no server {name!r}: {hint}")
+    raise UsageError(f"there is no server {name!r}: {hint}")
 
 
 def _ours(name: str) -> Server:
     try:
         server: Any = import_module(f".{name}", __name__)
     except ModuleNotFoundError as error:
-        raise MisuseError(f"the server {name} is not installed ({error}): pip install 'prefork[{name}]'") from None
+        raise UsageError(f"the server {name} is not installed ({error}): pip install 'prefork[{name}]'") from None
     return server  # type: ignore[no-any-return]

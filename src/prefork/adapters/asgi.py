@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .._worker import Worker
+    from .._worker.handle import Worker
     from .lifespan import State
 
 Message = dict[str, Any]

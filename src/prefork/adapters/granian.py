@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import granian
 
-from .._async_drain import AsyncDrain
-from .._errors import MisuseError
+from .._errors import UsageError
+from .._worker.async_drain import AsyncDrain
 from . import ServerOptions, asgi, outside
 from .granian_wsgi import Calls
 from .lifespan import State, lifespan, run
 
 if TYPE_CHECKING:
-    from .._worker import Worker
+    from .._worker.handle import Worker
     from . import Application
 
 name = "granian"
@@ -71,7 +71,7 @@ def _private() -> _Private:
             raise ImportError(f"{_TRIED}* is")
         return _Private()
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise MisuseError(
+        raise UsageError(
             f"granian {granian.__version__} is not a version that prefork can drive ({error}): "
             "pip install 'prefork[granian]'"
         ) from None

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from .._errors import MisuseError
+from .._errors import UsageError
 from .wsgi import Pieces
 
 if TYPE_CHECKING:
-    from .._worker import Worker
+    from .._worker.handle import Worker
 
 
 class Calls:
@@ -85,9 +85,9 @@ class _Head:
         self.headers = headers
 
     def check(self) -> None:
-        """Raise MisuseError where there is none by now."""
+        """Raise UsageError where there is none by now."""
         if not self.status:
-            raise MisuseError("the application has answered without calling start_response")
+            raise UsageError("the application has answered without calling start_response")
 
 
 class _Begun:

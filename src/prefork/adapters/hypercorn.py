@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import hypercorn.asyncio
 from hypercorn.config import Config, Sockets
 
-from .._async_drain import AsyncDrain
-from .._giving_way import BATCH
+from .._worker.accept_throttle import BATCH
+from .._worker.async_drain import AsyncDrain
 from . import ServerOptions, outside
 from .asgi import TellsWebSockets, Watched
 from .lifespan import lifespan, run
 
 if TYPE_CHECKING:
-    from .._worker import Worker
+    from .._worker.handle import Worker
     from . import Application
 
 name = "hypercorn"

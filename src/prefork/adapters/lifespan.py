@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import _async_loop
-from .._errors import MisuseError, WorldError
+from .._errors import SystemFailure, UsageError
+from .._worker import async_loop
 
 if TYPE_CHECKING:
-    from .._async_loop import Factory
-    from .._worker import Worker
+    from .._worker.async_loop import Factory
+    from .._worker.handle import Worker
 
 State = dict[str, Any]
 _LAST_WORDS = 1.0
@@ -29,7 +29,7 @@ _LAST_WORDS = 1.0
 def run(serving: Coroutine[Any, Any, None], worker: Worker[Any], factory: Factory | None = None) -> None:
     """Run what has a `lifespan` in it. Raises what the application failed to start with, and its traceback only."""
     try:
-        _async_loop.run(serving, worker.activity, factory)
+        async_loop.run(serving, worker.activity, factory)
     except _Failed as failed:
         raise failed.error.with_traceback(failed.trace) from None
 
@@ -39,7 +39,7 @@ async def lifespan(application: Any, mode: Literal["auto", "on", "off"]) -> Asyn
     """Start the application, yield what it keeps in its state, and end it.
 
     Yields None where it has no lifespan. Where it fails to start, `run` raises what the application raised, or
-    WorldError with the reason that it gave. What goes wrong when it ends is printed: all is served by then.
+    SystemFailure with the reason that it gave. What goes wrong when it ends is printed: all is served by then.
     """
     if mode == "off":
         yield None
@@ -72,7 +72,7 @@ class _Life:
         returned = application(scope, self._receive, self._answers.put)
         if not hasattr(returned, "__await__"):
             kind = type(returned).__name__
-            raise _Failed(MisuseError(f"the application returned {kind}, and nothing to await: is `async` missing?"))
+            raise _Failed(UsageError(f"the application returned {kind}, and nothing to await: is `async` missing?"))
         self._task = asyncio.ensure_future(returned)
 
     async def start(self, required: bool) -> bool:
@@ -83,14 +83,14 @@ class _Life:
             if error is not None and (required or self._began):
                 raise _Failed(error)
             if error is None and required:
-                raise _Failed(WorldError("the application's lifespan ended without an answer to lifespan.startup"))
+                raise _Failed(SystemFailure("the application's lifespan ended without an answer to lifespan.startup"))
             return False
         if answer["type"] == "lifespan.startup.failed":
             await asyncio.wait([self._task], timeout=_LAST_WORDS)
             if self._task.done() and (error := self._task.exception()) is not None:
                 raise _Failed(error)
             reason = answer.get("message") or "it gave no reason"
-            raise _Failed(WorldError(f"the application failed to start: {reason}"))
+            raise _Failed(SystemFailure(f"the application failed to start: {reason}"))
         return True
 
     async def end(self) -> None:

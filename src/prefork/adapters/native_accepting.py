@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._worker import EMPTYING, LATE, NO_ROOM_PAUSE
+from .._worker.handle import EMPTYING, LATE, NO_ROOM_PAUSE
 from .outside import backlog, queued
 
 if TYPE_CHECKING:
-    from .._worker import Handle
+    from .._worker.handle import Handle
 
 _OTHER_DESCRIPTORS = 64
 """What a worker may have open besides connections: where no descriptor is left, libuv accepts and closes at once."""
@@ -39,7 +39,7 @@ class NativeAccepting:
         self._servers: dict[socket.socket, asyncio.Server | None] = {each.dup(): None for each in listeners}
         self._factory = factory
         self._activity = worker.activity
-        self._giving_way = worker.giving_way()
+        self._giving_way = worker.accept_throttle()
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_DESCRIPTORS
         self._room = 0
         self._stopped = False

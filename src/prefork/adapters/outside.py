@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .._linux.steering import turn_away
-from .._worker import EMPTYING, LATE
+from .._worker.handle import EMPTYING, LATE
 
 if TYPE_CHECKING:
-    from .._worker import Worker
+    from .._worker.handle import Worker
 
 _LOOK = 0.01
 """Seconds between two looks."""
@@ -48,7 +48,7 @@ def drain(
 def more_may_come(worker: Worker[Any], begun: float, listeners: Iterable[socket.socket]) -> bool:
     """Whether to go on accepting, for a drain that began then, since nobody else takes what waits or is on its way."""
     drained = time.monotonic() - begun
-    return worker.last_of_listener and drained < EMPTYING and (drained < LATE or any(map(queued, listeners)))
+    return worker.must_drain_backlog and drained < EMPTYING and (drained < LATE or any(map(queued, listeners)))
 
 
 def connections(listeners: Iterable[socket.socket]) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .outside import Listener
 
 if TYPE_CHECKING:
-    from .._worker import Worker
+    from .._worker.handle import Worker
 
 
 def serve(
@@ -30,7 +30,7 @@ def serve(
     `server` is a class; one with `socketserver.ThreadingMixIn` works on many connections at once. A connection counts
     as one request. So that handlers of silent clients return, what they read ends `window` seconds after the drain
     began. A server that takes one connection at a time cannot do this: its handlers need a `timeout`. Raises
-    MisuseError for a listener that this worker has not got.
+    UsageError for a listener that this worker has not got.
     """
     with _made(server, handler, worker)(worker.listener(name)) as serving:
         for connection, address in worker.accept(name):

@@ -26,8 +26,8 @@ import uvicorn
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.server import ServerState
 
-from .._async_accepting import Accepting
-from .._async_drain import AsyncDrain
+from .._worker.async_accept import Accepting
+from .._worker.async_drain import AsyncDrain
 from . import ServerOptions
 from .asgi import Watched
 from .lifespan import State, lifespan, run
@@ -35,8 +35,8 @@ from .native_accepting import NativeAccepting
 from .together import written_together
 
 if TYPE_CHECKING:
-    from .._activity import Activity
-    from .._worker import Worker
+    from .._worker.activity import Activity
+    from .._worker.handle import Worker
     from . import Application
 
 name = "uvicorn"
@@ -64,9 +64,9 @@ def serve_socket(application: Application, sock: socket.socket, **config: Any) -
 
     `config` is what `uvicorn.Config` takes, without what concerns addresses and processes.
     """
-    from .._linux.assignment import Assignment
-    from .._linux.drain import Drain
-    from .._worker import Worker
+    from .._worker.assignment import Assignment
+    from .._worker.drain import Drain
+    from .._worker.handle import Worker
 
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -75,7 +75,7 @@ def serve_socket(application: Application, sock: socket.socket, **config: Any) -
     drain.catch(signal.SIGTERM)
     drain.begin()
     assignment = Assignment(
-        "", 0, {}, drain, explicit_ready=True, report_ready=lambda: None, report_worn_out=lambda _reason: None
+        "", 0, {}, drain, explicit_ready=True, report_ready=lambda: None, request_replacement=lambda _reason: None
     )
     options = ServerOptions(lifespan=config.pop("lifespan", "auto"))
     _run(Worker(None, assignment), [sock], application, options, config)
@@ -109,7 +109,7 @@ async def _serve(
         await accepting.start()
         worker.ready()
         await AsyncDrain(worker._drain).wait()
-        await accepting.stop(empty=worker.last_of_listener)
+        await accepting.stop(empty=worker.must_drain_backlog)
         await connections.finish(options.keepalive_window)
 
 

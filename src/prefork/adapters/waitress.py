@@ -22,14 +22,14 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
 from waitress.task import WSGITask
 
-from .._worker import LATE
+from .._worker.handle import LATE
 from . import ServerOptions
 from .outside import Listener, more_may_come
 from .wsgi import Watched
 
 if TYPE_CHECKING:
-    from .._giving_way import GivingWay
-    from .._worker import Worker
+    from .._worker.accept_throttle import AcceptThrottle
+    from .._worker.handle import Worker
     from . import Application
 
 name = "waitress"
@@ -78,7 +78,7 @@ class _Waitress:
         self._servers = [server for server in self._map.values() if isinstance(server, BaseWSGIServer)]
         for server in self._servers:
             server.channel_class = _channel_class(worker)
-        self._gates = [_Gate(server, worker.giving_way()) for server in self._servers]
+        self._gates = [_Gate(server, worker.accept_throttle()) for server in self._servers]
         self._map |= {gate.number: gate for gate in self._gates}
 
     def serve(self) -> None:
@@ -94,7 +94,7 @@ class _Waitress:
     def drain(self, window: float) -> None:
         """Take no more, answer what comes within the window, and finish."""
         for gate in self._gates:
-            gate.giving_way = None
+            gate.accept_throttle = None
         begun = time.monotonic()
         while more_may_come(self._worker, begun, [gate.listener for gate in self._gates]):
             self._turn(LATE / 10)
@@ -157,11 +157,11 @@ class _Gate:
 
     accepting = False
 
-    def __init__(self, server: BaseWSGIServer, giving_way: GivingWay | None) -> None:
+    def __init__(self, server: BaseWSGIServer, accept_throttle: AcceptThrottle | None) -> None:
         self.listener: socket.socket = server.socket
         self.number = self.listener.fileno()
         self._server = server
-        self.giving_way = giving_way
+        self.accept_throttle = accept_throttle
         self._until = -math.inf
 
     def pause(self) -> float:
@@ -179,7 +179,7 @@ class _Gate:
 
     def handle_read_event(self) -> None:
         """Take one connection."""
-        if self.giving_way is not None and (pause := self.giving_way.pause()):
+        if self.accept_throttle is not None and (pause := self.accept_throttle.pause()):
             self._until = time.monotonic() + pause
         else:
             self._server.handle_accept()

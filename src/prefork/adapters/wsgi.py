@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .._worker import Worker
+    from .._worker.handle import Worker
 
 Environ = dict[str, Any]
 

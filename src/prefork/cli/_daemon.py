@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from .._errors import MisuseError, NotRunningError, PreforkError
+from .._errors import NotRunningError, PreforkError, UsageError
 from ..client import connect
 
 
@@ -40,7 +40,7 @@ def steers(function: Callable[..., None]) -> Callable[..., None]:
 
 def exit_code(error: PreforkError) -> int:
     """Return how a command ends that has met this."""
-    return 2 if isinstance(error, MisuseError) else 3 if isinstance(error, NotRunningError) else 1
+    return 2 if isinstance(error, UsageError) else 3 if isinstance(error, NotRunningError) else 1
 
 
 def tell(message: dict[str, Any]) -> None:

@@ -8,12 +8,14 @@ import signal
 from time import monotonic
 from typing import Any
 
-from .._core.reasons import ended
-from .._errors import WorldError
-from .._linux import lifeline, scoreboard, stacks, subreaper
+from .._errors import SystemFailure
+from .._linux import lifeline, stacks
 from .._linux.channel import Channel
-from .._linux.start_mold import Shared, described, start_mold
-from .._linux.wire import ComputePlan, MalformedMessage, PlanFailed, Planned
+from .._master.births.start import Shared, described, start_mold
+from .._master.children import become_subreaper
+from .._report.sentences import ended
+from .._wire import scoreboard
+from .._wire.messages import ComputePlan, MalformedMessage, PlanFailed, Planned
 
 _END_GRACE = 1.0
 """How long, in seconds, the mold may take to end by itself."""
@@ -21,14 +23,14 @@ _END_GRACE = 1.0
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
-class Failed(WorldError):
+class Failed(SystemFailure):
     """The application failed; the words are its own."""
 
 
 def planned(launch: dict[str, Any], timeout: float) -> Planned:
     """Return what the mold of this launch answers within so many seconds. Raises Failed; leaves nothing running."""
     interpreter, mold = described(launch)
-    subreaper.become()  # What the application starts and leaves comes to us, and so to its end.
+    become_subreaper()  # What the application starts and leaves comes to us, and so to its end.
     reader, writer = lifeline.create()
     board, dumps = scoreboard.create(1), stacks.create()
     ours = os.dup(1)

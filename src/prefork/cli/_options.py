@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from .._option_types import Choice, Flag, OptionType, Several
-from ..options import OPTIONS, Option, Scope
+from .._options.table import OPTIONS, Option, Scope
+from .._options.types import Choice, Flag, OptionType, Several
 
 F = TypeVar("F", bound=Callable[..., Any])
 

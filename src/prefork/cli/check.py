@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from .._linux.planwire import ReceivedPlan, take_apart
-from ..options import OPTIONS, Settings, resolve
+from .._options.table import OPTIONS, Settings, resolve
+from .._wire.plan_data import ReceivedPlan, take_apart
+from ._dry_run import Failed, planned
 from ._options import SectionedCommand, from_table
-from ._trial import Failed, planned
 from .run import here, launch, refusing
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from .._core.sentences import span
-from .._core.verdicts import SENTENCES
+from .._report.hang_report import SENTENCES
+from .._report.sentences import span
 from ..client import Client
 from ._daemon import slots, steers, tell
 from ._words import moment

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .._core.sentences import counted, sentence, span, subject
+from .._report.sentences import counted, sentence, span, subject
 from ..client import Client, Event
 from ._daemon import slots, steers, tell
 from ._words import moment, mood, people

@@ -7,17 +7,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 import click
 
-from .._become_master import become_master, launch_of
-from .._core.banner import Start, Style, opening
-from .._errors import MisuseError, PreforkError, WorldError
-from .._linux.forms import Json, Text, shows_colours
+from .._errors import PreforkError, SystemFailure, UsageError
+from .._launch.become_master import become_master, launch_of
 from .._linux.program import THIS_PROGRAM
-from ..options import Settings, resolve
+from .._linux.terminal import shows_colours
+from .._options.table import Settings, resolve
+from .._report.banner import Start, Style, opening
+from .._report.forms import Json, Text
 from ._options import SectionedCommand, from_table
 
 _FOR_THE_MASTER = (
@@ -48,7 +49,7 @@ def run(given: dict[str, Any]) -> None:
         told = launch(given, settings)
         style = _style(settings)
         told["greeting"] = {"style": style, "started": started}
-        form = Json() if settings["log_format"] == "json" else Text()
+        form = Json(time) if settings["log_format"] == "json" else Text()
         click.echo(form.said(opening(_start(settings), style)), nl=False, err=True)
         become_master(told)
 
@@ -66,10 +67,10 @@ def _style(settings: Settings) -> Style:
 
 
 def launch(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """Return what a master is to be told. Raises MisuseError."""
+    """Return what a master is to be told. Raises UsageError."""
     if settings["target"] is None:
         where = f"{settings.file} names none" if settings.file else "there is no prefork.toml either"
-        raise MisuseError(f"there is no TARGET, and {where}: name what to run, as in shop:app")
+        raise UsageError(f"there is no TARGET, and {where}: name what to run, as in shop:app")
     launch = launch_of(settings["name"], {"run": {"given": given}}, THIS_PROGRAM, {})
     launch["sources"] = _sources(settings)
     launch["operator"] = settings["bind"]
@@ -78,53 +79,53 @@ def launch(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
         launch["identity"], changes = _identity(settings)
         launch["environ"].update(changes)
     elif settings["group"] is not None:
-        raise MisuseError(f"{settings.source('group')}: a group goes with a user, and none is named")
+        raise UsageError(f"{settings.source('group')}: a group goes with a user, and none is named")
     return launch
 
 
 def _sources(settings: Settings) -> list[str]:
-    """Return the folders whose files are watched, if any are. Raises MisuseError."""
+    """Return the folders whose files are watched, if any are. Raises UsageError."""
     if not settings["reload"]:
         if settings.given("reload_dir"):
-            raise MisuseError(f"{settings.source('reload_dir')}: this goes with --reload")
+            raise UsageError(f"{settings.source('reload_dir')}: this goes with --reload")
         return []
     if find_spec("watchfiles") is None:
-        raise MisuseError(f"{settings.source('reload')}: this needs watchfiles: pip install 'prefork[watch]'")
+        raise UsageError(f"{settings.source('reload')}: this needs watchfiles: pip install 'prefork[watch]'")
     for folder in settings["reload_dir"]:
         if not os.path.isdir(folder):
-            raise MisuseError(f"{settings.source('reload_dir')}: {folder} is not a directory")
+            raise UsageError(f"{settings.source('reload_dir')}: {folder} is not a directory")
     return [os.path.abspath(folder) for folder in settings["reload_dir"]]
 
 
 def _identity(settings: Settings) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return who the application is to be, and what its environment then says. Raises MisuseError."""
+    """Return who the application is to be, and what its environment then says. Raises UsageError."""
     import grp
     import pwd
 
     user, group = settings["user"], settings["group"]
     if os.geteuid() != 0:
-        raise MisuseError(f"{settings.source('user')} can be given by root only: nobody else may become another user")
+        raise UsageError(f"{settings.source('user')} can be given by root only: nobody else may become another user")
     try:
         entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
     except KeyError:
-        raise MisuseError(f"{settings.source('user')}: there is no user {user!r}") from None
+        raise UsageError(f"{settings.source('user')}: there is no user {user!r}") from None
     gid, groups = entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid)
     if group is not None:
         try:
             gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
         except KeyError:
-            raise MisuseError(f"{settings.source('group')}: there is no group {group!r}") from None
+            raise UsageError(f"{settings.source('group')}: there is no group {group!r}") from None
         groups = [gid]
     environ = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
     return {"uid": entry.pw_uid, "gid": gid, "groups": groups}, environ
 
 
 def here() -> str:
-    """Return the current directory. Raises WorldError where there is none any more."""
+    """Return the current directory. Raises SystemFailure where there is none any more."""
     try:
         return os.getcwd()
     except FileNotFoundError:
-        raise WorldError("the current directory has been removed: go to one that is there") from None
+        raise SystemFailure("the current directory has been removed: go to one that is there") from None
 
 
 @contextmanager
@@ -134,4 +135,4 @@ def refusing() -> Iterator[None]:
         yield
     except PreforkError as error:
         click.echo(f"prefork: {error}", err=True)
-        sys.exit(2 if isinstance(error, MisuseError) else 1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)

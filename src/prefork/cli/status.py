@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from .._core.sentences import counted, span
-from .._errors import WorldError
+from .._errors import SystemFailure
+from .._report.sentences import counted, span
 from ..client import Client
 from ..scoreboard import Counts, Process, open_scoreboard
 from . import _processes
@@ -55,7 +55,7 @@ def _load(client: Client) -> tuple[dict[str, Counts], dict[int, Process]]:
     try:
         with open_scoreboard(client) as board:
             reading = board.read()
-    except WorldError:
+    except SystemFailure:
         return {}, {}
     return reading.slots, {process.pid: process for process in reading.processes}
 

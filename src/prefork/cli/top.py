@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from .._errors import MisuseError, PreforkError
+from .._errors import PreforkError, UsageError
 from ..client import Client, connect
 from ._daemon import exit_code, names
 
@@ -24,13 +24,13 @@ def top(name: str | None) -> None:
 
 
 def _show(client: Client) -> None:
-    """Raises MisuseError where there is no terminal, or no library to draw with."""
+    """Raises UsageError where there is no terminal, or no library to draw with."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
-        raise MisuseError("`prefork top` needs a terminal to draw its page on; `prefork status` prints the same once")
+        raise UsageError("`prefork top` needs a terminal to draw its page on; `prefork status` prints the same once")
     try:
         from ._top.app import Top
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("textual", "rich"):
             raise
-        raise MisuseError("`prefork top` needs textual, which is not here: pip install 'prefork[top]'") from None
+        raise UsageError("`prefork top` needs textual, which is not here: pip install 'prefork[top]'") from None
     Top(client).run()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from .._core.events import (
+from ..._core.events import (
     BirthFailed,
     MoldFailed,
     PlanFailed,
@@ -25,9 +25,9 @@ from .._core.events import (
     WorkerReady,
     WorkerWornOut,
 )
-from . import wire
-from .channel import Channel, DescriptorsLost, Received
-from .wire import MalformedMessage, Message
+from ..._linux.channel import Channel, DescriptorsLost, Received
+from ..._wire import messages
+from ..._wire.messages import MalformedMessage, Message
 
 _TURN = 64  # messages from one peer before the others have theirs: a flood must not starve the loop
 
@@ -37,20 +37,20 @@ class PlanReceived:
     """A mold has computed a plan: data not yet validated, and what the user should be told with it."""
 
     generation: int
-    plan: wire.Json
+    plan: messages.Json
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class HangMessage:
     """A worker has told something that concerns the watch for hangs: `Busy`, or `StacksWritten`."""
 
     pid: int
-    message: wire.Busy | wire.StacksWritten
+    message: messages.Busy | messages.StacksWritten
 
 
 @dataclass(frozen=True, slots=True)
-class MoldSilent:
+class MoldDisconnected:
     """Nothing more will be heard of this mold: end of file, or it broke the protocol (`reason` says how).
 
     Births under way have been refused, and told as `BirthFailed` before this. The process may still live.
@@ -64,14 +64,14 @@ Fact = (
     PlanReceived
     | MoldFailed
     | PlanFailed
-    | MoldSilent
+    | MoldDisconnected
     | SpareBorn
     | BirthFailed
     | WorkerReady
     | WorkerDrained
     | WorkerWornOut
     | WorkerFailed
-    | Told
+    | HangMessage
 )
 
 
@@ -111,7 +111,7 @@ class _Process:
 _Source = _Mold | _Newborn | _Process
 
 
-class Nursery:
+class ProcessChannels:
     """All molds, newborns, spares and workers of one master."""
 
     def __init__(self) -> None:
@@ -144,30 +144,30 @@ class Nursery:
 
     # Orders.
 
-    def compute_plan(self, generation: int, settings: wire.Json = None) -> None:
-        """Answered by PlanReceived, MoldFailed or PlanFailed, or by MoldSilent."""
+    def compute_plan(self, generation: int, settings: messages.Json = None) -> None:
+        """Answered by PlanReceived, MoldFailed or PlanFailed, or by MoldDisconnected."""
         if (mold := self._molds.get(generation)) is not None:
             mold.asked = True
-        self._send(mold, wire.ComputePlan(settings))
+        self._send(mold, messages.ComputePlan(settings))
 
     def breed(self, generation: int, count: int) -> None:
         """Answered by `count` births: each a SpareBorn or counted in a BirthFailed."""
         if (mold := self._molds.get(generation)) is not None:
             mold.batches.append(count)
-        self._send(mold, wire.Breed(count))
+        self._send(mold, messages.Breed(count))
 
     def end_mold(self, generation: int) -> None:
         """Let the mold read end of file, on which it exits; what it still says is heard."""
         if (mold := self._molds.get(generation)) is not None:
             mold.channel.close_sending()
 
-    def order(self, pid: int, order: wire.Order, descriptors: Sequence[int]) -> None:
+    def order(self, pid: int, order: messages.Order, descriptors: Sequence[int]) -> None:
         """Make a spare a worker. `descriptors`: the lifeline's read end, then the order's listeners."""
         self._send(self._processes.get(pid), order, descriptors)
 
     def abandon(self, pid: int, listeners: Sequence[str]) -> None:
         """Tell a worker, before it is told to drain, whose queues it is the last to take from."""
-        self._send(self._processes.get(pid), wire.Abandon(tuple(listeners)))
+        self._send(self._processes.get(pid), messages.Abandon(tuple(listeners)))
 
     def dismiss(self, pid: int) -> None:
         """Let a spare exit; it is forgotten."""
@@ -251,7 +251,7 @@ class Nursery:
 
     def _take_from_mold(self, mold: _Mold, received: Received, facts: list[Fact]) -> None:
         match received.message:
-            case wire.NewbornAnnounced():
+            case messages.NewbornAnnounced():
                 channel = Channel.from_descriptor(*received.descriptors)
                 if not mold.batches or len(mold.announced) == mold.batches[0]:
                     channel.close()
@@ -261,18 +261,18 @@ class Nursery:
                 mold.announced.append(newborn)
                 mold.unborn.add(newborn)
                 self._listen(newborn)
-            case wire.BirthFailed(reason):
+            case messages.BirthFailed(reason):
                 mold.reason = reason
-            case wire.BirthsEnded(ordered, reason):
+            case messages.BirthsEnded(ordered, reason):
                 if not mold.batches or ordered != mold.batches[0]:
                     raise MalformedMessage("the end of births that were not ordered")
                 self._adopt(mold, mold.reason or reason, facts)
-            case wire.Planned(plan, warnings):
+            case messages.Planned(plan, warnings):
                 if not mold.asked:
                     raise MalformedMessage("a plan that was not asked for")
                 mold.asked, mold.planned = False, True
                 facts.append(PlanReceived(mold.generation, plan, warnings))
-            case wire.PlanFailed(step, text):
+            case messages.PlanFailed(step, text):
                 mold.asked = False
                 failed = PlanFailed if mold.planned else MoldFailed
                 facts.append(failed(mold.generation, f"{step} failed:\n{text}"))
@@ -291,7 +291,7 @@ class Nursery:
             facts.append(BirthFailed(mold.generation, missing, reason))
 
     def _take_from_newborn(self, newborn: _Newborn, received: Received, facts: list[Fact]) -> None:
-        if not isinstance(received.message, wire.Hello) or received.pid is None or newborn.pid is not None:
+        if not isinstance(received.message, messages.Hello) or received.pid is None or newborn.pid is not None:
             raise MalformedMessage("a newborn says Hello, once, and who it is")
         newborn.pid = received.pid
         newborn.channel.verify_sender(False)
@@ -313,17 +313,17 @@ class Nursery:
 
     def _take_from_process(self, process: _Process, received: Received, facts: list[Fact]) -> None:
         match received.message:
-            case wire.Hello():
+            case messages.Hello():
                 pass  # From one that was started by exec, whose pid is known.
-            case wire.Ready():
+            case messages.Ready():
                 facts.append(WorkerReady(process.pid))
-            case wire.Drained():
+            case messages.Drained():
                 facts.append(WorkerDrained(process.pid))
-            case wire.WornOut(reason):
+            case messages.WornOut(reason):
                 facts.append(WorkerWornOut(process.pid, reason))
-            case wire.Busy() | wire.StacksWritten() as message:
-                facts.append(Told(process.pid, message))
-            case wire.Failed(text):
+            case messages.Busy() | messages.StacksWritten() as message:
+                facts.append(HangMessage(process.pid, message))
+            case messages.Failed(text):
                 facts.append(WorkerFailed(process.pid, text))
             case message:
                 raise MalformedMessage(f"a worker does not say {type(message).__name__}")
@@ -335,7 +335,7 @@ class Nursery:
         match source:
             case _Mold():
                 self._silence(source, reason, facts)
-                facts.append(MoldSilent(source.generation, reason))
+                facts.append(MoldDisconnected(source.generation, reason))
             case _Newborn(mold):
                 self._drop(source)
                 mold.unborn.discard(source)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._core.banner import Welcome
-from . import wire
-from .given import Given
-from .start_mold import Interpreter, described
+from ..._report.banner import Welcome
+from ..._wire import messages
+from ..listeners.inherited import Given
+from .start import Interpreter, described
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,27 +21,29 @@ class Launching:
     """
 
     interpreter: Interpreter
-    mold: wire.Launch
+    mold: messages.Launch
     orphan_grace: float
     given: Given = field(default_factory=Given)
     operator: frozenset[str] = frozenset()
     welcome: Welcome | None = None
     sources: tuple[str, ...] = ()
 
-    def of_mold(self, generation: int) -> wire.Launch:
+    def of_mold(self, generation: int) -> messages.Launch:
         """Return the launch of the mold of a generation."""
         title, spare = (f"prefork: {what} g{generation} {self.mold.title}" for what in ("mold", "spare"))
         return replace(self.mold, generation=generation, title=title, spare_title=spare)
 
-    def of_worker(self, key: str, generation: int) -> wire.Launch:
+    def of_worker(self, key: str, generation: int) -> messages.Launch:
         """Return the launch of a worker with an interpreter of its own."""
         title = self.title(key, generation).replace("{}", "starting")
         return replace(self.mold, generation=generation, title=title, alone=True)
 
-    def of_watcher(self, program: str, arguments: wire.Json) -> wire.Launch:
-        """Return the launch of a watcher of files, by the name of its program in `_watch`."""
+    def of_watcher(self, program: str, arguments: messages.Json) -> messages.Launch:
+        """Return the launch of a watcher of files, by the name of its program in `_mold.watch_files`."""
         title = f"prefork: watcher {self.mold.title}"
-        return replace(self.mold, application=f"prefork._watch:{program}", arguments=arguments, title=title, alone=True)
+        return replace(
+            self.mold, application=f"prefork._mold.watch_files:{program}", arguments=arguments, title=title, alone=True
+        )
 
     def interpreter_with(self, options: Sequence[str]) -> Interpreter:
         """Return the interpreter with more options."""

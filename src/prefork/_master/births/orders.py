@@ -6,17 +6,17 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .._core import actions as do
-from . import wire
-from .board import Board
-from .capture import Capture
-from .forms import Origin
-from .launching import Launching
-from .listeners import Listeners
-from .nursery import Nursery
-from .open_files import explained
-from .planwire import Assignable
-from .terms import impose
+from ..._core import actions as do
+from ..._linux.terms import apply
+from ..._report.forms import Origin
+from ..._wire import messages
+from ..._wire.plan_data import Assignable
+from ..board import Board
+from ..listeners.listeners import Listeners
+from ..log.capture import Capture
+from ..open_files import explained
+from .channels import ProcessChannels
+from .launches import Launching
 
 _EXIT = 10.0
 """How long, in seconds, an interpreter that has nothing else to do may take to exit, whatever is said of draining."""
@@ -25,12 +25,12 @@ Ordered = do.OrderWorker | do.SpawnWorker
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class OrderDependencies:
     """What goes into an order, and how it is delivered. `lifeline` is the read end that every worker has."""
 
     board: Board
     listeners: Listeners
-    nursery: Nursery
+    nursery: ProcessChannels
     lifeline: int
     capture: Capture | None = None
 
@@ -38,7 +38,7 @@ class Means:
 class Orders:
     """The orders of one daemon. `say` is told what a worker has to do without."""
 
-    def __init__(self, launching: Launching, means: Means, say: Callable[[str], None]) -> None:
+    def __init__(self, launching: Launching, means: OrderDependencies, say: Callable[[str], None]) -> None:
         self._launching = launching
         self._means = means
         self._say = say
@@ -66,7 +66,7 @@ class Orders:
         """Make a process a worker. Raises OSError where it cannot have what belongs to it; then it has no order."""
         assignable = self.assignable(action)
         self._prepare(pid, action.key, assignable)
-        order = wire.Order(
+        order = messages.Order(
             key=action.key,
             generation=action.generation,
             context=assignable.context,
@@ -90,7 +90,7 @@ class Orders:
         except OSError as error:
             raise explained(error) from None
 
-    def _deliver(self, pid: int, order: wire.Order, descriptors: list[int]) -> None:
+    def _deliver(self, pid: int, order: messages.Order, descriptors: list[int]) -> None:
         nursery, capture = self._means.nursery, self._means.capture
         if capture is None or not order.captured:
             nursery.order(pid, order, descriptors)
@@ -101,5 +101,5 @@ class Orders:
 
     def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
         """Do to the process what needs the master's rights, before it has its order."""
-        for failed in impose(pid, assignable.terms, self._launching.interpreter.identity is None):
+        for failed in apply(pid, assignable.terms, self._launching.interpreter.identity is None):
             self._say(f"prefork: {key} runs without {failed}")

@@ -9,9 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from . import memfd, open_files, privileges
-from .channel import Channel
-from .wire import Launch, PlanFailed, encode
+from ..._linux import memfd
+from ..._linux.channel import Channel
+from ..._wire.messages import Launch, PlanFailed, encode
+from .. import open_files, privileges
 
 _HIGHEST = 2**31 - 1  # close_range(2) does not mind; it visits open descriptors only
 
@@ -42,7 +43,7 @@ class Shared:
 def described(launch: dict[str, Any]) -> tuple[Interpreter, Launch]:
     """Return what the molds of a daemon are: from what its master was told (see `_become_master.launch_of`)."""
     mold = Launch(
-        application="prefork._load:load",
+        application="prefork._mold.load:load",
         arguments=launch["target"],
         generation=0,
         title=launch["name"],
@@ -103,7 +104,7 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        arguments = [*interpreter.command, "-m", "prefork._linux.mold_program", *map(str, passed)]
+        arguments = [*interpreter.command, "-m", "prefork._mold.program", *map(str, passed)]
         os.execve(arguments[0], arguments, interpreter.environ)
     except BaseException as error:
         channel.send(PlanFailed("start", f"{type(error).__name__}: {error}"), wait=False)

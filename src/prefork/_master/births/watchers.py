@@ -6,12 +6,12 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from .._core.commands import Reload, Replan
-from .wire import Json
+from ..._core.commands import Reload, Replan
+from ..._wire.messages import Json
 
 if TYPE_CHECKING:
-    from .._core.actions import Announce
-    from .master import Master
+    from ..._core.actions import Announce
+    from ..loop import Master
 
 _PAUSES = (1.0, 5.0, 30.0)
 """Seconds after which a watcher that has ended is started again, and again; then it waits for the next plan."""

@@ -16,8 +16,8 @@ from time import time as date
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .._core.journal import Journal
-    from .._core.supervisor import Supervisor
+    from ..._core.supervisor import Supervisor
+    from ..._report.journal import Journal
 
 _PIECE = 20
 """Slots, or events, in one piece."""
@@ -28,7 +28,7 @@ _DATES = ("since", "retry_at")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DaemonView:
     """What there is to be seen of a daemon: its state, what has happened, and what the shell knows.
 
     `molds` gives their pids by generation, `scoreboard` a descriptor to be read from, and to be closed. `stacks`

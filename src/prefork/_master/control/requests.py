@@ -10,9 +10,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .._core.commands import Command, Preview, Reload, Replan, Restart, Scale, Stop
+from ..._core.commands import Command, Preview, Reload, Replan, Restart, Scale, Stop
+from ..._wire.places import PROTOCOL
 
-PROTOCOL = 1
 """Grows when a client of before could no longer make itself understood, or would misunderstand; not for additions."""
 
 LONGEST = 4096

@@ -17,23 +17,21 @@ import os
 import select
 import selectors
 import socket
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._core.actions import Reply
-from .._core.events import CommandReceived
-from .._errors import WorldError
-from .answers import Seen, encoded
-from .requests import LONGEST, PROTOCOL, MalformedRequest, Request, parse
+from ..._core.actions import Reply
+from ..._core.events import CommandReceived
+from ..._errors import SystemFailure
+from ..._linux.credentials import peer_of
+from ..._wire.places import PROTOCOL, SOCKET
+from .replies import DaemonView, encoded
+from .requests import LONGEST, MalformedRequest, Request, parse
 
 if TYPE_CHECKING:
-    from .._core.journal import Record
-    from .master import Master
-
-SOCKET = "control.sock"
-"""Its name in the runtime directory."""
+    from ..._report.journal import Record
+    from ..loop import Master
 
 CONNECTIONS = 64
 """So many at a time."""
@@ -52,7 +50,6 @@ _BACKLOG = 128
 _PAUSE = 1.0
 """Seconds without accepting anybody when there is no descriptor left: else the loop would turn for nothing."""
 
-_CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 _SO_PEERGROUPS = 59  # asm-generic/socket.h; Python's socket has no name for it
 _GONE = select.EPOLLHUP | select.EPOLLERR
 
@@ -104,8 +101,8 @@ class _Connection:
 class Control:
     """The socket, and all who have connected. `group`: whose members may steer the daemon besides its user and root."""
 
-    def __init__(self, master: Master, directory: str, seen: Seen, group: int | None = None) -> None:
-        """Listen. Raises WorldError where the socket cannot be made."""
+    def __init__(self, master: Master, directory: str, seen: DaemonView, group: int | None = None) -> None:
+        """Listen. Raises SystemFailure where the socket cannot be made."""
         self._master = master
         self._seen = seen
         self._group = group
@@ -186,8 +183,7 @@ class Control:
 
     def _admit(self, accepted: socket.socket) -> None:
         """Take in who may steer this daemon; anybody else is not even told what this is."""
-        credentials = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        pid, uid, gid = _CREDENTIALS.unpack(credentials)
+        pid, uid, gid = peer_of(accepted)
         if uid not in (0, os.geteuid()) and (self._group is None or self._group not in (gid, *_groups(accepted))):
             accepted.close()
             return
@@ -324,7 +320,7 @@ class Control:
 
 
 def _listen(place: int, group: int | None) -> socket.socket:
-    """Return the listening socket, in the directory `place`. Raises WorldError."""
+    """Return the listening socket, in the directory `place`. Raises SystemFailure."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     path = f"/proc/self/fd/{place}/{SOCKET}"  # However long the directory's own name is: a socket's has 107 bytes.
     mask = os.umask(0o177)
@@ -339,7 +335,7 @@ def _listen(place: int, group: int | None) -> socket.socket:
             os.chmod(f"/proc/self/fd/{place}", 0o710)
     except OSError as error:
         listener.close()
-        raise WorldError(f"the control socket cannot be made: {error.strerror}") from None
+        raise SystemFailure(f"the control socket cannot be made: {error.strerror}") from None
     finally:
         os.umask(mask)
     listener.listen(_BACKLOG)

@@ -13,9 +13,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..._wire.places import CRASHES, numbers_in
+
 if TYPE_CHECKING:
-    from .._core.events import ProcessExit
-    from .master import Master
+    from ..._core.events import ProcessExit
+    from ..loop import Master
 
 KEPT = 20
 """So many reports are kept."""
@@ -40,7 +42,7 @@ class Crashes:
 
     def __init__(self, master: Master, runtime: str) -> None:
         self._master = master
-        self._directory = f"{runtime}/crashes"
+        self._directory = f"{runtime}/{CRASHES}"
         self._notes: dict[int, dict[str, str]] = {}
         self._waiting: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._due = False
@@ -108,12 +110,3 @@ class Crashes:
                 os.unlink(f"{self._directory}/{self._numbers.pop(0)}.json")
         except OSError as error:
             self._master.relay.say(f"prefork: the crash report of {report['slot']} could not be written: {error}")
-
-
-def numbers_in(directory: str) -> list[int]:
-    """The numbers of the reports in a directory."""
-    try:
-        names = os.listdir(directory)
-    except OSError:
-        return []
-    return [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdecimal()]

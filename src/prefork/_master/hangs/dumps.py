@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .evidence import catches
-from .stacks import ASK, FORCE, SIZE, create
+from ..._linux.stacks import ASK, FORCE, SIZE, create
+from ..._wire.frames import is_beneath
+from .proc import catches
 
 if TYPE_CHECKING:
-    from .board import Board
-    from .master import Master
+    from ..board import Board
+    from ..loop import Master
 
 PATIENCE = 0.5
 """Seconds until it counts as no answer that nothing has come."""
@@ -25,8 +26,8 @@ _LONGER = 4
 _LOOK = 0.05
 """Seconds between two looks whether more has come; who is forced does not say when it has done."""
 
-_OURS = re.compile(r'File "(<frozen runpy>|[^"]*/prefork/(_linux/|_run\.py|_load\.py|_daemon_|_async_loop))')
-"""Frames that all stacks have in common, and of who has written them."""
+_FRAME = re.compile(r'  File "([^"]*)", line')
+"""A frame, as faulthandler writes it."""
 
 Done = Callable[[str, bool], None]
 """Is told the stacks, empty where there are none, and whether the process has answered by itself."""
@@ -125,5 +126,6 @@ class Dumps:
 
 
 def _cleaned(text: str) -> str:
-    lines = [line for line in text.splitlines() if not _OURS.search(line)]
+    """Return the stacks without the frames that all workers have, and without what would act on a terminal."""
+    lines = [line for line in text.splitlines() if not ((frame := _FRAME.match(line)) and is_beneath(frame[1]))]
     return "\n".join("".join(letter for letter in line if letter.isprintable()) for line in lines)

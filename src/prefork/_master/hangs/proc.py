@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from time import monotonic
 
-from .._core.verdicts import Evidence, Thread
+from ..._core.verdicts import Evidence, Thread
 
 _MOST = 200
 """Threads that are looked at."""

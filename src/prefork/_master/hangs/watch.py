@@ -1,6 +1,6 @@
 """The watch for workers that hang: when to look, what is seen, and what is found out about one before it is told.
 
-`_core.hangs` says when one counts as hung, `_core.verdicts` what it is; `evidence` and `dumps` find it out. Nothing is
+`_core.hang_watch` says when one counts as hung, `_core.verdicts` what it is; `proc` and `dumps` find it out. Nothing is
 waited for: all goes on in the master's loop, by deadlines.
 """
 
@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .._core import events as fact
-from .._core.hangs import SHARE, Sign, Vigil
-from .._core.verdicts import Evidence, Hang, details, living, report, verdict
-from . import evidence, wire
+from ..._core import events as fact
+from ..._core.hang_watch import SHARE, HangDetector, Sign
+from ..._core.verdicts import Evidence, Hang, living, verdict
+from ..._report.hang_report import details, report
+from ..._wire import messages
+from . import proc
 from .dumps import Dumps
 
 if TYPE_CHECKING:
-    from .board import Board
-    from .master import Master
-    from .nursery import Told
+    from ..births.channels import HangMessage
+    from ..board import Board
+    from ..loop import Master
 
 _STOOD_STILL = 1.0
 """Seconds by which a look has to be late, at least, to be told of."""
@@ -55,10 +57,10 @@ class Hangs:
         self._board = board
         self._note = note
         self.dumps = Dumps(master, board)
-        self._vigil = Vigil(self._waited, watching=False)
+        self._vigil = HangDetector(self._waited, watching=False)
         self._workers: dict[int, Watched] = {}
         self._stopped: dict[int, float] = {}
-        self._samples: dict[int, tuple[float, evidence.Sample]] = {}  # of those that have been busy for long
+        self._samples: dict[int, tuple[float, proc.Sample]] = {}  # of those that have been busy for long
         self._due: float | None = None
         self._slept = _slept()
 
@@ -80,12 +82,12 @@ class Hangs:
         self.dumps.ended(pid)
         return worker
 
-    def heard(self, told: Told) -> None:
+    def heard(self, told: HangMessage) -> None:
         """A worker has told something."""
         match told.message:
-            case wire.StacksWritten():
+            case messages.StacksWritten():
                 self.dumps.answered(told.pid)
-            case wire.Busy():
+            case messages.Busy():
                 self._watch()
 
     def look_for_stopped(self) -> None:
@@ -144,8 +146,8 @@ class Hangs:
         """Seconds that it has waited for a processor. The first time, note what is to be compared with later."""
         since = self._since(pid, monotonic())
         if self._samples.get(pid, (0.0, None))[0] != since:
-            self._samples[pid] = since, evidence.sample(pid)
-        return evidence.waited(pid, main=self._has_loop(pid))
+            self._samples[pid] = since, proc.sample(pid)
+        return proc.waited(pid, main=self._has_loop(pid))
 
     def _has_loop(self, pid: int) -> bool:
         return (self._board.beat(pid) or (0.0, 0.0))[0] != 0.0
@@ -184,7 +186,7 @@ class Hangs:
             for pid, worker in self._workers.items()
             if slot in ("", worker.key) and self._board.beat(pid) is not None
         ]
-        before = {pid: evidence.sample(pid) for pid in pids}
+        before = {pid: proc.sample(pid) for pid in pids}
         found: list[dict[str, Any]] = []
 
         def next_one() -> None:
@@ -225,12 +227,12 @@ class Hangs:
             "text": details(seen, stacks),
         }
 
-    def _find_out(self, pid: int, before: evidence.Sample | None, then: Found, *, force: bool) -> None:
-        after = evidence.sample(pid)
+    def _find_out(self, pid: int, before: proc.Sample | None, then: Found, *, force: bool) -> None:
+        after = proc.sample(pid)
         loop = self._has_loop(pid)
 
         def found(stacks: str, answered: bool) -> None:
-            then(evidence.evidence(before, after, loop=loop, answered=answered), stacks)
+            then(proc.evidence(before, after, loop=loop, answered=answered), stacks)
 
         if pid in after.threads and after.threads[pid].state in "Tt":
             found("", False)  # It would write them when it goes on.

@@ -11,8 +11,8 @@ import stat
 import struct
 from collections.abc import Callable
 
-from .._core.plan import Listener
-from .address import Address
+from ..._core.plan import Listener
+from ..._linux.address import Address
 
 _ANY = ("*", "::")
 

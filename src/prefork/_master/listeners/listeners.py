@@ -8,13 +8,13 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .._core.plan import Listener
-from .._errors import MisuseError, WorldError
+from ..._core.plan import Listener
+from ..._errors import SystemFailure, UsageError
+from ..._linux.address import Address, parse
+from ..privileges import Identity, acting_as
 from . import bind
-from .address import Address, parse
-from .given import Given
+from .inherited import Given
 from .port import Port
-from .privileges import Identity, acting_as
 from .queues import Queues
 
 _PRIVILEGED = 1024
@@ -22,7 +22,7 @@ _PRIVILEGED = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class BindOptions:
     """What decides how an address may be opened.
 
     `beside_orphans`: workers of a dead master of this very daemon still hold its sockets, so ports are shared with
@@ -94,7 +94,7 @@ class Listeners:
     Several records stand for one place while an option of a listener is being changed.
     """
 
-    def __init__(self, circumstances: Circumstances, queues: Queues | None = None) -> None:
+    def __init__(self, circumstances: BindOptions, queues: Queues | None = None) -> None:
         """`queues`: who finds out which shards stand still."""
         self._circumstances = circumstances
         self._queues = queues
@@ -105,7 +105,7 @@ class Listeners:
     def bind(self, listeners: Sequence[Listener]) -> list[str]:
         """Open these, on failure none of them; return what the log should say of it.
 
-        Raises MisuseError for an address that is none, WorldError otherwise.
+        Raises UsageError for an address that is none, SystemFailure otherwise.
         """
         self._news = []
         given = self._circumstances.given
@@ -198,7 +198,7 @@ class Listeners:
         try:
             address = parse(listener.address)
         except ValueError as error:
-            raise MisuseError(f"{listener.address!r} ({listener.name}) is no address: {error}") from None
+            raise UsageError(f"{listener.address!r} ({listener.name}) is no address: {error}") from None
         at = address, listener.name if address.is_any_port else ""
         try:
             place = self._places.get(at) or self._open_place(listener, address)
@@ -210,7 +210,7 @@ class Listeners:
                 raise
         except OSError as error:
             reason = _reason(error, address, self._circumstances)
-            raise WorldError(f"cannot listen on {listener.address} ({listener.name}): {reason}") from None
+            raise SystemFailure(f"cannot listen on {listener.address} ({listener.name}): {reason}") from None
         if at not in self._records.values():
             self._news.append(f"listening on {listener.name} at {_where(place.template())}")
         self._places[at], self._records[listener] = place, at
@@ -265,7 +265,7 @@ def _where(sock: socket.socket) -> str:
     return f"{'udp' if sock.type == socket.SOCK_DGRAM else 'tcp'}://{host}:{name[1]}"
 
 
-def _reason(error: OSError, address: Address, circumstances: Circumstances) -> str:
+def _reason(error: OSError, address: Address, circumstances: BindOptions) -> str:
     """Return why an address could not be opened, with what to do about it where that is known."""
     reason = error.strerror or str(error)
     if error.errno == errno.EACCES and 0 < address.port < _PRIVILEGED:

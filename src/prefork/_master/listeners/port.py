@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from .._core.plan import Listener
-from . import bind, steering
-from .privileges import Identity, acting_as
+from ..._core.plan import Listener
+from ..._linux import steering
+from ..privileges import Identity, acting_as
+from . import bind
 from .queues import Queue, Queues
 
 Use = Literal["shared", "shard", "guard", "foreign"]
@@ -264,7 +265,7 @@ class Port:
 
 
 def _turn_away(sock: socket.socket | None) -> None:
-    """Let nothing new begin at a socket, where that can be had; what has begun is not touched."""
+    """Let nothing new begin at a socket, where that can be had; what has begun is not dirty_slots."""
     if sock is not None and sock.type == socket.SOCK_STREAM:
         try:
             steering.turn_away(sock)

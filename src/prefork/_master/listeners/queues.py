@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .._core.stalls import Stalls
+from ..._core.stalls import Stalls
 
 if TYPE_CHECKING:
-    from .master import Master
+    from ..loop import Master
 
 LOOK = 0.1
 """Seconds."""

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from .forms import Origin, Stream
-from .relay import Relay
+from ..._report.forms import Origin, Stream
+from ..relay import Relay
 
 _KEPT = 8 * 1024
 """Bytes that are kept of what one process wrote last."""

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
-from .._core.actions import Exit
-from .._core.folding import Folding, Repeated
-from .._core.news import News, news
-from .._errors import WorldError
-from .forms import Form, Json, Text, shows_colours
-from .logfile import LogFile
+from ..._core.actions import Exit
+from ..._errors import SystemFailure
+from ..._linux.terminal import shows_colours
+from ..._report.folding import Folding, Repeated
+from ..._report.forms import Form, Json, Text
+from ..._report.news import News, news
 
 if TYPE_CHECKING:
-    from .._core.actions import Action
-    from .._core.journal import Record
-    from .master import Master
+    from ..._core.actions import Action
+    from ..._report.journal import Record
+    from ..loop import Master
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class LogOptions:
     """How the log is written. `everything`: what is no news, too. `file`: in place of the master's own streams."""
 
     form: Form
@@ -36,7 +37,7 @@ class Manner:
         return Text() if isinstance(self.form, Text) else self.form
 
 
-def manner_of(launch: dict[str, Any]) -> Manner:
+def log_options(launch: dict[str, Any]) -> LogOptions:
     """Return how a master is to write its log: from what it was told (see `_become_master.launch_of`)."""
     options, identity = launch["options"], launch.get("identity")
     file = None
@@ -44,9 +45,11 @@ def manner_of(launch: dict[str, Any]) -> Manner:
         file = LogFile(os.path.abspath(path), None if identity is None else identity["gid"])
     everything = options.get("log_level") == "debug"
     if options.get("log_format") == "json":
-        return Manner(Json(), everything, file)
+        return LogOptions(Json(time), everything, file)
     # Whoever reads a stream (journald, a container's runtime) adds the time; to a file nobody does.
-    return Manner(Text(file is None and shows_colours(2), dated=file is not None), everything, file)
+    return LogOptions(
+        Text(file is None and shows_colours(2), clock=time if file is not None else None), everything, file
+    )
 
 
 class Log:
@@ -55,19 +58,19 @@ class Log:
     `backs_off` is asked whether a slot is not tried again at once.
     """
 
-    def __init__(self, master: Master, manner: Manner, backs_off: Callable[[str], bool]) -> None:
-        """Raises WorldError where the file cannot be written."""
+    def __init__(self, master: Master, options: LogOptions, backs_off: Callable[[str], bool]) -> None:
+        """Raises SystemFailure where the file cannot be written."""
         self._master = master
-        self._manner = manner
+        self._manner = options
         self._backs_off = backs_off
         self._folding = Folding()
         self._timer: float | None = None
         self._waiting: deque[News] = deque()
         self._ends = False
-        master.relay.form = manner.form
+        master.relay.form = options.form
         master.report = self._report
-        if manner.file is not None:
-            master.relay.divert(manner.file.open())
+        if options.file is not None:
+            master.relay.divert(options.file.open())
 
     def note(self, records: Sequence[Record], actions: Sequence[Action]) -> None:
         """Take note of what an event has brought. What is reported is told when the turn of the report comes.
@@ -84,7 +87,7 @@ class Log:
         if (file := self._manner.file) is not None:
             try:
                 self._master.relay.divert(file.open())
-            except WorldError as error:
+            except SystemFailure as error:
                 self._master.relay.say(f"prefork: {error}; the log goes on where it was")
 
     def _report(self, text: str) -> None:
@@ -136,3 +139,37 @@ def _record(repeated: Repeated) -> Record:
         "event": "repeated", "of": repeated.event, **who, "slots": len(repeated.slots), "count": repeated.count,
         "seconds": round(repeated.seconds, 1), "backing_off": repeated.backing_off,
     }  # fmt: skip
+
+
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+_MODE = 0o640
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """A file by its path.
+
+    `group`: where the master is root and the application is not, the group that may read a file which we make.
+    """
+
+    path: str
+    group: int | None = None
+
+    def open(self) -> int:
+        """Return a descriptor that appends to it. Raises SystemFailure, which says why it cannot be.
+
+        Where root writes for others the last part of the path may not be a symbolic link: whoever could make one there
+        would choose what root writes to.
+        """
+        flags = _FLAGS if self.group is None else _FLAGS | os.O_NOFOLLOW
+        try:
+            try:
+                descriptor = os.open(self.path, flags)
+            except FileNotFoundError:
+                descriptor = os.open(self.path, flags | os.O_CREAT, _MODE)
+                if self.group is not None:
+                    os.fchown(descriptor, -1, self.group)
+        except OSError as error:
+            why = "root follows no symbolic link there" if error.errno == errno.ELOOP else error.strerror
+            raise SystemFailure(f"the log file {self.path} cannot be opened to write: {why}") from None
+        return descriptor

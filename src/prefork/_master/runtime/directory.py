@@ -6,8 +6,9 @@ import fcntl
 import os
 from collections.abc import Mapping
 
-from .._errors import MisuseError, WorldError
-from . import own_place
+from ..._errors import SystemFailure, UsageError
+from ..._wire.places import given_in, homes_in
+from . import trust
 from .roster import Roster
 
 
@@ -15,17 +16,17 @@ def directory_for(name: str, environ: Mapping[str, str]) -> str:
     """Return the runtime directory of the daemon of this name, made if need be, for its owner alone.
 
     It is `$RUNTIME_DIRECTORY` (from a service manager), `/run/prefork/NAME` (for root, or where somebody has made that
-    for us), `$XDG_RUNTIME_DIR/prefork/NAME`, or one below /tmp, in that order. Raises WorldError where it cannot be
+    for us), `$XDG_RUNTIME_DIR/prefork/NAME`, or one below /tmp, in that order. Raises SystemFailure where it cannot be
     made, or others could put another one in its place.
     """
     path = os.path.abspath(given_in(environ) or _place_for(name, homes_in(environ)))
     try:
-        own_place.make(path)
-        objection = own_place.objection(path)
+        trust.make(path)
+        why_not_private = trust.why_not_private(path)
     except OSError as error:
-        raise WorldError(f"the runtime directory {path} cannot be made: {error.strerror}") from None
-    if objection is not None:
-        raise WorldError(f"the runtime directory {path} is not ours alone: {objection}")
+        raise SystemFailure(f"the runtime directory {path} cannot be made: {error.strerror}") from None
+    if why_not_private is not None:
+        raise SystemFailure(f"the runtime directory {path} is not ours alone: {why_not_private}")
     return path
 
 
@@ -38,28 +39,17 @@ def _place_for(name: str, homes: list[str]) -> str:
     return made if ours or os.geteuid() == 0 else f"{homes[1]}/{name}"
 
 
-def given_in(environ: Mapping[str, str]) -> str:
-    """Return the directory that a service manager has made for this daemon alone; nothing where there is none."""
-    return environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-
-
-def homes_in(environ: Mapping[str, str]) -> list[str]:
-    """Return the directories that hold the runtime directories of daemons, by their names, the first choice first."""
-    xdg = environ.get("XDG_RUNTIME_DIR")
-    return ["/run/prefork", *([f"{xdg}/prefork"] if xdg else []), f"/tmp/prefork-{os.geteuid()}"]
-
-
 class Runtime:
     """The runtime directory of one running daemon; held from start to end."""
 
     def __init__(self, path: str) -> None:
-        """Take the lock. Raises MisuseError, naming the other's pid, where this daemon runs already; and WorldError."""
+        """Take the lock. Raises UsageError, with the other's pid, if this daemon runs already; SystemFailure."""
         self.path = path
         try:
             self._take_lock()
             self.roster = Roster(f"{path}/roster")
         except OSError as error:
-            raise WorldError(f"the runtime directory {path} cannot be written to: {error.strerror}") from None
+            raise SystemFailure(f"the runtime directory {path} cannot be written to: {error.strerror}") from None
 
     def _take_lock(self) -> None:
         self._lock = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -69,7 +59,7 @@ class Runtime:
             other = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._lock)
             name = os.path.basename(self.path)
-            raise MisuseError(f"the daemon {name} runs already: pid {other} (runtime directory {self.path})") from None
+            raise UsageError(f"the daemon {name} runs already: pid {other} (runtime directory {self.path})") from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .roster import Roster, started_at
 
 if TYPE_CHECKING:
-    from .master import Master
+    from ..loop import Master
 
 
 class Orphans:

@@ -42,7 +42,7 @@ def _is_there(path: str) -> bool:
     return True
 
 
-def objection(path: str) -> str | None:
+def why_not_private(path: str) -> str | None:
     """Return why a directory is not ours alone, and what to do about it; None where it is. Raises OSError."""
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):

@@ -14,15 +14,15 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.widgets import Footer, Static
 
-from ..._errors import WorldError
+from ..._errors import SystemFailure
 from ...client import Client, Each
 from ...scoreboard import Board, open_scoreboard
 from . import link as at
 from .charts import Chart
 from .columns import Frame, Use, amount, lasting
 from .dialogs import Reading, Scaling
+from .events import EventPane
 from .figures import Figures
-from .happenings import Happenings
 from .heading import Head
 from .palette import AMBER, CHOSEN, DIM, FAINT, GREEN, GROUND, RAISED, RED, RULE, TEXT
 from .table import Slots
@@ -54,11 +54,11 @@ class Top(App[None]):
     #latency {{ margin-left: 2; }}
     Slots {{ margin-top: 1; background: {GROUND}; scrollbar-size-vertical: 1; scrollbar-gutter: stable;
         overflow-x: hidden; }}
-    Happenings {{
+    EventPane {{
         height: 1fr; border-top: solid {RULE}; border-title-color: {FAINT}; background: {GROUND};
         scrollbar-size-vertical: 1; overflow-x: hidden;
     }}
-    Slots, Happenings, .reading {{
+    Slots, EventPane, .reading {{
         scrollbar-background: {GROUND}; scrollbar-color: {RULE}; scrollbar-background-hover: {GROUND};
         scrollbar-color-hover: {CHOSEN}; scrollbar-color-active: {CHOSEN}; scrollbar-background-active: {GROUND};
     }}
@@ -88,7 +88,7 @@ class Top(App[None]):
         self._gone = False
         self._figures, self._uses = Figures(), Uses()
         # Kept at hand: messages may still come when the page is being taken apart, and nothing is found there any more.
-        self._head, self._slots, self._happenings, self._outcome = Head(), Slots(), Happenings(), Static(id="outcome")
+        self._head, self._slots, self._happenings, self._outcome = Head(), Slots(), EventPane(), Static(id="outcome")
         self._requests = Chart("requests/s", "#5aa9f0", "requests")
         self._latency = Chart("latency", "#4cc9a0", "latency")
         self._used: dict[int, Use] = {}  # as it was at the last look
@@ -126,7 +126,7 @@ class Top(App[None]):
         self._leave_board()
         try:
             self._board = open_scoreboard(self._client)
-        except WorldError as error:
+        except SystemFailure as error:
             self._say(str(error), RED)
         self._link.ask()
         self._look()

@@ -11,7 +11,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from ..._core.sentences import sentence, subject
+from ..._report.sentences import sentence, subject
 from ...client import Event
 from .._words import moment, mood, people
 from .columns import laid_out
@@ -21,7 +21,7 @@ from .texts import COLOURS
 _KEPT = 1000
 
 
-class Happenings(ScrollView, can_focus=False):
+class EventPane(ScrollView, can_focus=False):
     """The newest at the bottom; it stays there unless somebody has scrolled up."""
 
     def __init__(self) -> None:

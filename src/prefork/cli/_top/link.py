@@ -13,8 +13,8 @@ from typing import Any
 
 from textual.message import Message
 
-from ..._core.sentences import counted
-from ..._errors import CommandFailedError, PreforkError, WorldError
+from ..._errors import CommandFailedError, PreforkError, SystemFailure
+from ..._report.sentences import counted
 from ...client import Client, Each, Event
 from .._words import people
 
@@ -125,7 +125,7 @@ class Link:
                 self.tell(Back())
                 self._listen()
                 self.tell(Gone())
-            except WorldError as error:
+            except SystemFailure as error:
                 self.tell(Trouble(str(error)) if self._runs() else Gone())
             self._closed.wait(_PAUSE)
 
@@ -140,7 +140,7 @@ class Link:
     def _runs(self) -> bool:
         try:
             self.client.hello()
-        except WorldError:
+        except SystemFailure:
             return False
         return True
 

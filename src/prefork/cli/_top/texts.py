@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.text import Text
 
-from ..._core.sentences import sentence, span
-from ..._core.verdicts import SENTENCES
+from ..._report.hang_report import SENTENCES
+from ..._report.sentences import sentence, span
 from .._words import moment, mood, people
-from ..history import present
+from ..events import present
 from .palette import DIM, GREEN, RED, TEXT
 
 COLOURS = {"good": GREEN, "bad": RED, "plain": TEXT}

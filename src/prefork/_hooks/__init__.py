@@ -1,0 +1,1 @@
+"""The hooks interface of haskell-prefork: its own master and its workers."""

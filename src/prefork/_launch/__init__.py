@@ -1,0 +1,1 @@
+"""The launching process: from `run()` or `prefork run` to the master, by exec."""

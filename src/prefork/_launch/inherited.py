@@ -1,0 +1,69 @@
+"""What the process that becomes the master was started with: sockets, and a service manager's variables.
+
+The sockets come from whoever ran it (`fd://3`) or from socket activation (`fd://http`). They pass through the exec that
+makes it the master, and are the only ones that a plan can name by number: a descriptor of the master's own is none of
+them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import MutableMapping
+from typing import Any
+
+_MANAGER = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+"""What a service manager tells the process that it starts, and no other."""
+
+_FIRST = 3
+"""SD_LISTEN_FDS_START of sd_listen_fds(3)."""
+
+
+def sockets(environ: dict[str, str]) -> dict[str, Any]:
+    """Return what this process was given, as plain data; take the variables of socket activation out of `environ`.
+
+    They are for the process that they name and for nobody that it starts.
+    """
+    names = _activation(environ)
+    return {"numbers": [number for number in _open_descriptors() if _is_given(number)], "names": names}
+
+
+def _activation(environ: dict[str, str]) -> dict[str, list[int]]:
+    pid, count, names = (environ.pop(f"LISTEN_{name}", "") for name in ("PID", "FDS", "FDNAMES"))
+    environ.pop("LISTEN_PIDFDID", None)
+    if pid != str(os.getpid()) or not (count.isascii() and count.isdecimal()):
+        return {}  # Said to another process, which has not taken them out of its environment.
+    found: dict[str, list[int]] = {}
+    words = names.split(":") if names else []
+    for place in range(int(count)):
+        name = words[place] if place < len(words) and words[place] else "unknown"
+        if _is_given(_FIRST + place):
+            found.setdefault(name, []).append(_FIRST + place)
+    return found
+
+
+def _open_descriptors() -> list[int]:
+    return sorted(number for number in map(int, os.listdir("/proc/self/fd")) if number >= _FIRST)
+
+
+def _is_given(number: int) -> bool:
+    """Whether it was inherited (Python makes what it opens close-on-exec) and is a socket that others can reach.
+
+    A connected one is somebody's leak, and not kept open by us.
+    """
+    try:
+        if not os.get_inheritable(number):
+            return False
+        with socket.socket(fileno=os.dup(number)) as sock:
+            if sock.type not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                return False
+            sock.getpeername()
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
+
+
+def manager(environ: MutableMapping[str, str]) -> dict[str, str]:
+    """Take what a service manager has said to this process out of its environment, and return it."""
+    return {name: environ.pop(name) for name in _MANAGER if name in environ}

@@ -1,0 +1,1 @@
+"""How the master starts molds, spares and workers, and its channels to them."""

@@ -1,0 +1,1 @@
+"""The control socket: requests of clients, and the answers."""

@@ -1,0 +1,1 @@
+"""How the master finds and explains a worker that hangs or crashes."""

@@ -1,0 +1,1 @@
+"""The mold process: it imports the application, computes the plan and forks spares."""

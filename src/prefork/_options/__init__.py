@@ -1,0 +1,1 @@
+"""The options of `prefork run`: their table, their types and the target."""

@@ -1,0 +1,1 @@
+"""Formats on which two processes must agree."""

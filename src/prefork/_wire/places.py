@@ -1,0 +1,35 @@
+"""Where a daemon's files are: what the master makes, and its clients look for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+PROTOCOL = 1
+"""The version of the control protocol (docs/control.md)."""
+
+SOCKET = "control.sock"
+"""The control socket's name in the runtime directory."""
+
+CRASHES = "crashes"
+"""The name of the directory of crash reports in the runtime directory."""
+
+
+def given_in(environ: Mapping[str, str]) -> str:
+    """Return the runtime directory that a service manager has made for this daemon alone; empty where there is none."""
+    return environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+
+
+def homes_in(environ: Mapping[str, str]) -> list[str]:
+    """Return the directories that hold the runtime directories of daemons, by their names, the first choice first."""
+    xdg = environ.get("XDG_RUNTIME_DIR")
+    return ["/run/prefork", *([f"{xdg}/prefork"] if xdg else []), f"/tmp/prefork-{os.geteuid()}"]
+
+
+def numbers_in(directory: str) -> list[int]:
+    """Return the numbers of the crash reports in a directory."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return []
+    return [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdecimal()]

@@ -1,0 +1,1 @@
+"""A worker process, from its birth in the mold to its exit."""
