@@ -19,8 +19,8 @@ _FAMILIES = {
     "check": ["check"],
     "status": ["status"],
     "steer": ["reload", "replan", "plan", "scale", "restart", "stop"],
-    "history": ["events", "explain"],
-    "inside": ["stacks", "crashes"],
+    "events": ["events", "explain"],
+    "debug": ["stacks", "crashes"],
     "top": ["top"],
 }
 """Module of this package -> its commands, each a function of the command's name."""
