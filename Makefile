@@ -6,14 +6,16 @@ INSTALLED = $(VENV)/installed-with-everything
 
 .PHONY: demo test lint types unit proof bench bench-servers help clean
 
-demo: $(INSTALLED)  ## run the web sample on 127.0.0.1:8000 with 4 workers
-	@echo "Try, in another terminal:"
-	@echo "    curl http://127.0.0.1:8000/                      # says hello"
-	@echo "    pgrep -af 'prefork-sample-web id='               # the workers"
-	@echo "    kill -9 \$$(pgrep -f 'prefork-sample-web id=2')    # kill one: it comes back with the same id"
-	@echo "    kill -HUP \$$(pgrep -of prefork-sample-web)        # reload: new workers first, no request lost"
-	@echo "Ctrl-C ends it."
-	@exec $(BIN)/prefork-sample-web --host 127.0.0.1 -p 8000 -w 4
+demo: $(INSTALLED)  ## run a small application with 4 workers on 127.0.0.1:8000, in the foreground
+	@echo "Try, in another terminal of this directory:"
+	@echo "    curl http://127.0.0.1:8000/                    # says which worker has answered"
+	@echo "    $(BIN)/prefork top                          # load, generations and events, live"
+	@echo "    pkill -9 -f 'prefork: web/2 .*demo'           # kill a worker: its slot is served again at once"
+	@echo "    $(BIN)/prefork explain web/2                # what happened to it, and why"
+	@echo "    curl http://127.0.0.1:8000/slow & $(BIN)/prefork reload    # reload: the slow request is answered, too"
+	@echo "Edit examples/demo/shop.py and reload; break it, and the old code goes on serving. Ctrl-C ends the demo."
+	@echo
+	@exec $(BIN)/prefork run examples/demo/shop.py:app -w 4 -b 127.0.0.1:8000 --name demo
 
 test: lint types unit  ## lint, check the types, run the tests
 
