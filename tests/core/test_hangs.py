@@ -96,7 +96,7 @@ def test_time_without_a_processor_does_not_count() -> None:
     watch.waited[1] += 1.0
     assert watch.look(111.6).starved == (), "said once"
     assert watch.look(112.6).hung == (1,)
-    assert watch.vigil.spells[1].excused == pytest.approx(4.6)
+    assert watch.vigil.periods[1].excused == pytest.approx(4.6)
 
 
 def test_time_in_which_nobody_looked_does_not_count() -> None:

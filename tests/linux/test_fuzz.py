@@ -27,7 +27,7 @@ from prefork._linux import memfd
 from prefork._linux.channel import Channel
 from prefork._master.births.channels import ProcessChannels
 from prefork._master.control.requests import MalformedRequest, parse
-from prefork._master.listeners.listeners import BindOptions, Listeners
+from prefork._master.listeners.opened import BindOptions, Listeners
 from prefork._wire import messages, plan_data
 from support import own_descriptors
 

@@ -15,7 +15,7 @@ import pytest
 from prefork import SystemFailure, UsageError
 from prefork._core.plan import Listener
 from prefork._master.listeners.inherited import Given
-from prefork._master.listeners.listeners import BindOptions, Listeners
+from prefork._master.listeners.opened import BindOptions, Listeners
 from prefork._master.privileges import Identity
 
 ANY = Listener("http", "tcp://127.0.0.1:0")

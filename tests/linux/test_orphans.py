@@ -48,7 +48,7 @@ def test_an_end_between_look_and_signal_is_no_matter(orphans: Orphans, process: 
     started = EndedSince(orphans.pids[process.pid])
     started.process = process
     orphans.pids[process.pid] = started
-    orphans.ask()
+    orphans.drain()
     assert process.returncode is not None
 
 
@@ -58,7 +58,7 @@ def test_one_that_may_not_be_signalled_is_left_alone(orphans: Orphans, process: 
         status = 1
         try:
             os.setuid(65534)
-            orphans.ask()
+            orphans.drain()
             status = 0
         finally:
             os._exit(status)

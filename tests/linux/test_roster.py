@@ -43,7 +43,7 @@ def no_room() -> Iterator[None]:
 
 def test_where_there_is_no_room_it_says_so_once_and_notes_what_comes_when_there_is(file: str, pids: list[int]) -> None:
     roster, said = Roster(file), list[str]()
-    roster.say = said.append
+    roster.log = said.append
     with no_room():
         for pid in pids:
             roster.add(pid)

@@ -70,13 +70,13 @@ class HangDetector:
     """What is remembered from look to look. `waited(pid)`: seconds that it has waited for a processor so far."""
 
     waited: Callable[[int], float]
-    spells: dict[int, _BusyPeriod] = field(default_factory=dict)
+    periods: dict[int, _BusyPeriod] = field(default_factory=dict)
     watching: bool = True
     starved: set[int] = field(default_factory=set)  # each is told of once
 
     def look(self, signs: Iterable[Sign], now: float, late: float) -> Look:
         """Judge all workers; `late`: how much later than it was due this look comes."""
-        before, self.spells = self.spells, {}
+        before, self.periods = self.periods, {}
         hung: list[int] = []
         starved: list[int] = []
         due = least = inf
@@ -84,39 +84,39 @@ class HangDetector:
             least = min(least, sign.patience)
             if not sign.since:
                 continue
-            spell = before.get(sign.pid)
-            if spell is None or spell.since != sign.since:
-                spell = _BusyPeriod(sign.since)
-            self.spells[sign.pid] = spell
-            spell.excused += max(0.0, min(late, now - spell.since - spell.excused))
-            if spell.hung:
+            period = before.get(sign.pid)
+            if period is None or period.since != sign.since:
+                period = _BusyPeriod(sign.since)
+            self.periods[sign.pid] = period
+            period.excused += max(0.0, min(late, now - period.since - period.excused))
+            if period.hung:
                 continue
-            due = min(due, self._judge(spell, sign, now))
-            if spell.hung:
+            due = min(due, self._judge(period, sign, now))
+            if period.hung:
                 hung.append(sign.pid)
-            elif now - spell.since >= sign.patience and sign.pid not in self.starved:
+            elif now - period.since >= sign.patience and sign.pid not in self.starved:
                 self.starved.add(sign.pid)
                 starved.append(sign.pid)
         return Look(tuple(hung), tuple(starved), *self._next(due, least, now))
 
-    def _judge(self, spell: _BusyPeriod, sign: Sign, now: float) -> float:
+    def _judge(self, period: _BusyPeriod, sign: Sign, now: float) -> float:
         """Find out whether it hangs; return when to look at it again."""
-        middle, end = (spell.since + spell.excused + part * sign.patience for part in (0.5, 1.0))
+        middle, end = (period.since + period.excused + part * sign.patience for part in (0.5, 1.0))
         if now < middle:
             return middle
         waited = self.waited(sign.pid)
-        if spell.waited is None:
-            spell.waited = waited
+        if period.waited is None:
+            period.waited = waited
             return max(end, now + sign.patience / SHARE)
-        spell.excused += max(0.0, waited - spell.waited)
-        end += max(0.0, waited - spell.waited)
-        spell.waited = waited
-        spell.hung = now >= end
-        return inf if spell.hung else end
+        period.excused += max(0.0, waited - period.waited)
+        end += max(0.0, waited - period.waited)
+        period.waited = waited
+        period.hung = now >= end
+        return inf if period.hung else end
 
     def _next(self, due: float, least: float, now: float) -> tuple[bool, float | None]:
         """Whether somebody looks from now on, and when the next time."""
-        if self.spells:
+        if self.periods:
             self.watching = True
             return True, min(max(due, now + least / SHARE), now + least)
         if self.watching:

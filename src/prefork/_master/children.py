@@ -51,7 +51,7 @@ class ExitWatch:
         self._pidfds[pid] = pidfd
         self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._dead.append(pid))
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Look for ends that only SIGCHLD tells of; to be called when it came."""
         self._dead += self._ended_without_pidfd()
 
@@ -107,7 +107,7 @@ def _has_ended(pid: int) -> bool:
         return True
 
 
-class Strangers:
+class LeftoverProcesses:
     """Reaps strangers as they end, and ends those that are left when the daemon does."""
 
     def __init__(self, exits: ExitWatch) -> None:
@@ -115,7 +115,7 @@ class Strangers:
         self._look_again = False
         self._ended: set[int] = set()
 
-    def look(self) -> None:
+    def reap(self) -> None:
         """Reap the strangers among the dead.
 
         waitid(2) shows one dead child at a time. If that is a watched one it hides the others until it has been reaped
@@ -128,13 +128,13 @@ class Strangers:
             os.waitpid(found, 0)
             self._ended.discard(found)
 
-    def reaped(self) -> None:
+    def reap_hidden(self) -> None:
         """Watched children have been reaped: what they hid can be seen."""
         if self._look_again:
             self._look_again = False
-            self.look()
+            self.reap()
 
-    def end_all(self) -> list[str]:
+    def kill_all(self) -> list[str]:
         """Kill every child that is left; return a line about each, the first time that it is met."""
         texts = []
         for pid in _children():
@@ -146,7 +146,7 @@ class Strangers:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass  # It has ended by itself just now.
-        self.look()
+        self.reap()
         return texts
 
     def any_left(self) -> bool:

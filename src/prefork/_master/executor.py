@@ -25,11 +25,11 @@ from .births.orders import OrderDependencies, Ordered, Orders
 from .births.start import Shared, start_mold
 from .births.watchers import Watchers
 from .board import Board
-from .children import Strangers
+from .children import LeftoverProcesses
 from .hangs.crashes import Crash, Crashes
 from .hangs.oom import OomCounter
-from .hangs.watch import Hangs, Watched
-from .listeners.listeners import BindOptions, Listeners
+from .hangs.watch import Hangs, WatchedWorker
+from .listeners.opened import BindOptions, Listeners
 from .listeners.queues import Queues
 from .log.capture import Capture
 from .runtime.orphans import Orphans
@@ -55,7 +55,7 @@ class DaemonExecutor:
         self._master = master
         self._launching = launching
         self._roster = runtime.roster
-        self._roster.say = master.relay.say
+        self._roster.log = master.relay.say
         self._nursery = ProcessChannels()
         self._molds: dict[int, int] = {}  # pid -> generation
         self._workers: dict[int, str] = {}  # pid -> key; spares too, without one
@@ -66,7 +66,7 @@ class DaemonExecutor:
         """The log's part."""
         self._welcome = launching.welcome
         self._oom = OomCounter()
-        self._strangers = Strangers(master.exits)
+        self._leftovers = LeftoverProcesses(master.exits)
         self._watchers = Watchers(self._start_watcher, self._kill, master, launching.sources)
         orphans = Orphans(runtime.roster, launching.orphan_grace)
         self._board = Board()
@@ -77,7 +77,7 @@ class DaemonExecutor:
             BindOptions(bool(orphans.pids), launching.interpreter.identity, launching.given, launching.operator),
             self._queues,
         )
-        orphans.see_to(master)
+        orphans.start_grace(master)
         if orphans.pids:
             master.later(2 * launching.orphan_grace + _END_GRACE, self._listeners.orphans_ended)
         self._reader, self._writer = lifeline.create()
@@ -120,7 +120,7 @@ class DaemonExecutor:
             text = f"{len(found)} workers" if found else f"there is no worker in {slot or 'any slot'}"
             self.answer(do.Reply(asker, bool(found), text, found))
 
-        self._hangs.inquire(slot, force, tell)
+        self._hangs.inspect(slot, force, tell)
 
     # What the supervisor asks for.
 
@@ -134,11 +134,11 @@ class DaemonExecutor:
             case do.Abandon(pid, listeners):
                 self._abandon(pid, listeners)
             case do.KillWorker(pid, why):
-                self._listeners.leaves(pid)
+                self._listeners.worker_draining(pid)
                 self._killed[pid] = why
                 self._kill(pid)
             case do.ForgetSlot(key):
-                self._listeners.forget(key)
+                self._listeners.slot_removed(key)
             case do.Breed(generation, count):
                 self._nursery.breed(generation, count)
             case do.DismissSpare(pid):
@@ -161,7 +161,7 @@ class DaemonExecutor:
                 for text in self._listeners.unbind(listeners):
                     self._master.relay.say(text)
             case do.ReportStacks():
-                self._hangs.inquire("", False, self._say_stacks)
+                self._hangs.inspect("", False, self._say_stacks)
             case do.Reply():
                 self.answer(action)
             case do.ReopenLogs():
@@ -231,7 +231,7 @@ class DaemonExecutor:
     def _order(self, action: Ordered, pid: int) -> None:
         self._workers[pid] = action.key
         it = self._orders.assignable(action)
-        self._hangs.expect(pid, Watched(action.key, action.generation, it.hang_timeout, it.hang_kills))
+        self._hangs.expect(pid, WatchedWorker(action.key, action.generation, it.hang_timeout, it.hang_kills))
         try:
             self._orders.give(action, pid)
         except OSError as error:
@@ -247,7 +247,7 @@ class DaemonExecutor:
         self._signal(pid, signal.SIGCONT)  # A stopped worker would not hear it.
 
     def _abandon(self, pid: int, listeners: tuple[Listener, ...]) -> None:
-        self._listeners.leaves(pid, listeners)
+        self._listeners.worker_draining(pid, listeners)
         if listeners:
             self._nursery.abandon(pid, [listener.name for listener in listeners])
 
@@ -277,12 +277,12 @@ class DaemonExecutor:
                 if reason:
                     self._master.relay.say(f"prefork: the mold of generation {generation} is ended: {reason}")
                 self._end_silent(generation)
-            case fact.WorkerReady(pid) if command := self._watchers.meaning(pid):
-                self._master.tell(fact.CommandReceived(0, command, self._watchers.name(pid)))
-            case fact.WorkerFailed(pid, report) if self._watchers.meaning(pid):
+            case fact.WorkerReady(pid) if command := self._watchers.command_of(pid):
+                self._master.tell(fact.CommandReceived(0, command, self._watchers.name_of(pid)))
+            case fact.WorkerFailed(pid, report) if self._watchers.command_of(pid):
                 self._watchers.ended(pid, report)
             case fact.WorkerReady(pid):
-                self._listeners.serves(pid)
+                self._listeners.worker_ready(pid)
                 self._board.turn(pid, "ready")
                 self._master.tell(heard)
                 self._welcome_when_all_are_ready(self._workers.get(pid, ""))
@@ -290,7 +290,7 @@ class DaemonExecutor:
                 self._crashes.note(pid, "failure", report)
                 self._master.tell(heard)
             case HangMessage():
-                self._hangs.heard(heard)
+                self._hangs.handle(heard)
             case fact.SpareBorn(_, pid):
                 self._workers[pid] = ""
                 self._watch(pid)
@@ -315,7 +315,7 @@ class DaemonExecutor:
 
     def _welcome_when_all_are_ready(self, key: str) -> None:
         if self._welcome is not None and self._welcome.ready(key):
-            addresses = [self._listeners.where(listener) for listener in self._welcome.listeners]
+            addresses = [self._listeners.address_of(listener) for listener in self._welcome.listeners]
             self._master.relay.say(self._welcome.text(addresses, monotonic()))
             self._welcome = None
 
@@ -343,13 +343,13 @@ class DaemonExecutor:
                     self._take(heard)
                 self._master.tell(fact.MoldEnded(generation, reason))
             elif self._workers.pop(end.pid, None) is not None:
-                self._listeners.ended(end.pid)
+                self._listeners.worker_ended(end.pid)
                 status = end.status if end.status is not None else 1
                 self._board.end(end.pid, status)
                 self._master.tell(fact.WorkerEnded(end.pid, status, reason))
             else:
                 self._watchers.ended(end.pid, reason)
-        self._strangers.reaped()
+        self._leftovers.reap_hidden()
 
     def _look_back(self, end: fact.ProcessExit, reason: str) -> None:
         """Hear what a process had to say of its end; keep what is known of a worker that did not end as it should."""
@@ -364,15 +364,15 @@ class DaemonExecutor:
     def children_changed(self) -> None:
         """Look for strangers among the dead; births are queued before deaths, so first hear of those."""
         self._listen()
-        self._hangs.look_for_stopped()
-        self._strangers.look()
+        self._hangs.poll_stopped()
+        self._leftovers.reap()
 
     def settled(self) -> bool:
         """End the strangers that are left, by name."""
-        self._watchers.end()
-        for text in self._strangers.end_all():
+        self._watchers.stop()
+        for text in self._leftovers.kill_all():
             self._master.relay.say(text)
-        return not self._strangers.any_left()
+        return not self._leftovers.any_left()
 
     def _reason(self, end: fact.ProcessExit, out_of_memory: bool) -> str:
         why = self._killed.pop(end.pid, None)

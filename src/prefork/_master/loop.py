@@ -155,7 +155,7 @@ class Master:
     def _take_signals(self) -> None:
         for name in self.signals.take():
             if name == "CHLD":
-                self.exits.look()
+                self.exits.poll()
                 self._hands.children_changed()
             else:
                 self.tell(SignalReceived(name, name == "HUP" and self.signals.terminal_gone()))

@@ -12,7 +12,7 @@ from ..._report.forms import Origin
 from ..._wire import messages
 from ..._wire.plan_data import Assignable
 from ..board import Board
-from ..listeners.listeners import Listeners
+from ..listeners.opened import Listeners
 from ..log.capture import Capture
 from ..open_files import explained
 from .channels import ProcessChannels

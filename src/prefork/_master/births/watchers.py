@@ -44,18 +44,18 @@ class Watchers:
         self._file.follow(self._planned.get(news.generation))
         self._code.follow(", ".join(self._sources) or None)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Watch nothing any more."""
         self._file.follow(None)
         self._code.follow(None)
 
-    def meaning(self, pid: int) -> Reload | Replan | None:
+    def command_of(self, pid: int) -> Reload | Replan | None:
         """What it means that this process has something to say; None for one that is no watcher."""
         if pid == self._file.pid:
             return Replan()
         return Reload() if pid == self._code.pid else None
 
-    def name(self, pid: int) -> str:
+    def name_of(self, pid: int) -> str:
         """Return who asks when this watcher has something to say, in words."""
         return f"the watcher of {'the configuration' if pid == self._file.pid else 'the code'}"
 

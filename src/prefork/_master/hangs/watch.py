@@ -39,7 +39,7 @@ _STOPS = os.WSTOPPED | os.WCONTINUED | os.WNOHANG
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchedWorker:
     """A worker; `kills`: whether it is to be killed when it hangs `patience` seconds (0: it never counts as hung)."""
 
     key: str
@@ -57,8 +57,8 @@ class Hangs:
         self._board = board
         self._note = note
         self.dumps = Dumps(master, board)
-        self._vigil = HangDetector(self._waited, watching=False)
-        self._workers: dict[int, Watched] = {}
+        self._detector = HangDetector(self._waited, watching=False)
+        self._workers: dict[int, WatchedWorker] = {}
         self._stopped: dict[int, float] = {}
         self._samples: dict[int, tuple[float, proc.Sample]] = {}  # of those that have been busy for long
         self._due: float | None = None
@@ -69,20 +69,20 @@ class Hangs:
         self._due = None
         self.dumps.close()
 
-    def expect(self, pid: int, worker: Watched) -> None:
+    def expect(self, pid: int, worker: WatchedWorker) -> None:
         """A process is to become this worker."""
         self._workers[pid] = worker
 
-    def ended(self, pid: int) -> Watched | None:
+    def ended(self, pid: int) -> WatchedWorker | None:
         """A process has ended; return which worker it was, if it was one."""
         worker = self._workers.pop(pid, None)
         self._stopped.pop(pid, None)
         self._samples.pop(pid, None)
-        self._vigil.starved.discard(pid)
+        self._detector.starved.discard(pid)
         self.dumps.ended(pid)
         return worker
 
-    def heard(self, told: HangMessage) -> None:
+    def handle(self, told: HangMessage) -> None:
         """A worker has told something."""
         match told.message:
             case messages.StacksWritten():
@@ -90,7 +90,7 @@ class Hangs:
             case messages.Busy():
                 self._watch()
 
-    def look_for_stopped(self) -> None:
+    def poll_stopped(self) -> None:
         """SIGCHLD came: see who has been stopped, or continued; nobody else waits for that."""
         while (pid_code := _stop()) is not None:
             pid, stopped, number = pid_code
@@ -108,8 +108,8 @@ class Hangs:
     def _watch(self) -> None:
         """Somebody has something to do."""
         least = min((worker.patience for worker in self._workers.values() if worker.patience), default=0.0)
-        if least and not self._vigil.watching:
-            self._vigil.watching = True
+        if least and not self._detector.watching:
+            self._detector.watching = True
             self._board.watch(True)
             self._look_at(monotonic() + least / SHARE)
 
@@ -125,7 +125,7 @@ class Hangs:
         late = max(0.0, now - due)
         self._tell_of_sleep(late)
         signs = [Sign(pid, self._since(pid, now), worker.patience) for pid, worker in self._workers.items()]
-        look = self._vigil.look([sign for sign in signs if sign.patience], now, late)
+        look = self._detector.look([sign for sign in signs if sign.patience], now, late)
         self._board.watch(look.watching)
         if look.next is not None:
             self._look_at(look.next)
@@ -163,7 +163,7 @@ class Hangs:
     def _found_hung(self, pid: int, now: float) -> None:
         worker, since = self._workers[pid], self._since(pid, now)
         doing = self._board.doing(pid)
-        excused = self._vigil.spells[pid].excused
+        excused = self._detector.periods[pid].excused
 
         def tell(seen: Evidence, stacks: str) -> None:
             if self._workers.get(pid) is not worker:
@@ -179,7 +179,7 @@ class Hangs:
 
         self._find_out(pid, self._samples.get(pid, (0.0, None))[1], tell, force=worker.kills)
 
-    def inquire(self, slot: str, force: bool, then: Callable[[list[dict[str, Any]]], None]) -> None:
+    def inspect(self, slot: str, force: bool, then: Callable[[list[dict[str, Any]]], None]) -> None:
         """Tell `then` what the workers of a slot are doing, or all (an empty slot), and where their threads are."""
         pids = [
             pid
@@ -214,7 +214,7 @@ class Hangs:
         since = self._since(pid, now)
         return round(now - since, 3) if since else 0.0
 
-    def _described(self, pid: int, worker: Watched, busy: float, found: tuple[Evidence, str]) -> dict[str, Any]:
+    def _described(self, pid: int, worker: WatchedWorker, busy: float, found: tuple[Evidence, str]) -> dict[str, Any]:
         seen, stacks = found
         doing = self._board.doing(pid)
         return {

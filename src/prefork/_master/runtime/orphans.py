@@ -19,17 +19,17 @@ class Orphans:
         self._grace = grace
         self.pids = roster.survivors()
 
-    def see_to(self, master: Master) -> None:
+    def start_grace(self, master: Master) -> None:
         """Let them serve for the grace that they were promised, drain for as long again, and then end them."""
         if self.pids:
             pids = ", ".join(map(str, self.pids))
             master.relay.say(
                 f"prefork: a former master has left processes: {pids}; they have {self._grace:g} s of grace"
             )
-            master.later(self._grace, self.ask)
+            master.later(self._grace, self.drain)
             master.later(2 * self._grace, lambda: self._end(master))
 
-    def ask(self) -> None:
+    def drain(self) -> None:
         """Let them drain now."""
         self._send(signal.SIGTERM)
 

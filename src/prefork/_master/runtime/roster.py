@@ -25,7 +25,7 @@ class Roster:
         self._free: list[int] = []
         self._size = 0
         self._map: mmap.mmap | None = None
-        self.say: Callable[[str], object] | None = None
+        self.log: Callable[[str], object] | None = None
         """Tells whoever runs the daemon, once, that something cannot be noted; the shell's part."""
 
     def survivors(self) -> dict[int, int]:
@@ -73,16 +73,16 @@ class Roster:
             os.posix_fallocate(self._descriptor, 0, size * _RECORD.size)
             self._map = mmap.mmap(self._descriptor, size * _RECORD.size)
         except OSError as error:
-            self._complain(error)
+            self._log_failure(error)
             return False
         self._free += range(size - 1, self._size - 1, -1)
         self._size = size
         return True
 
-    def _complain(self, error: OSError) -> None:
-        if self.say is not None:
-            self.say(f"prefork: if this master dies, the next one will not know of new processes: {error.strerror}")
-            self.say = None
+    def _log_failure(self, error: OSError) -> None:
+        if self.log is not None:
+            self.log(f"prefork: if this master dies, the next one will not know of new processes: {error.strerror}")
+            self.log = None
 
     def _write(self, place: int, pid: int, started: int) -> None:
         assert self._map is not None

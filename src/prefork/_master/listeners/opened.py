@@ -94,21 +94,21 @@ class Listeners:
     Several records stand for one place while an option of a listener is being changed.
     """
 
-    def __init__(self, circumstances: BindOptions, queues: Queues | None = None) -> None:
+    def __init__(self, options: BindOptions, queues: Queues | None = None) -> None:
         """`queues`: who finds out which shards stand still."""
-        self._circumstances = circumstances
+        self._options = options
         self._queues = queues
         self._records: dict[Listener, tuple[Address, str]] = {}
         self._places: dict[tuple[Address, str], Port | _Single] = {}
-        self._news: list[str] = []
+        self._notices: list[str] = []
 
     def bind(self, listeners: Sequence[Listener]) -> list[str]:
         """Open these, on failure none of them; return what the log should say of it.
 
         Raises UsageError for an address that is none, SystemFailure otherwise.
         """
-        self._news = []
-        given = self._circumstances.given
+        self._notices = []
+        given = self._options.given
         names = [listener.name for listener in listeners]
         first = not self._records
         if first:
@@ -122,15 +122,15 @@ class Listeners:
             self.unbind(opened)
             raise
         if first and (left := given.unclaimed()):
-            self._news.append(f"socket activation brought {', '.join(left)}: no listener has such a name")
-        return self._news
+            self._notices.append(f"socket activation brought {', '.join(left)}: no listener has such a name")
+        return self._notices
 
     def unbind(self, listeners: Sequence[Listener]) -> list[str]:
         """Let nothing new come to these; return what the log should say of it.
 
         Each is closed when the last of its workers has ended.
         """
-        news = []
+        notices = []
         for listener in listeners:
             if (at := self._records.pop(listener, None)) is None:
                 continue
@@ -145,10 +145,10 @@ class Listeners:
             try:
                 place.open(left[-1])
             except OSError as error:
-                news.append(f"{left[-1].name} at {left[-1].address} is not as it was: {error.strerror}")
-        return news
+                notices.append(f"{left[-1].name} at {left[-1].address} is not as it was: {error.strerror}")
+        return notices
 
-    def where(self, listener: Listener) -> str:
+    def address_of(self, listener: Listener) -> str:
         """Return the full address that an open listener has: with the port that the kernel chose."""
         return _where(self._places[self._records[listener]].template())
 
@@ -163,24 +163,24 @@ class Listeners:
         """Return the socket for a process that is to be the worker `key`. Raises OSError where there is no room."""
         return self._places[self._records[listener]].give(listener, key, pid)
 
-    def serves(self, pid: int) -> None:
+    def worker_ready(self, pid: int) -> None:
         """A worker is ready: it takes what comes."""
         for place in self._places.values():
             place.serves(pid, True)
 
-    def leaves(self, pid: int, abandoned: Sequence[Listener] = ()) -> None:
+    def worker_draining(self, pid: int, abandoned: Sequence[Listener] = ()) -> None:
         """A worker is to end; nobody takes over the queues of the `abandoned`."""
         left = {self._records.get(listener) for listener in abandoned}
         for at, place in self._places.items():
             place.serves(pid, False, at in left)
 
-    def ended(self, pid: int) -> None:
+    def worker_ended(self, pid: int) -> None:
         """A worker has ended."""
         for place in self._places.values():
             place.ended(pid)
         self._sweep()
 
-    def forget(self, key: str) -> None:
+    def slot_removed(self, key: str) -> None:
         """There is no such slot any more."""
         for place in self._places.values():
             place.forget(key)
@@ -209,22 +209,22 @@ class Listeners:
                     place.close()
                 raise
         except OSError as error:
-            reason = _reason(error, address, self._circumstances)
+            reason = _reason(error, address, self._options)
             raise SystemFailure(f"cannot listen on {listener.address} ({listener.name}): {reason}") from None
         if at not in self._records.values():
-            self._news.append(f"listening on {listener.name} at {_where(place.template())}")
+            self._notices.append(f"listening on {listener.name} at {_where(place.template())}")
         self._places[at], self._records[listener] = place, at
 
     def _open_place(self, listener: Listener, address: Address) -> Port | _Single:
-        identity, orphans = self._circumstances.identity, self._circumstances.beside_orphans
-        if address.scheme == "fd" or self._circumstances.given.has(listener.name):
+        identity, orphans = self._options.identity, self._options.beside_orphans
+        if address.scheme == "fd" or self._options.given.has(listener.name):
             return self._adopted(listener, address)
         if not address.has_port:
             with acting_as(identity):
                 if address.scheme == "unix":
                     return _Single(address, bind.open_path(listener, address.text, orphans), identity, listener)
                 return _Single(address, bind.open_socket(address, False))
-        if listener.address in self._circumstances.operator:
+        if listener.address in self._options.operator:
             identity = None
         with acting_as(identity):
             share = (orphans or self._has_port(address.port)) and listener.reuseport
@@ -242,12 +242,12 @@ class Listeners:
 
     def _adopted(self, listener: Listener, address: Address) -> _Single:
         """Take a socket that the program was started with. How long its queue may be, whoever gave it has said."""
-        sock = self._circumstances.given.take(listener.name if address.scheme != "fd" else address.text)
+        sock = self._options.given.take(listener.name if address.scheme != "fd" else address.text)
         if sock.type == socket.SOCK_STREAM and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             bind.listen(sock, listener)
         sock.setblocking(False)
         if listener.sharing == "sharded":
-            self._news.append(f"{listener.name} is shared, since it is one socket that was given to the program")
+            self._notices.append(f"{listener.name} is shared, since it is one socket that was given to the program")
         return _Single(Address("fd", text=address.text), sock)
 
 
@@ -265,13 +265,13 @@ def _where(sock: socket.socket) -> str:
     return f"{'udp' if sock.type == socket.SOCK_DGRAM else 'tcp'}://{host}:{name[1]}"
 
 
-def _reason(error: OSError, address: Address, circumstances: BindOptions) -> str:
+def _reason(error: OSError, address: Address, options: BindOptions) -> str:
     """Return why an address could not be opened, with what to do about it where that is known."""
     reason = error.strerror or str(error)
     if error.errno == errno.EACCES and 0 < address.port < _PRIVILEGED:
-        if circumstances.identity is not None:
+        if options.identity is not None:
             return f"{reason}: a privileged port, asked for by an application that is not privileged"
         return f"{reason}: ports below {_PRIVILEGED} are for root (or CAP_NET_BIND_SERVICE, or socket activation)"
-    if error.errno == errno.EADDRINUSE and circumstances.beside_orphans:
+    if error.errno == errno.EADDRINUSE and options.beside_orphans:
         return f"{reason}: perhaps by workers of a former master, which end by themselves"
     return reason
