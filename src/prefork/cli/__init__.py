@@ -1,7 +1,8 @@
-"""The command line: `prefork run`, and what talks to a running daemon. One file a family of commands.
+"""The command line: `prefork run`, and the commands that send requests to a running daemon.
 
-A family is imported when one of its commands is called (or help is asked for), so that `prefork run` carries nothing of
-the others into the program that it executes, and `status` answers before anybody has to wait.
+A module holds the command of its own name, or several that belong together. It is imported only when one of them is
+called (or for help), so that `prefork run` carries nothing of the others into the program that it executes, and
+`status` starts quickly. A new command is a function in one of these modules: nothing here lists commands.
 """
 
 from __future__ import annotations
@@ -14,60 +15,57 @@ from typing import Any
 
 import click
 
-_FAMILIES = {
-    "run": ["run"],
-    "check": ["check"],
-    "status": ["status"],
-    "steer": ["reload", "replan", "plan", "scale", "restart", "stop"],
-    "events": ["events", "explain"],
-    "debug": ["stacks", "crashes"],
-    "top": ["top"],
-}
-"""Module of this package -> its commands, each a function of the command's name."""
+_MODULES = ("run", "check", "status", "top", "steer", "events", "debug")
+"""In the order of the help. Backwards is the cheapest way to a command that is not named as its module."""
 
 
-class _Families(click.Group):
-    """A group whose commands are imported one family at a time."""
+def _commands_in(module: str) -> dict[str, click.Command]:
+    names = vars(importlib.import_module(f"{__name__}.{module}"))
+    return {value.name: value for value in names.values() if isinstance(value, click.Command) and value.name}
+
+
+class _Commands(click.Group):
+    """A group that imports a command's module when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return all names, in the order in which a newcomer meets them."""
-        return [name for names in _FAMILIES.values() for name in names]
+        """Return all names, in the order of the help."""
+        return [name for module in _MODULES for name in _commands_in(module)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return one command; None where there is none such."""
-        for family, names in _FAMILIES.items():
-            if cmd_name in names:
-                command: click.Command = getattr(importlib.import_module(f"{__name__}.{family}"), cmd_name)
+        """Return one command; None if there is no such command."""
+        for module in [cmd_name] if cmd_name in _MODULES else reversed(_MODULES):
+            if command := _commands_in(module).get(cmd_name):
                 return command
         return None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; end it in one line where it is interrupted, or its output cannot be written."""
-        if sys.stdout is None:  # Whoever started us has closed it.
+        """Run a command; exit without a traceback on Ctrl-C (130) and if the output cannot be written (1)."""
+        if sys.stdout is None:  # The caller has closed it.
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:  # click's own word, "Aborted!", comes with 1: as if it had failed.
+        except KeyboardInterrupt:  # click would print "Aborted!" and exit with 1, as after a failure.
             sys.exit(130)
         except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Nor does the interpreter's own last flush complain then.
-            if error.errno != errno.EPIPE:  # `prefork events | head`: whoever reads has enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # So that the interpreter's last flush does not fail too.
+            if error.errno != errno.EPIPE:  # EPIPE: `prefork events | head` has read enough.
                 click.echo(f"prefork: {error}", err=True)
             sys.exit(1)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find what the first argument names; a name that is nearly one is answered with that one."""
-        if not args[0].startswith("-") and args[0] not in (names := self.list_commands(ctx)):
-            from difflib import get_close_matches  # Here: it takes 4 ms, and `status` has few.
+        """Find the command that the first argument names; suggest one if it is misspelt."""
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            from difflib import get_close_matches  # Here: importing it takes 4 ms, and `status` does not need it.
 
-            near = get_close_matches(args[0], names, 1)
-            ctx.fail(f"there is no command {args[0]!r}" + (f": did you mean {near[0]}?" if near else ""))
+            near = get_close_matches(args[0], self.list_commands(ctx), 1)
+            hint = f"did you mean {near[0]!r}?" if near else "`prefork --help` lists the commands"
+            ctx.fail(f"no such command: {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Families, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="prefork")
 def main() -> None:
-    """Run and steer preforking daemons."""
+    """Run preforking daemons, and control running ones."""
