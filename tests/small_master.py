@@ -109,7 +109,7 @@ class SmallMaster:
         path: Sequence[str] = (),
     ) -> int:
         """Start a mold; its pid."""
-        launch = messages.Launch(
+        launch = messages.MoldLaunch(
             application="mold_application:run",
             arguments=dict(arguments or {}),
             generation=generation,

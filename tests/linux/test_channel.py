@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from prefork._linux import memfd
 from prefork._linux.channel import INLINE_LIMIT, Channel, DescriptorsLost
 from prefork._wire import messages
-from prefork._wire.messages import Failed, MalformedMessage, NewbornAnnounced, Order, Planned, Ready
+from prefork._wire.messages import ChildAnnounced, Failed, MalformedMessage, Order, Planned, Ready
 from support import own_descriptors
 
 
@@ -154,9 +154,9 @@ def test_a_peer_that_has_gone_cannot_be_told(pair: tuple[Channel, Channel]) -> N
         b'={"message":"Ready","more":1}',
         b'={"message":"Launched"}',
         b'={"message":["Ready"]}',
-        b'={"message":"Breed"}',
-        b'={"message":"Breed","count":true}',
-        b'={"message":"Breed","count":1.5}',
+        b'={"message":"Fork"}',
+        b'={"message":"Fork","count":true}',
+        b'={"message":"Fork","count":1.5}',
         b'={"message":"Failed","text":"\xff"}',
         b"=" + b"[" * 10_000,
         b"@",
@@ -190,7 +190,7 @@ def test_descriptors_that_do_not_belong_to_a_message_are_refused(
 
 def test_a_message_without_its_descriptor_is_refused(raw: tuple[socket.socket, Channel]) -> None:
     peer, channel = raw
-    send(peer, b"=" + messages.encode(NewbornAnnounced()), [])
+    send(peer, b"=" + messages.encode(ChildAnnounced()), [])
     with pytest.raises(MalformedMessage):
         channel.receive()
 
@@ -240,7 +240,7 @@ def test_only_a_sealed_memfd_is_read(raw: tuple[socket.socket, Channel], make: o
 def test_descriptors_that_there_is_no_room_for_are_lost_and_said_so(pair: tuple[Channel, Channel]) -> None:
     one, other = pair
     reader, writer = os.pipe()
-    one.send(NewbornAnnounced(), [reader])
+    one.send(ChildAnnounced(), [reader])
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(reader, writer) + 1, limits[1]))
     fillers = []
@@ -284,7 +284,7 @@ def test_any_bytes_are_a_message_or_malformed(data: bytes) -> None:
         messages.decode(data)
 
 
-@given(st.sampled_from(["Order", "Planned", "BirthsEnded", "Launch", "Failed"]), json_values)
+@given(st.sampled_from(["Order", "Planned", "ForksEnded", "MoldLaunch", "Failed"]), json_values)
 def test_fields_of_any_json_are_a_message_or_malformed(name: str, value: messages.Json) -> None:
     cls = getattr(messages, name)
     fields = dict.fromkeys(cls.__dataclass_fields__, value)

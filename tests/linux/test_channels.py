@@ -42,7 +42,7 @@ def facts(nursery: ProcessChannels) -> list[Fact]:
 def announce(mold: Channel) -> Channel:
     """The newborn's end."""
     ours, theirs = Channel.pair()
-    mold.send(messages.NewbornAnnounced(), [theirs.fileno()])
+    mold.send(messages.ChildAnnounced(), [theirs.fileno()])
     theirs.close()
     return ours
 
@@ -92,8 +92,8 @@ def test_a_birth_is_told_when_it_is_adopted_and_has_said_hello(
     nursery: ProcessChannels, mold: Channel, child: Child
 ) -> None:
     nursery.breed(1, 1)
-    mold.send(messages.NewbornAnnounced(), [child.channels[0].fileno()])
-    mold.send(messages.BirthsEnded(1, ""))
+    mold.send(messages.ChildAnnounced(), [child.channels[0].fileno()])
+    mold.send(messages.ForksEnded(1, ""))
     assert facts(nursery) == []
     child.say_hello()
     assert facts(nursery) == [SpareBorn(1, child.pid)]
@@ -103,20 +103,20 @@ def test_a_birth_that_has_said_hello_is_told_when_it_is_adopted(
     nursery: ProcessChannels, mold: Channel, child: Child
 ) -> None:
     nursery.breed(1, 1)
-    mold.send(messages.NewbornAnnounced(), [child.channels[0].fileno()])
+    mold.send(messages.ChildAnnounced(), [child.channels[0].fileno()])
     child.say_hello()
     assert facts(nursery) == []
     readable(nursery)
     assert facts(nursery) == []
-    mold.send(messages.BirthsEnded(1, ""))
+    mold.send(messages.ForksEnded(1, ""))
     assert facts(nursery) == [SpareBorn(1, child.pid)]
 
 
 def test_a_pid_is_born_once(nursery: ProcessChannels, mold: Channel, child: Child) -> None:
     nursery.breed(1, 2)
     for each in child.channels:
-        mold.send(messages.NewbornAnnounced(), [each.fileno()])
-    mold.send(messages.BirthsEnded(2, ""))
+        mold.send(messages.ChildAnnounced(), [each.fileno()])
+    mold.send(messages.ForksEnded(2, ""))
     assert facts(nursery) == []
     child.say_hello()
     found: list[Fact] = []
@@ -133,7 +133,7 @@ def test_who_is_not_the_masters_child_is_not_born(nursery: ProcessChannels, mold
     readable(nursery)
     assert nursery.read() == []
     newborn.introduce()
-    mold.send(messages.BirthsEnded(1, ""))
+    mold.send(messages.ForksEnded(1, ""))
     found: list[Fact] = []
     while not found:
         found = facts(nursery)
@@ -144,7 +144,7 @@ def test_who_is_not_the_masters_child_is_not_born(nursery: ProcessChannels, mold
 def test_who_does_not_say_its_pid_is_not_born(nursery: ProcessChannels, mold: Channel) -> None:
     nursery.breed(1, 1)
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    mold.send(messages.NewbornAnnounced(), [other.fileno()])
+    mold.send(messages.ChildAnnounced(), [other.fileno()])
     other.close()
     with one:
         one.send(b"=" + messages.encode(messages.Ready()))
@@ -156,7 +156,7 @@ def test_who_does_not_say_its_pid_is_not_born(nursery: ProcessChannels, mold: Ch
 def test_a_newborn_that_dies_before_it_says_hello_has_failed(nursery: ProcessChannels, mold: Channel) -> None:
     nursery.breed(1, 2)
     announce(mold).close()
-    mold.send(messages.BirthsEnded(2, "the intermediate was killed by signal 9"))
+    mold.send(messages.ForksEnded(2, "the intermediate was killed by signal 9"))
     found: list[Fact] = []
     while len(found) < 2:
         found += facts(nursery)
@@ -168,8 +168,8 @@ def test_a_newborn_that_dies_before_it_says_hello_has_failed(nursery: ProcessCha
 
 def test_a_spare_that_dies_at_once_was_born_all_the_same(nursery: ProcessChannels, mold: Channel, child: Child) -> None:
     nursery.breed(1, 1)
-    mold.send(messages.NewbornAnnounced(), [child.channels[0].fileno()])
-    mold.send(messages.BirthsEnded(1, ""))
+    mold.send(messages.ChildAnnounced(), [child.channels[0].fileno()])
+    mold.send(messages.ForksEnded(1, ""))
     assert facts(nursery) == []
     child.say_hello()
     child.end()
@@ -196,9 +196,9 @@ def test_births_that_nobody_ordered_end_the_conversation(nursery: ProcessChannel
     [
         messages.Ready(),
         messages.Hello(),
-        messages.Breed(1),
+        messages.Fork(1),
         messages.ComputePlan(),
-        messages.BirthsEnded(1, ""),
+        messages.ForksEnded(1, ""),
         messages.Failed(""),
     ],
     ids=lambda message: type(message).__name__,
@@ -225,7 +225,7 @@ def test_a_mold_tells_one_plan_each_time_that_it_is_asked(nursery: ProcessChanne
 def test_what_is_no_channel_is_not_taken(nursery: ProcessChannels, mold: Channel) -> None:
     nursery.breed(1, 1)
     with open("/etc/passwd") as file:
-        mold.send(messages.NewbornAnnounced(), [file.fileno()])
+        mold.send(messages.ChildAnnounced(), [file.fileno()])
     assert facts(nursery) == [
         BirthFailed(1, 1, "the descriptor is no socket"),
         MoldDisconnected(1, "the descriptor is no socket"),
@@ -237,7 +237,7 @@ def test_a_flood_leaves_others_their_turn(nursery: ProcessChannels, mold: Channe
     nursery.add_mold(2, 999_998, ours)
     try:
         while True:
-            mold.send(messages.PlanFailed("plan", "flood"), wait=False)
+            mold.send(messages.StepFailed("plan", "flood"), wait=False)
     except BlockingIOError:
         pass
     nursery.compute_plan(2)
@@ -271,7 +271,7 @@ def test_orders_to_those_who_have_gone_are_no_error(nursery: ProcessChannels) ->
 def test_a_socket_that_is_not_connected_is_no_birth(nursery: ProcessChannels, mold: Channel) -> None:
     nursery.breed(1, 1)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-        mold.send(messages.NewbornAnnounced(), [sock.fileno()])
+        mold.send(messages.ChildAnnounced(), [sock.fileno()])
     found: list[Fact] = []
     while not found:
         found = facts(nursery)
@@ -281,7 +281,7 @@ def test_a_socket_that_is_not_connected_is_no_birth(nursery: ProcessChannels, mo
 
 
 def test_a_failure_after_a_plan_is_another_fact_than_one_before(nursery: ProcessChannels, mold: Channel) -> None:
-    mold.send(messages.PlanFailed("load", "text"))
+    mold.send(messages.StepFailed("load", "text"))
     assert facts(nursery) == [MoldFailed(1, "load failed:\ntext")]
 
 

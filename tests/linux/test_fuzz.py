@@ -69,20 +69,20 @@ PLAN: dict[str, Any] = {
 }
 
 MESSAGES: list[messages.Message] = [
-    messages.Launch("m:f", {"a": [1]}, 3, "title", "spare", "freeze", ("a", "b"), False),
+    messages.MoldLaunch("m:f", {"a": [1]}, 3, "title", "spare", "freeze", ("a", "b"), False),
     messages.ComputePlan({"a": 1}),
-    messages.Breed(3),
+    messages.Fork(3),
     messages.Planned(PLAN, ("a warning",)),
-    messages.PlanFailed("load", "Traceback"),
-    messages.NewbornAnnounced(),
-    messages.BirthFailed("EAGAIN"),
-    messages.BirthsEnded(3, ""),
+    messages.StepFailed("load", "Traceback"),
+    messages.ChildAnnounced(),
+    messages.ForkFailed("EAGAIN"),
+    messages.ForksEnded(3, ""),
     messages.Hello(),
     messages.Ready(),
-    messages.WornOut("100 requests"),
+    messages.ReplacementRequested("100 requests"),
     messages.Drained(),
     messages.Failed("Traceback"),
-    messages.Abandon(("http",)),
+    messages.DrainBacklogs(("http",)),
 ]
 
 REQUESTS: list[dict[str, Any]] = [

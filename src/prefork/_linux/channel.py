@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from .._errors import SystemFailure
 from .._wire.messages import (
+    ChildAnnounced,
     Hello,
     MalformedMessage,
     Message,
-    NewbornAnnounced,
     Order,
     Ready,
     decode,
@@ -34,7 +34,7 @@ from .credentials import UCRED
 INLINE_LIMIT = 16 * 1024  # bytes; far below the smallest socket buffer, and cheap to allocate for each receive
 
 _INLINE, _IN_MEMFD = b"=", b"@"
-_ANNOUNCED, _HELLO, _READY = ((_INLINE, encode(message)) for message in (NewbornAnnounced(), Hello(), Ready()))
+_ANNOUNCED, _HELLO, _READY = ((_INLINE, encode(message)) for message in (ChildAnnounced(), Hello(), Ready()))
 _MOST_DESCRIPTORS = 253  # SCM_MAX_FD: no packet can bring more, so a truncated control message is never the sender's
 # Plain numbers: to combine the module's enumeration members makes new ones, which touches pages in every worker.
 _UNIX, _SEQPACKET = int(socket.AF_UNIX), int(socket.SOCK_SEQPACKET)
@@ -122,7 +122,7 @@ class Channel:
         return True
 
     def announce(self, newborn: Channel) -> None:
-        """Send NewbornAnnounced with a copy of that end. Raises as `send` does.
+        """Send ChildAnnounced with a copy of that end. Raises as `send` does.
 
         It is done between two forks, so every page that it touches is the private memory of one newborn: by as few
         objects as can be.

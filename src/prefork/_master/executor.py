@@ -213,14 +213,14 @@ class DaemonExecutor:
         self._order(action, pid)
         self._master.tell(fact.WorkerSpawned(generation, key, pid))
 
-    def _start(self, interpreter: Interpreter, launch: messages.Launch, name: str) -> int:
+    def _start(self, interpreter: Interpreter, launch: messages.MoldLaunch, name: str) -> int:
         """Start a process that is no mold, and return its pid. Raises OSError."""
         pid, channel = self._begin(interpreter, launch, name)
         self._watch(pid)
         self._nursery.add_process(pid, channel)
         return pid
 
-    def _begin(self, interpreter: Interpreter, launch: messages.Launch, name: str) -> tuple[int, Channel]:
+    def _begin(self, interpreter: Interpreter, launch: messages.MoldLaunch, name: str) -> tuple[int, Channel]:
         if self._capture is None:
             return start_mold(interpreter, launch, self._shared)
         with self._capture.pipes() as ends:

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from .._linux import title
 from .._linux.channel import Channel
-from .._wire.messages import BirthFailed, BirthsEnded
+from .._wire.messages import ForkFailed, ForksEnded
 
 Life = Callable[[Channel], NoReturn]
 """All that a newborn does, with its channel to the master."""
@@ -38,7 +38,7 @@ def breed(mold: Channel, count: int, spare_title: str, live: Life) -> None:
     try:
         intermediate = os.fork()
     except OSError as error:
-        mold.tell(BirthsEnded(count, f"the mold could not fork: {error.strerror}"))
+        mold.tell(ForksEnded(count, f"the mold could not fork: {error.strerror}"))
         return
     if intermediate == 0:
         # Once for all of them: they share the page that it is written to.
@@ -48,7 +48,7 @@ def breed(mold: Channel, count: int, spare_title: str, live: Life) -> None:
         _, status = os.waitpid(intermediate, 0)
     except ChildProcessError:
         status = 0  # A handler or a thread of the application's has reaped it. Births that are missing are counted.
-    mold.tell(BirthsEnded(count, _in_words(os.waitstatus_to_exitcode(status))))
+    mold.tell(ForksEnded(count, _in_words(os.waitstatus_to_exitcode(status))))
 
 
 def _fork_batch(mold: Channel, count: int, live: Life) -> None:
@@ -59,7 +59,7 @@ def _fork_batch(mold: Channel, count: int, live: Life) -> None:
             try:
                 newborn = _bear(mold)
             except OSError as error:
-                mold.tell(BirthFailed(f"a process could not be forked: {error.strerror}"))
+                mold.tell(ForkFailed(f"a process could not be forked: {error.strerror}"))
                 break
             if newborn is not None:
                 live(newborn)

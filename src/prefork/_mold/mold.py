@@ -20,15 +20,15 @@ from .._linux import lifeline, memfd, title
 from .._linux.channel import Channel
 from .._linux.stacks import Stacks
 from .._wire.messages import (
-    Breed,
     ComputePlan,
     Failed,
+    Fork,
     Json,
-    Launch,
     MalformedMessage,
-    PlanFailed,
+    MoldLaunch,
     Planned,
     Ready,
+    StepFailed,
     decode,
 )
 from .._wire.scoreboard import Scoreboard
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 class Mold:
     """The loop of a mold."""
 
-    def __init__(self, channel: Channel, launch: Launch, reader: int, board: Scoreboard, stacks: Stacks) -> None:
+    def __init__(self, channel: Channel, launch: MoldLaunch, reader: int, board: Scoreboard, stacks: Stacks) -> None:
         self._channel = channel
         self._launch = launch
         self._reader = reader
@@ -97,7 +97,7 @@ class Mold:
         self._channel.tell(Ready())
 
     def _tell_failure(self, step: str, text: str) -> None:
-        self._channel.tell(Failed(text) if self._launch.alone else PlanFailed(step, text))
+        self._channel.tell(Failed(text) if self._launch.alone else StepFailed(step, text))
 
     def _obey(self, application: Application) -> None:
         """Until the master is done with this mold."""
@@ -107,7 +107,7 @@ class Mold:
                     self._plan(application, settings)
                     if not self._planned:
                         return
-                case Breed(count):
+                case Fork(count):
                     # Who is born alone may be a spare. In a large batch they wait for each other, and if all of them
                     # rehearsed meanwhile it would be half a megabyte of each.
                     live = partial(self._live, meanwhile=self._rehearse) if count == 1 else self._live
@@ -163,7 +163,7 @@ def take_over(arguments: list[str]) -> Mold:
     global own
     channel, description, reader, shared, stacks = (int(each) for each in arguments)
     launch = decode(memfd.read(description))
-    if not isinstance(launch, Launch):
+    if not isinstance(launch, MoldLaunch):
         raise MalformedMessage("not a launch")
     os.close(description)
     os.set_inheritable(channel, False)

@@ -1,40 +1,40 @@
-"""Who says what to whom: the messages between the master, a mold and the processes that the mold forks.
+"""The messages between the master, a mold and the processes that the mold forks.
 
-Each travels as one packet of a `channel.Channel`; a message that brings descriptors says which, in order. All are
-JSON but the order, which only a newborn reads, and only from its master.
+Each travels as one packet of a `channel.Channel`; a message that brings descriptors names them, in order. All are JSON
+but the order, which only a newborn reads, and only from its master.
 
-The master and a mold, over the socket that the mold was started with (`Launch` waits in a sealed memfd; the
-lifeline and the scoreboard come with it):
+The master and a mold, over the socket that the mold was started with (`MoldLaunch` is in a sealed memfd; the lifeline
+and the scoreboard come with it):
 
-    mold    PlanFailed(step="load")   unasked: the import failed, the mold ends
+    mold    StepFailed(step="load")   unasked: the import failed, the mold ends
     master  ComputePlan               at once, the mold answers after its import; again for each replan
-    mold    Planned | PlanFailed      to each; where it has never planned a failure ends it
-    master  Breed(count)              only after Planned; several are worked off in order
-      intermediate  NewbornAnnounced  [channel]: each process of the batch, as soon as it has been forked
-      intermediate  BirthFailed       the fork or what it needs failed; ends the batch
-    mold    BirthsEnded               the intermediate has been reaped: what was announced is adopted
+    mold    Planned | StepFailed      to each; a failure before the first plan ends the mold
+    master  Fork(count)               only after Planned; the mold works off several in order
+      intermediate  ChildAnnounced    [channel]: each process of the batch, as soon as it has been forked
+      intermediate  ForkFailed        the fork or what it needs failed; ends the batch
+    mold    ForksEnded                the mold has reaped the intermediate: the master adopts what was announced
     master  end of file               the mold ends, by a normal exit
 
 The master and a newborn, over the newborn's own channel:
 
-    newborn Hello                     with the kernel's word for its pid (SCM_CREDENTIALS)
-    master  Order                     [lifeline, *listeners, *streams]: not before the birth is adopted
+    newborn Hello                     the kernel adds its pid (SCM_CREDENTIALS)
+    master  Order                     [lifeline, *listeners, *streams]: not before the master has adopted it
     worker  Ready                     at most once
-    worker  WornOut                   it has reached a limit, and serves on until it is told to drain
-    worker  Drained                   it has done what it was told to, and only its interpreter has still to end
-    worker  Busy                      it has got something to do, and the master was not watching
-    worker  StacksWritten             as the master has asked by a signal (`stacks`)
+    worker  ReplacementRequested      it has reached a limit, and serves on until it is asked to drain
+    worker  Drained                   it has finished, and only its interpreter has still to end
+    worker  Busy                      a request began while the master was not watching for hangs
+    worker  StacksWritten             the answer to the master's signal (`stacks`)
     worker  Failed                    the function raised; the process is about to exit 1
-    master  Abandon                   before a TERM: which queues the worker is the last to take from
-    master  end of file               before the order: the spare exits 0 in silence; after it: nothing
+    master  DrainBacklogs             before a TERM: which backlogs the worker drains, since no other worker will
+    master  end of file               before the order: the spare exits 0 and logs nothing; after it: nothing
 
-A newborn is *born* when it has said Hello and its mold has said BirthsEnded, in whichever order the two
-arrive. Before that it is not yet the master's child: its getppid() names the intermediate, and an order would
-let it conclude that its master is dead. A batch is Breed.count births: what has not been announced when its
-BirthsEnded comes has failed.
+A newborn becomes a spare when it has sent Hello and its mold has sent ForksEnded, in whichever order the two arrive.
+Before that it is not yet the master's child: its getppid() names the intermediate, and an order would let it conclude
+that its master is dead. A batch is Fork.count forks: what has not been announced when its ForksEnded arrives has
+failed.
 
-Draining is asked for by SIGTERM, never by a message, so that it means the same whoever sends it. Abandon lies in the
-worker's channel before the signal comes, and is looked for when it has: there is no moment in which only one is known.
+SIGTERM asks for the drain, and no message does, so that it means the same whichever process sends it. DrainBacklogs is
+in the worker's channel before the signal, and the worker reads it after the signal.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ Share: TypeAlias = Literal["freeze", "immortal", "none", ""]
 
 
 class MalformedMessage(Exception):
-    """The peer said something that no honest peer says; it is not to be listened to any more."""
+    """The peer sent something that no honest peer sends; the receiver reads nothing more from it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
-    """What a mold is told when it starts.
+class MoldLaunch:
+    """What the master passes to a mold at its start.
 
     `application` is `module:callable`; called with `arguments` it runs the application's program, which ends in
     `Mold.serve`. `argv` becomes `sys.argv` before that; `share` is a mode of `sharing.prepare`, or empty for the
-    application's own. `alone`: it forks nobody, and is itself the one worker whose order it reads. The titles are what
-    ps shows for the mold and for its spares. `captured`: the master reads its standard streams.
+    application's own. `alone`: it forks no process, and is itself the one worker whose order it reads. The titles are
+    what ps shows for the mold and for its spares. `captured`: the master reads its standard streams.
     """
 
     application: str
@@ -77,13 +77,13 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class ComputePlan:
-    """Compute the plan again. `settings` is passed to the application as it is."""
+    """Compute the plan. `settings` goes to the application unchanged."""
 
     settings: Json = None
 
 
 @dataclass(frozen=True, slots=True)
-class Breed:
+class Fork:
     """Fork `count` newborns, with one intermediate process for all of them."""
 
     count: int
@@ -91,14 +91,14 @@ class Breed:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan, and what the user should know about forking from this application (lost threads, ...)."""
+    """The plan, and warnings for the user about forking from this application (lost threads, ...)."""
 
     plan: Json
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class PlanFailed:
+class StepFailed:
     """The application failed in `step` (start, load, plan or before_fork); `text` is its traceback."""
 
     step: str
@@ -106,20 +106,20 @@ class PlanFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class NewbornAnnounced:
+class ChildAnnounced:
     """A process was forked; the descriptor is the master's end of its channel."""
 
 
 @dataclass(frozen=True, slots=True)
-class BirthFailed:
+class ForkFailed:
     """No further process of this batch could be forked."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class BirthsEnded:
-    """The intermediate of `ordered` births is gone; `reason` says how when it did not simply exit 0."""
+class ForksEnded:
+    """The intermediate of `ordered` forks has ended; `reason` says how, unless it exited 0."""
 
     ordered: int
     reason: str
@@ -127,7 +127,7 @@ class BirthsEnded:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """I exist, lead a session of my own, hold no descriptor of the mold's, and wait for an order."""
+    """The sender leads a session of its own, holds no descriptor of the mold's, and waits for an order."""
 
 
 @dataclass(slots=True)  # Not frozen: that would be 15 pages more of each worker, by the way in which it sets fields.
@@ -137,10 +137,9 @@ class Order:
     `context` is the encoded context, `listeners` names the descriptors that follow the lifeline, in order.
     `master` is the sender's pid. `orphan_grace` (seconds) is how long to serve on after the master's death: 0
     ends the process with it. `exit_timeout` (seconds) bounds the interpreter's exit, and `finish_timeout` that of
-    a worker that has done its part, whose threads may have theirs to do. `explicit_ready` leaves it to the function to
-    say that it is ready. `row` is the worker's in the scoreboard, -1 for none. In `title` the
-    worker puts the state that it is in for `{}`. `captured`: after the listeners come the standard output and error
-    that it is to have.
+    a worker whose function has returned but whose threads may still work. `explicit_ready` leaves it to the function
+    to report readiness. `row` is the worker's in the scoreboard, -1 for none. The worker replaces `{}` in `title` by
+    its state. `captured`: the worker's standard output and error follow the listeners.
     """
 
     key: str
@@ -164,25 +163,25 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class WornOut:
-    """The worker has reached a limit of its kind and wants a successor."""
+class ReplacementRequested:
+    """The worker has reached a limit, or its function asks for a successor; `reason` says why."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """The worker has finished, as it was asked to, and is about to exit."""
+    """The worker has drained and is about to exit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """The worker has got something to do while the master was not watching whether any hangs."""
+    """A request began in the worker while the master was not watching for hangs."""
 
 
 @dataclass(frozen=True, slots=True)
 class StacksWritten:
-    """The worker has written its stacks where it was asked to."""
+    """The worker has written its stacks into the shared memfd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,43 +192,43 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Abandon:
-    """Nobody takes over these listeners' queues, by name: accept what waits there before you go."""
+class DrainBacklogs:
+    """No other worker will accept from these listeners (names): drain their backlogs before you end."""
 
     listeners: tuple[str, ...]
 
 
 Message = (
-    Launch
+    MoldLaunch
     | ComputePlan
-    | Breed
+    | Fork
     | Planned
-    | PlanFailed
-    | NewbornAnnounced
-    | BirthFailed
-    | BirthsEnded
+    | StepFailed
+    | ChildAnnounced
+    | ForkFailed
+    | ForksEnded
     | Hello
     | Order
     | Ready
-    | WornOut
+    | ReplacementRequested
     | Drained
     | Busy
     | StacksWritten
     | Failed
-    | Abandon
+    | DrainBacklogs
 )
 
 _CLASSES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}
 
 
-# Made once, and in the mold: each page that a newborn writes to before its order is a page of its own.
+# Made once, and in the mold: each page that a newborn writes to before its order becomes private memory.
 _BARE = {cls: json.dumps({"message": cls.__name__}).encode() for cls in _CLASSES.values() if not fields(cls)}
 
 _parts = attrgetter(*Order.__slots__)
 
 
 def encode(message: Message) -> bytes:
-    """One JSON object: the message's name, then its fields. Of an order, what `decode_order` reads."""
+    """Return a message as one JSON object, its name and then its fields; an order as `decode_order` reads it."""
     if (bare := _BARE.get(type(message))) is not None:
         return bare
     if isinstance(message, Order):
@@ -240,7 +239,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(data: bytes) -> Message:
-    """The message in `data`, every field present and of its declared type.
+    """Return the message in `data`, every field present and of its declared type.
 
     Raises MalformedMessage for anything else: a root master reads what a mold without privileges has written.
     """
@@ -265,10 +264,10 @@ def decode(data: bytes) -> Message:
 
 
 def decode_order(data: bytes) -> Order:
-    """The order in `data`, which the master has written: a newborn trusts it, and nobody else reads orders.
+    """Return the order in `data`, which the master has written: a newborn trusts it, and only newborns read orders.
 
-    Not JSON, and not checked field by field: that would be a third of a megabyte of each worker's own memory, and
-    of what it takes to become one. Raises MalformedMessage.
+    Not JSON, and not checked field by field: that would cost each worker a third of a megabyte of private memory, and
+    time at its start. Raises MalformedMessage.
     """
     try:
         return Order(*marshal.loads(data))
@@ -277,9 +276,9 @@ def decode_order(data: bytes) -> Order:
 
 
 def descriptor_count(message: Message) -> int:
-    """How many descriptors an honest peer sends with it."""
+    """Return how many descriptors an honest peer sends with it."""
     match message:
-        case NewbornAnnounced():
+        case ChildAnnounced():
             return 1
         case Order():
             return 1 + len(message.listeners) + 2 * message.captured
@@ -288,7 +287,7 @@ def descriptor_count(message: Message) -> int:
 
 
 def _is_number(value: object) -> bool:
-    """A finite number that is not a bool; infinity would be a deadline that never comes."""
+    """Return whether it is a finite number and no bool; infinity would be a deadline that never comes."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .._linux import title
 from .._linux.channel import Channel
-from .._wire.messages import Abandon, Busy, WornOut
+from .._wire.messages import Busy, DrainBacklogs, ReplacementRequested
 from .drain import Drain
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Reports:
 
     def worn_out(self, reason: str) -> None:
         """Tell that a limit has been reached."""
-        self._channel.tell(WornOut(reason))
+        self._channel.tell(ReplacementRequested(reason))
 
     def busy(self) -> None:
         """Tell that there is something to do, where the master has said that it does not watch."""
@@ -82,7 +82,7 @@ class Reports:
         """Take in what the master has said since the order; it says it before the signal that makes anybody ask."""
         try:
             while (received := self._channel.receive(wait=False)) is not None:
-                if isinstance(received.message, Abandon):
+                if isinstance(received.message, DrainBacklogs):
                     self._abandoned.update(received.message.listeners)
         except BlockingIOError:
             pass  # That was all.

@@ -15,7 +15,7 @@ from .._master.births.start import Shared, described, start_mold
 from .._master.children import become_subreaper
 from .._report.sentences import ended
 from .._wire import scoreboard
-from .._wire.messages import ComputePlan, MalformedMessage, PlanFailed, Planned
+from .._wire.messages import ComputePlan, MalformedMessage, Planned, StepFailed
 
 _END_GRACE = 1.0
 """How long, in seconds, the mold may take to end by itself."""
@@ -49,12 +49,12 @@ def planned(launch: dict[str, Any], timeout: float) -> Planned:
     match answer:
         case Planned():
             return answer
-        case PlanFailed(_, text):
+        case StepFailed(_, text):
             raise Failed(text)
     raise Failed(answer or f"the process that imports the application {ended(status, _SIGNALS)}")
 
 
-def _ask(channel: Channel, deadline: float) -> Planned | PlanFailed | str:
+def _ask(channel: Channel, deadline: float) -> Planned | StepFailed | str:
     """Return its answer; text where there is none, empty where it has ended."""
     channel.tell(ComputePlan())
     waiting = select.poll()
@@ -67,7 +67,7 @@ def _ask(channel: Channel, deadline: float) -> Planned | PlanFailed | str:
         return f"the process that imports the application said nothing that can be read: {error}"
     if received is None:
         return ""
-    assert isinstance(received.message, Planned | PlanFailed)
+    assert isinstance(received.message, Planned | StepFailed)
     return received.message
 
 

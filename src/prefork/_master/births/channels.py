@@ -84,7 +84,7 @@ class _Mold:
     """It owes a plan."""
     planned: bool = False
     batches: deque[int] = field(default_factory=deque)
-    """Births ordered and not ended, one number for each Breed."""
+    """Births ordered and not ended, one number for each Fork."""
     announced: list[_Newborn] = field(default_factory=list)
     """Those of the first of these batches."""
     unborn: set[_Newborn] = field(default_factory=set)
@@ -154,7 +154,7 @@ class ProcessChannels:
         """Answered by `count` births: each a SpareBorn or counted in a BirthFailed."""
         if (mold := self._molds.get(generation)) is not None:
             mold.batches.append(count)
-        self._send(mold, messages.Breed(count))
+        self._send(mold, messages.Fork(count))
 
     def end_mold(self, generation: int) -> None:
         """Let the mold read end of file, on which it exits; what it still says is heard."""
@@ -167,7 +167,7 @@ class ProcessChannels:
 
     def abandon(self, pid: int, listeners: Sequence[str]) -> None:
         """Tell a worker, before it is told to drain, whose queues it is the last to take from."""
-        self._send(self._processes.get(pid), messages.Abandon(tuple(listeners)))
+        self._send(self._processes.get(pid), messages.DrainBacklogs(tuple(listeners)))
 
     def dismiss(self, pid: int) -> None:
         """Let a spare exit; it is forgotten."""
@@ -251,7 +251,7 @@ class ProcessChannels:
 
     def _take_from_mold(self, mold: _Mold, received: Received, facts: list[Fact]) -> None:
         match received.message:
-            case messages.NewbornAnnounced():
+            case messages.ChildAnnounced():
                 channel = Channel.from_descriptor(*received.descriptors)
                 if not mold.batches or len(mold.announced) == mold.batches[0]:
                     channel.close()
@@ -261,9 +261,9 @@ class ProcessChannels:
                 mold.announced.append(newborn)
                 mold.unborn.add(newborn)
                 self._listen(newborn)
-            case messages.BirthFailed(reason):
+            case messages.ForkFailed(reason):
                 mold.reason = reason
-            case messages.BirthsEnded(ordered, reason):
+            case messages.ForksEnded(ordered, reason):
                 if not mold.batches or ordered != mold.batches[0]:
                     raise MalformedMessage("the end of births that were not ordered")
                 self._adopt(mold, mold.reason or reason, facts)
@@ -272,7 +272,7 @@ class ProcessChannels:
                     raise MalformedMessage("a plan that was not asked for")
                 mold.asked, mold.planned = False, True
                 facts.append(PlanReceived(mold.generation, plan, warnings))
-            case messages.PlanFailed(step, text):
+            case messages.StepFailed(step, text):
                 mold.asked = False
                 failed = PlanFailed if mold.planned else MoldFailed
                 facts.append(failed(mold.generation, f"{step} failed:\n{text}"))
@@ -319,7 +319,7 @@ class ProcessChannels:
                 facts.append(WorkerReady(process.pid))
             case messages.Drained():
                 facts.append(WorkerDrained(process.pid))
-            case messages.WornOut(reason):
+            case messages.ReplacementRequested(reason):
                 facts.append(WorkerWornOut(process.pid, reason))
             case messages.Busy() | messages.StacksWritten() as message:
                 facts.append(HangMessage(process.pid, message))

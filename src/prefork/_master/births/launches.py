@@ -21,24 +21,24 @@ class Launching:
     """
 
     interpreter: Interpreter
-    mold: messages.Launch
+    mold: messages.MoldLaunch
     orphan_grace: float
     given: Given = field(default_factory=Given)
     operator: frozenset[str] = frozenset()
     welcome: Welcome | None = None
     sources: tuple[str, ...] = ()
 
-    def of_mold(self, generation: int) -> messages.Launch:
+    def of_mold(self, generation: int) -> messages.MoldLaunch:
         """Return the launch of the mold of a generation."""
         title, spare = (f"prefork: {what} g{generation} {self.mold.title}" for what in ("mold", "spare"))
         return replace(self.mold, generation=generation, title=title, spare_title=spare)
 
-    def of_worker(self, key: str, generation: int) -> messages.Launch:
+    def of_worker(self, key: str, generation: int) -> messages.MoldLaunch:
         """Return the launch of a worker with an interpreter of its own."""
         title = self.title(key, generation).replace("{}", "starting")
         return replace(self.mold, generation=generation, title=title, alone=True)
 
-    def of_watcher(self, program: str, arguments: messages.Json) -> messages.Launch:
+    def of_watcher(self, program: str, arguments: messages.Json) -> messages.MoldLaunch:
         """Return the launch of a watcher of files, by the name of its program in `_mold.watch_files`."""
         title = f"prefork: watcher {self.mold.title}"
         return replace(

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..._linux import memfd
 from ..._linux.channel import Channel
-from ..._wire.messages import Launch, PlanFailed, encode
+from ..._wire.messages import MoldLaunch, StepFailed, encode
 from .. import open_files, privileges
 
 _HIGHEST = 2**31 - 1  # close_range(2) does not mind; it visits open descriptors only
@@ -40,9 +40,9 @@ class Shared:
     stacks: int
 
 
-def described(launch: dict[str, Any]) -> tuple[Interpreter, Launch]:
+def described(launch: dict[str, Any]) -> tuple[Interpreter, MoldLaunch]:
     """Return what the molds of a daemon are: from what its master was told (see `_become_master.launch_of`)."""
-    mold = Launch(
+    mold = MoldLaunch(
         application="prefork._mold.load:load",
         arguments=launch["target"],
         generation=0,
@@ -59,13 +59,13 @@ def described(launch: dict[str, Any]) -> tuple[Interpreter, Launch]:
 
 
 def start_mold(
-    interpreter: Interpreter, launch: Launch, shared: Shared, streams: tuple[int, ...] = ()
+    interpreter: Interpreter, launch: MoldLaunch, shared: Shared, streams: tuple[int, ...] = ()
 ) -> tuple[int, Channel]:
     """A mold's pid and the master's end of its channel. `streams`: its standard output and error, if not ours.
 
     Privileges are dropped between fork and exec, not by the mold itself: a new interpreter runs what the site
     packages and the environment tell it to before any of our code. What fails after the fork is told over the
-    channel, as PlanFailed. Raises OSError where there is no room for a process or descriptors.
+    channel, as StepFailed. Raises OSError where there is no room for a process or descriptors.
     """
     description = memfd.write("prefork-launch", encode(launch))
     try:
@@ -107,7 +107,7 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
         arguments = [*interpreter.command, "-m", "prefork._mold.program", *map(str, passed)]
         os.execve(arguments[0], arguments, interpreter.environ)
     except BaseException as error:
-        channel.send(PlanFailed("start", f"{type(error).__name__}: {error}"), wait=False)
+        channel.send(StepFailed("start", f"{type(error).__name__}: {error}"), wait=False)
     finally:
         os._exit(127)
 
