@@ -1,4 +1,4 @@
-"""The README's programs, as they stand there."""
+"""The programs and commands of the README and of docs/hooks.md, as they stand there."""
 
 from __future__ import annotations
 
@@ -6,41 +6,60 @@ import re
 import signal
 import socket
 import sys
-import textwrap
 import urllib.request
 from pathlib import Path
 
+import click
+
+from prefork.cli import main
 from support import PATIENCE, Start, until
 from system.daemons import free_port
 from system.runs import PREFORK
 
-README = Path(__file__).parent.parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text()
+LONGEST_README = 120
 
 
-def program(name: str) -> str:
-    """Return the indented block that begins with `# NAME`."""
-    match = re.search(rf"^    # {re.escape(name)}\n(?:(?:    .*)?\n)+", README.read_text(), re.MULTILINE)
+def program(name: str, text: str = README) -> str:
+    """Return the fenced program that begins with `# NAME`."""
+    match = re.search(rf"^```python\n(# {re.escape(name)}\n.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert match
-    return textwrap.dedent(match[0])
+    return match[1]
 
 
-def test_the_daemon_greets_with_what_its_configuration_says(start: Start) -> None:
+def commands() -> list[str]:
+    """Return the lines of the README's shell blocks, without comments."""
+    blocks: list[str] = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
+
+
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= LONGEST_README
+
+
+def test_readme_commands_exist() -> None:
+    named = {line.split()[1] for line in commands() if line.startswith("prefork ")}
+    assert named <= set(main.list_commands(click.Context(main)))
+
+
+def test_readme_daemon_reloads(start: Start) -> None:
     port = free_port()
-    (start.directory / "hello.py").write_text(program("hello.py").replace("8001", str(port)))
-    (start.directory / "hello.toml").write_text('greeting = "good day"\n')
+    source = program("hello.py").replace("8001", str(port))
+    (start.directory / "hello.py").write_text(source)
     environment = {"RUNTIME_DIRECTORY": str(start.directory / "runtime")}
     running = start.command(sys.executable, "hello.py", env=environment)
-    until(lambda: answer(port) == b"good day", "it greets")
-    (start.directory / "hello.toml").write_text('greeting = "hi"\n')
-    running.send(signal.SIGHUP)
-    running.expect("reload of generation 2 done", "err")
+    until(lambda: answer(port) == b"hello", "a greeting")
+    (start.directory / "hello.py").write_text(source.replace('"hello") for', '"hi") for'))
+    reload = start.command(PREFORK, "reload", env=environment)
+    assert reload.wait() == 0
     assert answer(port) == b"hi"
     assert running.stop() == 0
 
 
-def test_the_web_application_is_run_as_the_readme_says(start: Start) -> None:
+def test_readme_application_runs(start: Start) -> None:
     (start.directory / "shop.py").write_text(program("shop.py"))
-    (command,) = re.findall(r"^    (prefork run shop:app -w 4 .*)$", README.read_text(), re.MULTILINE)
+    (command,) = [line for line in commands() if line.startswith("prefork run shop:app ")]
     port = free_port()
     words = command.replace("8000", str(port)).split()[1:]
     environment = {"RUNTIME_DIRECTORY": str(start.directory / "runtime")}
@@ -48,7 +67,7 @@ def test_the_web_application_is_run_as_the_readme_says(start: Start) -> None:
     running.expect(rf"^prefork: shop is ready: .* workers: 4 web, http://127.0.0.1:{port}$", "err")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE) as response:
         assert response.read() == b'{"greeting":"hello"}'
-    assert re.search("^    prefork reload ", README.read_text(), re.MULTILINE)
+    assert "prefork reload" in commands()
     reload = start.command(PREFORK, "reload", env=environment)
     assert reload.wait() == 0
     assert "generation 2" in reload.out[-1]
@@ -63,8 +82,8 @@ def answer(port: int) -> bytes:
         return b""
 
 
-def test_the_hooks_relaunch(start: Start) -> None:
-    (start.directory / "greeters.py").write_text(program("greeters.py"))
+def test_hooks_program_relaunches(start: Start) -> None:
+    (start.directory / "greeters.py").write_text(program("greeters.py", (ROOT / "docs" / "hooks.md").read_text()))
     running = start.command(sys.executable, "greeters.py")
     running.expect_each(rf"hello from worker {i}," for i in range(3))
     running.send(signal.SIGHUP)
