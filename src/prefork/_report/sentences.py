@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .units import counted, duration
+
 Record = dict[str, Any]
 
 _SENTENCES = {
@@ -54,21 +56,6 @@ def sentence(record: Record) -> str:
     return "\n".join([text, *str(record["report"]).splitlines()]) if "report" in record else text
 
 
-def span(seconds: float) -> str:
-    """Return a length of time as people say it."""
-    if seconds < 10:
-        return f"{max(seconds, 0):.2g} s"
-    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{seconds / 86400:.0f} days"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number of things as people say it."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _derived(record: Record) -> Record:
     return {
         "because": f": {record['why']}" if record.get("why") else "",
@@ -76,7 +63,7 @@ def _derived(record: Record) -> Record:
         "as_pid": f" as pid {record['pid']}" if record.get("pid") else "",
         "words": " ".join(str(record[name]) for name in ("command", "of", "key", "kind", "size") if name in record),
         "of_workers": counted(record.get("workers", 0), "worker"),
-        "after_span": span(record.get("after", 0)),
+        "after_span": duration(record.get("after", 0)),
     }
 
 

@@ -7,6 +7,7 @@ to be equal while their texts differ.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import Enum
 
@@ -42,6 +43,11 @@ def name_of(value: Enum) -> str:
     """Return the name of an enum's member, or its value where it has none: the 0 of a Flag, say."""
     name: str | None = value.name
     return str(value.value) if name is None else name
+
+
+def order(key: str) -> list[tuple[int, str]]:
+    """Return what to sort a key by: numbers by their value, so that web/10 comes after web/9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", key)]
 
 
 def _text(value: Identifying) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from .._core.plan import Entry, Kind, Listener, Plan, Pool
 from .._linux.terms import LIMITS, Terms
 from .keys import LONGEST
+from .printable import printable
 
 T = TypeVar("T")
 
@@ -220,4 +221,4 @@ def _text(value: Any) -> str:
 
 def _printable(value: Any) -> str:
     """Text for a terminal, on which an application without the master's rights is not to draw as it likes."""
-    return "".join(letter for letter in _text(value)[:200] if letter.isprintable())
+    return printable(_text(value)[:200])

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..client import Event
-from ._words import people
+from ._words import with_user_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +76,7 @@ def _last_word(event: Event | None) -> str:
         return "done"
     if event["event"] == "ready":
         return f"ready after {event['after']:.2g} s: pid {event['pid']}, generation {event['generation']}"
-    return people(str(event["reason"]))
+    return with_user_names(str(event["reason"]))
 
 
 class _Bar:

@@ -10,6 +10,8 @@ from typing import Literal
 
 import click
 
+from .._wire.printable import printable
+
 _LEAST = 7
 """Characters below which a column that gives way is left out."""
 
@@ -73,8 +75,7 @@ def _fit(columns: Sequence[Column], widths: list[int], room: int) -> None:
 
 
 def _laid_out(cell: Cell, width: int, align: str, pad: bool) -> str:
-    # What is no character of a line comes from an application, and would be an order to the terminal.
-    text = "".join(letter if letter.isprintable() else "?" for letter in cell.text)
+    text = printable(cell.text)
     text = text if len(text) <= width else text[: width - 1] + "…"
     if align == "right":
         text = text.rjust(width)

@@ -1,4 +1,4 @@
-"""How numbers, moments and users are said to people who read a terminal."""
+"""Times, users and events as a person reads them on a terminal."""
 
 from __future__ import annotations
 
@@ -12,42 +12,22 @@ from ..client import Event
 _BAD = ("failed", "not planned", "not born", "not started", "killing", "hung", "lost")
 
 
-def short(seconds: float | None) -> str:
-    """Return a length of time in four characters or so."""
-    if seconds is None:
-        return "-"
-    for limit, unit, letter in ((100, 1, "s"), (6000, 60, "m"), (360000, 3600, "h")):
-        if seconds < limit:
-            return f"{max(seconds, 0) / unit:.0f}{letter}"
-    return f"{seconds / 86400:.0f}d"
-
-
-def spent(seconds: float | None) -> str:
-    """Return processor time, which may be small and still matter."""
-    return "-" if seconds is None else f"{seconds:.2f}s" if seconds < 10 else short(seconds)
-
-
-def size(amount: int | None) -> str:
-    """Return bytes in megabytes."""
-    return "-" if amount is None else f"{amount / 1e6:.1f}M"
-
-
 def moment(when: float, now: float) -> str:
-    """Return a date as the time of day, with the day unless it is today's."""
+    """Return a time as hours, minutes and seconds, with the date unless it is today."""
     then = time.localtime(when)
     day = "" if time.localtime(now)[:3] == then[:3] else time.strftime("%Y-%m-%d ", then)
     return f"{day}{time.strftime('%H:%M:%S', then)}.{int(when % 1 * 1000):03}"
 
 
 def mood(event: Event) -> Literal["good", "bad", "plain"]:
-    """Return how an event is to be taken: what colour it is told in."""
+    """Return whether an event is good or bad news: it decides the colour."""
     if event["event"] in _BAD or event.get("stage") == "failed" or event.get("status") not in (None, 0):
         return "bad"
     return "good" if event["event"] == "ready" or event.get("stage") == "done" else "plain"
 
 
-def people(text: str) -> str:
-    """Return a text with users' names for their numbers. Not the master's work: looking one up may take its time."""
+def with_user_names(text: str) -> str:
+    """Return a text with user names for numbers. Not done in the master: a lookup may block."""
     return re.sub(r"\buid (\d+)", lambda match: _user(int(match[1])), text)
 
 

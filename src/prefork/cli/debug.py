@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .._report.hang_report import SENTENCES
-from .._report.sentences import span
+from .._report.units import duration
 from ..client import Client
 from ._daemon import slots, steers, tell
 from ._words import moment
@@ -25,7 +25,7 @@ def stacks(client: Client, as_json: bool, slot: str | None, force: bool) -> None
             tell(found)
             continue
         said: Any = found["verdict"]
-        for_ = f" for {span(found['busy_for'])}" if found["busy_for"] else ""
+        for_ = f" for {duration(found['busy_for'])}" if found["busy_for"] else ""
         head = f"{found['slot']} (pid {found['pid']}, generation {found['generation']}): {said}{for_}"
         click.secho(f"{head}: {SENTENCES.get(said, '')}", bold=True)
         if found["doing"]:

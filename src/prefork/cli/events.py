@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from .._report.sentences import counted, sentence, span, subject
+from .._report.sentences import sentence, subject
+from .._report.units import counted, duration
 from ..client import Client, Event
 from ._daemon import slots, steers, tell
-from ._words import moment, mood, people
+from ._words import moment, mood, with_user_names
 
 
 @click.command()
@@ -46,16 +47,16 @@ def present(found: dict[str, Any]) -> str:
         return "no longer wanted, and gone"
     text = str(slot["state"])
     if slot["pid"]:
-        text += f", pid {slot['pid']}, generation {slot['generation']}, for {span(now - slot['since'])}"
+        text += f", pid {slot['pid']}, generation {slot['generation']}, for {duration(now - slot['since'])}"
     if slot["retry_at"] is not None:
-        text += f", tried again in {span(slot['retry_at'] - now)}"
+        text += f", tried again in {duration(slot['retry_at'] - now)}"
     text += f"; {counted(slot['restarts'], 'restart')}"
     return text + (f"; the last one {slot['last_exit']}" if slot["last_exit"] else "")
 
 
 def _say(event: Event, about: str = "") -> None:
     """Print one event; an application's report below it."""
-    first, *report = people(sentence(event)).split("\n")
+    first, *report = with_user_names(sentence(event)).split("\n")
     when = moment(event["time"], time.time()) if "time" in event else "-"
     line = [click.style(when, dim=True), *([f"{about:12}"] if about else []), _coloured(event, first)]
     click.echo("  ".join(line))

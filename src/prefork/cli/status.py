@@ -9,12 +9,13 @@ from typing import Any
 import click
 
 from .._errors import SystemFailure
-from .._report.sentences import counted, span
+from .._report.units import counted, duration, precise_duration, short_duration, short_size
+from .._wire import keys
 from ..client import Client
 from ..scoreboard import Counts, Process, open_scoreboard
 from . import _processes
 from ._daemon import steers, tell
-from ._words import people, short, size, spent
+from ._words import with_user_names
 
 Slot = dict[str, Any]
 
@@ -101,16 +102,15 @@ def _check(seen: dict[str, Any], as_json: bool) -> int:
 def _head(seen: dict[str, Any]) -> list[str]:
     """Return the lines above the table."""
     serving = sum(1 for slot in seen["slots"] if slot["serving"] or slot["state"] == "finished")  # As the title counts.
-    up = span(seen["time"] - seen["started"])
+    up = duration(seen["time"] - seen["started"])
     lines = [
         f"{click.style(seen['name'], bold=True)}: {serving} of {counted(len(seen['slots']), 'slot')} served, "
         f"generation {seen['generation']}, pid {seen['pid']}, up {up}" + (", stopping" if seen["stopping"] else "")
     ]
     for change in [*([seen["change"]] if seen["change"] else []), *seen["queue"]]:
         to_go = f", {counted(change['left'], 'slot')} to go" if change["stage"] == "rolling" else ""
-        lines.append(
-            people(f"{change['what']} to generation {change['to']}: {change['stage']}{to_go} ({change['why']})")
-        )
+        text = f"{change['what']} to generation {change['to']}: {change['stage']}{to_go} ({change['why']})"
+        lines.append(with_user_names(text))
     for pool in seen["pools"]:
         own = "" if pool["size"] == pool["planned"] else f", {pool['planned']} by the plan"
         lines.append(f"pool {pool['kind']}: {pool['size']} of {pool['min']} to {pool['max']}{own}")
@@ -133,7 +133,7 @@ def _show(seen: dict[str, Any], memory: bool) -> None:
         Column("RESTARTS", "RST", "right"), Column("LAST EXIT", gives_way=1),
     ]  # fmt: skip
     rows: list[list[Cell]] = []
-    for slot in sorted(seen["slots"], key=lambda slot: _natural(slot["key"])):
+    for slot in sorted(seen["slots"], key=lambda slot: keys.order(slot["key"])):
         restarts = Cell(str(slot["restarts"]), "yellow" if slot["restarts"] else None)
         last = [restarts, Cell(_exit(slot["last_exit"]), dim=slot["last_exit"] in ("", "exited 0"))]
         state = _waiting(slot, seen["time"])
@@ -155,15 +155,15 @@ def _process(process: Slot, seen: dict[str, Any], memory: bool) -> list[Any]:
     cells = [
         number(process["pid"]),
         Cell(number(process["generation"]).text, "cyan" if behind else None),
-        Cell(short(None if since is None else seen["time"] - since)),
+        Cell(short_duration(None if since is None else seen["time"] - since)),
         number(process["requests"]),
         number(process["in_flight"]),
         Cell(process["doing"] or "-", dim=not process["doing"]),
-        Cell(spent(process["cpu"])),
+        Cell(precise_duration(process["cpu"])),
     ]
     if memory:
         found = process["memory"] or {}
-        cells += [Cell(size(found.get("private"))), Cell(size(found.get("shared")))]
+        cells += [Cell(short_size(found.get("private"))), Cell(short_size(found.get("shared")))]
     return cells
 
 
@@ -177,8 +177,3 @@ def _waiting(slot: Slot, now: float) -> str:
     if slot["retry_at"] is not None and slot["pid"] is None:
         return f"{slot['state']} {max(0.0, slot['retry_at'] - now):.0f}s"
     return str(slot["state"])
-
-
-def _natural(key: str) -> list[tuple[int, str]]:
-    """Have web/10 come after web/9."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", key)]

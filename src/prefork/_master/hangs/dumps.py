@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..._linux.stacks import ASK, FORCE, SIZE, create
 from ..._wire.frames import is_beneath
+from ..._wire.printable import printable
 from .proc import catches
 
 if TYPE_CHECKING:
@@ -128,4 +129,4 @@ class Dumps:
 def _cleaned(text: str) -> str:
     """Return the stacks without the frames that all workers have, and without what would act on a terminal."""
     lines = [line for line in text.splitlines() if not ((frame := _FRAME.match(line)) and is_beneath(frame[1]))]
-    return "\n".join("".join(letter for letter in line if letter.isprintable()) for line in lines)
+    return "\n".join(map(printable, lines))

@@ -15,18 +15,20 @@ from textual.containers import Horizontal
 from textual.widgets import Footer, Static
 
 from ..._errors import SystemFailure
+from ..._report.units import precise_duration, short_number
+from ..._wire.printable import printable
 from ...client import Client, Each
 from ...scoreboard import Board, open_scoreboard
 from . import link as at
 from .charts import Chart
-from .columns import Frame, Use, amount, lasting
+from .columns import Frame, Use
 from .dialogs import Reading, Scaling
 from .events import EventPane
 from .figures import Figures
 from .heading import Head
 from .palette import AMBER, CHOSEN, DIM, FAINT, GREEN, GROUND, RAISED, RED, RULE, TEXT
 from .table import Slots
-from .texts import explained, plain, stacks
+from .texts import explained, stacks
 from .uses import Uses
 
 _EVERY = 1.0
@@ -178,7 +180,7 @@ class Top(App[None]):
         said = first if message.what.split()[0] in first else f"{message.what}: {first}"
         self._say(f"{'✓' if message.ok else '✗'} {said}", GREEN if message.ok else RED)
         if report:
-            lines = "\n".join(map(plain, message.text.splitlines()))
+            lines = "\n".join(map(printable, message.text.splitlines()))
             self.push_screen(Reading(f"{message.what} {'done' if message.ok else 'failed'}", Text(lines)))
 
     @on(at.Answered)
@@ -243,8 +245,10 @@ class Top(App[None]):
         requests, means = self._figures.requests, self._figures.means
         most = max(requests, default=0.0)
         longest = max((mean for mean in means if mean is not None), default=None)
-        self._requests.show(tuple(requests), amount(requests[-1]) if requests else "-", f"peak {amount(most)}")
-        self._latency.show(tuple(means), lasting(means[-1]) if means else "-", f"peak {lasting(longest)}")
+        now = short_number(requests[-1]) if requests else "-"
+        self._requests.show(tuple(requests), now, f"peak {short_number(most)}")
+        now = precise_duration(means[-1] if means else None)
+        self._latency.show(tuple(means), now, f"peak {precise_duration(longest)}")
 
     def _draw(self, look: bool = False) -> None:
         """Draw the slots; with `look` as /proc says now what they use."""
@@ -275,7 +279,7 @@ class Top(App[None]):
         self._head.show(self._daemon, self._status, time.time(), self._gone)
 
     def _say(self, text: str, colour: str) -> None:
-        self._outcome.update(Text(plain(text), colour, no_wrap=True, overflow="ellipsis"))
+        self._outcome.update(Text(printable(text), colour, no_wrap=True, overflow="ellipsis"))
 
     def _leave_board(self) -> None:
         if self._board is not None:

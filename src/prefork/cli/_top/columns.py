@@ -9,7 +9,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
-from .._words import short
+from ..._report.units import precise_duration, short_duration, short_number, short_size
+from ..._wire.printable import printable
 from .charts import BARS
 from .figures import Line
 from .palette import AMBER, BLUE, DIM, FAINT, RED, STATES, TEXT, generation, shade, style
@@ -92,12 +93,12 @@ def _generation(line: Line, _use: Use, frame: Frame) -> list[Piece]:
 
 def _age(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
     if line.retry_in is not None:
-        return [(f"↻{short(line.retry_in)}", AMBER)]  # It is tried again then.
-    return [(short(line.age), DIM if line.age is not None else FAINT)]
+        return [(f"↻{short_duration(line.retry_in)}", AMBER)]  # It is tried again then.
+    return [(short_duration(line.age), DIM if line.age is not None else FAINT)]
 
 
 def _count(number: float, colour: str = TEXT) -> list[Piece]:
-    return [(amount(number), colour if number else FAINT)]
+    return [(short_number(number), colour if number else FAINT)]
 
 
 def _trend(line: Line, _use: Use, frame: Frame) -> list[Piece]:
@@ -108,7 +109,7 @@ def _trend(line: Line, _use: Use, frame: Frame) -> list[Piece]:
 
 
 def _mean(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
-    return [(lasting(line.mean), TEXT if line.mean is not None else FAINT)] if not line.leaving else []
+    return [(precise_duration(line.mean), TEXT if line.mean is not None else FAINT)] if not line.leaving else []
 
 
 def _doing(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
@@ -118,7 +119,7 @@ def _doing(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
     pieces = [(process.doing or "busy", TEXT)]
     if process.busy_for >= 1:
         colour = RED if process.busy_for >= 10 else AMBER
-        pieces.insert(0, (f"{short(process.busy_for)} ", colour))
+        pieces.insert(0, (f"{short_duration(process.busy_for)} ", colour))
     return pieces
 
 
@@ -129,7 +130,7 @@ def _cpu(line: Line, use: Use, _frame: Frame) -> list[Piece]:
 
 
 def _memory(_line: Line, use: Use, _frame: Frame) -> list[Piece]:
-    return [("-", FAINT)] if use.memory is None else [(volume(use.memory), DIM)]
+    return [("-", FAINT)] if use.memory is None else [(short_size(use.memory), DIM)]
 
 
 def _restarts(line: Line, _use: Use, _frame: Frame) -> list[Piece]:
@@ -168,8 +169,7 @@ def laid_out(pieces: list[Piece], width: int, right: bool, ground: str | None) -
     cells: list[tuple[str, Style]] = []
     room = width
     for text, colour in pieces:
-        # What is no character of a line comes from an application, and would be an order to the terminal.
-        clean = "".join(letter if letter.isprintable() else "?" for letter in text)
+        clean = printable(text)
         if cell_len(clean) > room:
             clean = set_cell_size(clean, max(0, room - 1)) + "…" if room > 0 else ""
         room -= cell_len(clean)
@@ -177,33 +177,3 @@ def laid_out(pieces: list[Piece], width: int, right: bool, ground: str | None) -
     padding = Segment(" " * room, style(TEXT, ground))
     segments = [Segment(text, look) for text, look in cells if text]
     return [padding, *segments] if right else [*segments, padding]
-
-
-def amount(number: float) -> str:
-    """Return a count or a rate in five characters or so."""
-    if 0 < number < 10 and number != int(number):
-        return f"{number:.1f}"
-    for limit, unit, letter in ((99_999.5, 1, ""), (9_999_500, 1e3, "k"), (9_999_500_000, 1e6, "M")):
-        if number < limit:
-            return f"{number / unit:.0f}{letter}"
-    return f"{number / 1e9:.0f}G"
-
-
-def lasting(seconds: float | None) -> str:
-    """Return how long a request takes."""
-    if seconds is None:
-        return "-"
-    for limit, unit, name in ((0.001, 1e6, "µs"), (1.0, 1e3, "ms")):
-        if seconds < limit:
-            shown = seconds * unit
-            return f"{shown:.1f}{name}" if shown < 10 else f"{shown:.0f}{name}"
-    return f"{seconds:.1f}s" if seconds < 10 else short(seconds)
-
-
-def volume(amount: int) -> str:
-    """Return bytes in four characters or so."""
-    for limit, unit, letter in ((1e6, 1e3, "k"), (1e9, 1e6, "M"), (1e12, 1e9, "G")):
-        if amount < limit:
-            shown = amount / unit
-            return f"{shown:.1f}{letter}" if shown < 10 else f"{shown:.0f}{letter}"
-    return f"{amount / 1e12:.1f}T"

@@ -13,7 +13,7 @@ from textual.strip import Strip
 
 from ..._report.sentences import sentence, subject
 from ...client import Event
-from .._words import moment, mood, people
+from .._words import moment, mood, with_user_names
 from .columns import laid_out
 from .palette import DIM, FAINT, GROUND, TEXT, shade, style
 from .texts import COLOURS
@@ -51,7 +51,7 @@ class EventPane(ScrollView, can_focus=False):
             return Strip.blank(width, style(TEXT, GROUND))
         event = self._events[at]
         when = moment(event["time"], time.time())[:-4] if "time" in event else "-"
-        told = people(sentence(event)).split("\n")[0]
+        told = with_user_names(sentence(event)).split("\n")[0]
         about = subject(event) if subject(event) != "-" else "daemon"
         room = 9 if width < 90 else 16
         colour = shade(COLOURS[mood(event)], DIM, 0.3)

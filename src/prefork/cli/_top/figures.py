@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..._wire import keys
 from ...scoreboard import Process, Reading
 
 HISTORY = 240
@@ -80,7 +80,7 @@ class Figures:
     def lines(self, status: dict[str, Any], now: float) -> list[Line]:
         """Return a line for each slot and each process that is leaving one. `now`: seconds since 1970."""
         found = {} if self.last is None else {process.pid: process for process in self.last.processes}
-        slots = sorted(status["slots"], key=lambda slot: natural(slot["key"]))
+        slots = sorted(status["slots"], key=lambda slot: keys.order(slot["key"]))
         return [line for slot in slots for line in self._lines(slot, found, now)]
 
     def _lines(self, slot: Slot, found: dict[int, Process], now: float) -> Iterator[Line]:
@@ -111,11 +111,6 @@ def served(status: dict[str, Any]) -> tuple[int, int]:
     """Return how many slots are served, and how many are to be."""
     wanted = [slot for slot in status["slots"] if slot["state"] not in ("finished", "leaving")]
     return sum(1 for slot in wanted if slot["serving"]), len(wanted)
-
-
-def natural(key: str) -> list[tuple[int, str]]:
-    """Have web/10 come after web/9."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", key)]
 
 
 def _mean(processes: Iterable[Process], known: dict[int, Process]) -> float | None:

@@ -8,8 +8,9 @@ from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
-from ..._report.sentences import counted, span
-from .figures import natural, served
+from ..._report.units import counted, duration
+from ..._wire import keys
+from .figures import served
 from .palette import AMBER, DIM, FAINT, GREEN, GROUND, RAISED, RED, TEXT, generation, shade, style
 
 _BAR = "━"
@@ -54,7 +55,7 @@ class Head(Widget):
     def _title(self) -> tuple[list[Segment], list[Segment]]:
         status = self._status or {}
         ready, wanted = served(status)
-        facts = [f"master {status['pid']}", f"up {span(self._now - status['started'])}"]
+        facts = [f"master {status['pid']}", f"up {duration(self._now - status['started'])}"]
         if status.get("python"):
             facts.append(f"Python {status['python']}")
         well = bool(wanted) and ready == wanted
@@ -107,7 +108,7 @@ def _joined(facts: list[str], gap: str, room: int) -> str:
 
 def band(slots: list[dict[str, Any]], width: int) -> list[Segment]:
     """Return one line in which each slot has its place, or shares it with its neighbours: the worst one is seen."""
-    ordered = sorted(slots, key=lambda slot: natural(slot["key"]))
+    ordered = sorted(slots, key=lambda slot: keys.order(slot["key"]))
     if not ordered:
         return [Segment(_BAR * width, style(FAINT))]
     colours = [_colour(slot) for slot in ordered]

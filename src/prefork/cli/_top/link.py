@@ -14,9 +14,9 @@ from typing import Any
 from textual.message import Message
 
 from ..._errors import CommandFailedError, PreforkError, SystemFailure
-from ..._report.sentences import counted
+from ..._report.units import counted
 from ...client import Client, Each, Event
-from .._words import people
+from .._words import with_user_names
 
 _PAUSE = 0.5
 """Seconds between two attempts to reach a daemon that has ended."""
@@ -171,9 +171,9 @@ class Link:
         try:
             text = command(lambda event: self._progress(what, event))
         except PreforkError as error:
-            self.tell(Outcome(what, False, people(str(error))))
+            self.tell(Outcome(what, False, with_user_names(str(error))))
         else:
-            self.tell(Outcome(what, True, people(text)))
+            self.tell(Outcome(what, True, with_user_names(text)))
 
     def _progress(self, what: str, event: Event) -> None:
         match event["event"]:
