@@ -203,9 +203,9 @@ def test_what_the_watch_for_hangs_finds_is_told_of_the_slot() -> None:
     stage.feed(ev.WorkerStarved(pid, 31.0))
     stage.feed(ev.WorkerStopped(pid, 19, 30.0))
     stage.feed(ev.WorkerContinued(pid))
-    stage.feed(ev.WorkerHung(pid, "deadlock", Hang("web/0", "GET /", 30.04, 0.0), "the report"))
+    stage.feed(ev.WorkerHung(pid, "deadlock", Hang("web/0", pid, 1, "GET /", 30.04, 0.0), "the report"))
     told = stage.journal.about("web/0")[-5:]
     assert [record["event"] for record in told] == ["starved", "stopped", "continued", "hung", "killing"]
     assert sentence(told[3]) == f"hung for 30.04 s: deadlock, while doing GET / (pid {pid})\nthe report"
-    assert "for want of a processor" in sentence(told[0])
+    assert "starved of CPU" in sentence(told[0])
     assert sentence(told[1]) == f"stopped by signal 19 (pid {pid})"

@@ -1,4 +1,4 @@
-"""When a queue stands still, and when it only is long."""
+"""When a queue is stalled, and when it is only long."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import pytest
 from prefork._core.stalls import PATIENCE, Stalls
 
 
-def last(*looks: tuple[int, object]) -> bool:
-    """Whether the queue is taken to stand still after these looks at it."""
+def last(*samples: tuple[int, object]) -> bool:
+    """Whether the queue is stalled after these samples of it."""
     stalls = Stalls()
-    return [1 in stalls.look({1: look, 2: (0, None)}) for look in looks][-1]
+    return [1 in stalls.add_sample({1: sample, 2: (0, None)}) for sample in samples][-1]
 
 
-def test_a_queue_that_nobody_takes_from_stands_still() -> None:
+def test_unchanged_queue_is_stalled() -> None:
     assert last(*[(3, "a")] * (PATIENCE + 1))
     assert last((1, "a"), (2, "a"), (5, "a"))
 
 
 @pytest.mark.parametrize(
-    "looks",
+    "samples",
     [
         [(3, "a")] * PATIENCE,
         [(0, None)] * 9,
@@ -29,18 +29,18 @@ def test_a_queue_that_nobody_takes_from_stands_still() -> None:
     ],
     ids=["not for long", "empty", "shorter", "counted", "empty in between"],
 )
-def test_a_queue_that_moves_does_not(looks: list[tuple[int, object]]) -> None:
-    assert not last(*looks)
+def test_changing_queue_is_not_stalled(samples: list[tuple[int, object]]) -> None:
+    assert not last(*samples)
 
 
-def test_it_moves_again_as_soon_as_anything_is_taken() -> None:
+def test_any_progress_ends_a_stall() -> None:
     assert not last(*[(3, "a")] * 20, (2, "a"))
     assert not last(*[(3, "a")] * 20, (3, "b"))
 
 
-def test_one_that_is_gone_is_forgotten() -> None:
+def test_removed_queue_is_forgotten() -> None:
     stalls = Stalls()
     for _ in range(9):
-        stalls.look({1: (3, "a")})
-    assert stalls.look({}) == frozenset()
-    assert stalls.look({1: (3, "a")}) == frozenset()
+        stalls.add_sample({1: (3, "a")})
+    assert stalls.add_sample({}) == frozenset()
+    assert stalls.add_sample({1: (3, "a")}) == frozenset()

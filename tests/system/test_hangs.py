@@ -1,4 +1,4 @@
-"""Workers that hang: noticed in time, for what they are, told with the line where it happened, and replaced."""
+"""Workers that hang: noticed in time, reported with the verdict and the line where they hang, and replaced."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def client_of(start: Start) -> prefork.Client:
 
 @contextmanager
 def asked(port: int, path: str) -> Iterator[socket.socket]:
-    """A request that waits for its answer."""
+    """Send a request; the answer is still to come."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         yield client
@@ -88,73 +88,73 @@ def line_of(here: str) -> int:
     return next(number for number, line in enumerate(ASGI.splitlines(), 1) if f"# here: {here}" in line)
 
 
-def told(start: Start, what: str) -> list[dict[str, Any]]:
+def events_of(start: Start, what: str) -> list[dict[str, Any]]:
     return [event for event in client_of(start).events() if event["event"] == what]
 
 
 def noticed_in_time(event: dict[str, Any]) -> bool:
-    """Whether it was within a fifth of the timeout, not counting the time in which it had no processor."""
+    """Whether the hang was noticed within a fifth of the timeout, not counting time starved of CPU."""
     print(f"{event['verdict']}: noticed after {event['seconds']:.2f} s, {event['excused']:.2f} of them excused")
     return bool(TIMEOUT <= event["seconds"] - event["excused"] + 0.01 <= 1.2 * TIMEOUT)
 
 
 @pytest.mark.parametrize(
     ("path", "verdict"),
-    [("spin", "blocked loop"), ("sleep", "blocked loop"), ("gil", "GIL held"), ("lock", "deadlock"),
-     ("read", "waiting for I/O")],
+    [("spin", "blocked_loop"), ("sleep", "blocked_loop"), ("gil", "gil_held"), ("lock", "deadlock"),
+     ("read", "waiting_for_io")],
 )  # fmt: skip
-def test_a_loop_that_hangs_is_told_with_its_line_and_replaced(start: Start, path: str, verdict: str) -> None:
+def test_hung_loop_is_reported_with_its_line_and_replaced(start: Start, path: str, verdict: str) -> None:
     hanging = run(start)
     old, _ = hanging.who()
     with asked(hanging.port, f"/{path}"):
-        hanging.running.expect(rf"^web/0 \(pid {old}, generation 1\) hangs, for .*: {verdict}: ", "err")
-        hanging.running.expect(rf"it was doing: GET /{path}$", "err")
+        hanging.running.expect(rf"^web/0: hung for .* s \(pid {old}, generation 1.*\): {verdict}: ", "err")
+        hanging.running.expect(rf"request: GET /{path}$", "err")
         hanging.running.expect(rf'File ".*app\.py", line {line_of(path)} in app$', "err")
         hanging.running.expect(rf"^web/0 \(pid {old}, generation 1\) killed by us as it hung for .*: {verdict}$", "err")
         new, _ = hanging.who()
     assert new != old
-    (event,) = told(start, "hung")
+    (event,) = events_of(start, "hung")
     assert (event["pid"], event["verdict"], event["doing"]) == (old, verdict, f"GET /{path}")
     assert noticed_in_time(event)
     assert hanging.stop() == 0
 
 
 @pytest.mark.parametrize("server", ["hypercorn", "granian"])
-def test_other_servers_hang_no_less(start: Start, server: str) -> None:
+def test_hung_loop_of_other_servers_is_replaced(start: Start, server: str) -> None:
     hanging = run(start, server=server)
     old, _ = hanging.who()
     with asked(hanging.port, "/sleep"):
-        hanging.running.expect(r"hangs, for .*: blocked loop: ", "err")
+        hanging.running.expect(r"hung for .*: blocked_loop: ", "err")
         hanging.running.expect(rf'File ".*app\.py", line {line_of("sleep")} in app$', "err")
         hanging.running.expect(r"killed by us as it hung", "err")
     assert gone(old)
-    (event,) = told(start, "hung")
+    (event,) = events_of(start, "hung")
     # uvloop beats six times in the timeout, while something is in flight.
     assert event["seconds"] - event["excused"] <= 1.2 * TIMEOUT
     assert hanging.stop() == 0
 
 
-def test_a_stopped_worker_is_told_of_at_once_and_replaced_when_its_time_is_over(start: Start) -> None:
+def test_stopped_worker_is_reported_at_once_and_replaced_at_the_timeout(start: Start) -> None:
     stopped = run(start)
     old, _ = stopped.who()
     os.kill(old, signal.SIGSTOP)
-    stopped.running.expect(rf"^web/0 \(pid {old}\) has been stopped by signal 19, and replaced if it is not", "err")
-    stopped.running.expect(rf"^web/0 \(pid {old}, generation 1\) hangs, for .*: stopped: ", "err")
+    stopped.running.expect(rf"^web/0: stopped by signal 19 \(pid {old}\); killing it in 2 s unless", "err")
+    stopped.running.expect(rf"^web/0: hung for .* s \(pid {old}, generation 1.*\): stopped: ", "err")
     assert stopped.who()[0] != old
-    (event,) = told(start, "hung")
+    (event,) = events_of(start, "hung")
     assert event["verdict"] == "stopped"
     assert noticed_in_time(event)
     assert stopped.stop() == 0
 
 
-def test_a_stopped_worker_that_is_continued_in_time_is_left_alone(start: Start) -> None:
+def test_stopped_worker_continued_in_time_is_kept(start: Start) -> None:
     stopped = run(start)
     old, _ = stopped.who()
     os.kill(old, signal.SIGSTOP)
-    stopped.running.expect("has been stopped by signal 19", "err")
+    stopped.running.expect("stopped by signal 19", "err")
     os.kill(old, signal.SIGCONT)
-    stopped.running.expect(rf"^web/0 \(pid {old}\) has been continued$", "err")
-    with asked(stopped.port, "/await") as client:  # It takes longer than the timeout.
+    stopped.running.expect(rf"^web/0: continued \(pid {old}\)$", "err")
+    with asked(stopped.port, "/await") as client:  # Longer than the timeout.
         assert str(old).encode() in received(client)
     assert stopped.stop() == 0
 
@@ -166,15 +166,15 @@ def received(client: socket.socket) -> bytes:
     return answer
 
 
-def test_a_request_that_takes_long_on_a_loop_that_turns_is_no_hang(start: Start) -> None:
+def test_long_request_on_a_live_loop_is_no_hang(start: Start) -> None:
     healthy = run(start)
     old, _ = healthy.who()
     with asked(healthy.port, "/await") as long:
         for _ in range(5):
-            with asked(healthy.port, "/short") as short:  # It blocks the loop, for half of the time that it may.
+            with asked(healthy.port, "/short") as short:  # Blocks the loop for half of the timeout.
                 assert str(old).encode() in received(short)
         assert str(old).encode() in received(long)
-    assert told(start, "hung") == []
+    assert events_of(start, "hung") == []
     assert healthy.stop() == 0
 
 
@@ -188,40 +188,40 @@ def busy(master: int, pid: int) -> float:
         board.close()
 
 
-def test_time_in_which_the_master_stood_still_is_nobodys_fault(start: Start) -> None:
+def test_time_while_the_master_is_suspended_does_not_count(start: Start) -> None:
     healthy = run(start)
     old, _ = healthy.who()
     with asked(healthy.port, "/long") as client:
-        until(lambda: busy(healthy.running.pid, old) > 0.1, "it is busy, and watched")
+        until(lambda: busy(healthy.running.pid, old) > 0.1, "the worker is busy and checked")
         healthy.running.send(signal.SIGSTOP)
-        until(lambda: busy(healthy.running.pid, old) > 1.6 * TIMEOUT, "its time would be over")
+        until(lambda: busy(healthy.running.pid, old) > 1.6 * TIMEOUT, "the timeout has passed")
         healthy.running.send(signal.SIGCONT)
-        healthy.running.expect("the machine, or the master, stood still for", "err")
+        healthy.running.expect("master: suspended for", "err")
         assert str(old).encode() in received(client)
-    assert told(start, "hung") == []
+    assert events_of(start, "hung") == []
     assert healthy.stop() == 0
 
 
-def test_one_that_hangs_may_be_only_reported(start: Start) -> None:
+def test_policy_report_keeps_the_worker(start: Start) -> None:
     hanging = run(start, "--hang-policy", "report")
     old, _ = hanging.who()
     with asked(hanging.port, "/sleep"):
-        hanging.running.expect(r"hangs, for .*: blocked loop", "err")
+        hanging.running.expect(r"hung for .*: blocked_loop: .*; not killed", "err")
     assert alive(old)
     os.kill(old, signal.SIGKILL)
     until(lambda: hanging.who()[0] != old, "its successor")
     assert hanging.stop() == 0
 
 
-def test_without_a_timeout_nothing_counts_as_hung(start: Start) -> None:
+def test_timeout_0_disables_the_check(start: Start) -> None:
     hanging = run(start, "--hang-timeout", "0")
     old, _ = hanging.who()
     with asked(hanging.port, "/await") as long:
         os.kill(old, signal.SIGSTOP)
-        hanging.running.expect(rf"^web/0 \(pid {old}\) has been stopped by signal 19$", "err")
+        hanging.running.expect(rf"^web/0: stopped by signal 19 \(pid {old}\)$", "err")
         os.kill(old, signal.SIGCONT)
         assert str(old).encode() in received(long)
-    assert told(start, "hung") == []
+    assert events_of(start, "hung") == []
     assert hanging.stop() == 0
 
 
@@ -265,28 +265,28 @@ def web(handle):
 )
 
 
-def said(port: int, what: str) -> socket.socket:
+def send(port: int, what: str) -> socket.socket:
     client = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     client.sendall(what.encode())
     return client
 
 
 @pytest.mark.parametrize(("what", "verdict"), [("lock", "deadlock"), ("spin", "computing")])
-def test_threads_that_hang_are_seen_from_the_request_that_does_not_end(start: Start, what: str, verdict: str) -> None:
+def test_hung_threads_are_found_by_the_oldest_request(start: Start, what: str, verdict: str) -> None:
     threads = Served(start, "threads", THREADS).launch()
     old = threads.ready("web/0")["web/0"]
-    with said(threads.port, what):
-        threads.running.expect(rf"^web/0 \(pid {old}, generation 1\) hangs, for .*: {verdict}: ", "err")
-        threads.running.expect(rf"it was doing: {what}$", "err")
+    with send(threads.port, what):
+        threads.running.expect(rf"^web/0: hung for .* s \(pid {old}, generation 1.*\): {verdict}: ", "err")
+        threads.running.expect(rf"request: {what}$", "err")
         threads.running.expect(r'File ".*program\.py", line \d+ in work$', "err")
         threads.ready("web/0")
     assert threads.stop() == 0
 
 
-def test_work_in_a_thread_that_says_that_it_gets_on_is_no_hang(start: Start) -> None:
+def test_beat_in_a_thread_prevents_a_hang(start: Start) -> None:
     threads = Served(start, "threads", THREADS).launch()
     old = threads.ready("web/0")["web/0"]
-    with said(threads.port, "long") as client:
+    with send(threads.port, "long") as client:
         assert client.recv(100) == str(old).encode()
-    assert not [line for line in threads.running.err if re.search("hangs", line)]
+    assert not [line for line in threads.running.err if re.search(": hung for", line)]
     assert threads.stop() == 0

@@ -42,9 +42,9 @@ def test_one_that_does_not_answer_is_only_forced_by_who_insists(start: Start) ->
     hanging = run(start, "--hang-timeout", "60")
     client = client_of(start)
     with asked(hanging.port, "/gil"):
-        until(lambda: client.stacks("web/0")[0]["verdict"] == "GIL held", "it hangs")
+        until(lambda: client.stacks("web/0")[0]["verdict"] == "gil_held", "it hangs")
         (found,) = client.stacks("web/0")
-        assert "no stacks: it does not answer" in found["text"]
+        assert "no stacks: the worker does not respond" in found["text"]
         (found,) = client.stacks("web/0", force=True)
         assert f'app.py", line {line_of("gil")} in app' in found["text"]
     os.kill(found["pid"], signal.SIGKILL)
@@ -66,16 +66,14 @@ def test_the_commands_show_the_same(start: Start) -> None:
     shown = start.command(PREFORK, "stacks", "web/0", "-n", runtime)
     assert shown.wait() == 0
     # It may have been seen just as it turned to something of its own, and is said to be idle for so long.
-    assert re.match(
-        rf"web/0 \(pid {old}, generation 1\): idle( for \S+ s)?: it waits for something to do$", shown.out[0]
-    )
+    assert re.match(rf"web/0 \(pid {old}, generation 1\): idle( for \S+ s)?: it has nothing to do$", shown.out[0])
     with asked(hanging.port, "/sleep"):
         hanging.running.expect("killed by us as it hung", "err")
     listed = start.command(PREFORK, "crashes", "-n", runtime, "--json")
     assert listed.wait() == 0
     (crash,) = map(json.loads, listed.out)
     assert (crash["slot"], crash["pid"], crash["doing"], crash["status"]) == ("web/0", old, "GET /sleep", -9)
-    assert "blocked loop" in crash["hang"]
+    assert "blocked_loop" in crash["hang"]
     assert f'app.py", line {line_of("sleep")} in app' in crash["hang"]
     one = start.command(PREFORK, "crashes", str(crash["number"]), "-n", runtime)
     assert one.wait() == 0

@@ -1,4 +1,4 @@
-"""What can be asked of a running daemon, by a person or a program. A command changes the target only."""
+"""The commands that a running daemon accepts. A command changes the desired state only."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Import the application anew and replace every worker by one of the next generation."""
+    """Import the application again and replace every worker by one of the next generation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replan:
-    """Compute the plan again in the mold that is there, and apply the difference only."""
+    """Compute the plan again in the current mold, and apply only the difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Let a pool have this many workers whatever the plan says; `size` None ends that."""
+    """Set the size of a pool, whatever the plan says; `size` None returns to the plan's."""
 
     kind: str
     size: int | None
@@ -26,19 +26,19 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Replace the worker of one slot by another one of the same generation."""
+    """Replace the worker of one slot by a new one of the same generation."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Let every worker drain, then end."""
+    """Drain every worker, then exit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Compute the plan that a reload or a replan would follow, tell what it would change, and change nothing."""
+    """Compute the plan of a reload or a replan and report what it would change, without applying it."""
 
     of: Literal["reload", "replan"]
 
@@ -47,7 +47,7 @@ Command = Reload | Replan | Scale | Restart | Stop | Preview
 
 
 def words(command: Command) -> str:
-    """Return a command as one would say it: `scale web 4`."""
+    """Return a command as a user types it: `scale web 4`."""
     return " ".join([type(command).__name__.lower(), *(_word(part) for part in astuple(command))])
 
 

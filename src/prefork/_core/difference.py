@@ -1,4 +1,4 @@
-"""What following another plan would change, as plain data."""
+"""What applying another plan would change, as plain data."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ if TYPE_CHECKING:
 
 
 def difference(state: State, change: Change, plan: Plan) -> dict[str, Any]:
-    """Return which slots would be added, removed, and replaced for what; which listeners opened and closed.
+    """Return the slots that would be added, removed and replaced (with reasons), and listeners opened and closed.
 
-    `renewed` are the slots that a reload replaces for the new code alone, `kept` those that a replan leaves.
+    `renewed`: slots that a reload replaces only for the new code. `kept`: slots that a replan leaves as they are.
     """
-    wished = {key: slot.target for key, slot in state.slots.items() if slot.target is not None}
-    wanted = plan.wanted(state.overrides)
-    replaced = {key: why for key, entry in wanted.items() if key in wished and (why := _why(wished[key], entry, plan))}
-    same = [key for key in wanted if key in wished and key not in replaced]
+    current = {key: slot.target for key, slot in state.slots.items() if slot.target is not None}
+    desired = plan.wanted(state.overrides)
+    common = {key: entry for key, entry in desired.items() if key in current}
+    replaced = {key: why for key, entry in common.items() if (why := _why(current[key], entry, plan))}
+    same = [key for key in common if key not in replaced]
     renew = change.generation != state.generation
     before = {one.name: one.address for one in state.plan.listeners}
     after = {one.name: one.address for one in plan.listeners}
     return {
         "of": change.what,
-        "added": [key for key in wanted if key not in wished],
-        "removed": [key for key in wished if key not in wanted],
+        "added": [key for key in desired if key not in current],
+        "removed": [key for key in current if key not in desired],
         "replaced": replaced,
         "renewed": same if renew else [],
         "kept": [] if renew else same,
@@ -35,7 +36,7 @@ def difference(state: State, change: Change, plan: Plan) -> dict[str, Any]:
 
 
 def summary(data: dict[str, Any]) -> str:
-    """Say a difference in one line."""
+    """Return a difference as one line."""
     verbs = {"add": "added", "remove": "removed", "replace": "replaced", "renew": "renewed", "keep": "kept"}
     parts = [f"{verb} {len(data[name])}" for verb, name in verbs.items() if data[name]]
     if not any(data[name] for name in (*list(verbs.values())[:-1], "opened", "closed")):
@@ -44,7 +45,7 @@ def summary(data: dict[str, Any]) -> str:
 
 
 def _why(target: Target, entry: Entry, plan: Plan) -> list[str]:
-    """Return what is not as before; nothing where all is."""
+    """Return what differs; empty if nothing does."""
     differs = {
         "parameters": target.entry.digest != entry.digest,
         "spawn": target.entry.spawn != entry.spawn,

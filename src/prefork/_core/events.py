@@ -169,9 +169,9 @@ class WorkerFailed:
 
 @dataclass(frozen=True, slots=True)
 class WorkerHung:
-    """A worker has been busy without getting on for longer than its kind may, and it has been found out how.
+    """A worker was busy without progress for longer than its kind's `hang_timeout`, and has been inspected.
 
-    `report` is the whole of it, for the log. `over`: it has got on while it was looked into.
+    `report` is the text for the log. `over`: it made progress while it was inspected.
     """
 
     pid: int
@@ -183,7 +183,7 @@ class WorkerHung:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStopped:
-    """A worker has been stopped by a signal; it counts as hung after `patience` seconds (0: never)."""
+    """A worker was stopped by a signal; it counts as hung after `patience` seconds (0: never)."""
 
     pid: int
     signal: int
@@ -192,14 +192,14 @@ class WorkerStopped:
 
 @dataclass(frozen=True, slots=True)
 class WorkerContinued:
-    """A worker that was stopped runs again."""
+    """A stopped worker runs again."""
 
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStarved:
-    """A worker has not got on for `seconds`, longer than its kind may, and would have but for a processor."""
+    """A worker made no progress for `seconds`, longer than its kind's `hang_timeout`, because it was starved of CPU."""
 
     pid: int
     seconds: float
@@ -207,7 +207,7 @@ class WorkerStarved:
 
 @dataclass(frozen=True, slots=True)
 class MachineSlept:
-    """The master had no part in these seconds: the machine was asleep, or the master stopped, or had no processor."""
+    """The master did not run for `seconds`: the machine was asleep, or the master was stopped or starved of CPU."""
 
     seconds: float
 

@@ -222,30 +222,26 @@ Event = ev.WorkerHung | ev.WorkerStopped | ev.WorkerContinued | ev.WorkerStarved
 
 
 def hang_reported(state: State, event: Event) -> None:
-    """Take in what the watch for hangs has found."""
+    """Handle what the hang watch found."""
     if isinstance(event, ev.MachineSlept):
-        state.report(f"the machine, or the master, stood still for {event.seconds:g} s: no worker is judged by it")
+        state.report(f"master: suspended for {event.seconds:g} s; hang timers adjusted")
         return
     worker = state.workers.get(event.pid)
     if worker is None or worker.target is None or worker.phase not in ("ready", "draining", "starting"):
         return
-    who = f"{worker.target.entry.key} (pid {event.pid})"
+    key, kills = worker.target.entry.key, worker.target.kind.hang_policy == "kill"
     match event:
         case ev.WorkerHung(_, verdict, hang, report, over):
-            if over:
-                report += "\n  it has got on meanwhile, and is left alone"
             state.report(report)
-            if not over and worker.target.kind.hang_policy == "kill":
+            if kills and not over:
                 worker.hung = True
                 state.kill(worker, f"as it hung for {hang.seconds:.1f} s: {verdict}")
         case ev.WorkerStopped(_, number, patience):
-            end = f", and replaced if it is not continued within {patience:g} s" if patience else ""
-            if worker.target.kind.hang_policy != "kill":
-                end = ""
-            state.report(f"{who} has been stopped by signal {number}{end}")
+            then = f"; killing it in {patience:g} s unless it is continued" if patience and kills else ""
+            state.report(f"{key}: stopped by signal {number} (pid {event.pid}){then}")
         case ev.WorkerContinued():
-            state.report(f"{who} has been continued")
+            state.report(f"{key}: continued (pid {event.pid})")
         case ev.WorkerStarved(_, seconds):
-            state.report(f"{who} has not got on for {seconds:g} s, for want of a processor: it is not taken for hung")
+            state.report(f"{key}: no progress for {seconds:g} s, starved of CPU (pid {event.pid}); not treated as hung")
         case _:
             assert_never(event)

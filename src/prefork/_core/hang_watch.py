@@ -1,26 +1,26 @@
-"""When a worker counts as hung, from what is seen of it at each look.
+"""When a worker counts as hung, from what its row of the scoreboard shows at each check.
 
-What it does now, and since when, stands in its row of the scoreboard; how long it may is its kind's `hang_timeout`:
+The row says what the worker does and since when; how long it may is its kind's `hang_timeout`:
 
-    what is seen                        what it is                            it counts as hung
-    stopped, by a signal                not running at all                    so long after it was stopped
-    beat < 0                            an event loop that waits              never, whatever is in flight
-    beat > 0                            an event loop in one callback         so long after `beat`
-    beat 0, busy_since > 0              requests, and no loop that tells      so long after anything got on
-    beat 0, busy_since 0                idle                                  never
+    what the row shows             what it means                         hung when `hang_timeout` has passed since
+    stopped by a signal            the process does not run              it was stopped
+    beat < 0                       an event loop that waits              never, whatever is in flight
+    beat > 0                       an event loop in one callback         `beat`
+    beat 0, busy_since > 0         requests, and no loop that beats      a request last made progress
+    beat 0, busy_since 0           idle                                  never
 
-Time that was nobody's fault does not count: what the look itself came too late (the machine was asleep, or had no
-processor for the master), and what the worker has waited for a processor (the scheduler's own count) from the middle
-of its time on. So a worker that is kept from working is not taken for one that hangs, however busy the machine is.
+Two kinds of time do not count: the time by which the check itself was late (the machine was asleep, or the master was
+starved of CPU), and, from the middle of the timeout on, the time that the worker waited in the run queue (from the
+scheduler's counters). So a worker that is starved of CPU does not count as hung, however busy the machine is.
 
-Nobody looks while all are idle. A word of the scoreboard says whether somebody does; a worker that gets busy while
-nobody does wakes the master. The two may cross, and each order of their steps ends well:
+There are no checks while all workers are idle. A word of the scoreboard says whether the master checks; a worker that
+becomes busy while it does not wakes the master. The two may race, and each order of their steps is safe:
 
-    worker      I am busy  ->  does anybody look?  no: wake the master
-    master      nobody looks  ->  is anybody busy?  yes: look on
+    worker      set busy          ->  read the word: if the master does not check, wake it
+    master      clear the word    ->  read all rows: if a worker is busy, go on checking
 
-Whoever comes second sees the other. A processor may let a load pass a store that is still on its way, so that both
-come first; therefore the master looks once more an eighth later, and is only then at rest.
+Whichever comes second sees the other. A processor may let a load overtake an earlier store, so that both miss each
+other; therefore the master checks once more an eighth of the timeout later before it rests.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 SHARE = 8
-"""Looks are at least so large a part of the shortest timeout apart: a hang is noticed an eighth late at most."""
+"""The shortest timeout over this is the least time between two checks: a hang is noticed an eighth late at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """What is seen of one worker: `since` when it does what it does (0.0: it is idle), and how long it may."""
+    """One worker at a check: without progress since `since` (0.0: idle), which it may be for `patience` seconds."""
 
     pid: int
     since: float
@@ -46,8 +46,8 @@ class Sign:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a look has found, by pid: who hangs, and who would but for a processor. When to look again, if at all."""
+class Check:
+    """The result of a check, as pids: workers newly hung, workers newly starved of CPU; `next`: when to check again."""
 
     hung: tuple[int, ...]
     starved: tuple[int, ...]
@@ -57,25 +57,25 @@ class Look:
 
 @dataclass(slots=True)
 class _BusyPeriod:
-    """The time since a worker was last seen to get on."""
+    """The time since a worker last made progress."""
 
     since: float
     excused: float = 0.0
-    waited: float | None = None  # for a processor, by the scheduler's count, when it was last asked
+    waited: float | None = None  # seconds in the run queue when last read
     hung: bool = False
 
 
 @dataclass(slots=True)
 class HangDetector:
-    """What is remembered from look to look. `waited(pid)`: seconds that it has waited for a processor so far."""
+    """Finds hung workers. `waited(pid)`: seconds that a process has waited in the run queue so far."""
 
     waited: Callable[[int], float]
     periods: dict[int, _BusyPeriod] = field(default_factory=dict)
     watching: bool = True
-    starved: set[int] = field(default_factory=set)  # each is told of once
+    starved: set[int] = field(default_factory=set)  # pids, each reported once
 
-    def look(self, signs: Iterable[Sign], now: float, late: float) -> Look:
-        """Judge all workers; `late`: how much later than it was due this look comes."""
+    def check(self, signs: Iterable[Sign], now: float, late: float) -> Check:
+        """Check all workers; `late`: seconds by which this check comes later than it was due."""
         before, self.periods = self.periods, {}
         hung: list[int] = []
         starved: list[int] = []
@@ -97,10 +97,10 @@ class HangDetector:
             elif now - period.since >= sign.patience and sign.pid not in self.starved:
                 self.starved.add(sign.pid)
                 starved.append(sign.pid)
-        return Look(tuple(hung), tuple(starved), *self._next(due, least, now))
+        return Check(tuple(hung), tuple(starved), *self._next(due, least, now))
 
     def _judge(self, period: _BusyPeriod, sign: Sign, now: float) -> float:
-        """Find out whether it hangs; return when to look at it again."""
+        """Set `period.hung` if the worker is hung; return when to check it again."""
         middle, end = (period.since + period.excused + part * sign.patience for part in (0.5, 1.0))
         if now < middle:
             return middle
@@ -115,7 +115,7 @@ class HangDetector:
         return inf if period.hung else end
 
     def _next(self, due: float, least: float, now: float) -> tuple[bool, float | None]:
-        """Whether somebody looks from now on, and when the next time."""
+        """Return whether the master goes on checking, and when the next check is due."""
         if self.periods:
             self.watching = True
             return True, min(max(due, now + least / SHARE), now + least)

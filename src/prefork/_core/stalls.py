@@ -1,29 +1,29 @@
-"""Which queues stand still: something waits in them, and nobody takes it."""
+"""Which queues are stalled: connections wait in them, and no worker accepts any."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 PATIENCE = 2
-"""Looks in a row at which a queue has not moved. A worker that is slow, not stuck, gets less for a moment at worst."""
+"""Unchanged samples in a row that make a queue stalled. A worker that is only slow gets less for a moment."""
 
-Look = tuple[int, object]
-"""How much waits, and what its workers have counted: whatever it is, if it is another they are alive."""
+Sample = tuple[int, object]
+"""The queue's length, and its workers' counters: any change of these shows that a worker is alive."""
 
 
 class Stalls:
-    """What several looks at a set of queues have shown. The queues are named by numbers."""
+    """The samples of a set of queues, which are identified by numbers."""
 
     def __init__(self) -> None:
-        self._seen: Mapping[int, Look] = {}
-        self._still: dict[int, int] = {}
+        self._last: Mapping[int, Sample] = {}
+        self._unchanged: dict[int, int] = {}
 
-    def look(self, queues: Mapping[int, Look]) -> frozenset[int]:
-        """Take in one more look; return which queues stand still."""
+    def add_sample(self, queues: Mapping[int, Sample]) -> frozenset[int]:
+        """Record a sample of each queue; return the stalled queues."""
         for queue, (length, counted) in queues.items():
-            before = self._seen.get(queue, (0, None))
+            before = self._last.get(queue, (0, None))
             moves = not length or not before[0] or length < before[0] or counted != before[1]
-            self._still[queue] = 0 if moves else self._still.get(queue, 0) + 1
-        self._seen = queues
-        self._still = {queue: looks for queue, looks in self._still.items() if queue in queues}
-        return frozenset(queue for queue, looks in self._still.items() if looks >= PATIENCE)
+            self._unchanged[queue] = 0 if moves else self._unchanged.get(queue, 0) + 1
+        self._last = queues
+        self._unchanged = {queue: count for queue, count in self._unchanged.items() if queue in queues}
+        return frozenset(queue for queue, count in self._unchanged.items() if count >= PATIENCE)

@@ -1,4 +1,4 @@
-"""What kind of hang it is, by the kernel's and the worker's own account."""
+"""The verdict on a worker that hangs: what kind of hang it is, from /proc and from what the worker reports."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal[
-    "stopped", "traced", "GIL held", "blocked loop", "deadlock", "waiting for I/O", "computing", "no progress",
-    "starved of CPU", "working", "idle",
+    "stopped", "traced", "gil_held", "blocked_loop", "deadlock", "waiting_for_io", "computing", "no_progress",
+    "working", "idle",
 ]  # fmt: skip
 
 _MUCH = 0.5
-"""The share of a processor from which on a thread computes rather than waits."""
+"""A thread that uses at least this share of a processor computes; one below it waits."""
 
 _IO = (
     *("poll", "sk_", "skb", "sock", "tcp", "udp", "inet", "unix"),
     *("wait_woken", "pipe", "recv", "read", "accept", "io_"),
 )
-"""Parts of the kernel's names for the places where it lets a thread wait for input or output."""
+"""Parts of the kernel functions (wchan) in which a thread waits for input or output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """One thread, as the kernel sees it: `state` as in ps, `waits_in` the kernel's name for where it waits.
+    """One thread: `state` as in ps, `waits_in` the kernel function or system call in which it waits.
 
-    `used`: the share of a processor that it has had lately, `wanted` that it would have had if it never had to wait for
-    one; `switches`: how often it has given one up meanwhile.
+    Over the last measurement: `used` is the share of a processor that it had, `wanted` includes the time in the run
+    queue, `switches` counts voluntary context switches.
     """
 
     tid: int
@@ -39,9 +39,9 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that has been found out about one worker. The first thread is the main one.
+    """What was found out about one worker; the first thread is the main one.
 
-    `loop`: an event loop does its work, in the main thread. `answered`: Python code could still run there.
+    `loop`: the worker runs an event loop in its main thread. `answered`: the main thread still runs Python code.
     """
 
     loop: bool
@@ -52,43 +52,45 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Who hangs, doing what, for how many seconds, and how many of these are no fault of its own."""
+    """A worker that hangs, what it was doing, and for how many seconds; `excused`: seconds that did not count."""
 
-    who: str
+    slot: str
+    pid: int
+    generation: int
     doing: str
     seconds: float
     excused: float
 
 
 def verdict(evidence: Evidence) -> Verdict:
-    """What kind of hang it is."""
+    """Return what kind of hang it is."""
     if not evidence.threads:
-        return "no progress"
+        return "no_progress"
     main, *others = evidence.threads
     if main.state in ("T", "t"):
         return "traced" if evidence.tracer or main.state == "t" else "stopped"
     concerned = [main] if evidence.loop else evidence.threads
     if any(thread.state == "D" for thread in concerned):
-        return "waiting for I/O"
+        return "waiting_for_io"
     if not evidence.answered:
-        return "GIL held"
+        return "gil_held"
     if any(thread.wanted >= _MUCH for thread in concerned):
-        return "blocked loop" if evidence.loop else "computing"
-    # Where threads do the work, the main one waits for connections.
+        return "blocked_loop" if evidence.loop else "computing"
+    # If threads do the work, the main thread only waits for connections.
     waiting = [main] if evidence.loop or not others else others
     if any(_is_io(thread) for thread in waiting):
-        return "waiting for I/O"
+        return "waiting_for_io"
     if any(thread.waits_in.startswith("futex") for thread in waiting):
         return "deadlock"
-    return "blocked loop" if evidence.loop else "no progress"
+    return "blocked_loop" if evidence.loop else "no_progress"
 
 
-def living(evidence: Evidence, doing: str, busy: float, patience: float) -> Verdict:
-    """What a worker does that somebody asks about; `busy`: seconds without getting on, 0.0 where it is idle."""
+def current_activity(evidence: Evidence, doing: str, busy: float, patience: float) -> Verdict:
+    """Return the verdict on any worker; `busy`: seconds without progress, 0.0 if it is idle."""
     found = verdict(evidence)
-    if found in ("stopped", "traced", "GIL held") or 0 < patience <= busy:
+    if found in ("stopped", "traced", "gil_held") or 0 < patience <= busy:
         return found
-    # A loop on uvloop says only after a while that it has nothing to do any more; the kernel knows where it is.
+    # uvloop reports that it is idle with a delay; the kernel knows at once that it polls.
     at_rest = evidence.loop and not doing and "poll" in evidence.threads[0].waits_in
     return "working" if busy and not at_rest else "idle"
 

@@ -1,51 +1,51 @@
-"""The report on a worker that hangs, for the log and for people who ask."""
+"""The report on a worker that hangs, for the log and for `prefork stacks`."""
 
 from __future__ import annotations
 
 from .._core.verdicts import Evidence, Hang, Verdict
 
 SENTENCES: dict[Verdict, str] = {
-    "stopped": "it has been stopped by a signal, and does not run",
-    "traced": "a debugger holds it",
-    "GIL held": "a call into C neither returns nor lets Python run",
-    "blocked loop": "its event loop is in one callback, and turns no more",
-    "deadlock": "it waits for a lock that does not come",
-    "waiting for I/O": "it waits for input or output that does not come",
-    "computing": "it computes, and comes to no end",
-    "no progress": "nothing that it has begun gets on",
-    "starved of CPU": "it would work, if it had a processor",
-    "working": "it works",
-    "idle": "it waits for something to do",
+    "stopped": "it was stopped by a signal",
+    "traced": "it was stopped by a debugger",
+    "gil_held": "a call into C holds the GIL and does not return",
+    "blocked_loop": "its event loop does not return from one callback",
+    "deadlock": "it waits for a lock that is not released",
+    "waiting_for_io": "it waits for input or output that does not arrive",
+    "computing": "its threads compute and no request ends",
+    "no_progress": "no request makes progress",
+    "working": "it makes progress",
+    "idle": "it has nothing to do",
 }
 
 _LINES = 120
-"""So many lines of stacks are in a report."""
+"""Lines of stacks in a report, at most."""
 
 
-def report(hang: Hang, kind: Verdict, evidence: Evidence, stacks: str) -> str:
-    """The whole of it, as one block for the log."""
-    excused = f" ({hang.excused:.1f} s of it for want of a processor)" if hang.excused >= 0.1 else ""
-    lines = [f"{hang.who} hangs, for {hang.seconds:.1f} s{excused}: {kind}: {SENTENCES[kind]}"]
+def report(hang: Hang, kind: Verdict, evidence: Evidence, stacks: str, next_step: str) -> str:
+    """Return the whole report, as one block for the log; `next_step`: what happens to the worker now."""
+    excused = f", {hang.excused:.1f} s of it starved of CPU" if hang.excused >= 0.1 else ""
+    facts = f"(pid {hang.pid}, generation {hang.generation}{excused})"
+    lines = [f"{hang.slot}: hung for {hang.seconds:.1f} s {facts}: {kind}: {SENTENCES[kind]}; {next_step}"]
     if hang.doing:
-        lines.append(f"  it was doing: {hang.doing}")
+        lines.append(f"  request: {hang.doing}")
     return "\n".join([*lines, details(evidence, stacks)])
 
 
 def details(evidence: Evidence, stacks: str) -> str:
-    """What the kernel and the worker itself have told."""
+    """Return the state of the threads and the stacks, as indented lines."""
     lines = []
     if evidence.tracer:
-        lines.append(f"  it is traced by pid {evidence.tracer}")
+        lines.append(f"  traced by pid {evidence.tracer}")
     for thread in evidence.threads[:20]:
         place = f" in {thread.waits_in}" if thread.waits_in else ""
         lines.append(
             f"  thread {thread.tid} ({thread.name}): state {thread.state}{place}, "
-            f"{thread.used:.0%} of a processor, {thread.switches} switches"
+            f"{thread.used:.0%} CPU, {thread.switches} context switches"
         )
     written = stacks.splitlines()
     lines += [f"  {line}" for line in written[:_LINES]]
     if len(written) > _LINES:
-        lines.append(f"  ... and {len(written) - _LINES} lines more")
+        lines.append(f"  ... {len(written) - _LINES} more lines")
     if not written:
-        lines.append("  no stacks: it does not answer")
+        lines.append("  no stacks: the worker does not respond")
     return "\n".join(lines)

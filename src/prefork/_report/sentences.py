@@ -29,8 +29,8 @@ _SENTENCES = {
     "hung": "hung for {seconds} s: {verdict}{while_doing} (pid {pid})",
     "stopped": "stopped by signal {signal} (pid {pid})",
     "continued": "continued after {after_span} (pid {pid})",
-    "starved": "did not get on for {seconds} s for want of a processor (pid {pid})",
-    "slept": "the machine, or the master, stood still for {seconds} s",
+    "starved": "no progress for {seconds} s, starved of CPU (pid {pid}); not treated as hung",
+    "slept": "master suspended for {seconds} s; hang timers adjusted",
     "ended": "{reason} after {after_span} (pid {pid}, generation {generation})",
     "lost": "{count} events were lost: the reader was too slow",
 }

@@ -1,1 +1,1 @@
-"""How the master finds and explains a worker that hangs or crashes."""
+"""Workers that hang or crash: finding them, and reporting why."""

@@ -1,7 +1,7 @@
-"""Crash reports: of each worker that did not end as it should, one JSON file in the runtime directory.
+"""Crash reports: one JSON file in the runtime directory for each worker that did not exit with status 0.
 
-They are written one in a turn of the loop, and those that would be removed at once are not written at all: many that
-end together delay nobody.
+The master writes one report in a turn of its loop, and skips those that it would remove at once: many workers that end
+together do not delay it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from ..loop import Master
 
 KEPT = 20
-"""So many reports are kept."""
+"""Number of reports that are kept."""
 
 _LONGEST = 64 * 1024
-"""Characters of one text in a report."""
+"""Characters of one text in a report, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """A worker that has ended: who it was, what it was doing, and what it wrote last where that is captured."""
+    """A worker that has crashed, what it was doing, and the last lines that it wrote, if output is captured."""
 
     slot: str
     generation: int
@@ -38,33 +38,33 @@ class Crash:
 
 
 class Crashes:
-    """The reports of one daemon, in a directory of theirs."""
+    """The crash reports of one daemon, in their directory."""
 
     def __init__(self, master: Master, runtime: str) -> None:
         self._master = master
         self._directory = f"{runtime}/{CRASHES}"
         self._notes: dict[int, dict[str, str]] = {}
-        self._waiting: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._queue: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._due = False
         self._numbers = sorted(numbers_in(self._directory))
         self._next = self._numbers[-1] + 1 if self._numbers else 1
 
     def close(self) -> None:
-        """Write what has not been written."""
-        while self._waiting:
+        """Write the reports that are still queued."""
+        while self._queue:
             self._write()
 
     def note(self, pid: int, what: str, text: str) -> None:
-        """Keep what is to be in the report of this process, should it crash: `hang`, or `failure`, its own words."""
+        """Keep a text for the crash report of this process: `hang`, or `failure` (its traceback)."""
         self._notes.setdefault(pid, {})[what] = text[:_LONGEST]
 
     def ended(self, end: ProcessExit, crash: Crash | None) -> None:
-        """A process has ended; a report is made of a `crash`."""
+        """Queue a report if the process that ended crashed."""
         notes = self._notes.pop(end.pid, {})
         if crash is None:
             return
         user, system, memory = end.usage or (None, None, None)
-        self._waiting.append(
+        self._queue.append(
             {
                 "number": self._next,
                 "time": round(time.time(), 3),
@@ -81,27 +81,27 @@ class Crashes:
             }
         )
         self._next += 1
-        self._later()
+        self._schedule()
 
-    def _later(self) -> None:
-        if self._waiting and not self._due:
+    def _schedule(self) -> None:
+        if self._queue and not self._due:
             self._due = True
-            self._master.later(0, self._turn)
+            self._master.later(0, self._write_one)
 
-    def _turn(self) -> None:
+    def _write_one(self) -> None:
         self._due = False
-        if self._waiting:
+        if self._queue:
             self._write()
-            self._later()
+            self._schedule()
 
     def _write(self) -> None:
-        report = self._waiting.popleft()
+        report = self._queue.popleft()
         number = report["number"]
         try:
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             path = f"{self._directory}/{number}.json"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-            # Under another name first, so that nobody reads half of it.
+            # Renamed once complete, so that no client reads half a report.
             with open(os.open(f"{path}.new", flags, 0o600), "w", encoding="utf-8") as file:
                 json.dump(report, file)
             os.rename(f"{path}.new", path)
@@ -109,4 +109,4 @@ class Crashes:
             while len(self._numbers) > KEPT:
                 os.unlink(f"{self._directory}/{self._numbers.pop(0)}.json")
         except OSError as error:
-            self._master.relay.say(f"prefork: the crash report of {report['slot']} could not be written: {error}")
+            self._master.relay.say(f"{report['slot']}: crash report not written: {error}")

@@ -1,4 +1,4 @@
-"""Asking processes for their stacks: one at a time, in two steps, without waiting for any of them (see `stacks`)."""
+"""Requests for the stacks of processes: one at a time, in two steps, without waiting for any of them (see `stacks`)."""
 
 from __future__ import annotations
 
@@ -19,114 +19,114 @@ if TYPE_CHECKING:
     from ..loop import Master
 
 PATIENCE = 0.5
-"""Seconds until it counts as no answer that nothing has come."""
+"""Seconds without any output after which a process does not respond."""
 
-_LONGER = 4
-"""So often as much is waited where something has come, and is not complete."""
+_MOST_WAITS = 4
+"""How often the same time is added while the output is incomplete."""
 
-_LOOK = 0.05
-"""Seconds between two looks whether more has come; who is forced does not say when it has done."""
+_POLL = 0.05
+"""Seconds between two reads of the size of a forced dump, which ends without a message."""
 
 _FRAME = re.compile(r'  File "([^"]*)", line')
 """A frame, as faulthandler writes it."""
 
 Done = Callable[[str, bool], None]
-"""Is told the stacks, empty where there are none, and whether the process has answered by itself."""
+"""Called with the stacks, empty if there are none, and whether the process wrote them from Python."""
 
 
 @dataclass(eq=False, slots=True)
-class _Asked:
+class _Request:
     pid: int
     force: bool
     done: Done
-    looks: int = 0
-    seen: int = 0
+    waits: int = 0
+    size: int = 0
 
 
 class Dumps:
-    """The stacks of one daemon's processes. Raises OSError where there is no memory for them."""
+    """The stacks of one daemon's processes. Raises OSError if there is no memory for them."""
 
     def __init__(self, master: Master, board: Board) -> None:
         self.descriptor = create()
         self._master = master
         self._board = board
-        self._queue: deque[_Asked] = deque()
-        self._asked: _Asked | None = None
+        self._queue: deque[_Request] = deque()
+        self._current: _Request | None = None
 
     def close(self) -> None:
-        """Ask nobody any more."""
+        """Drop all requests."""
         self._queue.clear()
-        self._asked = None
+        self._current = None
         os.close(self.descriptor)
 
-    def ask(self, pid: int, done: Done, *, force: bool = False) -> None:
-        """Have a process write down its stacks. `force`: if need be in a way that may kill it."""
-        self._queue.append(_Asked(pid, force, done))
+    def request(self, pid: int, done: Done, *, force: bool = False) -> None:
+        """Have a process write its stacks. `force`: if it does not respond, in a way that may crash it."""
+        self._queue.append(_Request(pid, force, done))
         self._next()
 
     def answered(self, pid: int) -> None:
-        """A process says that it has written them."""
-        if self._asked is not None and self._asked.pid == pid:
-            self._end(self._asked, answered=True)
+        """End the request of a process that has written its stacks."""
+        if self._current is not None and self._current.pid == pid:
+            self._end(self._current, answered=True)
 
     def ended(self, pid: int) -> None:
-        """A process has ended: it will answer no more."""
-        if self._asked is not None and self._asked.pid == pid:
-            self._end(self._asked, answered=False)
+        """End the request of a process that has ended."""
+        if self._current is not None and self._current.pid == pid:
+            self._end(self._current, answered=False)
 
     def _next(self) -> None:
-        while self._queue and self._asked is None:
-            asked = self._asked = self._queue.popleft()
-            if self._signal(asked, ASK):
-                self._master.later(PATIENCE, lambda asked=asked: self._late(asked))  # type: ignore[misc]
+        while self._queue and self._current is None:
+            request = self._current = self._queue.popleft()
+            if self._signal(request, ASK):
+                self._master.later(PATIENCE, lambda request=request: self._timed_out(request))  # type: ignore[misc]
             else:
-                self._end(asked, answered=False)
+                self._end(request, answered=False)
 
-    def _signal(self, asked: _Asked, number: int) -> bool:
-        """Let it write, from the beginning; False where it would end by it, or has ended."""
+    def _signal(self, request: _Request, number: int) -> bool:
+        """Send the signal to write; False if the process has no handler for it, or has ended."""
         os.lseek(self.descriptor, 0, os.SEEK_SET)
-        self._board.ask(asked.pid)
-        if not self._master.exits.watches(asked.pid) or not catches(asked.pid, number):
+        self._board.ask(request.pid)
+        if not self._master.exits.watches(request.pid) or not catches(request.pid, number):
             return False
-        os.kill(asked.pid, number)
+        os.kill(request.pid, number)
         return True
 
-    def _late(self, asked: _Asked) -> None:
-        if asked is not self._asked:
+    def _timed_out(self, request: _Request) -> None:
+        if request is not self._current:
             return
-        if self._written() and asked.looks < _LONGER:
-            asked.looks += 1
-            self._master.later(PATIENCE, lambda: self._late(asked))
-        elif asked.force and self._signal(asked, FORCE):
-            asked.looks = 0
-            self._master.later(_LOOK, lambda: self._watch(asked))
+        if self._written() and request.waits < _MOST_WAITS:
+            request.waits += 1
+            self._master.later(PATIENCE, lambda: self._timed_out(request))
+        elif request.force and self._signal(request, FORCE):
+            request.waits = 0
+            self._master.later(_POLL, lambda: self._poll_forced(request))
         else:
-            self._end(asked, answered=False)
+            self._end(request, answered=False)
 
-    def _watch(self, asked: _Asked) -> None:
-        """Until no more comes from one who is forced."""
-        if asked is not self._asked:
+    def _poll_forced(self, request: _Request) -> None:
+        """Wait until the output of a forced dump stops growing."""
+        if request is not self._current:
             return
         written = self._written()
-        asked.looks += 1
-        if (written and written == asked.seen) or asked.looks * _LOOK > PATIENCE:
-            self._end(asked, answered=False)
+        request.waits += 1
+        if (written and written == request.size) or request.waits * _POLL > PATIENCE:
+            self._end(request, answered=False)
         else:
-            asked.seen = written
-            self._master.later(_LOOK, lambda: self._watch(asked))
+            request.size = written
+            self._master.later(_POLL, lambda: self._poll_forced(request))
 
     def _written(self) -> int:
         return min(os.lseek(self.descriptor, 0, os.SEEK_CUR), SIZE)
 
-    def _end(self, asked: _Asked, answered: bool) -> None:
+    def _end(self, request: _Request, answered: bool) -> None:
         text = os.pread(self.descriptor, self._written(), 0).decode("utf-8", "replace")
         self._board.ask(0)
-        self._asked = None
-        asked.done(_cleaned(text), answered)
+        self._current = None
+        request.done(_cleaned(text), answered)
         self._next()
 
 
 def _cleaned(text: str) -> str:
-    """Return the stacks without the frames that all workers have, and without what would act on a terminal."""
+    """Return the stacks without the frames that all workers share, and without control characters."""
     lines = [line for line in text.splitlines() if not ((frame := _FRAME.match(line)) and is_beneath(frame[1]))]
     return "\n".join(map(printable, lines))

@@ -1,15 +1,15 @@
-"""Whether the kernel has killed for want of memory: told from its own counter, never guessed."""
+"""Out-of-memory kills, from the kernel's own counter and never guessed."""
 
 from __future__ import annotations
 
 import os
 
 _LONGEST = 4096
-"""Bytes; the files have ten short lines at most."""
+"""Bytes to read; the files have at most ten short lines."""
 
 
 class OomCounter:
-    """The out-of-memory kills of this process's control group, where the kernel counts them.
+    """The counter of out-of-memory kills in this process's control group, if the kernel has one.
 
     `memory.events` of cgroup v2, `memory.oom_control` of v1 (Documentation/admin-guide/cgroup-v2.rst, "memory.events").
     """
@@ -19,19 +19,19 @@ class OomCounter:
         self._seen = self._count()
 
     def close(self) -> None:
-        """Let go of the counter."""
+        """Close the counter."""
         if self._file is not None:
             os.close(self._file)
 
     def grown(self) -> bool:
-        """Tell whether the kernel has killed for want of memory since this was last asked."""
+        """Return whether the kernel has killed a process for lack of memory since the last call."""
         count = self._count()
         grown = count > self._seen
         self._seen = count
         return grown
 
     def _count(self) -> int:
-        # Kept open and read in one piece: a killed worker's successor is waiting for this.
+        # The file stays open and is read at once: the restart of a killed worker waits for this.
         return 0 if self._file is None else _kills(self._file) or 0
 
 
@@ -48,7 +48,7 @@ def _open_counter(paths: list[str]) -> int | None:
 
 
 def _kills(file: int) -> int | None:
-    """The counter's value; None where this is no such file."""
+    """Return the counter's value; None if the file has no such counter."""
     lines = [line.split() for line in os.pread(file, _LONGEST, 0).splitlines()]
     return next((int(line[1]) for line in lines if len(line) == 2 and line[0] == b"oom_kill"), None)
 

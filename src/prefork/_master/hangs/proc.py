@@ -1,4 +1,4 @@
-"""What /proc tells of a process: the state of its threads, where they wait, and what they have used."""
+"""A process's threads from /proc: their states, where they wait, and their CPU time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from time import monotonic
 from ..._core.verdicts import Evidence, Thread
 
 _MOST = 200
-"""Threads that are looked at."""
+"""Threads of a process that are read, at most."""
 
 _CALLS = {
     "x86_64": {202: "futex", 0: "read", 7: "poll", 23: "poll", 45: "recv", 47: "recv", 232: "poll", 281: "poll",
@@ -19,12 +19,12 @@ _CALLS = {
     "aarch64": {98: "futex", 63: "read", 73: "poll", 207: "recv", 212: "recv", 22: "poll", 101: "nanosleep",
                 115: "nanosleep", 72: "poll", 202: "accept", 242: "accept", 65: "read"},
 }.get(platform.machine(), {})  # fmt: skip
-"""System calls that wait, where the kernel does not name the place (asm/unistd.h)."""
+"""Blocking system calls, for kernels that hide wchan (asm/unistd.h)."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A thread; `ran` and `waited` for a processor in seconds, since it began."""
+class _ThreadSample:
+    """A thread; `ran` on a CPU and `waited` in the run queue: seconds since it began."""
 
     name: str
     state: str
@@ -36,34 +36,34 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A process at one moment; no threads where it has gone."""
+    """A process at one moment; no threads if it has ended."""
 
     at: float
     tracer: int
     caught: int
-    threads: dict[int, _Seen]
+    threads: dict[int, _ThreadSample]
 
 
 def waited(pid: int, main: bool) -> float:
-    """Seconds that it has waited for a processor so far: its main thread, or of all its threads the one with most."""
+    """Return the seconds in the run queue so far, of the main thread or of the thread with most of them."""
     threads = [pid] if main else _threads(pid)
     return max((_schedule(f"/proc/{pid}/task/{tid}")[1] for tid in threads), default=0.0)
 
 
 def sample(pid: int) -> Sample:
-    """Look at it."""
+    """Read a process now."""
     status = _read(f"/proc/{pid}/status")
     tracer, caught = _number(status, "TracerPid"), _number(status, "SigCgt", 16)
     return Sample(monotonic(), tracer, caught, {tid: _thread(pid, tid) for tid in _threads(pid)})
 
 
 def catches(pid: int, number: int) -> bool:
-    """Whether it has a handler for this signal: otherwise it would end by it."""
+    """Return whether a process has a handler for a signal; without one the signal would end it."""
     return bool(_number(_read(f"/proc/{pid}/status"), "SigCgt", 16) >> (number - 1) & 1)
 
 
 def evidence(before: Sample | None, after: Sample, *, loop: bool, answered: bool) -> Evidence:
-    """What there is to be judged by: `after`, and what has been used since `before`."""
+    """Return the evidence for a verdict: `after`, and the CPU time used since `before`."""
     span = max(after.at - before.at, 0.001) if before is not None else 0.0
     threads = []
     for tid, seen in after.threads.items():
@@ -85,14 +85,14 @@ def evidence(before: Sample | None, after: Sample, *, loop: bool, answered: bool
 
 
 def _threads(pid: int) -> list[int]:
-    """The main one first."""
+    """Return the thread ids, the main thread first."""
     try:
         return sorted(map(int, os.listdir(f"/proc/{pid}/task")), key=lambda tid: (tid != pid, tid))[:_MOST]
     except OSError:
         return []
 
 
-def _thread(pid: int, tid: int) -> _Seen:
+def _thread(pid: int, tid: int) -> _ThreadSample:
     place = f"/proc/{pid}/task/{tid}"
     name, _, rest = _read(f"{place}/stat").partition("(")[2].rpartition(")")
     waits_in = _read(f"{place}/wchan").strip()
@@ -101,11 +101,11 @@ def _thread(pid: int, tid: int) -> _Seen:
         waits_in = _CALLS.get(int(call), "") if call.isdecimal() else ""
     ran, waited = _schedule(place)
     switches = _number(_read(f"{place}/status"), "voluntary_ctxt_switches")
-    return _Seen(name, rest.split()[0] if rest else "X", waits_in, ran, waited, switches)
+    return _ThreadSample(name, rest.split()[0] if rest else "X", waits_in, ran, waited, switches)
 
 
 def _schedule(place: str) -> tuple[float, float]:
-    """Seconds that a thread has run, and has waited for a processor (0.0 where the kernel does not count)."""
+    """Return the seconds that a thread ran, and waited in the run queue (0.0 if the kernel does not count)."""
     ran, waited = [*_read(f"{place}/schedstat").split(), "0", "0"][:2]
     return int(ran) / 1e9, int(waited) / 1e9
 
@@ -120,4 +120,4 @@ def _read(path: str) -> str:
         with open(path, "rb", buffering=0) as file:
             return file.read().decode(errors="replace")
     except OSError:
-        return ""  # It has gone, or is not ours to look into.
+        return ""  # The process has ended, or belongs to another user.

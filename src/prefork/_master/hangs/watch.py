@@ -1,7 +1,7 @@
-"""The watch for workers that hang: when to look, what is seen, and what is found out about one before it is told.
+"""The hang watch: when to check the workers, and the inspection of one that hangs before it is reported.
 
-`_core.hang_watch` says when one counts as hung, `_core.verdicts` what it is; `proc` and `dumps` find it out. Nothing is
-waited for: all goes on in the master's loop, by deadlines.
+`_core.hang_watch` says when a worker counts as hung, `_core.verdicts` what kind of hang it is; `proc` and `dumps` read
+the evidence. Nothing here waits: each step is a deadline in the master's loop.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core import events as fact
 from ..._core.hang_watch import SHARE, HangDetector, Sign
-from ..._core.verdicts import Evidence, Hang, living, verdict
+from ..._core.verdicts import Evidence, Hang, current_activity, verdict
 from ..._report.hang_report import details, report
 from ..._wire import messages
 from . import proc
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from ..board import Board
     from ..loop import Master
 
-_STOOD_STILL = 1.0
-"""Seconds by which a look has to be late, at least, to be told of."""
+_SUSPENDED = 1.0
+"""Seconds by which a check is late, at least, before the log mentions it."""
 
 _SPAN = 0.2
-"""Seconds over which it is seen what the threads of one use about whom somebody asks."""
+"""Seconds over which the CPU use of threads is measured for `prefork stacks`."""
 
-Found = Callable[[Evidence, str], None]
-"""Is told what has been found out about a worker, and its stacks."""
+Inspected = Callable[[Evidence, str], None]
+"""Called with the evidence about a worker, and its stacks."""
 
 _STOPS = os.WSTOPPED | os.WCONTINUED | os.WNOHANG
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedWorker:
-    """A worker; `kills`: whether it is to be killed when it hangs `patience` seconds (0: it never counts as hung)."""
+    """A worker that hangs after `patience` seconds without progress (0: never); `kills`: then it is killed."""
 
     key: str
     generation: int
@@ -49,10 +49,10 @@ class WatchedWorker:
 
 
 class Hangs:
-    """The workers of one daemon. Raises OSError where there is no memory for their stacks."""
+    """The hang watch of one daemon. Raises OSError if there is no memory for the stacks."""
 
     def __init__(self, master: Master, board: Board, note: Callable[[int, str, str], None]) -> None:
-        """`note(pid, what, text)` keeps what is found out about one that hangs."""
+        """`note(pid, what, text)` keeps the report on a worker that hangs."""
         self._master = master
         self._board = board
         self._note = note
@@ -62,19 +62,19 @@ class Hangs:
         self._stopped: dict[int, float] = {}
         self._samples: dict[int, tuple[float, proc.Sample]] = {}  # of those that have been busy for long
         self._due: float | None = None
-        self._slept = _slept()
+        self._asleep = _seconds_asleep()
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop checking."""
         self._due = None
         self.dumps.close()
 
     def expect(self, pid: int, worker: WatchedWorker) -> None:
-        """A process is to become this worker."""
+        """Note that a process becomes this worker."""
         self._workers[pid] = worker
 
     def ended(self, pid: int) -> WatchedWorker | None:
-        """A process has ended; return which worker it was, if it was one."""
+        """Remove a process that ended; return its worker, if it was one."""
         worker = self._workers.pop(pid, None)
         self._stopped.pop(pid, None)
         self._samples.pop(pid, None)
@@ -82,60 +82,60 @@ class Hangs:
         self.dumps.ended(pid)
         return worker
 
-    def handle(self, told: HangMessage) -> None:
-        """A worker has told something."""
-        match told.message:
+    def handle(self, sent: HangMessage) -> None:
+        """Handle a worker's message."""
+        match sent.message:
             case messages.StacksWritten():
-                self.dumps.answered(told.pid)
+                self.dumps.answered(sent.pid)
             case messages.Busy():
-                self._watch()
+                self._start_checks()
 
     def poll_stopped(self) -> None:
-        """SIGCHLD came: see who has been stopped, or continued; nobody else waits for that."""
-        while (pid_code := _stop()) is not None:
-            pid, stopped, number = pid_code
+        """Report the workers that were stopped or continued; to be called on SIGCHLD."""
+        while (change := _next_stop()) is not None:
+            pid, stopped, number = change
             if pid not in self._workers:
                 continue
             if stopped:
                 self._stopped[pid] = monotonic()
                 self._master.tell(fact.WorkerStopped(pid, number, self._workers[pid].patience))
-                self._watch()
+                self._start_checks()
             elif self._stopped.pop(pid, None) is not None:
                 self._master.tell(fact.WorkerContinued(pid))
 
-    # Looking.
+    # Checks.
 
-    def _watch(self) -> None:
-        """Somebody has something to do."""
+    def _start_checks(self) -> None:
+        """Begin to check, since a worker is busy."""
         least = min((worker.patience for worker in self._workers.values() if worker.patience), default=0.0)
         if least and not self._detector.watching:
             self._detector.watching = True
             self._board.watch(True)
-            self._look_at(monotonic() + least / SHARE)
+            self._check_at(monotonic() + least / SHARE)
 
-    def _look_at(self, due: float) -> None:
+    def _check_at(self, due: float) -> None:
         if self._due is None or due < self._due:
             self._due = due
-            self._master.later(due - monotonic(), lambda: self._look(due))
+            self._master.later(due - monotonic(), lambda: self._check(due))
 
-    def _look(self, due: float) -> None:
+    def _check(self, due: float) -> None:
         if due != self._due:
-            return  # It has been put forward since.
+            return  # An earlier check has replaced this one.
         now, self._due = monotonic(), None
         late = max(0.0, now - due)
-        self._tell_of_sleep(late)
+        self._report_suspension(late)
         signs = [Sign(pid, self._since(pid, now), worker.patience) for pid, worker in self._workers.items()]
-        look = self._detector.look([sign for sign in signs if sign.patience], now, late)
-        self._board.watch(look.watching)
-        if look.next is not None:
-            self._look_at(look.next)
-        for pid in look.hung:
-            self._found_hung(pid, now)
-        for pid in look.starved:
+        result = self._detector.check([sign for sign in signs if sign.patience], now, late)
+        self._board.watch(result.watching)
+        if result.next is not None:
+            self._check_at(result.next)
+        for pid in result.hung:
+            self._inspect_hung(pid, now)
+        for pid in result.starved:
             self._master.tell(fact.WorkerStarved(pid, round(now - self._since(pid, now), 1)))
 
     def _since(self, pid: int, now: float) -> float:
-        """Since when it has been doing what it does; 0.0 where it is idle."""
+        """Return since when a worker has made no progress; 0.0 if it is idle."""
         if pid in self._stopped:
             return self._stopped[pid]
         beat, busy_since = self._board.beat(pid) or (0.0, 0.0)
@@ -143,7 +143,7 @@ class Hangs:
         return since if 0.0 < since <= now else 0.0
 
     def _waited(self, pid: int) -> float:
-        """Seconds that it has waited for a processor. The first time, note what is to be compared with later."""
+        """Return the seconds that a worker has waited in the run queue; take its first sample, to compare with."""
         since = self._since(pid, monotonic())
         if self._samples.get(pid, (0.0, None))[0] != since:
             self._samples[pid] = since, proc.sample(pid)
@@ -152,35 +152,34 @@ class Hangs:
     def _has_loop(self, pid: int) -> bool:
         return (self._board.beat(pid) or (0.0, 0.0))[0] != 0.0
 
-    def _tell_of_sleep(self, late: float) -> None:
-        before, self._slept = self._slept, _slept()
-        still = max(late, self._slept - before)
-        if still >= _STOOD_STILL:
-            self._master.tell(fact.MachineSlept(round(still, 1)))
+    def _report_suspension(self, late: float) -> None:
+        before, self._asleep = self._asleep, _seconds_asleep()
+        suspended = max(late, self._asleep - before)
+        if suspended >= _SUSPENDED:
+            self._master.tell(fact.MachineSlept(round(suspended, 1)))
 
-    # Finding out.
+    # Inspection.
 
-    def _found_hung(self, pid: int, now: float) -> None:
+    def _inspect_hung(self, pid: int, now: float) -> None:
         worker, since = self._workers[pid], self._since(pid, now)
-        doing = self._board.doing(pid)
-        excused = self._detector.periods[pid].excused
+        hang = Hang(
+            worker.key, pid, worker.generation, self._board.doing(pid), now - since, self._detector.periods[pid].excused
+        )
 
-        def tell(seen: Evidence, stacks: str) -> None:
+        def inspected(evidence: Evidence, stacks: str) -> None:
             if self._workers.get(pid) is not worker:
                 return
             over = self._since(pid, monotonic()) != since
-            who = f"{worker.key} (pid {pid}, generation {worker.generation})"
-            hang = Hang(who, doing, now - since, excused)
-            kind = verdict(seen)
-            text = report(hang, kind, seen, stacks)
+            kind = verdict(evidence)
+            text = report(hang, kind, evidence, stacks, _next_step(worker, over))
             if not over:
                 self._note(pid, "hang", text)
             self._master.tell(fact.WorkerHung(pid, kind, hang, text, over))
 
-        self._find_out(pid, self._samples.get(pid, (0.0, None))[1], tell, force=worker.kills)
+        self._inspect_one(pid, self._samples.get(pid, (0.0, None))[1], inspected, force=worker.kills)
 
     def inspect(self, slot: str, force: bool, then: Callable[[list[dict[str, Any]]], None]) -> None:
-        """Tell `then` what the workers of a slot are doing, or all (an empty slot), and where their threads are."""
+        """Call `then` with what the workers of a slot do, or all workers (an empty slot), and their stacks."""
         pids = [
             pid
             for pid, worker in self._workers.items()
@@ -194,59 +193,68 @@ class Hangs:
                 pids.pop()
             if pids:
                 pid = pids.pop()
-                # Now: to be asked is something to do.
+                # Read before the dump, which makes the worker busy.
                 busy = self._busy(pid)
-                self._find_out(pid, before[pid], lambda seen, stacks: tell(pid, busy, (seen, stacks)), force=force)
+                self._inspect_one(pid, before[pid], lambda seen, stacks: add(pid, busy, (seen, stacks)), force=force)
             else:
                 then(found)
 
-        def tell(pid: int, busy: float, seen: tuple[Evidence, str]) -> None:
+        def add(pid: int, busy: float, inspected: tuple[Evidence, str]) -> None:
             if (worker := self._workers.get(pid)) is not None:
-                found.append(self._described(pid, worker, busy, seen))
+                found.append(self._described(pid, worker, busy, inspected))
             next_one()
 
         pids.reverse()
         self._master.later(_SPAN if pids else 0, next_one)
 
     def _busy(self, pid: int) -> float:
-        """Seconds without getting on; 0.0 where it is idle."""
+        """Return the seconds without progress; 0.0 if the worker is idle."""
         now = monotonic()
         since = self._since(pid, now)
         return round(now - since, 3) if since else 0.0
 
-    def _described(self, pid: int, worker: WatchedWorker, busy: float, found: tuple[Evidence, str]) -> dict[str, Any]:
-        seen, stacks = found
+    def _described(
+        self, pid: int, worker: WatchedWorker, busy: float, inspected: tuple[Evidence, str]
+    ) -> dict[str, Any]:
+        evidence, stacks = inspected
         doing = self._board.doing(pid)
         return {
             "slot": worker.key,
             "pid": pid,
             "generation": worker.generation,
-            "verdict": living(seen, doing, busy, worker.patience),
+            "verdict": current_activity(evidence, doing, busy, worker.patience),
             "doing": doing,
             "busy_for": busy,
-            "text": details(seen, stacks),
+            "text": details(evidence, stacks),
         }
 
-    def _find_out(self, pid: int, before: proc.Sample | None, then: Found, *, force: bool) -> None:
+    def _inspect_one(self, pid: int, before: proc.Sample | None, then: Inspected, *, force: bool) -> None:
         after = proc.sample(pid)
         loop = self._has_loop(pid)
 
-        def found(stacks: str, answered: bool) -> None:
+        def dumped(stacks: str, answered: bool) -> None:
             then(proc.evidence(before, after, loop=loop, answered=answered), stacks)
 
         if pid in after.threads and after.threads[pid].state in "Tt":
-            found("", False)  # It would write them when it goes on.
+            dumped("", False)  # A stopped process writes its stacks only once it is continued.
         else:
-            self.dumps.ask(pid, found, force=force)
+            self.dumps.request(pid, dumped, force=force)
 
 
-def _slept() -> float:
-    """Seconds that this machine has been asleep since it was started."""
+def _next_step(worker: WatchedWorker, over: bool) -> str:
+    """Return what happens to a worker that hung, for its report."""
+    if over:
+        return "recovered meanwhile, not killed"
+    return "killing it" if worker.kills else "not killed (hang_policy report)"
+
+
+def _seconds_asleep() -> float:
+    """Return the seconds that this machine has been suspended since it booted."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-def _stop() -> tuple[int, bool, int] | None:
-    """The next child that has been stopped (True) or continued, and by which signal."""
+def _next_stop() -> tuple[int, bool, int] | None:
+    """Return the next child that was stopped (True) or continued, and the signal that did it."""
     try:
         found = os.waitid(os.P_ALL, 0, _STOPS)
     except ChildProcessError:

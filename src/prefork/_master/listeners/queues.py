@@ -1,8 +1,8 @@
-"""How much waits in the queues of shards: looked at while something does, and at no other time.
+"""The accept queues of shards: sampled only while connections wait in one.
 
-A listening socket is readable while something waits in it. So the master sleeps on all of them at once, and wakes when
-a connection comes to workers that had none waiting; then it looks ten times a second, with TCP_INFO, until nothing
-waits any more. It is not woken by a connection meanwhile, and never where nothing comes.
+A listening socket is readable while a connection waits in its queue. The master sleeps on all of them in one epoll and
+wakes for the first waiting connection; then it samples the queues ten times a second, with TCP_INFO, until all are
+empty. Further connections do not wake it meanwhile, and an idle daemon's master sleeps.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ..._core.stalls import Stalls
 if TYPE_CHECKING:
     from ..loop import Master
 
-LOOK = 0.1
-"""Seconds."""
+_INTERVAL = 0.1
+"""Seconds between two samples."""
 _UNACKED = struct.Struct("24xI")
-"""struct tcp_info of <linux/tcp.h> up to tcpi_unacked: for a listening socket, how many wait to be accepted."""
+"""struct tcp_info of <linux/tcp.h> up to tcpi_unacked: of a listening socket, the length of its accept queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The queue of a socket: the pids of those who take from it, and whom to tell that it stands still, or moves."""
+    """The accept queue of a socket, and its workers' pids; `stall(whether)` is called when it stalls or recovers."""
 
     socket: socket.socket
     workers: Iterable[int]
@@ -36,7 +36,7 @@ class Queue:
 
 
 class Queues:
-    """The queues that are looked at. `counted` returns what a worker has counted so far, by its pid."""
+    """The sampled queues. `counted(pid)` returns a worker's counters, whose change shows that it is alive."""
 
     def __init__(self, master: Master, counted: Callable[[int], object]) -> None:
         self._master = master
@@ -48,19 +48,19 @@ class Queues:
         self._sleep()
 
     def close(self) -> None:
-        """Look at none of them any more."""
+        """Stop sampling."""
         if self._epoll in self._master.selector.get_map():
             self._master.selector.unregister(self._epoll)
         self._epoll.close()
 
     def add(self, queue: Queue) -> None:
-        """Look at this one too, if it is a TCP socket's."""
+        """Sample this queue too, if it is a TCP socket's."""
         if queue.socket.type == socket.SOCK_STREAM:
             self._queues[queue.socket.fileno()] = queue
             self._epoll.register(queue.socket, select.EPOLLIN)
 
     def remove(self, sock: socket.socket) -> None:
-        """No longer look at this one, which is about to be closed here: others may have it open."""
+        """Stop sampling the queue of a socket that is about to be closed here; workers may still have it open."""
         if self._queues.pop(sock.fileno(), None) is not None:
             self._epoll.unregister(sock)
 
@@ -69,13 +69,13 @@ class Queues:
 
     def _wake(self) -> None:
         self._master.selector.unregister(self._epoll)
-        self._master.later(LOOK, self._look)
+        self._master.later(_INTERVAL, self._sample)
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         if self._epoll.closed:
             return
         waiting = {number: _length(queue.socket) for number, queue in self._queues.items()}
-        stalled = self._stalls.look(
+        stalled = self._stalls.add_sample(
             {
                 number: (length, [self._counted(pid) for pid in self._queues[number].workers] if length else None)
                 for number, length in waiting.items()
@@ -86,7 +86,7 @@ class Queues:
                 self._queues[number].stall(number in stalled)
         self._stalled = stalled
         if any(waiting.values()):
-            self._master.later(LOOK, self._look)
+            self._master.later(_INTERVAL, self._sample)
         else:
             self._sleep()
 
