@@ -78,7 +78,7 @@ def stock() -> Any:
 
 def ours(wrapped: bool) -> Any:
     worker: Any = Worker()
-    served: Any = asgi.Watched(application, worker) if wrapped else application
+    served: Any = asgi.CountingApplication(application, worker) if wrapped else application
     more = {"http": "httptools", "proxy_headers": wrapped}
     config = adapter._config(served, ServerOptions(), more)
     return adapter._factory(config, adapter._Connections(worker.activity), {})()

@@ -33,7 +33,7 @@ def row(board: Scoreboard) -> memoryview:
 
 
 def numbers(row: memoryview) -> dict[str, int]:
-    names = ("requests", "errors", "open", "in_flight", "looks")
+    names = ("requests", "errors", "open", "in_flight", "polls")
     return dict(zip(names, struct.unpack("5Q", row[16:56]), strict=True))
 
 
@@ -52,11 +52,11 @@ def test_counts_into_the_row() -> None:
     activity.opened()
     activity.opened()
     activity.closed()
-    assert activity.look() == 1
+    assert activity.polled() == 1
     activity.begin("GET /")
     activity.begin("GET /orders")
     activity.end(failed=True)
-    assert numbers(mine) == {"requests": 1, "errors": 1, "open": 1, "in_flight": 1, "looks": 3}
+    assert numbers(mine) == {"requests": 1, "errors": 1, "open": 1, "in_flight": 1, "polls": 3}
     assert label(mine) == b"GET /orders"
     assert (activity.requests, activity.errors, activity.open, activity.in_flight) == (1, 1, 1, 1)
     assert not any(board.bytes[HALF : 2 * HALF])
@@ -146,7 +146,7 @@ def test_more_ends_than_begins_are_misuse() -> None:
         activity.closed()
 
 
-@pytest.mark.parametrize("name", ["opened", "closed", "look", "begin", "end"])
+@pytest.mark.parametrize("name", ["opened", "closed", "polled", "begin", "end"])
 def test_no_thread_can_come_between_two_writes(name: str) -> None:
     names = [each.opname for each in dis.get_instructions(getattr(Activity, name))]
     writes = [place for place, name in enumerate(names) if name in ("STORE_ATTR", "STORE_SUBSCR")]
@@ -176,4 +176,4 @@ def test_threads_lose_no_count() -> None:
             each.join()
     finally:
         sys.setswitchinterval(usual)
-    assert numbers(mine) == {"requests": 8_000, "errors": 0, "open": 0, "in_flight": 0, "looks": 8_000}
+    assert numbers(mine) == {"requests": 8_000, "errors": 0, "open": 0, "in_flight": 0, "polls": 8_000}

@@ -178,11 +178,11 @@ def web(handle: prefork.Worker[Web]) -> None:
     worker = handle
     ready = handle.ready
 
-    def say_ready() -> None:
+    def send_ready() -> None:
         ready()
         say("ready", handle.key, f"g{handle.generation}", "pid", os.getpid())
 
-    handle.ready = say_ready  # type: ignore[method-assign]
+    handle.ready = send_ready  # type: ignore[method-assign]
     server.serve(handle, [handle.listener("http")], application, SETTINGS["protocol"], OPTIONS)
 
 

@@ -22,7 +22,7 @@ class Web(prefork.WorkerContext):
     id: int
 
 
-def say_ready(worker: Any) -> None:
+def send_ready(worker: Any) -> None:
     os.write(1, f"ready {worker.key} g{worker.generation} pid {os.getpid()}\n".encode())
 
 
@@ -48,7 +48,7 @@ async def streams(worker: prefork.AsyncWorker[Web]) -> None:
                 await writer.drain()
 
     worker.ready()
-    say_ready(worker)
+    send_ready(worker)
     await worker.serve_asyncio(talk, "http", window=WINDOW)
 
 
@@ -68,7 +68,7 @@ def threads(worker: prefork.Worker[Web]) -> None:
             pass
 
     worker.ready()
-    say_ready(worker)
+    send_ready(worker)
     socketserver.serve(worker, "http", http.server.ThreadingHTTPServer, Page, window=WINDOW)
 
 

@@ -90,10 +90,10 @@ def test_descriptors_arrive_in_order(pair: tuple[Channel, Channel], context: mes
 
 def test_the_sender_is_told_when_asked_for(pair: tuple[Channel, Channel]) -> None:
     one, other = pair
-    one.introduce()
+    one.send_hello()
     child = os.fork()
     if child == 0:
-        one.introduce()
+        one.send_hello()
         os._exit(0)
     os.waitpid(child, 0)
     # Only now: what was sent before is verified as well.
@@ -139,7 +139,7 @@ def fill(channel: Channel) -> None:
 def test_a_peer_that_has_gone_cannot_be_told(pair: tuple[Channel, Channel]) -> None:
     one, other = pair
     other.close()
-    assert not one.tell(Ready())
+    assert not one.try_send(Ready())
     with pytest.raises(BrokenPipeError):
         one.send(Ready())
 

@@ -58,7 +58,7 @@ class Child:
             self.go.close()
             while go.receive() is not None:
                 for ours, _ in pairs:
-                    ours.introduce()
+                    ours.send_hello()
             os._exit(0)
         go.close()
         for ours, _ in pairs:
@@ -132,7 +132,7 @@ def test_who_is_not_the_masters_child_is_not_born(nursery: ProcessChannels, mold
     # This process is nobody's child here, least of all its own.
     readable(nursery)
     assert nursery.read() == []
-    newborn.introduce()
+    newborn.send_hello()
     mold.send(messages.ForksEnded(1, ""))
     found: list[Fact] = []
     while not found:
@@ -210,7 +210,7 @@ def test_what_a_mold_may_not_say_ends_the_conversation(
     [fact] = facts(nursery)
     assert isinstance(fact, MoldDisconnected)
     assert fact.reason
-    assert not mold.tell(messages.Planned(None, ()))
+    assert not mold.try_send(messages.Planned(None, ()))
 
 
 def test_a_mold_tells_one_plan_each_time_that_it_is_asked(nursery: ProcessChannels, mold: Channel) -> None:

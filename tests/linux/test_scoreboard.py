@@ -255,22 +255,22 @@ def test_peers_are_those_that_are_ready_for_the_same_queue(larger: Small) -> Non
     row = larger.start(2, "web/1")
     larger.start(3, "other/0")
     peers = Peers(larger.mapped, own)
-    assert peers.look() == []
+    assert peers.read() == []
     for pid in (1, 2, 3):
         larger.board.turn(pid, "ready")
-    assert peers.look() == [(row, 0, 0)]
+    assert peers.read() == [(row, 0, 0)]
     larger.working[2].opened()
     larger.working[2].opened()
     larger.working[2].closed()
-    assert peers.look() == [(row, 1, 2)]
+    assert peers.read() == [(row, 1, 2)]
     last = larger.start(4, "web/2")
-    assert peers.look() == [(row, 1, 2)]
+    assert peers.read() == [(row, 1, 2)]
     larger.board.turn(4, "ready")
-    assert peers.look() == [(row, 1, 2), (last, 0, 0)]
+    assert peers.read() == [(row, 1, 2), (last, 0, 0)]
     larger.board.turn(2, "draining")
-    assert peers.look() == [(last, 0, 0)]
+    assert peers.read() == [(last, 0, 0)]
     larger.board.end(4, 0)
-    assert peers.look() == []
+    assert peers.read() == []
 
 
 @st.composite

@@ -37,9 +37,9 @@ class Place:
 
     def assignment(self) -> Assignment:
         listeners = {"http": self.listener}
-        return Assignment("web/0", 1, listeners, self.drain, self.explicit_ready, self.say_ready, self.worn.append)
+        return Assignment("web/0", 1, listeners, self.drain, self.explicit_ready, self.send_ready, self.worn.append)
 
-    def say_ready(self) -> None:
+    def send_ready(self) -> None:
         self.ready.append("ready")
         self.waits.set()
 
@@ -95,7 +95,7 @@ def test_accepts_until_it_drains(place: Place) -> None:
         connection.close()
         accepted += 1
         if accepted == 2:
-            place.drain.ask()
+            place.drain.request()
     assert accepted == 2
     # The third is still in the queue, for somebody else.
     place.listener.accept()[0].close()
@@ -124,7 +124,7 @@ def test_a_waiting_thread_learns_of_the_drain(place: Place) -> None:
         in_thread(place.worker().wait_draining),
         in_thread(lambda: list(place.worker().accept("http"))),
     ]
-    place.drain.ask()
+    place.drain.request()
     for each in threads:
         each.join(10)
         assert not each.is_alive()
@@ -148,7 +148,7 @@ def signal_when(event: threading.Event) -> None:
 
 def test_a_wait_with_a_timeout_tells_whether_it_is_draining(place: Place) -> None:
     assert place.worker().wait_draining(0.01) is False
-    place.drain.ask()
+    place.drain.request()
     assert place.worker().wait_draining() is True
     assert place.worker().draining
 
@@ -259,7 +259,7 @@ def test_an_async_worker_accepts_until_it_drains(place: Place) -> None:
         for _ in range(5):
             with place.connect() as client:
                 assert client.recv(10) == b"hello"
-        place.drain.ask()
+        place.drain.request()
 
     thread = in_thread(clients)
     assert asyncio.run(main()) == 5
@@ -283,7 +283,7 @@ def test_several_tasks_of_an_async_worker_wait_side_by_side(place: Place) -> Non
         for _ in range(10):
             with place.connect() as client:
                 assert client.recv(10) == b""
-        place.drain.ask()
+        place.drain.request()
 
     thread = in_thread(clients)
     one, other, draining = asyncio.run(main())
@@ -296,7 +296,7 @@ def test_an_async_wait_with_a_timeout_leaves_the_next_one_intact(place: Place) -
     async def main() -> list[bool]:
         worker = place.async_worker()
         found = [await worker.wait_draining(0.01)]
-        asyncio.get_running_loop().call_soon(place.drain.ask)
+        asyncio.get_running_loop().call_soon(place.drain.request)
         found.append(await worker.wait_draining(10))
         found.append(await worker.wait_draining())
         return found

@@ -55,7 +55,7 @@ class Spawner:
             os.set_blocking(self._reports, False)
             stack.enter_context(reset_children(master.signals, write_end))
             self._master = master
-            master.selector.register(self._reports, selectors.EVENT_READ, self._hear)
+            master.selector.register(self._reports, selectors.EVENT_READ, self._receive)
             stack.callback(master.selector.unregister, self._reports)
             yield
 
@@ -152,7 +152,7 @@ class Spawner:
         self._master.relay.add(pid, out, err)
         return pid
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         *lines, self._partial = (self._partial + os.read(self._reports, 64 * 1024)).split(b"\n")
         for line in lines:
             report = json.loads(line)

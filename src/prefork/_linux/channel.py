@@ -113,7 +113,7 @@ class Channel:
         """
         self._send(message, descriptors, [], 0 if wait else _DONTWAIT)
 
-    def tell(self, message: Message) -> bool:
+    def try_send(self, message: Message) -> bool:
         """Send one message; False when the peer has gone. Otherwise raises as `send` does."""
         try:
             self.send(message)
@@ -121,23 +121,23 @@ class Channel:
             return False
         return True
 
-    def announce(self, newborn: Channel) -> None:
+    def announce_child(self, child: Channel) -> None:
         """Send ChildAnnounced with a copy of that end. Raises as `send` does.
 
         It is done between two forks, so every page that it touches is the private memory of one newborn: by as few
         objects as can be.
         """
-        descriptor = newborn.fileno().to_bytes(4, sys.byteorder)
+        descriptor = child.fileno().to_bytes(4, sys.byteorder)
         self._socket.sendmsg(_ANNOUNCED, [(_SOL_SOCKET, _SCM_RIGHTS, descriptor)], _NOSIGNAL)
 
-    def introduce(self) -> None:
+    def send_hello(self) -> None:
         """Send Hello with this process's pid, which the kernel verifies. Raises as `send` does."""
         # Attached here rather than by the receiver's SO_PASSCRED: so it need not be on before the message
         # is sent.
         credentials = UCRED.pack(os.getpid(), os.geteuid(), os.getegid())
         self._socket.sendmsg(_HELLO, [(_SOL_SOCKET, _SCM_CREDENTIALS, credentials)], _NOSIGNAL)
 
-    def say_ready(self) -> None:
+    def send_ready(self) -> None:
         """Send Ready, unless the peer has gone. Otherwise raises as `send` does."""
         try:
             self._socket.sendmsg(_READY, (), _NOSIGNAL)

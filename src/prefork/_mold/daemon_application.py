@@ -115,7 +115,7 @@ class DaemonApplication:
         def accept_once(worker: Worker[Any]) -> None:
             for connection, _ in worker.accept(name):
                 connection.close()
-                assignment.drain.ask()
+                assignment.drain.request()
             worker.activity.retire()
 
         for text, context in self._contexts.items():

@@ -25,7 +25,7 @@ Life = Callable[[Channel], NoReturn]
 """All that a newborn does, with its channel to the master."""
 
 
-def breed(mold: Channel, count: int, spare_title: str, live: Life) -> None:
+def fork_children(mold: Channel, count: int, spare_title: str, live: Life) -> None:
     """Fork `count` newborns, which `live`, and tell the master.
 
     A newborn lives in here, with the mold's whole stack beneath it, and never returns: each frame that it left would
@@ -38,7 +38,7 @@ def breed(mold: Channel, count: int, spare_title: str, live: Life) -> None:
     try:
         intermediate = os.fork()
     except OSError as error:
-        mold.tell(ForksEnded(count, f"the mold could not fork: {error.strerror}"))
+        mold.try_send(ForksEnded(count, f"the mold could not fork: {error.strerror}"))
         return
     if intermediate == 0:
         # Once for all of them: they share the page that it is written to.
@@ -48,7 +48,7 @@ def breed(mold: Channel, count: int, spare_title: str, live: Life) -> None:
         _, status = os.waitpid(intermediate, 0)
     except ChildProcessError:
         status = 0  # A handler or a thread of the application's has reaped it. Births that are missing are counted.
-    mold.tell(ForksEnded(count, _in_words(os.waitstatus_to_exitcode(status))))
+    mold.try_send(ForksEnded(count, _in_words(os.waitstatus_to_exitcode(status))))
 
 
 def _fork_batch(mold: Channel, count: int, live: Life) -> None:
@@ -57,9 +57,9 @@ def _fork_batch(mold: Channel, count: int, live: Life) -> None:
     try:
         for _ in range(count):
             try:
-                newborn = _bear(mold)
+                newborn = _fork_child(mold)
             except OSError as error:
-                mold.tell(ForkFailed(f"a process could not be forked: {error.strerror}"))
+                mold.try_send(ForkFailed(f"a process could not be forked: {error.strerror}"))
                 break
             if newborn is not None:
                 live(newborn)
@@ -69,7 +69,7 @@ def _fork_batch(mold: Channel, count: int, live: Life) -> None:
             os._exit(status)
 
 
-def _bear(mold: Channel) -> Channel | None:
+def _fork_child(mold: Channel) -> Channel | None:
     """One birth. None in the intermediate."""
     ours, theirs = Channel.pair()
     if os.fork() == 0:
@@ -79,7 +79,7 @@ def _bear(mold: Channel) -> Channel | None:
     ours.close()
     # Announced after the fork, so that no channel is told of that nobody holds. If this process dies in
     # between, the newborn reads the end of its channel and goes.
-    mold.announce(theirs)
+    mold.announce_child(theirs)
     theirs.close()
     return None
 

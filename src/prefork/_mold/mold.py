@@ -36,7 +36,7 @@ from .._worker import newborn, sharing
 from .._worker.drain import Drain
 from .._worker.failure import describe
 from .._worker.newborn import leave
-from .fork import breed
+from .fork import fork_children
 from .rehearsal import rehearse
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Mold:
         except BaseException as error:
             if self._serving:
                 raise
-            self._tell_failure("load", describe(error))
+            self._send_failure("load", describe(error))
             return 1
 
     def serve(self, application: Application, share: sharing.Mode) -> NoReturn:
@@ -92,12 +92,12 @@ class Mold:
         os.close(self._reader)
         leave(newborn.live(channel, self._inheritance, meanwhile))
 
-    def tell_ready(self) -> None:
+    def send_ready(self) -> None:
         """Tell the master that there is something to be ready for: of a process that is alone and takes no order."""
-        self._channel.tell(Ready())
+        self._channel.try_send(Ready())
 
-    def _tell_failure(self, step: str, text: str) -> None:
-        self._channel.tell(Failed(text) if self._launch.alone else StepFailed(step, text))
+    def _send_failure(self, step: str, text: str) -> None:
+        self._channel.try_send(Failed(text) if self._launch.alone else StepFailed(step, text))
 
     def _obey(self, application: Application) -> None:
         """Until the master is done with this mold."""
@@ -111,7 +111,7 @@ class Mold:
                     # Who is born alone may be a spare. In a large batch they wait for each other, and if all of them
                     # rehearsed meanwhile it would be half a megabyte of each.
                     live = partial(self._live, meanwhile=self._rehearse) if count == 1 else self._live
-                    breed(self._channel, count, self._launch.spare_title, live)
+                    fork_children(self._channel, count, self._launch.spare_title, live)
                 case message:
                     raise InternalError(f"a mold was told {message}")
 
@@ -122,7 +122,7 @@ class Mold:
             step = "before_fork"
             application.before_fork()
         except BaseException as error:
-            self._tell_failure(step, describe(error))
+            self._send_failure(step, describe(error))
             return
         finally:
             os.close(armed)
@@ -132,7 +132,7 @@ class Mold:
         rehearse(stage, self._launch.title)
         prepared = sharing.prepare(self._share)
         self._planned = True
-        self._channel.tell(Planned(plan, tuple(_warnings(prepared))))
+        self._channel.try_send(Planned(plan, tuple(_warnings(prepared))))
 
     def _bind_to_master(self) -> int:
         """Die with the master until this is closed: while the application's code runs, nobody reads the channel."""

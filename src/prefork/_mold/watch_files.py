@@ -16,7 +16,7 @@ def watch(path: Any) -> None:
     """
     filter_ = lambda _, changed: changed == path  # noqa: E731 - It is of the library's type.
     for _ in _changes([os.path.dirname(path)], filter_, recursive=False):
-        _own().tell_ready()
+        _own().send_ready()
 
 
 def watch_sources(folders: Any) -> None:
@@ -26,7 +26,7 @@ def watch_sources(folders: Any) -> None:
         names = sorted({os.path.relpath(path) for _, path in changes})
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         os.write(2, f"prefork: {names[0]}{more} changed: reloading\n".encode("utf-8", "backslashreplace"))
-        _own().tell_ready()
+        _own().send_ready()
 
 
 def _changes(folders: list[str], filter_: Any, recursive: bool) -> Any:

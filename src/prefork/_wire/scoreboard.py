@@ -14,7 +14,7 @@ They are unsigned where nothing else is said; times are floats, in seconds. What
      24  bytes of a half row               24  group                               24  errors
      32  offset of the workers' halves     32  started (since 1970)                32  open
      40  offset of the master's halves     40  ends                                40  in_flight
-     48  changes                           48  last_exit, signed                   48  looks
+     48  changes                           48  last_exit, signed                   48  polls
      56  rows used so far                  56  before_requests                     56  spent
      64  requests of dead workers          64  before_errors                       64  label, 64 bytes of UTF-8
      72  errors of dead workers            72  reserved
@@ -29,7 +29,7 @@ A row is a *process's*, not a slot's: during a replacement a slot has two, and `
 worker (as `ended`) until another process needs it. `before_*` is what dead workers of the slot have counted, as far as
 no other row holds it: a slot's count is the sum of `before_*` and the counts over all rows of its name, and the
 daemon's is the header's plus the counts of all rows that are neither unused nor ended. Neither ever goes back for a
-reader that looks at `changes` before and after, and reads again where it was odd or is another: the master makes
+reader that reads `changes` before and after, and reads again where it was odd or is another: the master makes
 `changes` odd before it writes to what it shares with a count, and even afterwards.
 """
 
@@ -54,9 +54,9 @@ WORDS = HALF // 8
 
 # Words of the header, of the master's half, and of the worker's half.
 VERSION_AT, ROWS_AT, HALF_AT, WORKERS_AT, MASTERS_AT, CHANGES, USED, DEAD_REQUESTS, DEAD_ERRORS = range(1, 10)
-WATCHING, ASKED = 10, 11  # whether the master looks for hangs; the pid that is to write down its stacks
+WATCHING, ASKED = 10, 11  # whether the master watches for hangs; the pid that is to write down its stacks
 PID, GENERATION, STATE, GROUP, STARTED, ENDS, LAST_EXIT, BEFORE_REQUESTS, BEFORE_ERRORS = range(9)
-BEAT, BUSY_SINCE, REQUESTS, ERRORS, OPEN, IN_FLIGHT, LOOKS, SPENT = range(8)
+BEAT, BUSY_SINCE, REQUESTS, ERRORS, OPEN, IN_FLIGHT, POLLS, SPENT = range(8)
 NAME_OFFSET, LABEL_OFFSET = 80, 64
 NAME_BYTES, LABEL_BYTES = HALF - NAME_OFFSET, HALF - LABEL_OFFSET
 
@@ -88,7 +88,7 @@ class Row:
     errors: int
     open: int
     in_flight: int
-    looks: int
+    polls: int
     spent: float
     label: str
 
@@ -207,7 +207,7 @@ class Scoreboard(Memory):
         pid, generation, state, group = self.words[masters : masters + STARTED].tolist()
         before_requests, before_errors = self.words[masters + BEFORE_REQUESTS : masters + BEFORE_ERRORS + 1].tolist()
         beat, busy_since = self.floats[workers : workers + REQUESTS].tolist()
-        requests, errors, open_, in_flight, looks = self.words[workers + REQUESTS : workers + LOOKS + 1].tolist()
+        requests, errors, open_, in_flight, polls = self.words[workers + REQUESTS : workers + POLLS + 1].tolist()
         return Row(
             name=text(self.bytes[masters * 8 + NAME_OFFSET : masters * 8 + HALF]),
             pid=pid,
@@ -225,7 +225,7 @@ class Scoreboard(Memory):
             errors=errors,
             open=open_,
             in_flight=in_flight,
-            looks=looks,
+            polls=polls,
             spent=self.floats[workers + SPENT],
             label=text(self.bytes[workers * 8 + LABEL_OFFSET : workers * 8 + HALF]),
         )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-Health = tuple[int, int, int]
+PeerLoad = tuple[int, int, int]
 """Which row, how many connections it has open, how often it has looked at a queue."""
 
 BATCH = 4
@@ -35,13 +35,13 @@ MOST = 100
 class AcceptThrottle:
     """One accept loop's part in it. `pause` is asked before each accept; to ask once for a few balances less well."""
 
-    def __init__(self, mine: Callable[[], int], others: Callable[[], Sequence[Health]]) -> None:
+    def __init__(self, mine: Callable[[], int], others: Callable[[], Sequence[PeerLoad]]) -> None:
         """`mine` counts this worker's open connections; `others` are those that accept from the same queue."""
         self._mine = mine
         self._others = others
         self._pauses = 0  # in a row
-        self._first: frozenset[Health] = frozenset()  # how the others stood when the last few pauses began
-        self._passed_over: frozenset[Health] = frozenset()
+        self._first: frozenset[PeerLoad] = frozenset()  # how the others stood when the last few pauses began
+        self._passed_over: frozenset[PeerLoad] = frozenset()
         self.room = 0
         """How many more connections may be taken before it makes sense to ask again."""
 
@@ -68,7 +68,7 @@ class AcceptThrottle:
         return PAUSE
 
 
-def _room(mine: int, others: Sequence[Health]) -> int:
+def _room(mine: int, others: Sequence[PeerLoad]) -> int:
     """How many connections this one may take and not have clearly more than another; below 0 where it has already."""
     fewest = mine
     for _, count, _ in others:

@@ -23,8 +23,8 @@ from .._wire.scoreboard import (
     IN_FLIGHT,
     LABEL_BYTES,
     LABEL_OFFSET,
-    LOOKS,
     OPEN,
+    POLLS,
     REQUESTS,
     SPENT,
     WATCHING,
@@ -49,7 +49,7 @@ class Activity:
 
     __slots__ = (
         *("_lock", "_memory", "_moved", "_row"),
-        *("errors", "in_flight", "label", "limits", "looks", "open", "requests", "spent"),
+        *("errors", "in_flight", "label", "limits", "polls", "open", "requests", "spent"),
         *("hang_timeout", "pulse", "wake"),
     )
 
@@ -57,7 +57,7 @@ class Activity:
         """Count into this row of the board; without one, in this process only."""
         global _shared
         self._lock = _lock
-        self.in_flight = self.open = self.requests = self.errors = self.looks = 0
+        self.in_flight = self.open = self.requests = self.errors = self.polls = 0
         self.spent = self._moved = 0.0
         self.label = ""
         self.limits: Limits | None = None
@@ -74,7 +74,7 @@ class Activity:
     def opened(self) -> None:
         """Count one connection more."""
         words, row = self._memory.words, self._row
-        words[row + LOOKS] = self.looks = self.looks + 1
+        words[row + POLLS] = self.polls = self.polls + 1
         words[row + OPEN] = self.open = self.open + 1
 
     def closed(self) -> None:
@@ -83,9 +83,9 @@ class Activity:
             raise UsageError("a connection was closed that had not been opened: closed() once for each opened()")
         self._memory.words[self._row + OPEN] = self.open = self.open - 1
 
-    def look(self) -> int:
+    def polled(self) -> int:
         """Count one look at a queue of connections where none is taken, as a sign of life; how many are open."""
-        self._memory.words[self._row + LOOKS] = self.looks = self.looks + 1
+        self._memory.words[self._row + POLLS] = self.polls = self.polls + 1
         return self.open
 
     def begin(self, label: str) -> None:
@@ -100,7 +100,7 @@ class Activity:
             self._moved = now
         memory.words[row + IN_FLIGHT] = self.in_flight = self.in_flight + 1
         if label != self.label:
-            self._say(label)
+            self._write_label(label)
         if first and (self.pulse is not None or not memory.words[WATCHING]):
             self._busy()
 
@@ -125,7 +125,7 @@ class Activity:
         if self.limits is not None:
             self.limits.after(self.requests)
 
-    def _say(self, label: str) -> None:
+    def _write_label(self, label: str) -> None:
         with self._lock:
             self.label = label
             start = self._row * 8 + LABEL_OFFSET
@@ -188,7 +188,7 @@ def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 if "t" in sys.abiflags:  # no GIL
-    for _name in ("opened", "closed", "look", "begin", "end", "beat"):
+    for _name in ("opened", "closed", "polled", "begin", "end", "beat"):
         setattr(Activity, _name, _one_at_a_time(getattr(Activity, _name)))
 
 

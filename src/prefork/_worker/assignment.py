@@ -1,4 +1,4 @@
-"""What a worker has been given: an order brought to life, under the handle that the application sees."""
+"""What a worker is given with its order, and its reports to the master; the handle wraps both."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)  # Not frozen, as an order is not.
 class Assignment:
-    """One worker's place in the world.
+    """What one worker is to be, and how it reports to the master.
 
-    `listeners` are non-blocking, for the flag is shared with every other process that holds them.
-    `report_ready` tells the master; calling it again does nothing. `request_replacement` asks it for a successor, with
-    the reason; the worker serves on until it is told to drain. `report_busy` wakes a master that does not watch.
-    `abandoned` returns the names of the listeners whose queues nobody takes over, as far as the master has said so.
-    `row` is this worker's in `board`, -1 where it has none.
+    `listeners` are non-blocking: the flag is shared with every other process that holds them. `report_ready` may be
+    called again and then does nothing. `request_replacement` asks for a successor, with the reason; the worker serves
+    on until it is asked to drain. `report_busy` wakes a master that does not watch for hangs. `backlogs_to_drain`
+    returns the names of the listeners that no other worker will accept from, as far as the master has sent them. `row`
+    is this worker's in `board`, -1 where it has none.
     """
 
     key: str
@@ -36,61 +36,61 @@ class Assignment:
     report_ready: Callable[[], None]
     request_replacement: Callable[[str], None]
     report_busy: Callable[[], None] | None = None
-    abandoned: Callable[[], frozenset[str]] = frozenset
+    backlogs_to_drain: Callable[[], frozenset[str]] = frozenset
     board: Scoreboard | None = None
     row: int = -1
 
 
 class Reports:
-    """One worker's. Plain methods and no closures: of those each newborn would make its own."""
+    """One worker's reports to the master. Methods and no closures: each newborn would make those in private memory."""
 
-    __slots__ = ("_abandoned", "_channel", "_drain", "_due", "_title")
+    __slots__ = ("_backlogs", "_channel", "_drain", "_due", "_title")
 
     def __init__(self, channel: Channel, text: str, drain: Drain) -> None:
         self._channel = channel
         self._title = text
         self._drain = drain
         self._due = [True]
-        self._abandoned: set[str] = set()
+        self._backlogs: set[str] = set()
 
     def starting(self) -> None:
-        """Show that this worker starts, and when it drains."""
-        self._drain.on_notice = self._draining
-        self._call_it("starting")
+        """Show `starting` in the title, and `draining` from the drain on."""
+        self._drain.on_request = self._draining
+        self._show("starting")
 
     def ready(self) -> None:
-        """Tell that this worker can do its work; again, and nothing is told."""
+        """Send Ready, once."""
         try:
-            self._due.pop()  # Atomic: of several threads that come to their first wait one says it.
+            self._due.pop()  # Atomic: of several threads at their first wait one sends it.
         except IndexError:
             return
-        self._channel.say_ready()
-        self._call_it("ready")
+        self._channel.send_ready()
+        self._show("ready")
 
-    def worn_out(self, reason: str) -> None:
-        """Tell that a limit has been reached."""
-        self._channel.tell(ReplacementRequested(reason))
+    def request_replacement(self, reason: str) -> None:
+        """Ask for a successor."""
+        self._channel.try_send(ReplacementRequested(reason))
 
     def busy(self) -> None:
-        """Tell that there is something to do, where the master has said that it does not watch."""
+        """Send Busy, for a master that does not watch for hangs."""
         try:
             self._channel.send(Busy(), wait=False)
         except OSError:
-            pass  # The master has gone, or has not read for long: it will look when it does.
+            pass  # The master has ended, or has not read for long: it polls when it does.
 
-    def abandoned(self) -> frozenset[str]:
-        """Take in what the master has said since the order; it says it before the signal that makes anybody ask."""
+    def backlogs_to_drain(self) -> frozenset[str]:
+        """Read what the master has sent since the order; it sends it before the signal that makes this worker ask."""
         try:
             while (received := self._channel.receive(wait=False)) is not None:
                 if isinstance(received.message, DrainBacklogs):
-                    self._abandoned.update(received.message.listeners)
+                    self._backlogs.update(received.message.listeners)
         except BlockingIOError:
-            pass  # That was all.
-        return frozenset(self._abandoned)
+            pass  # All is read.
+        return frozenset(self._backlogs)
 
-    def _call_it(self, state: str) -> None:
+    def _show(self, state: str) -> None:
         title.show(self._title, state)
-        if self._drain.noticed:  # Looked at after it: the signal may have come in between, and its handler was first.
+        if self._drain.requested:  # Read after it: the signal's handler may have run just before.
             self._draining()
 
     def _draining(self) -> None:

@@ -29,7 +29,7 @@ class Accepting:
         self._listeners = [listener.dup() for listener in listeners]
         self._factory = factory
         self._activity = worker.activity
-        self._giving_way = worker.accept_throttle()
+        self._throttle = worker.accept_throttle()
         self._becoming: set[asyncio.Task[Any]] = set()
         self._stopped = False
 
@@ -46,7 +46,7 @@ class Accepting:
         """
         end = self._loop.time() + EMPTYING
         if empty:
-            self._giving_way = None
+            self._throttle = None
             await asyncio.sleep(LATE)
         self._stopped = True
         for listener in self._listeners:
@@ -58,7 +58,7 @@ class Accepting:
             await asyncio.wait(self._becoming)
 
     def _readable(self, listener: socket.socket) -> None:
-        if self._giving_way is not None and (pause := self._giving_way.pause()):
+        if self._throttle is not None and (pause := self._throttle.pause()):
             self._leave_alone(listener, pause)
             return
         for _ in range(BATCH):

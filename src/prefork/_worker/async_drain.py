@@ -28,8 +28,8 @@ class AsyncDrain:
                 woken.set_result(None)
 
         if not self._wakers:
-            loop.add_reader(self._drain.descriptor, self._look)
-            loop.add_reader(self._drain.waker, self._look)
+            loop.add_reader(self._drain.descriptor, self._poll)
+            loop.add_reader(self._drain.waker, self._poll)
         self._wakers.add(wake)
         if listener is not None:
             loop.add_reader(listener, wake)
@@ -43,7 +43,7 @@ class AsyncDrain:
                 loop.remove_reader(self._drain.descriptor)
                 loop.remove_reader(self._drain.waker)
 
-    def _look(self) -> None:
-        if self._drain.look():
+    def _poll(self) -> None:
+        if self._drain.poll():
             for wake in self._wakers:
                 wake()

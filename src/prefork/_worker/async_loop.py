@@ -25,23 +25,23 @@ _BEATS = 6
 def run(main: Coroutine[Any, Any, None], activity: Activity, factory: Factory | None = None) -> None:
     """Run a coroutine as `asyncio.run` does, in a loop that tells; `factory` makes another loop than usual."""
     try:
-        with asyncio.Runner(loop_factory=lambda: _telling(activity, factory)) as runner:
+        with asyncio.Runner(loop_factory=lambda: _make_loop(activity, factory)) as runner:
             runner.run(main)
     finally:
         activity.loop_ended()
 
 
-def _telling(activity: Activity, factory: Factory | None) -> asyncio.AbstractEventLoop:
+def _make_loop(activity: Activity, factory: Factory | None) -> asyncio.AbstractEventLoop:
     loop = (factory or asyncio.new_event_loop)()
     if type(loop) is asyncio.SelectorEventLoop:
         loop.close()
-        return asyncio.SelectorEventLoop(_TellingSelector(activity))
+        return asyncio.SelectorEventLoop(_ReportingSelector(activity))
     if activity.hang_timeout > 0:
         activity.pulse = _Pulse(loop, activity).start
     return loop
 
 
-class _TellingSelector(selectors.DefaultSelector):
+class _ReportingSelector(selectors.DefaultSelector):
     """Where a loop waits for what comes next."""
 
     def __init__(self, activity: Activity) -> None:

@@ -27,7 +27,7 @@ class Drain:
     """
 
     def __init__(self) -> None:
-        self.noticed = False
+        self.requested = False
         self.orphaned = False
         """The master has died: the drain, when it comes, is the end of what it was told to do."""
         self.orphan_grace = 0.0
@@ -35,7 +35,7 @@ class Drain:
         self.descriptor = self.waker = -1
         self.lifeline = -1
         """What keeps the news of the master's death coming."""
-        self.on_notice: Callable[[], object] = _do_nothing
+        self.on_request: Callable[[], object] = _do_nothing
         """Called once, when it has been asked for."""
         self._numbers: tuple[int, ...] = ()
         self._owner = 0
@@ -65,26 +65,26 @@ class Drain:
         for descriptor in (self.descriptor, self.waker, self._wake, self.lifeline):
             os.close(descriptor)
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Whether it has been asked for; to be called after a wait."""
         try:
             come = os.read(self.waker, 65536)
         except BlockingIOError:
             come = b""
         if any(number in come for number in self._numbers):
-            self.ask()
-        return self.noticed
+            self.request()
+        return self.requested
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Ask for it; asking again does nothing."""
-        if not self.noticed:
-            self.noticed = True
+        if not self.requested:
+            self.requested = True
             os.eventfd_write(self.descriptor, 1)
-            self.on_notice()
+            self.on_request()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._owner:
-            self.ask()
+            self.request()
         else:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

@@ -59,7 +59,7 @@ class Handle(Generic[C]):
         self.activity = Activity(assignment.board, assignment.row)
         if assignment.row >= 0:
             self.activity.wake = assignment.report_busy
-        self._way: AcceptThrottle | None = None
+        self._throttle: AcceptThrottle | None = None
         self._empty_until: float | None = None
 
     @property
@@ -75,7 +75,7 @@ class Handle(Generic[C]):
     @property
     def draining(self) -> bool:
         """Whether this worker is to finish what is in flight, take nothing new, and return."""
-        return self._drain.noticed
+        return self._drain.requested
 
     def listener(self, name: str) -> socket.socket:
         """The listening socket of this name. Raises UsageError where the plan gives this worker none.
@@ -104,7 +104,7 @@ class Handle(Generic[C]):
 
         So it is where the slot, the listener or the daemon goes, and for an orphan. False while not draining.
         """
-        return self.draining and (self._drain.orphaned or bool(self._assignment.abandoned()))
+        return self.draining and (self._drain.orphaned or bool(self._assignment.backlogs_to_drain()))
 
     def ready(self) -> None:
         """Say that this worker can do its work; saying it again does nothing.
@@ -134,15 +134,15 @@ class Handle(Generic[C]):
         board, row = self._assignment.board, self._assignment.row
         if board is None or row < 0 or not board.group(row):
             return None
-        return AcceptThrottle(self.activity.look, Peers(board, row).look)
+        return AcceptThrottle(self.activity.polled, Peers(board, row).read)
 
     def _pause(self) -> float:
         """How long, in seconds, `accept` leaves the queue to others. To be asked while more than SLACK are open."""
         if self.draining:
             return 0.0
-        if self._way is None:
-            self._way = self.accept_throttle() or AcceptThrottle(lambda: 0, tuple)
-        return self._way.pause()
+        if self._throttle is None:
+            self._throttle = self.accept_throttle() or AcceptThrottle(lambda: 0, tuple)
+        return self._throttle.pause()
 
     def _takes_more(self, name: str) -> bool:
         """Whether to accept: until the drain. A queue that nobody takes over is then emptied, for a while.
@@ -154,7 +154,7 @@ class Handle(Generic[C]):
             return True
         if self._empty_until is None:
             self._empty_until = time.monotonic() + EMPTYING
-        if not self._drain.orphaned and name not in self._assignment.abandoned():
+        if not self._drain.orphaned and name not in self._assignment.backlogs_to_drain():
             return False
         return time.monotonic() < self._empty_until
 
@@ -195,7 +195,7 @@ class Worker(Handle[C]):
                             return
                     case "nothing":
                         waiting.poll()
-                        self._drain.look()
+                        self._drain.poll()
                     case "no room":
                         self.wait_draining(NO_ROOM_PAUSE)
                     case (connection, address):
@@ -211,7 +211,7 @@ class Worker(Handle[C]):
         while not self.draining:
             rest = end - time.monotonic()
             woken = waiting.poll(min(max(0, math.ceil(rest * 1000)), _LONGEST_POLL) if end < math.inf else None)
-            if not self._drain.look() and not woken and rest <= 0:
+            if not self._drain.poll() and not woken and rest <= 0:
                 break
         return self.draining
 

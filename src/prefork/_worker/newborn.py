@@ -57,8 +57,8 @@ def live(channel: Channel, inheritance: Inheritance, meanwhile: Callable[[], Non
     status, order = 1, received[0]
     try:
         status = work(channel, inheritance, *received)
-        if inheritance.drain.noticed:
-            channel.tell(Drained())  # The interpreter's exit takes longer than a successor's start.
+        if inheritance.drain.requested:
+            channel.try_send(Drained())  # The interpreter's exit takes longer than a successor's start.
         return status
     finally:
         # Nothing may hold the exit for ever: a thread that is no daemon, an exit handler that waits. What
@@ -102,7 +102,7 @@ def wait_for_order(
         os.setsid()
     drain.begin()
     try:
-        channel.introduce()
+        channel.send_hello()
     except OSError:
         return None  # Refused already: the mold or the intermediate has died half-way, or the master has.
     waiting = select.poll()
@@ -110,10 +110,10 @@ def wait_for_order(
     waiting.register(drain.waker, select.POLLIN)
     if meanwhile is not None and not waiting.poll(_SOON):
         meanwhile()
-        if drain.look():
+        if drain.poll():
             return None
     while waiting.poll()[0][0] != channel.fileno():  # It was registered first, and is told of first.
-        if drain.look():
+        if drain.poll():
             return None
     received = channel.receive_order()
     if received is not None and received[0].master != os.getppid():
@@ -137,7 +137,7 @@ def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: 
         return _status(exit_)
     except BaseException as error:
         text = describe(error)
-        if not channel.tell(Failed(text)):
+        if not channel.try_send(Failed(text)):
             print(text, file=sys.stderr)
         return 1
     return 0
@@ -156,9 +156,9 @@ def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptor
         drain=drain,
         explicit_ready=order.explicit_ready,
         report_ready=reports.ready,
-        request_replacement=reports.worn_out,
+        request_replacement=reports.request_replacement,
         report_busy=reports.busy,
-        abandoned=reports.abandoned,
+        backlogs_to_drain=reports.backlogs_to_drain,
         board=inheritance.board,
         row=order.row,
     )

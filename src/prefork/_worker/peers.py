@@ -1,17 +1,15 @@
-"""The rows that one worker looks at: those of the workers that accept from the same queue as it does."""
+"""The scoreboard's rows that one worker reads: those of the workers that accept from the same queue."""
 
 from __future__ import annotations
 
-from .._wire.scoreboard import CHANGES, GROUP, LOOKS, OPEN, STATE, STATES, USED, WORDS, Scoreboard
-
-Health = tuple[int, int, int]
-"""Which row, how many connections it has open, how often it has looked at a queue."""
+from .._wire.scoreboard import CHANGES, GROUP, OPEN, POLLS, STATE, STATES, USED, WORDS, Scoreboard
+from .accept_throttle import PeerLoad
 
 _READY = STATES.index("ready")
 
 
 class Peers:
-    """All others that compete with the worker of `row`, found anew when the master has changed something."""
+    """The workers that compete with the worker of `row`, found again when the master has changed a row."""
 
     def __init__(self, board: Scoreboard, row: int) -> None:
         self._board = board
@@ -19,16 +17,16 @@ class Peers:
         self._changes = -1
         self._places: list[tuple[int, int]] = []
 
-    def look(self) -> list[Health]:
-        """Where they stand. Who is not ready yet, or drains, is none of them."""
+    def read(self) -> list[PeerLoad]:
+        """Return the load of each ready peer; a worker that starts or drains is none."""
         words = self._board.words
         if words[CHANGES] != self._changes:
             self._find()
-        return [(row, words[place + OPEN], words[place + LOOKS]) for row, place in self._places]
+        return [(row, words[place + OPEN], words[place + POLLS]) for row, place in self._places]
 
     def _find(self) -> None:
         board, words = self._board, self._board.words
-        # Read first: what changes while we look is found by the next look.
+        # Read first: the next call finds what changes meanwhile.
         self._changes = words[CHANGES]
         first, end = board.master_words(0), board.master_words(min(words[USED], board.rows))
         states = words[first + STATE : end : WORDS].tolist()

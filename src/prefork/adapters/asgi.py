@@ -23,7 +23,7 @@ _GO_ELSEWHERE = {"type": "websocket.close", "code": 1012, "reason": "service res
 _GONE = {"type": "websocket.disconnect", "code": 1012, "reason": "service restart"}
 
 
-class Watched:
+class CountingApplication:
     """The application, with each HTTP request counted from its beginning to its end.
 
     A request has failed when the application raised or answered 500 or more. Of a WebSocket the handshake is counted
@@ -53,7 +53,7 @@ class Watched:
             nonlocal failed
             if message["type"] == "http.response.start":
                 failed = message["status"] >= 500
-                if self._drain.noticed:
+                if self._drain.requested:
                     message = closing(scope, message)
             return send(message)
 
@@ -96,7 +96,7 @@ def closing(scope: Message, start: Message) -> Message:
     return {**start, "headers": [*start.get("headers", ()), _CLOSE]}
 
 
-class TellsWebSockets(Watched):
+class ClosesWebSockets(CountingApplication):
     """For servers that end without telling their WebSockets to go elsewhere: `close_websockets` does it.
 
     An application waits for its client most of the time, and granian cannot close a WebSocket meanwhile. So that wait
@@ -128,31 +128,31 @@ class _WebSocket:
         self._send = send
         self._accepted = False
         self._waiting: asyncio.Future[Message] | None = None
-        self._told: asyncio.Future[None] | None = None
+        self._closed: asyncio.Future[None] | None = None
 
     def send(self, message: Message) -> Awaitable[None]:
         self._accepted |= message["type"] == "websocket.accept"
         return self._send(message)
 
     async def receive(self) -> Message:
-        if self._told is None:
+        if self._closed is None:
             self._waiting = asyncio.ensure_future(self._receive())
             try:
                 return await self._waiting
             except asyncio.CancelledError:
-                if self._told is None:
+                if self._closed is None:
                     raise
-        await asyncio.shield(self._told)
+        await asyncio.shield(self._closed)
         return _GONE
 
     async def close(self) -> None:
-        if not self._accepted or self._told is not None:
+        if not self._accepted or self._closed is not None:
             return
-        self._told = asyncio.get_running_loop().create_future()
+        self._closed = asyncio.get_running_loop().create_future()
         if self._waiting is not None:
             self._waiting.cancel()
         try:
             await self._send(_GO_ELSEWHERE)
         except Exception:
             pass  # The server's own word for a WebSocket that is closed already.
-        self._told.set_result(None)
+        self._closed.set_result(None)

@@ -100,12 +100,12 @@ async def _serve_asgi(
 ) -> None:
     loop = asyncio.get_running_loop()
     async with lifespan(application, options.lifespan) as state:
-        watched = _Watched(application, worker, options.root_path, state or {})
+        watched = _Application(application, worker, options.root_path, state or {})
         scheduler = _granian.scheduler(loop, watched.request, impl_asyncio=True)
         done = asyncio.Event()
         servers = _Servers(listeners, lambda: loop.call_soon_threadsafe(done.set))
         servers.start(_granian.asgi_worker, scheduler, loop, {"py_threads": 1, "websockets_enabled": True})
-        _wait_ones_turn()
+        _schedule_as_batch()
         worker.ready()
         await AsyncDrain(worker._drain).wait()
         await watched.close_websockets()
@@ -134,7 +134,7 @@ def _serve_wsgi(
     loop.close()
 
 
-class _Watched(asgi.TellsWebSockets):
+class _Application(asgi.ClosesWebSockets):
     """The application as granian's scheduler calls it: `request` is what is otherwise three coroutines, one in another.
 
     granian's answers cost so little that each of them could be measured.
@@ -158,7 +158,7 @@ class _Watched(asgi.TellsWebSockets):
             nonlocal failed
             if message["type"] == "http.response.start":
                 failed = message["status"] >= 500
-                if self._drain.noticed:
+                if self._drain.requested:
                     message = asgi.closing(scope, message)
             return send(message)  # type: ignore[no-any-return]
 
@@ -181,7 +181,7 @@ class _Watched(asgi.TellsWebSockets):
             watcher.done()
 
 
-def _wait_ones_turn() -> None:
+def _schedule_as_batch() -> None:
     """Let this thread, when it is woken, not take the processor from who runs there: sched(7), SCHED_BATCH.
 
     granian's thread wakes this one with each request, while it holds the interpreter's lock: woken at once, this thread

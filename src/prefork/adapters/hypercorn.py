@@ -19,7 +19,7 @@ from hypercorn.config import Config, Sockets
 from .._worker.accept_throttle import BATCH
 from .._worker.async_drain import AsyncDrain
 from . import ServerOptions, outside
-from .asgi import TellsWebSockets, Watched
+from .asgi import ClosesWebSockets, CountingApplication
 from .lifespan import lifespan, run
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ async def _serve(
         await watched.close_websockets()
 
     async with lifespan(application, options.lifespan) as state:
-        watched = TellsWebSockets(application, worker, state)
+        watched = ClosesWebSockets(application, worker, state)
         await hypercorn.asyncio.serve(_Requests(watched), config, shutdown_trigger=drained, mode="asgi")
 
 
@@ -90,7 +90,7 @@ class _Config(Config):
 class _Requests:
     """The application without its lifespan, which is told by us; hypercorn cannot be told to leave it out."""
 
-    def __init__(self, application: Watched) -> None:
+    def __init__(self, application: CountingApplication) -> None:
         self._application = application
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:

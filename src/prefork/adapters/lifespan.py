@@ -77,7 +77,7 @@ class _Life:
 
     async def start(self, required: bool) -> bool:
         """Tell it to start; whether it has understood."""
-        answer = await self._tell("lifespan.startup")
+        answer = await self._send("lifespan.startup")
         if answer is None:  # It has ended or raised instead.
             error = self._task.exception()
             if error is not None and (required or self._began):
@@ -95,13 +95,13 @@ class _Life:
 
     async def end(self) -> None:
         """Tell it to end, and wait until it has."""
-        answer = await self._tell("lifespan.shutdown")
+        answer = await self._send("lifespan.shutdown")
         if answer is None and (error := self._task.exception()) is not None:
             traceback.print_exception(error)
         elif answer is not None and answer["type"] == "lifespan.shutdown.failed":
             print(f"the application failed to end: {answer.get('message') or 'it gave no reason'}", file=sys.stderr)
 
-    async def _tell(self, event: str) -> dict[str, Any] | None:
+    async def _send(self, event: str) -> dict[str, Any] | None:
         """Its answer, or None where it has ended without one."""
         self._events.put_nowait({"type": event})
         answer = asyncio.ensure_future(self._answers.get())

@@ -39,7 +39,7 @@ class NativeAccepting:
         self._servers: dict[socket.socket, asyncio.Server | None] = {each.dup(): None for each in listeners}
         self._factory = factory
         self._activity = worker.activity
-        self._giving_way = worker.accept_throttle()
+        self._throttle = worker.accept_throttle()
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_DESCRIPTORS
         self._room = 0
         self._stopped = False
@@ -52,7 +52,7 @@ class NativeAccepting:
     async def stop(self, *, empty: bool) -> None:
         """Take no more; where nobody else will, `empty` the queues first. All that was taken has its protocol then."""
         if empty:
-            self._giving_way = None
+            self._throttle = None
             end = self._loop.time() + EMPTYING
             await asyncio.sleep(LATE)
             while any(map(queued, self._servers)) and self._loop.time() < end:
@@ -80,24 +80,24 @@ class NativeAccepting:
     def _pause(self) -> float:
         if self._activity.open >= self._most:
             return NO_ROOM_PAUSE
-        if self._giving_way is None:
+        if self._throttle is None:
             return 0.0
         if self._room:
             self._room -= 1
             return 0.0
-        pause = self._giving_way.pause()
-        self._room = self._giving_way.room
+        pause = self._throttle.pause()
+        self._room = self._throttle.room
         return pause
 
     def _leave_alone(self, listener: socket.socket, seconds: float) -> None:
         self._close(listener)
-        self._loop.call_later(seconds, self._look, listener)
+        self._loop.call_later(seconds, self._retry, listener)
 
-    def _look(self, listener: socket.socket) -> None:
+    def _retry(self, listener: socket.socket) -> None:
         if self._stopped:
             return
         if seconds := self._pause():
-            self._loop.call_later(seconds, self._look, listener)
+            self._loop.call_later(seconds, self._retry, listener)
         else:
             self._coming_back = self._loop.create_task(self._listen(listener))
 

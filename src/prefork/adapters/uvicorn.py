@@ -29,7 +29,7 @@ from uvicorn.server import ServerState
 from .._worker.async_accept import Accepting
 from .._worker.async_drain import AsyncDrain
 from . import ServerOptions
-from .asgi import Watched
+from .asgi import CountingApplication
 from .lifespan import State, lifespan, run
 from .native_accepting import NativeAccepting
 from .together import written_together
@@ -103,7 +103,7 @@ async def _serve(
         loop = asyncio.get_running_loop()
         native = type(loop).__module__.startswith("uvloop")
         connections = _Connections(worker.activity if native else None)
-        chosen = _config(Watched(application, worker), options, config)
+        chosen = _config(CountingApplication(application, worker), options, config)
         factory = _factory(chosen, connections, state or {})
         accepting = (NativeAccepting if native else Accepting)(worker, listeners, factory)
         await accepting.start()

@@ -25,7 +25,7 @@ from waitress.task import WSGITask
 from .._worker.handle import LATE
 from . import ServerOptions
 from .outside import Listener, more_may_come
-from .wsgi import Watched
+from .wsgi import CountingApplication
 
 if TYPE_CHECKING:
     from .._worker.accept_throttle import AcceptThrottle
@@ -67,7 +67,7 @@ class _Waitress:
         self._map: dict[int, Any] = {}
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         create_server(
-            Watched(application, worker),
+            CountingApplication(application, worker),
             map=self._map,
             sockets=[Listener.of(listener) for listener in listeners],
             threads=options.threads,
@@ -207,7 +207,7 @@ class _DrainWatch:
 
     def handle_read_event(self) -> None:
         """Look what has come."""
-        self._drain.look()
+        self._drain.poll()
 
     def handle_close(self) -> None:
         """Neither of the two is ever hung up."""

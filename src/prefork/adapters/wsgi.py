@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 Environ = dict[str, Any]
 
 
-class Watched:
+class CountingApplication:
     """The application, with each request counted; one has failed when it raised or answered 500 or more."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]], worker: Worker[Any]) -> None:

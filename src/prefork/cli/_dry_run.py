@@ -56,7 +56,7 @@ def planned(launch: dict[str, Any], timeout: float) -> Planned:
 
 def _ask(channel: Channel, deadline: float) -> Planned | StepFailed | str:
     """Return its answer; text where there is none, empty where it has ended."""
-    channel.tell(ComputePlan())
+    channel.try_send(ComputePlan())
     waiting = select.poll()
     waiting.register(channel, select.POLLIN)
     if not waiting.poll(max(0, deadline - monotonic()) * 1000):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefork._worker.accept_throttle import MOST, PAUSE, PAUSES, SHARE, SLACK, AcceptThrottle, Health
+from prefork._worker.accept_throttle import MOST, PAUSE, PAUSES, SHARE, SLACK, AcceptThrottle, PeerLoad
 
 
 class Board:
@@ -17,19 +17,19 @@ class Board:
 
     def __init__(self, *open_: int) -> None:
         self.open = list(open_)
-        self.looks = [0] * len(open_)
+        self.polls = [0] * len(open_)
         self.ways = [self._way(number) for number in range(len(open_))]
 
     def _way(self, number: int) -> AcceptThrottle:
         def look() -> int:
-            self.looks[number] += 1
+            self.polls[number] += 1
             return self.open[number]
 
         return AcceptThrottle(look, lambda: self.others(number))
 
-    def others(self, number: int) -> list[Health]:
-        standings = zip(range(len(self.open)), self.open, self.looks, strict=True)
-        return [each for each in standings if each[0] != number]
+    def others(self, number: int) -> list[PeerLoad]:
+        loads = zip(range(len(self.open)), self.open, self.polls, strict=True)
+        return [each for each in loads if each[0] != number]
 
     def pauses(self, number: int) -> bool:
         """Have this worker come to the queue; whether it leaves it alone. Else it accepts one."""
@@ -40,7 +40,7 @@ class Board:
 
 
 def test_who_has_few_does_not_even_look_at_the_others() -> None:
-    def unused() -> Sequence[Health]:
+    def unused() -> Sequence[PeerLoad]:
         raise AssertionError
 
     assert AcceptThrottle(lambda: SLACK, unused).pause() == 0.0
@@ -75,7 +75,7 @@ def test_one_that_hung_counts_again_when_it_moves() -> None:
     board = Board(20, 5)
     while board.pauses(0):
         pass
-    board.looks[1] += 1
+    board.polls[1] += 1
     assert board.pauses(0)
 
 
@@ -83,7 +83,7 @@ def test_one_that_hangs_does_not_hide_another_with_fewer() -> None:
     board = Board(20, 5, 6)
     for _ in range(PAUSES + 5):
         assert board.pauses(0)
-        board.looks[2] += 1
+        board.polls[2] += 1
     assert board.open == [20, 5, 6]
 
 
@@ -100,7 +100,7 @@ def test_one_that_begins_to_hang_later_is_found_too() -> None:
     board = Board(20, 5)
     for _ in range(PAUSES - 1):
         assert board.pauses(0)
-        board.looks[1] += 1
+        board.polls[1] += 1
     pauses = 0
     while board.pauses(0):
         pauses += 1
@@ -112,7 +112,7 @@ def test_nothing_waits_for_ever_for_those_who_move_and_do_not_come() -> None:
     pauses = 0
     while board.pauses(0):
         pauses += 1
-        board.looks[1] += 1
+        board.polls[1] += 1
     assert pauses == MOST
 
 
@@ -125,7 +125,7 @@ def test_whatever_the_others_do_who_comes_again_and_again_accepts(open_: list[in
         if len(open_) > 1:
             other = data.draw(st.integers(1, len(open_) - 1))
             board.open[other] = data.draw(st.integers(0, 100))
-            board.looks[other] += 1
+            board.polls[other] += 1
     pytest.fail("it waits for ever")
 
 
