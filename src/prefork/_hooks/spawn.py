@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from .._core.actions import Action, SendSignal, Watch
 from .._core.events import ContextRefused, ContextTaken, ProcessesExited, ProcessExit
 from .._errors import InternalError, SystemFailure, UsageError
-from .._linux import lifeline
+from .._linux import descriptors, lifeline
 from .._linux.program import Program, current_directory
 from .._master.loop import Master
 from .forks import reset_children
@@ -134,7 +134,7 @@ class Spawner:
                 *((os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in inherited),
             ]
             environment = {**os.environ, ENVIRONMENT_KEY: f"worker:{memfd}"}
-            _close_on_exec()
+            descriptors.close_on_exec()
             with _directory(self._program.directory):
                 pid = os.posix_spawn(
                     argv[0],
@@ -167,17 +167,6 @@ def _check_inheritable(key: str, descriptor: int) -> None:
         os.fstat(descriptor)
     except OSError as error:
         raise UsageError(f"worker {key}: descriptor {descriptor} cannot be handed over: {error.strerror}") from None
-
-
-def _close_on_exec() -> None:
-    """Make every descriptor close-on-exec: those we were started with, and those that the program made inheritable."""
-    for name in os.listdir("/proc/self/fd"):
-        descriptor = int(name)
-        try:
-            if descriptor > 2 and os.get_inheritable(descriptor):
-                os.set_inheritable(descriptor, False)
-        except OSError:
-            pass  # EBADF: the descriptor through which the directory was listed.
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import sys
 from typing import Any, NoReturn
 
 from .._errors import InternalError, SystemFailure, UsageError
-from .._linux import memfd
+from .._linux import descriptors, memfd
 from .._linux.program import Program
 from . import inherited
 
@@ -71,12 +71,7 @@ def _leave_as_found(directory: str | None, kept: list[int]) -> None:
         if signal.getsignal(number) is signal.SIG_IGN and number not in (signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) not in kept:
-            try:
-                os.set_inheritable(int(name), False)
-            except OSError:
-                pass  # EBADF: the descriptor through which the directory was listed.
+    descriptors.close_on_exec(kept)
     if directory is not None:
         try:
             os.chdir(directory)
