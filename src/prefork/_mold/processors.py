@@ -6,6 +6,8 @@ import math
 import os
 from collections.abc import Iterator
 
+from .._linux.cgroup import groups
+
 _UNIFIED = "cgroup2"
 
 
@@ -34,9 +36,8 @@ def _quotas(proc: str, root: str) -> Iterator[float]:
 def _groups(proc: str) -> Iterator[tuple[str, str, str]]:
     """The groups that can limit the processors: the kind of file system, where it is mounted, and the path in it."""
     paths = {}
-    for line in _lines(f"{proc}/cgroup"):
-        _, controllers, path = line.split(":", 2)
-        if not controllers or "cpu" in controllers.split(","):
+    for controllers, path in groups(f"{proc}/cgroup"):
+        if not controllers or "cpu" in controllers:
             paths["cgroup" if controllers else _UNIFIED] = path
     for line in _lines(f"{proc}/mountinfo"):
         head, _, tail = line.partition(" - ")

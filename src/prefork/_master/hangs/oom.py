@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from ..._linux.cgroup import groups
+
 _LONGEST = 4096
 """Bytes to read; the files have at most ten short lines."""
 
@@ -54,15 +56,7 @@ def _kills(file: int) -> int | None:
 
 
 def _counters(root: str, cgroups: str) -> list[str]:
-    try:
-        with open(cgroups, encoding="utf-8") as file:
-            entries = [line.rstrip("\n").split(":", 2) for line in file]
-    except OSError:
-        return []
-    unified = [f"{root}{path}/memory.events" for _, controllers, path in entries if not controllers]
-    legacy = [
-        f"{root}/memory{path}/memory.oom_control"
-        for _, controllers, path in entries
-        if "memory" in controllers.split(",")
-    ]
+    found = groups(cgroups)
+    unified = [f"{root}{path}/memory.events" for controllers, path in found if not controllers]
+    legacy = [f"{root}/memory{path}/memory.oom_control" for controllers, path in found if "memory" in controllers]
     return [*unified, *legacy]
