@@ -69,10 +69,7 @@ def web(worker: prefork.Worker[Web]) -> None:
 
     # `stop` alone drops connections that wait in the queue, and calls that cross with its goodbye. So no client is here
     # any more when it is called: new ones are turned away, and the others go when their connection is of age.
-    outside.leave_port(PORT)
-    of_age = time.monotonic() + 1.1 * MAX_AGE + 5  # gRPC spreads it by a tenth, and then calls go on for a while
-    while outside.connections_at(PORT) and time.monotonic() < of_age:
-        time.sleep(0.1)
+    outside.leave_port(PORT, patience=1.1 * MAX_AGE + 5)  # gRPC spreads the age by a tenth, and calls go on for a while
     server.stop(GRACE).wait()
 
 

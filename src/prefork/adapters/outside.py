@@ -20,8 +20,8 @@ from .._worker.handle import EMPTYING, LATE
 if TYPE_CHECKING:
     from .._worker.handle import Worker
 
-_LOOK = 0.01
-"""Seconds between two looks."""
+_POLL, _SLOW_POLL = 0.01, 0.1
+"""Seconds between two polls."""
 _DEFAULT_BACKLOG = 2048
 # struct tcp_info of linux/tcp.h. Of a listener, tcpi_sacked is the longest that its queue may be.
 _ESTABLISHED, _SACKED = 1, slice(28, 32)
@@ -37,12 +37,12 @@ def drain(
     """
     begun = time.monotonic()
     while more_may_come(worker, begun, listeners):
-        yield _LOOK
+        yield _POLL
     stop()
     end = time.monotonic() + window
-    yield _LOOK  # for what was accepted in this very moment
+    yield _POLL  # for what was accepted in this very moment
     while time.monotonic() < end and connections(listeners):
-        yield _LOOK
+        yield _POLL
 
 
 def more_may_come(worker: Worker[Any], begun: float, listeners: Iterable[socket.socket]) -> bool:
@@ -60,17 +60,13 @@ def connections(listeners: Iterable[socket.socket]) -> int:
     return _open_at({_place(listener) for listener in listeners})
 
 
-def connections_at(port: int) -> int:
-    """The same for what it has accepted at a port that its server has bound for itself."""
-    return _open_at({port})
+def leave_port(port: int, patience: float = 0.0) -> int:
+    """Leave a TCP port that other processes listen at, too, and let this process's connections there end.
 
-
-def leave_port(port: int) -> None:
-    """Have what is new at a TCP port go to the other processes that listen there; return when this one is out of it.
-
-    For a server that binds for itself, by SO_REUSEPORT, and would drop what waits in its queue when it closes: what has
-    begun it still accepts, for a second at most, and then its listener is shut down. In a thread of its own where the
-    server needs this one. Raises OSError where the kernel cannot do it.
+    For a server that binds for itself, by SO_REUSEPORT, and would drop its backlog when it closes. New connections go
+    to the other processes, the backlog is accepted for a second at most, and then this process's listener is shut
+    down. Return how many connections are open when `patience` seconds more have passed, or 0 as soon as none is. To be
+    called in a thread of its own where the server needs this one. Raises OSError where the kernel cannot do it.
     """
     # Each once, whatever copies there are: the first that is made here may get the number that the list was read by.
     found = [sock for number in os.listdir("/proc/self/fd") if (sock := _listener_at(port, int(number)))]
@@ -79,11 +75,15 @@ def leave_port(port: int) -> None:
         turn_away(listener)
     begun = time.monotonic()
     while (waited := time.monotonic() - begun) < LATE or (waited < EMPTYING and any(map(queued, listeners))):
-        time.sleep(_LOOK)
+        time.sleep(_POLL)
     for listener in listeners:
         with listener:
             listener.shutdown(socket.SHUT_RDWR)
     time.sleep(LATE)  # for what was accepted in this very moment, and is no descriptor yet
+    end = time.monotonic() + patience
+    while (left := _open_at({port})) and time.monotonic() < end:
+        time.sleep(_SLOW_POLL)
+    return left
 
 
 def take_away(number: int, like: socket.socket) -> None:
