@@ -24,7 +24,7 @@ API = ("__init__", "_context", "_errors", "_listener", "client", "config", "daem
 MAY_IMPORT: dict[str, set[str]] = {
     "_core": {"_errors"},
     "_report": {"_core", "_errors"},
-    "_wire": {"_errors", "_core.plan", "_linux.terms"},
+    "_wire": {"_errors", "_core.plan", "_linux.terms", "_linux.memfd"},
     "_linux": {"_errors", "_wire"},
     "_worker": {"_errors", "_wire", "_linux"},
     "_options": {"_errors", "_linux.address"},
@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "client": {"_errors", "_wire", "_linux.credentials", "_options.table"},
     "config": {"_errors"},
     "daemon": {"_errors", "_context", "_listener", "config", "_launch.start", "_linux.terms"},
-    "hooks": {"_errors", "_context", "_hooks", "_linux.program", "_master.loop"},
+    "hooks": {"_errors", "_context", "_hooks", "_linux.program", "_linux.signals", "_master.loop"},
     "scoreboard": {"_errors", "_wire", "client"},
 }
 """Folder, or module of the root -> what its modules may import of this package, besides each other."""

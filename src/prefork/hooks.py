@@ -187,6 +187,7 @@ def _check_action(action: object) -> None:
 def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[Any]]) -> int:
     from ._hooks.decider import HookDecider
     from ._hooks.spawn import Spawner
+    from ._linux.signals import NAMES
     from ._master.loop import Master, hold_standard_descriptors
 
     hold_standard_descriptors()  # Before a socket that the program opens can come to be number 0.
@@ -197,14 +198,13 @@ def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[An
     _context.check_classes()
     role.print_by_line()  # Among the workers' lines, what a hook prints would otherwise come last.
     spawner = Spawner(THIS_PROGRAM)
-    names = {number.value: number.name for number in signal.Signals}
     with ExitStack() as stack:
         try:
             master = stack.enter_context(Master())
             stack.enter_context(spawner.attached(master))
         except OSError as error:
             raise SystemFailure(f"the master cannot be started: {error}") from error
-        return master.run(HookDecider(settings, spawner, names, master.signals.regain), spawner)
+        return master.run(HookDecider(settings, spawner, NAMES, master.signals.regain), spawner)
 
 
 def _take_context(own: role.WorkerRole) -> Any:

@@ -16,6 +16,9 @@ from typing import Any
 
 from .._errors import UsageError
 
+NAMES = {number.value: number.name for number in signal.Signals}
+"""Number -> name, such as `SIGTERM`."""
+
 _FIRST = ("TERM", "INT", "QUIT", "HUP")
 """Of signals that came together, these are told first, in this order: a stop makes a reload needless."""
 

@@ -17,6 +17,7 @@ from .._core import events as fact
 from .._core.plan import Listener
 from .._errors import InternalError, PreforkError
 from .._linux import lifeline
+from .._linux.signals import NAMES
 from .._report.forms import Origin
 from .._report.sentences import ended
 from .._wire.plan_data import MalformedPlan, take_apart
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 
 _END_GRACE = 1.0
 """How long, in seconds, a mold that is no longer wanted may take to end by itself."""
-
-_SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
 class DaemonExecutor:
@@ -380,7 +379,7 @@ class DaemonExecutor:
             return f"killed by us {why}"
         if out_of_memory and end.status == -signal.SIGKILL:
             return "was killed by SIGKILL: out of memory, by the kernel's own count"
-        return ended(end.status, _SIGNALS)
+        return ended(end.status, NAMES)
 
     def _watch(self, pid: int) -> None:
         self._master.exits.watch(pid, leads_session=True)

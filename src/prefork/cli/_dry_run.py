@@ -11,6 +11,7 @@ from typing import Any
 from .._errors import SystemFailure
 from .._linux import lifeline, stacks
 from .._linux.channel import Channel
+from .._linux.signals import NAMES
 from .._master.births.start import Shared, described, start_mold
 from .._master.children import become_subreaper
 from .._report.sentences import ended
@@ -19,8 +20,6 @@ from .._wire.messages import ComputePlan, MalformedMessage, Planned, StepFailed
 
 _END_GRACE = 1.0
 """How long, in seconds, the mold may take to end by itself."""
-
-_SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
 class Failed(SystemFailure):
@@ -51,7 +50,7 @@ def planned(launch: dict[str, Any], timeout: float) -> Planned:
             return answer
         case StepFailed(_, text):
             raise Failed(text)
-    raise Failed(answer or f"the process that imports the application {ended(status, _SIGNALS)}")
+    raise Failed(answer or f"the process that imports the application {ended(status, NAMES)}")
 
 
 def _ask(channel: Channel, deadline: float) -> Planned | StepFailed | str:
