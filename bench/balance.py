@@ -33,9 +33,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent / "src"
-sys.path.insert(0, str(SOURCE))
+sys.path[:0] = [str(SOURCE), str(SOURCE.parent / "tests")]
 
-from prefork._wire import scoreboard  # noqa: E402
+from scoreboards import attach  # noqa: E402
 
 WORKERS, LONG, CLIENTS, SECONDS = 4, 200, 16, 2.0
 
@@ -205,7 +205,7 @@ class Daemon:
 
     @property
     def workers(self) -> list[int]:
-        return [row.pid for row in scoreboard.attach(self.pid).read().rows if row.state == "ready"]
+        return [row.pid for row in attach(self.pid).read().rows if row.state == "ready"]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from adapters.served import REQUEST, Adapted, connect, fetch
-from prefork._wire import scoreboard
+from scoreboards import attach
 from support import PATIENCE, Start, until
 
 UVICORN = ("uvicorn", "asgi")
@@ -22,7 +22,7 @@ WHOLE = re.compile(rb"\r\n\r\n(\d+)\n$")
 def test_long_connections_are_spread_evenly(start: Start) -> None:
     adapted = Adapted(start, UVICORN, workers=4, keepalive_window=0.1)
     adapted.ready(*(f"web/{number}" for number in range(4)))
-    board = scoreboard.attach(adapted.running.pid)
+    board = attach(adapted.running.pid)
     until(lambda: all(row.state == "ready" for row in board.read().rows), "all are ready")
     shares: list[float] = []
     # A worker that has no processor for 10 ms is taken for hung, and for that this machine need only be busy enough.

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 
 from prefork._core.actions import OrderWorker
 from prefork._core.plan import Listener
-from prefork._errors import SystemFailure
 from prefork._master.board import Board
 from prefork._wire import scoreboard
 from prefork._wire.scoreboard import Reading, Row, Scoreboard
 from prefork._worker.activity import Activity
 from prefork._worker.peers import Peers
+from scoreboards import attach
 from support import PATIENCE, Start, kill, until
 from system.daemons import HEAD, RUN, Served
 
@@ -152,10 +152,6 @@ def test_what_is_no_scoreboard_is_refused(start: Start) -> None:
     with pytest.raises(ValueError, match="not a scoreboard of this version"):
         Scoreboard(plain)
     os.close(plain)
-    with pytest.raises(SystemFailure, match="has no scoreboard"):
-        scoreboard.attach(start.command("sleep", "600").pid)
-    with pytest.raises(SystemFailure, match="cannot be read"):
-        scoreboard.attach(2**22 + 1)
 
 
 def test_a_row_outlives_its_worker_and_says_how_it_ended(small: Small) -> None:
@@ -342,7 +338,7 @@ def web(worker):
 def counting(start: Start, kind: str = "") -> tuple[Served, Scoreboard]:
     daemon = Served(start, "counting", HEAD + COUNTING.replace("KIND", kind) + RUN).launch()
     daemon.ready("web/0", "web/1")
-    return daemon, scoreboard.attach(daemon.running.pid)
+    return daemon, attach(daemon.running.pid)
 
 
 def connect(daemon: Served) -> socket.socket:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from prefork._wire import scoreboard
+from scoreboards import attach
 from support import PATIENCE, Start, until
 from system.daemons import HEAD, RUN, Served
 from system.test_quiet import switches
@@ -57,7 +57,7 @@ def daemon(start: Start) -> Served:
     daemon = Served(start, "balanced", HEAD + PROGRAM + RUN).launch()
     daemon.ready(*(f"web/{number}" for number in range(4)))
     # The master has heard it too when the rows say so: who is not ready is nobody's peer.
-    board = scoreboard.attach(daemon.running.pid)
+    board = attach(daemon.running.pid)
     until(lambda: all(row.state == "ready" for row in board.read().rows), "all are ready")
     return daemon
 
@@ -104,7 +104,7 @@ def ask(daemon: Served) -> int:
 
 
 def test_long_connections_are_spread_evenly(daemon: Served) -> None:
-    board = scoreboard.attach(daemon.running.pid)
+    board = attach(daemon.running.pid)
     shares: list[float] = []
     # A worker that has no processor for 10 ms is taken for hung, and for that this machine need only be busy enough.
     while not shares or (shares[-1] > 1.10 and len(shares) < 3):
@@ -116,7 +116,7 @@ def test_long_connections_are_spread_evenly(daemon: Served) -> None:
 
 
 def test_open_connections_cost_nothing(daemon: Served) -> None:
-    board = scoreboard.attach(daemon.running.pid)
+    board = attach(daemon.running.pid)
     with opened_at_once(daemon, MANY) as answered:
         assert {row.pid: row.open for row in board.read().rows} == answered
         before: dict[int, int] = {}
@@ -131,7 +131,7 @@ def test_open_connections_cost_nothing(daemon: Served) -> None:
 
 @pytest.mark.parametrize("how", ["stopped", "spinning"])
 def test_a_hung_worker_keeps_nobody_waiting(daemon: Served, how: str) -> None:
-    board = scoreboard.attach(daemon.running.pid)
+    board = attach(daemon.running.pid)
     hung = board.read().rows[0].pid
     if how == "stopped":
         os.kill(hung, signal.SIGSTOP)
@@ -147,7 +147,7 @@ def test_a_hung_worker_keeps_nobody_waiting(daemon: Served, how: str) -> None:
 
 def hang_one(daemon: Served) -> int:
     """Have whichever worker accepts spin for ever; its pid."""
-    board = scoreboard.attach(daemon.running.pid)
+    board = attach(daemon.running.pid)
     with socket.create_connection(("127.0.0.1", daemon.port), timeout=PATIENCE) as client:
         client.sendall(b"hang")
         until(lambda: any(row.in_flight for row in board.read().rows), "one spins")
@@ -156,7 +156,7 @@ def hang_one(daemon: Served) -> int:
 
 def test_short_connections_count_while_they_are_open(daemon: Served) -> None:
     answered = Counter(ask(daemon) for _ in range(400))
-    board = scoreboard.attach(daemon.running.pid)
+    board = attach(daemon.running.pid)
     until(lambda: not any(row.open for row in board.read().rows), "the end of all connections")
     assert {row.pid: row.requests for row in board.read().rows if row.requests} == answered
     assert daemon.stop() == 0

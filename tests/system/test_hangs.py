@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import prefork
-from prefork._wire.scoreboard import WATCHING, attach
+from prefork._wire.scoreboard import WATCHING
+from scoreboards import attach
 from support import PATIENCE, Start, gone, until
 from system.daemons import HEAD, RUN, Served, alive
 from system.runs import Run, write

@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from prefork._wire.scoreboard import WATCHING, attach
+from prefork._wire.scoreboard import WATCHING
+from scoreboards import attach
 from support import Running, Start, children, state, until
 from system.daemons import HEAD, RUN, Served
 from system.runs import ASGI, Run, write

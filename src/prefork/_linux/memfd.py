@@ -1,35 +1,51 @@
-"""Data handed over by descriptor: a memfd that is sealed, so that its reader can rely on what it reads."""
+"""Data and shared memory by descriptor: a memfd that is sealed, so that its reader can rely on it (memfd_create(2))."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable
 
 LIMIT = 64 * 1024 * 1024  # bytes; a peer that offers more means harm
 
-_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+_FIXED_SIZE = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+_SEALS = fcntl.F_SEAL_WRITE | _FIXED_SIZE
 
 
 def write(name: str, data: bytes) -> int:
-    """A new sealed descriptor (close-on-exec) that holds `data`. Raises OSError."""
-    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
+    """Return a new descriptor (close-on-exec) that holds `data`, sealed against every change. Raises OSError."""
+
+    def fill(descriptor: int) -> None:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+
+    return _create(name, _SEALS, fill)
+
+
+def create(name: str, size: int, head: bytes = b"") -> int:
+    """Return a new descriptor (close-on-exec) of shared memory, `size` bytes for good: `head`, then zeros.
+
+    Raises OSError.
+    """
+
+    def fill(descriptor: int) -> None:
+        os.ftruncate(descriptor, size)
+        os.pwrite(descriptor, head, 0)
+
+    return _create(name, _FIXED_SIZE, fill)
+
+
+def has_fixed_size(descriptor: int) -> bool:
+    """Return whether its size is sealed, so that a mapping of it never meets the end. Raises OSError for no memfd."""
+    return fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _FIXED_SIZE == _FIXED_SIZE
 
 
 def read(descriptor: int, name: str | None = None) -> bytes:
-    """All that `descriptor` holds; its offset is neither used nor moved.
+    """Return all that `descriptor` holds; its offset is neither used nor moved.
 
-    Raises ValueError for anything but a sealed memfd of at most LIMIT bytes, of this name if one is given. Only
-    there is a read known to end: a pipe could keep the reader waiting for ever, and a file could shrink
-    while it is read.
+    Raises ValueError for anything but a sealed memfd of at most LIMIT bytes, of this name if one is given. Only such a
+    read is known to end: a pipe could keep the reader waiting for ever, and a file could shrink while it is read.
     """
     if name is not None and os.readlink(f"/proc/self/fd/{descriptor}").split(" ")[0] != f"/memfd:{name}":
         raise ValueError(f"not the memfd {name}")
@@ -46,3 +62,14 @@ def read(descriptor: int, name: str | None = None) -> bytes:
         pieces.append(os.pread(descriptor, size - offset, offset))
         offset += len(pieces[-1])
     return b"".join(pieces)
+
+
+def _create(name: str, seals: int, fill: Callable[[int], None]) -> int:
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        fill(descriptor)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -14,7 +14,6 @@ Both are installed in the mold: a newborn has nothing to do for it.
 from __future__ import annotations
 
 import faulthandler
-import fcntl
 import os
 import signal
 import sys
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._wire.messages import StacksWritten
 from .._wire.scoreboard import ASKED
+from . import memfd
 
 if TYPE_CHECKING:
     from .._wire.scoreboard import Scoreboard
@@ -39,15 +39,8 @@ _MOST_TASKS = 30
 
 
 def create() -> int:
-    """A new descriptor (close-on-exec) for the stacks of one daemon's processes. Raises OSError."""
-    descriptor = os.memfd_create(NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.ftruncate(descriptor, SIZE)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+    """Return a new descriptor (close-on-exec) for the stacks of one daemon's processes. Raises OSError."""
+    return memfd.create(NAME, SIZE)
 
 
 class Stacks:

@@ -35,14 +35,12 @@ reader that reads `changes` before and after, and reads again where it was odd o
 
 from __future__ import annotations
 
-import fcntl
 import mmap
-import os
 import struct
 from dataclasses import dataclass
 from typing import Literal
 
-from .._errors import SystemFailure
+from .._linux import memfd
 
 NAME = "prefork-scoreboard"
 MAGIC = b"prefork\0"
@@ -64,7 +62,6 @@ State = Literal["unused", "starting", "ready", "draining", "ended"]
 STATES: tuple[State, ...] = ("unused", "starting", "ready", "draining", "ended")
 """By their number in a row."""
 
-_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _TRIES = 100
 
 
@@ -103,40 +100,9 @@ class Reading:
 
 
 def create(rows: int = ROWS) -> int:
-    """A new scoreboard's descriptor (close-on-exec). Raises OSError."""
-    descriptor = os.memfd_create(NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.ftruncate(descriptor, HEADER + 2 * HALF * rows)
-        os.pwrite(descriptor, struct.pack("8s5Q", MAGIC, VERSION, rows, HALF, HEADER, HEADER + HALF * rows), 0)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def attach(pid: int) -> Scoreboard:
-    """The scoreboard of the daemon whose master is `pid`, to be read. Raises SystemFailure where there is none."""
-    directory = f"/proc/{pid}/fd"
-    try:
-        for name in os.listdir(directory):
-            if _target(f"{directory}/{name}").startswith(f"/memfd:{NAME} "):
-                descriptor = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    return Scoreboard(descriptor, writable=False)
-                finally:
-                    os.close(descriptor)
-    except (OSError, ValueError) as error:
-        raise SystemFailure(f"the scoreboard of process {pid} cannot be read: {error}") from None
-    raise SystemFailure(f"process {pid} has no scoreboard: it is no master of prefork's")
-
-
-def _target(link: str) -> str:
-    """What a descriptor is of; empty where it has been closed since it was listed."""
-    try:
-        return os.readlink(link)
-    except FileNotFoundError:
-        return ""
+    """Return a new scoreboard's descriptor (close-on-exec). Raises OSError."""
+    header = struct.pack("8s5Q", MAGIC, VERSION, rows, HALF, HEADER, HEADER + HALF * rows)
+    return memfd.create(NAME, HEADER + 2 * HALF * rows, header)
 
 
 class Memory:
@@ -154,7 +120,7 @@ class Scoreboard(Memory):
     """
 
     def __init__(self, descriptor: int, *, writable: bool = True) -> None:
-        if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
+        if not memfd.has_fixed_size(descriptor):
             raise ValueError("not a scoreboard: its size is not sealed")
         self._map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
         super().__init__(memoryview(self._map))
