@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed-with-everything
+PYTEST = $(BIN)/python -m pytest -q
+AT_ONCE ?= 6
 
-.PHONY: demo test lint types unit proof bench bench-servers help clean
+.PHONY: demo test tests lint types unit proof bench bench-servers help clean
 
 demo: $(INSTALLED)  ## run a small application with 4 workers on 127.0.0.1:8000, in the foreground
 	@echo "Try, in another terminal of this directory:"
@@ -17,7 +19,7 @@ demo: $(INSTALLED)  ## run a small application with 4 workers on 127.0.0.1:8000,
 	@echo
 	@exec $(BIN)/prefork run examples/demo/shop.py:app -w 4 -b 127.0.0.1:8000 --name demo
 
-test: lint types unit  ## lint, check the types, run the tests
+test: lint types tests  ## lint, check the types, run every test but the proofs (five minutes on two cores)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -26,15 +28,18 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-unit: $(INSTALLED)
-	$(BIN)/python -m pytest
+unit: $(INSTALLED)  ## run the tests that start no process (under a minute)
+	$(PYTEST) -n 2 -m 'not processes and not alone' tests/core tests/linux tests/cli $(wildcard tests/test_*.py)
 
-proof: $(INSTALLED)  ## the heavier proofs: CPython's own tests in an immortal heap (where it can be had), larger explorations, ten minutes of load, no request lost, a systemd
-	PYTHONPATH=src:tests $(BIN)/python -m core.explorer 'reload, scale, stop, two crashes'
-	$(BIN)/python tests/cpython_suite.py
+# Most tests wait, so more run at once than there are cores; what measures time runs after them, one at a time.
+tests: $(INSTALLED)
+	$(PYTEST) -n $(AT_ONCE) -m 'not alone'
+	$(PYTEST) -m alone
+
+proof: $(INSTALLED)  ## the large proofs (hours): CPython's own tests, every order of events, 100,000 inputs, load, a systemd
+	TEST_OF_PREFORK_PROOF=1 $(PYTEST) -s tests/proof tests/core/test_explorer.py tests/core/test_random.py \
+		tests/linux/test_fuzz.py tests/system/test_control_abuse.py
 	$(BIN)/python bench/healthy_under_load.py
-	PYTHONPATH=tests $(BIN)/python tests/proof_nothing_lost.py
-	TEST_OF_PREFORK_SYSTEMD=1 $(BIN)/python -m pytest tests/system/test_systemd.py
 
 bench: $(INSTALLED)  ## what things cost here, printed
 	$(BIN)/python bench/relaunch.py

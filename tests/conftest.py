@@ -1,4 +1,4 @@
-"""Fixtures for tests with real processes."""
+"""What the tiers are, and fixtures for tests with real processes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,16 @@ from pathlib import Path
 import pytest
 
 from support import Spied, Start
+
+HERE = Path(__file__).parent
+WITH_PROCESSES = {"adapters", "examples", "proof", "system"}
+"""Folders of which every test starts processes; in others a module says so: `pytestmark = pytest.mark.processes`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(HERE).parts[0] in WITH_PROCESSES:
+            item.add_marker("processes")
 
 
 def pytest_sessionstart() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
+import time
 from collections import Counter
 from types import TracebackType
 
@@ -19,6 +20,7 @@ class Load:
 
     With `keep`, each client keeps its connection until a response says that it closes; `closed` counts those. With
     `until_refused`, a client whose connection is refused has come too late, and goes home.
+    Each waits `pause` seconds after a request.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Load:
         path: str = "/",
         keep: bool = False,
         until_refused: bool = False,
+        pause: float = 0,
     ) -> None:
         self._port = port
         self._body = body
@@ -37,6 +40,7 @@ class Load:
         self._keep = keep
         self.clients = clients
         self._until_refused = until_refused
+        self._pause = pause
         self.closed = 0
         self._stopping = False
         self._news = threading.Condition()
@@ -83,6 +87,8 @@ class Load:
                 else:
                     self.failures[reason] += 1
                 self._news.notify_all()
+            if self._pause:
+                time.sleep(self._pause)
         kept.close()
 
     def _ask_again(self, connection: http.client.HTTPConnection) -> str | None:

@@ -14,13 +14,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Any, TypeVar
 
 import pytest
 
 PATIENCE = 30.0
 """Seconds that anything may take here; what takes so long has failed, whatever else runs on the machine."""
+
+PROOF = bool(os.environ.get("TEST_OF_PREFORK_PROOF"))
+"""Whether `make proof` asks: what draws inputs, or tries orders, then takes all of them."""
 
 T = TypeVar("T")
 
@@ -311,6 +314,13 @@ def command_line(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def chance_seed() -> int:
+    """Return the seed of this test's random inputs, and print it; TEST_OF_PREFORK_SEED sets it."""
+    seed = int(os.environ.get("TEST_OF_PREFORK_SEED", time_ns()))
+    print("seed", seed)
+    return seed
 
 
 def _pids() -> list[int]:

@@ -19,8 +19,8 @@ LISTENS = "0A"  # in /proc/net/tcp, and there a listener's receive queue is how 
 class Clients:
     """Half of them make a new connection for each request, half keep theirs."""
 
-    def __init__(self, port: int, each: int, *, until_refused: bool = False) -> None:
-        more: Any = {"path": SAME, "until_refused": until_refused}
+    def __init__(self, port: int, each: int, *, until_refused: bool = False, pause: float = 0) -> None:
+        more: Any = {"path": SAME, "until_refused": until_refused, "pause": pause}
         self.new = Load(port, SAME.encode(), each, **more)
         self.kept = Load(port, SAME.encode(), each, keep=True, **more)
 
@@ -54,14 +54,14 @@ class Act:
     max_requests = 0
     until_refused = False
 
-    def __init__(self, start: Start, server: tuple[str, str], *, times: int, share: int, clients: int = 8) -> None:
+    def __init__(self, start: Start, server: tuple[str, str], *, times: int, share: int, **load: Any) -> None:
         self.times, self.share = times, share
         self.may_fail = 0
         """How many of the requests may: those that a killed worker had accepted."""
         kind = {"max_requests": self.max_requests and min(self.max_requests, share)}
         self.adapted = Adapted(start, server, workers=self.workers, keepalive_window=10, kind=kind)
         self.pids = self.adapted.ready(*(f"web/{number}" for number in range(self.workers)))
-        self.clients = Clients(self.adapted.port, clients, until_refused=self.until_refused)
+        self.clients = Clients(self.adapted.port, load.pop("clients", 8), until_refused=self.until_refused, **load)
 
     def play(self) -> None:
         """Do it, and end the daemon."""
@@ -75,11 +75,32 @@ class Act:
     def once(self, number: int) -> None:
         raise NotImplementedError
 
+    def end(self) -> None:
+        """End the daemon while the clients ask on."""
+        status = self.adapted.stop()
+        self.clients.new.wait()
+        self.clients.kept.wait()
+        assert status == 0
+
 
 class Reload(Act):
     def once(self, number: int) -> None:
         self.adapted.running.send(signal.SIGHUP)
         self.adapted.running.expect(f"reload of generation {number + 2} done", "err")
+
+
+class ReloadAndEnd(Reload):
+    """Reload, then end: both under load."""
+
+    until_refused = True
+
+    def play(self) -> None:
+        with self.clients:
+            self.clients.more(self.share)
+            for number in range(self.times):
+                self.once(number)
+                self.clients.more(self.share)
+            self.end()
 
 
 class Scale(Act):
@@ -113,10 +134,7 @@ class End(Act):
     def play(self) -> None:
         with self.clients:
             self.clients.more(self.share)
-            status = self.adapted.stop()
-            self.clients.new.wait()
-            self.clients.kept.wait()
-        assert status == 0
+            self.end()
 
 
 class Kill(Act):

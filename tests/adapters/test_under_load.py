@@ -1,21 +1,38 @@
-"""Requests on new and on kept connections while the daemon lives its life: none is lost. `make proof` plays longer."""
+"""Requests on new and on kept connections while a daemon is reloaded, scaled, ended: none is lost.
+
+`make proof` plays every act under every server, longer and harder.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from adapters.acts import ACTS
+from adapters.acts import Act, Kill, Recycle, ReloadAndEnd, Scale
 from adapters.served import SERVERS, STREAMS
 from support import Start
 
-TIMES = {"reload": 2, "scale": 1, "recycle": 3, "end": 1, "kill": 2}
+LIGHT: Any = {"times": 1, "share": 30, "clients": 2, "pause": 0.002}
 
 
-@pytest.mark.parametrize("act", ACTS)
+def nothing_lost(act: Act) -> None:
+    act.play()
+    assert act.clients.failures.total() <= act.may_fail, act.clients.failures
+
+
 @pytest.mark.parametrize("server", SERVERS + STREAMS, ids="-".join)
-def test_nothing_is_lost(start: Start, server: tuple[str, str], act: str) -> None:
-    played = ACTS[act](start, server, times=TIMES[act], share=60, clients=4)
-    played.play()
-    assert played.clients.failures.total() <= played.may_fail, played.clients.failures
-    if act == "reload":
-        assert played.clients.kept.closed >= played.clients.kept.clients, "nobody was told to go elsewhere"
+def test_reload_and_end_lose_nothing(start: Start, server: tuple[str, str]) -> None:
+    act = ReloadAndEnd(start, server, **LIGHT)
+    nothing_lost(act)
+    assert act.clients.kept.closed >= act.clients.kept.clients, "a client was not asked to reconnect"
+
+
+@pytest.mark.parametrize("server", SERVERS + STREAMS, ids="-".join)
+def test_recycling_loses_nothing(start: Start, server: tuple[str, str]) -> None:
+    nothing_lost(Recycle(start, server, **LIGHT))
+
+
+@pytest.mark.parametrize("act", [Scale, Kill])
+def test_scaling_and_a_kill_lose_nothing(start: Start, act: type[Act]) -> None:
+    nothing_lost(act(start, ("uvicorn", "asgi"), **LIGHT | {"times": 2 if act is Kill else 1}))

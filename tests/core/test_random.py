@@ -15,6 +15,7 @@ from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._core.plan import Entry, Kind, Listener, Plan, Pool, Spec
 from prefork._core.supervisor import Supervisor
+from support import PROOF
 
 KEYS = ("web/0", "web/1", "web/2", "web/3", "solo", "job", "own")
 # No spell is healthy, so that pauses grow as long as they can.
@@ -175,8 +176,8 @@ class Daemon(RuleBasedStateMachine):
 
 
 # Time to find the smallest order of events, should one ever fail.
-TestDaemon = pytest.mark.timeout(600)(Daemon.TestCase)
+TestDaemon = pytest.mark.timeout(3600)(Daemon.TestCase)
 # Without explanations: for them every line that runs is traced, which makes this several times slower.
 TestDaemon.settings = settings(
-    max_examples=150, stateful_step_count=60, deadline=None, phases=set(Phase) - {Phase.explain}
+    max_examples=2_000 if PROOF else 60, stateful_step_count=60, deadline=None, phases=set(Phase) - {Phase.explain}
 )

@@ -1,6 +1,7 @@
 """Random and mutated bytes, and values, for everything that a master reads: it says what is wrong, and nothing else.
 
-100,000 inputs with those of `system/test_control_abuse.py`. The seed is printed, and TEST_OF_PREFORK_SEED sets it.
+`make proof` sends 100,000 inputs with those of `system/test_control_abuse.py`, `make test` a tenth. The seed is
+printed, and TEST_OF_PREFORK_SEED sets it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import json
 import os
 import random
 import socket
-import time
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -29,7 +29,7 @@ from prefork._master.births.channels import ProcessChannels
 from prefork._master.control.requests import MalformedRequest, parse
 from prefork._master.listeners.opened import BindOptions, Listeners
 from prefork._wire import messages, plan_data
-from support import own_descriptors
+from support import PROOF, chance_seed, own_descriptors
 
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, -1, 2**31, 2**63, -(10**30), 1e308, float("inf"), float("nan"), 0.5),
@@ -98,12 +98,13 @@ REQUESTS: list[dict[str, Any]] = [
 
 pytestmark = pytest.mark.timeout(600)
 
+SHARE = 10 if PROOF else 1
+"""Of the inputs, in tenths."""
+
 
 @pytest.fixture
 def chance() -> random.Random:
-    seed = int(os.environ.get("TEST_OF_PREFORK_SEED", time.time()))
-    print("seed", seed)
-    return random.Random(seed)
+    return random.Random(chance_seed())
 
 
 @pytest.fixture(autouse=True)
@@ -175,7 +176,7 @@ def test_messages(chance: random.Random) -> None:
         else:
             messages.decode(json.dumps(altered(chance.choice(plain), chance)).encode())
 
-    assert 0 < mostly(25_000, messages.MalformedMessage, act) < 15_000
+    assert 0 < mostly(2_500 * SHARE, messages.MalformedMessage, act) < 1_500 * SHARE
 
 
 def test_requests(chance: random.Random) -> None:
@@ -188,7 +189,7 @@ def test_requests(chance: random.Random) -> None:
         else:
             parse(json.dumps(altered(chance.choice(plain), chance)).encode())
 
-    assert 0 < mostly(25_000, MalformedRequest, act) < 20_000
+    assert 0 < mostly(2_500 * SHARE, MalformedRequest, act) < 2_000 * SHARE
 
 
 def test_plans_and_what_is_made_of_them(chance: random.Random, tmp_path: Path) -> None:
@@ -208,7 +209,7 @@ def test_plans_and_what_is_made_of_them(chance: random.Random, tmp_path: Path) -
             with closing(Listeners(BindOptions())) as listeners, suppress(PreforkError):
                 listeners.bind(received.plan.listeners)
 
-    assert 1000 < mostly(20_000, plan_data.MalformedPlan, act) < 19_000
+    assert 100 * SHARE < mostly(2_000 * SHARE, plan_data.MalformedPlan, act) < 1_900 * SHARE
 
 
 def test_channels_of_molds_newborns_and_workers(chance: random.Random) -> None:
@@ -217,7 +218,7 @@ def test_channels_of_molds_newborns_and_workers(chance: random.Random) -> None:
     plain = [data.decode() for data in good]
     sizes = []
     with closing(ProcessChannels()) as nursery:
-        for number in range(10_000):
+        for number in range(count := 1_000 * SHARE):
             ours, theirs = Channel.pair()
             if number % 2:
                 nursery.add_mold(1, 999_999, ours)
@@ -236,7 +237,7 @@ def test_channels_of_molds_newborns_and_workers(chance: random.Random) -> None:
             nursery.read()
             nursery.finish(number + 10)
             nursery.finish_mold(1)
-            if number in (5_000, 9_999):
+            if number in (count // 2, count - 1):
                 sizes.append(resident())
     assert sizes[1] - sizes[0] < 1024, "kilobytes"
 

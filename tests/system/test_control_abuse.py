@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import prefork
-from support import Start, until
+from support import PROOF, Start, chance_seed, until
 from system.daemons import Served, root
 
 GOOD = [
@@ -124,23 +124,21 @@ def throw(served: Served, count: int, chance: random.Random) -> None:
         sock.close()
 
 
-def test_twenty_thousand_wrong_requests_cost_the_master_nothing(start: Start) -> None:
+def test_wrong_requests_cost_the_master_nothing(start: Start) -> None:
     served = Served(start, "abused").launch()
     at_rest(served)
-    seed = int(time.time())
-    print("seed", seed)
-    chance = random.Random(seed)
+    chance = random.Random(chance_seed())
     before = descriptors(served)
     pids = [slot["pid"] for slot in client(served).status()["slots"]]
-    throw(served, 4000, chance)  # The record of what happened is full then.
+    throw(served, 4000 if PROOF else 500, chance)  # With 4,000 the record of what happened is full.
     begun = memory(served)
     for _ in range(8):
-        throw(served, 2000, chance)
+        throw(served, 2000 if PROOF else 200, chance)
         assert served.running.status is None
     until(lambda: descriptors(served) == before, "no descriptor is left")
     grown = memory(served) - begun
-    print(f"20,000 inputs: {grown} kB more of the master's own after the first 4,000")
-    assert grown < 512
+    print(f"{grown} kB more of the master's own after the first inputs")
+    assert grown < 512 or not PROOF
     assert [slot["pid"] for slot in client(served).status()["slots"]] == pids
     assert served.stop() == 0
 

@@ -1,8 +1,8 @@
 """A real systemd, as the first process of namespaces of its own: with units that a test writes, and nothing else.
 
 A booting systemd cleans up: it would empty the machine's own /tmp. So none of the machine's units exist for this one,
-and all of the machine's files are read-only to it, but for the test's directory. Even so it is run only where it has
-been asked for, by TEST_OF_PREFORK_SYSTEMD=1 (`make proof` does), as root and beside a cgroup2 hierarchy.
+and all of the machine's files are read-only to it, but for the test's directory. `make proof` runs it,
+as root and beside a cgroup2 hierarchy.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ import pytest
 from support import PATIENCE, children, gone, until
 
 SYSTEMD = next((path for path in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") if os.path.exists(path)), None)
-
-ASKED = bool(os.environ.get("TEST_OF_PREFORK_SYSTEMD"))
 
 _BEGIN = """
 mkdir {group} && echo $$ > {group}/cgroup.procs
@@ -88,8 +86,8 @@ class Systemd:
 def systemd(directory: Path, **units: str) -> Iterator[Systemd]:
     """Run one with these units (`shop_service` is `shop.service`); nothing of it is left afterwards."""
     hierarchy = _cgroup2()
-    if not ASKED or os.geteuid() != 0 or SYSTEMD is None or hierarchy is None or not shutil.which("nsenter"):
-        pytest.skip("a systemd of one's own is not asked for, or needs root, cgroup2, systemd and nsenter")
+    if os.geteuid() != 0 or SYSTEMD is None or hierarchy is None or not shutil.which("nsenter"):
+        pytest.skip("a systemd of one's own needs root, cgroup2, systemd and nsenter")
     folder = directory / "units"
     folder.mkdir()
     for stub in _STUBS:

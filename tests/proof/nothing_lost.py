@@ -1,6 +1,6 @@
 """The proof that no request is lost, printed as the table that docs/servers.md shows: `make proof` runs it.
 
-    PYTHONPATH=tests python tests/proof_nothing_lost.py [SERVER ...] [ACT ...]
+    PYTHONPATH=tests python tests/proof/nothing_lost.py [SERVER ...] [ACT ...]
 
 Each cell is `failed / requests`; of the deaths it is `failed (at most what the dead had accepted) / requests`.
 """
@@ -45,8 +45,8 @@ def cell(server: tuple[str, str], act: str) -> tuple[str, bool]:
     return f"{failed.total()}{bound} / {requests:,}", failed.total() <= may_fail
 
 
-def main() -> int:
-    asked = set(sys.argv[1:])
+def main(arguments: list[str]) -> int:
+    asked = set(arguments)
     servers = [server for server in SERVERS + STREAMS if asked & {server[0], "-".join(server)}] or SERVERS + STREAMS
     acts = [act for act in ACTS if act in asked] or list(ACTS)
     print("| server |", " | ".join(acts), "|\n|---" + "|---" * len(acts) + "|", flush=True)
@@ -62,4 +62,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """CPython's own tests, each module in a worker forked from a heap of which everything is shared.
 
-    PYTHONPATH=src python tests/cpython_suite.py [MODULE ...]
+    PYTHONPATH=src python tests/proof/cpython_suite.py [MODULE ...]
 
 Without modules: all of `QUICK` and `LONG`. What fails is tried again in a worker of an ordinary heap, so that
 a test that the machine fails is not laid to our charge; exits 1 if a test fails only in the first. The
