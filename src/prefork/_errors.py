@@ -1,28 +1,45 @@
-"""What can go wrong, by whose fault it is: the caller's, the world's, or ours.
+"""The errors, a class for each party that is at fault: the caller, the system, or prefork itself.
 
-Whoever catches one of these knows from its class whether to mend the program, to try again, or to report a bug.
+The class says what to do: fix the program, try again, or report a bug.
 """
+
+from __future__ import annotations
+
+import sys
+from typing import ClassVar, NoReturn
 
 
 class PreforkError(Exception):
-    """The common base; it is never raised itself."""
+    """The base of all errors; never raised itself."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class UsageError(PreforkError):
-    """The program or its configuration asks for something that cannot be. Exit code 2."""
+    """The program or its configuration asks for something that is not possible. Exit code 2."""
+
+    exit_code = 2
 
 
 class SystemFailure(PreforkError):
-    """The kernel, the file system or another process failed us. Exit code 1."""
+    """The kernel, the file system or another process failed. Exit code 1."""
 
 
 class NotRunningError(SystemFailure):
     """No such daemon runs. Exit code 3."""
 
+    exit_code = 3
+
 
 class CommandFailedError(SystemFailure):
-    """The daemon did not reach what it was asked for; the message is its reason. Exit code 1."""
+    """The daemon could not carry out a command; the message is the reason. Exit code 1."""
 
 
 class InternalError(PreforkError):
-    """prefork has a bug: please report it with the message."""
+    """A bug in prefork: please report it with the message. Exit code 1."""
+
+
+def exit_with(error: PreforkError) -> NoReturn:
+    """Print an error to standard error and exit with its code."""
+    print(f"prefork: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from . import _context
 from ._context import WorkerContext
-from ._errors import PreforkError, SystemFailure, UsageError
+from ._errors import PreforkError, SystemFailure, UsageError, exit_with
 from ._hooks import role
 from ._hooks.settings import C, send
 from ._hooks.settings import PreforkSettings as PreforkSettings
@@ -165,8 +165,7 @@ def default_main(
                 sys.exit(status)
             return
     except PreforkError as error:
-        print(f"prefork: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        exit_with(error)
     action(context)
     sys.exit(0)
 

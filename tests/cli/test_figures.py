@@ -156,7 +156,7 @@ def test_times_are_short(seconds: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(0, "0k"), (12_340_000, "12.3M"), (1_700_000, "1.7M"), (123_000_000, "123M"), (2**34, "17G")]
+    ("size", "text"), [(0, "0k"), (12_340_000, "12.3M"), (1_700_000, "1.7M"), (123_000_000, "123M"), (2**34, "17.2G")]
 )
 def test_sizes_are_short(size: int, text: str) -> None:
     assert short_size(size) == text

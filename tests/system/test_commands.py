@@ -227,7 +227,7 @@ class TestCheck:
         os.mkfifo(start.directory / "gate")
         served.launch()
         until(lambda: os.path.exists(f"{served.environment['RUNTIME_DIRECTORY']}/control.sock"), "its socket")
-        assert served.refuses("status", "--check") == "there is no plan yet"
+        assert served.refuses("status", "--check") == "no plan yet: the application is still being imported"
         (start.directory / "gate").write_text("")
         served.at_rest("web/0", "web/1")
         assert served.stop() == 0

@@ -45,7 +45,7 @@ class TestReload:
         assert reload.err[:2] == ["reload: importing generation 2", "reload: generation 2 is planned"]
         after = pool.pids()
         for number, line in enumerate(reload.err[2:], 1):
-            match = re.fullmatch(r"(\S+)  ready after \S+ s: pid (\d+), generation 2  \((\d) of 2\)", line)
+            match = re.fullmatch(r"(\S+)  ready after \S+ s \(pid (\d+), generation 2\)  \((\d) of 2\)", line)
             assert match, line
             assert (after[match[1]], int(match[3])) == (int(match[2]), number)
         assert len(reload.err) == 4
@@ -95,7 +95,7 @@ class TestReload:
         assert reload.wait() == 0
         shown = "\n".join(reload.err)
         for key, pid in pool.pids().items():
-            assert re.search(rf"{key}  ready after \S+ s: pid {pid}, generation 2", shown)
+            assert re.search(rf"{key}  ready after \S+ s \(pid {pid}, generation 2\)", shown)
         assert "2/2" in shown or "1/2" in shown
         assert reload.out == ["reload of generation 2 done"]
         os.close(ours)
@@ -135,12 +135,12 @@ def test_scale_gives_a_pool_another_size_until_auto(pool: Commanded) -> None:
     assert pool.pids().keys() == {"web/0", "web/1", "web/2", "web/3"}
     pool.says("reload")
     assert len(pool.pids()) == 4
-    assert "pool web: 4 of 1 to 5, 2 by the plan" in pool.says("status")
+    assert "pool web: 4 workers (min 1, max 5, 2 planned)" in pool.says("status")
     pool.says("scale", "web", "auto")
     assert pool.pids().keys() == {"web/0", "web/1"}
     assert pool.refuses("scale", "web", "6") == "prefork: web takes 1 to 5 workers, not 6"
     assert "no pool nix; it has web" in pool.refuses("scale", "nix", "1")
-    assert "'x' is neither a number of workers nor auto" in pool.refuses("scale", "web", "x", status=2)
+    assert "'x' is not a number of workers; give a number or auto" in pool.refuses("scale", "web", "x", status=2)
     ended_well(pool)
 
 
@@ -182,7 +182,7 @@ def test_a_command_that_is_interrupted_leaves_it_to_the_daemon(start: Start) -> 
     reload.expect("importing generation 2", "err")
     reload.send(signal.SIGINT)
     assert reload.wait() == 130
-    assert reload.err[-1].startswith("prefork: interrupted; the daemon goes on with it")
+    assert reload.err[-1].startswith("prefork: interrupted; the command continues in the daemon")
     (start.directory / "gate").write_text("")
     served.ready("web/0", "web/1", generation=2)
     ended_well(served)

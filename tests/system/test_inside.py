@@ -77,7 +77,7 @@ def test_the_commands_show_the_same(start: Start) -> None:
     assert f'app.py", line {line_of("sleep")} in app' in crash["hang"]
     one = start.command(PREFORK, "crashes", str(crash["number"]), "-n", runtime)
     assert one.wait() == 0
-    assert any("while doing GET /sleep" in line for line in one.out)
+    assert any("during GET /sleep" in line for line in one.out)
     missing = start.command(PREFORK, "crashes", "99", "-n", runtime)
     assert missing.wait() == 1
     assert "there is no crash report 99" in missing.err[0]

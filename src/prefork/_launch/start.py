@@ -7,11 +7,10 @@ to `run()`.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from .._errors import PreforkError, UsageError
+from .._errors import PreforkError, UsageError, exit_with
 from .._hooks import role
 from .._linux.program import THIS_PROGRAM
 from .._mold import mold
@@ -32,5 +31,4 @@ def run(name: str, options: Mapping[str, Any], daemon: object) -> NoReturn:
             )
         become_master(launch_of(name, THIS_PROGRAM.target(), THIS_PROGRAM, dict(options)))
     except PreforkError as error:
-        print(f"prefork: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        exit_with(error)

@@ -50,7 +50,7 @@ def main() -> int:
         status = _run(launch, manner, lambda words: show(f"{title} [{words}]"))
     except PreforkError as error:
         _complain(manner, str(error))
-        return 2 if isinstance(error, UsageError) else 1
+        return error.exit_code
     if status and manner.file is not None:
         _complain(manner, f"{launch['name']} has failed; {manner.file.path} says why")
     return status

@@ -1,6 +1,6 @@
-"""What all commands that talk to a running daemon share: which daemon it is, `--json`, and how they end.
+"""What all commands share that send requests to a running daemon: its name, `--json`, completion, exit codes.
 
-0: reached; 1: not, with the reason; 2: wrong usage; 3: no such daemon runs; 130: interrupted, and the daemon goes on.
+0: done; 1: failed, with the reason; 2: usage error; 3: no such daemon runs; 130: interrupted, the daemon continues.
 """
 
 from __future__ import annotations
@@ -10,46 +10,48 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from .._errors import NotRunningError, PreforkError, UsageError
+from .._errors import PreforkError, exit_with
 from ..client import connect
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-def steers(function: Callable[..., None]) -> Callable[..., None]:
-    """Make a command of a function of a client: it gets `client` and `as_json`, and its errors get their exit codes."""
 
-    @click.option("-n", "--name", help="The daemon's name, or its runtime directory.", shell_complete=names)
-    @click.option("--json", "as_json", is_flag=True, help="For programs: JSON, one object a line.")
+def daemon_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a command of a function that takes `client` and `as_json`; its errors become messages and exit codes."""
+
+    @name_option
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
     @functools.wraps(function)
     def command(name: str | None, as_json: bool, **options: Any) -> None:
         try:
             function(connect(name), as_json=as_json, **options)
             sys.stdout.flush()
         except PreforkError as error:
-            if as_json:
-                tell({"ok": False, "text": str(error)})
-            else:
-                click.echo(f"prefork: {error}", err=True)
-            sys.exit(exit_code(error))
+            if not as_json:
+                exit_with(error)
+            print_json({"ok": False, "text": str(error)})
+            sys.exit(error.exit_code)
 
     return command
 
 
-def exit_code(error: PreforkError) -> int:
-    """Return how a command ends that has met this."""
-    return 2 if isinstance(error, UsageError) else 3 if isinstance(error, NotRunningError) else 1
+def name_option(function: F) -> F:
+    """Add `-n`, the daemon that a command is for."""
+    text = "Name or runtime directory of the daemon (default: the one configured in this directory, or the only one)."
+    return click.option("-n", "--name", help=text, shell_complete=_names)(function)
 
 
-def tell(message: dict[str, Any]) -> None:
-    """Print one object for a program."""
+def print_json(message: dict[str, Any]) -> None:
+    """Print one object on one line."""
     print(json.dumps(message, separators=(",", ":")), flush=True)
 
 
 def slots(context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
-    """Complete the name of a slot."""
+    """Complete the key of a slot."""
     return [key for slot in _status(context)["slots"] if (key := slot["key"]).startswith(typed)]
 
 
@@ -65,7 +67,7 @@ def _status(context: click.Context) -> dict[str, Any]:
         return {"slots": [], "pools": []}
 
 
-def names(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+def _names(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
     """Complete the name of a daemon."""
     from ..client import running
 

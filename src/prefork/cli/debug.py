@@ -1,4 +1,4 @@
-"""What goes on inside workers: their stacks, and what was known of those that crashed."""
+"""The commands for debugging workers: their stacks, and reports of those that crashed."""
 
 from __future__ import annotations
 
@@ -10,65 +10,71 @@ import click
 from .._report.hang_report import SENTENCES
 from .._report.units import duration
 from ..client import Client
-from ._daemon import slots, steers, tell
+from ._daemon import daemon_command, print_json, slots
 from ._words import moment
 
 
 @click.command()
 @click.argument("slot", required=False, shell_complete=slots)
-@click.option("--force", is_flag=True, help="Also where a worker does not answer. This may end it.")
-@steers
+@click.option("--force", is_flag=True, help="Dump unresponsive workers too; may crash them.")
+@daemon_command
 def stacks(client: Client, as_json: bool, slot: str | None, force: bool) -> None:
-    """Show where the threads and tasks of a slot's workers are, or of all workers."""
+    """Show the stacks of a slot's workers, or of all workers.
+
+    They include threads and asyncio tasks. Healthy workers are not disturbed.
+    """
     for found in client.stacks(slot, force):
         if as_json:
-            tell(found)
+            print_json(found)
             continue
-        said: Any = found["verdict"]
+        verdict: Any = found["verdict"]
         for_ = f" for {duration(found['busy_for'])}" if found["busy_for"] else ""
-        head = f"{found['slot']} (pid {found['pid']}, generation {found['generation']}): {said}{for_}"
-        click.secho(f"{head}: {SENTENCES.get(said, '')}", bold=True)
+        head = f"{found['slot']} (pid {found['pid']}, generation {found['generation']}): {verdict}{for_}"
+        click.secho(f"{head}: {SENTENCES.get(verdict, '')}", bold=True)
         if found["doing"]:
-            click.echo(f"  it is doing: {found['doing']}")
+            click.echo(f"  request: {found['doing']}")
         click.echo(found["text"])
 
 
 @click.command()
 @click.argument("number", type=int, required=False)
-@steers
+@daemon_command
 def crashes(client: Client, as_json: bool, number: int | None) -> None:
-    """List the last crash reports, or show one of them."""
+    """List recent crash reports, or show the one with NUMBER."""
     if number is not None:
         crash = client.crash(number)
         if as_json:
-            tell(crash)
+            print_json(crash)
         else:
             _show(crash)
         return
-    for crash in client.crashes():
+    found = client.crashes()
+    if not (found or as_json):
+        click.echo("no crash reports", err=True)
+    for crash in found:
         if as_json:
-            tell(crash)
+            print_json(crash)
         else:
             click.echo(f"{crash['number']:>5}  {_headline(crash)}")
 
 
 def _headline(crash: dict[str, Any]) -> str:
-    doing = f", while doing {crash['doing']}" if crash["doing"] else ""
-    who = f"{crash['slot']} (pid {crash['pid']}, generation {crash['generation']})"
-    return f"{moment(crash['time'], time.time())}  {who} {crash['reason']}{doing}"
+    doing = f", during {crash['doing']}" if crash["doing"] else ""
+    worker = f"{crash['slot']} (pid {crash['pid']}, generation {crash['generation']})"
+    return f"{moment(crash['time'], time.time())}  {worker} {crash['reason']}{doing}"
 
 
 def _show(crash: dict[str, Any]) -> None:
     click.secho(_headline(crash), bold=True)
     usage = crash["usage"]
     if usage["memory"] is not None:
-        times = f"{usage['user']:.2f} s of processor time, and {usage['system']:.2f} s in the kernel"
-        click.echo(f"it has used {times}; at most {usage['memory'] / 1e6:.1f} MB were in memory")
-    for title, text in ("its own words", crash["failure"]), ("how it hung", crash["hang"]):
+        times = f"{usage['user']:.2f} s user, {usage['system']:.2f} s system"
+        click.echo(f"CPU time: {times}; peak memory: {usage['memory'] / 1e6:.1f} MB")
+    for title, text in ("error", crash["failure"]), ("hang report", crash["hang"]):
         if text:
             click.secho(f"{title}:", dim=True)
             click.echo(text)
     if crash["output"]:
-        click.secho("what it wrote last:", dim=True)
+        click.secho("last output:", dim=True)
         for line in crash["output"]:
             click.echo(f"  {line}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from .._errors import PreforkError, SystemFailure, UsageError
+from .._errors import PreforkError, SystemFailure, UsageError, exit_with
 from .._launch.become_master import become_master, launch_of
 from .._linux.program import THIS_PROGRAM
 from .._linux.terminal import shows_colours
@@ -134,5 +134,4 @@ def refusing() -> Iterator[None]:
     try:
         yield
     except PreforkError as error:
-        click.echo(f"prefork: {error}", err=True)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        exit_with(error)

@@ -1,4 +1,4 @@
-"""`prefork status`: what there is, at a glance; for programs; and as a probe."""
+"""`prefork status`: the state of every slot, as a table, as JSON, or as a health check."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._wire import keys
 from ..client import Client
 from ..scoreboard import Counts, Process, open_scoreboard
 from . import _processes
-from ._daemon import steers, tell
+from ._daemon import daemon_command, print_json
 from ._words import with_user_names
 
 Slot = dict[str, Any]
@@ -31,28 +31,28 @@ _COLOURS = {
 
 
 @click.command()
-@click.option("--memory", is_flag=True, help="Add each worker's memory: what it has to itself, and what it shares.")
-@click.option("--check", is_flag=True, help="Only tell whether every slot is served: exit 0 or 1. For probes.")
-@steers
+@click.option("--memory", is_flag=True, help="Add the private and shared memory of each worker.")
+@click.option("--check", is_flag=True, help="Health check: exit 0 if every slot is served, 1 if not.")
+@daemon_command
 def status(client: Client, as_json: bool, memory: bool, check: bool) -> None:
-    """Show the slots of a running daemon: their state, process, load and last exit."""
-    seen = client.status()
+    """Show the slots of a running daemon: state, load, last exit."""
+    view = client.status()
     if check:
-        sys.exit(_check(seen, as_json))
+        sys.exit(_check(view, as_json))
     load = _load(client)
-    for slot in seen["slots"]:
-        _look_at(slot, load, memory)
+    for slot in view["slots"]:
+        _add_load(slot, load, memory)
     if as_json:
-        tell(seen)
+        print_json(view)
         return
-    for line in _head(seen):
+    for line in _summary(view):
         click.echo(line)
     click.echo()
-    _show(seen, memory)
+    _show(view, memory)
 
 
 def _load(client: Client) -> tuple[dict[str, Counts], dict[int, Process]]:
-    """Return what each slot has counted, and what each process does; nothing where there is no scoreboard to be had."""
+    """Return the counters by slot and the processes by pid; both empty if the scoreboard cannot be opened."""
     try:
         with open_scoreboard(client) as board:
             reading = board.read()
@@ -61,8 +61,8 @@ def _load(client: Client) -> tuple[dict[str, Counts], dict[int, Process]]:
     return reading.slots, {process.pid: process for process in reading.processes}
 
 
-def _look_at(slot: Slot, load: tuple[dict[str, Counts], dict[int, Process]], memory: bool) -> None:
-    """Add what only /proc and the scoreboard know."""
+def _add_load(slot: Slot, load: tuple[dict[str, Counts], dict[int, Process]], memory: bool) -> None:
+    """Add the fields that only /proc and the scoreboard have."""
     slots, processes = load
     counts = slots.get(slot["key"])
     slot["requests"] = counts and counts.requests
@@ -77,44 +77,46 @@ def _look_at(slot: Slot, load: tuple[dict[str, Counts], dict[int, Process]], mem
             process["memory"] = pid and _processes.memory(pid)
 
 
-def _check(seen: dict[str, Any], as_json: bool) -> int:
-    """Say whether every slot is served, or being exchanged as somebody wished; return the exit code."""
+def _check(view: dict[str, Any], as_json: bool) -> int:
+    """Print whether every slot is served, or being replaced by a command; return the exit code."""
     unserved = [
-        s for s in seen["slots"] if not (s["serving"] or s["exchanging"] or s["state"] in ("finished", "leaving"))
+        s for s in view["slots"] if not (s["serving"] or s["exchanging"] or s["state"] in ("finished", "leaving"))
     ]
-    ok = bool(seen["slots"]) and not unserved and not seen["stopping"]
-    if seen["stopping"]:
+    ok = bool(view["slots"]) and not unserved and not view["stopping"]
+    if view["stopping"]:
         text = "the daemon is stopping"
-    elif not seen["slots"]:
-        text = "there is no plan yet"
+    elif not view["slots"]:
+        text = "no plan yet: the application is still being imported"
     else:
         text = ", ".join(
             f"{s['key']} {s['state']}" + (f" ({s['last_exit']})" if s["last_exit"] else "") for s in unserved
         )
-    text = text or f"{counted(len(seen['slots']), 'slot')} served"
+    text = text or f"{counted(len(view['slots']), 'slot')} served"
     if as_json:
-        tell({"ok": ok, "text": text})
+        print_json({"ok": ok, "text": text})
     else:
         click.echo(text, err=not ok)
     return 0 if ok else 1
 
 
-def _head(seen: dict[str, Any]) -> list[str]:
+def _summary(view: dict[str, Any]) -> list[str]:
     """Return the lines above the table."""
-    serving = sum(1 for slot in seen["slots"] if slot["serving"] or slot["state"] == "finished")  # As the title counts.
-    up = duration(seen["time"] - seen["started"])
+    # As in the process title:
+    serving = sum(1 for slot in view["slots"] if slot["serving"] or slot["state"] == "finished")
+    up = duration(view["time"] - view["started"])
     lines = [
-        f"{click.style(seen['name'], bold=True)}: {serving} of {counted(len(seen['slots']), 'slot')} served, "
-        f"generation {seen['generation']}, pid {seen['pid']}, up {up}" + (", stopping" if seen["stopping"] else "")
+        f"{click.style(view['name'], bold=True)}: {serving} of {counted(len(view['slots']), 'slot')} served, "
+        f"generation {view['generation']}, pid {view['pid']}, up {up}" + (", stopping" if view["stopping"] else "")
     ]
-    for change in [*([seen["change"]] if seen["change"] else []), *seen["queue"]]:
+    for change in [*([view["change"]] if view["change"] else []), *view["queue"]]:
         to_go = f", {counted(change['left'], 'slot')} to go" if change["stage"] == "rolling" else ""
         text = f"{change['what']} to generation {change['to']}: {change['stage']}{to_go} ({change['why']})"
         lines.append(with_user_names(text))
-    for pool in seen["pools"]:
-        own = "" if pool["size"] == pool["planned"] else f", {pool['planned']} by the plan"
-        lines.append(f"pool {pool['kind']}: {pool['size']} of {pool['min']} to {pool['max']}{own}")
-    for mold in seen["molds"]:
+    for pool in view["pools"]:
+        own = "" if pool["size"] == pool["planned"] else f", {pool['planned']} planned"
+        size = counted(pool["size"], "worker")
+        lines.append(f"pool {pool['kind']}: {size} (min {pool['min']}, max {pool['max']}{own})")
+    for mold in view["molds"]:
         pid = f"pid {mold['pid']}, " if mold["pid"] else ""
         lines.append(
             f"mold of generation {mold['generation']}: {pid}{mold['state']}, {counted(mold['spares'], 'spare')}"
@@ -122,40 +124,40 @@ def _head(seen: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _show(seen: dict[str, Any], memory: bool) -> None:
+def _show(view: dict[str, Any], memory: bool) -> None:
     from ._table import Cell, Column, show
 
     columns = [
         Column("SLOT"), Column("STATE"), Column("PID", align="right"), Column("GENERATION", "GEN", "right"),
         Column("AGE", align="right"), Column("REQUESTS", "REQ", "right"), Column("IN FLIGHT", "FLY", "right"),
-        Column("NOW DOING", gives_way=2), Column("CPU", align="right"),
+        Column("NOW DOING", shrinks=2), Column("CPU", align="right"),
         *([Column("PRIVATE", align="right"), Column("SHARED", align="right")] if memory else []),
-        Column("RESTARTS", "RST", "right"), Column("LAST EXIT", gives_way=1),
+        Column("RESTARTS", "RST", "right"), Column("LAST EXIT", shrinks=1),
     ]  # fmt: skip
     rows: list[list[Cell]] = []
-    for slot in sorted(seen["slots"], key=lambda slot: keys.order(slot["key"])):
+    for slot in sorted(view["slots"], key=lambda slot: keys.order(slot["key"])):
         restarts = Cell(str(slot["restarts"]), "yellow" if slot["restarts"] else None)
         last = [restarts, Cell(_exit(slot["last_exit"]), dim=slot["last_exit"] in ("", "exited 0"))]
-        state = _waiting(slot, seen["time"])
-        rows.append([Cell(slot["key"]), Cell(state, _COLOURS.get(slot["state"])), *_process(slot, seen, memory), *last])
+        state = _state(slot, view["time"])
+        rows.append([Cell(slot["key"]), Cell(state, _COLOURS.get(slot["state"])), *_process(slot, view, memory), *last])
         for old in slot["leaving"]:
             phase = Cell(old["state"], _COLOURS.get(old["state"]))
-            rows.append([Cell(" └"), phase, *_process({**old, "requests": None}, seen, memory), Cell(""), Cell("")])
+            rows.append([Cell(" └"), phase, *_process({**old, "requests": None}, view, memory), Cell(""), Cell("")])
     show(columns, rows)
 
 
-def _process(process: Slot, seen: dict[str, Any], memory: bool) -> list[Any]:
+def _process(process: Slot, view: dict[str, Any], memory: bool) -> list[Any]:
     from ._table import Cell
 
     def number(value: int | None) -> Cell:
         return Cell("-" if value is None else str(value), dim=not value)
 
     since = process["since"]
-    behind = process["generation"] is not None and process["generation"] != seen["generation"]
+    behind = process["generation"] is not None and process["generation"] != view["generation"]
     cells = [
         number(process["pid"]),
         Cell(number(process["generation"]).text, "cyan" if behind else None),
-        Cell(short_duration(None if since is None else seen["time"] - since)),
+        Cell(short_duration(None if since is None else view["time"] - since)),
         number(process["requests"]),
         number(process["in_flight"]),
         Cell(process["doing"] or "-", dim=not process["doing"]),
@@ -168,12 +170,12 @@ def _process(process: Slot, seen: dict[str, Any], memory: bool) -> list[Any]:
 
 
 def _exit(reason: str) -> str:
-    """Return how the last process ended, as short as a table needs it."""
+    """Return the last exit, shortened for the table."""
     return re.sub("^(was )?killed by (us )?", "", reason) or "-"
 
 
-def _waiting(slot: Slot, now: float) -> str:
-    """Return a slot's state; where it waits to be tried again, for how long still."""
+def _state(slot: Slot, now: float) -> str:
+    """Return a slot's state, with the seconds until the next start while it waits for one."""
     if slot["retry_at"] is not None and slot["pid"] is None:
         return f"{slot['state']} {max(0.0, slot['retry_at'] - now):.0f}s"
     return str(slot["state"])

@@ -1,4 +1,4 @@
-"""The commands that change a running daemon. Each waits for the outcome; who interrupts it leaves the daemon to it."""
+"""The commands that change a running daemon. Each waits for the outcome; if it is interrupted, the daemon continues."""
 
 from __future__ import annotations
 
@@ -8,36 +8,40 @@ from typing import Any, Literal
 import click
 
 from ..client import Client, Each
-from ._daemon import pools, slots, steers, tell
+from ._daemon import daemon_command, pools, print_json, slots
 
-_GOES_ON = "prefork: interrupted; the daemon goes on with it (`prefork events --follow` shows how far it is)"
+_INTERRUPTED = "prefork: interrupted; the command continues in the daemon: `prefork events --follow` shows it"
 
-_Command = Callable[[Each | None], str]
+_Call = Callable[[Each | None], str]
 
 
 @click.command()
-@steers
+@daemon_command
 def reload(client: Client, as_json: bool) -> None:
-    """Import the application anew and replace every worker, new before old.
+    """Import the application again and replace every worker.
 
-    Where that fails nothing has changed, and the application's own error is shown.
+    By default a new worker is ready before the old one drains. If the new code fails, the old workers keep running and
+    the application's error is printed.
     """
-    _carry_out("reload", client.reload, as_json)
+    _execute("reload", client.reload, as_json)
 
 
 @click.command()
-@steers
+@daemon_command
 def replan(client: Client, as_json: bool) -> None:
-    """Compute the plan again, without importing anything, and apply the difference."""
-    _carry_out("replan", client.replan, as_json)
+    """Compute the plan again and apply the difference.
+
+    No code is imported again: only workers that differ from the plan are started, replaced or stopped.
+    """
+    _execute("replan", client.replan, as_json)
 
 
 @click.command()
 @click.argument("slot", shell_complete=slots)
-@steers
+@daemon_command
 def restart(client: Client, as_json: bool, slot: str) -> None:
-    """Replace the worker of one slot, such as `web/0`."""
-    _carry_out("restart", lambda each: client.restart(slot, each), as_json)
+    """Replace the worker of one slot, for example `web/0`."""
+    _execute("restart", lambda each: client.restart(slot, each), as_json)
 
 
 class _Size(click.ParamType):  # type: ignore[type-arg]  # older click has it without parameters
@@ -48,38 +52,46 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # older click has it wi
         if value == "auto":
             return "auto"
         if not str(value).isdecimal() or int(value) >= 2**31:
-            self.fail(f"{value!r} is neither a number of workers nor auto", param, ctx)
+            self.fail(f"{value!r} is not a number of workers; give a number or auto", param, ctx)
         return int(value)
 
 
 @click.command()
 @click.argument("pool", shell_complete=pools)
 @click.argument("size", type=_Size())
-@steers
+@daemon_command
 def scale(client: Client, as_json: bool, pool: str, size: int | Literal["auto"]) -> None:
-    """Give a pool SIZE workers, whatever the plan says; `auto` ends that."""
-    _carry_out("scale", lambda each: client.scale(pool, size, each), as_json)
+    """Set the number of workers of a pool.
+
+    SIZE is a number within the limits of the pool, or `auto` for the number in the plan. It is kept across reloads.
+    """
+    _execute("scale", lambda each: client.scale(pool, size, each), as_json)
 
 
 @click.command()
-@steers
+@daemon_command
 def stop(client: Client, as_json: bool) -> None:
-    """Let every worker finish what it is at, then end the daemon; returns when it has gone."""
-    _carry_out("stop", client.stop, as_json)
+    """Let every worker finish its requests, then end the daemon.
+
+    Returns when the daemon has ended.
+    """
+    _execute("stop", client.stop, as_json)
 
 
 @click.command()
-@click.option("--replan", "of", flag_value="replan", help="What `prefork replan` would change.")
-@click.option("--reload", "of", flag_value="reload", default="reload", help="What `prefork reload` would; the default.")
-@steers
+@click.option("--replan", "of", flag_value="replan", help="Show what `prefork replan` would change.")
+@click.option(
+    "--reload", "of", flag_value="reload", default="reload", help="Show what `prefork reload` would change (default)."
+)
+@daemon_command
 def plan(client: Client, as_json: bool, of: Literal["reload", "replan"]) -> None:
-    """Show what a reload or a replan would change, and change nothing.
+    """Show what a reload or a replan would change.
 
-    The new code is imported for that, and its plan computed, in a process of its own.
+    Changes nothing: a separate process imports the new code and computes the plan.
     """
     found = client.plan(of)
     if as_json:
-        tell({"ok": True, **found})
+        print_json({"ok": True, **found})
         return
     click.echo(found["text"])
     for sign, name, colour in ("+", "added", "green"), ("-", "removed", "red"):
@@ -92,21 +104,21 @@ def plan(client: Client, as_json: bool, of: Literal["reload", "replan"]) -> None
             click.echo(f"  {sign} listener {listener} {address}")
 
 
-def _carry_out(what: str, command: _Command, as_json: bool) -> None:
-    """Have it done, show how it gets on, and say how it ended. Raises what the client raises."""
+def _execute(what: str, call: _Call, as_json: bool) -> None:
+    """Send a command, show its progress and print the outcome. Raises what the client raises."""
     try:
-        text = command(None) if as_json else _watched(what, command)
+        text = call(None) if as_json else _with_progress(what, call)
     except KeyboardInterrupt:
-        click.echo(_GOES_ON, err=True)
+        click.echo(_INTERRUPTED, err=True)
         raise
     if as_json:
-        tell({"ok": True, "text": text})
+        print_json({"ok": True, "text": text})
     else:
         click.echo(text)
 
 
-def _watched(what: str, command: _Command) -> str:
-    from ._progress import Watched  # It may need rich, which nobody else here does.
+def _with_progress(what: str, call: _Call) -> str:
+    from ._progress import Progress  # Here: other commands start without it.
 
-    with Watched(what) as watched:
-        return command(watched.each)
+    with Progress(what) as progress:
+        return call(progress.update)

@@ -1,4 +1,4 @@
-"""`prefork top`: a page that shows what a daemon does, as it does it."""
+"""`prefork top`: a full-screen page that shows what a daemon does."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ import sys
 
 import click
 
-from .._errors import PreforkError, UsageError
+from .._errors import PreforkError, UsageError, exit_with
 from ..client import Client, connect
-from ._daemon import exit_code, names
+from ._daemon import name_option
 
 
 @click.command()
-@click.option("-n", "--name", help="The daemon's name, or its runtime directory.", shell_complete=names)
+@name_option
 def top(name: str | None) -> None:
-    """Watch a running daemon, and steer it, on a page in the terminal."""
+    """Watch and control a running daemon on a full-screen page."""
     try:
         _show(connect(name))
     except PreforkError as error:
-        click.echo(f"prefork: {error}", err=True)
-        sys.exit(exit_code(error))
+        exit_with(error)
 
 
 def _show(client: Client) -> None:
-    """Raises UsageError where there is no terminal, or no library to draw with."""
+    """Show the page until the user leaves it. Raises UsageError without a terminal, and without textual."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
-        raise UsageError("`prefork top` needs a terminal to draw its page on; `prefork status` prints the same once")
+        raise UsageError("`prefork top` needs a terminal; use `prefork status` instead")
     try:
         from ._top.app import Top
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("textual", "rich"):
             raise
-        raise UsageError("`prefork top` needs textual, which is not here: pip install 'prefork[top]'") from None
+        raise UsageError("`prefork top` needs textual, which is not installed: pip install 'prefork[top]'") from None
     Top(client).run()
