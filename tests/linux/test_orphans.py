@@ -1,4 +1,4 @@
-"""What a dead master has left, as its successor ends it: processes that are nobody's children here."""
+"""Orphans as the next master ends them: processes that are not its children."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 @pytest.fixture
 def orphans(tmp_path: Path, process: subprocess.Popen[bytes]) -> Orphans:
     path = str(tmp_path / "roster")
-    former = Roster(path)
-    former.add(process.pid)
-    former.close()
+    previous = Roster(path)
+    previous.add(process.pid)
+    previous.close()
     found = Orphans(Roster(path), 1.0)
     assert list(found.pids) == [process.pid]
     return found
 
 
 class EndedSince(int):
-    """When a process started; it ends as soon as somebody has found that it still is the one that started then."""
+    """The start time of a process, which ends as soon as it has been compared."""
 
     process: subprocess.Popen[bytes]
 
@@ -44,7 +44,7 @@ class EndedSince(int):
     __hash__ = int.__hash__
 
 
-def test_an_end_between_look_and_signal_is_no_matter(orphans: Orphans, process: subprocess.Popen[bytes]) -> None:
+def test_exit_between_check_and_signal_is_ignored(orphans: Orphans, process: subprocess.Popen[bytes]) -> None:
     started = EndedSince(orphans.pids[process.pid])
     started.process = process
     orphans.pids[process.pid] = started
@@ -53,7 +53,7 @@ def test_an_end_between_look_and_signal_is_no_matter(orphans: Orphans, process: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_one_that_may_not_be_signalled_is_left_alone(orphans: Orphans, process: subprocess.Popen[bytes]) -> None:
+def test_process_of_another_user_is_left_alone(orphans: Orphans, process: subprocess.Popen[bytes]) -> None:
     if (pid := os.fork()) == 0:
         status = 1
         try:

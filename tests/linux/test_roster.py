@@ -41,27 +41,27 @@ def no_room() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_where_there_is_no_room_it_says_so_once_and_notes_what_comes_when_there_is(file: str, pids: list[int]) -> None:
+def test_full_file_system_is_logged_once_and_recording_resumes(file: str, pids: list[int]) -> None:
     roster, said = Roster(file), list[str]()
     roster.log = said.append
     with no_room():
         for pid in pids:
             roster.add(pid)
-    assert said == ["prefork: if this master dies, the next one will not know of new processes: File too large"]
+    assert said == ["roster: cannot record new processes: File too large; the next master would not find them"]
     roster.remove(pids[0])
     roster.add(pids[1])
     roster.close()
     assert list(Roster(file).survivors()) == pids[1:]
 
 
-def test_survivors_stay_noted_beside_new_processes_until_they_end(file: str, pids: list[int]) -> None:
+def test_survivors_stay_recorded_until_they_end(file: str, pids: list[int]) -> None:
     first = Roster(file)
     first.add(pids[0])
     first.close()
     second = Roster(file)
     assert list(second.survivors()) == pids[:1]
     second.add(pids[1])
-    second.remove(pids[0])  # It has ended as the second's own: another one's that had the number before is no matter.
+    second.remove(pids[0])  # Only the record of the second roster goes; the survivor of the same number is unaffected.
     second.close()
     third = Roster(file)
     assert list(third.survivors()) == pids

@@ -151,11 +151,11 @@ def test_there_is_one_of_a_name_however_it_is_started(place: Place) -> None:
     first = place.script("till")
     second = place.command(sys.executable, "program.py", directory="till")
     assert second.wait() == 2
-    assert f"prefork: the daemon till runs already: pid {first.pid} (runtime directory" in "\n".join(second.err)
+    assert f"prefork: the daemon till is already running: pid {first.pid} (runtime directory" in "\n".join(second.err)
     (place.start.directory / "shop.py").write_text(WSGI)
     third = place.command(PREFORK, "run", "shop:app", "--name", "till", "-b", "127.0.0.1:0")
     assert third.wait() == 2
-    assert f"prefork: the daemon till runs already: pid {first.pid} (runtime directory" in "\n".join(third.err)
+    assert f"prefork: the daemon till is already running: pid {first.pid} (runtime directory" in "\n".join(third.err)
     assert place.says("status").startswith("till: 1 of 1 slot served")
     assert first.stop() == 0
 

@@ -206,7 +206,7 @@ def test_a_workers_session_ends_with_it_and_strangers_end_with_the_daemon(start:
     assert alive(far)
     assert served.stop() == 0
     assert gone(far)
-    assert any("ended a stranger" in line and f"pid {far}," in line for line in served.running.err)
+    assert any("leftover process: killed" in line and f"(pid {far})" in line for line in served.running.err)
 
 
 def test_what_strangers_leave_is_reaped_while_the_daemon_runs(start: Start) -> None:
@@ -234,7 +234,7 @@ def test_workers_of_a_dead_master_serve_on_and_the_next_master_ends_them(start: 
     assert served.ask()[2] in old.values()
     served.launch()
     new = served.ready("web/0", "web/1")
-    served.running.expect("a former master has left processes", "err")
+    served.running.expect("orphans: found", "err")
     assert {served.ask()[2] for _ in range(40)} <= {*old.values(), *new.values()}
     assert all(gone(pid) for pid in old.values())
     assert {served.ask()[2] for _ in range(10)} <= {*new.values()}
@@ -251,7 +251,7 @@ def test_the_master_after_one_that_failed_takes_over_from_the_orphans_too(start:
     served.write(plan="[Web(0), Web(1)]")
     served.launch()
     served.ready("web/0", "web/1")
-    named = served.running.expect(r"a former master has left processes: ([\d, ]+);", "err")[1]
+    named = served.running.expect(r"orphans: found \d workers? of a previous master \(pid ([\d, ]+)\);", "err")[1]
     assert sorted(map(int, named.split(", "))) == sorted(old.values())
     for pid in old.values():
         os.kill(pid, signal.SIGKILL)  # They would have their grace; who sees to that is another test's.
@@ -288,7 +288,7 @@ def test_a_second_master_of_the_same_daemon_is_refused_by_the_firsts_pid(start: 
     assert first.running.wait() == 2
     assert (
         first.running.err
-        == [f"prefork: the daemon twice runs already: pid {pid} (runtime directory {start.directory}/runtime)"]
+        == [f"prefork: the daemon twice is already running: pid {pid} (runtime directory {start.directory}/runtime)"]
         or f"pid {pid}" in first.running.err[0]
     )
     assert running.stop() == 0
@@ -344,7 +344,7 @@ def test_the_soft_limit_of_open_files_is_for_workers_and_not_for_the_master(star
 def test_where_the_hard_limit_is_too_low_the_log_says_what_to_do(start: Start) -> None:
     served = Served(start, "many", plan="[Web(i) for i in range(50)]", options="capture=True")
     served.launch("sh", "-c", f"ulimit -n 120; exec {sys.executable} program.py")
-    served.running.expect(r"web/\d+ cannot have .* the master has 120 files open, .*LimitNOFILE=", "err")
+    served.running.expect(r"web/\d+ cannot have .* limit of 120 open files: .*LimitNOFILE=", "err")
     assert served.stop() == 0
 
 

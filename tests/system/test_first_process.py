@@ -67,7 +67,7 @@ def test_orphans_of_whoever_are_reaped_and_ended(start: Start) -> None:
     until(lambda: not zombies(first), "they were reaped")
     os.kill(first, signal.SIGTERM)
     assert served.running.wait() == 0
-    assert any("ended a stranger" in line and "sleep 300" in line for line in served.running.err)
+    assert any("leftover process: killed" in line and "sleep 300" in line for line in served.running.err)
 
 
 def test_its_exit_status_is_the_container_s(start: Start) -> None:

@@ -40,7 +40,7 @@ def fill(directory: Path, room: int = 0) -> None:
 def test_a_master_that_can_note_nothing_says_so_and_serves(start: Start, small: Path) -> None:
     fill(small, room=1)  # For the lock, with the master's pid.
     served = Served(start, "full").launch()
-    served.running.expect("the next one will not know of new processes: No space left on device", "err")
+    served.running.expect("cannot record new processes: No space left on device", "err")
     pids = served.ready("web/0", "web/1")
     assert served.ask()[2] in pids.values()
     assert served.stop() == 0
@@ -50,5 +50,5 @@ def test_a_full_file_system_is_a_reason_in_words_not_to_start(start: Start, smal
     fill(small)
     served = Served(start, "full").launch()
     assert served.running.wait() == 1
-    text = f"prefork: the runtime directory {small} cannot be written to: No space left on device"
+    text = f"prefork: cannot write to the runtime directory {small}: No space left on device"
     assert [line for line in served.running.err if line] == [text]

@@ -360,6 +360,6 @@ def test_a_second_one_of_the_name_is_refused_and_the_first_serves_on(start: Star
     write(start, "shop.py", ASGI)
     run = Run(start, "shop", "-w", "1")
     run.ready()
-    refused(Run(start, "shop", "-w", "1"), 2, f"runs already: pid {run.running.pid}")
+    refused(Run(start, "shop", "-w", "1"), 2, f"is already running: pid {run.running.pid}")
     assert run.who()[1] == "hello"
     assert run.stop() == 0

@@ -1,4 +1,4 @@
-"""Deaths of children, told by pidfds; by SIGCHLD for those that have none (no kernel support, no descriptor left)."""
+"""Exits of children: by pidfds, or by SIGCHLD for those without one (no kernel support, no free descriptor)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .._core.events import ProcessExit
 from .._errors import UsageError
 from .._linux.signals import SignalInbox
 
-_LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT
-"""Neither wait nor reap: for waitid(2)."""
+_PEEK = os.WEXITED | os.WNOHANG | os.WNOWAIT
+"""Options of waitid(2): neither wait nor reap."""
 
 
 class ExitWatch:
-    """Watches children that it was told of, and reaps those and no others: a program may run children of its own."""
+    """Watches given children and reaps only those: a program may have children of its own."""
 
     def __init__(self, selector: selectors.BaseSelector, signals: SignalInbox) -> None:
         self._selector = selector
@@ -27,17 +27,17 @@ class ExitWatch:
         self._leaders: set[int] = set()
 
     def watch(self, pid: int, *, leads_session: bool = False) -> None:
-        """Report this child's end, even if it has ended already. Raises UsageError when it is no child of ours.
+        """Report this child's exit, even if it has exited already. Raises UsageError if it is no child of ours.
 
-        `leads_session`: what is left of the session that it led is killed before it is reaped. Afterwards its number,
-        and with it the group's, may be another's.
+        `leads_session`: the rest of its session is killed before it is reaped; afterwards its pid, and with it the
+        number of the group, may be reused.
         """
         if self.watches(pid):
             return
         try:
-            ended = os.waitid(os.P_PID, pid, _LOOK)
+            ended = os.waitid(os.P_PID, pid, _PEEK)
         except (ChildProcessError, OverflowError):
-            raise UsageError(f"process {pid} is not a child of this process, so its end cannot be seen") from None
+            raise UsageError(f"process {pid} is not a child of this process: its exit cannot be watched") from None
         if leads_session:
             self._leaders.add(pid)
         try:
@@ -45,32 +45,32 @@ class ExitWatch:
         except (AttributeError, OSError):
             self._signals.catch(signal.SIGCHLD)
             self._without_pidfd.add(pid)
-            # It may have ended before SIGCHLD was caught, or between the look above and here.
+            # It may have exited before SIGCHLD was caught, or since the waitid above.
             self._dead += [pid] if ended else self._ended_without_pidfd()
             return
         self._pidfds[pid] = pidfd
         self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._dead.append(pid))
 
     def poll(self) -> None:
-        """Look for ends that only SIGCHLD tells of; to be called when it came."""
+        """Find the exits of children without a pidfd; to be called on SIGCHLD."""
         self._dead += self._ended_without_pidfd()
 
     def reap(self) -> tuple[ProcessExit, ...]:
-        """Reap the children that have ended since the last call and tell how each did."""
+        """Reap the children that have exited since the last call; return how each did."""
         dead, self._dead = dict.fromkeys(self._dead), []
-        # Not of a generator: such a tuple is a new one each time, and the interpreter hoards it when it is done with.
+        # Not of a generator: such a tuple is resized, and the interpreter keeps each one in a free list.
         return tuple([self._reaped(pid) for pid in dead])
 
     def has_news(self) -> bool:
-        """Tell whether `reap` would return something."""
+        """Return whether `reap` would return something."""
         return bool(self._dead)
 
     def watches(self, pid: int) -> bool:
-        """Tell whether this is a watched child that has not been reaped."""
+        """Return whether this is a watched child that has not been reaped."""
         return pid in self._pidfds or pid in self._without_pidfd
 
     def close(self) -> None:
-        """Stop watching; nothing is reaped."""
+        """Stop watching, without reaping."""
         for pidfd in self._pidfds.values():
             self._selector.unregister(pidfd)
             os.close(pidfd)
@@ -91,10 +91,10 @@ class ExitWatch:
             try:
                 os.killpg(pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
-                pass  # It had left its group, or all that is left there runs as somebody else.
+                pass  # It has left its group, or the rest of the group runs as another user.
         try:
             _, status, usage = os.wait4(pid, 0)
-        except ChildProcessError:  # Somebody else in this program waited for it first; how it ended is not to be had.
+        except ChildProcessError:  # Other code in this program reaped it first: its exit status is unknown.
             return ProcessExit(pid, None)
         used = usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024
         return ProcessExit(pid, os.waitstatus_to_exitcode(status), used)
@@ -102,55 +102,55 @@ class ExitWatch:
 
 def _has_ended(pid: int) -> bool:
     try:
-        return os.waitid(os.P_PID, pid, _LOOK) is not None
-    except ChildProcessError:  # Somebody else in this program waited for it first.
+        return os.waitid(os.P_PID, pid, _PEEK) is not None
+    except ChildProcessError:  # Other code in this program reaped it first.
         return True
 
 
 class LeftoverProcesses:
-    """Reaps strangers as they end, and ends those that are left when the daemon does."""
+    """Leftover processes: descendants whose parents died. Reaps them, and kills the rest when the daemon stops."""
 
     def __init__(self, exits: ExitWatch) -> None:
         self._exits = exits
-        self._look_again = False
+        self._hidden = False
         self._ended: set[int] = set()
 
     def reap(self) -> None:
-        """Reap the strangers among the dead.
+        """Reap the leftover processes that have exited.
 
-        waitid(2) shows one dead child at a time. If that is a watched one it hides the others until it has been reaped
-        in its turn, so the rest is looked for then.
+        waitid(2) shows one dead child at a time. A watched one hides the others until it has been reaped; then
+        `reap_hidden` finds the rest.
         """
         while (found := _dead_child()) is not None:
             if self._exits.watches(found):
-                self._look_again = True
+                self._hidden = True
                 return
             os.waitpid(found, 0)
             self._ended.discard(found)
 
     def reap_hidden(self) -> None:
-        """Watched children have been reaped: what they hid can be seen."""
-        if self._look_again:
-            self._look_again = False
+        """Reap what the watched children hid; to be called once these are reaped."""
+        if self._hidden:
+            self._hidden = False
             self.reap()
 
     def kill_all(self) -> list[str]:
-        """Kill every child that is left; return a line about each, the first time that it is met."""
+        """Kill every remaining child; return a line about each at its first kill."""
         texts = []
         for pid in _children():
             if pid not in self._ended and not self._exits.watches(pid):
                 self._ended.add(pid)
                 if command := _command(pid):
-                    texts.append(f"prefork: ended a stranger that a worker had left: pid {pid}, {command}")
+                    texts.append(f"leftover process: killed (pid {pid}): {command}")
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
-                pass  # It has ended by itself just now.
+                pass  # It has just exited by itself.
         self.reap()
         return texts
 
     def any_left(self) -> bool:
-        """Tell whether there still is any child."""
+        """Return whether any child is left."""
         return bool(_children())
 
 
@@ -166,12 +166,12 @@ def _children() -> list[int]:
     try:
         with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
             return [int(pid) for pid in file.read().split()]
-    except OSError:  # No CONFIG_PROC_CHILDREN: strangers cannot be found before they end.
+    except OSError:  # No CONFIG_PROC_CHILDREN: leftover processes cannot be found before they exit.
         return []
 
 
 def _command(pid: int) -> str:
-    """Return a process's command line; nothing for one that has just ended."""
+    """Return a process's command line; empty if it has just exited."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return file.read().replace(b"\0", b" ").strip().decode("utf-8", "replace")
@@ -183,7 +183,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
 
 def become_subreaper() -> None:
-    """Be the parent of every descendant whose own parent dies. It survives exec; children do not inherit it.
+    """Make this process the new parent of every descendant whose parent dies. Survives exec; not inherited.
 
     Raises OSError. The standard library has no prctl; loading ctypes costs the master about half a megabyte.
     """

@@ -1,4 +1,4 @@
-"""How many files may be open: in the master, which has some for each worker, as many as can be allowed."""
+"""The limit of open files: the master, which needs some for each worker, raises it as far as it can."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ import resource
 
 
 def allow_most() -> int:
-    """Raise this process's soft limit to its hard one; return what it was, for those that are started.
+    """Raise this process's soft limit to its hard limit; return the soft limit before, for the child processes.
 
-    It is low for the sake of programs that select(2), which takes no descriptor above 1023; the master does not.
+    It is low for programs that use select(2), which takes no descriptor above 1023; the master does not.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError):
-        pass  # More than the system lets anybody have, for which it is not lower than before.
+        pass  # The hard limit exceeds fs.nr_open; the soft limit stays as it was.
     return soft
 
 
 def allow(soft: int) -> None:
-    """Have this soft limit, as far as the hard one lets us. Raises OSError."""
+    """Set this soft limit, or the hard limit if that is lower. Raises OSError."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def explained(error: OSError) -> OSError:
-    """Say what to do where no descriptor is free."""
+    """Return the error with what to do about it, if no descriptor is free."""
     if error.errno != errno.EMFILE:
         return error
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return OSError(error.errno, f"the master has {soft} files open, and may not have more (ulimit -Hn, LimitNOFILE=)")
+    text = f"the master has reached its limit of {soft} open files: raise it (ulimit -Hn, LimitNOFILE=)"
+    return OSError(error.errno, text)

@@ -1,4 +1,4 @@
-"""Giving up root, for good."""
+"""Dropping root privileges: for good, or for a moment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._errors import SystemFailure
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a process is to be: numeric user, group and supplementary groups."""
+    """A numeric user, group and supplementary groups."""
 
     uid: int
     gid: int
@@ -20,8 +20,8 @@ class Identity:
 
 
 def drop(identity: Identity) -> None:
-    """Become `identity` for good. Raises OSError, and SystemFailure if root could be regained."""
-    # Groups first: without root they can no longer be set.
+    """Become `identity` for good. Raises OSError, and SystemFailure if the process could become root again."""
+    # Groups first: only root can set them.
     os.setgroups(identity.groups)
     os.setresgid(identity.gid, identity.gid, identity.gid)
     os.setresuid(identity.uid, identity.uid, identity.uid)
@@ -31,12 +31,12 @@ def drop(identity: Identity) -> None:
         os.setuid(0)
     except PermissionError:
         return
-    raise SystemFailure(f"uid {identity.uid} can become root again: it holds CAP_SETUID")
+    raise SystemFailure(f"uid {identity.uid} can become root again: start the daemon without CAP_SETUID for this user")
 
 
 @contextmanager
 def acting_as(identity: Identity | None) -> Iterator[None]:
-    """Have this user's rights in the file system, and no more, for a moment. None: one's own."""
+    """Have only this user's rights in the file system while the context lasts; None changes nothing."""
     if identity is None:
         yield
         return

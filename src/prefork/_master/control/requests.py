@@ -1,6 +1,6 @@
-"""What people may ask of a daemon over its control socket, taken apart and checked: one JSON object a line.
+"""Requests on the control socket, parsed and checked: one JSON object a line.
 
-docs/control.md describes the protocol. Whoever asks is allowed to, but may be wrong or broken: whatever is not exactly
+docs/control.md describes the protocol. A client is allowed to send any request, but may be broken: what is not exactly
 one known request raises MalformedRequest.
 """
 
@@ -13,24 +13,22 @@ from typing import Any, Literal
 from ..._core.commands import Command, Preview, Reload, Replan, Restart, Scale, Stop
 from ..._wire.places import PROTOCOL
 
-"""Grows when a client of before could no longer make itself understood, or would misunderstand; not for additions."""
-
 LONGEST = 4096
-"""Bytes of a request."""
+"""Bytes of a request, at most."""
 
 _LONGEST_NAME = 200
 
 
 class MalformedRequest(Exception):
-    """It is none that this daemon knows; the text says what is wrong with it."""
+    """A request that this daemon does not know; the text says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `command` is what it asks to be changed, if anything.
+    """One request; `command` is the change that it asks for, if any.
 
-    `events`: whether whoever asks wants to see what happens, until the command's outcome or, without a command, for
-    ever. `slot` is whose history is asked for, or whose stacks (empty: all), if need be by `force`.
+    `events`: send events until the command's outcome or, without a command, for ever. `slot`: whose history or stacks
+    to return (stacks of all if empty); `force`: dump the stacks of unresponsive workers too.
     """
 
     what: Literal["hello", "status", "scoreboard", "events", "explain", "stacks", "command"]
@@ -47,17 +45,17 @@ def parse(line: bytes) -> Request:
     except (ValueError, RecursionError):
         raise MalformedRequest("the request is not JSON") from None
     if not isinstance(data, dict):
-        raise MalformedRequest("the request is no JSON object")
+        raise MalformedRequest("the request is not a JSON object")
     if data.pop("protocol", None) != PROTOCOL:
-        raise MalformedRequest(f"this daemon speaks version {PROTOCOL} of the protocol: say so in `protocol`")
+        raise MalformedRequest(f"`protocol` must be {PROTOCOL}, the version that this daemon speaks")
     request = _request(data.pop("request", None), data)
     if data:
-        raise MalformedRequest(f"the request has no {str(min(data))[:_LONGEST_NAME]!r}")
+        raise MalformedRequest(f"unknown field {str(min(data))[:_LONGEST_NAME]!r} in the request")
     return request
 
 
 def _request(name: object, data: dict[str, Any]) -> Request:
-    """Take what belongs to the request out of `data`."""
+    """Return the request; its fields are removed from `data`."""
     match name:
         case "hello":
             return Request("hello")
@@ -92,27 +90,27 @@ def _command(name: object, data: dict[str, Any]) -> Command:
             of = data.pop("of", None)
             if of == "reload" or of == "replan":
                 return Preview(of)
-            raise MalformedRequest("`of` is reload or replan")
-    raise MalformedRequest(f"there is no request {str(name)[:_LONGEST_NAME]!r}")
+            raise MalformedRequest("`of` must be reload or replan")
+    raise MalformedRequest(f"unknown request {str(name)[:_LONGEST_NAME]!r}")
 
 
 def _flag(data: dict[str, Any], name: str) -> bool:
     value = data.pop(name, False)
     if not isinstance(value, bool):
-        raise MalformedRequest(f"`{name}` is true or false")
+        raise MalformedRequest(f"`{name}` must be true or false")
     return value
 
 
 def _name(data: dict[str, Any], name: str) -> str:
     value = data.pop(name, None)
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
-        raise MalformedRequest(f"`{name}` is a name")
+        raise MalformedRequest(f"`{name}` must be a name of 1 to {_LONGEST_NAME} characters")
     return value
 
 
 def _size(data: dict[str, Any]) -> int | None:
-    """Return how many; None where the plan's own number shall hold again."""
+    """Return the size; None to return to the plan's."""
     size = data.pop("size", "")
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 0 <= size < 2**31):
-        raise MalformedRequest("`size` is a number of workers, or null for the plan's own")
+        raise MalformedRequest("`size` must be a number of workers, or null for the plan's")
     return size

@@ -1,4 +1,4 @@
-"""A daemon's place in the file system: its runtime directory, the lock that makes it one, and its roster."""
+"""A daemon's runtime directory, its lock, which allows one daemon of a name, and its roster."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .roster import Roster
 
 
 def directory_for(name: str, environ: Mapping[str, str]) -> str:
-    """Return the runtime directory of the daemon of this name, made if need be, for its owner alone.
+    """Return the runtime directory of the daemon of this name; create it, private to its owner, if it is missing.
 
-    It is `$RUNTIME_DIRECTORY` (from a service manager), `/run/prefork/NAME` (for root, or where somebody has made that
-    for us), `$XDG_RUNTIME_DIR/prefork/NAME`, or one below /tmp, in that order. Raises SystemFailure where it cannot be
-    made, or others could put another one in its place.
+    It is `$RUNTIME_DIRECTORY` (from a service manager), `/run/prefork/NAME` (for root, or if it exists and is ours),
+    `$XDG_RUNTIME_DIR/prefork/NAME`, or one below /tmp, in that order. Raises SystemFailure if it cannot be created, or
+    other users could replace it.
     """
     path = os.path.abspath(given_in(environ) or _place_for(name, homes_in(environ)))
     try:
         trust.make(path)
-        why_not_private = trust.why_not_private(path)
+        problem = trust.why_not_private(path)
     except OSError as error:
-        raise SystemFailure(f"the runtime directory {path} cannot be made: {error.strerror}") from None
-    if why_not_private is not None:
-        raise SystemFailure(f"the runtime directory {path} is not ours alone: {why_not_private}")
+        raise SystemFailure(f"cannot create the runtime directory {path}: {error.strerror}") from None
+    if problem is not None:
+        raise SystemFailure(f"the runtime directory {path} is not private: {problem}")
     return path
 
 
@@ -40,16 +40,16 @@ def _place_for(name: str, homes: list[str]) -> str:
 
 
 class Runtime:
-    """The runtime directory of one running daemon; held from start to end."""
+    """The runtime directory of one running daemon, locked from start to exit."""
 
     def __init__(self, path: str) -> None:
-        """Take the lock. Raises UsageError, with the other's pid, if this daemon runs already; SystemFailure."""
+        """Take the lock. Raises UsageError, with its pid, if this daemon is already running; SystemFailure."""
         self.path = path
         try:
             self._take_lock()
             self.roster = Roster(f"{path}/roster")
         except OSError as error:
-            raise SystemFailure(f"the runtime directory {path} cannot be written to: {error.strerror}") from None
+            raise SystemFailure(f"cannot write to the runtime directory {path}: {error.strerror}") from None
 
     def _take_lock(self) -> None:
         self._lock = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -59,12 +59,13 @@ class Runtime:
             other = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._lock)
             name = os.path.basename(self.path)
-            raise UsageError(f"the daemon {name} runs already: pid {other} (runtime directory {self.path})") from None
+            text = f"the daemon {name} is already running: pid {other} (runtime directory {self.path})"
+            raise UsageError(text) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         os.ftruncate(self._lock, 0)
         os.close(self._lock)
         self.roster.close()

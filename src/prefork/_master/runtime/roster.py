@@ -1,8 +1,8 @@
-"""The processes of a daemon, noted where its next master can find them: in a small mapped file.
+"""The roster: the processes of a daemon, in a small mapped file that its next master reads.
 
-A master that is killed leaves workers that serve on for their grace. The next one learns here who they are, and so does
-the one after it, for as long as they live. A process is named by its pid and the moment it started (field 22 of
-/proc/PID/stat), so that a number that has become another's is not taken for a worker. Writing costs no system call.
+A killed master leaves workers that serve for their grace. The next master finds them here, and so does the one after
+it, until they end. A record is a pid and the time that the process started (field 22 of /proc/PID/stat), so that a
+reused pid is not mistaken for a worker. Writing a record costs no system call.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _GROWTH = 64
 
 
 class Roster:
-    """One file of records; an empty record is all zeros."""
+    """One file of records; an empty record is zero."""
 
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -26,12 +26,12 @@ class Roster:
         self._size = 0
         self._map: mmap.mmap | None = None
         self.log: Callable[[str], object] | None = None
-        """Tells whoever runs the daemon, once, that something cannot be noted; the shell's part."""
+        """Logs, once, that a process cannot be recorded; set by the executor."""
 
     def survivors(self) -> dict[int, int]:
-        """Return the pids of former masters' processes that still live, and when each started.
+        """Return the pids of previous masters' processes that still run, and when each started.
 
-        To be called once, before anything is added. Their records stay: this master may die before they do.
+        To be called once, before `add`. Their records stay, since this master may die before they do.
         """
         data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
         records = list(_RECORD.iter_unpack(data[: len(data) - len(data) % _RECORD.size]))
@@ -45,7 +45,7 @@ class Roster:
         return found
 
     def add(self, pid: int) -> None:
-        """Note a process; where the system has no room for that, say so and go on without."""
+        """Record a process; if there is no room for it, log that once and go on without."""
         started = started_at(pid)
         if started is None or pid in self._places:
             return
@@ -55,21 +55,21 @@ class Roster:
         self._write(place, pid, started)
 
     def remove(self, pid: int) -> None:
-        """Strike a process out; one that was never noted is no matter."""
+        """Remove a process; one that was never recorded is ignored."""
         place = self._places.pop(pid, None)
         if place is not None:
             self._write(place, 0, 0)
             self._free.append(place)
 
     def close(self) -> None:
-        """Let go of the file; what it says stays."""
+        """Close the file; its records stay."""
         self._map = None
         os.close(self._descriptor)
 
     def _map_with_room(self) -> bool:
         size = self._size if self._free else self._size + _GROWTH
         try:
-            # Not ftruncate: to write through a mapping to what a full file system has no block for is a SIGBUS.
+            # Not ftruncate: a write through the mapping where a full file system has no block is a SIGBUS.
             os.posix_fallocate(self._descriptor, 0, size * _RECORD.size)
             self._map = mmap.mmap(self._descriptor, size * _RECORD.size)
         except OSError as error:
@@ -81,7 +81,7 @@ class Roster:
 
     def _log_failure(self, error: OSError) -> None:
         if self.log is not None:
-            self.log(f"prefork: if this master dies, the next one will not know of new processes: {error.strerror}")
+            self.log(f"roster: cannot record new processes: {error.strerror}; the next master would not find them")
             self.log = None
 
     def _write(self, place: int, pid: int, started: int) -> None:
@@ -90,10 +90,10 @@ class Roster:
 
 
 def started_at(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since the machine did; None where there is none (or a zombie)."""
+    """Return when a process started, in clock ticks since boot; None if there is none, or it is a zombie."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-    except OSError:  # It is gone; or no descriptor is free: then a next master will not know of it.
+    except OSError:  # It has ended; or no descriptor is free: then a next master does not find it.
         return None
     return None if fields[0] in (b"Z", b"X") else int(fields[19])

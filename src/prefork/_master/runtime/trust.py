@@ -1,4 +1,4 @@
-"""A directory that is ours alone, on a way that nobody else can turn elsewhere."""
+"""Whether a directory is private: owned by this user, on a path that no other user can redirect."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import stat
 from collections.abc import Iterator
 
 _MOST_LINKS = 40
-"""As many as the kernel follows."""
+"""Symbolic links that the kernel follows in one path."""
 
 _ALL_USERS = "0          0 4294967295"
-"""/proc/self/uid_map where every user of the machine is known."""
+"""/proc/self/uid_map outside of any user namespace."""
 
 
 def make(path: str) -> None:
-    """Make a directory for us alone; those on the way to it, where they are missing, for all to enter.
+    """Create a directory with mode 0700, and its missing parents with mode 0755, whatever the umask.
 
-    Raises OSError. The mask does not matter: with one of 0, what is made on the way would be everybody's.
+    Raises OSError. With a umask of 0, parents made by `os.makedirs` would be writable by all users.
     """
     missing = []
     while not _is_there(path):
@@ -30,7 +30,7 @@ def make(path: str) -> None:
             if each != missing[0]:
                 os.chmod(each, 0o755)
         except FileExistsError:
-            if not _is_there(each):  # Else somebody was quicker, perhaps a daemon that has the same home.
+            if not _is_there(each):  # Else another process was faster, perhaps a daemon of the same user.
                 raise
 
 
@@ -43,34 +43,34 @@ def _is_there(path: str) -> bool:
 
 
 def why_not_private(path: str) -> str | None:
-    """Return why a directory is not ours alone, and what to do about it; None where it is. Raises OSError."""
+    """Return why a directory is not private, and what to do about it; None if it is. Raises OSError."""
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):
-        return f"it is a symbolic link: name the directory itself ({os.path.realpath(path)})"
+        return f"it is a symbolic link: use the directory itself ({os.path.realpath(path)})"
     if not stat.S_ISDIR(status.st_mode):
-        return "it is no directory"
+        return "it is not a directory"
     if status.st_uid != os.geteuid():
-        return f"it belongs to {_name(status.st_uid)}, and this is {_name(os.geteuid())}: remove it, or name another"
+        return f"it belongs to {_name(status.st_uid)}, not to {_name(os.geteuid())}: remove it, or use another one"
     if status.st_mode & 0o022:
-        return f"others may write there (mode {stat.S_IMODE(status.st_mode):04o}): chmod go-w {path}"
-    owners = {0, os.geteuid(), *_nobody_here()}
-    for step, found in _way_to(os.path.dirname(path)):
+        return f"other users can write to it (mode {stat.S_IMODE(status.st_mode):04o}): chmod go-w {path}"
+    owners = {0, os.geteuid(), *_overflow_uid()}
+    for step, found in _steps_to(os.path.dirname(path)):
         if found.st_uid not in owners:
-            return f"{step}, on the way to it, belongs to {_name(found.st_uid)}, who could put another one in its place"
-        if _anybody_may_exchange(found):
+            return f"its parent {step} belongs to {_name(found.st_uid)}, who could replace it: use another one"
+        if _others_can_replace(found):
             mode = stat.S_IMODE(found.st_mode)
-            return f"others may write to {step}, on the way to it (mode {mode:04o}), and put another one in its place"
+            return f"other users can write to its parent {step} (mode {mode:04o}) and replace it: chmod go-w {step}"
     return None
 
 
-def _anybody_may_exchange(found: os.stat_result) -> bool:
-    """Whether others may rename what is in a directory. Where it is ours, our group is our own affair."""
+def _others_can_replace(found: os.stat_result) -> bool:
+    """Return whether other users can rename entries of a directory. If it is ours, we trust our group."""
     others = found.st_mode & (0o002 if found.st_uid == os.geteuid() else 0o022)
     return bool(stat.S_ISDIR(found.st_mode) and others and not found.st_mode & stat.S_ISVTX)
 
 
-def _way_to(path: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Every directory and every link that the kernel goes through; who may change one may change where it leads."""
+def _steps_to(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield every directory and link that the kernel passes: a user who can change one can redirect the path."""
     at, rest, links = "/", os.path.abspath(path).split("/"), 0
     yield at, os.lstat(at)
     while rest:
@@ -92,8 +92,8 @@ def _way_to(path: str) -> Iterator[tuple[str, os.stat_result]]:
             at = "/" if target.startswith("/") else at
 
 
-def _nobody_here() -> set[int]:
-    """In a user namespace, the number that stands for all users who are not in it, the machine's root among them."""
+def _overflow_uid() -> set[int]:
+    """Return the uid that a user namespace shows for all users outside of it, such as the host's root; else none."""
     try:
         with open("/proc/self/uid_map", encoding="ascii") as file:
             if file.read().strip() == _ALL_USERS:
