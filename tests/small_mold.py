@@ -20,7 +20,7 @@ PREAMBLE = """\
 import gc, os, sys
 import small_mold
 from small_mold import worker
-from prefork._linux import sharing
+from prefork._worker import sharing
 """
 PATHS = [str(Path(sharing.__file__).parents[2]), str(Path(__file__).parent)]
 

@@ -30,7 +30,7 @@ ROGUE = f"""
 import random, sys
 sys.path.insert(0, {str(TESTS)!r})
 from linux.test_fuzz import MESSAGES, send, spoilt
-from prefork._linux import wire
+from prefork._wire import messages
 
 chance = random.Random(SEED)
 """
@@ -47,7 +47,7 @@ def web(worker):
                 connection.sendall(f"{worker.key} g{worker.generation} {os.getpid()} ".encode())
                 continue
             for _ in range(300):
-                data = wire.encode(chance.choice(MESSAGES))
+                data = messages.encode(chance.choice(MESSAGES))
                 send(channel, spoilt(data, chance), chance)
 """
 
