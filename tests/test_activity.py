@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from prefork._errors import UsageError
 from prefork._wire.scoreboard import HALF, Scoreboard, create
-from prefork._worker.activity import Activity
+from prefork._worker.activity import Activity, private, resident
 
 
 def mapped() -> Scoreboard:
@@ -177,3 +177,23 @@ def test_threads_lose_no_count() -> None:
     finally:
         sys.setswitchinterval(usual)
     assert numbers(mine) == {"requests": 8_000, "errors": 0, "open": 0, "in_flight": 0, "polls": 8_000}
+
+
+def test_private_memory_leaves_out_pages_shared_with_the_parent() -> None:
+    """And counts what the process itself writes."""
+    size = 32 << 20
+    inherited = bytearray(b"x") * size
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        try:
+            before = private()
+            own = bytearray(b"x") * size
+            os.write(writer, f"{resident()} {before} {private()}".encode())
+        finally:
+            os._exit(len(own) - len(inherited))
+    os.wait()
+    in_memory, before, after = map(int, os.read(reader, 100).split())
+    os.close(reader)
+    os.close(writer)
+    assert before < size < in_memory
+    assert after - before > size * 0.9

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import time
+from collections import Counter
 
 import pytest
 
@@ -62,6 +64,22 @@ def test_who_has_done_enough_is_replaced_without_a_loss(start: Start, options: s
         ready += {"ready": 1, "done": -1}[line.split()[0]]
         most = max(most, ready)
     assert most == 3
+    assert daemon.stop() == 0
+
+
+def test_memory_of_the_mold_counts_for_no_worker(start: Start) -> None:
+    """Only what a worker allocates itself is compared with `max_memory`."""
+    code, port = program(f"max_memory={100 << 20}")
+    code = code.replace("kept = []", "kept = []\nballast = b'x' * (150 << 20)")
+    daemon = start.program(code, env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
+    daemon.expect_each(["^ready web/0 ", "^ready web/1 "])
+    seen = Counter[str]()
+    for _ in range(5):  # Longer than the time between two checks.
+        seen.update(ask(port) for _ in range(5))
+        time.sleep(0.3)
+    assert len(seen) <= 2
+    until(lambda: seen.update([ask(port)]) or len(seen) >= 4, "both were replaced")
+    assert sum(seen.values()) > 100
     assert daemon.stop() == 0
 
 
