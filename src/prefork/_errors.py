@@ -6,6 +6,7 @@ The class says what to do: fix the program, try again, or report a bug.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import ClassVar, NoReturn
 
 
@@ -43,3 +44,11 @@ def exit_with(error: PreforkError) -> NoReturn:
     """Print an error to standard error and exit with its code."""
     print(f"prefork: {error}", file=sys.stderr)
     sys.exit(error.exit_code)
+
+
+def did_you_mean(given: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return what to append to an error about an unknown name: the nearest known one, or nothing."""
+    from difflib import get_close_matches  # Here, since it takes 4 ms and few errors need it.
+
+    near = get_close_matches(given[:200], list(known), 1)
+    return f": did you mean {prefix}{near[0]}?" if near else ""

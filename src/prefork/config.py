@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 from msgspec import inspect as ms
 
-from ._errors import UsageError
+from ._errors import UsageError, did_you_mean
 
 C = TypeVar("C")
 C_co = TypeVar("C_co", covariant=True)
@@ -77,8 +76,7 @@ def _unknown(data: Any, node: ms.Type, where: str) -> Iterator[str]:
             if key in fields:
                 yield from _unknown(value, fields[key], f"{where}{key}.")
             else:
-                near = difflib.get_close_matches(key, fields, 1)
-                yield f"there is no option {where}{key}" + (f": did you mean {where}{near[0]}?" if near else "")
+                yield f"there is no option {where}{key}" + did_you_mean(key, fields, where)
     elif isinstance(node, ms.ListType) and isinstance(data, list):
         for index, item in enumerate(data):
             yield from _unknown(item, node.item_type, f"{where.removesuffix('.')}[{index}].")

@@ -31,7 +31,7 @@ def find(start: Start, name: str | None, protocol: str, before: str = "", **opti
     ("name", "protocol", "reason"),
     [
         ("uvicon", "asgi", "there is no server 'uvicon': did you mean uvicorn?"),
-        ("apache", "asgi", "there is no server 'apache': there are granian, hypercorn, uvicorn, waitress"),
+        ("apache", "asgi", "there is no server 'apache': the servers are granian, hypercorn, uvicorn, waitress"),
         ("uvicorn", "wsgi", "uvicorn serves asgi, and this is wsgi"),
         ("waitress", "asgi", "waitress serves wsgi, and this is asgi"),
         (None, "cgi", "there is no server for 'cgi' applications: they are 'asgi' or 'wsgi'"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._core.plan import Entry, Kind, Listener, Plan, Pool, Spec
 from prefork._core.supervisor import Supervisor
+from prefork._options.records import KindOptions
 
 if TYPE_CHECKING:
     from prefork._core.state import State
@@ -120,15 +121,17 @@ def check(node: Node, ready: set[int], before: dict[str, Any]) -> None:
     assert set(state.molds) >= set(world.molds)
     wanted: dict[str, int] = {}
     surge: dict[str, int] = {}
+    planned = state.plan.entries + (state.change.plan.entries if state.change and state.change.plan else ())
+    counts = Counter(kind for _, kind in {(entry.key, entry.kind) for entry in planned})
     for slot in state.slots.values():
         if slot.target is not None:
             kind = slot.target.kind
             wanted[kind.name] = wanted.get(kind.name, 0) + 1
-            surge[kind.name] = 0 if kind.replace == "old-first" else (kind.surge or 1)
+            surge[kind.name] = 0 if kind.options.replace == "old-first" else (counts[kind.name] + 3) // 4
     for pid, process in world.processes.items():
         gone = pid in ready and not process.staying
         home = state.slots.get(process.key)
-        if gone and home is not None and home.target is not None and home.target.kind.replace == "new-first":
+        if gone and home is not None and home.target is not None and home.target.kind.options.replace == "new-first":
             successors = [one for one in world.living(process.key) if one.ready and one.staying]
             assert successors or slot.target is not before[process.key] is not None, (
                 "drained before the new one was ready"
@@ -308,7 +311,7 @@ def check_rest(node: Node) -> None:
     done = {slot.key for slot in state.slots.values() if slot.target and slot.done == slot.target.edition}
     assert there == sorted(set(wanted) - done)
     spares = [process for process in world.processes.values() if not process.key]
-    assert len(spares) == state.spec.spares
+    assert len(spares) == state.options.spares
     assert list(world.molds) == [state.generation]
     assert world.bound == set(state.plan.listeners)
 
@@ -365,8 +368,8 @@ def explore(scenario: Scenario, rest_every: int = 7, most: int | None = None, se
 
 def plan(generation: int, web: int = 1, most: int = 2, solo: bool = True, **more: Any) -> Plan:
     kinds = (
-        Kind("web", start_timeout=50, drain_timeout=30, surge=1),
-        Kind("solo", replace="old-first", start_timeout=50, drain_timeout=30),
+        Kind("web", KindOptions(start_timeout=50, drain_timeout=30)),
+        Kind("solo", KindOptions(replace="old-first", start_timeout=50, drain_timeout=30)),
     )
     keys = tuple(f"web/{number}" for number in range(most))
     entries = tuple(Entry(key, "web", f"d{generation}", more.get("spawn", "fork")) for key in keys)

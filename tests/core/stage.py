@@ -12,6 +12,7 @@ from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._core.plan import Entry, Kind, Plan, Pool, Spec
 from prefork._core.supervisor import Supervisor
+from prefork._options.records import KindOptions
 
 SPEC = Spec(name="chat", jitter=0.0, backoff_first=1.0, backoff_max=8.0, healthy_after=10.0, degraded_after=4)
 
@@ -20,7 +21,7 @@ def plan(digest: str = "a", web: int = 2, most: int = 4, solo: bool = True, **ki
     keys = tuple(f"web/{number}" for number in range(most))
     entries = [Entry(key, "web", digest) for key in keys]
     entries += [Entry("solo", "solo", digest)] if solo else []
-    kinds = (Kind("web", **kind), Kind("solo", replace="old-first"))
+    kinds = (Kind("web", KindOptions(**kind)), Kind("solo", KindOptions(replace="old-first")))
     return Plan(tuple(entries), kinds, (Pool("web", keys, web, minimum=1),))
 
 
@@ -102,4 +103,5 @@ class Stage:
 
 def kinds(plan: Plan, **options: Any) -> Plan:
     """The same plan, with other options for the kind web."""
-    return replace(plan, kinds=tuple(replace(k, **options) if k.name == "web" else k for k in plan.kinds))
+    changed = (Kind(k.name, replace(k.options, **options)) if k.name == "web" else k for k in plan.kinds)
+    return replace(plan, kinds=tuple(changed))

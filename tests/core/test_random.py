@@ -15,16 +15,17 @@ from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._core.plan import Entry, Kind, Listener, Plan, Pool, Spec
 from prefork._core.supervisor import Supervisor
+from prefork._options.records import DaemonOptions, KindOptions
 from support import PROOF
 
-KEYS = ("web/0", "web/1", "web/2", "web/3", "solo", "job", "own")
+KEYS = ("web/0", "web/1", "web/2", "web/3", "web/4", "solo", "job", "own")
 # No spell is healthy, so that pauses grow as long as they can.
-SPEC = Spec(spares=2, jitter=0.5, healthy_after=1e9)
+SPEC = Spec(options=DaemonOptions(spares=2), jitter=0.5, healthy_after=1e9)
 
 
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
-    web = tuple(f"web/{number}" for number in range(4))
+    web = tuple(f"web/{number}" for number in range(5))
     digest = st.sampled_from("abc")
     entries = [Entry(key, "web", draw(digest)) for key in web]
     if draw(st.booleans()):
@@ -34,14 +35,14 @@ def plans(draw: st.DrawFn) -> Plan:
     if draw(st.booleans()):
         entries.append(Entry("own", "own", draw(digest), "exec"))
     kinds = (
-        Kind("web", surge=2),
-        Kind("solo", replace="old-first"),
-        Kind("job", restart="on-failure"),
-        Kind("own", replace="old-first"),
+        Kind("web"),
+        Kind("solo", KindOptions(replace="old-first")),
+        Kind("job", KindOptions(restart="on-failure")),
+        Kind("own", KindOptions(replace="old-first")),
     )
     names = draw(st.lists(st.sampled_from(("http", "admin")), unique=True))
     listeners = tuple(Listener(name, f"tcp://127.0.0.1:{draw(st.integers(1, 2))}") for name in names)
-    return Plan(tuple(entries), kinds, (Pool("web", web, draw(st.integers(1, 4)), minimum=1),), listeners)
+    return Plan(tuple(entries), kinds, (Pool("web", web, draw(st.integers(1, 5)), minimum=1),), listeners)
 
 
 class Daemon(RuleBasedStateMachine):
@@ -117,7 +118,7 @@ class Daemon(RuleBasedStateMachine):
                 world.carry_out(supervisor.handle(event, supervisor._state.now))
 
     @precondition(lambda self: self.lives)
-    @rule(data=st.data(), key=st.sampled_from(KEYS), size=st.one_of(st.none(), st.integers(1, 4)))
+    @rule(data=st.data(), key=st.sampled_from(KEYS), size=st.one_of(st.none(), st.integers(1, 5)))
     def somebody_wants_something(self, data: st.DataObject, key: str, size: int | None) -> None:
         if self.node.world.newest >= 50:
             return

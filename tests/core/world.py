@@ -187,7 +187,7 @@ class World:
         assert (generation, key, digest) in self.contexts, "an order names a context that was let go"
         assert self.bound.issuperset(listeners), "an order names a listener that is not open"
         living = self.living(key)
-        if self.kind_of(generation, key).replace == "old-first":
+        if self.kind_of(generation, key).options.replace == "old-first":
             assert not living, f"{key} twice"
             assert all(spawn[1] != key for spawn in self.spawns)
         assert len([process for process in living if process.staying]) <= 1, f"{key} three times"

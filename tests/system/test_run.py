@@ -251,7 +251,7 @@ def test_a_target_that_cannot_be_run(start: Start, source: str, target: str, why
         (["shop", "-w"], "Option '-w' requires an argument"),
         (["shop", "--worker", "2"], "No such option"),
         (["shop", "-b", "8000"], "did you mean :8000, or 127.0.0.1:8000?"),
-        (["shop", "--interface", "agsi"], "'agsi' is none of auto, asgi, wsgi: did you mean asgi?"),
+        (["shop", "--interface", "agsi"], "'agsi' is not one of auto, asgi, wsgi: did you mean asgi?"),
         (["shop", "more"], "Got unexpected extra argument"),
         (["shop:"], "'shop:' is not a target: give MODULE, MODULE:NAME or path/to/file.py"),
         ([""], "'' is not a target"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def start_mold(state: State, generation: int) -> None:
     """Import a generation, for the first time or again."""
     mold = state.molds.setdefault(generation, Mold(generation))
-    enter(state, mold, "importing", state.spec.mold_timeout)
+    enter(state, mold, "importing", state.options.import_timeout)
     state.actions.append(StartMold(generation))
 
 
@@ -84,7 +84,7 @@ def breed(state: State, mold: Mold) -> None:
         return
     count = len(mold.asking)
     if not count and not mold.starting and mold.generation == state.generation:
-        count = state.spec.spares - len(mold.idle)
+        count = state.options.spares - len(mold.idle)
         for _ in range(-count):
             state.dismiss(state.workers[mold.idle.pop()])
     if count > 0:

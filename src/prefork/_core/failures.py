@@ -42,7 +42,7 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
         # Its successor is on its way already; that this one went first changes nothing.
         state.report(text, worker.report)
         return
-    policy = worker.target.kind.restart
+    policy = worker.target.kind.options.restart
     if policy == "never" or (policy == "on-failure" and event.status == 0):
         slot.done = worker.target.edition
         if event.status == 0:
@@ -229,7 +229,7 @@ def hang_reported(state: State, event: Event) -> None:
     worker = state.workers.get(event.pid)
     if worker is None or worker.target is None or worker.phase not in ("ready", "draining", "starting"):
         return
-    key, kills = worker.target.entry.key, worker.target.kind.hang_policy == "kill"
+    key, kills = worker.target.entry.key, worker.target.kind.options.hang_policy == "kill"
     match event:
         case ev.WorkerHung(_, verdict, hang, report, over):
             state.report(report)

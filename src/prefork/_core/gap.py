@@ -39,7 +39,7 @@ def reconcile(state: State, slot: Slot) -> None:
         return
     if target.entry.spawn == "fork" and not reserve_spare(state, slot, target):
         return
-    if slot.pids and target.kind.replace == "old-first":
+    if slot.pids and target.kind.options.replace == "old-first":
         drain_all(state, slot)
     elif len(slot.pids) > 1:
         drain_all(state, slot, but=serving(state, slot))  # never a third process; whoever leaves has a deadline

@@ -8,31 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-Restart = Literal["always", "on-failure", "never"]
-Replace = Literal["new-first", "old-first"]
-Spawn = Literal["fork", "exec"]
-HangPolicy = Literal["kill", "report"]
+from .._options.records import DaemonOptions, KindOptions, Spawn
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What holds for every worker of one kind. Timeouts are in seconds.
-
-    `surge`: how many slots of the kind a rollout replaces at a time; 0 stands for a quarter of them, at
-    least one. A worker that has been ready for `max_age`, or up to a tenth less, is replaced; 0 stands for never.
-    """
+    """A class of workers, and the options of every one of them."""
 
     name: str
-    restart: Restart = "always"
-    replace: Replace = "new-first"
-    start_timeout: float = 60.0
-    drain_timeout: float = 30.0
-    surge: int = 0
-    max_age: float = 0.0
-    hang_policy: HangPolicy = "kill"
+    options: KindOptions = field(default_factory=KindOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +72,13 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The wanted state. An entry that no pool names is always wanted."""
+    """The wanted state. An entry that no pool names is always wanted. `options`: None for those of the `Spec`."""
 
     entries: tuple[Entry, ...]
     kinds: tuple[Kind, ...]
     pools: tuple[Pool, ...] = ()
     listeners: tuple[Listener, ...] = ()
+    options: DaemonOptions | None = None
 
     def refusal(self) -> str | None:
         """Why this plan cannot be followed, by name; None where it can."""
@@ -139,10 +127,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What the daemon itself is told, whatever its plan says. Times are in seconds.
+    """What holds for the daemon before it has a plan, and the supervisor's own times. They are in seconds.
 
-    `mold_timeout` bounds an import with its plan, a plan computed again, and a bind; `birth_timeout` the
-    wait for the next birth that was ordered. After a first failure a slot is filled again at once; then the
+    `birth_timeout` bounds the wait for the next birth that was ordered. After a first failure a slot
+    is filled again at once; then the
     pause starts at `backoff_first` and doubles up to `backoff_max`, less up to `jitter` (a share of it, 0
     to 1). A worker that was ready for `healthy_after` has made up for the failures before it;
     `degraded_after` failures in a row are a crash loop. What was killed and is still there after
@@ -150,8 +138,7 @@ class Spec:
     """
 
     name: str = "daemon"
-    spares: int = 1
-    mold_timeout: float = 60.0
+    options: DaemonOptions = field(default_factory=DaemonOptions)
     birth_timeout: float = 10.0
     backoff_first: float = 0.1
     backoff_max: float = 30.0

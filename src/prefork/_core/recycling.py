@@ -24,8 +24,8 @@ _SPREAD = 0.1
 
 def age(state: State, worker: Worker) -> None:
     """A worker is ready: note when it will be too old."""
-    if worker.target is not None and worker.target.kind.max_age > 0:
-        worker.deadline = state.now + worker.target.kind.max_age * (1 - _SPREAD * state.chance())
+    if worker.target is not None and worker.target.kind.options.max_age > 0:
+        worker.deadline = state.now + worker.target.kind.options.max_age * (1 - _SPREAD * state.chance())
         state.expect("worker", worker.pid, worker.deadline)
 
 

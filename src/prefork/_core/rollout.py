@@ -69,7 +69,7 @@ def begin(state: State, change: Change) -> None:
         # One that is being replaced computes a plan anyway; it will be taken for the answer.
         mold = state.molds[state.generation]
         if mold.phase == "able":
-            enter(state, mold, "planning", state.spec.mold_timeout)
+            enter(state, mold, "planning", state.options.import_timeout)
             state.actions.append(PlanAgain(mold.generation))
     else:
         change.plan = state.plan
@@ -140,7 +140,7 @@ def choose_canary(state: State, change: Change) -> None:
     best = (False, False)
     change.canary = None
     for key, target in change.pending.items():
-        rank = (target.kind.replace == "new-first", key in state.slots)
+        rank = (target.kind.options.replace == "new-first", key in state.slots)
         if change.canary is None or rank > best:
             change.canary, best = key, rank
 
@@ -246,7 +246,7 @@ def make_room(state: State, plan: Plan) -> None:
     """Count how many slots of each kind may be in exchange at a time."""
     counts = Counter(entry.kind for entry in plan.wanted(state.overrides).values())
     for kind in plan.kinds:
-        state.room[kind.name] = kind.surge or (counts[kind.name] + 3) // 4 or 1
+        state.room[kind.name] = (counts[kind.name] + 3) // 4 or 1
         state.kinds_with_room[kind.name] = None
 
 

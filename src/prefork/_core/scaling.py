@@ -38,8 +38,8 @@ def scale(state: State, kind: str | None, size: int | None, askers: list[int]) -
         state.reply(askers, True, f"{pool.kind}: nothing to do")
         return
     for asker in askers:
-        limit = plan.kind(pool.kind)
-        patience = state.spec.mold_timeout + limit.start_timeout + limit.drain_timeout
+        options = plan.kind(pool.kind).options
+        patience = state.options.import_timeout + options.start_timeout + options.drain_timeout
         state.scaling[pool.kind] = Scaling(asker, state.now + patience, keys)
         state.expect("scaling", pool.kind, state.now + patience)
         state.actions.append(Announce("scale", "rolling", state.generation, pool.kind, len(keys)))

@@ -77,7 +77,8 @@ class Worker:
             return spec.kill_timeout
         if self.target is None or self.phase in ("spare", "ready"):
             return None
-        return self.target.kind.start_timeout if self.phase == "starting" else self.target.kind.drain_timeout
+        options = self.target.kind.options
+        return options.start_timeout if self.phase == "starting" else options.drain_timeout
 
 
 @dataclass(slots=True)

@@ -11,12 +11,14 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from .._errors import InternalError
+from .._options import records
 from . import plan, slot, state
 
 _CLASSES: dict[str, Any] = {
     cls.__name__: cls
     for cls in (
-        *(plan.Kind, plan.Entry, plan.Pool, plan.Listener, plan.Plan, plan.Spec),
+        *(records.KindOptions, records.DaemonOptions, plan.Kind, plan.Entry),
+        *(plan.Pool, plan.Listener, plan.Plan, plan.Spec),
         *(slot.Target, slot.Worker, slot.Slot),
         *(state.Mold, state.Change, state.Scaling, state.Stopping, state.State),
     )

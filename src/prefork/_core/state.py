@@ -10,6 +10,7 @@ from .actions import Abandon, Announce, AskToDrain, DismissSpare, KillWorker, Re
 from .plan import Plan, Spec
 
 if TYPE_CHECKING:
+    from .._options.records import DaemonOptions
     from .actions import Action, Stage
     from .plan import Listener
     from .slot import Slot, Target, Turn, Worker
@@ -117,6 +118,11 @@ class State:
     kinds_with_room: dict[str, None] = field(default_factory=dict, compare=False)  # kinds that may have room again
     heap: list[tuple[float, str, Any]] = field(default_factory=list, compare=False)
     heap_limit: int = field(default=64, compare=False)
+
+    @property
+    def options(self) -> DaemonOptions:
+        """Return the daemon's options: those of the plan in force, or of the start."""
+        return self.plan.options or self.spec.options
 
     def chance(self) -> float:
         """Return the next number in 0..1 (splitmix64, Steele, Lea and Flood 2014)."""

@@ -7,20 +7,21 @@ to `run()`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from dataclasses import asdict
+from typing import NoReturn
 
 from .._errors import PreforkError, UsageError, exit_with
 from .._hooks import role
 from .._linux.program import THIS_PROGRAM
 from .._mold import mold
+from .._options.records import DaemonOptions
 from .become_master import become_master, launch_of
 
 
-def run(name: str, options: Mapping[str, Any], daemon: object) -> NoReturn:
+def run(name: str, options: DaemonOptions, daemon: object) -> NoReturn:
     """Be what this process was started as; of an ordinary program make the master. Never returns."""
     if mold.own is not None:
-        mold.own.serve(mold.adopt(daemon), options.get("share", "freeze"))
+        mold.own.serve(mold.adopt(daemon), options.share)
     try:
         if role.take() is not None:
             raise UsageError("this process is a worker of the hooks interface; a Daemon cannot be run in it")
@@ -29,6 +30,13 @@ def run(name: str, options: Mapping[str, Any], daemon: object) -> NoReturn:
                 "PREFORK_USER is set, but the program has run as root up to here: start it by `prefork run`, "
                 "which becomes that user before it imports anything"
             )
-        become_master(launch_of(name, THIS_PROGRAM.target(), THIS_PROGRAM, dict(options)))
+        become_master(
+            launch_of(
+                name,
+                THIS_PROGRAM.target(),
+                THIS_PROGRAM,
+                asdict(options),
+            )
+        )
     except PreforkError as error:
         exit_with(error)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 LIMITS = {name[7:].lower(): getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
-"""Every resource that can be limited, by the name that a kind's option has for it: `nofile`, `core`, `as`."""
+"""The number of each resource, by the name that it has in a kind's option `limits`."""
 
 _NOT_PRIVILEGED = "asked for by an application that is not privileged"
 

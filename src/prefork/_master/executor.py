@@ -229,8 +229,9 @@ class DaemonExecutor:
 
     def _order(self, action: Ordered, pid: int) -> None:
         self._workers[pid] = action.key
-        it = self._orders.assignable(action)
-        self._hangs.expect(pid, WatchedWorker(action.key, action.generation, it.hang_timeout, it.hang_kills))
+        it = self._orders.assignable(action).options
+        kills = it.hang_policy == "kill"
+        self._hangs.expect(pid, WatchedWorker(action.key, action.generation, it.hang_timeout, kills))
         try:
             self._orders.give(action, pid)
         except OSError as error:

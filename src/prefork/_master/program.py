@@ -30,6 +30,7 @@ from prefork._master.notify import Manager, Notifying
 from prefork._master.observers import Recorded
 from prefork._master.open_files import allow_most
 from prefork._master.runtime.directory import Runtime, directory_for
+from prefork._options.records import DaemonOptions, checked
 from prefork._report.journal import Journal
 
 
@@ -63,11 +64,7 @@ def _complain(manner: LogOptions, text: str) -> None:
 
 def _run(launch: dict[str, Any], manner: LogOptions, show: Callable[[str], object]) -> int:
     name, options = str(launch["name"]), launch["options"]
-    spec = Spec(
-        name=name,
-        spares=int(options.get("spares", 1)),
-        mold_timeout=float(options.get("import_timeout", 60.0)),
-    )
+    spec = Spec(name=name, options=checked(DaemonOptions, options))
     become_subreaper()
     runtime = Runtime(directory_for(name, dict(os.environ)))
     with Master() as master:

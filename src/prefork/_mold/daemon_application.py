@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +19,7 @@ from .._errors import UsageError
 from .._listener import as_data, declared
 from .._worker.activity import Limits
 from .._worker.handle import Handle, Worker
-from ..daemon import HANG_TIMEOUT, Daemon, Kind, Plan, Pool
+from ..daemon import Daemon, Kind, Plan, Pool
 
 if TYPE_CHECKING:
     from .._wire.messages import Json
@@ -51,12 +51,11 @@ class DaemonApplication:
         plan = planned if isinstance(planned, Plan) else Plan(_iterable(planned))
         self._contexts = {}
         return {
-            "name": daemon.name,
-            "options": dict(daemon.options),
+            "options": asdict(daemon.options),
             "about": {},
             "watched": None if daemon.config is None else daemon.config.watched,
             "listeners": as_data({**daemon.listeners, **declared(plan.listeners)}),
-            "kinds": {name: msgspec.to_builtins(kind.options) for name, kind in daemon.kinds.items()},
+            "kinds": {name: asdict(kind.options) for name, kind in daemon.kinds.items()},
             **self._workers(plan.workers),
         }
 
@@ -138,7 +137,7 @@ class DaemonApplication:
             from .._worker.async_handle import AsyncWorker, live
 
             work = lambda given: live(_limit(AsyncWorker(decoded, given), kind), kind.function, lifespan)  # noqa: E731
-        return work if "umask" not in kind.options else partial(_masked, kind.options["umask"], work)
+        return work if kind.options.umask is None else partial(_masked, kind.options.umask, work)
 
 
 def _masked(umask: int, work: Callable[[Assignment], None], assignment: Assignment) -> None:
@@ -148,13 +147,14 @@ def _masked(umask: int, work: Callable[[Assignment], None], assignment: Assignme
 
 
 def _limit(worker: H, kind: Kind) -> H:
-    worker.activity.hang_timeout = kind.options.get("hang_timeout", HANG_TIMEOUT)
+    worker.activity.hang_timeout = kind.options.hang_timeout
     if not worker.activity.hang_timeout:
         worker.activity.wake = None
-    requests, memory = kind.options.get("max_requests", 0), kind.options.get("max_memory", 0)
-    if requests or memory:
-        jitter = kind.options.get("max_requests_jitter", 0)
-        worker.activity.limits = Limits(requests, jitter, memory, worker.request_replacement)
+    options = kind.options
+    if options.max_requests or options.max_memory:
+        worker.activity.limits = Limits(
+            options.max_requests, options.max_requests_jitter, options.max_memory, worker.request_replacement
+        )
     return worker
 
 

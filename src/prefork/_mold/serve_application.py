@@ -11,17 +11,18 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .. import adapters
 from .._context import WorkerContext
 from .._errors import UsageError
 from .._linux.address import parse
 from .._listener import Listener
+from .._options.records import KindOptions
 from .._options.table import Settings
 from .._worker.handle import Worker
 from ..adapters import ServerOptions
-from ..daemon import Daemon, KindOptions, Plan, Pool
+from ..daemon import Daemon, Plan, Pool
 from .daemon_application import DaemonApplication
 from .processors import usable
 from .recognise import Recognised
@@ -35,11 +36,6 @@ ROOM_TO_GROW = 64
 
 DRAIN_TIMEOUT_IN_DEVELOPMENT = 1.0
 """Seconds, under --reload and unless said otherwise: nobody waits half a minute for a browser's event stream."""
-
-_KIND_OPTIONS = (
-    *("start_timeout", "drain_timeout", "hang_timeout", "hang_policy"),
-    *("max_requests", "max_requests_jitter", "max_age", "max_memory"),
-)
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ class ServedApplication:
 def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:
     """Return the daemon that serves an application. Raises UsageError for options that it cannot be served with."""
     daemon = Daemon(settings["name"], listeners=_listeners(recognised, settings))
-    kind: KindOptions = {name: settings[name] for name in _KIND_OPTIONS if settings.given(name)}  # type: ignore[assignment]
+    kind = settings.given_for(KindOptions)
     if settings["reload"]:
         kind.setdefault("drain_timeout", DRAIN_TIMEOUT_IN_DEVELOPMENT)
     if recognised.what == "function":
@@ -106,7 +102,7 @@ def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:
     return daemon
 
 
-def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: KindOptions) -> Callable[[int], Web]:
+def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: dict[str, Any]) -> Callable[[int], Web]:
     """Declare the workers that serve it; return what makes their contexts."""
     protocol = recognised.what
     options = ServerOptions(

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Any
 
-from .._errors import UsageError
+from .._errors import UsageError, did_you_mean
 from .._linux.address import address
+from .records import DaemonOptions, KindOptions, Scope
 from .target import daemon_name
-from .types import BYTES, SECONDS, Choice, Flag, OptionType, Parsed, Several, Text, Whole, nearest
-
-Scope = Literal["daemon", "served"]
-"""What an option is for: any daemon, from its start on; or an application that prefork serves, anew at each reload."""
+from .types import DAEMON_NAME, SECONDS, Choice, Flag, OptionType, Parsed, Several, Text, Whole
 
 PREFIX = "PREFORK_"
 
@@ -36,7 +34,7 @@ class Option:
 
     @property
     def variable(self) -> str:
-        """Its name in the environment."""
+        """The name of its environment variable."""
         return PREFIX + self.name.upper()
 
     @property
@@ -45,47 +43,49 @@ class Option:
         return "--" + self.name.replace("_", "-")
 
 
-def is_name(text: str) -> bool:
-    """Whether this can be a daemon's name: it is part of the path of its runtime directory."""
-    return not text.startswith(".") and all(letter.isalnum() or letter in "-_." for letter in text)
+def _flags(record: type[KindOptions | DaemonOptions]) -> Iterator[Option]:
+    """Return the options that code, or `prefork run`, can give."""
+    for each in fields(record):
+        if each.metadata["scope"] != "code":
+            yield Option(each.name, each.metadata["type"], each.default, each.metadata["help"], each.metadata["scope"])
 
 
-_NAME = Text("NAME", "a name: letters, digits, '-', '_' and '.'", is_name)
 _ADDRESSES = Several(Parsed("ADDRESS", address))
 
 OPTIONS: tuple[Option, ...] = (
-    Option("target", Text("TARGET", "a target such as shop:app"), None, "What to run; the command's argument."),
-    Option("config", Text("FILE", "a path"), None, "The file with options, instead of prefork.toml.", in_file=False),
-    Option("name", _NAME, None, "The daemon's name; by default made of the target's."),
-    Option("workers", Whole(1, "auto"), "auto", "How many workers; auto is one a processor.", "served", "-w"),
-    Option("bind", _ADDRESSES, ["tcp://127.0.0.1:8000"], "Where to listen; may be repeated.", "served", "-b"),
-    Option("server", Text("NAME", "a server's name"), None, "The server; by default the best there is.", "served"),
-    Option("interface", Choice(("auto", "asgi", "wsgi")), "auto", "What the application speaks.", "served"),
-    Option("threads", Whole(1), 8, "Threads a worker has for a WSGI application.", "served"),
-    Option("lifespan", Choice(("auto", "on", "off")), "auto", "Whether to run an ASGI lifespan.", "served"),
-    Option("root_path", Text("PATH", "a path"), None, "Where a proxy in front has mounted the application.", "served"),
-    Option("user", Text("USER", "a user"), None, "Run the application as this user; the master stays root."),
-    Option("group", Text("GROUP", "a group"), None, "And as this group; by default the user's own."),
-    Option("control_group", Text("GROUP", "a group"), None, "Let this group steer the daemon, besides its user."),
-    Option("share", Choice(("freeze", "immortal", "none")), None, "How workers share the mold's memory; freeze."),
-    Option("spares", Whole(0), 1, "Processes kept forked ahead."),
-    Option("reload", Flag(), False, "Reload when a Python file changes: for development."),
-    Option("reload_dir", Several(Text("DIR", "a directory")), ["."], "Where to look for changes; may be repeated."),
-    Option("max_requests", Whole(0), 0, "Requests after which a worker is replaced; 0 for never.", "served"),
-    Option("max_requests_jitter", Whole(0), 0, "Up to so many more, by chance.", "served"),
-    Option("max_age", SECONDS, 0.0, "Age at which a worker is replaced; 0 for never.", "served"),
-    Option("max_memory", BYTES, 0, "Memory of its own at which a worker is replaced; 0 for never.", "served"),
-    Option("start_timeout", SECONDS, 60.0, "How long a worker may take to become ready.", "served"),
-    Option("drain_timeout", SECONDS, 30.0, "How long a worker may take to finish.", "served"),
-    Option("hang_timeout", SECONDS, 30.0, "How long a worker may be busy and not get on; 0 for no limit.", "served"),
-    Option("hang_policy", Choice(("kill", "report")), "kill", "What is done with a worker that hangs.", "served"),
-    Option("keepalive_window", SECONDS, 1.0, "How long a draining worker keeps idle connections.", "served"),
-    Option("capture", Flag(), False, "Read what workers write, and print it with who wrote it."),
-    Option("log_file", Text("FILE", "a path"), None, "Write the log there; USR1 opens it again."),
-    Option("log_format", Choice(("text", "json")), "text", "What the log looks like: for people or for programs."),
-    Option("log_level", Choice(("info", "debug")), "info", "Whether the log tells everything of every worker."),
-    Option("import_timeout", SECONDS, 60.0, "How long importing the application may take."),
-    Option("orphan_grace", SECONDS, 10.0, "How long workers serve on when the master has died."),
+    Option(
+        "target", Text("TARGET", "a target such as shop:app"), None, "Application to run; an argument of the command."
+    ),
+    Option("config", Text("FILE", "a path"), None, "File with options; default: prefork.toml.", in_file=False),
+    Option("name", DAEMON_NAME, None, "Name of the daemon; default: made of the target."),
+    Option("workers", Whole(1, word="auto"), "auto", "Number of workers; auto: one per processor.", "served", "-w"),
+    Option("bind", _ADDRESSES, ["tcp://127.0.0.1:8000"], "Address to listen on; repeatable.", "served", "-b"),
+    Option(
+        "server",
+        Text("NAME", "the name of a server"),
+        None,
+        "Server to use; default: uvicorn for ASGI, granian or waitress for WSGI.",
+        "served",
+    ),
+    Option(
+        "interface",
+        Choice(("auto", "asgi", "wsgi")),
+        "auto",
+        "Application interface; auto: detected from its arguments.",
+        "served",
+    ),
+    Option("threads", Whole(1), 8, "Threads per worker for a WSGI application.", "served"),
+    Option("lifespan", Choice(("auto", "on", "off")), "auto", "ASGI lifespan; auto: where supported.", "served"),
+    Option("root_path", Text("PATH", "a path"), None, "Path below which a proxy serves the application.", "served"),
+    Option("keepalive_window", SECONDS, 1.0, "Seconds a draining worker keeps idle connections open.", "served"),
+    *_flags(KindOptions),
+    Option("user", Text("USER", "a user"), None, "User to run the application as; needs root, as the master stays."),
+    Option(
+        "group", Text("GROUP", "a group"), None, "Group to run the application as; default: the user's primary group."
+    ),
+    Option("reload", Flag(), False, "Reload when a Python file changes, in development."),
+    Option("reload_dir", Several(Text("DIR", "a directory")), ["."], "Directory to watch with --reload; repeatable."),
+    *_flags(DaemonOptions),
 )
 
 BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
@@ -103,8 +103,12 @@ class Settings:
         return self.values[name]
 
     def given(self, name: str) -> bool:
-        """Whether somebody said it, be it what the default says too."""
+        """Whether the operator gave it, even if the value is the default."""
         return name in self.sources
+
+    def given_for(self, record: type[KindOptions | DaemonOptions]) -> dict[str, Any]:
+        """Return the options of a record that the operator gave."""
+        return {each.name: self[each.name] for each in fields(record) if self.given(each.name)}
 
     def source(self, name: str) -> str:
         """Where the value stood, in words."""
@@ -155,7 +159,7 @@ def _from_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
             continue
         option = known.get(variable)
         if option is None:
-            raise UsageError(f"{variable}: there is no such variable" + nearest(variable, known))
+            raise UsageError(f"{variable}: there is no such variable" + did_you_mean(variable, known))
         try:
             yield option.name, option.type.parse(text)
         except ValueError as error:
@@ -197,7 +201,7 @@ def _from_file(file: str | None, table: Mapping[str, Any]) -> Iterator[tuple[str
     for name, value in table.items():
         option = known.get(name)
         if option is None:
-            raise UsageError(f"{_place(file)}: there is no option {name}" + nearest(name, known))
+            raise UsageError(f"{_place(file)}: there is no option {name}" + did_you_mean(name, known))
         try:
             yield name, option.type.check(value)
         except ValueError as error:

@@ -7,8 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import SystemFailure, UsageError
-from .types import nearest
+from .._errors import SystemFailure, UsageError, did_you_mean
 
 LOOKED_FOR = ("daemon", "app", "application", "create_app")
 """What a module is searched for, in this order, where the target does not name anything in it."""
@@ -96,7 +95,7 @@ def find(target: Target) -> Any:
         if not hasattr(found, name):
             of = f"the module {target.module}" if found is module else type(found).__name__
             public = [each for each in vars(found) if not each.startswith("_")] if hasattr(found, "__dict__") else []
-            raise UsageError(f"{of} has no {name}" + nearest(name, public))
+            raise UsageError(f"{of} has no {name}" + did_you_mean(name, public))
         found = getattr(found, name)
     return found
 
@@ -125,7 +124,7 @@ def _meant(target: Target) -> str:
     if hasattr(sys.modules.get(parent), name):  # As Django spells it: shop.wsgi.application.
         return f": did you mean {parent}:{name}?"
     try:
-        return nearest(target.module, _importable(target.folder))
+        return did_you_mean(target.module, _importable(target.folder))
     except OSError as error:
         return f"; {target.folder} cannot be looked into: {error.strerror}"
 

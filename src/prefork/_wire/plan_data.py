@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from .._core.plan import Entry, Kind, Listener, Plan, Pool
-from .._linux.terms import LIMITS, Terms
+from .._errors import UsageError
+from .._linux.terms import Terms
+from .._options.records import DaemonOptions, KindOptions, Record, checked
+from .._options.types import shown
 from .keys import LONGEST
 from .printable import printable
 
@@ -26,40 +29,42 @@ class MalformedPlan(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Assignable:
-    """What the master hands to the worker of an entry, and does to it, without looking into its context."""
+    """What the master sends to the worker of an entry, and does to it. It does not read the context."""
 
     context: str
     env: Mapping[str, str]
     terms: Terms
     interpreter_options: tuple[str, ...]
-    explicit_ready: bool
-    never_twice: bool
-    drain_timeout: float
-    hang_timeout: float
-    hang_kills: bool
+    options: KindOptions
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPlan:
-    """A plan, what its entries stand for by key and digest, and the file whose change asks for another plan.
+    """A plan, the assignables of its entries by key and digest, and the file whose change asks for another plan.
 
-    `about` is what people are told of the application: `application`, `server`, and `web` where HTTP is spoken.
+    `options` are those that the daemon's code sets. `about` describes the application for people: `application`,
+    `server`, and `web` where it speaks HTTP.
     """
 
     plan: Plan
     assignables: Mapping[tuple[str, str], Assignable]
+    options: DaemonOptions
     watched: str | None
     about: Mapping[str, str]
 
 
 def take_apart(data: Any) -> ReceivedPlan:
     """Return the plan. Raises MalformedPlan."""
-    kinds = {name: _kind(_name(name), options) for name, options in _part(data, "kinds", dict).items()}
+    kinds = {
+        name: Kind(_name(name), _options(KindOptions, options)) for name, options in _part(data, "kinds", dict).items()
+    }
     entries, assignables = [], {}
     for given in _part(data, "entries", list):
         kind = _part(given, "kind", str)
-        options = _part(data["kinds"], kind, dict)
-        entry = Entry(_key(given), kind, _part(given, "digest", str), options.get("spawn", "fork"))
+        if kind not in kinds:
+            raise MalformedPlan(f"there is no kind {shown(kind)}")
+        options = kinds[kind].options
+        entry = Entry(_key(given), kind, _part(given, "digest", str), options.spawn)
         entries.append(entry)
         assignables[entry.key, entry.digest] = _assignable(given, options)
     pools = tuple(_pool(given) for given in _part(data, "pools", list))
@@ -68,32 +73,20 @@ def take_apart(data: Any) -> ReceivedPlan:
     return ReceivedPlan(
         Plan(tuple(entries), tuple(kinds.values()), pools, listeners),
         assignables,
+        _options(DaemonOptions, _part(data, "options", dict)),
         None if watched is None else _text(watched),
         {_text(name): _printable(text) for name, text in _part(data, "about", dict).items()},
     )
 
 
-def _kind(name: str, options: Any) -> Kind:
-    if not isinstance(options, dict):
-        raise MalformedPlan(f"the options of kind {name}")
-    restart = options.get("restart", "always")
-    replace = options.get("replace", "new-first")
-    if restart not in ("always", "on-failure", "never") or replace not in ("new-first", "old-first"):
-        raise MalformedPlan(f"the options of kind {name}")
-    if options.get("spawn", "fork") not in ("fork", "exec"):
-        raise MalformedPlan(f"the spawn of kind {name}")
-    hang_policy = options.get("hang_policy", "kill")
-    if hang_policy not in ("kill", "report"):
-        raise MalformedPlan(f"the hang_policy of kind {name}")
-    return Kind(
-        name,
-        restart,
-        replace,
-        _seconds(options, "start_timeout", 60.0),
-        _seconds(options, "drain_timeout", 30.0),
-        max_age=_seconds(options, "max_age", 0.0),
-        hang_policy=hang_policy,
-    )
+def _options(record: type[Record], given: Any) -> Record:
+    """Return the options. The record's checks are all that stands between the master and a mold that is not trusted."""
+    if not isinstance(given, dict):
+        raise MalformedPlan(f"the options are {shown(given)}")
+    try:
+        return checked(record, given)
+    except UsageError as error:
+        raise MalformedPlan(str(error)) from None
 
 
 def _listener(name: str, given: Any) -> Listener:
@@ -125,47 +118,27 @@ def _pool(given: Any) -> Pool:
     )
 
 
-def _assignable(given: Any, options: Any) -> Assignable:
+def _assignable(given: Any, options: KindOptions) -> Assignable:
     launch = _part(given, "launch", dict)
     return Assignable(
         context=_part(given, "context", str),
         env={_text(name): _text(value) for name, value in _part(launch, "env", dict).items()},
         terms=_terms(options, launch),
         interpreter_options=tuple(_text(option) for option in _part(launch, "interpreter_options", list)),
-        explicit_ready=options.get("ready") == "explicit",
-        never_twice=options.get("replace") == "old-first",
-        drain_timeout=_seconds(options, "drain_timeout", 30.0),
-        hang_timeout=_seconds(options, "hang_timeout", 30.0),
-        hang_kills=options.get("hang_policy", "kill") == "kill",
+        options=options,
     )
 
 
-def _terms(options: Any, launch: Any) -> Terms:
-    """Those of the kind, and where the worker itself says something else, that."""
-    limits = _part(options, "limits", dict) if "limits" in options else {}
-    affinity = launch.get("affinity") or options.get("affinity") or []
-    nice = launch.get("nice") if launch.get("nice") is not None else options.get("nice")
-    score = options.get("oom_score_adj")
+def _terms(options: KindOptions, launch: Any) -> Terms:
+    """Return the terms of the kind, or those that the worker's own launch sets instead."""
+    own = {name: launch[name] for name in ("affinity", "nice") if launch.get(name) not in (None, [])}
+    options = replace(options, **{name: getattr(_options(KindOptions, own), name) for name in own})
     return Terms(
-        limits=tuple(_limit(name, value) for name, value in limits.items()),
-        nice=None if nice is None else _number({"nice": nice}, "nice", -20, 19),
-        affinity=tuple(_number({"cpu": cpu}, "cpu", 0, 2**16) for cpu in _part({"cpus": affinity}, "cpus", list)),
-        oom_score_adj=None if score is None else _number(options, "oom_score_adj", -1000, 1000),
+        limits=tuple((name, *pair) for name, pair in options.limits.items()),  # type: ignore[misc]  # pairs, once checked
+        nice=options.nice,
+        affinity=tuple(options.affinity),
+        oom_score_adj=options.oom_score_adj,
     )
-
-
-def _limit(name: str, value: Any) -> tuple[str, int, int]:
-    soft, hard = value if isinstance(value, list) and len(value) == 2 else (value, value)
-    if name not in LIMITS:
-        raise MalformedPlan(f"the limit {name}")
-    return name, _number({name: soft}, name, -1, 2**63 - 1), _number({name: hard}, name, -1, 2**63 - 1)
-
-
-def _seconds(options: Any, name: str, default: float) -> float:
-    value = options.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**31:
-        raise MalformedPlan(f"{name} is {value!r}")
-    return float(value)
 
 
 def _part(data: Any, name: str, kind: type[T]) -> T:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from .._errors import UsageError
+from .._errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from .._worker.handle import Worker
@@ -99,7 +99,6 @@ def _best(protocol: str) -> Server:
 def _named(name: str) -> Server:
     if name in _OURS:
         return _ours(name)
-    import difflib
     from importlib.metadata import entry_points
 
     others = entry_points(group=_GROUP)
@@ -107,9 +106,8 @@ def _named(name: str) -> Server:
         server: Server = others[name].load()
         return server
     known = sorted({*_OURS, *others.names})
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    raise UsageError(f"there is no server {name!r}: {hint}")
+    hint = did_you_mean(name, known) or f": the servers are {', '.join(known)}"
+    raise UsageError(f"there is no server {name!r}{hint}")
 
 
 def _ours(name: str) -> Server:

@@ -15,6 +15,8 @@ from typing import Any
 
 import click
 
+from .._errors import did_you_mean
+
 _MODULES = ("run", "check", "status", "top", "steer", "events", "debug")
 """In the order of the help. Backwards is the cheapest way to a command that is not named as its module."""
 
@@ -57,11 +59,8 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first argument names; suggest one if it is misspelt."""
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            from difflib import get_close_matches  # Here: importing it takes 4 ms, and `status` does not need it.
-
-            near = get_close_matches(args[0], self.list_commands(ctx), 1)
-            hint = f"did you mean {near[0]!r}?" if near else "`prefork --help` lists the commands"
-            ctx.fail(f"no such command: {args[0]!r}; {hint}")
+            hint = did_you_mean(args[0], self.list_commands(ctx)) or "; `prefork --help` lists the commands"
+            ctx.fail(f"no such command: {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 
 

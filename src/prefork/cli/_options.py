@@ -9,23 +9,24 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from .._options.table import OPTIONS, Option, Scope
+from .._options.records import Scope
+from .._options.table import OPTIONS, Option
 from .._options.types import Choice, Flag, OptionType, Several
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SECTIONS: dict[Scope, str] = {"served": "Serving an application", "daemon": "Any daemon"}
+_SECTIONS: dict[Scope, str] = {"served": "Options for applications", "daemon": "Options for any daemon"}
 
 
 class _Value(click.ParamType):  # type: ignore[type-arg] # Generic in newer clicks only.
-    """A value of an option's type, with that type's own words where it is none."""
+    """A value of an option's type, with the errors of that type."""
 
     def __init__(self, type_: OptionType) -> None:
         self._type = type_
         self.name = type_.metavar
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value that the text means."""
+        """Return the value of the text."""
         try:
             return self._type.parse(value)
         except ValueError as error:
@@ -39,24 +40,24 @@ class _Value(click.ParamType):  # type: ignore[type-arg] # Generic in newer clic
 
 
 class SectionedCommand(click.Command):
-    """A command whose help says of its options what they are for."""
+    """A command whose help groups the options by what they apply to."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options below a heading for each scope."""
+        """Write the options, with a heading for each scope."""
         scopes = {option.flag: option.scope for option in OPTIONS}
-        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in [*_SECTIONS.values(), "Besides"]}
+        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in [*_SECTIONS.values(), "Other options"]}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None and isinstance(param, click.Option):
                 scope = scopes.get(param.opts[-1])
-                sections[_SECTIONS[scope] if scope else "Besides"].append(record)
+                sections[_SECTIONS[scope] if scope else "Other options"].append(record)
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
 
 
 def from_table(function: F) -> F:
-    """Give a command the target and a flag for each option; it is called with `given`, what was said on the line."""
+    """Give a command the target and a flag for each option; `given` has the values on the line."""
 
     @wraps(function)
     def called(**arguments: Any) -> Any:
@@ -85,5 +86,7 @@ def _flag(option: Option) -> Callable[[F], F]:
 
 def _help(option: Option) -> str:
     default = option.default[0] if isinstance(option.default, list) else option.default
+    if default is None or (default == 0 and "0:" not in option.help):
+        return option.help
     shown = f"{default:g}" if isinstance(default, float) else default
-    return option.help if default in (None, 0) else f"{option.help}  [{shown}]"
+    return option.help.removesuffix(".") + (f" (default: {shown})." if default else " (default).")

@@ -74,12 +74,12 @@ class Orders:
             title=self._launching.title(action.key, action.generation),
             listeners=tuple(listener.name for listener in action.listeners),
             environ=dict(assignable.env),
-            explicit_ready=assignable.explicit_ready,
+            explicit_ready=assignable.options.ready == "explicit",
             # The next master starts its successor at once: what must never run twice ends with this one.
-            orphan_grace=0.0 if assignable.never_twice else self._launching.orphan_grace,
+            orphan_grace=0.0 if assignable.options.replace == "old-first" else self._launching.orphan_grace,
             exit_timeout=_EXIT,
             # What its function has left to threads is drained as well: the master's own deadline comes first.
-            finish_timeout=max(_EXIT, assignable.drain_timeout),
+            finish_timeout=max(_EXIT, assignable.options.drain_timeout),
             row=self._means.board.start(pid, action),
             # One with an interpreter of its own was started with the streams that it has.
             captured=self._means.capture is not None and isinstance(action, do.OrderWorker),
