@@ -62,16 +62,17 @@ def test_a_daemon_is_welcomed_with_its_kinds_and_its_own_addresses() -> None:
     assert said == "prefork: chat is ready: Daemon, workers: 2 web, 1 scheduler, tcp://127.0.0.1:9"
 
 
-def test_it_is_said_when_the_last_worker_is_ready_and_once() -> None:
-    welcome = Welcome("shop", "line", 0.0)
-    assert not welcome.ready("web/0")
+def test_first_plan_is_welcomed_once() -> None:
+    welcome = Welcome("shop", "plain", 0.0)
+    assert not welcome.due
+    assert welcome.shows_addresses
     welcome.planned(PLAN, ABOUT)
     welcome.planned(Plan(ENTRIES, (Kind("web"),)), {})
     assert welcome.listeners == PLAN.listeners
-    assert not welcome.ready("web/0")
-    assert not welcome.ready("web/0")
-    assert welcome.ready("web/1")
-    assert not welcome.ready("web/1")
+    assert welcome.due
+    welcome.text([], 0.0)
+    assert not welcome.due
+    assert not welcome.shows_addresses
 
 
 @pytest.mark.parametrize(

@@ -162,16 +162,16 @@ def test_hung_worker_is_killed_and_replaced_at_once_each_time() -> None:
     for _ in range(5):
         pid = stage.pid("web/0")
         actions = stage.feed(hung(pid))
-        assert actions == [act.Report("the report"), act.KillWorker(pid, "as it hung for 30.0 s: deadlock")]
+        assert actions == [act.Report("the report", "fact"), act.KillWorker(pid, "as it hung for 30.0 s: deadlock")]
         stage.rest()
         assert stage.pid("web/0") != pid
 
 
 def test_worker_with_policy_report_or_recovered_is_kept() -> None:
     stage = Stage(plan(hang_policy="report")).start()
-    assert stage.feed(hung(stage.pid("web/0"))) == [act.Report("the report")]
+    assert stage.feed(hung(stage.pid("web/0"))) == [act.Report("the report", "fact")]
     stage = Stage(plan()).start()
-    assert stage.feed(hung(stage.pid("web/0"), over=True)) == [act.Report("the report")]
+    assert stage.feed(hung(stage.pid("web/0"), over=True)) == [act.Report("the report", "fact")]
 
 
 def test_events_of_an_ended_process_are_ignored() -> None:

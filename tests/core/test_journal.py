@@ -25,7 +25,7 @@ class Noted(Stage):
     def feed(self, event: ev.Event) -> Any:
         self.now += 0.5
         actions = super().feed(event)
-        self.noted += self.journal.note(event, actions, self.now, 1_700_000_000 + self.now)
+        self.noted += self.journal.note(event, actions, self.now, 1_700_000_000 + self.now).records
         return actions
 
     def told(self, *names: str, since: int = 0) -> list[tuple[Any, ...]]:
@@ -194,7 +194,7 @@ def test_a_journal_goes_on_where_it_was_left() -> None:
 def test_what_nobody_needs_to_know_is_no_record() -> None:
     journal = Journal()
     for event in (ev.SpareBorn(1, 5), ev.WorkerEnded(5, 0, "exited 0"), ev.DeadlinePassed(), ev.WorkerReady(77)):
-        assert journal.note(event, [], 1.0, 1.0) == []
+        assert journal.note(event, [], 1.0, 1.0).records == []
 
 
 def test_what_the_watch_for_hangs_finds_is_told_of_the_slot() -> None:

@@ -108,7 +108,7 @@ class TestCrashes:
     def test_a_spare_takes_over_at_once_and_the_next_is_bred_when_it_is_ready(self) -> None:
         stage = Stage(plan()).start()
         actions = stage.crash("web/0")
-        assert [type(action) for action in actions] == [act.Report, act.OrderWorker]
+        assert [type(action) for action in actions] == [act.OrderWorker, act.Report]
         assert stage.feed(ev.WorkerReady(stage.pid("web/0"))) == [act.Breed(1, 1)]
 
     def test_many_deaths_cost_two_batches(self) -> None:

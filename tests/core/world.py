@@ -81,7 +81,11 @@ class World:
     # What the supervisor orders.
 
     def carry_out(self, actions: Sequence[act.Action]) -> None:
+        orders = [isinstance(action, act.OrderWorker) for action in actions]
+        assert orders == sorted(orders, reverse=True), "an order to a worker that waits for something else"
         for action in actions:
+            about = action.about if isinstance(action, act.Report) else None
+            assert not isinstance(about, act.Announce) or about in actions, "a report about what is not announced"
             assert self.exited is None, f"{action} after Exit"
             self.act(action)
 

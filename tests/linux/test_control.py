@@ -19,9 +19,10 @@ from prefork._core import actions as act
 from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._master.board import Board
-from prefork._master.control.replies import DaemonView
+from prefork._master.control.replies import Replies
 from prefork._master.control.requests import LONGEST
 from prefork._master.control.server import CONNECTIONS, WAITING, Control
+from prefork._master.control.view import DaemonView
 from prefork._master.loop import Master
 from prefork._report.journal import Journal
 from prefork._wire.scoreboard import Scoreboard
@@ -37,7 +38,8 @@ class Desk:
         seen = DaemonView(
             stage.supervisor, self.journal, lambda: {1: 4242}, self.board.reading, self.stacks, time.time()
         )
-        self.control = Control(master, str(directory), seen)
+        self.replies = Replies()
+        self.control = Control(master, str(directory), seen, self.replies)
 
     def stacks(self, asker: int, slot: str, force: bool) -> None:
         """Somebody asks for stacks."""
@@ -61,10 +63,10 @@ class Desk:
     def happen(self, event: ev.Event) -> None:
         """Tell the supervisor, as the loop would, and show it to those who watch."""
         actions = self.stage.feed(event)
-        self.control.publish(self.journal.note(event, actions, self.stage.now, time.time()))
+        self.control.publish(self.journal.note(event, actions, self.stage.now, time.time()).records)
         for action in actions:
             if isinstance(action, act.Reply):
-                self.control.answer(action)
+                self.replies.deliver(action)
 
     def carry_on(self) -> None:
         """Let the supervisor hear what the control socket has told the loop."""
@@ -302,7 +304,7 @@ def test_stacks_are_answered_when_they_have_been_written(desk: Desk) -> None:
     desk.rest()
     assert [asked[1:] for asked in desk.asked_for_stacks] == [("", False), ("web/0", True), ("", False)]
     for asker, slot, _ in reversed(desk.asked_for_stacks):
-        desk.control.answer(act.Reply(asker, True, "1 workers", [{"slot": slot}]))
+        desk.replies.deliver(act.Reply(asker, True, "1 workers", [{"slot": slot}]))
     for client, slot in (one, ""), (another, "web/0"):
         (answer,) = client.lines()
         assert answer == {"ok": True, "text": "1 workers", "data": [{"slot": slot}]}

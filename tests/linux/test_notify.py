@@ -19,7 +19,7 @@ from prefork._core.events import DeadlinePassed, Event, Started
 from prefork._core.standing import Health
 from prefork._launch.inherited import manager
 from prefork._master.loop import Master
-from prefork._master.notify import Manager, Notifying
+from prefork._master.notify import Manager
 
 READY = Health(2, 2, 1)
 
@@ -70,7 +70,7 @@ def notified(tmp_path: Path) -> Iterator[NotifySocket]:
 def run(decider: Decider, variables: dict[str, str]) -> None:
     with Master() as master:
         manager = Manager(master, variables, decider)
-        master.run(Notifying(decider, manager), Nothing())
+        master.run(decider, Nothing(), [manager])
         manager.close()
 
 

@@ -42,8 +42,8 @@ def no_room() -> Iterator[None]:
 
 
 def test_full_file_system_is_logged_once_and_recording_resumes(file: str, pids: list[int]) -> None:
-    roster, said = Roster(file), list[str]()
-    roster.log = said.append
+    said: list[str] = []
+    roster = Roster(file, said.append)
     with no_room():
         for pid in pids:
             roster.add(pid)

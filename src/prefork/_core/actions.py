@@ -28,9 +28,13 @@ class SendSignal:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Say this to whoever runs the daemon: one block of text on the master's standard error."""
+    """Log one block of text.
+
+    `about` is its subject: the fact that is being handled, or the change whose outcome is announced with it.
+    """
 
     text: str
+    about: Literal["fact"] | Announce | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .commands import Command
     from .plan import Plan
     from .verdicts import Hang
@@ -72,10 +74,14 @@ class DeadlinePassed:
 
 @dataclass(frozen=True, slots=True)
 class MoldPlanned:
-    """The mold of a generation has computed its plan, after its import or when it was asked to again."""
+    """The mold of a generation has computed its plan, after its import or when it was asked to again.
+
+    `about`: what the mold has found out about the application, for people.
+    """
 
     generation: int
     plan: Plan
+    about: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,9 +202,10 @@ def commit(state: State, change: Change) -> None:
         state.actions.append(Unbind(gone))
     state.dirty_molds[state.generation] = None
     text = f"{change.what} of {change.key or f'generation {change.generation}'} done"
-    if change.what != "start":
-        state.report(text)
-    state.announce(change, "done", text=text)
+    if change.what == "start":
+        state.announce(change, "done", text=text)
+    else:
+        state.report(text, about=state.announcement(change, "done", text=text))
     state.reply(change.askers, True, text)
     next_change(state)
 
@@ -236,8 +237,7 @@ def withdraw(state: State, text: str, words: str = "") -> None:
         state.dirty_slots.update(scaling.keys)  # A slot that only this change wanted will never be dirty_slots again.
     if change.plan and (opened := tuple(o for o in change.plan.listeners if o not in state.plan.listeners)):
         state.actions.append(Unbind(opened))
-    state.report(text, words)
-    state.announce(change, "failed", text=told)
+    state.report(text, words, state.announcement(change, "failed", text=told))
     state.reply(change.askers, False, told)
     next_change(state)
 

@@ -237,12 +237,17 @@ class State:
         if self.turn(worker, "dismiss"):
             self.actions.append(DismissSpare(worker.pid))
 
-    def report(self, text: str, words: str = "") -> None:
-        """Say one block: what happened, and the application's own words unless they were the last said."""
+    def report(self, text: str, words: str = "", about: Literal["fact"] | Announce | None = "fact") -> None:
+        """Log one block: what happened, and the application's own report unless it was the last one logged.
+
+        An announcement that it is about follows at once.
+        """
         if words and words != self.last_words:
             self.last_words = words
             text = f"{text}\n{words}"
-        self.actions.append(Report(text))
+        self.actions.append(Report(text, about))
+        if isinstance(about, Announce):
+            self.actions.append(about)
 
     def reply(self, askers: list[int], ok: bool, text: str, data: Any = None) -> None:
         """Tell everyone who waits for one outcome."""
@@ -255,9 +260,14 @@ class State:
             self.reply([scaling.asker], ok, text)
 
     def announce(self, change: Change, stage: Stage, key: str = "", text: str = "") -> None:
-        """Tell how far a change has come."""
+        """Announce how far a change has come."""
+        self.actions.append(self.announcement(change, stage, key, text))
+
+    @staticmethod
+    def announcement(change: Change, stage: Stage, key: str = "", text: str = "") -> Announce:
+        """Return what is announced of a change."""
         left = len(change.pending) + len(change.flight)
-        self.actions.append(Announce(change.name, stage, change.generation, key or change.key, left, text))
+        return Announce(change.name, stage, change.generation, key or change.key, left, text)
 
 
 _HOLDERS = {"worker": "workers", "slot": "slots", "mold": "molds", "scaling": "scaling"}

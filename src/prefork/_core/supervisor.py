@@ -83,7 +83,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from . import births, failures, gap, recycling, rollout
 from . import events as ev
-from .actions import Announce, Exit, ForgetContexts, ReopenLogs, Report, ReportStacks
+from .actions import Announce, Exit, ForgetContexts, OrderWorker, ReopenLogs, Report, ReportStacks
 from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
 from .scaling import scale, scaled, step
 from .slot import Worker
@@ -98,7 +98,6 @@ if TYPE_CHECKING:
     from .actions import Action
     from .commands import Command
     from .plan import Plan, Spec
-    from .state import Stopping
 
 VERSION = 1
 
@@ -110,7 +109,7 @@ class Supervisor:
         self._state = State(spec, seed)
 
     def handle(self, event: ev.Event, now: float) -> Sequence[Action]:
-        """Take in one fact and answer with what is to be done about it, in order."""
+        """Return what is to be done about one fact, in order: orders to workers first, since clients wait for those."""
         state = self._state
         if state.exited:
             return ()
@@ -118,6 +117,9 @@ class Supervisor:
         state.actions = []
         self._take(event)
         self._close()
+        orders = [action for action in state.actions if isinstance(action, OrderWorker)]
+        if orders:
+            state.actions = orders + [action for action in state.actions if not isinstance(action, OrderWorker)]
         return state.actions
 
     def next_deadline(self) -> float | None:
@@ -251,17 +253,12 @@ class Supervisor:
         stopping = state.stopping
         assert stopping is not None
         state.exited = True
-        if stopping.last_words:
-            state.actions.append(Report(stopping.last_words))
-        self._announce_the_end(state, stopping)
-        state.actions.append(Exit(stopping.status))
-
-    @staticmethod
-    def _announce_the_end(state: State, stopping: Stopping) -> None:
         ok = stopping.status == 0
         text = "stopped" if ok else stopping.last_words
-        state.actions.append(Announce("stop", "done" if ok else "failed", state.generation, text=text))
+        end = Announce("stop", "done" if ok else "failed", state.generation, text=text)
+        state.actions += [Report(stopping.last_words, end), end] if stopping.last_words else [end]
         state.reply(stopping.askers, ok, "stopped")
+        state.actions.append(Exit(stopping.status))
 
     def _ready(self, pid: int) -> None:
         state = self._state

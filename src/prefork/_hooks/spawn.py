@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
-from .._core.actions import Action, SendSignal, Watch
+from .._core.actions import Action, Report, SendSignal, Watch
 from .._core.events import ContextRefused, ContextTaken, ProcessesExited, ProcessExit
 from .._errors import InternalError, SystemFailure, UsageError
 from .._linux import descriptors, lifeline
@@ -35,7 +35,7 @@ class WorkerImage:
 class Spawner:
     """Starts workers by executing the program again, and hears from each whether it understood its context.
 
-    As the master's hands it does the little that a decider of hooks asks for: the hooks themselves do the rest.
+    As the master's executor it does the little that a decider of hooks asks for: the hooks themselves do the rest.
     """
 
     def __init__(self, program: Program) -> None:
@@ -88,7 +88,7 @@ class Spawner:
             raise SystemFailure(f"cannot start worker {image.key}: {error}") from error
 
     def perform(self, action: Action) -> None:
-        """Watch a child, or send it a signal."""
+        """Watch a child, send it a signal, or log a report."""
         match action:
             case Watch(pid):
                 try:
@@ -98,6 +98,8 @@ class Spawner:
             case SendSignal(pid, name):
                 if self._master.exits.watches(pid):  # Otherwise it has been reaped, and the number may be another's.
                     os.kill(pid, signal.Signals[f"SIG{name}"])
+            case Report(text):
+                self._master.relay.say(text)
             case _:
                 raise InternalError(f"the hooks interface has no {action}")
 

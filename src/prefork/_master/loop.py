@@ -1,8 +1,9 @@
 """The master: one thread, and the one loop that waits.
 
-It turns what the kernel says (a signal, a child's end, a descriptor that is ready, a deadline) into events, tells them
-to a decider, and has the actions that come back carried out by its *hands*: those of the hooks interface or those of a
-daemon. It decides nothing.
+It turns what the kernel reports (a signal, a child's end, a readable descriptor, a deadline) into events, passes them
+to a decider, and has an executor carry out the actions that come back: the executor of the hooks interface or that of
+a daemon. Observers (the journal, the log, the service manager) are called with each event and its actions. The loop
+decides nothing.
 """
 
 from __future__ import annotations
@@ -11,26 +12,28 @@ import heapq
 import os
 import selectors
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import takewhile
 from time import monotonic
 from typing import Protocol
 
-from .._core.actions import Action, Exit, OrderWorker, Report
+from .._core.actions import Action, Exit, OrderWorker
 from .._core.decider import Decider
 from .._core.events import DeadlinePassed, Event, ProcessExit, SignalReceived, Started
 from .._linux.signals import SignalInbox
+from .._report.forms import Form, Text
 from .children import ExitWatch
 from .relay import Relay
 
 _LAST_WORDS = 2.0
-"""How long, in seconds, a master that is done waits for a stalled reader, and for what its hands still end."""
+"""Seconds a master that is done waits for a stalled reader of its log, and for processes that its executor ends."""
 
 _ALONE = 0.02
-"""An order that follows on another sooner than this, in seconds, is one of many."""
+"""An order that follows another within this many seconds is part of a burst."""
 
 
 class Executor(Protocol):
-    """Carries out what a decider asks for, besides reporting and leaving; says what comes of it by `Master.tell`."""
+    """Carries out what a decider asks for, except `Exit`; enqueues the outcome as events by `Master.tell`."""
 
     def perform(self, action: Action) -> None:
         """Carry out one action; never wait."""
@@ -42,7 +45,17 @@ class Executor(Protocol):
         """SIGCHLD came: some child, watched or not, ended or stopped. Only where `Master.signals` catches it."""
 
     def settled(self) -> bool:
-        """The decider is done: see to the end of whatever is left; tell whether nothing is."""
+        """The decider is done: end the processes that are left; return whether none is."""
+
+
+class Observer(Protocol):
+    """Is called with what happens; it never waits and changes nothing that the decider or the executor does."""
+
+    def noted(self, event: Event, actions: Sequence[Action], now: float) -> None:
+        """An event has been decided; its orders to workers have been sent, its other actions come next."""
+
+    def done(self, now: float) -> None:
+        """All actions of that event have been carried out."""
 
 
 class Master:
@@ -52,11 +65,15 @@ class Master:
     such functions never wait, and say what they found by `tell`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, form: Form | None = None) -> None:
+        """`form`: how the master's own lines are written."""
+        self._form = form or Text()
         self.selector = selectors.DefaultSelector()
         self.signals = SignalInbox()
         self.exits = ExitWatch(self.selector, self.signals)
-        self._hands: Executor
+        self._decider: Decider
+        self._executor: Executor
+        self._observers: Sequence[Observer] = ()
         self._events: deque[Event] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timers_set = 0
@@ -66,9 +83,7 @@ class Master:
 
     def __enter__(self) -> Master:
         hold_standard_descriptors()
-        self.relay = Relay(self.selector)
-        self.report: Callable[[str], object] = self.relay.say
-        """Says what a decider reports."""
+        self.relay = Relay(self.selector, self._form)
         self.signals.__enter__()
         self.selector.register(self.signals.wakeup, selectors.EVENT_READ, self._take_signals)
         return self
@@ -81,40 +96,46 @@ class Master:
         self.selector.close()
 
     def tell(self, event: Event, *, at_once: bool = False) -> None:
-        """Take note of an event; the decider hears of it in this turn of the loop, `at_once` before all others."""
+        """Enqueue an event; it is decided in this turn of the loop, `at_once` before all others."""
         self._events.insert(0 if at_once else len(self._events), event)
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
-        """Call `act` when so many seconds have passed."""
+        """Call `act` after `seconds`."""
         self._timers_set += 1
         heapq.heappush(self._timers, (monotonic() + seconds, self._timers_set, act))
 
-    def run(self, decider: Decider, hands: Executor) -> int:
-        """Serve the decider until it says `Exit`; return the status that it named."""
-        self._hands = hands
+    def run(self, decider: Decider, executor: Executor, observers: Sequence[Observer] = ()) -> int:
+        """Serve the decider until it answers `Exit`; return the status that it named. Observers are called in order."""
+        self._decider, self._executor, self._observers = decider, executor, observers
         self.tell(Started())
-        self._decide(decider)
+        self._decide()
         while self._status is None or not self._may_leave():
-            self._turn(decider)
+            deadline = decider.next_deadline() if self._status is None else self._leave_by
+            self._wait(deadline)
+            self._decide()  # Before any child is reaped: until then, a pid that a hook is given is that child's.
+            self._reap()
+            self._run_timers()
+            if deadline is not None and monotonic() >= deadline:
+                self.tell(DeadlinePassed())
+            self._decide()
         return self._status
 
-    def _turn(self, decider: Decider) -> None:
-        deadline = decider.next_deadline() if self._status is None else self._leave_by
+    def _wait(self, deadline: float | None) -> None:
         for key, _ in self.selector.select(self._patience(deadline)):
             key.data()
-        self._decide(decider)  # Before any child is reaped: until then, a pid that a hook is given is that child's.
+
+    def _reap(self) -> None:
         exits = self.exits.reap()
         for ended in exits:
             self.relay.ended(ended.pid)
         if exits:
-            self._hands.reaped(exits)
-            self._decide(decider)  # Before what timers do: somebody waits for the successor.
+            self._executor.reaped(exits)
+            self._decide()  # Before the timers run: the successor must not wait for them.
+
+    def _run_timers(self) -> None:
         now = monotonic()
         while self._timers and self._timers[0][0] <= now:
             heapq.heappop(self._timers)[2]()
-        if deadline is not None and now >= deadline:
-            self.tell(DeadlinePassed())
-        self._decide(decider)
 
     def _patience(self, deadline: float | None) -> float | None:
         """How long the loop may wait: not at all where there is news already, for ever where nothing is due."""
@@ -124,29 +145,42 @@ class Master:
         return max(0, min(due) - monotonic()) if due else None
 
     def _may_leave(self) -> bool:
-        return monotonic() >= self._leave_by or (self._hands.settled() and self.relay.idle)
+        return monotonic() >= self._leave_by or (self._executor.settled() and self.relay.idle)
 
-    def _decide(self, decider: Decider) -> None:
+    def _decide(self) -> None:
+        """Have each event decided: first its orders to workers, for which clients wait, then observers, then the rest.
+
+        A decider answers orders first, so actions are carried out in the order that it answers (see `_core.decider`).
+        """
         while self._events and self._status is None:
-            for action in decider.handle(self._events.popleft(), monotonic()):
-                match action:
-                    case Report(text):
-                        self.report(text)
-                    case Exit(status):
-                        self._status = status
-                        self._leave_by = monotonic() + _LAST_WORDS
-                        self._events.clear()
-                    case _:
-                        self._hands.perform(action)
-                        if isinstance(action, OrderWorker):
-                            self._let_it_run()
+            event, now = self._events.popleft(), monotonic()
+            actions = self._decider.handle(event, now)
+            orders = list(takewhile(_is_order, actions))
+            for order in orders:
+                self._executor.perform(order)
+                self._let_it_run()
+            for observer in self._observers:
+                observer.noted(event, actions, now)
+            for action in actions[len(orders) :]:
+                self._perform(action)
+            for observer in self._observers:
+                observer.done(now)
+
+    def _perform(self, action: Action) -> None:
+        if isinstance(action, Exit):
+            self._status = action.status
+            self._leave_by = monotonic() + _LAST_WORDS
+            self._events.clear()
+        else:
+            self._executor.perform(action)
 
     def _let_it_run(self) -> None:
-        """Let the process that has just been given an order begin before this one goes on, unless it is one of many.
+        """Let the process that has just got an order begin before this one goes on, unless it is part of a burst.
 
-        Linux queues whom a message wakes on the sender's processor, as the sender is expected to sleep soon (a "sync"
-        wake-up): another may idle meanwhile, and what is left of this turn, half a millisecond of telling and keeping,
-        would come first. For one of many it would cost more than it gives: on a busy machine a slice each time.
+        Linux queues the process that a message wakes on the sender's processor, as the sender is expected to sleep soon
+        (a "sync" wake-up): another processor may idle meanwhile, and the rest of this turn, half a millisecond of
+        recording and logging, would come first. In a burst it would cost more than it gives: on a busy machine a time
+        slice each.
         """
         last, self._ordered = self._ordered, monotonic()
         if self._ordered - last > _ALONE:
@@ -156,9 +190,13 @@ class Master:
         for name in self.signals.take():
             if name == "CHLD":
                 self.exits.poll()
-                self._hands.children_changed()
+                self._executor.children_changed()
             else:
                 self.tell(SignalReceived(name, name == "HUP" and self.signals.terminal_gone()))
+
+
+def _is_order(action: Action) -> bool:
+    return isinstance(action, OrderWorker)
 
 
 def hold_standard_descriptors() -> None:

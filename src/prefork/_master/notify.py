@@ -12,14 +12,13 @@ import os
 import selectors
 import socket
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from .._report.notices import Notices
 
 if TYPE_CHECKING:
     from .._core.actions import Action
-    from .._core.decider import Decider
     from .._core.events import Event
     from .._core.standing import Health
     from .loop import Master
@@ -67,8 +66,11 @@ class Manager:
         self._waiting.clear()
         self._drop()
 
-    def look(self, now: float) -> None:
-        """Something has happened: say what there is to be said of it."""
+    def noted(self, event: Event, actions: Sequence[Action], now: float) -> None:
+        """See `Observer`: what is notified must have been carried out before."""
+
+    def done(self, now: float) -> None:
+        """See `Observer`. Send what the manager has not been sent yet."""
         if self._address is None:
             return
         standing = self._about.standing()
@@ -150,23 +152,6 @@ class Manager:
         if not self._complained:
             self._complained = True
             self._master.relay.say(f"prefork: the service manager cannot be told how things are: {error.strerror}")
-
-
-class Notifying:
-    """A decider after whose every decision the service manager hears what there is to hear."""
-
-    def __init__(self, decider: Decider, manager: Manager) -> None:
-        self._decider = decider
-        self._manager = manager
-
-    def handle(self, event: Event, now: float) -> Iterator[Action]:
-        """As the decider itself; the service manager hears of it when it has been done."""
-        yield from self._decider.handle(event, now)
-        self._manager.look(now)
-
-    def next_deadline(self) -> float | None:
-        """As the decider itself."""
-        return self._decider.next_deadline()
 
 
 def _address(text: str) -> str | bytes | None:

@@ -1,43 +1,90 @@
-"""A decider whose facts and orders are noted as they pass, told in the log, and shown to those who watch."""
+"""Observers of a daemon's master: its journal, with the log and the clients that watch; its title; its banner."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from time import time
 from typing import TYPE_CHECKING
 
-from .._core.actions import OrderWorker
+from .._core.events import MoldPlanned
 
 if TYPE_CHECKING:
     from .._core.actions import Action
-    from .._core.decider import Decider
     from .._core.events import Event
-    from .._report.journal import Journal, Record
+    from .._core.plan import Listener
+    from .._report.banner import Welcome
+    from .._report.journal import Journal
+    from .control.server import Control
     from .log.log import Log
+    from .notify import HasHealth
 
 
-class Recorded:
-    """Stands between the loop and its decider, and changes nothing of what they say to each other."""
+class Recorder:
+    """Records each event and its orders; clients and the log get the new records."""
+
+    def __init__(self, journal: Journal, control: Control, log: Log) -> None:
+        self._journal = journal
+        self._control = control
+        self._log = log
+
+    def noted(self, event: Event, actions: Sequence[Action], now: float) -> None:
+        """See `Observer`."""
+        notes = self._journal.note(event, actions, now, time())
+        if notes.records:
+            self._control.publish(notes.records)
+        self._log.note(notes, actions)
+
+    def done(self, now: float) -> None:
+        """See `Observer`."""
+        self._log.done()
+
+
+class Headline:
+    """Writes the master's own title again when it changes: `4/4 ready`.
+
+    To write it takes some microseconds, so it is done at once, 500 times in a burst of 500 births.
+    """
+
+    def __init__(self, show: Callable[[str], object], about: HasHealth) -> None:
+        self._show = show
+        self._about = about
+        self._shown = ""
+
+    def noted(self, event: Event, actions: Sequence[Action], now: float) -> None:
+        """See `Observer`."""
+        health = self._about.standing()
+        words = "stopping" if health.stopping else f"{health.ready}/{health.wanted} ready"
+        if words != self._shown:
+            self._shown = words
+            self._show(words)
+
+    def done(self, now: float) -> None:
+        """See `Observer`."""
+
+
+class Banner:
+    """Logs the welcome when every worker of the first plan is ready. `addresses` returns where listeners listen."""
 
     def __init__(
-        self, decider: Decider, journal: Journal, log: Log, watchers: Sequence[Callable[[Sequence[Record]], object]]
+        self,
+        welcome: Welcome,
+        about: HasHealth,
+        addresses: Callable[[tuple[Listener, ...]], list[str]],
+        say: Callable[[str], object],
     ) -> None:
-        self._decider = decider
-        self._journal = journal
-        self._log = log
-        self._watchers = watchers
+        self._welcome = welcome
+        self._about = about
+        self._addresses = addresses
+        self._say = say
 
-    def handle(self, event: Event, now: float) -> Iterator[Action]:
-        """See `Decider`. Orders come first: no worker waits until it is written down, told and shown that it starts."""
-        actions = list(self._decider.handle(event, now))
-        yield from (action for action in actions if isinstance(action, OrderWorker))
-        records = self._journal.note(event, actions, now, time())
-        if records:
-            for watcher in self._watchers:
-                watcher(records)
-        self._log.note(records, actions)
-        yield from (action for action in actions if not isinstance(action, OrderWorker))
+    def noted(self, event: Event, actions: Sequence[Action], now: float) -> None:
+        """See `Observer`."""
+        if isinstance(event, MoldPlanned):
+            self._welcome.planned(event.plan, event.about)
 
-    def next_deadline(self) -> float | None:
-        """See `Decider`."""
-        return self._decider.next_deadline()
+    def done(self, now: float) -> None:
+        """See `Observer`."""
+        if self._welcome.due:
+            health = self._about.standing()
+            if health.generation and health.ready == health.wanted:
+                self._say(self._welcome.text(self._addresses(self._welcome.listeners), now))

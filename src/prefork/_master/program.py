@@ -20,14 +20,14 @@ from prefork._errors import PreforkError, UsageError
 from prefork._linux import memfd
 from prefork._master.births.launches import launching_from
 from prefork._master.children import become_subreaper
-from prefork._master.control.replies import DaemonView
+from prefork._master.control.replies import Replies
 from prefork._master.control.server import Control
-from prefork._master.executor import DaemonExecutor
-from prefork._master.headline import Headline
+from prefork._master.control.view import DaemonView
+from prefork._master.executor import DaemonExecutor, People
 from prefork._master.log.log import Log, LogOptions, log_options
-from prefork._master.loop import Master
-from prefork._master.notify import Manager, Notifying
-from prefork._master.observers import Recorded
+from prefork._master.loop import Master, Observer
+from prefork._master.notify import Manager
+from prefork._master.observers import Banner, Headline, Recorder
 from prefork._master.open_files import allow_most
 from prefork._master.runtime.directory import Runtime, directory_for
 from prefork._options.records import DaemonOptions, checked
@@ -66,20 +66,22 @@ def _run(launch: dict[str, Any], manner: LogOptions, show: Callable[[str], objec
     name, options = str(launch["name"]), launch["options"]
     spec = Spec(name=name, options=checked(DaemonOptions, options))
     become_subreaper()
-    runtime = Runtime(directory_for(name, dict(os.environ)))
-    with Master() as master:
-        supervisor, journal = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal()
+    with Master(manner.form) as master:
+        supervisor, journal, replies = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal(), Replies()
+        runtime = Runtime(directory_for(name, dict(os.environ)), master.relay.say)
         log = Log(master, manner, supervisor.backs_off)
-        shell = DaemonExecutor(master, launching_from(launch, allow_most()), runtime)
-        seen = DaemonView(supervisor, journal, shell.molds, shell.scoreboard, shell.stacks, time())
-        control = Control(master, runtime.path, seen, _control_group(options))
-        shell.answer, shell.reopen_logs = control.answer, log.reopen
+        launching = launching_from(launch, allow_most())
+        executor = DaemonExecutor(master, launching, runtime, People(replies, log))
+        view = DaemonView(supervisor, journal, executor.molds, executor.scoreboard, executor.stacks, time())
+        control = Control(master, runtime.path, view, replies, _control_group(options))
         manager = Manager(master, launch["manager"], supervisor)
+        observers: list[Observer] = [Recorder(journal, control, log), Headline(show, supervisor), manager]
+        if launching.welcome is not None:
+            observers.append(Banner(launching.welcome, supervisor, executor.addresses, master.relay.say))
         try:
-            recorded = Recorded(supervisor, journal, log, (control.publish, Headline(show, supervisor).look))
-            return master.run(Notifying(recorded, manager), shell)
+            return master.run(supervisor, executor, observers)
         finally:
-            shell.close()
+            executor.close()
             control.close()
             manager.close()
             runtime.close()

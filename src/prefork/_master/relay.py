@@ -167,10 +167,10 @@ class Source:
 class Relay:
     """All of it: two sinks (one, when both streams are the same file) and two sources a worker."""
 
-    def __init__(self, selector: selectors.BaseSelector) -> None:
+    def __init__(self, selector: selectors.BaseSelector, form: Form | None = None) -> None:
         self._selector = selector
-        self.form: Form = Text()
-        """How what the master says is written."""
+        self.form = form or Text()
+        """How the master's own lines are written."""
         self._out = self._sink(_twin(1))
         self._err = self._out if os.path.samestat(os.fstat(1), os.fstat(2)) else self._sink(_twin(2))
         self._sources: dict[int, list[Source]] = {}

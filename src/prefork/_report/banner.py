@@ -44,7 +44,7 @@ def opening(start: Start, style: Style) -> str:
 
 
 class Welcome:
-    """What is said, once, when every worker of the first plan has been ready. `started` is of the clock of `ready`."""
+    """What is logged, once, when the daemon is ready. `started` is of the clock of `text`."""
 
     def __init__(self, name: str, style: Style, started: float) -> None:
         self._name = name
@@ -52,32 +52,31 @@ class Welcome:
         self._started = started
         self._plan: Plan | None = None
         self._about: Mapping[str, str] = {}
-        self._awaited: set[str] = set()
+        self._said = False
 
     @property
-    def is_block(self) -> bool:
-        """Whether it is for a terminal, where lines of the log should not come between its halves."""
-        return self._style != "line"
+    def shows_addresses(self) -> bool:
+        """Whether it is a block on a terminal, still to come, which lines of the log should not anticipate."""
+        return self._style != "line" and not self._said
 
     def planned(self, plan: Plan, about: Mapping[str, str]) -> None:
-        """Note the first plan, and what the mold says about the application."""
+        """Note the first plan, and what the mold has found out about the application."""
         if self._plan is None:
             self._plan, self._about = plan, about
-            self._awaited = set(plan.wanted({}))
+
+    @property
+    def due(self) -> bool:
+        """Whether there is a plan and nothing was said yet."""
+        return self._plan is not None and not self._said
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
         """Those of the first plan."""
         return self._plan.listeners if self._plan else ()
 
-    def ready(self, key: str) -> bool:
-        """Note that the worker of a slot is ready; tell whether it was the last."""
-        before = bool(self._awaited)
-        self._awaited.discard(key)
-        return before and not self._awaited
-
     def text(self, addresses: Sequence[str], now: float) -> str:
-        """Return what is said; `addresses` are full, and as they are."""
+        """Return it, once; `addresses` are full, and as they are."""
+        self._said = True
         assert self._plan is not None
         shown = [clickable(each) for each in addresses] if "web" in self._about else list(addresses)
         what, server = self._about.get("application", "Daemon"), self._about.get("server")

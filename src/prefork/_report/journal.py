@@ -17,7 +17,7 @@ from .._core import actions as act
 from .._core import events as ev
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Mapping, Sequence
 
     from .._core.commands import Command
 
@@ -34,6 +34,23 @@ Record = dict[str, Any]
 
 _line = json.JSONEncoder(separators=(",", ":")).encode
 """What is kept of a record is its line of JSON: half the memory, in a master that is to stay as small as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What one event has brought: its records in order, that of the event itself, and those of changes' progress."""
+
+    records: Sequence[Record] = ()
+    fact: Record | None = None
+    changes: Mapping[act.Announce, Record] = field(default_factory=dict)
+
+    def subject(self, report: act.Report) -> Record | None:
+        """Return the record that a report is about."""
+        return (
+            self.changes.get(report.about)
+            if isinstance(report.about, act.Announce)
+            else (self.fact if report.about == "fact" else None)
+        )
 
 
 @dataclass(slots=True)
@@ -55,16 +72,24 @@ class Journal:
     limit: int = 2 * _GONE
     report: str = ""  # the last one: slots that fail alike share it
 
-    def note(self, event: ev.Event, actions: Sequence[act.Action], now: float, time: float) -> list[Record]:
-        """Take note of a fact and of what was ordered on it. `now` is of the events' clock, `time` is the date."""
-        noted = []
-        for record in (*self._fact(event, now), *self._orders(actions, now)):
-            self.number += 1
-            whole = {"number": self.number, "time": round(time, 3), **record}
-            noted.append(whole)
-            if record.get("stage") != "settled":  # It tells watchers how far a change has come, and is no news later.
-                self._keep(whole)
-        return noted
+    def note(self, event: ev.Event, actions: Sequence[act.Action], now: float, time: float) -> Notes:
+        """Record a fact and what was ordered on it. `now` is of the events' clock, `time` is the date."""
+        fact = self._fact(event, now)
+        records = [] if fact is None else [self._numbered(fact, time)]
+        changes = {}
+        for action in actions:
+            if (order := self._order(action, now)) is not None:
+                records.append(self._numbered(order, time))
+                if isinstance(action, act.Announce):
+                    changes[action] = records[-1]
+        return Notes(records, None if fact is None else records[0], changes)
+
+    def _numbered(self, record: Record, time: float) -> Record:
+        self.number += 1
+        whole = {"number": self.number, "time": round(time, 3), **record}
+        if record.get("stage") != "settled":  # It shows clients how far a change has come, and is no news later.
+            self._keep(whole)
+        return whole
 
     def about(self, key: str) -> list[Record]:
         """Return what is remembered of a slot, oldest first."""
@@ -119,79 +144,81 @@ class Journal:
             del self.slots[key]
         self.limit = 2 * (len(self.slots) + _GONE)
 
-    def _fact(self, event: ev.Event, now: float) -> Iterator[Record]:
+    def _fact(self, event: ev.Event, now: float) -> Record | None:
         match event:
             case ev.WorkerReady(pid):
-                yield from self._of(pid, "ready", now)
+                return self._of(pid, "ready", now)
             case ev.WorkerWornOut(pid, reason):
-                yield from self._of(pid, "worn out", now, reason=reason)
+                return self._of(pid, "worn out", now, reason=reason)
             case ev.WorkerFailed(pid, report):
-                yield from self._of(pid, "failed", now, report=self._end_of(report))
+                return self._of(pid, "failed", now, report=self._end_of(report))
             case ev.WorkerHung(pid, verdict, hang, report):
                 more = {"doing": hang.doing, "seconds": round(hang.seconds, 3), "excused": round(hang.excused, 3)}
-                yield from self._of(pid, "hung", now, verdict=verdict, **more, report=report[:_LONGEST])
+                return self._of(pid, "hung", now, verdict=verdict, **more, report=report[:_LONGEST])
             case ev.WorkerStopped(pid, number):
-                yield from self._of(pid, "stopped", now, signal=number)
+                return self._of(pid, "stopped", now, signal=number)
             case ev.WorkerContinued(pid):
-                yield from self._of(pid, "continued", now)
+                return self._of(pid, "continued", now)
             case ev.WorkerStarved(pid, seconds):
-                yield from self._of(pid, "starved", now, seconds=seconds)
+                return self._of(pid, "starved", now, seconds=seconds)
             case ev.MachineSlept(seconds):
-                yield {"event": "slept", "seconds": seconds}
+                return {"event": "slept", "seconds": seconds}
             case ev.WorkerEnded(pid, status, reason):
-                yield from self._of(pid, "ended", now, status=status, reason=reason)
+                record = self._of(pid, "ended", now, status=status, reason=reason)
                 self.workers.pop(pid, None)
+                return record
             case ev.WorkerSpawned(generation, key, pid):
-                yield self._begun("spawned", key, pid, generation, now)
+                return self._begun("spawned", key, pid, generation, now)
             case ev.SpawnFailed(generation, key, reason):
-                yield {"event": "not started", "slot": key, "generation": generation, "reason": reason}
+                return {"event": "not started", "slot": key, "generation": generation, "reason": reason}
             case ev.BirthFailed(generation, count, reason):
-                yield {"event": "not born", "generation": generation, "count": count, "reason": reason}
+                return {"event": "not born", "generation": generation, "count": count, "reason": reason}
             case ev.MoldPlanned(generation, plan):
-                yield {"event": "planned", "generation": generation, "workers": len(plan.wanted({}))}
+                return {"event": "planned", "generation": generation, "workers": len(plan.wanted({}))}
             case ev.MoldFailed(generation, report) | ev.PlanFailed(generation, report):
-                yield {"event": "not planned", "generation": generation, "report": self._end_of(report)}
+                return {"event": "not planned", "generation": generation, "report": self._end_of(report)}
             case ev.MoldEnded(generation, reason):
-                yield {"event": "mold ended", "generation": generation, "reason": reason}
+                return {"event": "mold ended", "generation": generation, "reason": reason}
             case ev.CommandReceived(_, command, by):
-                yield {"event": "command", **_plain(command), "by": by}
+                return {"event": "command", **_plain(command), "by": by}
             case ev.SignalReceived(name):
-                yield {"event": "signal", "signal": name}
+                return {"event": "signal", "signal": name}
             case ev.Started():
-                yield {"event": "started"}
+                return {"event": "started"}
             case _:
-                pass  # Births without an order, listeners and passing deadlines: what comes of them is told.
+                return None  # Births without an order, listeners and passing deadlines: their outcome is recorded.
 
-    def _orders(self, actions: Sequence[act.Action], now: float) -> Iterator[Record]:
-        for action in actions:
-            match action:
-                case act.OrderWorker(pid, generation, key):
-                    yield {**self._begun("ordered", key, pid, generation, now), "why": action.why}
-                case act.SpawnWorker(generation, key):
-                    yield {"event": "ordered", "slot": key, "generation": generation, "why": action.why}
-                case act.AskToDrain(pid, _, why):
-                    yield from self._of(pid, "draining", now, why=why)
-                case act.KillWorker(pid, why):
-                    yield from self._of(pid, "killing", now, why=why)
-                case act.StartMold(generation):
-                    yield {"event": "mold started", "generation": generation}
-                case act.Announce():
-                    told = {name: value for name, value in asdict(action).items() if value or name == "left"}
-                    yield {"event": "change", **told}
-                case _:
-                    pass
+    def _order(self, action: act.Action, now: float) -> Record | None:
+        match action:
+            case act.OrderWorker(pid, generation, key):
+                return {**self._begun("ordered", key, pid, generation, now), "why": action.why}
+            case act.SpawnWorker(generation, key):
+                return {"event": "ordered", "slot": key, "generation": generation, "why": action.why}
+            case act.AskToDrain(pid, _, why):
+                return self._of(pid, "draining", now, why=why)
+            case act.KillWorker(pid, why):
+                return self._of(pid, "killing", now, why=why)
+            case act.StartMold(generation):
+                return {"event": "mold started", "generation": generation}
+            case act.Announce():
+                told = {name: value for name, value in asdict(action).items() if value or name == "left"}
+                return {"event": "change", **told}
+            case _:
+                return None
 
     def _begun(self, what: str, key: str, pid: int, generation: int, now: float) -> Record:
         self.workers[pid] = _Worker(key, generation, now)
         return {"event": what, "slot": key, "pid": pid, "generation": generation}
 
-    def _of(self, pid: int, what: str, now: float, **more: Any) -> Iterator[Record]:
-        """Tell of a worker; spares, and processes that nobody knows, are no news. `after`: seconds since the last."""
-        if worker := self.workers.get(pid):
-            after, worker.since = round(now - worker.since, 3), now
-            yield {
-                "event": what, "slot": worker.key, "pid": pid, "generation": worker.generation, "after": after, **more
-            }  # fmt: skip
+    def _of(self, pid: int, what: str, now: float, **more: Any) -> Record | None:
+        """Return the record of a worker; None of a spare or an unknown process. `after`: seconds since the last one."""
+        worker = self.workers.get(pid)
+        if worker is None:
+            return None
+        after, worker.since = round(now - worker.since, 3), now
+        return {
+            "event": what, "slot": worker.key, "pid": pid, "generation": worker.generation, "after": after, **more
+        }  # fmt: skip
 
     def _end_of(self, report: str) -> str:
         if report[-_LONGEST:] != self.report:

@@ -1,12 +1,10 @@
-"""Which records the log tells, and in which words: what a decider reports stands with the record that it is about."""
+"""Which records the log tells, and in which words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .._core.actions import Action, Report
 from .journal import Record
 from .sentences import sentence
 
@@ -27,7 +25,6 @@ class News:
     record: Record
     text: str
     tone: Tone
-    reported: bool = False
 
     @property
     def folds(self) -> bool:
@@ -35,36 +32,16 @@ class News:
         return self.tone != "faint" and (self.record["event"] in _FOLDED or self.record.get("stage") == "failed")
 
 
-def news(records: Sequence[Record], actions: Sequence[Action], everything: bool = False) -> Iterator[News]:
-    """Return what one event has brought: what was reported, with the record that it is about, and what else is usual.
-
-    `everything`: all the other records too. There are as many that are reported as there are reports.
-    """
-    reports = [action.text for action in actions if isinstance(action, Report)]
-    about: dict[int, str] = {}
-    for report in reports:
-        number = _subject(records, report, about)
-        if number is None:
-            yield News({"event": "message"}, report, "plain", True)
-        else:
-            about[number] = report
-    for number, record in enumerate(records):
-        if number in about:
-            yield News(record, about[number], _tone(record), True)
-        elif record["event"] in _USUAL or _is_outcome(record):
-            yield News(record, _told(record), "plain")
-        elif everything:
-            yield News(record, _told(record), "faint")
+def reported(record: Record | None, text: str) -> News:
+    """Return what a decider reports, with the record that it is about."""
+    return News({"event": "message"}, text, "plain") if record is None else News(record, text, _tone(record))
 
 
-def _subject(records: Sequence[Record], report: str, taken: dict[int, str]) -> int | None:
-    """Return the index of what a report is about: the change of which it says the outcome, or else the fact itself."""
-    first = report.partition("\n")[0]
-    for number, record in enumerate(records):
-        of = str(record.get("text", "")).partition("\n")[0]
-        if record["event"] == "change" and of == first and number not in taken:
-            return number
-    return 0 if records and 0 not in taken and records[0]["event"] != "change" else None
+def usual(record: Record, everything: bool = False) -> News | None:
+    """Return what the log says of a record that nothing is reported about; None for nothing. `everything`: of each."""
+    if record["event"] in _USUAL or _is_outcome(record):
+        return News(record, _told(record), "plain")
+    return News(record, _told(record), "faint") if everything else None
 
 
 def _tone(record: Record) -> Tone:

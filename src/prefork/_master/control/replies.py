@@ -1,105 +1,36 @@
-"""What a daemon tells over its control socket: made in pieces, each a fraction of a millisecond's work.
-
-The loop goes on between two pieces, so a status is no snapshot: each slot is as it was when its piece was made. Dates
-are in seconds since 1970.
-"""
+"""The outcomes of commands on their way to the clients that wait for them."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from time import monotonic
-from time import time as date
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..._core.supervisor import Supervisor
-    from ..._report.journal import Journal
+    from ..._core.actions import Reply
 
-_PIECE = 20
-"""Slots, or events, in one piece."""
-
-_PYTHON = ".".join(map(str, sys.version_info[:3]))
-
-_DATES = ("since", "retry_at")
+Deliver = Callable[["Reply"], object]
+"""Called with the outcome of a command."""
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonView:
-    """What there is to be seen of a daemon: its state, what has happened, and what the shell knows.
+class Replies:
+    """Which client waits for which command: the control server adds them, the executor delivers the outcomes."""
 
-    `molds` gives their pids by generation, `scoreboard` a descriptor to be read from, and to be closed. `stacks`
-    is called with who asks, a slot (empty: all) and whether to use force; they are told as a `Reply`.
-    """
+    def __init__(self) -> None:
+        self._waiting: dict[int, Deliver] = {}
+        self._commands = 0
 
-    supervisor: Supervisor
-    journal: Journal
-    molds: Callable[[], dict[int, int]]
-    scoreboard: Callable[[], int]
-    stacks: Callable[[int, str, bool], object]
-    started: float
+    def expect(self, deliver: Deliver) -> int:
+        """Return the number of a new command; `deliver` is called once with its outcome."""
+        self._commands += 1
+        self._waiting[self._commands] = deliver
+        return self._commands
 
-    def status(self) -> Iterator[bytes]:
-        """Make the reply to `status`."""
-        supervisor, molds = self.supervisor, self.molds()
-        seen = supervisor.overview()
-        for mold in seen["molds"]:
-            mold["pid"] = molds.get(mold["generation"])
-            _dated(mold)
-        head = {"name": seen.pop("name"), "pid": os.getpid(), "started": round(self.started, 3), "time": _now()}
-        head["python"] = _PYTHON
-        yield encoded({"ok": True, "status": {**head, **seen, "slots": []}})[: -len(b"]}}\n")]
-        keys, comma = supervisor.keys(), b""
-        for first in range(0, len(keys), _PIECE):
-            slots = supervisor.slots(keys[first : first + _PIECE], monotonic())
-            if slots:
-                yield comma + json.dumps([_slot(slot) for slot in slots], separators=(",", ":"))[1:-1].encode()
-                comma = b","
-        yield b"]}}\n"
+    def forget(self, command: int) -> None:
+        """The client has gone: its outcome is not delivered."""
+        self._waiting.pop(command, None)
 
-    def history(self) -> Iterator[bytes]:
-        """Make the reply to `events`: all that is remembered, up to this moment when the last piece has been taken."""
-        yield encoded({"ok": True})
-        lines, place = self.journal.lines(0, _PIECE)
-        while lines:
-            yield "".join(f"{line}\n" for line in lines).encode()
-            lines, place = self.journal.lines(place, _PIECE)
-
-    def slot(self, key: str) -> dict[str, Any]:
-        """Return the reply to `explain`."""
-        slots = self.supervisor.slots([key], monotonic())
-        events = self.journal.about(key)
-        if not slots and not events:
-            return {"ok": False, "error": "failed", "text": f"there is no slot {key}"}
-        return {"ok": True, "time": _now(), "slot": _slot(slots[0]) if slots else None, "events": events}
-
-    def name(self) -> str:
-        """Return the daemon's name."""
-        return str(self.supervisor.overview()["name"])
-
-
-def encoded(message: dict[str, Any]) -> bytes:
-    """Return a message as a line."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
-
-
-def _slot(slot: dict[str, Any]) -> dict[str, Any]:
-    for leaving in slot["leaving"]:
-        _dated(leaving)
-    _dated(slot)
-    return slot
-
-
-def _dated(view: dict[str, Any]) -> None:
-    """Put dates in place of the loop's own time."""
-    shift = date() - monotonic()
-    for name in _DATES:
-        if view.get(name) is not None:
-            view[name] = round(view[name] + shift, 3)
-
-
-def _now() -> float:
-    return round(date(), 3)
+    def deliver(self, reply: Reply) -> None:
+        """Pass an outcome to the client that waits for it, if there is one."""
+        deliver = self._waiting.pop(reply.id, None)
+        if deliver is not None:
+            deliver(reply)

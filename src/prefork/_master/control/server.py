@@ -26,8 +26,9 @@ from ..._core.events import CommandReceived
 from ..._errors import SystemFailure
 from ..._linux.credentials import peer_of
 from ..._wire.places import PROTOCOL, SOCKET
-from .replies import DaemonView, encoded
+from .replies import Replies
 from .requests import LONGEST, MalformedRequest, Request, parse
+from .view import DaemonView, encoded
 
 if TYPE_CHECKING:
     from ..._report.journal import Record
@@ -99,18 +100,19 @@ class _Connection:
 
 
 class Control:
-    """The socket, and all who have connected. `group`: whose members may steer the daemon besides its user and root."""
+    """The socket and its connections. `group`: its members may steer the daemon besides its user and root."""
 
-    def __init__(self, master: Master, directory: str, seen: DaemonView, group: int | None = None) -> None:
+    def __init__(
+        self, master: Master, directory: str, view: DaemonView, replies: Replies, group: int | None = None
+    ) -> None:
         """Listen. Raises SystemFailure where the socket cannot be made."""
         self._master = master
-        self._seen = seen
+        self._view = view
+        self._replies = replies
         self._group = group
         self._place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._listener = _listen(self._place, group)
         self._connections: dict[int, _Connection] = {}
-        self._waiting: dict[int, _Connection] = {}
-        self._commands = 0
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
         master.selector.register(self._epoll, selectors.EVENT_READ, self._serve)
@@ -127,19 +129,6 @@ class Control:
         except FileNotFoundError:
             pass  # Somebody has tidied up.
         os.close(self._place)
-
-    def answer(self, reply: Reply) -> None:
-        """Tell whoever waits for it how a command ended."""
-        connection = self._waiting.pop(reply.id, None)
-        if connection is not None:
-            connection.waits_for, connection.watches = None, False
-            message: dict[str, Any] = {"ok": reply.ok, "text": reply.text}
-            if not reply.ok:
-                message["error"] = "failed"
-            if reply.data is not None:
-                message["data"] = reply.data
-            connection.outgoing += encoded(message)
-            self._advance(connection)
 
     def publish(self, records: Sequence[Record]) -> None:
         """Show what has happened to all who watch."""
@@ -214,7 +203,7 @@ class Control:
     def _drop(self, connection: _Connection) -> None:
         if self._connections.pop(connection.socket.fileno(), None) is not None:
             if connection.waits_for is not None:
-                del self._waiting[connection.waits_for]
+                self._replies.forget(connection.waits_for)
             connection.watches = False
             self._epoll.unregister(connection.socket)
             connection.forget()
@@ -282,19 +271,19 @@ class Control:
     def _take(self, connection: _Connection, request: Request) -> None:
         match request.what:
             case "hello":
-                who = {"ok": True, "protocol": PROTOCOL, "name": self._seen.name(), "pid": os.getpid()}
+                who = {"ok": True, "protocol": PROTOCOL, "name": self._view.name(), "pid": os.getpid()}
                 connection.outgoing += encoded(who)
             case "status":
-                connection.pieces = self._seen.status()
+                connection.pieces = self._view.status()
             case "scoreboard":
-                connection.passes = self._seen.scoreboard()
+                connection.passes = self._view.scoreboard()
                 connection.outgoing += encoded({"ok": True})
             case "events":
-                connection.pieces, connection.follows = self._seen.history(), request.events
+                connection.pieces, connection.follows = self._view.history(), request.events
             case "explain":
-                connection.outgoing += encoded(self._seen.slot(request.slot))
+                connection.outgoing += encoded(self._view.slot(request.slot))
             case "stacks":
-                self._seen.stacks(self._await(connection), request.slot, request.force)
+                self._view.stacks(self._await(connection), request.slot, request.force)
             case "command":
                 assert request.command is not None
                 connection.watches = request.events
@@ -302,10 +291,19 @@ class Control:
 
     def _await(self, connection: _Connection) -> int:
         """Return the number by which the outcome will be told to this connection."""
-        self._commands += 1
-        connection.waits_for = self._commands
-        self._waiting[self._commands] = connection
-        return self._commands
+        connection.waits_for = self._replies.expect(lambda reply: self._answer(connection, reply))
+        return connection.waits_for
+
+    def _answer(self, connection: _Connection, reply: Reply) -> None:
+        """Send the outcome of a command."""
+        connection.waits_for, connection.watches = None, False
+        message: dict[str, Any] = {"ok": reply.ok, "text": reply.text}
+        if not reply.ok:
+            message["error"] = "failed"
+        if reply.data is not None:
+            message["data"] = reply.data
+        connection.outgoing += encoded(message)
+        self._advance(connection)
 
     @staticmethod
     def _show(connection: _Connection, line: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The log: what the master has to say, in one place, in the form that was asked for."""
+"""The log: what the master writes about its daemon, in one place, in the chosen form."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
-from ..._core.actions import Exit
+from ..._core.actions import Exit, Report
 from ..._errors import SystemFailure
 from ..._linux.terminal import shows_colours
 from ..._report.folding import Folding, Repeated
 from ..._report.forms import Form, Json, Text
-from ..._report.news import News, news
+from ..._report.journal import Notes
+from ..._report.news import News, reported, usual
 
 if TYPE_CHECKING:
     from ..._core.actions import Action
@@ -53,70 +54,79 @@ def log_options(launch: dict[str, Any]) -> LogOptions:
 
 
 class Log:
-    """Tells what happens, and what is reported of it; what comes again and again, once in a while.
+    """Writes what happens, and what is reported of it; what is repeated, once in a while.
 
-    `backs_off` is asked whether a slot is not tried again at once.
+    `backs_off` returns whether a slot is not tried again at once.
     """
 
     def __init__(self, master: Master, options: LogOptions, backs_off: Callable[[str], bool]) -> None:
         """Raises SystemFailure where the file cannot be written."""
         self._master = master
-        self._manner = options
+        self._options = options
         self._backs_off = backs_off
         self._folding = Folding()
         self._timer: float | None = None
-        self._waiting: deque[News] = deque()
+        self._notes = Notes()
+        self._pending: deque[Record] = deque()  # of the present event
+        self._awaited: set[int] = set()  # those that a report is still to come about, by id()
         self._ends = False
-        master.relay.form = options.form
-        master.report = self._report
         if options.file is not None:
             master.relay.divert(options.file.open())
 
-    def note(self, records: Sequence[Record], actions: Sequence[Action]) -> None:
-        """Take note of what an event has brought. What is reported is told when the turn of the report comes.
+    def note(self, notes: Notes, actions: Sequence[Action]) -> None:
+        """Log an event, as far as nothing is reported about it.
 
-        Then what had to be done before it has been done: who reads that something is done can rely on it.
+        A record with a report waits for it: what is said to be done has been done, and a reader can rely on it.
         """
         self._ends = any(isinstance(action, Exit) for action in actions)
-        self._tell_repeated(monotonic(), at_once=self._ends)
-        self._waiting.extend(news(records, actions, self._manner.everything))
-        self._tell_until_reported()
+        self._log_repeated(monotonic(), at_once=self._ends)
+        self._notes = notes
+        self._pending.extend(notes.records)
+        self._awaited = {id(notes.subject(action)) for action in actions if isinstance(action, Report)}
+        self._log_pending()
+
+    def report(self, report: Report) -> None:
+        """Log a report of the present event, in place of the record that it is about."""
+        record = self._notes.subject(report)
+        self._pending = deque(one for one in self._pending if one is not record)
+        self._awaited.discard(id(record))
+        self._log_unless_folded(reported(record, report.text))
+        self._log_pending()
+
+    def done(self) -> None:
+        """All actions of the present event have been carried out."""
+        self._awaited.clear()
+        self._log_pending()
+        self._notes = Notes()
 
     def reopen(self) -> None:
         """Open the file, if there is one, again; where that fails, say so, and go on in the one that is open."""
-        if (file := self._manner.file) is not None:
+        if (file := self._options.file) is not None:
             try:
                 self._master.relay.divert(file.open())
             except SystemFailure as error:
                 self._master.relay.say(f"prefork: {error}; the log goes on where it was")
 
-    def _report(self, text: str) -> None:
-        """Tell the next thing that was reported, and what is no report and came after it."""
-        if not self._waiting:
-            self._master.relay.say(text)
-            return
-        self._tell_unless_folded(self._waiting.popleft())
-        self._tell_until_reported()
+    def _log_pending(self) -> None:
+        while self._pending and id(self._pending[0]) not in self._awaited:
+            if (item := usual(self._pending.popleft(), self._options.everything)) is not None:
+                self._log_unless_folded(item)
 
-    def _tell_until_reported(self) -> None:
-        while self._waiting and not self._waiting[0].reported:
-            self._tell_unless_folded(self._waiting.popleft())
-
-    def _tell_unless_folded(self, item: News) -> None:
+    def _log_unless_folded(self, item: News) -> None:
         if item.folds and not self._ends:
             now, slot = monotonic(), str(item.record.get("slot", ""))
             says = self._folding.says(item.record["event"], slot, item.text, self._backs_off(slot), now)
             self._set_timer(now)
             if not says:
                 return
-        self._tell(item)
+        self._write(item)
 
-    def _tell(self, item: News) -> None:
-        self._master.relay.write(self._manner.form.told(item))
+    def _write(self, item: News) -> None:
+        self._master.relay.write(self._options.form.told(item))
 
-    def _tell_repeated(self, now: float, at_once: bool = False) -> None:
+    def _log_repeated(self, now: float, at_once: bool = False) -> None:
         for repeated in self._folding.due(now, at_once):
-            self._tell(News(_record(repeated), repeated.text, "plain" if repeated.event == "command" else "bad"))
+            self._write(News(_record(repeated), repeated.text, "plain" if repeated.event == "command" else "bad"))
 
     def _set_timer(self, now: float) -> None:
         """Wake when something that was counted is to be told; at no time where nothing was."""
@@ -129,7 +139,7 @@ class Log:
         if self._timer == due:
             self._timer = None
         now = monotonic()
-        self._tell_repeated(now)
+        self._log_repeated(now)
         self._set_timer(now)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ..._errors import SystemFailure, UsageError
 from ..._wire.places import given_in, homes_in
@@ -42,12 +42,15 @@ def _place_for(name: str, homes: list[str]) -> str:
 class Runtime:
     """The runtime directory of one running daemon, locked from start to exit."""
 
-    def __init__(self, path: str) -> None:
-        """Take the lock. Raises UsageError, with its pid, if this daemon is already running; SystemFailure."""
+    def __init__(self, path: str, say: Callable[[str], object] | None = None) -> None:
+        """Take the lock. `say`: see `Roster`.
+
+        Raises UsageError, with its pid, if this daemon is already running; SystemFailure.
+        """
         self.path = path
         try:
             self._take_lock()
-            self.roster = Roster(f"{path}/roster")
+            self.roster = Roster(f"{path}/roster", say)
         except OSError as error:
             raise SystemFailure(f"cannot write to the runtime directory {path}: {error.strerror}") from None
 

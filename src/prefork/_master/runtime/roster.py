@@ -19,14 +19,14 @@ _GROWTH = 64
 class Roster:
     """One file of records; an empty record is zero."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, log: Callable[[str], object] | None = None) -> None:
+        """`log` writes, once, that a process cannot be recorded."""
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._places: dict[int, int] = {}
         self._free: list[int] = []
         self._size = 0
         self._map: mmap.mmap | None = None
-        self.log: Callable[[str], object] | None = None
-        """Logs, once, that a process cannot be recorded; set by the executor."""
+        self._log = log
 
     def survivors(self) -> dict[int, int]:
         """Return the pids of previous masters' processes that still run, and when each started.
@@ -80,9 +80,9 @@ class Roster:
         return True
 
     def _log_failure(self, error: OSError) -> None:
-        if self.log is not None:
-            self.log(f"roster: cannot record new processes: {error.strerror}; the next master would not find them")
-            self.log = None
+        if self._log is not None:
+            self._log(f"roster: cannot record new processes: {error.strerror}; the next master would not find them")
+            self._log = None
 
     def _write(self, place: int, pid: int, started: int) -> None:
         assert self._map is not None

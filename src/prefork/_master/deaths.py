@@ -1,0 +1,97 @@
+"""The ends of a daemon's processes: what each had sent before, why it ended, what is kept of it, and the event."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .._core import events as fact
+from .._linux.signals import NAMES
+from .._report.sentences import ended
+from .hangs.crashes import Crash, Crashes
+from .hangs.oom import OomCounter
+
+if TYPE_CHECKING:
+    from .births.channels import Fact
+    from .births.processes import Processes
+    from .births.watchers import Watchers
+    from .board import Board
+    from .hangs.watch import Hangs
+    from .listeners.opened import Listeners
+    from .log.capture import Capture
+    from .loop import Master
+
+
+@dataclass(frozen=True, slots=True)
+class Keepers:
+    """What keeps something about each process. `capture`: None where output is not captured."""
+
+    listeners: Listeners
+    board: Board
+    hangs: Hangs
+    crashes: Crashes
+    watchers: Watchers
+    capture: Capture | None
+
+
+class Deaths:
+    """Turns what the loop has reaped into `WorkerEnded` and `MoldEnded`, after all that the process had sent."""
+
+    def __init__(self, master: Master, processes: Processes, keepers: Keepers, hear: Callable[[Fact], None]) -> None:
+        """`hear` is called with what a process had sent."""
+        self._master = master
+        self._processes = processes
+        self._keepers = keepers
+        self._hear = hear
+        self._oom = OomCounter()
+
+    def close(self) -> None:
+        """Close the kernel's out-of-memory counter."""
+        self._oom.close()
+
+    def reaped(self, exits: tuple[fact.ProcessExit, ...]) -> None:
+        """Enqueue the ends of processes."""
+        out_of_memory = any(end.status == -signal.SIGKILL for end in exits) and self._oom.grown()
+        for end in exits:
+            self._processes.reaped(end.pid)
+            reason = self._reason(end, out_of_memory)
+            self._finish(end, reason)
+            self._tell(end, reason)
+
+    def _tell(self, end: fact.ProcessExit, reason: str) -> None:
+        processes, keepers = self._processes, self._keepers
+        if end.pid in processes.molds:
+            generation = processes.molds.pop(end.pid)
+            for heard in processes.channels.finish_mold(generation):
+                self._hear(heard)
+            self._master.tell(fact.MoldEnded(generation, reason))
+        elif processes.workers.pop(end.pid, None) is not None:
+            keepers.listeners.worker_ended(end.pid)
+            status = end.status if end.status is not None else 1
+            keepers.board.end(end.pid, status)
+            self._master.tell(fact.WorkerEnded(end.pid, status, reason))
+        else:
+            keepers.watchers.ended(end.pid, reason)
+
+    def _finish(self, end: fact.ProcessExit, reason: str) -> None:
+        """Read what a process had sent; write a crash report of a worker that has failed."""
+        keepers = self._keepers
+        crash, worker = None, keepers.hangs.ended(end.pid)
+        if worker is not None and end.status != 0:
+            output = [] if keepers.capture is None else keepers.capture.last_lines(end.pid)
+            crash = Crash(worker.key, worker.generation, reason, keepers.board.doing(end.pid), output)
+        for heard in self._processes.channels.finish(end.pid):
+            self._hear(heard)
+        keepers.crashes.ended(end, crash)
+        if keepers.capture is not None:
+            keepers.capture.ended(end.pid)
+
+    def _reason(self, end: fact.ProcessExit, out_of_memory: bool) -> str:
+        why = self._processes.killed.pop(end.pid, None)
+        if why is not None and end.status == -signal.SIGKILL:
+            return f"killed by us {why}"
+        if out_of_memory and end.status == -signal.SIGKILL:
+            return "was killed by SIGKILL: out of memory, by the kernel's own count"
+        return ended(end.status, NAMES)
