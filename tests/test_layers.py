@@ -76,7 +76,7 @@ LARGEST = {
     "_hooks": 650,
     "_launch": 250,
     "_options": 500,
-    "_master": 1250,
+    "_master": 1300,
     "_master/births": 800,
     "_master/listeners": 900,
     "_master/hangs": 650,

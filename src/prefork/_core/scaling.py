@@ -71,7 +71,7 @@ def scaled(state: State, key: str) -> None:
 def refuse(state: State, askers: list[int], text: str) -> None:
     """Say why not: to whoever asked, or in the log where it was a signal."""
     if not askers:
-        state.report(text, about=None)
+        state.report(text)
     state.reply(askers, False, text)
 
 

@@ -373,10 +373,10 @@ class Supervisor:
             case "TTIN" | "TTOU" if state.stopping is None:
                 step(state, 1 if name == "TTIN" else -1)
             case "QUIT":
-                state.actions += [Report(as_text(state)), ReportStacks()]
+                state.actions += [Report(as_text(state), "fact"), ReportStacks()]
             case "USR1":
                 state.actions.append(ReopenLogs())
             case "USR2":
-                state.actions.append(Report("upgrade in place: not yet"))
+                state.actions.append(Report("upgrade in place: not yet", "fact"))
             case _:
                 pass
