@@ -67,14 +67,14 @@ def relaunch(master: SmallMaster) -> None:
             client.recv(65536)
             answered.append(milliseconds(started))
         os.close(descriptor)
-        master.nursery.finish(worker)
+        master.channels.finish(worker)
         worker = spare
     print("  from kill -9 of the only worker, median / 95 %:")
     for name, found in (("its end is seen", gone), ("successor ready", ready), ("first answer", answered)):
         print(f"    {name:16} {statistics.median(found):6.2f} / {statistics.quantiles(found, n=20)[-1]:.2f} ms")
     os.kill(worker, signal.SIGKILL)
     os.waitpid(worker, 0)
-    master.nursery.finish(worker)
+    master.channels.finish(worker)
 
 
 def births(master: SmallMaster) -> None:
@@ -89,7 +89,7 @@ def births(master: SmallMaster) -> None:
             os.kill(pid, signal.SIGKILL)
         for pid in pids[:KILLED]:
             os.waitpid(pid, 0)
-            master.nursery.finish(pid)
+            master.channels.finish(pid)
         pids[:KILLED] = breed(master, KILLED)
         order(master, pids[:KILLED])
 
@@ -97,7 +97,7 @@ def births(master: SmallMaster) -> None:
 
 
 def breed(master: SmallMaster, count: int) -> list[int]:
-    master.nursery.breed(1, count)
+    master.channels.fork_spares(1, count)
     return [master.expect(SpareBorn).pid for _ in range(count)]
 
 

@@ -75,7 +75,7 @@ class SmallMaster:
         become_subreaper()
         self.reader, self.writer = lifeline.create()
         self.board, self.stacks = scoreboard.create(), stacks.create()
-        self.nursery = ProcessChannels()
+        self.channels = ProcessChannels()
         self.facts: list[Fact] = []
         self.molds: dict[int, int] = {}
         self._before = set(children(os.getpid()))
@@ -86,7 +86,7 @@ class SmallMaster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.nursery.close()
+        self.channels.close()
         os.close(self.reader)
         os.close(self.writer)
         os.close(self.board)
@@ -123,21 +123,21 @@ class SmallMaster:
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, HERE, SOURCE, *packages])}
         interpreter = Interpreter([python], environ, identity)
         pid, channel = start_mold(interpreter, launch, Shared(self.reader, self.board, self.stacks))
-        self.nursery.add_mold(generation, pid, channel)
+        self.channels.add_mold(generation, pid, channel)
         self.molds[generation] = pid
         return pid
 
     def planned(self, arguments: Mapping[str, Any] | None = None, **options: Any) -> int:
         """Start a mold and wait until it can breed; its pid."""
         pid = self.start(arguments, **options)
-        self.nursery.compute_plan(options.get("generation", 1))
+        self.channels.compute_plan(options.get("generation", 1))
         self.expect(PlanReceived)
         return pid
 
     def hear(self) -> None:
         """Wait for facts."""
-        readable(self.nursery)
-        self.facts += self.nursery.read()
+        readable(self.channels)
+        self.facts += self.channels.read()
 
     def expect(self, kind: type[F]) -> F:
         """The first fact of this kind that has not been expected yet."""
@@ -154,7 +154,7 @@ class SmallMaster:
 
     def spare(self, generation: int = 1) -> int:
         """The pid of a new one."""
-        self.nursery.breed(generation, 1)
+        self.channels.fork_spares(generation, 1)
         return self.expect(SpareBorn).pid
 
     def order(self, pid: int, do: str, /, *, context: Mapping[str, Any] | None = None, **changes: Any) -> None:
@@ -170,7 +170,7 @@ class SmallMaster:
                 **changes,
             }
         )
-        self.nursery.order(pid, order, [self.reader, self.listener.fileno()])
+        self.channels.order(pid, order, [self.reader, self.listener.fileno()])
 
     def worker(self, do: str, /, **options: Any) -> int:
         """The pid of a new one that has said that it is ready."""

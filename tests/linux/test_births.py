@@ -35,7 +35,7 @@ def everyone_ends_in_peace(master: SmallMaster, besides: set[int]) -> None:
 
 def test_newborns_are_children_of_the_master_and_lead_sessions(master: SmallMaster) -> None:
     master.planned()
-    master.nursery.breed(1, 3)
+    master.channels.fork_spares(1, 3)
     pids = {master.expect(SpareBorn).pid for _ in range(3)}
     assert pids <= set(children(os.getpid()))
     assert all(os.getsid(pid) == pid for pid in pids)
@@ -46,7 +46,7 @@ def test_newborns_are_children_of_the_master_and_lead_sessions(master: SmallMast
 def test_n_births_cost_n_plus_1_forks(master: SmallMaster, tmp_path: Path) -> None:
     forks = tmp_path / "forks"
     master.planned({"count_forks": str(forks)})
-    master.nursery.breed(1, 50)
+    master.channels.fork_spares(1, 50)
     for _ in range(50):
         master.expect(SpareBorn)
     assert forks.stat().st_size == 51
@@ -55,7 +55,7 @@ def test_n_births_cost_n_plus_1_forks(master: SmallMaster, tmp_path: Path) -> No
 def test_a_spare_that_is_dismissed_exits_0(master: SmallMaster) -> None:
     master.planned()
     pid = master.spare()
-    master.nursery.dismiss(pid)
+    master.channels.dismiss(pid)
     assert master.status(pid) == 0
 
 
@@ -75,7 +75,7 @@ def test_a_spare_that_is_kept_rehearses_once_and_is_none_the_worse_for_it(master
     assert titles == {b"prefork: spare g1 test"}
     master.order(pid, "serve")
     assert master.ask()["pid"] == pid
-    master.nursery.dismiss(dismissed)
+    master.channels.dismiss(dismissed)
     os.kill(drained, signal.SIGTERM)
     os.kill(pid, signal.SIGTERM)
     assert [master.status(each) for each in kept] == [0, 0, 0]
@@ -90,7 +90,7 @@ def test_a_term_in_the_middle_of_a_rehearsal_is_heard(master: SmallMaster) -> No
 def test_those_of_a_batch_do_not_rehearse_while_they_wait_for_each_other(master: SmallMaster, tmp_path: Path) -> None:
     rehearsals = tmp_path / "rehearsals"
     mold = master.planned({"rehearsals": str(rehearsals)})
-    master.nursery.breed(1, 2)
+    master.channels.fork_spares(1, 2)
     for _ in range(2):
         master.expect(SpareBorn)
     later = master.spare()
@@ -109,7 +109,7 @@ def test_spares_survive_their_mold(master: SmallMaster) -> None:
 
 def test_an_intermediate_killed_half_way_costs_the_rest_of_its_batch(master: SmallMaster) -> None:
     mold = master.planned({"intermediate": {"fork": 3, "signal": signal.SIGKILL}})
-    master.nursery.breed(1, 5)
+    master.channels.fork_spares(1, 5)
     failed = master.expect(BirthFailed)
     assert (failed.count, failed.reason) == (3, "the intermediate was killed by signal 9")
     born = {master.expect(SpareBorn).pid for _ in range(2)}
@@ -137,33 +137,33 @@ def test_an_intermediate_learns_of_its_newborns_though_the_application_ignores_c
 
 def test_births_of_a_mold_that_dies_are_refused(master: SmallMaster) -> None:
     mold = master.planned({"intermediate": {"fork": 2, "signal": signal.SIGSTOP}})
-    master.nursery.breed(1, 3)
+    master.channels.fork_spares(1, 3)
     until(lambda: [each for each in children(mold) if state(each) == "T"], "the stopped intermediate")
     [intermediate] = children(mold)
     os.kill(mold, signal.SIGKILL)
     assert master.status(mold) == -signal.SIGKILL
     assert intermediate in children(os.getpid())
 
-    failed, *rest = master.facts + master.nursery.finish_mold(1)
+    failed, *rest = master.facts + master.channels.finish_mold(1)
     assert not rest
     assert isinstance(failed, BirthFailed)
-    assert (failed.count, failed.reason) == (3, "the mold has ended")
+    assert (failed.count, failed.reason) == (3, "the mold has exited")
 
     os.kill(intermediate, signal.SIGCONT)
     everyone_ends_in_peace(master, set())
-    assert not master.nursery.read()
+    assert not master.channels.read()
 
 
 def test_the_socket_of_a_mold_is_read_to_its_end_before_births_are_refused(master: SmallMaster) -> None:
     mold = master.planned()
-    master.nursery.breed(1, 2)
+    master.channels.fork_spares(1, 2)
     until(lambda: len(children(os.getpid())) == 3, "the births")
     os.kill(mold, signal.SIGKILL)
     master.status(mold)
-    facts = master.nursery.read()
+    facts = master.channels.read()
     while not any(isinstance(each, MoldDisconnected) for each in facts):
-        readable(master.nursery)
-        facts += master.nursery.read()
+        readable(master.channels)
+        facts += master.channels.read()
     born = [each for each in facts if isinstance(each, SpareBorn)]
     refused = sum(each.count for each in facts if isinstance(each, BirthFailed))
     assert len(born) + refused == 2
@@ -173,9 +173,9 @@ def test_a_stopped_mold_holds_nobody_up(master: SmallMaster) -> None:
     mold = master.planned()
     os.kill(mold, signal.SIGSTOP)
     for _ in range(500):
-        master.nursery.breed(1, 0)
-    master.nursery.breed(1, 1)
-    assert not master.nursery.read()
+        master.channels.fork_spares(1, 0)
+    master.channels.fork_spares(1, 1)
+    assert not master.channels.read()
     os.kill(mold, signal.SIGCONT)
 
 
@@ -183,8 +183,8 @@ def test_a_stopped_mold_breeds_when_it_goes_on(master: SmallMaster) -> None:
     mold = master.planned()
     os.kill(mold, signal.SIGSTOP)
     until(lambda: state(mold) == "T", "the stop")
-    master.nursery.breed(1, 1)
-    assert not master.nursery.read()
+    master.channels.fork_spares(1, 1)
+    assert not master.channels.read()
     os.kill(mold, signal.SIGCONT)
     assert master.expect(SpareBorn).generation == 1
 
@@ -193,24 +193,24 @@ def test_a_fork_that_fails_is_told_with_its_reason(master: SmallMaster) -> None:
     python, identity = _unprivileged()
     # The mold, its intermediate, and two more.
     master.planned({"processes": 4}, python=python, identity=identity)
-    master.nursery.breed(1, 5)
+    master.channels.fork_spares(1, 5)
     failed = master.expect(BirthFailed)
     assert failed.count == 3
     assert failed.reason == "a process could not be forked: Resource temporarily unavailable"
     pids = [master.expect(SpareBorn).pid for _ in range(2)]
     # The intermediate has gone, so there is room for one process: the next intermediate.
-    master.nursery.breed(1, 1)
+    master.channels.fork_spares(1, 1)
     assert master.expect(BirthFailed).count == 1
-    master.nursery.dismiss(pids[0])
+    master.channels.dismiss(pids[0])
     master.status(pids[0])
-    master.nursery.breed(1, 1)
+    master.channels.fork_spares(1, 1)
     assert master.expect(SpareBorn).pid not in pids
 
 
 def test_a_mold_that_cannot_fork_tells_its_reason(master: SmallMaster) -> None:
     python, identity = _unprivileged()
     master.planned({"processes": 1}, python=python, identity=identity)
-    master.nursery.breed(1, 4)
+    master.channels.fork_spares(1, 4)
     failed = master.expect(BirthFailed)
     assert failed.count == 4
     assert failed.reason == "the mold could not fork: Resource temporarily unavailable"
@@ -227,7 +227,7 @@ def test_a_mold_has_no_privileges_from_the_start(master: SmallMaster, tmp_path: 
     output = tmp_path / "output"
     with standard_error_to(output):
         master.start(python=python, identity=identity, path=[str(tmp_path)])
-    master.nursery.compute_plan(1)
+    master.channels.compute_plan(1)
     plan = master.expect(PlanReceived).plan
     assert isinstance(plan, dict)
     assert (plan["uid"], plan["groups"]) == (identity.uid, [])
@@ -237,17 +237,17 @@ def test_a_mold_has_no_privileges_from_the_start(master: SmallMaster, tmp_path: 
 def test_no_descriptor_is_left_over(master: SmallMaster) -> None:
     master.planned()
     for pid in [master.spare(), master.spare()]:
-        master.nursery.dismiss(pid)
+        master.channels.dismiss(pid)
         master.status(pid)
     before = len(os.listdir("/proc/self/fd"))
-    master.nursery.breed(1, 20)
+    master.channels.fork_spares(1, 20)
     pids = [master.expect(SpareBorn).pid for _ in range(20)]
     for pid in pids[:10]:
         os.kill(pid, signal.SIGKILL)
         master.status(pid)
-        assert not master.nursery.finish(pid)
+        assert not master.channels.finish(pid)
     for pid in pids[10:]:
-        master.nursery.dismiss(pid)
+        master.channels.dismiss(pid)
         master.status(pid)
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -264,7 +264,7 @@ def test_births_that_the_master_has_no_descriptors_for_fail(master: SmallMaster)
                 fillers.append(os.dup(0))
         except OSError:
             pass
-        master.nursery.breed(1, 3)
+        master.channels.fork_spares(1, 3)
         failed = master.expect(BirthFailed)
     finally:
         for each in fillers:

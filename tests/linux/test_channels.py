@@ -1,4 +1,4 @@
-"""The master's side against peers that are not what they should be."""
+"""The master's channels against peers that break the protocol."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from support import own_descriptors
 
 
 @pytest.fixture
-def nursery() -> Iterator[ProcessChannels]:
+def channels() -> Iterator[ProcessChannels]:
     before = own_descriptors()
-    nursery = ProcessChannels()
-    yield nursery
-    nursery.close()
+    channels = ProcessChannels()
+    yield channels
+    channels.close()
     assert os.listdir("/proc/self/fd") == before
 
 
 @pytest.fixture
-def mold(nursery: ProcessChannels) -> Iterator[Channel]:
-    """The test's own end: what a mold would say, the test says."""
+def mold(channels: ProcessChannels) -> Iterator[Channel]:
+    """The mold's end: the test sends what a mold would send."""
     ours, theirs = Channel.pair()
-    nursery.add_mold(1, 999_999, ours)
+    channels.add_mold(1, 999_999, ours)
     yield theirs
     theirs.close()
 
 
-def facts(nursery: ProcessChannels) -> list[Fact]:
-    readable(nursery)
-    return nursery.read()
+def facts(channels: ProcessChannels) -> list[Fact]:
+    readable(channels)
+    return channels.read()
 
 
 def announce(mold: Channel) -> Channel:
@@ -48,7 +48,7 @@ def announce(mold: Channel) -> Channel:
 
 
 class Child:
-    """A child of this process that says Hello on both of its channels, the first first, when told to."""
+    """A child of this process that sends Hello on both of its channels, in order, when told to."""
 
     def __init__(self) -> None:
         go, self.go = Channel.pair()
@@ -66,7 +66,7 @@ class Child:
         self.ended = False
         self.channels = [theirs for _, theirs in pairs]
 
-    def say_hello(self) -> None:
+    def send_hello(self) -> None:
         self.go.send(messages.Ready())
 
     def end(self) -> None:
@@ -88,103 +88,99 @@ def child() -> Iterator[Child]:
     child.reap()
 
 
-def test_a_birth_is_told_when_it_is_adopted_and_has_said_hello(
-    nursery: ProcessChannels, mold: Channel, child: Child
-) -> None:
-    nursery.breed(1, 1)
+def test_spare_is_reported_after_batch_end_and_hello(channels: ProcessChannels, mold: Channel, child: Child) -> None:
+    channels.fork_spares(1, 1)
     mold.send(messages.ChildAnnounced(), [child.channels[0].fileno()])
     mold.send(messages.ForksEnded(1, ""))
-    assert facts(nursery) == []
-    child.say_hello()
-    assert facts(nursery) == [SpareBorn(1, child.pid)]
+    assert facts(channels) == []
+    child.send_hello()
+    assert facts(channels) == [SpareBorn(1, child.pid)]
 
 
-def test_a_birth_that_has_said_hello_is_told_when_it_is_adopted(
-    nursery: ProcessChannels, mold: Channel, child: Child
-) -> None:
-    nursery.breed(1, 1)
+def test_spare_is_reported_after_hello_and_batch_end(channels: ProcessChannels, mold: Channel, child: Child) -> None:
+    channels.fork_spares(1, 1)
     mold.send(messages.ChildAnnounced(), [child.channels[0].fileno()])
-    child.say_hello()
-    assert facts(nursery) == []
-    readable(nursery)
-    assert facts(nursery) == []
+    child.send_hello()
+    assert facts(channels) == []
+    readable(channels)
+    assert facts(channels) == []
     mold.send(messages.ForksEnded(1, ""))
-    assert facts(nursery) == [SpareBorn(1, child.pid)]
+    assert facts(channels) == [SpareBorn(1, child.pid)]
 
 
-def test_a_pid_is_born_once(nursery: ProcessChannels, mold: Channel, child: Child) -> None:
-    nursery.breed(1, 2)
+def test_second_newborn_of_one_pid_fails(channels: ProcessChannels, mold: Channel, child: Child) -> None:
+    channels.fork_spares(1, 2)
     for each in child.channels:
         mold.send(messages.ChildAnnounced(), [each.fileno()])
     mold.send(messages.ForksEnded(2, ""))
-    assert facts(nursery) == []
-    child.say_hello()
+    assert facts(channels) == []
+    child.send_hello()
     found: list[Fact] = []
     while len(found) < 2:
-        found += facts(nursery)
+        found += facts(channels)
     assert SpareBorn(1, child.pid) in found
-    assert BirthFailed(1, 1, f"pid {child.pid} is no new child of the master") in found
+    assert BirthFailed(1, 1, f"pid {child.pid} is not a new child of the master") in found
 
 
-def test_who_is_not_the_masters_child_is_not_born(nursery: ProcessChannels, mold: Channel) -> None:
-    nursery.breed(1, 1)
+def test_newborn_of_another_parent_fails(channels: ProcessChannels, mold: Channel) -> None:
+    channels.fork_spares(1, 1)
     newborn = announce(mold)
     # This process is nobody's child here, least of all its own.
-    readable(nursery)
-    assert nursery.read() == []
+    readable(channels)
+    assert channels.read() == []
     newborn.send_hello()
     mold.send(messages.ForksEnded(1, ""))
     found: list[Fact] = []
     while not found:
-        found = facts(nursery)
-    assert found == [BirthFailed(1, 1, f"pid {os.getpid()} is no new child of the master")]
+        found = facts(channels)
+    assert found == [BirthFailed(1, 1, f"pid {os.getpid()} is not a new child of the master")]
     assert newborn.receive() is None
 
 
-def test_who_does_not_say_its_pid_is_not_born(nursery: ProcessChannels, mold: Channel) -> None:
-    nursery.breed(1, 1)
+def test_hello_without_pid_fails(channels: ProcessChannels, mold: Channel) -> None:
+    channels.fork_spares(1, 1)
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     mold.send(messages.ChildAnnounced(), [other.fileno()])
     other.close()
     with one:
         one.send(b"=" + messages.encode(messages.Ready()))
-        readable(nursery)
-        nursery.read()
-        assert facts(nursery) == [BirthFailed(1, 1, "a newborn says Hello, once, and who it is")]
+        readable(channels)
+        channels.read()
+        assert facts(channels) == [BirthFailed(1, 1, "a newborn must send Hello once, with its pid")]
 
 
-def test_a_newborn_that_dies_before_it_says_hello_has_failed(nursery: ProcessChannels, mold: Channel) -> None:
-    nursery.breed(1, 2)
+def test_newborn_that_dies_before_hello_fails(channels: ProcessChannels, mold: Channel) -> None:
+    channels.fork_spares(1, 2)
     announce(mold).close()
     mold.send(messages.ForksEnded(2, "the intermediate was killed by signal 9"))
     found: list[Fact] = []
     while len(found) < 2:
-        found += facts(nursery)
+        found += facts(channels)
     assert found == [
         BirthFailed(1, 1, "the intermediate was killed by signal 9"),
-        BirthFailed(1, 1, "it ended before it was born"),
+        BirthFailed(1, 1, "the process exited before it was ready"),
     ]
 
 
-def test_a_spare_that_dies_at_once_was_born_all_the_same(nursery: ProcessChannels, mold: Channel, child: Child) -> None:
-    nursery.breed(1, 1)
+def test_spare_that_dies_at_once_is_reported(channels: ProcessChannels, mold: Channel, child: Child) -> None:
+    channels.fork_spares(1, 1)
     mold.send(messages.ChildAnnounced(), [child.channels[0].fileno()])
     mold.send(messages.ForksEnded(1, ""))
-    assert facts(nursery) == []
-    child.say_hello()
+    assert facts(channels) == []
+    child.send_hello()
     child.end()
-    assert facts(nursery) == [SpareBorn(1, child.pid)]
-    assert nursery.read() == []
+    assert facts(channels) == [SpareBorn(1, child.pid)]
+    assert channels.read() == []
     # Its end has been read; when it has been reaped nothing is left to be told.
-    assert nursery.finish(child.pid) == []
+    assert channels.finish(child.pid) == []
 
 
-def test_births_that_nobody_ordered_end_the_conversation(nursery: ProcessChannels, mold: Channel) -> None:
-    nursery.breed(1, 1)
+def test_unordered_forks_disconnect_the_mold(channels: ProcessChannels, mold: Channel) -> None:
+    channels.fork_spares(1, 1)
     newborns = [announce(mold), announce(mold)]
-    assert facts(nursery) == [
-        BirthFailed(1, 1, "a birth that was not ordered"),
-        MoldDisconnected(1, "a birth that was not ordered"),
+    assert facts(channels) == [
+        BirthFailed(1, 1, "the mold announced a fork that was not ordered"),
+        MoldDisconnected(1, "the mold announced a fork that was not ordered"),
     ]
     assert [each.receive() for each in newborns] == [None, None]
     for each in newborns:
@@ -203,86 +199,86 @@ def test_births_that_nobody_ordered_end_the_conversation(nursery: ProcessChannel
     ],
     ids=lambda message: type(message).__name__,
 )
-def test_what_a_mold_may_not_say_ends_the_conversation(
-    nursery: ProcessChannels, mold: Channel, message: messages.Message
+def test_wrong_message_disconnects_the_mold(
+    channels: ProcessChannels, mold: Channel, message: messages.Message
 ) -> None:
     mold.send(message)
-    [fact] = facts(nursery)
+    [fact] = facts(channels)
     assert isinstance(fact, MoldDisconnected)
     assert fact.reason
     assert not mold.try_send(messages.Planned(None, ()))
 
 
-def test_a_mold_tells_one_plan_each_time_that_it_is_asked(nursery: ProcessChannels, mold: Channel) -> None:
+def test_mold_sends_one_plan_per_order(channels: ProcessChannels, mold: Channel) -> None:
     for text in ("first", "second"):
-        nursery.compute_plan(1)
+        channels.compute_plan(1)
         mold.send(messages.Planned(text, ()))
-        assert facts(nursery) == [PlanReceived(1, text, ())]
+        assert facts(channels) == [PlanReceived(1, text, ())]
     mold.send(messages.Planned("third", ()))
-    assert facts(nursery) == [MoldDisconnected(1, "a plan that was not asked for")]
+    assert facts(channels) == [MoldDisconnected(1, "the mold sent a plan that was not ordered")]
 
 
-def test_what_is_no_channel_is_not_taken(nursery: ProcessChannels, mold: Channel) -> None:
-    nursery.breed(1, 1)
+def test_descriptor_of_no_channel_is_refused(channels: ProcessChannels, mold: Channel) -> None:
+    channels.fork_spares(1, 1)
     with open("/etc/passwd") as file:
         mold.send(messages.ChildAnnounced(), [file.fileno()])
-    assert facts(nursery) == [
+    assert facts(channels) == [
         BirthFailed(1, 1, "the descriptor is no socket"),
         MoldDisconnected(1, "the descriptor is no socket"),
     ]
 
 
-def test_a_flood_leaves_others_their_turn(nursery: ProcessChannels, mold: Channel) -> None:
+def test_flood_does_not_starve_other_peers(channels: ProcessChannels, mold: Channel) -> None:
     ours, other = Channel.pair()
-    nursery.add_mold(2, 999_998, ours)
+    channels.add_mold(2, 999_998, ours)
     try:
         while True:
             mold.send(messages.StepFailed("plan", "flood"), wait=False)
     except BlockingIOError:
         pass
-    nursery.compute_plan(2)
+    channels.compute_plan(2)
     other.send(messages.Planned("other", ()))
-    found = facts(nursery)
+    found = facts(channels)
     assert PlanReceived(2, "other", ()) in found
     assert 0 < found.count(MoldFailed(1, "plan failed:\nflood")) < 100
     other.close()
 
 
-def test_a_worker_that_breaks_the_protocol_is_named(nursery: ProcessChannels) -> None:
+def test_worker_that_breaks_the_protocol_fails_by_pid(channels: ProcessChannels) -> None:
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    nursery.add_process(12_345, Channel(one))
+    channels.add_process(12_345, Channel(one))
     with other:
         other.send(b"hello")
-        [fact] = facts(nursery)
+        [fact] = facts(channels)
         assert isinstance(fact, WorkerFailed)
         assert fact.pid == 12_345
         assert other.recv(1) == b""
 
 
-def test_orders_to_those_who_have_gone_are_no_error(nursery: ProcessChannels) -> None:
-    nursery.compute_plan(7)
-    nursery.breed(7, 1)
-    nursery.end_mold(7)
-    nursery.order(7, messages.Order("web/0", 1, None, os.getpid(), ""), [0])
-    nursery.dismiss(7)
-    assert nursery.read() == nursery.finish(7) == nursery.finish_mold(7) == []
+def test_order_to_an_ended_process_is_ignored(channels: ProcessChannels) -> None:
+    channels.compute_plan(7)
+    channels.fork_spares(7, 1)
+    channels.end_mold(7)
+    channels.order(7, messages.Order("web/0", 1, None, os.getpid(), ""), [0])
+    channels.dismiss(7)
+    assert channels.read() == channels.finish(7) == channels.finish_mold(7) == []
 
 
-def test_a_socket_that_is_not_connected_is_no_birth(nursery: ProcessChannels, mold: Channel) -> None:
-    nursery.breed(1, 1)
+def test_unconnected_socket_is_refused(channels: ProcessChannels, mold: Channel) -> None:
+    channels.fork_spares(1, 1)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
         mold.send(messages.ChildAnnounced(), [sock.fileno()])
     found: list[Fact] = []
     while not found:
-        found = facts(nursery)
+        found = facts(channels)
     [fact] = found
     assert isinstance(fact, BirthFailed)
     assert fact.count == 1
 
 
-def test_a_failure_after_a_plan_is_another_fact_than_one_before(nursery: ProcessChannels, mold: Channel) -> None:
+def test_failure_before_and_after_a_plan_differ(channels: ProcessChannels, mold: Channel) -> None:
     mold.send(messages.StepFailed("load", "text"))
-    assert facts(nursery) == [MoldFailed(1, "load failed:\ntext")]
+    assert facts(channels) == [MoldFailed(1, "load failed:\ntext")]
 
 
 def test_two_masters_in_one_process(tmp_path: object) -> None:

@@ -217,14 +217,14 @@ def test_channels_of_molds_newborns_and_workers(chance: random.Random) -> None:
     good = [messages.encode(message) for message in MESSAGES]
     plain = [data.decode() for data in good]
     sizes = []
-    with closing(ProcessChannels()) as nursery:
+    with closing(ProcessChannels()) as channels:
         for number in range(count := 1_000 * SHARE):
             ours, theirs = Channel.pair()
             if number % 2:
-                nursery.add_mold(1, 999_999, ours)
-                nursery.breed(1, 2)
+                channels.add_mold(1, 999_999, ours)
+                channels.fork_spares(1, 2)
             else:
-                nursery.add_process(number + 10, ours)
+                channels.add_process(number + 10, ours)
             with closing(theirs):
                 for _ in range(chance.randrange(1, 4)):
                     data = messages.encode(chance.choice(MESSAGES))
@@ -233,10 +233,10 @@ def test_channels_of_molds_newborns_and_workers(chance: random.Random) -> None:
                     elif chance.random() < 0.5:
                         data = json.dumps(altered(chance.choice(plain), chance)).encode()
                     send(theirs, data, chance)
-                nursery.read()
-            nursery.read()
-            nursery.finish(number + 10)
-            nursery.finish_mold(1)
+                channels.read()
+            channels.read()
+            channels.finish(number + 10)
+            channels.finish_mold(1)
             if number in (count // 2, count - 1):
                 sizes.append(resident())
     assert sizes[1] - sizes[0] < 1024, "kilobytes"

@@ -157,7 +157,7 @@ with SmallMaster() as master:
     port = master.listener.getsockname()[1]
     print(json.dumps({"mold": mold, "worker": worker, "spare": spare, "port": port}), flush=True)
     sys.stdin.readline()
-    for descriptor in (master.writer, *(each.channel.fileno() for each in master.nursery._sources.values())):
+    for descriptor in (master.writer, *(each.channel.fileno() for each in master.channels._peers.values())):
         os.set_inheritable(descriptor, True)
     code = "import sys; print('executed', flush=True); sys.stdin.readline()"
     os.execv(sys.executable, [sys.executable, "-c", code])

@@ -22,7 +22,7 @@ def master() -> Iterator[SmallMaster]:
 
 def test_imports_and_plans(master: SmallMaster) -> None:
     pid = master.start()
-    master.nursery.compute_plan(1)
+    master.channels.compute_plan(1)
     received = master.expect(PlanReceived)
     assert received.generation == 1
     assert isinstance(received.plan, dict)
@@ -33,7 +33,7 @@ def test_imports_and_plans(master: SmallMaster) -> None:
 
 def test_plans_again_in_the_same_application(master: SmallMaster) -> None:
     master.planned()
-    master.nursery.compute_plan(1, {"any": "thing"})
+    master.channels.compute_plan(1, {"any": "thing"})
     plan = master.expect(PlanReceived).plan
     assert isinstance(plan, dict)
     assert plan["plans"] == 2
@@ -41,13 +41,13 @@ def test_plans_again_in_the_same_application(master: SmallMaster) -> None:
 
 def test_a_plan_larger_than_a_socket_takes_arrives(master: SmallMaster) -> None:
     master.planned()
-    master.nursery.compute_plan(1, {"size": 50_000})
+    master.channels.compute_plan(1, {"size": 50_000})
     assert master.expect(PlanReceived).plan == ["x" * 100] * 50_000
 
 
-def test_a_failed_replan_leaves_the_mold_able_to_breed(master: SmallMaster) -> None:
+def test_a_failed_replan_leaves_the_mold_able_to_fork(master: SmallMaster) -> None:
     master.planned()
-    master.nursery.compute_plan(1, {"raise": "no such table"})
+    master.channels.compute_plan(1, {"raise": "no such table"})
     failed = master.expect(PlanFailed)
     assert failed.generation == 1
     assert failed.report.endswith("ValueError: no such table")
@@ -56,7 +56,7 @@ def test_a_failed_replan_leaves_the_mold_able_to_breed(master: SmallMaster) -> N
 
 def test_a_failed_first_plan_ends_the_mold(master: SmallMaster) -> None:
     pid = master.start()
-    master.nursery.compute_plan(1, {"raise": "no such table"})
+    master.channels.compute_plan(1, {"raise": "no such table"})
     report = master.expect(MoldFailed).report
     assert report.splitlines()[0] == "plan failed:"
     assert "mold_application.py" in report
@@ -75,7 +75,7 @@ def test_a_failing_import_is_told_in_the_applications_words(master: SmallMaster)
 
 def test_a_failing_before_fork_is_told(master: SmallMaster) -> None:
     master.start({"before_fork": "the pool does not close"})
-    master.nursery.compute_plan(1)
+    master.channels.compute_plan(1)
     assert master.expect(MoldFailed).report.startswith("before_fork failed:")
 
 
@@ -84,7 +84,7 @@ def test_a_failing_before_fork_is_told(master: SmallMaster) -> None:
 )
 def test_an_import_that_ends_the_process_is_seen(master: SmallMaster, arguments: dict[str, int], status: int) -> None:
     pid = master.start(arguments)
-    master.nursery.compute_plan(1)
+    master.channels.compute_plan(1)
     master.expect(MoldDisconnected)
     assert master.status(pid) == status
     assert not master.facts
@@ -92,7 +92,7 @@ def test_an_import_that_ends_the_process_is_seen(master: SmallMaster, arguments:
 
 def test_an_import_that_hangs_says_nothing_and_can_be_killed(master: SmallMaster) -> None:
     pid = master.start({"hang": 600})
-    master.nursery.compute_plan(1)
+    master.channels.compute_plan(1)
     os.kill(pid, signal.SIGKILL)
     assert master.expect(MoldDisconnected).generation == 1
     assert master.status(pid) == -signal.SIGKILL
@@ -100,13 +100,13 @@ def test_an_import_that_hangs_says_nothing_and_can_be_killed(master: SmallMaster
 
 def test_threads_that_workers_will_not_have_are_named(master: SmallMaster) -> None:
     master.start({"thread": "metrics-sender"})
-    master.nursery.compute_plan(1)
+    master.channels.compute_plan(1)
     assert any("metrics-sender" in each for each in master.expect(PlanReceived).warnings)
 
 
 def test_ends_with_status_0_when_the_master_is_done_with_it(master: SmallMaster) -> None:
     pid = master.planned()
-    master.nursery.end_mold(1)
+    master.channels.end_mold(1)
     assert master.expect(MoldDisconnected).reason == ""
     assert master.status(pid) == 0
 
@@ -121,6 +121,6 @@ def test_two_molds_breed_side_by_side(master: SmallMaster) -> None:
     master.planned(generation=1)
     master.planned(generation=2)
     for generation in (1, 2):
-        master.nursery.breed(generation, 2)
+        master.channels.fork_spares(generation, 2)
     born = [master.expect(SpareBorn) for _ in range(4)]
     assert sorted(each.generation for each in born) == [1, 1, 2, 2]

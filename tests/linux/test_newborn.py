@@ -59,7 +59,7 @@ def test_term_drains(master: SmallMaster, do: str) -> None:
     pid = master.worker(do)
     os.kill(pid, signal.SIGTERM)
     assert master.status(pid) == 0
-    assert master.nursery.finish(pid) == [WorkerDrained(pid)]
+    assert master.channels.finish(pid) == [WorkerDrained(pid)]
 
 
 def test_int_is_passed_over(master: SmallMaster) -> None:
@@ -109,16 +109,16 @@ def test_what_was_said_before_the_end_is_heard_after_it(master: SmallMaster) -> 
     pid = master.spare()
     master.order(pid, "fail", context={"text": "no such queue"})
     assert master.status(pid) == 1
-    [failed] = master.nursery.finish(pid)
+    [failed] = master.channels.finish(pid)
     assert isinstance(failed, WorkerFailed)
-    assert master.nursery.finish(pid) == []
+    assert master.channels.finish(pid) == []
 
 
 def test_an_exit_status_of_its_own_is_kept_and_is_no_failure(master: SmallMaster) -> None:
     pid = master.spare()
     master.order(pid, "leave", context={"status": 3})
     assert master.status(pid) == 3
-    assert not master.nursery.finish(pid)
+    assert not master.channels.finish(pid)
 
 
 def test_explicit_readiness_is_left_to_the_function(master: SmallMaster) -> None:
@@ -127,7 +127,7 @@ def test_explicit_readiness_is_left_to_the_function(master: SmallMaster) -> None
     assert master.ask()["pid"] == pid
     os.kill(pid, signal.SIGTERM)
     master.status(pid)
-    assert not any(isinstance(each, WorkerReady) for each in master.nursery.finish(pid))
+    assert not any(isinstance(each, WorkerReady) for each in master.channels.finish(pid))
 
 
 def test_an_exit_that_is_held_up_is_ended_and_explained(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_files_of_the_mold_are_complete_and_its_directories_stay(tmp_path: Path)
         assert sorted(file.read_text().split()) == ["a/0", "b/0"]
         directory = Path(answer.read_text())
         assert directory.is_dir()
-        master.nursery.end_mold(1)
+        master.channels.end_mold(1)
         assert master.status(mold) == 0
         assert not directory.exists()
 

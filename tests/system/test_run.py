@@ -168,7 +168,7 @@ def test_a_change_reloads_and_a_broken_one_is_shown_while_the_last_good_one_serv
     commands = [
         event for event in prefork.connect(str(start.directory / "runtime")).events() if event["event"] == "command"
     ]
-    assert [(event["command"], event["by"]) for event in commands] == [("reload", "the watcher of the code")]
+    assert [(event["command"], event["by"]) for event in commands] == [("reload", "the code watcher")]
     assert run.who()[1] == "good day"
     write(start, "shop.py", ASGI + "\nTEXT = = 1\n")
     run.running.expect("^prefork: shop.py changed: reloading$", "err")

@@ -138,7 +138,7 @@ class DaemonExecutor:
             case do.ForgetSlot(key):
                 self._listeners.slot_removed(key)
             case do.Breed(generation, count):
-                self._channels.breed(generation, count)
+                self._channels.fork_spares(generation, count)
             case do.DismissSpare(pid):
                 self._channels.dismiss(pid)
             case do.SpawnWorker():
@@ -215,7 +215,7 @@ class DaemonExecutor:
     def _abandon(self, pid: int, listeners: tuple[Listener, ...]) -> None:
         self._listeners.worker_draining(pid, listeners)
         if listeners:
-            self._channels.abandon(pid, [listener.name for listener in listeners])
+            self._channels.drain_backlogs(pid, [listener.name for listener in listeners])
 
     def _bind(self, generation: int, listeners: tuple[Listener, ...]) -> None:
         try:
