@@ -1,4 +1,4 @@
-"""Where a daemon's configuration comes from: a source that the mold reads before each plan."""
+"""Sources of a daemon's configuration, which the mold reads before each plan."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ C_co = TypeVar("C_co", covariant=True)
 
 
 class Source(Protocol[C_co]):
-    """Anything that can be read for a configuration. `watched` is the file whose change replans, if any."""
+    """A source of the configuration. A change of the file `watched` triggers a replan."""
 
     @property
     def watched(self) -> str | None:
         """The path to watch, or None."""
 
     def read(self) -> C_co:
-        """Return the configuration as it now is. Raises UsageError where it is not valid."""
+        """Return the present configuration. Raises UsageError if it is invalid."""
 
 
 class TomlFile(Generic[C]):
-    """A TOML file, validated into the application's own dataclass or msgspec struct."""
+    """A TOML file, converted to a dataclass or msgspec struct of the application and validated."""
 
     def __init__(self, path: str | Path, shape: type[C], *, watch: bool = False) -> None:
         self._path = Path(path)
@@ -37,11 +37,11 @@ class TomlFile(Generic[C]):
 
     @property
     def watched(self) -> str | None:
-        """The file's path, if it is to be watched."""
+        """The absolute path if the file is watched, else None."""
         return str(self._path.absolute()) if self._watch else None
 
     def read(self) -> C:
-        """Return the configuration. Raises UsageError, with the file, the place and the reason."""
+        """Return the configuration. Raises UsageError with the file, the key and the reason."""
         try:
             data = tomllib.loads(self._path.read_text("utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -59,14 +59,14 @@ class TomlFile(Generic[C]):
 def toml_file(path: str | Path, shape: type[C], *, watch: bool = False) -> TomlFile[C]:
     """Read the configuration from a TOML file into `shape`, a dataclass or msgspec.Struct.
 
-    A key that `shape` does not have is refused, with the nearest one that it has. `watch`: saving the file computes the
-    plan again, as `prefork replan` does (needs the extra `watch`).
+    An unknown key is an error that suggests the most similar one. `watch`: a change of the file triggers a replan, as
+    `prefork replan` does (needs the extra `watch`).
     """
     return TomlFile(path, shape, watch=watch)
 
 
 def _unknown(data: Any, node: ms.Type, where: str) -> Iterator[str]:
-    """Say which keys of `data` have no place in the type: a misspelt option must not be a default in silence."""
+    """Yield an error for each key that the type does not have: a misspelt option must not silently have its default."""
     if isinstance(node, ms.UnionType):
         shapes = [part for part in node.types if isinstance(part, ms.DataclassType | ms.StructType)]
         node = shapes[0] if len(shapes) == 1 else node

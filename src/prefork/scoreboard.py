@@ -1,11 +1,11 @@
-"""What the workers of a daemon do at this moment, for programs that watch it.
+"""The live counters of a daemon's workers, for monitoring programs.
 
     with prefork.open_scoreboard("chat") as board:
         for process in board.read().processes:
             print(process.slot, process.pid, process.state, process.requests, process.doing)
 
-A reading is a look into memory that the workers write anyhow (docs/scoreboard.md): it costs the daemon nothing, and
-wakes up nobody. Which slots there are to be, and how they fare, is the control socket's to tell: `Client.status`.
+A reading is a copy of shared memory that the workers write anyway (docs/scoreboard.md): it costs the daemon nothing and
+wakes no process. The planned slots and their state are in `Client.status`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .client import Client, connect
 class Process:
     """One living worker.
 
-    `started` is in seconds since 1970. `requests` and `errors` are those that have ended, and failed, in this process;
-    `open` counts connections, `in_flight` requests, and `spent` the seconds that requests have been in flight, all
-    added up. `busy_for`: for how many seconds no request has ended in it though some are in flight; None where it is
-    idle. `doing` is the label of the request that began last, such as `GET /orders`; empty where it is idle.
+    `started`: seconds since 1970. `requests` and `errors`: requests of this process that have ended, and those of them
+    that failed. `open`: connections now. `in_flight`: requests now. `spent`: seconds of all requests, added up.
+    `busy_for`: seconds since a request ended while others are in flight; None if the worker is idle. `doing`: the label
+    of the request that began last, such as `GET /orders`; empty if the worker is idle.
     """
 
     slot: str
@@ -46,7 +46,7 @@ class Process:
 
 @dataclass(slots=True)
 class Counts:
-    """What all processes of one slot have counted, dead ones included: it never goes back while the slot is there."""
+    """The totals of one slot over all its processes, ended ones too: they never decrease while the slot exists."""
 
     requests: int = 0
     errors: int = 0
@@ -54,7 +54,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The whole scoreboard at one moment, `at` of CLOCK_MONOTONIC. `requests` and `errors` are all that ever were."""
+    """The scoreboard at one moment (`at`, CLOCK_MONOTONIC). `requests`, `errors`: totals since the daemon started."""
 
     at: float
     requests: int
@@ -66,7 +66,7 @@ class Reading:
 def open_scoreboard(daemon: str | Client | None = None) -> Board:
     """Return the scoreboard of a running daemon, found as `connect` finds it.
 
-    Raises what that raises, and SystemFailure where the scoreboard cannot be had or is of another version.
+    Raises what `connect` raises; SystemFailure if the scoreboard cannot be read or has another version.
     """
     client = daemon if isinstance(daemon, Client) else connect(daemon)
     with client.scoreboard() as memory:
@@ -77,9 +77,9 @@ def open_scoreboard(daemon: str | Client | None = None) -> Board:
 
 
 class Board:
-    """A scoreboard that can be read until it is closed, also when its daemon has ended.
+    """A scoreboard; readable until it is closed, even after its daemon has ended.
 
-    A daemon that is started anew has another one.
+    A daemon that is started again has a new one.
     """
 
     def __init__(self, mapped: Mapped) -> None:
@@ -92,11 +92,11 @@ class Board:
         self.close()
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Unmap the memory."""
         self._mapped.close()
 
     def read(self) -> Reading:
-        """Return what it says at this moment: less than a millisecond's work for a hundred workers."""
+        """Return the present counters. Takes less than a millisecond for 100 workers."""
         found, now = self._mapped.read(), monotonic()
         processes: list[Process] = []
         slots: dict[str, Counts] = {}
@@ -112,7 +112,7 @@ class Board:
 
 
 def _process(row: Row, now: float) -> Process:
-    # Two words that change together are read one after the other: what is not idle by both of them is busy.
+    # Two words that change together are read one after the other: busy is what both of them say is busy.
     busy = row.in_flight > 0 and row.busy_since > 0
     return Process(
         slot=row.name,

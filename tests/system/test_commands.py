@@ -171,7 +171,7 @@ class TestStatus:
 
     def test_a_master_that_does_not_answer_is_not_waited_for(self, pair: Commanded) -> None:
         pair.at_rest("web/0", "web/1")
-        late = f"prefork: the daemon in {pair.environment['RUNTIME_DIRECTORY']} has not answered for 5 s"
+        late = f"prefork: the daemon in {pair.environment['RUNTIME_DIRECTORY']} did not answer within 5 s"
         os.kill(pair.running.pid, signal.SIGSTOP)
         until(lambda: state(pair.running.pid) == "T", "it has stopped")
         assert pair.refuses("status") == late
@@ -210,7 +210,7 @@ class TestCheck:
         assert pair.says("status", "--check") == "2 slots served"
         assert pair.json("status", "--check") == {"ok": True, "text": "2 slots served"}
         assert pair.stop() == 0
-        assert pair.refuses("status", "--check", status=3).startswith("prefork: no daemon runs in ")
+        assert pair.refuses("status", "--check", status=3).startswith("prefork: no daemon is running in ")
 
     def test_it_names_what_is_not_served_and_why(self, start: Start) -> None:
         served = Commanded(start, "ill", plan="[Web(0), Broken()]", more=FAILS)

@@ -157,7 +157,7 @@ def test_restart_replaces_one_worker_and_no_other(pool: Commanded) -> None:
 
 @pytest.mark.parametrize("size", [-1, 2.5, True, "x", "-1"])
 def test_a_client_refuses_what_is_no_size(pool: Commanded, size: Any) -> None:
-    with pytest.raises(prefork.UsageError, match="is no size for a pool"):
+    with pytest.raises(prefork.UsageError, match="invalid pool size"):
         pool.client.scale("web", size)
     ended_well(pool)
 
@@ -170,7 +170,7 @@ def test_stop_returns_when_the_master_has_gone(pool: Commanded) -> None:
     assert pool.running.wait() == 0
     assert {line.split("  ")[0] for line in stop.err} == {"web/0", "web/1"}
     for command in ("status",), ("reload",), ("stop",), ("scale", "web", "3"), ("events",), ("plan",):
-        assert pool.refuses(*command, status=3).startswith("prefork: no daemon runs in ")
+        assert pool.refuses(*command, status=3).startswith("prefork: no daemon is running in ")
 
 
 def test_a_command_that_is_interrupted_leaves_it_to_the_daemon(start: Start) -> None:

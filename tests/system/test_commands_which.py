@@ -88,13 +88,13 @@ def place(start: Start) -> Place:
 
 
 def test_the_only_one_needs_no_name_and_one_of_several_does(place: Place) -> None:
-    assert place.says("status", status=3) == "prefork: no daemon runs"
+    assert place.says("status", status=3) == "prefork: no daemon is running; start one with `prefork run`"
     one = place.script("one")
     assert place.says("status").startswith("one: 1 of 1 slot served")
     two = place.script("two")
-    assert place.says("status", status=2) == "prefork: several daemons run: one, two; say which one by its name"
+    assert place.says("status", status=2) == "prefork: several daemons are running: one, two; choose one with -n NAME"
     assert place.says("status", "-n", "two").startswith("two: 1 of 1 slot served")
-    assert place.says("status", "--name", "tow", status=3) == "prefork: no daemon tow runs; there runs one, two"
+    assert place.says("status", "--name", "tow", status=3) == "prefork: no daemon tow is running; running: one, two"
     assert place.says("stop", "-n", "one").startswith("stopped")
     assert one.wait() == 0
     assert place.says("status").startswith("two: ")
@@ -133,7 +133,7 @@ def test_a_mistake_in_the_file_does_not_hide_the_daemon_that_runs(place: Place, 
     (place.start.directory / "application" / "prefork.toml").write_text("[")
     said = place.says("status", directory="application", status=2)
     assert said.startswith("prefork: prefork.toml: ")
-    assert said.endswith("; a daemon can be named, too: -n NAME")
+    assert said.endswith("; or choose the daemon with -n NAME")
     assert other.stop() == 0
     assert running.stop() == 0
 
@@ -141,7 +141,7 @@ def test_a_mistake_in_the_file_does_not_hide_the_daemon_that_runs(place: Place, 
 def test_the_directory_of_a_daemon_that_does_not_run_stands_for_no_other(place: Place) -> None:
     running = place.script("other")
     (place.start.directory / "prefork.toml").write_text('name = "till"')
-    assert place.says("status", status=3) == "prefork: no daemon till runs; there runs other"
+    assert place.says("status", status=3) == "prefork: no daemon till is running; running: other"
     (place.start.directory / "prefork.toml").write_text("naem = 1")
     assert "prefork.toml: there is no option naem" in place.says("status", status=2)
     assert running.stop() == 0
@@ -176,8 +176,8 @@ def test_a_daemon_that_was_killed_does_not_run(place: Place) -> None:
     running = place.script("till")
     running.send(signal.SIGKILL)
     running.wait()
-    assert place.says("status", "-n", "till", status=3) == "prefork: no daemon till runs"
-    assert place.says("stop", status=3) == "prefork: no daemon runs"
+    assert place.says("status", "-n", "till", status=3) == "prefork: no daemon till is running"
+    assert place.says("stop", status=3) == "prefork: no daemon is running; start one with `prefork run`"
 
 
 @pytest.mark.skipif(not root(), reason="only root can become another user")
@@ -193,9 +193,9 @@ def test_a_client_of_another_user_is_told_who_may(open_start: Start, opened: boo
     for attempt in "status", "stop", "reload", "events":
         told = as_stranger(directory, attempt)
         if opened:
-            assert told == f"the daemon in {directory} does not talk to this user: it is steered by user 0 and root"
+            assert told == f"no permission to control the daemon in {directory}: only user 0 and root may"
         else:
-            assert told == f"the daemon in {directory} does not let this user connect"
+            assert told == f"no permission to connect to the daemon in {directory}"
     assert served.pids() == before
     assert served.stop() == 0
 

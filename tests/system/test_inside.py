@@ -80,7 +80,7 @@ def test_the_commands_show_the_same(start: Start) -> None:
     assert any("during GET /sleep" in line for line in one.out)
     missing = start.command(PREFORK, "crashes", "99", "-n", runtime)
     assert missing.wait() == 1
-    assert "there is no crash report 99" in missing.err[0]
+    assert "no crash report 99; `prefork crashes` lists them" in missing.err[0]
     assert hanging.stop() == 0
 
 
