@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from prefork._report.units import precise_duration, short_number, short_size
-from prefork.cli._top.columns import Frame, Use, columns_for, laid_out
+from prefork.cli._top.columns import RowContext, Usage, cell, columns_for
 from prefork.cli._top.figures import TREND, Figures, Line, served
 from prefork.cli._top.heading import band
 from prefork.scoreboard import Counts, Process, Reading
@@ -44,15 +44,15 @@ def slot(key: str, **more: Any) -> dict[str, Any]:
 
 def test_the_first_reading_says_nothing_of_rates() -> None:
     figures = Figures()
-    figures.take(reading(1.0, process("web/0", 7, requests=5000)))
+    figures.add(reading(1.0, process("web/0", 7, requests=5000)))
     assert not figures.requests
     assert figures.lines({"slots": [slot("web/0")]}, 160.0)[0].rate == 0.0
 
 
 def test_rates_and_means_are_of_what_has_ended_since_the_last_reading() -> None:
     figures = Figures()
-    figures.take(reading(1.0, process("web/0", 7, requests=10, spent=9.0), process("web/1", 8)))
-    figures.take(reading(3.0, process("web/0", 7, requests=14, spent=9.4), process("web/1", 8, requests=4, spent=1.2)))
+    figures.add(reading(1.0, process("web/0", 7, requests=10, spent=9.0), process("web/1", 8)))
+    figures.add(reading(3.0, process("web/0", 7, requests=14, spent=9.4), process("web/1", 8, requests=4, spent=1.2)))
     assert list(figures.requests) == [4.0]
     assert list(figures.means) == [pytest.approx(0.2)]
     one, two = figures.lines({"slots": [slot("web/0"), slot("web/1", pid=8)]}, 160.0)
@@ -63,15 +63,15 @@ def test_rates_and_means_are_of_what_has_ended_since_the_last_reading() -> None:
 
 def test_where_nothing_has_ended_there_is_no_mean() -> None:
     figures = Figures()
-    figures.take(reading(1.0, process("web/0", 7)))
-    figures.take(reading(2.0, process("web/0", 7, spent=1.0, in_flight=1)))
+    figures.add(reading(1.0, process("web/0", 7)))
+    figures.add(reading(2.0, process("web/0", 7, spent=1.0, in_flight=1)))
     assert list(figures.means) == [None]
 
 
 def test_a_replaced_worker_changes_no_rate() -> None:
     figures = Figures()
-    figures.take(reading(1.0, process("web/0", 7, requests=100, spent=50.0)))
-    figures.take(reading(2.0, process("web/0", 9, requests=3, spent=0.3), before=100))
+    figures.add(reading(1.0, process("web/0", 7, requests=100, spent=50.0)))
+    figures.add(reading(2.0, process("web/0", 9, requests=3, spent=0.3), before=100))
     assert list(figures.requests) == [3.0]
     assert list(figures.means) == [pytest.approx(0.1)]
 
@@ -79,7 +79,7 @@ def test_a_replaced_worker_changes_no_rate() -> None:
 def test_a_slot_that_has_gone_is_forgotten() -> None:
     figures = Figures()
     for at in range(TREND + 5):
-        figures.take(reading(float(at), process("web/0", 7), *([process("web/1", 8)] if at < 3 else [])))
+        figures.add(reading(float(at), process("web/0", 7), *([process("web/1", 8)] if at < 3 else [])))
     assert list(figures.trends) == ["web/0"]
     assert len(figures.trends["web/0"]) == TREND
 
@@ -110,7 +110,7 @@ def test_columns_fit(room: int, longest: int) -> None:
 
 def test_a_small_terminal_shows_what_matters_and_a_large_one_everything() -> None:
     small, large = ([column.heading for column, _ in columns_for(9, room)] for room in (77, 197))
-    essential = {"SLOT", "STATE", "PID", "GEN", "AGE", "REQ/S", "FLY", "NOW DOING", "CPU%", "PRIV", "RST"}
+    essential = {"SLOT", "STATE", "PID", "GEN", "AGE", "REQ/S", "BUSY", "NOW DOING", "CPU%", "PRIV", "RST"}
     assert set(small) == essential
     assert set(large) == essential | {"REQUESTS", "ERRORS", "", "LATENCY", "OPEN", "LAST EXIT"}
 
@@ -119,9 +119,9 @@ def test_a_label_gives_no_orders_to_the_terminal() -> None:
     hostile = process("web/0", 7, in_flight=1, busy_for=70.0, doing="GET /\x1b[2J\u202e漢字" * 9)
     line = Line("web/0", "ready", False, 7, 1, 1.0, None, 0, 0, 0.0, None, (), hostile, 0, "")
     for column, width in columns_for(9, 197):
-        cell = laid_out(column.pieces(line, Use(), Frame(0.0, 1)), width, column.right, None)
-        assert sum(segment.cell_length for segment in cell) == width, column.heading
-        assert all(segment.text.isprintable() for segment in cell)
+        segments = cell(column.pieces(line, Usage(), RowContext(0.0, 1)), width, column.right, None)
+        assert sum(segment.cell_length for segment in segments) == width, column.heading
+        assert all(segment.text.isprintable() for segment in segments)
 
 
 @pytest.mark.parametrize("width", [20, 78, 198])

@@ -158,7 +158,7 @@ def test_a_reload_of_broken_code_shows_the_applications_own_error(start: Start) 
     async def use(page: Page) -> None:
         await page.shows("2/2 ready")
         await page.press("r")
-        await page.shows("reload failed", "ModuleNotFoundError: No module named 'nothing_of_that_name'", "esc closes")
+        await page.shows("reload failed", "ModuleNotFoundError: No module named 'nothing_of_that_name'", "esc: close")
         await page.press("escape")
         await page.shows("✗ reload", "web/0 ● ready .* g1 ", "2/2 ready")
 
@@ -172,9 +172,9 @@ def test_scale_asks_for_a_number_and_takes_no_other(start: Start) -> None:
     async def use(page: Page) -> None:
         await page.shows("2/2 ready")
         await page.press("s")
-        await page.shows("scale web", "2 now; 1 to 4, or auto")
+        await page.shows("scale web", "2 workers now; enter 1 to 4, or auto")
         await page.press("9", "enter")
-        await page.shows("a number from 1 to 4, or auto")
+        await page.shows("not valid: enter 1 to 4, or auto")
         await page.press("backspace", "3", "enter")
         await page.shows("3/3 ready", "web/2 ● ready", "pool web 3 of 1-4", "✓ .*web")
         await page.press("s", *"auto", "enter")
@@ -195,7 +195,7 @@ def test_restarts_and_explains_the_chosen_slot(start: Start) -> None:
         await page.press("e")
         await page.shows("web/1", r"ready, pid \d+, generation 1, for", rf"exited 0 after .*{pids['web/1']}")
         await page.press("escape")
-        await page.shows_no("esc closes")
+        await page.shows_no("esc: close")
         await page.press("up", "e")
         await page.shows(rf"ready, pid {pids['web/0']}, generation 1, for")
 
@@ -211,7 +211,7 @@ def test_shows_the_stacks_of_the_chosen_slot(start: Start) -> None:
         await page.press("down", "x")
         await page.shows("─ web/1 ─", rf"pid {pids['web/1']}: \w+", 'File ".*program.py", line [0-9]+,? in web')
         await page.press("escape")
-        await page.shows_no("esc closes")
+        await page.shows_no("esc: close")
 
     on_page(daemon, use, (120, 40))
     assert daemon.stop() == 0
@@ -224,7 +224,7 @@ def test_where_there_is_no_pool_scale_says_so(start: Start) -> None:
     async def use(page: Page) -> None:
         await page.shows("2/2 ready")
         await page.press("s")
-        await page.shows("there is no pool: nothing can be scaled")
+        await page.shows("nothing to scale: the plan has no pool")
 
     on_page(daemon, use)
     assert daemon.stop() == 0
@@ -236,13 +236,13 @@ def test_a_daemon_that_ends_is_waited_for(start: Start) -> None:
     async def use(page: Page) -> None:
         await page.shows("2/2 ready")
         assert await asyncio.to_thread(daemon.stop) == 0
-        await page.shows("pooled has ended; waiting for it to come back", "pooled ended at")
+        await page.shows("pooled has ended; waiting for its next start", "pooled ended at")
         await page.press("r")
-        await page.shows("pooled does not run")
+        await page.shows("pooled is not running")
         daemon.launch()
         pids = await asyncio.to_thread(daemon.ready, "web/0", "web/1")
         await page.shows(rf"pooled master {daemon.running.pid} ", rf"web/0 ● ready {pids['web/0']} g1")
-        await page.shows("pooled is back")
+        await page.shows("pooled is running again")
 
     on_page(daemon, use)
     assert daemon.stop() == 0
@@ -303,16 +303,14 @@ def test_without_a_terminal_it_says_so(start: Start) -> None:
     daemon, _ = pooled(start)
     top = start.command(PREFORK, "top", env=daemon.environment)
     assert top.wait() == 2
-    assert top.err == [
-        "prefork: `prefork top` needs a terminal to draw its page on; `prefork status` prints the same once"
-    ]
+    assert top.err == ["prefork: `prefork top` needs a terminal; use `prefork status` instead"]
     assert daemon.stop() == 0
 
 
 def test_without_a_daemon_it_says_so(start: Start) -> None:
     top, _ = on_terminal(start, PREFORK, "top", env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
     assert top.wait() == 3
-    assert "no daemon runs" in top.out[-1]
+    assert "no daemon is running" in top.out[-1]
 
 
 def test_without_textual_it_names_the_extra(start: Start) -> None:
@@ -320,7 +318,7 @@ def test_without_textual_it_names_the_extra(start: Start) -> None:
     source = "import sys; sys.modules['textual'] = None; from prefork.cli import main; main(['top'])"
     top, _ = on_terminal(start, sys.executable, "-c", source, env=daemon.environment)
     assert top.wait() == 2
-    assert top.out[-1] == "prefork: `prefork top` needs textual, which is not here: pip install 'prefork[top]'"
+    assert top.out[-1] == "prefork: `prefork top` needs textual, which is not installed: pip install 'prefork[top]'"
     assert daemon.stop() == 0
 
 

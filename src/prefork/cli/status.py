@@ -129,7 +129,7 @@ def _show(view: dict[str, Any], memory: bool) -> None:
 
     columns = [
         Column("SLOT"), Column("STATE"), Column("PID", align="right"), Column("GENERATION", "GEN", "right"),
-        Column("AGE", align="right"), Column("REQUESTS", "REQ", "right"), Column("IN FLIGHT", "FLY", "right"),
+        Column("AGE", align="right"), Column("REQUESTS", "REQ", "right"), Column("IN FLIGHT", "BUSY", "right"),
         Column("NOW DOING", shrinks=2), Column("CPU", align="right"),
         *([Column("PRIVATE", align="right"), Column("SHARED", align="right")] if memory else []),
         Column("RESTARTS", "RST", "right"), Column("LAST EXIT", shrinks=1),

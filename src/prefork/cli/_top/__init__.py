@@ -1,1 +1,1 @@
-"""The page of `prefork top`: what is seen (`figures`), how it is drawn, and who fetches it (`link`)."""
+"""The page of `prefork top`: its figures, its widgets, and the threads that fetch the data (`link`)."""

@@ -1,4 +1,4 @@
-"""The page itself: what lies where, what the keys do, and what becomes of what the link tells."""
+"""The page: its layout, its keys, and what it shows for each message of the link."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from ..._report.units import precise_duration, short_number
 from ..._wire.printable import printable
 from ...client import Client, Each
 from ...scoreboard import Board, open_scoreboard
-from . import link as at
+from . import link
 from .charts import Chart
-from .columns import Frame, Use
-from .dialogs import Reading, Scaling
+from .columns import RowContext, Usage
+from .dialogs import ScaleDialog, TextDialog
 from .events import EventPane
 from .figures import Figures
 from .heading import Head
 from .palette import AMBER, CHOSEN, DIM, FAINT, GREEN, GROUND, RAISED, RED, RULE, TEXT
-from .table import Slots
+from .slot_table import SlotTable
 from .texts import explained, stacks
-from .uses import Uses
+from .usage import UsageReader
 
 _EVERY = 1.0
-"""Seconds between two looks at the scoreboard."""
+"""Seconds between two readings of the scoreboard."""
 
 
 class Top(App[None]):
-    """What one daemon does, now."""
+    """The page of one daemon."""
 
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar = [
@@ -46,7 +46,7 @@ class Top(App[None]):
         Binding("e", "explain", "explain"),
         Binding("x", "stacks", "stacks"),
         Binding("q", "quit", "quit"),
-        Binding("ctrl+c", "quit", show=False, priority=True),  # Above textual's own, which only tells of another key.
+        Binding("ctrl+c", "quit", show=False, priority=True),  # Textual's own only names another key.
     ]
     CSS = f"""
     Screen {{ background: {GROUND}; color: {TEXT}; }}
@@ -54,13 +54,13 @@ class Top(App[None]):
     #charts {{ height: 3; padding: 0 1; }}
     #charts Chart {{ width: 1fr; height: 100%; }}
     #latency {{ margin-left: 2; }}
-    Slots {{ margin-top: 1; background: {GROUND}; scrollbar-size-vertical: 1; scrollbar-gutter: stable;
+    SlotTable {{ margin-top: 1; background: {GROUND}; scrollbar-size-vertical: 1; scrollbar-gutter: stable;
         overflow-x: hidden; }}
     EventPane {{
         height: 1fr; border-top: solid {RULE}; border-title-color: {FAINT}; background: {GROUND};
         scrollbar-size-vertical: 1; overflow-x: hidden;
     }}
-    Slots, EventPane, .reading {{
+    SlotTable, EventPane, .reading {{
         scrollbar-background: {GROUND}; scrollbar-color: {RULE}; scrollbar-background-hover: {GROUND};
         scrollbar-color-hover: {CHOSEN}; scrollbar-color-active: {CHOSEN}; scrollbar-background-active: {GROUND};
     }}
@@ -83,115 +83,115 @@ class Top(App[None]):
         super().__init__()
         self.VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall"), (50, "-towering")]
         self._client = client
-        self._link = at.Link(client, self.post_message)
+        self._link = link.Link(client, self.post_message)
         self._daemon = os.path.basename(client.directory)
         self._status: dict[str, Any] | None = None
         self._board: Board | None = None
         self._gone = False
-        self._figures, self._uses = Figures(), Uses()
-        # Kept at hand: messages may still come when the page is being taken apart, and nothing is found there any more.
-        self._head, self._slots, self._happenings, self._outcome = Head(), Slots(), EventPane(), Static(id="outcome")
+        self._figures, self._usage = Figures(), UsageReader()
+        # Attributes, not queries: messages may still come while the page is closed, and a query would find no widget.
+        self._head, self._slots, self._events, self._outcome = Head(), SlotTable(), EventPane(), Static(id="outcome")
         self._requests = Chart("requests/s", "#5aa9f0", "requests")
         self._latency = Chart("latency", "#4cc9a0", "latency")
-        self._used: dict[int, Use] = {}  # as it was at the last look
+        self._used: dict[int, Usage] = {}  # of the last poll
 
     def compose(self) -> ComposeResult:
-        """Lay the page out."""
+        """Create the widgets."""
         yield self._head
         with Horizontal(id="charts"):
             yield self._requests
             yield self._latency
         yield self._slots
-        self._happenings.border_title = "events"
-        yield self._happenings
+        self._events.border_title = "events"
+        yield self._events
         yield self._outcome
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Begin."""
+        """Start the threads and the timer."""
         self._slots.focus()
         self._link.start()
-        self.set_interval(_EVERY, self._look)
+        self.set_interval(_EVERY, self._poll)
 
     def on_unmount(self) -> None:
-        """Let go of all that is held."""
+        """Stop the threads and close the files."""
         self._link.close()
-        self._uses.close()
-        self._leave_board()
+        self._usage.close()
+        self._close_board()
 
-    @on(at.Back)
-    def back(self) -> None:
-        """The daemon is there: begin with it anew."""
+    @on(link.Connected)
+    def connected(self) -> None:
+        """Start from the beginning with a daemon that has just been reached."""
         if self._gone:
-            self._say(f"{self._daemon} is back", GREEN)
+            self._show_message(f"{self._daemon} is running again", GREEN)
         self._gone, self._figures = False, Figures()
-        self._leave_board()
+        self._close_board()
         try:
             self._board = open_scoreboard(self._client)
         except SystemFailure as error:
-            self._say(str(error), RED)
-        self._link.ask()
-        self._look()
+            self._show_message(str(error), RED)
+        self._link.request_status()
+        self._poll()
 
-    @on(at.Gone)
-    def gone(self) -> None:
-        """The daemon has ended: say so, and leave the page as one that waits."""
+    @on(link.Disconnected)
+    def disconnected(self) -> None:
+        """Show that the daemon has ended, and wait for the next one."""
         if self._gone:
             return
         self._gone = True
-        self._leave_board()
+        self._close_board()
         self._figures = Figures()
         self._chart()
-        self._say(f"{self._daemon} ended at {time.strftime('%H:%M:%S')}", AMBER)
-        self._slots.say(f"{self._daemon} has ended; waiting for it to come back")
+        self._show_message(f"{self._daemon} ended at {time.strftime('%H:%M:%S')}", AMBER)
+        self._slots.show_notice(f"{self._daemon} has ended; waiting for its next start")
         self._draw_head()
 
-    @on(at.Happened)
-    def happened(self) -> None:
-        """Show what has happened, and ask what has become of the slots."""
+    @on(link.EventsReceived)
+    def events_received(self) -> None:
+        """Show new events, and request the new state of the slots."""
         events = []
         while self._link.events:
             events.append(self._link.events.popleft())
-        self._happenings.add(events)
-        self._link.ask()
+        self._events.add(events)
+        self._link.request_status()
 
-    @on(at.Seen)
-    def seen(self, message: at.Seen) -> None:
+    @on(link.StatusReceived)
+    def status_received(self, message: link.StatusReceived) -> None:
         """Show the slots."""
         if not self._gone:
             self._status = message.status
             self._daemon = message.status["name"]
             self._draw()
 
-    @on(at.Trouble)
-    def trouble(self, message: at.Trouble) -> None:
-        """Say what is wrong."""
-        self._say(message.text, RED)
+    @on(link.RequestFailed)
+    def request_failed(self, message: link.RequestFailed) -> None:
+        """Show the error."""
+        self._show_message(message.text, RED)
 
-    @on(at.Under)
-    def under(self, message: at.Under) -> None:
-        """Say how far a command has come."""
-        self._say(f"{message.what}: {message.text}", AMBER)
+    @on(link.CommandProgress)
+    def command_progress(self, message: link.CommandProgress) -> None:
+        """Show the progress of a command."""
+        self._show_message(f"{message.what}: {message.text}", AMBER)
 
-    @on(at.Outcome)
-    def outcome(self, message: at.Outcome) -> None:
-        """Say how a command has ended; where an application's report belongs to it, show that."""
+    @on(link.CommandEnded)
+    def command_ended(self, message: link.CommandEnded) -> None:
+        """Show the outcome of a command, with the application's traceback in a dialog."""
         first, _, report = message.text.partition("\n")
-        said = first if message.what.split()[0] in first else f"{message.what}: {first}"
-        self._say(f"{'✓' if message.ok else '✗'} {said}", GREEN if message.ok else RED)
+        text = first if message.what.split()[0] in first else f"{message.what}: {first}"
+        self._show_message(f"{'✓' if message.ok else '✗'} {text}", GREEN if message.ok else RED)
         if report:
             lines = "\n".join(map(printable, message.text.splitlines()))
-            self.push_screen(Reading(f"{message.what} {'done' if message.ok else 'failed'}", Text(lines)))
+            self.push_screen(TextDialog(f"{message.what} {'done' if message.ok else 'failed'}", Text(lines)))
 
-    @on(at.Answered)
-    def answered(self, message: at.Answered) -> None:
-        """Show what was asked for about a slot."""
+    @on(link.DetailsReceived)
+    def details_received(self, message: link.DetailsReceived) -> None:
+        """Show the history or the stacks of a slot."""
         found = message.found
         text = stacks(found["stacks"]) if "stacks" in found else explained(found)
-        self.push_screen(Reading(message.subject, text))
+        self.push_screen(TextDialog(message.subject, text))
 
     def action_reload(self) -> None:
-        """Import the application anew, and replace every worker."""
+        """Import the application again and replace every worker."""
         self._command("reload", self._client.reload)
 
     def action_restart(self) -> None:
@@ -202,20 +202,21 @@ class Top(App[None]):
     def action_explain(self) -> None:
         """Show the chosen slot's history."""
         if slot := self._slots.chosen:
-            self._link.find(slot, lambda: self._client.explain(slot))
+            self._link.fetch_details(slot, lambda: self._client.explain(slot))
 
     def action_stacks(self) -> None:
-        """Show where the threads of the chosen slot's workers are."""
+        """Show the stacks of the chosen slot's workers."""
         if slot := self._slots.chosen:
-            self._link.find(slot, lambda: {"stacks": self._client.stacks(slot)})
+            self._link.fetch_details(slot, lambda: {"stacks": self._client.stacks(slot)})
 
     def action_scale(self) -> None:
-        """Ask for the size of a pool: the chosen slot's, where it is in one."""
+        """Ask for a new size of the chosen slot's pool, or of the only pool."""
         pools = {pool["kind"]: pool for pool in (self._status or {}).get("pools", ())}
         chosen = (self._slots.chosen or "").partition("/")[0]
         pool = pools.get(chosen) or (next(iter(pools.values())) if len(pools) == 1 else None)
         if pool is None:
-            self._say("choose a slot of a pool first" if pools else "there is no pool: nothing can be scaled", AMBER)
+            text = "choose a slot of a pool first" if pools else "nothing to scale: the plan has no pool"
+            self._show_message(text, AMBER)
             return
         kind = pool["kind"]
 
@@ -224,21 +225,21 @@ class Top(App[None]):
                 number: int | Literal["auto"] = "auto" if size == "auto" else int(size)
                 self._command(f"scale {kind} {size}", lambda each: self._client.scale(kind, number, each))
 
-        self.push_screen(Scaling(kind, pool["size"], pool["min"], pool["max"]), scale)
+        self.push_screen(ScaleDialog(kind, pool["size"], pool["min"], pool["max"]), scale)
 
     def _command(self, what: str, command: Callable[[Each], str]) -> None:
         if self._gone:
-            self._say(f"{self._daemon} does not run", AMBER)
+            self._show_message(f"{self._daemon} is not running", AMBER)
         else:
             self._link.command(what, command)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """Read the scoreboard."""
         if self._board is None:
             return
         reading = self._board.read()
-        self._figures.take(reading)
-        self._draw(look=True)
+        self._figures.add(reading)
+        self._draw(poll=True)
         self._chart()
 
     def _chart(self) -> None:
@@ -250,38 +251,38 @@ class Top(App[None]):
         now = precise_duration(means[-1] if means else None)
         self._latency.show(tuple(means), now, f"peak {precise_duration(longest)}")
 
-    def _draw(self, look: bool = False) -> None:
-        """Draw the slots; with `look` as /proc says now what they use."""
+    def _draw(self, poll: bool = False) -> None:
+        """Draw the slots; with `poll` read their CPU time and memory from /proc first."""
         self._draw_head()
         if self._status is None or self._gone:
             return
         table = self._slots
         lines = self._figures.lines(self._status, time.time())
-        if look:
-            self._used = self._uses.look([line.pid for line in lines[table.window] if line.pid is not None])
+        if poll:
+            self._used = self._usage.read([line.pid for line in lines[table.window] if line.pid is not None])
         busiest = max((max(line.trend, default=0.0) for line in lines), default=0.0)
-        table.show(lines, self._used, Frame(busiest, self._status["generation"]))
-        self._share(len(lines) + 1)
+        table.show(lines, self._used, RowContext(busiest, self._status["generation"]))
+        self._divide(len(lines) + 1)
 
     def on_resize(self) -> None:
-        """Share the room out anew."""
-        self.call_after_refresh(lambda: self._share(self._slots.virtual_size.height))
+        """Divide the height again."""
+        self.call_after_refresh(lambda: self._divide(self._slots.virtual_size.height))
 
-    def _share(self, wished: int) -> None:
-        """Give the table what it needs, but leave to the events a quarter of what both have."""
+    def _divide(self, needed: int) -> None:
+        """Give the table the height that it needs, but keep a quarter of both for the events."""
         table = self._slots
-        both = table.outer_size.height + self._happenings.outer_size.height
-        height = min(wished, both - max(5, both // 4))
+        both = table.outer_size.height + self._events.outer_size.height
+        height = min(needed, both - max(5, both // 4))
         if height > 0 and table.outer_size.height != height:
             table.styles.height = height
 
     def _draw_head(self) -> None:
         self._head.show(self._daemon, self._status, time.time(), self._gone)
 
-    def _say(self, text: str, colour: str) -> None:
+    def _show_message(self, text: str, colour: str) -> None:
         self._outcome.update(Text(printable(text), colour, no_wrap=True, overflow="ellipsis"))
 
-    def _leave_board(self) -> None:
+    def _close_board(self) -> None:
         if self._board is not None:
             self._board.close()
             self._board = None

@@ -1,4 +1,4 @@
-"""A line of bars over time, as many lines high as there is room."""
+"""A bar chart over time that fills its widget."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ BARS = " ▁▂▃▄▅▆▇█"
 
 
 class Chart(Widget):
-    """One figure: its name, its value now, its peak, and how it came to be; the newest on the right."""
+    """One figure: its name, present value and peak, and a bar for each second; the newest on the right."""
 
     def __init__(self, name: str, colour: str, id: str) -> None:  # noqa: A002  # textual's name for it
         super().__init__(id=id)
-        self._called, self._colour = name, colour
+        self._label, self._colour = name, colour
         self._values: Sequence[float | None] = ()
         self._now = self._peak = ""
 
     def show(self, values: Sequence[float | None], now: str, peak: str) -> None:
-        """Draw these."""
+        """Draw new values."""
         if (values, now, peak) != (self._values, self._now, self._peak):
             self._values, self._now, self._peak = values, now, peak
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """Return the text above, or one line of the bars."""
+        """Return the heading, or one line of the bars."""
         width = self.size.width
         strip = self._text(width) if y == 0 else self._bars(y - 1, width, self.size.height - 1)
         return strip.apply_style(style(TEXT, GROUND))
 
     def _text(self, width: int) -> Strip:
-        room = width - len(self._called) - len(self._now) - len(self._peak) - 1
+        room = width - len(self._label) - len(self._now) - len(self._peak) - 1
         return Strip(
             [
-                Segment(self._called + " ", style(DIM)),
+                Segment(self._label + " ", style(DIM)),
                 Segment(self._now, style(TEXT, bold=True)),
                 Segment(" " * max(1, room), style(DIM)),
                 Segment(self._peak if room > 0 else "", style(FAINT)),
@@ -55,7 +55,7 @@ class Chart(Widget):
         for value in values:
             eighths = round((value or 0.0) / top * height * 8) if top else 0
             if value and not eighths:
-                eighths = 1  # Little is not nothing.
+                eighths = 1  # A small value is not 0.
             text += BARS[max(0, min(8, eighths - below))]
         if row == height - 1:
             text = text.rjust(width)

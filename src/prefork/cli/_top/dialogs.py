@@ -1,4 +1,4 @@
-"""What lies over the page for a while: a text to be read, a number to be given."""
+"""The dialogs: a text to read, a number to enter."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from ..._report.units import counted
 
-class Reading(ModalScreen[None]):
-    """A text, scrolled by the arrow keys."""
+
+class TextDialog(ModalScreen[None]):
+    """A text; the arrow keys scroll it."""
 
     BINDINGS: ClassVar = [Binding("escape,q,enter", "dismiss", "close", show=False)]
 
@@ -22,15 +24,15 @@ class Reading(ModalScreen[None]):
         self._headline, self._text = title, text
 
     def compose(self) -> ComposeResult:
-        """Lay it out."""
+        """Create the widgets."""
         with VerticalScroll(classes="dialog reading") as scroll:
             scroll.border_title = self._headline
-            scroll.border_subtitle = "esc closes"
+            scroll.border_subtitle = "esc: close"
             yield Static(self._text)
 
 
-class Scaling(ModalScreen[str | None]):
-    """How many workers a pool shall have; None when it was left."""
+class ScaleDialog(ModalScreen[str | None]):
+    """Asks for the number of workers of a pool; returns None if the user cancels."""
 
     BINDINGS: ClassVar = [Binding("escape", "dismiss(None)", "close", show=False)]
 
@@ -38,18 +40,22 @@ class Scaling(ModalScreen[str | None]):
         super().__init__()
         self._kind, self._present, self._least, self._most = kind, size, least, most
 
+    @property
+    def _choice(self) -> str:
+        return f"{self._least} to {self._most}, or auto (as planned)"
+
     def compose(self) -> ComposeResult:
-        """Lay it out."""
+        """Create the widgets."""
         with Vertical(classes="dialog scaling") as box:
             box.border_title = f"scale {self._kind}"
-            box.border_subtitle = "enter scales, esc does not"
-            yield Static(f"{self._present} now; {self._least} to {self._most}, or auto for the plan's own number")
+            box.border_subtitle = "enter: scale, esc: cancel"
+            yield Static(f"{counted(self._present, 'worker')} now; enter {self._choice}")
             yield Input(placeholder="workers", id="size", select_on_focus=True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Hand it over, when it is a size."""
+        """Return the size if it is valid."""
         value = event.value.strip()
         if value == "auto" or (value.isdecimal() and self._least <= int(value) <= self._most):
             self.dismiss(value)
         else:
-            self.query_one(Static).update(f"a number from {self._least} to {self._most}, or auto")
+            self.query_one(Static).update(f"not valid: enter {self._choice}")

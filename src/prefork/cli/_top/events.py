@@ -14,7 +14,7 @@ from textual.strip import Strip
 from ..._report.sentences import sentence, subject
 from ...client import Event
 from .._words import moment, mood, with_user_names
-from .columns import laid_out
+from .columns import cell
 from .palette import DIM, FAINT, GROUND, TEXT, shade, style
 from .texts import COLOURS
 
@@ -22,20 +22,20 @@ _KEPT = 1000
 
 
 class EventPane(ScrollView, can_focus=False):
-    """The newest at the bottom; it stays there unless somebody has scrolled up."""
+    """A list with the newest event at the bottom; it follows new events unless the user has scrolled up."""
 
     def __init__(self) -> None:
         super().__init__()
         self._events: deque[Event] = deque(maxlen=_KEPT)
 
     def add(self, events: Iterable[Event]) -> None:
-        """Take in what has happened."""
+        """Add events."""
         at_end = self.scroll_y >= self.max_scroll_y
         self._events.extend(event for event in events if event.get("stage") != "settled")
         self._resized(at_end)
 
     def on_resize(self) -> None:
-        """Stay at the end."""
+        """Scroll to the end."""
         self._resized(True)
 
     def _resized(self, to_end: bool) -> None:
@@ -45,22 +45,22 @@ class EventPane(ScrollView, can_focus=False):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """Return one event, as far as there is room."""
+        """Return one event, cut at the width."""
         at, width = int(self.scroll_y) + y, self.scrollable_content_region.width
         if at >= len(self._events):
             return Strip.blank(width, style(TEXT, GROUND))
         event = self._events[at]
         when = moment(event["time"], time.time())[:-4] if "time" in event else "-"
-        told = with_user_names(sentence(event)).split("\n")[0]
+        text = with_user_names(sentence(event)).split("\n")[0]
         about = subject(event) if subject(event) != "-" else "daemon"
         room = 9 if width < 90 else 16
         colour = shade(COLOURS[mood(event)], DIM, 0.3)
         strip = Strip(
             [
-                *laid_out([(f" {when} ", FAINT)], len(when) + 2, False, None),
-                *laid_out([(about, TEXT if about != "daemon" else DIM)], room, False, None),
+                *cell([(f" {when} ", FAINT)], len(when) + 2, False, None),
+                *cell([(about, TEXT if about != "daemon" else DIM)], room, False, None),
                 Segment(" "),
-                *laid_out([(told, colour)], max(0, width - room - len(when) - 3), False, None),
+                *cell([(text, colour)], max(0, width - room - len(when) - 3), False, None),
             ]
         )
         return strip.adjust_cell_length(width).apply_style(style(TEXT, GROUND))

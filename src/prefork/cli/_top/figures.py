@@ -1,4 +1,4 @@
-"""From two readings of the scoreboard to rates; from those and the daemon's status to the lines of a table. Pure."""
+"""Computes rates from two readings of the scoreboard, and table lines from rates and the daemon's status. Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from ..._wire import keys
 from ...scoreboard import Process, Reading
 
 HISTORY = 240
-"""Readings of the whole daemon that are remembered: one a second."""
+"""Readings of the whole daemon that are kept, one per second."""
 
 TREND = 16
-"""Readings of each slot that are remembered."""
-
-Slot = dict[str, Any]
+"""Readings of each slot that are kept."""
 
 
 @dataclass(slots=True)
 class Rates:
-    """Requests a second, and the mean of the seconds that they took; None where none has ended."""
+    """Requests per second, and their mean duration in seconds; None if no request has ended."""
 
     requests: float = 0.0
     mean: float | None = None
@@ -29,7 +27,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One process, or a slot without any. `leaving`: another one has taken its place in the slot."""
+    """One process, or a slot without a process. `leaving`: a newer process serves the slot."""
 
     key: str
     state: str
@@ -50,7 +48,7 @@ class Line:
 
 @dataclass(slots=True)
 class Figures:
-    """What has been read so far."""
+    """The figures of all readings so far."""
 
     requests: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
     means: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
@@ -58,8 +56,8 @@ class Figures:
     slots: dict[str, Rates] = field(default_factory=dict)
     last: Reading | None = None
 
-    def take(self, reading: Reading) -> None:
-        """Take in the next reading; the first one says nothing of rates yet."""
+    def add(self, reading: Reading) -> None:
+        """Add a reading; rates need two of them."""
         before, self.last = self.last, reading
         if before is None or (elapsed := reading.at - before.at) <= 0:
             return
@@ -78,12 +76,12 @@ class Figures:
             self.trends[key].append(rates.requests)
 
     def lines(self, status: dict[str, Any], now: float) -> list[Line]:
-        """Return a line for each slot and each process that is leaving one. `now`: seconds since 1970."""
+        """Return a line for each slot and each process that leaves one. `now`: seconds since 1970."""
         found = {} if self.last is None else {process.pid: process for process in self.last.processes}
         slots = sorted(status["slots"], key=lambda slot: keys.order(slot["key"]))
         return [line for slot in slots for line in self._lines(slot, found, now)]
 
-    def _lines(self, slot: Slot, found: dict[int, Process], now: float) -> Iterator[Line]:
+    def _lines(self, slot: dict[str, Any], found: dict[int, Process], now: float) -> Iterator[Line]:
         key, rates = slot["key"], self.slots.get(slot["key"], Rates())
         counts = self.last.slots.get(key) if self.last else None
         retry_at = slot["retry_at"] if slot["pid"] is None else None
@@ -108,13 +106,13 @@ class Figures:
 
 
 def served(status: dict[str, Any]) -> tuple[int, int]:
-    """Return how many slots are served, and how many are to be."""
+    """Return the number of served slots, and of slots that should be."""
     wanted = [slot for slot in status["slots"] if slot["state"] not in ("finished", "leaving")]
     return sum(1 for slot in wanted if slot["serving"]), len(wanted)
 
 
 def _mean(processes: Iterable[Process], known: dict[int, Process]) -> float | None:
-    """Return the mean of the requests that have ended since: their time in flight by their number."""
+    """Return the mean duration of the requests that have ended since: their time in flight by their number."""
     spent, ended = 0.0, 0
     for process in processes:
         before = known.get(process.pid)

@@ -1,4 +1,4 @@
-"""The top of the page: which daemon it is, how it fares, and a band in which each slot has its place."""
+"""The top of the page: the daemon, its state, and a band with a place for each slot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BAR = "━"
 
 
 class Head(Widget):
-    """Three lines."""
+    """Three lines: the daemon, its pools and molds, and the band."""
 
     DEFAULT_CSS = "Head { height: 3; }"
 
@@ -68,7 +68,7 @@ class Head(Widget):
         return left, right
 
     def _generations(self) -> list[Segment]:
-        """Return the generation, and the one that is to take its place."""
+        """Return the generations that run, the newest last."""
         status = self._status or {}
         present = {slot["generation"] for slot in status["slots"] if slot["generation"] is not None}
         present |= {old["generation"] for slot in status["slots"] for old in slot["leaving"]}
@@ -81,7 +81,7 @@ class Head(Widget):
         return [*segments, Segment(" ")]
 
     def _state(self) -> tuple[list[Segment], list[Segment]]:
-        """Return what there is besides slots; on the right what is being changed."""
+        """Return the pools and molds; on the right the command that is executed."""
         status = self._status or {}
         facts = [f"pool {pool['kind']} {pool['size']} of {pool['min']}-{pool['max']}" for pool in status["pools"]]
         for mold in status["molds"]:
@@ -98,7 +98,7 @@ class Head(Widget):
 
 
 def _joined(facts: list[str], gap: str, room: int) -> str:
-    """Return as many facts as there is room for, a gap before each."""
+    """Return the facts that fit, with a gap before each."""
     text = ""
     for fact in facts:
         if len(text) + len(gap) + len(fact) < room:
@@ -107,7 +107,7 @@ def _joined(facts: list[str], gap: str, room: int) -> str:
 
 
 def band(slots: list[dict[str, Any]], width: int) -> list[Segment]:
-    """Return one line in which each slot has its place, or shares it with its neighbours: the worst one is seen."""
+    """Return one line with a place for each slot. Slots that share a place are shown as the worst of them."""
     ordered = sorted(slots, key=lambda slot: keys.order(slot["key"]))
     if not ordered:
         return [Segment(_BAR * width, style(FAINT))]
@@ -131,7 +131,7 @@ def band(slots: list[dict[str, Any]], width: int) -> list[Segment]:
 
 
 def _colour(slot: dict[str, Any]) -> tuple[int, str]:
-    """Return how bad it is, and a colour: that of the generation that serves, unless nobody does."""
+    """Return how bad a slot's state is, and its colour: that of the generation that serves, if one does."""
     if slot["state"] in ("degraded", "killed"):
         return 3, RED
     old = slot["leaving"][-1]["generation"] if slot["leaving"] else None

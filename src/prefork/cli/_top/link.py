@@ -1,6 +1,6 @@
-"""Who talks to the daemon for the page: threads, since every call of a client blocks until its outcome is known.
+"""The connection of the page to the daemon: threads, since every call of a client blocks until its outcome is known.
 
-What they find they post, as messages, to the page. Nothing is asked of the daemon while nothing happens there.
+They post their results to the page as messages. While the daemon has no events, they request nothing from it.
 """
 
 from __future__ import annotations
@@ -22,49 +22,49 @@ _PAUSE = 0.5
 """Seconds between two attempts to reach a daemon that has ended."""
 
 _SETTLED = 1.5
-"""Seconds after the last event when a state is asked for once more: a worker has by then made up for its failures."""
+"""Seconds after the last event until the last request of the status, for what changes without an event."""
 
 
 @dataclass
-class Happened(Message):
-    """There are events to be taken."""
+class EventsReceived(Message):
+    """New events are in `Link.events`."""
 
 
 @dataclass
-class Seen(Message):
+class StatusReceived(Message):
     """The daemon's status."""
 
     status: dict[str, Any]
 
 
 @dataclass
-class Trouble(Message):
-    """The daemon is there, and does not answer as it should."""
+class RequestFailed(Message):
+    """The daemon is running, but a request failed."""
 
     text: str
 
 
 @dataclass
-class Gone(Message):
+class Disconnected(Message):
     """The daemon has ended."""
 
 
 @dataclass
-class Back(Message):
-    """It runs, at first or again."""
+class Connected(Message):
+    """The daemon is running: for the first time, or again."""
 
 
 @dataclass
-class Under(Message):
-    """How far a command has come."""
+class CommandProgress(Message):
+    """The progress of a command."""
 
     what: str
     text: str
 
 
 @dataclass
-class Outcome(Message):
-    """How a command has ended."""
+class CommandEnded(Message):
+    """The outcome of a command."""
 
     what: str
     ok: bool
@@ -72,15 +72,15 @@ class Outcome(Message):
 
 
 @dataclass
-class Answered(Message):
-    """What was asked for, to be read: its subject, and what there is."""
+class DetailsReceived(Message):
+    """The history or the stacks of a slot (`subject`)."""
 
     subject: str
     found: dict[str, Any]
 
 
 class Link:
-    """One daemon, for as long as the page is open."""
+    """The threads of a page."""
 
     def __init__(self, client: Client, post: Callable[[Message], object]) -> None:
         self.client = client
@@ -92,64 +92,64 @@ class Link:
     def start(self) -> None:
         """Follow the daemon from now on."""
         in_background(self._follow)
-        in_background(self._answer)
+        in_background(self._fetch_on_request)
 
     def close(self) -> None:
         """Let the threads end, as far as they do not wait for the daemon: that one's end is theirs."""
         self._closed.set()
         self._asked.set()
 
-    def tell(self, message: Message) -> None:
+    def post(self, message: Message) -> None:
         """Post a message, unless the page has been closed in the meantime."""
         try:
             self._post(message)
         except RuntimeError:
             pass  # Its loop is closed.
 
-    def ask(self) -> None:
-        """Have the status fetched soon."""
+    def request_status(self) -> None:
+        """Fetch the status soon."""
         self._asked.set()
 
     def command(self, what: str, command: Callable[[Each], str]) -> None:
-        """Have a command carried out."""
-        in_background(lambda: self._carry_out(what, command))
+        """Execute a command in a thread."""
+        in_background(lambda: self._execute(what, command))
 
-    def find(self, subject: str, question: Callable[[], dict[str, Any]]) -> None:
-        """Have something found out about a slot."""
-        in_background(lambda: self._find(subject, question))
+    def fetch_details(self, subject: str, question: Callable[[], dict[str, Any]]) -> None:
+        """Fetch the history or the stacks of a slot in a thread."""
+        in_background(lambda: self._fetch_details(subject, question))
 
     def _follow(self) -> None:
         while not self._closed.is_set():
             try:
                 self.client.hello()
-                self.tell(Back())
-                self._listen()
-                self.tell(Gone())
+                self.post(Connected())
+                self._read_events()
+                self.post(Disconnected())
             except SystemFailure as error:
-                self.tell(Trouble(str(error)) if self._runs() else Gone())
+                self.post(RequestFailed(str(error)) if self._is_running() else Disconnected())
             self._closed.wait(_PAUSE)
 
-    def _listen(self) -> None:
-        """Take in what happens until the daemon ends. What comes in one rush is told of once."""
+    def _read_events(self) -> None:
+        """Read events until the daemon ends. One message announces all events that the page has not taken yet."""
         for event in self.client.events(follow=True):
-            told = bool(self.events)
+            announced = bool(self.events)
             self.events.append(event)
-            if not told:
-                self.tell(Happened())
+            if not announced:
+                self.post(EventsReceived())
 
-    def _runs(self) -> bool:
+    def _is_running(self) -> bool:
         try:
             self.client.hello()
         except SystemFailure:
             return False
         return True
 
-    def _answer(self) -> None:
-        """Fetch the status when asked to, and once more when it has become quiet; the more slots, the more seldom."""
+    def _fetch_on_request(self) -> None:
+        """Fetch the status on request, and once more after the last event; less often with more slots."""
         while self._asked.wait():
             while self._asked.is_set():
                 self._asked.clear()
-                if self._closed.is_set():  # It is so before it asks for the last time: none of its asking is missed.
+                if self._closed.is_set():  # `close` sets it before the last request: none is missed.
                     return
                 slots = self._fetch()
                 self._closed.wait(0.2 + slots / 1000)
@@ -160,39 +160,39 @@ class Link:
         try:
             status = self.client.status()
         except PreforkError as error:
-            if self._runs():
-                self.tell(Trouble(str(error)))
+            if self._is_running():
+                self.post(RequestFailed(str(error)))
             return 0
-        self.tell(Seen(status))
+        self.post(StatusReceived(status))
         return len(status["slots"])
 
-    def _carry_out(self, what: str, command: Callable[[Each], str]) -> None:
-        self.tell(Under(what, "asked for"))
+    def _execute(self, what: str, command: Callable[[Each], str]) -> None:
+        self.post(CommandProgress(what, "sent"))
         try:
             text = command(lambda event: self._progress(what, event))
         except PreforkError as error:
-            self.tell(Outcome(what, False, with_user_names(str(error))))
+            self.post(CommandEnded(what, False, with_user_names(str(error))))
         else:
-            self.tell(Outcome(what, True, with_user_names(text)))
+            self.post(CommandEnded(what, True, with_user_names(text)))
 
     def _progress(self, what: str, event: Event) -> None:
         match event["event"]:
             case "mold started":
-                self.tell(Under(what, f"generation {event['generation']} imports the application"))
+                self.post(CommandProgress(what, f"importing generation {event['generation']}"))
             case "planned":
-                self.tell(Under(what, f"generation {event['generation']} has a plan"))
+                self.post(CommandProgress(what, f"generation {event['generation']} is planned"))
             case "change" if event.get("left") and event["stage"] in ("rolling", "settled"):
-                self.tell(Under(what, f"{counted(event['left'], 'slot')} to go"))
+                self.post(CommandProgress(what, f"{counted(event['left'], 'slot')} to go"))
 
-    def _find(self, subject: str, question: Callable[[], dict[str, Any]]) -> None:
+    def _fetch_details(self, subject: str, question: Callable[[], dict[str, Any]]) -> None:
         try:
-            self.tell(Answered(subject, question()))
+            self.post(DetailsReceived(subject, question()))
         except CommandFailedError as error:
-            self.tell(Outcome(subject, False, str(error)))
+            self.post(CommandEnded(subject, False, str(error)))
         except PreforkError as error:
-            self.tell(Trouble(str(error)))
+            self.post(RequestFailed(str(error)))
 
 
 def in_background(function: Callable[[], None]) -> None:
-    """Run it in a thread that nobody waits for."""
+    """Run a function in a thread that does not keep the process alive."""
     threading.Thread(target=function, daemon=True).start()

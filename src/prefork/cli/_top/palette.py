@@ -1,4 +1,4 @@
-"""The colours, and how a style is made of them."""
+"""The colours, and styles made of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TEXT, DIM, FAINT = "#d5dbe7", "#8490a6", "#4a5467"
 GREEN, AMBER, RED, BLUE = "#5fd38d", "#f2b84b", "#ff6b6b", "#62b5ff"
 
 _GENERATIONS = ("#4fc8e8", "#ff9d5c", "#c08cff", "#a8d858", "#ff85b3", "#e8d44d")
-"""Any two that follow each other are told apart at a glance."""
+"""Neighbours are easy to tell apart."""
 
 STATES = {
     "ready": GREEN,
@@ -27,7 +27,7 @@ STATES = {
 
 @cache
 def style(colour: str = TEXT, ground: str | None = None, bold: bool = False) -> Style:
-    """Return a style, the same object each time."""
+    """Return the style of these colours, the same object each time."""
     return Style(color=colour, bgcolor=ground, bold=bold)
 
 
@@ -37,7 +37,7 @@ def generation(number: int | None) -> str:
 
 
 def shade(colour: str, towards: str, share: float) -> str:
-    """Return a colour that lies between two."""
+    """Return a colour between two, by `share` nearer to the second."""
     pairs = zip(_parts(colour), _parts(towards), strict=True)
     return "#" + "".join(f"{round(one + (other - one) * share):02x}" for one, other in pairs)
 

@@ -1,4 +1,4 @@
-"""What is read in a dialog: a slot's history, and its stacks."""
+"""The texts of dialogs: a slot's history, and its stacks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLOURS = {"good": GREEN, "bad": RED, "plain": TEXT}
 
 
 def explained(found: dict[str, Any]) -> Text:
-    """Return what a slot is now, and what happened to it, an application's reports included."""
+    """Return the state of a slot and its recent events, with the tracebacks that belong to them."""
     text = Text().append(f"{present(found)}\n\n", "bold")
     for event in found["events"]:
         first, *report = with_user_names(sentence(event)).split("\n")
@@ -32,14 +32,14 @@ def explained(found: dict[str, Any]) -> Text:
 
 
 def stacks(workers: Iterable[dict[str, Any]]) -> Text:
-    """Return where the threads of these workers are."""
+    """Return the stacks of these workers."""
     text = Text()
     for found in workers:
         for_ = f" for {duration(found['busy_for'])}" if found["busy_for"] else ""
         verdict: Any = found["verdict"]
         text.append(f"pid {found['pid']}: {verdict}{for_}: {SENTENCES.get(verdict, '')}\n", "bold")
         if found["doing"]:
-            text.append(f"it is doing: {printable(found['doing'])}\n", TEXT)
+            text.append(f"request: {printable(found['doing'])}\n", TEXT)
         for line in found["text"].splitlines():
             text.append(f"{printable(line)}\n", DIM)
         text.append("\n")

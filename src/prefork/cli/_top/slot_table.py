@@ -1,4 +1,4 @@
-"""The table of slots. Only what is on the screen is drawn, and looked at."""
+"""The table of slots. Only the rows on the screen are drawn, and only their processes are read."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from .columns import Column, Frame, Use, columns_for, laid_out
+from .columns import Column, RowContext, Usage, cell, columns_for
 from .figures import Line
 from .palette import CHOSEN, DIM, FAINT, GROUND, TEXT, style
 
 
-class Slots(ScrollView, can_focus=True):
-    """One line is chosen: what the keys act on."""
+class SlotTable(ScrollView, can_focus=True):
+    """A table with one chosen line, which the keys act on."""
 
     BINDINGS: ClassVar = [
         Binding("up", "move(-1)", show=False),
@@ -32,8 +32,8 @@ class Slots(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self._lines: Sequence[Line] = ()
-        self._uses: Mapping[int, Use] = {}
-        self._frame = Frame(0.0, 0)
+        self._usage: Mapping[int, Usage] = {}
+        self._row_context = RowContext(0.0, 0)
         self._columns: list[tuple[Column, int]] = []
         self._longest = 0
         self._chosen = 0
@@ -50,15 +50,15 @@ class Slots(ScrollView, can_focus=True):
         first = int(self.scroll_y)
         return slice(first, first + max(0, self.size.height - 1))
 
-    def say(self, notice: str) -> None:
-        """Show a text where there are no lines."""
+    def show_notice(self, notice: str) -> None:
+        """Show a text instead of lines."""
         self._notice = notice
-        self.show((), {}, Frame(0.0, 0))
+        self.show((), {}, RowContext(0.0, 0))
 
-    def show(self, lines: Sequence[Line], uses: Mapping[int, Use], frame: Frame) -> None:
-        """Draw these; the slot that was chosen stays so."""
+    def show(self, lines: Sequence[Line], usage: Mapping[int, Usage], context: RowContext) -> None:
+        """Draw new lines; the chosen slot stays chosen."""
         key = self.chosen
-        self._lines, self._uses, self._frame = lines, uses, frame
+        self._lines, self._usage, self._row_context = lines, usage, context
         at = next((at for at, line in enumerate(lines) if line.key == key), None)
         self._chosen = min(self._chosen, max(0, len(lines) - 1)) if at is None else at
         longest = max((len(line.key) for line in lines), default=0)
@@ -68,12 +68,12 @@ class Slots(ScrollView, can_focus=True):
         self.refresh()
 
     def on_resize(self) -> None:
-        """Choose the columns anew."""
+        """Choose the columns again."""
         self._columns = []
         self.virtual_size = Size(self.size.width, len(self._lines) + 1)
 
     def on_click(self, event: Click) -> None:
-        """Choose what was clicked."""
+        """Choose the line that was clicked."""
         if event.y > 0:
             self._choose(int(self.scroll_y) + event.y - 1)
 
@@ -82,7 +82,7 @@ class Slots(ScrollView, can_focus=True):
         self._choose(self._chosen + by)
 
     def action_page(self, by: int) -> None:
-        """Choose one a screen away."""
+        """Choose a line one page away."""
         self._choose(self._chosen + by * max(1, self.size.height - 2))
 
     def _choose(self, at: int) -> None:
@@ -100,12 +100,12 @@ class Slots(ScrollView, can_focus=True):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """Return the headings, which stay where they are, or one line."""
-        return self._drawn(y, self.scrollable_content_region.width).apply_style(style(TEXT, GROUND))
+        """Return the headings, which do not scroll, or one line."""
+        return self._line_at(y, self.scrollable_content_region.width).apply_style(style(TEXT, GROUND))
 
-    def _drawn(self, y: int, width: int) -> Strip:
+    def _line_at(self, y: int, width: int) -> Strip:
         if not self._lines:
-            return self._noticed(y, width)
+            return self._notice_line(y, width)
         if not self._columns:
             self._columns = columns_for(self._longest, width - 2)
         if y == 0:
@@ -115,7 +115,7 @@ class Slots(ScrollView, can_focus=True):
             return Strip.blank(width)
         return self._line(self._lines[at], CHOSEN if at == self._chosen and self.has_focus else None, width)
 
-    def _noticed(self, y: int, width: int) -> Strip:
+    def _notice_line(self, y: int, width: int) -> Strip:
         if y != self.size.height // 2:
             return Strip.blank(width)
         return Strip([Segment(self._notice.center(width), style(DIM))]).adjust_cell_length(width)
@@ -128,9 +128,9 @@ class Slots(ScrollView, can_focus=True):
         return Strip(segments).adjust_cell_length(width)
 
     def _line(self, line: Line, ground: str | None, width: int) -> Strip:
-        use = self._uses.get(line.pid or 0, Use())
+        used = self._usage.get(line.pid or 0, Usage())
         segments = [Segment("▌" if ground else " ", style(DIM, ground))]
         for column, room in self._columns:
-            segments += laid_out(column.pieces(line, use, self._frame), room, column.right, ground)
+            segments += cell(column.pieces(line, used, self._row_context), room, column.right, ground)
             segments.append(Segment(" ", style(TEXT, ground)))
         return Strip(segments).adjust_cell_length(width, style(TEXT, ground))

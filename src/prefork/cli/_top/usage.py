@@ -1,4 +1,4 @@
-"""What /proc says of the processes on the screen, and of no others: 500 workers cost no more than a screen does."""
+"""CPU time and memory of the processes on the screen, and of no others: 500 workers cost no more than a screenful."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from time import monotonic
 
 from .. import _processes
-from .columns import Use
+from .columns import Usage
 
 _AT_A_TIME = 10
-"""Processes whose memory is read in a second: the kernel walks all their pages for it."""
+"""Processes whose memory is read per second: the kernel walks all their pages for it."""
 
 
-class Uses:
-    """Remembers what was read last of each process."""
+class UsageReader:
+    """Keeps what was last read of each process."""
 
     def __init__(self) -> None:
-        self._cpu: dict[int, tuple[float, float]] = {}  # pid -> when, and seconds of processor time
-        self._memory: dict[int, int | None] = {}  # the one that was read the longest ago first
-        self._wanted: list[int] | None = []  # None: nobody looks any more
+        self._cpu: dict[int, tuple[float, float]] = {}  # pid -> time of the reading, seconds of CPU time
+        self._memory: dict[int, int | None] = {}  # the oldest reading first
+        self._wanted: list[int] | None = []  # None: closed
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def look(self, pids: Sequence[int]) -> dict[int, Use]:
-        """Return what these use; their share of a processor since the last time they were looked at."""
+    def read(self, pids: Sequence[int]) -> dict[int, Usage]:
+        """Return the usage of these processes; their CPU share is since the last call."""
         found, cpu, now = {}, {}, monotonic()
         for pid in pids:
             share, seconds, before = None, _processes.cpu(pid), self._cpu.get(pid)
@@ -32,25 +32,25 @@ class Uses:
                 cpu[pid] = now, seconds
                 if before and now > before[0]:
                     share = max(0.0, 100 * (seconds - before[1]) / (now - before[0]))
-            found[pid] = Use(share, self._memory.get(pid))
+            found[pid] = Usage(share, self._memory.get(pid))
         self._cpu = cpu
         self._read_memory(pids)
         return found
 
     def close(self) -> None:
-        """Let the thread end."""
+        """End the thread."""
         self._wanted = None
         self._wake.set()
 
     def _read_memory(self, pids: Sequence[int]) -> None:
-        """Have it read in a thread: who reads of a process that hangs in the kernel may have to wait for it."""
+        """Read it in a thread: for a process that hangs in the kernel the read may block."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._read_on, daemon=True)
+            self._thread = threading.Thread(target=self._read_wanted, daemon=True)
             self._thread.start()
         self._wanted = list(pids)
         self._wake.set()
 
-    def _read_on(self) -> None:
+    def _read_wanted(self) -> None:
         while self._wake.wait():
             self._wake.clear()
             if (wanted := self._wanted) is None:
