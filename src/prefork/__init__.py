@@ -1,4 +1,4 @@
-"""A library for preforking daemons: say which workers should exist, it keeps them running."""
+"""A library for preforking daemons: declare the workers, it keeps them running."""
 
 from typing import TYPE_CHECKING, Any
 

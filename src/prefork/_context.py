@@ -1,4 +1,6 @@
-"""Worker contexts: the values that say which worker a process is and with what parameters, and how they travel.
+"""Worker contexts: the values that say which worker a process is.
+
+They carry its parameters, and travel to it as text.
 
 A context travels as data, `{"kind": ..., "fields": {...}}` in JSON, since it goes to another process and, after a
 deploy, perhaps to another version of its class. What the wire cannot carry faithfully is refused by the field's name:

@@ -1,4 +1,4 @@
-"""A daemon, said in the application's own words: which workers should exist, and what each of them does.
+"""A daemon as the application declares it: which workers exist, and what they do.
 
 Nothing here runs anything. A `Daemon` is what the application declares; the mold asks it for its plan, and workers
 ask it for their function (`_daemon_application`). `run()` starts the master.

@@ -1,4 +1,4 @@
-"""The interface of haskell-prefork, in Python's spelling: for programs that want to hold the reins themselves.
+"""The interface of haskell-prefork in Python's spelling, for programs with hooks.
 
 A master that calls the program's own hooks keeps a set of workers running; each worker is the program executed again
 and given one `WorkerContext`. Hooks run in the master, between two turns of its loop: they should not take long.

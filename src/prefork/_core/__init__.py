@@ -1,1 +1,1 @@
-"""Decides: events come in, actions go out, time is an argument. Nothing here touches the kernel."""
+"""Decides: events in, actions out, time is an argument. No system calls."""

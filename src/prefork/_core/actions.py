@@ -1,4 +1,4 @@
-"""Orders, in the imperative: everything that a decider can ask for."""
+"""Actions: orders in the imperative, the output of a decider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Molds, what they give birth to, and how a slot comes by a process.
+"""Molds, the spares that they fork, and how a slot gets a process.
 
 A mold's life is importing -> able (-> planning -> able)* -> ending, and from ending, or from a death that
 nobody ordered, to paused and importing again for as long as its generation is wanted. Births are ordered

@@ -1,4 +1,4 @@
-"""What applying another plan would change, as plain data."""
+"""What another plan would change, as plain data."""
 
 from __future__ import annotations
 

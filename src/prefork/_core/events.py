@@ -1,4 +1,4 @@
-"""Facts, in the past tense: everything that a decider can be told."""
+"""Events: facts in the past tense, the input of a decider."""
 
 from __future__ import annotations
 

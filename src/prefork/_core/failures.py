@@ -1,4 +1,4 @@
-"""What an end means: a drain that is over, a crash with its pause, a worker that is done; what a hang is."""
+"""What an end means: a finished drain, a crash with its pause, a hang."""
 
 from __future__ import annotations
 

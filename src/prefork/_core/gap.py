@@ -1,4 +1,4 @@
-"""The one routine that closes the gap between what a slot wants and what it has.
+"""Reconcile: close the gap between a slot's target and its processes.
 
 To exchange a process, so that for a while a slot has two, or a singleton none, a slot takes one of the
 places that its kind has for that (its surge) and holds it until the exchange is over. Rollouts, rollbacks

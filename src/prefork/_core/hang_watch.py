@@ -1,4 +1,4 @@
-"""When a worker counts as hung, from what its row of the scoreboard shows at each check.
+"""When a worker counts as hung, by its row of the scoreboard at each check.
 
 The row says what the worker does and since when; how long it may is its kind's `hang_timeout`:
 

@@ -1,4 +1,6 @@
-"""The plan as the core sees it: plain, immutable values that the application's own code computed in the mold.
+"""The plan as the core sees it: plain, immutable values.
+
+The application's own code computed it in the mold.
 
 The core never sees a worker context, only its key, its kind and a digest of its encoded form. Two contexts
 of one key with equal digests are the same worker; with different digests the second replaces the first.

@@ -1,4 +1,6 @@
-"""One target replaced by the next, as a whole: a reload, a replan, a restart, and the start itself.
+"""Changes: one target replaced by the next as a whole.
+
+A reload, a replan, a restart, and the start itself.
 
 A change is planned, its listeners are bound, and then its slots are moved to their new wishes: one canary
 first, and when it is ready the others, of each kind no more at a time than its surge. A slot is settled,

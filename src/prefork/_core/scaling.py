@@ -1,4 +1,4 @@
-"""A pool given another size than its plan's. That is part of the target, so it survives a reload."""
+"""The size of a pool, set by a command; it survives a reload."""
 
 from __future__ import annotations
 

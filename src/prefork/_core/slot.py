@@ -1,4 +1,4 @@
-"""One slot's life, as data: what is wanted there, which processes are there, and what a process may become.
+"""One slot's life, as data: its target, its processes, their states.
 
 Two rules bind this module. No process changes its state but by a row of `LIFE`; a fact or an order without
 a row there is late, or said twice, and changes nothing. And whatever state is waited in has its deadline

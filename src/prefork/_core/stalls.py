@@ -1,4 +1,4 @@
-"""Which queues are stalled: connections wait in them, and no worker accepts any."""
+"""Which queues stand still: connections wait, and no worker takes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How the daemon stands, in one small record: counted as slots change, so that nobody has to walk over all to know."""
+"""The health of the daemon, counted as slots change.
+
+So no process has to walk over all slots to know it.
+"""
 
 from __future__ import annotations
 

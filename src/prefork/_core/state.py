@@ -1,4 +1,4 @@
-"""All that the supervisor knows, in one plain object, and the few moves that every part of it shares."""
+"""The state of the supervisor, and the changes that its parts share."""
 
 from __future__ import annotations
 

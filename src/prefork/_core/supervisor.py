@@ -1,4 +1,4 @@
-"""The supervisor of a `Daemon`: the wanted workers beside the actual ones, and the orders that close the gap.
+"""The supervisor of a `Daemon`: desired beside actual workers, and the orders between.
 
 The contract with the shell
 ===========================

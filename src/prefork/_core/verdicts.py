@@ -1,4 +1,4 @@
-"""The verdict on a worker that hangs: what kind of hang it is, from /proc and from what the worker reports."""
+"""The verdict on a hung worker, from /proc and its own reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state for people: what status prints."""
+"""The state for people: what `prefork status` prints."""
 
 from __future__ import annotations
 

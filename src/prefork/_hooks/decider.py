@@ -1,4 +1,6 @@
-"""Which hook is called when: the life of a master in the hooks interface, to the letter of haskell-prefork.
+"""The decider of the hooks interface: which hook is called when.
+
+It follows haskell-prefork to the letter.
 
 The program's hooks are called from here and nowhere else. For the rest this is a decider like any other (see
 `_core.decider`): it can be told events and asked for actions without a process or a clock.

@@ -1,4 +1,4 @@
-"""Processes that a hook forks: each begins as a copy of the master, and must not go on as one."""
+"""Processes that a hook forks: copies of the master that must not go on as one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The role that this process was started in: a program of its own, or a worker that a master executed.
+"""The role of this process: its own program, or a worker of a master.
 
 A role is believed only together with its descriptor: `PREFORK=worker:7` means something only where descriptor 7 is a
 sealed memfd of ours. Both are taken when prefork is imported, so that nothing the application starts can think itself

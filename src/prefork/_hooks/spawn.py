@@ -1,4 +1,7 @@
-"""Birth of a worker by exec: this program again, in the role of a worker. The hands of the hooks interface."""
+"""Start of a worker by exec: this program again, in the role of a worker.
+
+With it, the executor of the hooks interface.
+"""
 
 from __future__ import annotations
 

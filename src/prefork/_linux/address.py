@@ -1,4 +1,4 @@
-"""Where a listener listens, taken apart: `tcp://127.0.0.1:8000`, `unix:///run/chat.sock`, `fd://3`, ..."""
+"""Addresses of listeners, parsed: `tcp://127.0.0.1:8000`, `unix:///path`, `fd://3`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages with descriptors and kernel-verified senders, over one AF_UNIX SOCK_SEQPACKET pair.
+"""Messages with descriptors and verified senders, over AF_UNIX SOCK_SEQPACKET.
 
 A packet is one byte that says where the message is, then the message: inline, or, where it would not fit a
 socket's buffer, in a sealed memfd that travels as the first descriptor. The peer may be hostile: whatever

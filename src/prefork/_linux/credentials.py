@@ -1,4 +1,4 @@
-"""Who is at the other end of a Unix socket, by the kernel's word (unix(7), SO_PEERCRED and SCM_CREDENTIALS)."""
+"""The process at the other end of a Unix socket, by the kernel's word (unix(7))."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a process learns that its master has died: by a signal from the kernel, even while it hangs in C.
+"""The lifeline: a signal from the kernel to a process whose master has died.
 
 The master holds the only write end of a pipe for as long as it lives, across its own exec too. A process
 that is to learn of its death opens the read end as a file description of its own and asks for a signal when

@@ -1,4 +1,4 @@
-"""Data and shared memory by descriptor: a memfd that is sealed, so that its reader can rely on it (memfd_create(2))."""
+"""Sealed memfds: data and shared memory by descriptor (memfd_create(2))."""
 
 from __future__ import annotations
 

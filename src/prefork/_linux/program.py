@@ -1,4 +1,4 @@
-"""The program that runs here, as it was started: what is executed again to make a worker of it."""
+"""The program of this process, as it was started, to be executed again."""
 
 from __future__ import annotations
 

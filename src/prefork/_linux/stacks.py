@@ -1,4 +1,4 @@
-"""How a worker writes down the stacks of its threads when the master asks for them.
+"""How a worker writes the stacks of its threads at the master's request.
 
 All processes of a daemon share one memfd, and its offset: the master asks one at a time, names it in the scoreboard,
 and reads what has been written. It is asked in two ways, by two signals:

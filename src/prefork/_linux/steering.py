@@ -1,4 +1,4 @@
-"""Which socket of several that share a port gets what is new: classic BPF programs (socket(7), bpf(4)).
+"""BPF programs that choose among sockets of one port (socket(7), bpf(4)).
 
 A program on the group (SO_ATTACH_REUSEPORT_CBPF, Linux 4.5) needs no privilege, and a new one replaces the former at
 once. It returns the place of a socket in the group, in the order in which they began to listen; where one is closed,

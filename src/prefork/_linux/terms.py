@@ -1,4 +1,4 @@
-"""The terms that a worker runs on: resource limits, nice value, processors, and its place when memory runs out.
+"""Terms of a worker: limits, nice value, processors, OOM score.
 
 The master imposes them on a process before it has its order, so that not one instruction of the worker's runs without.
 A mold that has given up root asks for them like any other, but is granted only what its user could do by itself: to go

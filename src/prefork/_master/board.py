@@ -1,4 +1,4 @@
-"""The master's side of the scoreboard: whose row is which, and what dead workers had counted.
+"""The master's half of the scoreboard: rows, and counts of dead workers.
 
 The master never believes what it has written there itself, since any worker could write there too. All that it reads
 back is what workers have counted, and the worst that comes of that is a wrong count.

@@ -1,4 +1,4 @@
-"""Exits of children: by pidfds, or by SIGCHLD for those without one (no kernel support, no free descriptor)."""
+"""Exits of children, by pidfds or SIGCHLD."""
 
 from __future__ import annotations
 

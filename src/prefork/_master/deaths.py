@@ -1,4 +1,4 @@
-"""The ends of a daemon's processes: what each had sent before, why it ended, what is kept of it, and the event."""
+"""The ends of a daemon's processes: why each ended, and what is kept of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The executor of a daemon's master: carries out what the supervisor asks for, and passes on what processes send.
+"""The executor of a daemon's master: carries out the supervisor's actions.
 
 The contract is at the head of `_core.supervisor`. Nothing here waits and nothing decides.
 """

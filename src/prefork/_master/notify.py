@@ -1,4 +1,4 @@
-"""The service manager's socket: what is said there, by sd_notify(3)'s protocol, and the beats of its watchdog.
+"""The service manager's socket: sd_notify(3), and the watchdog's beats.
 
 One datagram is one message. The manager may be slow, or restart, or be gone; none of that is the daemon's trouble:
 nothing here waits, what cannot be sent now is kept until there is room (the last state of affairs, not every one), and

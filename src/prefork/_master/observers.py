@@ -1,4 +1,4 @@
-"""Observers of a daemon's master: its journal, with the log and the clients that watch; its title; its banner."""
+"""Observers of the loop: journal, log, clients, title, banner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limit of open files: the master, which needs some for each worker, raises it as far as it can."""
+"""The limit of open files, raised in the master as far as allowed."""
 
 from __future__ import annotations
 

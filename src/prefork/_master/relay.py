@@ -1,4 +1,4 @@
-"""Workers' output on its way to the master's own streams: whole lines, never mixed, and never in the master's way.
+"""Workers' output on its way to the master's streams, in whole lines.
 
 Each worker writes into pipes of its own. The master writes on only when the reader has room (poll(2) says POLLOUT),
 at most PIPE_BUF bytes at a time, which a pipe then takes whole. When the reader stalls, the workers' pipes are left

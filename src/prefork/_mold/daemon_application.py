@@ -1,4 +1,4 @@
-"""A `Daemon` as the mold sees it: loaded, asked for its plan, and asked for the function of each worker."""
+"""A `Daemon` in the mold: loaded, planned, and its workers' functions found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a mold runs the application's program: as it would run anywhere, up to its daemon's `run()`."""
+"""How a mold runs the application's program, up to its `run()`."""
 
 from __future__ import annotations
 

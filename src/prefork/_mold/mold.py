@@ -1,4 +1,4 @@
-"""The mold: the process that imports the application, computes its plan, and forks workers on order.
+"""The mold: imports the application, computes its plan, forks on order.
 
 It has the rights that the application is to have from its first instruction on. The application's program is run here
 as it would run anywhere, up to its `daemon.run()`, which hands over to `Mold.serve` and never returns. From then on the

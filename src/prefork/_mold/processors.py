@@ -1,4 +1,4 @@
-"""How many processors this process may use: those that it may run on, and what its control group may use of them."""
+"""How many processors this process may use, by affinity and control group."""
 
 from __future__ import annotations
 

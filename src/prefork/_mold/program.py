@@ -1,4 +1,6 @@
-"""The program of a mold: `python -m prefork._mold.program CHANNEL LAUNCH LIFELINE SCOREBOARD STACKS`.
+"""The program of a mold.
+
+Its command is `python -m prefork._mold.program CHANNEL LAUNCH LIFELINE SCOREBOARD STACKS`.
 
 All of them are descriptors.
 

@@ -1,4 +1,4 @@
-"""What an application is: told from how it wants to be called, so that nobody has to say it."""
+"""What kind of application a target is, by its signature."""
 
 from __future__ import annotations
 

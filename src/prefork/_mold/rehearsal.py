@@ -1,4 +1,6 @@
-"""A worker's first steps, taken in the mold and undone, until nothing of them is new to the interpreter.
+"""A worker's first steps, rehearsed in the mold before it forks.
+
+The interpreter adapts code and fills caches meanwhile, so that workers share them.
 
 CPython adapts code where it runs, and fills caches and free lists. What is adapted before the fork is shared, and what
 is adapted after it is a page of each worker's own: 200 kB of each are saved by it.

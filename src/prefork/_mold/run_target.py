@@ -1,4 +1,4 @@
-"""What `prefork run` was told, in the mold: the options found again, the target imported, and taken for what it is."""
+"""`prefork run` in the mold: options resolved, target imported and recognised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An application that is no `Daemon`, served by one that is made for it: a pool of workers of one kind.
+"""A `Daemon` made for an application: a pool of workers of one kind.
 
 Its options are found anew at each plan, so that a reload takes up what has changed in `prefork.toml`. All that a worker
 needs to know of them travels in its context: a changed one replaces the workers, and a spare that was forked before the

@@ -1,4 +1,4 @@
-"""The processes that watch files for a daemon: children of the master, that say when something has changed."""
+"""Processes that watch files for a daemon, and report changes to the master."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The options of a kind of worker and of a daemon: each defined once, with its type, default, help and scope.
+"""The options of kinds and daemons, each defined once.
+
+A field has its type, default, help and scope.
 
 `@daemon.worker(...)` and `Daemon(...)`, the plan that a mold sends, the master, and the flags, variables and file keys
 of `prefork run` are made from these fields. A new option is a field here and the place that reads it.

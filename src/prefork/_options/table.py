@@ -1,4 +1,4 @@
-"""Every option of `prefork run`, in one table, and the one rule by which its value is found.
+"""Every option of `prefork run` in one table, and how its value is found.
 
 Defaults < the file (`prefork.toml`, or `[tool.prefork]` in `pyproject.toml`) < variables `PREFORK_...` < command line.
 The flags, the keys of the file, the variables, `prefork check --show` and docs/run.md are all made from the table.

@@ -1,4 +1,4 @@
-"""What is to be run, as people write it: a module and a name in it, or a file. Taken apart, and found in the mold."""
+"""The target of `prefork run`: a module and a name in it, or a file."""
 
 from __future__ import annotations
 

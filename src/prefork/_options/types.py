@@ -1,4 +1,4 @@
-"""The types of option values: each checks a value, and reads one from text (command line, environment).
+"""The types of option values, read from text or TOML and checked.
 
 No msgspec here: the command line, the master and the mold all read options, and the first two stay light.
 """

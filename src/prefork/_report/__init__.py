@@ -1,1 +1,1 @@
-"""What people and programs read of a daemon: records, sentences, the look of the log. Pure."""
+"""Texts for people and records for programs: log, events, banner. Pure."""

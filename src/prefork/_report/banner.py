@@ -1,4 +1,4 @@
-"""What a daemon says of itself when it starts: first what is known at once, then, when all are ready, what came of it.
+"""The banner: what a daemon logs of itself at its start, and when it is ready.
 
 On a terminal a few aligned lines, elsewhere one line each: a log is read by the line.
 """

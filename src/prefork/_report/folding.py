@@ -1,4 +1,4 @@
-"""What happens again and again is said once in a while, with how often it happened, so that the log can be read.
+"""Folding: what repeats is logged once in a while, with its count.
 
 The first few of a kind are said as they are. Then they are counted, and each `WINDOW` in which there were any ends with
 one line. When a window has passed without one, the next is said as it is again.

@@ -1,4 +1,4 @@
-"""The report on a worker that hangs, for the log and for `prefork stacks`."""
+"""The report on a hung worker."""
 
 from __future__ import annotations
 

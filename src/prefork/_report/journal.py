@@ -1,4 +1,4 @@
-"""What has happened, as records: the stream of events and actions, for people and programs.
+"""The journal: events and actions as records, for people and programs.
 
 A record is plain data: its `number` (they only grow), its `time` (seconds since 1970), the `event` in a word and, as
 far as they apply, `slot`, `pid`, `generation` and what the event has to say. docs/control.md lists them. The last

@@ -1,4 +1,4 @@
-"""Which records the log tells, and in which words."""
+"""Which records are logged, and in which words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a service manager is to be told, and when: the states of sd_notify(3), as far as they apply to a daemon."""
+"""What to send to a service manager, and when: the states of sd_notify(3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the journal's records say to people."""
+"""The sentences of the journal's records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers for people: durations, counts and sizes, in sentences and in the narrow columns of a table."""
+"""Numbers for people: durations, counts and sizes."""
 
 from __future__ import annotations
 

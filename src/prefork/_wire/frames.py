@@ -1,4 +1,4 @@
-"""Which frames of a traceback or a stack dump are prefork's own, and so say nothing about the application."""
+"""Which frames of a traceback or stack dump are prefork's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker's identity: a short string such as `web/0`, made of its kind and its identifying values.
+"""A worker's key, such as `web/0`: its kind and its identifying values.
 
 Two contexts of one key are one worker with other parameters. Each value is percent-encoded, so that a slash inside a
 value cannot make two different identities alike, and its type is checked, since Python itself holds 1, True and 1.0

@@ -1,4 +1,4 @@
-"""Where a daemon's files are: what the master makes, and its clients look for."""
+"""Where a daemon's files are, for the master and for its clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan, taken apart from the plain data that a mold sent: every part checked, since a mold is not trusted."""
+"""A plan, parsed and checked from the data of a mold, which is not trusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scoreboard: one piece of shared memory with a row for each worker, written by the worker and read by anyone.
+"""The scoreboard's map: shared memory with a row for each worker.
 
 It is a memfd that the master makes, of a size that is sealed, so that whoever maps it never meets the end of it. The
 master passes it to its molds; a mold maps it before it forks, so that its workers have the mapping from birth. Others

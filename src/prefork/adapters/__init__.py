@@ -1,4 +1,4 @@
-"""Other people's servers on our sockets: each thin, each optional, found by name or by what the application is.
+"""Servers on prefork's sockets, each optional, found by name or protocol.
 
 An adapter is a module (or any object) with the names of `Server`. The mold finds it, calls `warm`, and only then forks;
 a worker calls `serve`, which returns when the worker has drained:

@@ -1,4 +1,4 @@
-"""An ASGI application as every server here is given it: its requests are counted, and clients told when to go.
+"""An ASGI application wrapped for every server: requests counted, close announced.
 
 Told to drain, no server says `Connection: close` by itself with responses to requests that it had not read by then.
 So it is said here, when a response starts: with HTTP/2, which forbids the header, servers say GOAWAY.

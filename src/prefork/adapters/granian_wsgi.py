@@ -1,4 +1,7 @@
-"""A WSGI application as granian's threads call it: what is otherwise granian's own wrapper, with the counting in it."""
+"""A WSGI application as granian's threads call it, with counting.
+
+It replaces granian's own wrapper.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""hypercorn, by its public `serve`, on asyncio's loop: HTTP/1.1, HTTP/2 without TLS, WebSockets.
+"""hypercorn by its public `serve`, on asyncio's loop.
+
+HTTP/1.1, HTTP/2 without TLS, WebSockets.
 
 It ends when its `shutdown_trigger` returns, and drops idle connections then. So the drain happens inside the trigger:
 the loop stops to look at the listener, clients are answered with `Connection: close` until they have gone or the

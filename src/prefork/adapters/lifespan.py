@@ -1,4 +1,4 @@
-"""An ASGI application's lifespan, told to it by us and so in one way, whichever server answers its requests.
+"""The ASGI lifespan, run by prefork in the same way for every server.
 
 Servers disagree here: with "auto" uvicorn and granian take every exception for "not supported" and serve an application
 that has failed to start. What tells the two apart is whether it has taken the startup event: an application that knows

@@ -1,4 +1,4 @@
-"""What some servers neither tell nor do, found out and done from outside.
+"""What some servers do not report or do, done from outside.
 
 granian and hypercorn do not say how many connections they have, and cannot stop accepting without closing those that
 have not asked anything yet. All this is for draining only: it looks again and again, and walks over all descriptors.

@@ -1,4 +1,4 @@
-"""The standard library's socketserver in a worker: one at a time, threading or forking; http.server and wsgiref too.
+"""The standard library's socketserver in a worker; http.server and wsgiref too.
 
 Its `serve_forever` looks every half second whether it is to end. Here `Worker.accept` waits for connections, and the
 server's documented methods do the rest. For stream sockets.

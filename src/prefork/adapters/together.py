@@ -1,4 +1,6 @@
-"""What is written in one turn of the event loop goes out together: a response's head with its first piece.
+"""One write for all that is written in one turn of the event loop.
+
+A response's head goes out with its first piece.
 
 uvicorn writes them one by one, each a system call and a packet, and a client wakes up for each. ASGI would let a server
 keep the head until a piece of the body comes. Here it waits no longer than the turn: an application that says what

@@ -1,4 +1,4 @@
-"""waitress: pure Python, reads requests off-thread so that slow clients hold none of its threads, and changes rarely.
+"""waitress: pure Python; slow clients occupy none of its threads.
 
 Its `run()` wakes up every second, and told to end it drops what waits for a thread and closes everything. So its loop
 is turned from here, by one wait at a time, and only as long as needed: until something comes, or, while connections are

@@ -1,4 +1,4 @@
-"""A WSGI application as every server here is given it: its requests are counted from beginning to end."""
+"""A WSGI application wrapped for every server: its requests are counted."""
 
 from __future__ import annotations
 

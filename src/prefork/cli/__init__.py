@@ -1,4 +1,4 @@
-"""The command line: `prefork run`, and the commands that send requests to a running daemon.
+"""The command line: `prefork run`, and commands for running daemons.
 
 A module holds the command of its own name, or several that belong together. It is imported only when one of them is
 called (or for help), so that `prefork run` carries nothing of the others into the program that it executes, and

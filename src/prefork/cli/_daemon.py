@@ -1,4 +1,4 @@
-"""What all commands share that send requests to a running daemon: its name, `--json`, completion, exit codes.
+"""What commands for running daemons share: name, `--json`, exit codes.
 
 0: done; 1: failed, with the reason; 2: usage error; 3: no such daemon runs; 130: interrupted, the daemon continues.
 """

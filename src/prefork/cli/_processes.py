@@ -1,4 +1,4 @@
-"""What /proc says of a worker: read by whoever wants to know, never by the master. None where it cannot be read."""
+"""A worker in /proc, for commands; None for what cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table: coloured and fitted to the width of a terminal; plain and complete if standard output is not one.
+"""A table: coloured and fitted to a terminal; else plain and complete.
 
 rich draws such tables, too, but `prefork status` would take 1.5 times as long for its import.
 """

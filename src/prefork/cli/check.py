@@ -1,4 +1,4 @@
-"""`prefork check`: what `prefork run` would do, found out without a daemon, and without leaving anything behind."""
+"""`prefork check`: what `prefork run` would do, without a daemon."""
 
 from __future__ import annotations
 

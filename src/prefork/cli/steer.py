@@ -1,4 +1,4 @@
-"""The commands that change a running daemon. Each waits for the outcome; if it is interrupted, the daemon continues."""
+"""The commands that change a running daemon and wait for the outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The master's channels to molds and to the processes that they fork: messages come out as plain facts.
+"""The master's channels to molds and forked processes.
 
 One descriptor stands for all channels in the master's loop. Nothing here waits or decides, and no peer is trusted: the
 master may still have privileges that they have dropped. A peer that breaks the protocol is not read any more. Orders

@@ -1,4 +1,4 @@
-"""Giving orders: the encoded contexts that they may name, and what a process needs before it becomes a worker."""
+"""Orders to workers: their contexts, and what a process needs first."""
 
 from __future__ import annotations
 

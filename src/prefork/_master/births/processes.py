@@ -1,4 +1,4 @@
-"""The processes of one daemon: molds, workers and watchers are started, found by pid, and killed here."""
+"""The processes of a daemon: started, found by pid, and killed here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""File watchers: child processes that run while there is something to watch."""
+"""Watchers of files, restarted while there is something to watch."""
 
 from __future__ import annotations
 

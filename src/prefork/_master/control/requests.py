@@ -1,4 +1,4 @@
-"""Requests on the control socket, parsed and checked: one JSON object a line.
+"""Requests to the control socket, parsed and checked: one JSON object a line.
 
 docs/control.md describes the protocol. A client is allowed to send any request, but may be broken: what is not exactly
 one known request raises MalformedRequest.

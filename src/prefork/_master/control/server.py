@@ -1,4 +1,4 @@
-"""The control socket: how people and programs see and steer a daemon. docs/control.md describes what is said on it.
+"""The control socket: its connections and their requests (docs/control.md).
 
 It is served in the master's one loop, so nothing here waits, and whoever connects can cost the daemon neither time nor
 memory: a request is short, a reply is made in pieces as its reader takes them, what waits for one reader is bounded,

@@ -1,4 +1,4 @@
-"""What clients can read of a daemon over its control socket: made in pieces, each a fraction of a millisecond's work.
+"""What clients read over the control socket, made in short pieces.
 
 The loop goes on between two pieces, so a status is no snapshot: each slot is as it was when its piece was made. Dates
 are in seconds since 1970.

@@ -1,4 +1,4 @@
-"""Crash reports: one JSON file in the runtime directory for each worker that did not exit with status 0.
+"""Crash reports: a JSON file for each worker that did not exit with 0.
 
 The master writes one report in a turn of its loop, and skips those that it would remove at once: many workers that end
 together do not delay it.

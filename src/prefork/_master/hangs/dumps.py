@@ -1,4 +1,4 @@
-"""Requests for the stacks of processes: one at a time, in two steps, without waiting for any of them (see `stacks`)."""
+"""Requests for stacks: one process at a time, without waiting for it."""
 
 from __future__ import annotations
 

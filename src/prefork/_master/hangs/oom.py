@@ -1,4 +1,4 @@
-"""Out-of-memory kills, from the kernel's own counter and never guessed."""
+"""Out-of-memory kills, by the kernel's own counter."""
 
 from __future__ import annotations
 

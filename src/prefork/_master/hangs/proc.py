@@ -1,4 +1,4 @@
-"""A process's threads from /proc: their states, where they wait, and their CPU time."""
+"""Evidence in /proc: a process's threads, where they wait, what they use."""
 
 from __future__ import annotations
 

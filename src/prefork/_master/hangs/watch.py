@@ -1,4 +1,4 @@
-"""The hang watch: when to check the workers, and the inspection of one that hangs before it is reported.
+"""The hang watch: when to check workers, and how to inspect a hung one.
 
 `_core.hang_watch` says when a worker counts as hung, `_core.verdicts` what kind of hang it is; `proc` and `dumps` read
 the evidence. Nothing here waits: each step is a deadline in the master's loop.

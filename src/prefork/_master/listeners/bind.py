@@ -1,4 +1,4 @@
-"""One listening socket: opened where an address says, with the options that its listener asks for."""
+"""One listening socket: opened at its address with its options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The listening sockets that the daemon was started with, and which listener takes which."""
+"""Listening sockets that the daemon was started with, and their listeners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All sockets of ours at one TCP or UDP address, and which of them gets what is new.
+"""All sockets of the master at one port, and which gets new connections.
 
 A *shared* socket is one queue for every worker. A *shard* is the queue of one slot: only the master and the processes
 of that slot hold it, so that what waits there when a worker dies is taken by its successor.

@@ -1,4 +1,4 @@
-"""The accept queues of shards: sampled only while connections wait in one.
+"""The lengths of shards' queues, read only while something waits.
 
 A listening socket is readable while a connection waits in its queue. The master sleeps on all of them in one epoll and
 wakes for the first waiting connection; then it samples the queues ten times a second, with TCP_INFO, until all are

@@ -1,4 +1,4 @@
-"""What molds and workers write, read by the master: printed with who wrote it, and the last of it kept for reports."""
+"""Output of molds and workers, read by the master and logged with its source."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The runtime directory: the daemon's lock, its roster, and the workers of a previous master."""
+"""The runtime directory: lock, roster, and workers of a previous master."""

@@ -1,4 +1,4 @@
-"""A daemon's runtime directory, its lock, which allows one daemon of a name, and its roster."""
+"""A daemon's runtime directory, its lock and its roster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orphans: workers of dead masters of this daemon, found by the next master and ended after their grace."""
+"""Orphans: workers of a dead master, ended after their grace."""
 
 from __future__ import annotations
 

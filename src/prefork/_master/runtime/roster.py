@@ -1,4 +1,4 @@
-"""The roster: the processes of a daemon, in a small mapped file that its next master reads.
+"""The roster: a small mapped file of processes, for the next master.
 
 A killed master leaves workers that serve for their grace. The next master finds them here, and so does the one after
 it, until they end. A record is a pid and the time that the process started (field 22 of /proc/PID/stat), so that a

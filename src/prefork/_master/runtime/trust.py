@@ -1,4 +1,4 @@
-"""Whether a directory is private: owned by this user, on a path that no other user can redirect."""
+"""Whether a directory is private, and no other user can redirect its path."""
 
 from __future__ import annotations
 
