@@ -38,8 +38,8 @@ _SENTENCES = {
 
 
 def subject(record: Record) -> str:
-    """Return what a record is about: a slot, or the daemon."""
-    return str(record.get("slot") or "-")
+    """Return the subject of a record: a slot's key, or `daemon`."""
+    return str(record.get("slot") or "daemon")
 
 
 def sentence(record: Record) -> str:

@@ -1,24 +1,22 @@
-"""A worker in /proc, for commands; None for what cannot be read."""
+"""CPU time and memory of a worker, from /proc; for commands, never for the master."""
 
 from __future__ import annotations
 
 import os
 
+from .._linux import proc_stat
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu(pid: int) -> float | None:
-    """Return the seconds of processor time that a process has used."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    """Return the CPU time of a process in seconds; None if it cannot be read."""
+    found = proc_stat.fields(pid)
+    return (int(found[proc_stat.USER]) + int(found[proc_stat.SYSTEM])) / _TICKS if found else None
 
 
 def memory(pid: int) -> dict[str, int] | None:
-    """Return the bytes that a process has to itself (`private`), and those that it shares (`shared`)."""
+    """Return the `private` and the `shared` memory of a process in bytes; None if it cannot be read."""
     sizes = {"private": 0, "shared": 0}
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:

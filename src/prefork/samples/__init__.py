@@ -1,1 +1,1 @@
-"""Three small programs that show what the library does."""
+"""Three small example programs of the hooks interface."""

@@ -1,4 +1,4 @@
-"""The smallest daemon: one worker, started again at each SIGHUP."""
+"""The smallest daemon: one worker, replaced at each SIGHUP."""
 
 import os
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ import prefork
 
 @dataclass(frozen=True)
 class Hello(prefork.WorkerContext):
-    """The one worker, and what it is to say."""
+    """The worker and the message that it prints."""
 
     message: str = field(compare=False)
 
 
 def greet(_config: object) -> None:
-    """Tell who started us what to do next."""
+    """Print what to do next."""
     print(f"Please send SIGHUP to {os.getpid()} to relaunch a worker")
 
 
@@ -24,7 +24,7 @@ def start(_config: object) -> list[int]:
 
 
 def work(worker: Hello) -> None:
-    """What the worker does, in a process of its own."""
+    """Run in the worker's process."""
     print(f'"{worker.message}"')
 
 

@@ -1,4 +1,4 @@
-"""Two kinds of worker in one daemon, both started again at each SIGHUP."""
+"""Two kinds of worker in one daemon, both replaced at each SIGHUP."""
 
 import os
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Writer(prefork.WorkerContext):
 
 
 def greet(_config: object) -> None:
-    """Tell who started us what to do next."""
+    """Print what to do next."""
     print(f"Please send SIGHUP to {os.getpid()} to relaunch the workers")
 
 
@@ -33,7 +33,7 @@ def start(_config: object) -> list[int]:
 
 
 def work(worker: Reader | Writer) -> None:
-    """What a worker does, in a process of its own."""
+    """Run in each worker's process."""
     match worker:
         case Reader(message):
             print(message)

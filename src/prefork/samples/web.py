@@ -1,4 +1,4 @@
-"""A preforked web server: the master opens the socket, uvicorn in each worker serves it."""
+"""A preforked web server: the master opens the socket, each worker serves it with uvicorn."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ import prefork
 
 @dataclass(frozen=True)
 class Web(prefork.WorkerContext):
-    """One web worker: its number, and the listening socket that it shares with the others."""
+    """A web worker: its number, and the listening socket that all workers share."""
 
     id: int
     listener: prefork.Descriptor = field(compare=False)
@@ -30,21 +30,21 @@ async def hello(scope: dict[str, Any], _receive: Any, send: Any) -> None:
 
 
 def work(worker: Web) -> None:
-    """What a worker does. The server is imported here, so that the master need not carry it."""
+    """Serve in a worker's process. uvicorn is imported here, so that the master stays small."""
     from prefork.adapters.uvicorn import serve_socket
 
     serve_socket(hello, socket.socket(fileno=worker.listener), lifespan="off")
 
 
 def settings() -> prefork.PreforkSettings[Any]:
-    """Read the command line and open the socket; called in the master only."""
+    """Read the command line and open the socket; only the master calls it."""
     parser = argparse.ArgumentParser(prog="prefork-sample-web", description="A preforked web server that says hello.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("-p", "--port", type=port, default=11111, help="port, 0 for any (default: %(default)s)")
     parser.add_argument("-w", "--workers", type=positive, default=4, help="worker processes (default: %(default)s)")
     options = parser.parse_args()
     if find_spec("uvicorn") is None:
-        parser.exit(2, f"{parser.prog}: it needs uvicorn: pip install 'prefork[samples]'\n")
+        parser.exit(2, f"{parser.prog}: needs uvicorn, which is not installed: pip install 'prefork[samples]'\n")
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
         listener = socket.create_server((options.host, options.port), family=family, backlog=2048)
@@ -74,14 +74,14 @@ def settings() -> prefork.PreforkSettings[Any]:
 def positive(text: str) -> int:
     """Read a number of workers."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers: give 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers; give 1 or more")
     return int(text)
 
 
 def port(text: str) -> int:
     """Read a port."""
     if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give 0 to 65535")
     return int(text)
 
 

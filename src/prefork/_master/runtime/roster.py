@@ -12,6 +12,8 @@ import os
 import struct
 from collections.abc import Callable
 
+from ..._linux import proc_stat
+
 _RECORD = struct.Struct("=QQ")
 _GROWTH = 64
 
@@ -91,9 +93,5 @@ class Roster:
 
 def started_at(pid: int) -> int | None:
     """Return when a process started, in clock ticks since boot; None if there is none, or it is a zombie."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:  # It has ended; or no descriptor is free: then a next master does not find it.
-        return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    found = proc_stat.fields(pid)  # Empty, too, if no descriptor is free: then the next master will not know of it.
+    return None if not found or found[proc_stat.STATE] in (b"Z", b"X") else int(found[proc_stat.START])

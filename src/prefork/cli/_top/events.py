@@ -52,7 +52,7 @@ class EventPane(ScrollView, can_focus=False):
         event = self._events[at]
         when = moment(event["time"], time.time())[:-4] if "time" in event else "-"
         text = with_user_names(sentence(event)).split("\n")[0]
-        about = subject(event) if subject(event) != "-" else "daemon"
+        about = subject(event)
         room = 9 if width < 90 else 16
         colour = shade(COLOURS[mood(event)], DIM, 0.3)
         strip = Strip(
