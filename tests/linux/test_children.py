@@ -58,7 +58,7 @@ prefork.default_main(settings, work)
 
 
 @pytest.mark.parametrize("way", ["pidfd", "no pidfd_open"])
-def test_a_dead_worker_is_noticed_and_replaced(start: Start, way: str) -> None:
+def test_dead_worker_is_replaced(start: Start, way: str) -> None:
     program = start.program(PROGRAM, way)
     workers = {match[1]: int(match[2]) for match in (program.expect(r"^ready (\d) (\d+)") for _ in range(4))}
     for number, pid in workers.items():
@@ -71,7 +71,7 @@ def test_a_dead_worker_is_noticed_and_replaced(start: Start, way: str) -> None:
     assert program.stop() == 0
 
 
-def test_without_a_descriptor_left_ends_are_still_noticed(start: Start) -> None:
+def test_exit_is_noticed_without_free_descriptors(start: Start) -> None:
     program = start.program(PROGRAM, "no descriptor left")
     workers = [int(program.expect(r"^ready \d (\d+)")[1]) for _ in range(4)]
     os.kill(workers[0], signal.SIGKILL)
@@ -121,7 +121,7 @@ prefork.default_main(prefork.PreforkSettings(
 
 
 @pytest.mark.parametrize("way", ["pidfd_open", "no pidfd_open"])
-def test_children_of_a_hook_are_left_to_it(start: Start, way: str) -> None:
+def test_children_of_a_hook_are_not_reaped(start: Start, way: str) -> None:
     program = start.program(FOREIGN, way)
     program.expect("^a program of the hook's own: 7$")
     pid = program.expect(r"^cleanup (\d+)$")[1]
@@ -131,7 +131,7 @@ def test_children_of_a_hook_are_left_to_it(start: Start, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["pidfd_open", "no pidfd_open"])
-def test_a_worker_that_the_hook_reaped_itself_has_ended(start: Start, way: str) -> None:
+def test_worker_reaped_by_the_hook_counts_as_exited(start: Start, way: str) -> None:
     program = start.program(FOREIGN, f"{way}, reaped by the hook")
     program.expect("^reaped with 3$")
     program.expect(r"^cleanup \d+$")

@@ -1,4 +1,4 @@
-"""Listeners: bound exclusively, shared with nobody but our own orphans, and with no more rights than who asks has."""
+"""Listeners: bound exclusively, shared only with our own orphans, and with the rights of the application's user."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def port(listeners: Listeners, listener: Listener) -> int:
     return number
 
 
-def test_a_listener_accepts_does_not_block_and_is_not_inherited(listeners: Listeners) -> None:
+def test_listener_is_nonblocking_and_not_inherited(listeners: Listeners) -> None:
     listeners.bind([ANY])
     with socket.create_connection(("127.0.0.1", port(listeners, ANY)), timeout=10):
         sock = shared(listeners, ANY)
@@ -46,7 +46,7 @@ def test_a_listener_accepts_does_not_block_and_is_not_inherited(listeners: Liste
         assert not os.get_inheritable(sock.fileno())
 
 
-def test_a_port_in_use_is_refused_even_if_both_would_share_it(listeners: Listeners) -> None:
+def test_port_in_use_is_refused_even_with_reuseport(listeners: Listeners) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(("127.0.0.1", 0))
@@ -57,7 +57,7 @@ def test_a_port_in_use_is_refused_even_if_both_would_share_it(listeners: Listene
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "udp"])
-def test_a_change_from_one_host_to_all_and_back_keeps_the_port(listeners: Listeners, scheme: str) -> None:
+def test_change_from_one_host_to_all_and_back_keeps_the_port(listeners: Listeners, scheme: str) -> None:
     with socket.socket(type=socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM) as free:
         free.bind(("", 0))
         number = free.getsockname()[1]
@@ -76,7 +76,7 @@ def test_a_change_from_one_host_to_all_and_back_keeps_the_port(listeners: Listen
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "udp"])
-def test_a_stranger_at_the_host_of_a_change_is_not_shared_with(listeners: Listeners, scheme: str) -> None:
+def test_host_change_does_not_share_another_programs_port(listeners: Listeners, scheme: str) -> None:
     kind = socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM
     with socket.socket(type=kind) as stranger:
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -89,7 +89,7 @@ def test_a_stranger_at_the_host_of_a_change_is_not_shared_with(listeners: Listen
             listeners.bind([Listener("http", f"{scheme}://127.0.0.2:{number}")])
 
 
-def test_a_stranger_cannot_share_our_port_but_our_successor_can(listeners: Listeners) -> None:
+def test_port_is_shared_only_with_the_next_master(listeners: Listeners) -> None:
     listeners.bind([ANY])
     ours = Listener("http", f"tcp://127.0.0.1:{port(listeners, ANY)}")
     with closing(Listeners(BindOptions())) as stranger, pytest.raises(SystemFailure, match="in use"):
@@ -99,7 +99,7 @@ def test_a_stranger_cannot_share_our_port_but_our_successor_can(listeners: Liste
         assert port(successor, ours) == port(listeners, ANY)
 
 
-def test_a_successor_gets_all_that_is_new(listeners: Listeners) -> None:
+def test_next_master_gets_all_new_connections(listeners: Listeners) -> None:
     listeners.bind([ANY])
     number = port(listeners, ANY)
     ours = Listener("http", f"tcp://127.0.0.1:{number}")
@@ -131,7 +131,7 @@ def accepted(sock: socket.socket) -> bool:
 
 
 def test_all_are_bound_or_none(listeners: Listeners) -> None:
-    with pytest.raises(UsageError, match="no address"):
+    with pytest.raises(UsageError, match="not an address"):
         listeners.bind([ANY, Listener("odd", "http://127.0.0.1:1")])
     with pytest.raises(KeyError):
         shared(listeners, ANY)
@@ -140,17 +140,17 @@ def test_all_are_bound_or_none(listeners: Listeners) -> None:
 @pytest.mark.parametrize(
     "address", ["", "127.0.0.1:80", "tcp://127.0.0.1", "tcp://:99999", "tcp://h:x", "unix://", "http://127.0.0.1:1"]
 )
-def test_what_is_no_address_is_refused_by_name(listeners: Listeners, address: str) -> None:
-    with pytest.raises(UsageError, match=r"\(odd\) is no address"):
+def test_invalid_address_is_refused_by_listener_name(listeners: Listeners, address: str) -> None:
+    with pytest.raises(UsageError, match=r"\(odd\) is not an address"):
         listeners.bind([Listener("odd", address)])
 
 
-def test_an_unknown_host_is_the_worlds_fault(listeners: Listeners) -> None:
+def test_unknown_host_is_a_system_failure(listeners: Listeners) -> None:
     with pytest.raises(SystemFailure, match=r"tcp://no\.such\.host\.invalid:80 \(http\)"):
         listeners.bind([Listener("http", "tcp://no.such.host.invalid:80")])
 
 
-def test_a_stale_socket_is_replaced_a_live_one_and_a_file_are_not(listeners: Listeners, tmp_path: Path) -> None:
+def test_only_a_stale_socket_is_replaced(listeners: Listeners, tmp_path: Path) -> None:
     path = tmp_path / "s"
     local = Listener("local", f"unix://{path}")
     with socket.socket(socket.AF_UNIX) as live:
@@ -170,13 +170,13 @@ def test_a_stale_socket_is_replaced_a_live_one_and_a_file_are_not(listeners: Lis
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights that an application must not have")
-def test_an_unprivileged_mold_gets_no_more_than_its_user_may(tmp_path: Path) -> None:
+def test_unprivileged_mold_binds_with_its_users_rights(tmp_path: Path) -> None:
     nobody = Identity(65534, 65534)
     tmp_path.chmod(0o755)
     for directory in tmp_path.parents[:2]:
         directory.chmod(0o755)
     with closing(Listeners(BindOptions(identity=nobody))) as asked:
-        with pytest.raises(SystemFailure, match="a privileged port"):
+        with pytest.raises(SystemFailure, match="cannot bind ports below 1024"):
             asked.bind([Listener("http", "tcp://127.0.0.1:80")])
         with pytest.raises(SystemFailure, match="Permission denied"):
             asked.bind([Listener("local", f"unix://{tmp_path}/s")])
@@ -195,9 +195,9 @@ NOBODY = Identity(65534, 65534)
 
 
 @needs_root
-def test_an_address_that_the_operator_named_is_opened_with_the_masters_rights() -> None:
+def test_operators_address_is_bound_with_the_masters_rights() -> None:
     where = f"tcp://127.0.0.1:{free_privileged_port()}"
-    with closing(Listeners(BindOptions(identity=NOBODY))) as asked, pytest.raises(SystemFailure, match="privileged"):
+    with closing(Listeners(BindOptions(identity=NOBODY))) as asked, pytest.raises(SystemFailure, match="below 1024"):
         asked.bind([Listener("http", where)])
     for sharing in ("shared", "sharded"):
         with closing(Listeners(BindOptions(identity=NOBODY, operator=frozenset([where])))) as asked:
@@ -219,7 +219,7 @@ def free_privileged_port() -> int:
 
 
 @needs_root
-def test_shards_of_an_unprivileged_application_belong_to_its_user() -> None:
+def test_shards_belong_to_the_applications_user() -> None:
     sharded = Listener("http", "tcp://127.0.0.1:0", "sharded")
     with closing(Listeners(BindOptions(identity=NOBODY))) as asked:
         asked.bind([sharded])
@@ -228,7 +228,7 @@ def test_shards_of_an_unprivileged_application_belong_to_its_user() -> None:
 
 
 @needs_root
-def test_a_path_that_leads_elsewhere_by_now_is_left_alone(tmp_path: Path) -> None:
+def test_replaced_path_is_not_removed(tmp_path: Path) -> None:
     for directory in (tmp_path, *tmp_path.parents[:2]):
         directory.chmod(0o755)
     mine, precious = tmp_path / "mine", tmp_path / "precious"
@@ -245,11 +245,11 @@ def test_a_path_that_leads_elsewhere_by_now_is_left_alone(tmp_path: Path) -> Non
     assert (precious / "s").read_text() == "of the system"
 
 
-def test_no_descriptor_of_the_masters_own_can_be_named(listeners: Listeners) -> None:
+def test_masters_own_descriptors_are_refused(listeners: Listeners) -> None:
     with socket.socket() as own:
         own.bind(("127.0.0.1", 0))
         own.listen()
-        with pytest.raises(SystemFailure, match="was not started with such a listening socket"):
+        with pytest.raises(SystemFailure, match="was not started with this listening socket"):
             listeners.bind([Listener("http", f"fd://{own.fileno()}")])
 
 
@@ -265,7 +265,7 @@ def test_two_activated_sockets_of_one_name_are_refused() -> None:
 # Options.
 
 
-def test_options_are_the_sockets(listeners: Listeners) -> None:
+def test_options_are_set_on_the_socket(listeners: Listeners) -> None:
     plain = Listener("a", "tcp://127.0.0.1:0")
     other = Listener("b", "tcp://127.0.0.1:0", backlog=7, nodelay=False, defer_accept=3, reuseport=False)
     listeners.bind([plain, other])
@@ -290,7 +290,7 @@ def options(sock: socket.socket) -> tuple[bool, int, bool, int]:
     )
 
 
-def test_an_option_that_changes_keeps_the_socket_and_what_waits(listeners: Listeners) -> None:
+def test_changed_option_keeps_the_socket_and_its_queue(listeners: Listeners) -> None:
     before, after = Listener("http", "tcp://127.0.0.1:0"), Listener("http", "tcp://127.0.0.1:0", backlog=9)
     assert listeners.bind([before])[0].startswith("listening on http at tcp://127.0.0.1:")
     with socket.create_connection(("127.0.0.1", port(listeners, before)), timeout=10):
@@ -300,7 +300,7 @@ def test_an_option_that_changes_keeps_the_socket_and_what_waits(listeners: Liste
         assert accepted(shared(listeners, after))
 
 
-def test_a_path_takes_the_mode_that_a_change_brings_and_its_own_back(listeners: Listeners, tmp_path: Path) -> None:
+def test_mode_of_a_path_changes_and_is_restored(listeners: Listeners, tmp_path: Path) -> None:
     path = tmp_path / "s"
     before, after = (Listener("local", f"unix://{path}", mode=mode) for mode in (0o666, 0o600))
     listeners.bind([before])
@@ -323,7 +323,7 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_a_mode_that_changes_is_not_given_to_what_others_have_put_there(listeners: Listeners, tmp_path: Path) -> None:
+def test_changed_mode_is_not_applied_to_a_replaced_path(listeners: Listeners, tmp_path: Path) -> None:
     path = tmp_path / "s"
     before = Listener("local", f"unix://{path}", mode=0o600)
     listeners.bind([before])
@@ -335,7 +335,7 @@ def test_a_mode_that_changes_is_not_given_to_what_others_have_put_there(listener
     assert mode(path) == 0o400
 
 
-def test_a_group_that_a_change_names_has_to_be_there(listeners: Listeners, tmp_path: Path) -> None:
+def test_change_to_an_unknown_group_is_refused(listeners: Listeners, tmp_path: Path) -> None:
     before = Listener("local", f"unix://{tmp_path}/s", mode=0o640)
     listeners.bind([before])
     with pytest.raises(SystemFailure, match="there is no group 'no-such-group'"):
@@ -345,14 +345,14 @@ def test_a_group_that_a_change_names_has_to_be_there(listeners: Listeners, tmp_p
 
 
 @needs_root
-def test_an_owner_that_changes_is_set_with_the_applications_rights(tmp_path: Path) -> None:
+def test_changed_owner_is_set_with_the_applications_rights(tmp_path: Path) -> None:
     for directory in (tmp_path, *tmp_path.parents[:2]):
         directory.chmod(0o755)
     os.chown(tmp_path, 65534, 65534)
     before = Listener("local", f"unix://{tmp_path}/s")
     with closing(Listeners(BindOptions(identity=NOBODY))) as asked:
         asked.bind([before])
-        with pytest.raises(SystemFailure, match="cannot be changed: Operation not permitted"):
+        with pytest.raises(SystemFailure, match="cannot change its mode, owner or group: Operation not permitted"):
             asked.bind([replace(before, owner="0")])
         assert (tmp_path / "s").stat().st_uid == 65534
     with closing(Listeners(BindOptions())) as asked:
@@ -361,19 +361,19 @@ def test_an_owner_that_changes_is_set_with_the_applications_rights(tmp_path: Pat
         assert (tmp_path / "s").stat().st_uid == 65534
 
 
-def test_listeners_on_any_port_are_each_their_own(listeners: Listeners) -> None:
+def test_listeners_on_any_port_get_one_each(listeners: Listeners) -> None:
     one, other = Listener("a", "tcp://127.0.0.1:0"), Listener("b", "tcp://127.0.0.1:0")
     listeners.bind([one, other])
     assert port(listeners, one) != port(listeners, other)
 
 
-def test_a_name_has_the_address_of_ipv4_where_there_is_one(listeners: Listeners) -> None:
+def test_host_name_prefers_ipv4(listeners: Listeners) -> None:
     local = Listener("http", "tcp://localhost:0")
     listeners.bind([local])
     assert shared(listeners, local).getsockname()[0] == "127.0.0.1"
 
 
-def test_an_owner_that_cannot_be_set_leaves_nothing(listeners: Listeners, tmp_path: Path) -> None:
+def test_path_is_removed_if_its_owner_cannot_be_set(listeners: Listeners, tmp_path: Path) -> None:
     with pytest.raises(SystemFailure, match="there is no group 'no-such-group'"):
         listeners.bind([Listener("local", f"unix://{tmp_path}/s", group="no-such-group")])
     assert list(tmp_path.iterdir()) == []
@@ -383,6 +383,6 @@ def test_an_owner_that_cannot_be_set_leaves_nothing(listeners: Listeners, tmp_pa
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".example"])
-def test_a_name_that_no_host_can_have_is_refused_in_words(host: str) -> None:
-    with closing(Listeners(BindOptions())) as asked, pytest.raises(SystemFailure, match="no name that a host can have"):
+def test_invalid_host_name_is_refused(host: str) -> None:
+    with closing(Listeners(BindOptions())) as asked, pytest.raises(SystemFailure, match="not a valid host name"):
         asked.bind([Listener("http", f"tcp://{host}:0")])

@@ -16,7 +16,7 @@ UNIFIED, LEGACY = "0::/service\n", "4:memory:/service\n1:cpu:/other\n"
     [(UNIFIED, "service/memory.events"), (LEGACY, "memory/service/memory.oom_control")],
     ids=["v2", "v1"],
 )
-def test_a_kill_is_seen_once(tmp_path: Path, cgroups: str, counter: str) -> None:
+def test_kill_is_counted_once(tmp_path: Path, cgroups: str, counter: str) -> None:
     (tmp_path / "cgroup").write_text(cgroups)
     file = tmp_path / counter
     file.parent.mkdir(parents=True)
@@ -29,7 +29,7 @@ def test_a_kill_is_seen_once(tmp_path: Path, cgroups: str, counter: str) -> None
     kills.close()
 
 
-def test_without_a_counter_nothing_is_claimed(tmp_path: Path) -> None:
+def test_no_counter_means_no_kill(tmp_path: Path) -> None:
     (tmp_path / "cgroup").write_text(UNIFIED)
     kills = OomCounter(str(tmp_path), str(tmp_path / "cgroup"))
     assert not kills.grown()

@@ -65,13 +65,13 @@ def spread(port: Port, sockets: list[socket.socket], count: int = 120) -> list[i
     return counts
 
 
-def test_each_slot_has_a_queue_of_its_own_and_they_all_get_some(port: Port) -> None:
+def test_connections_spread_over_all_shards(port: Port) -> None:
     shards = [worker(port, number) for number in (1, 2, 3, 4)]
     assert len({shard.fileno() for shard in shards}) == 4
     assert min(spread(port, shards)) > 0
 
 
-def test_nothing_comes_to_a_slot_before_somebody_serves_there(port: Port) -> None:
+def test_shard_gets_nothing_before_its_worker_serves(port: Port) -> None:
     first = worker(port, 1)
     second = port.give(SHARDED, "web/2", 2)
     assert spread(port, [first, second]) == [120, 0]
@@ -79,7 +79,7 @@ def test_nothing_comes_to_a_slot_before_somebody_serves_there(port: Port) -> Non
     assert min(spread(port, [first, second])) > 0
 
 
-def test_what_waits_at_a_dead_worker_is_its_successors(port: Port) -> None:
+def test_queue_of_a_dead_worker_goes_to_its_successor(port: Port) -> None:
     first, second = worker(port, 1), worker(port, 2)
     clients = connect(port, 60)
     port.ended(1)
@@ -93,7 +93,7 @@ def test_what_waits_at_a_dead_worker_is_its_successors(port: Port) -> None:
     del clients
 
 
-def test_a_successor_shares_the_queue_until_the_old_one_is_gone(port: Port) -> None:
+def test_successor_shares_the_queue_until_the_old_worker_exits(port: Port) -> None:
     other, old = worker(port, 2), worker(port, 1)
     new = worker(port, 1, pid=11)
     assert old is new
@@ -103,7 +103,7 @@ def test_a_successor_shares_the_queue_until_the_old_one_is_gone(port: Port) -> N
     assert min(spread(port, [new, other])) > 0
 
 
-def test_a_slot_that_goes_gets_nothing_new_and_keeps_what_it_has(port: Port) -> None:
+def test_removed_slot_gets_nothing_new_and_keeps_its_queue(port: Port) -> None:
     shards = [worker(port, number) for number in (1, 2, 3)]
     clients = connect(port, 90)
     port.serves(1, False, abandons=True)
@@ -119,7 +119,7 @@ def test_a_slot_that_goes_gets_nothing_new_and_keeps_what_it_has(port: Port) -> 
     del clients, more
 
 
-def test_the_last_slot_leaves_its_queue_to_the_next_one(port: Port) -> None:
+def test_last_slots_queue_goes_to_the_next_slot(port: Port) -> None:
     only = worker(port, 1)
     port.serves(1, False, abandons=True)
     port.ended(1)
@@ -130,7 +130,7 @@ def test_the_last_slot_leaves_its_queue_to_the_next_one(port: Port) -> None:
     del clients
 
 
-def test_any_order_of_comings_and_goings_loses_nothing(port: Port) -> None:
+def test_random_slots_lose_no_connection(port: Port) -> None:
     chance = random.Random(1)
     there: dict[int, socket.socket] = {0: worker(port, 1000)}
     keys = {0: 1000}
@@ -146,7 +146,7 @@ def test_any_order_of_comings_and_goings_loses_nothing(port: Port) -> None:
         spread(port, list(there.values()), 12)
 
 
-def test_a_stray_copy_does_not_keep_a_shard_in_the_group(port: Port) -> None:
+def test_stray_copy_does_not_keep_a_shard_in_the_group(port: Port) -> None:
     shards = [worker(port, number) for number in (1, 2, 3)]
     with shards[0].dup():
         port.serves(1, False, abandons=True)
@@ -155,7 +155,7 @@ def test_a_stray_copy_does_not_keep_a_shard_in_the_group(port: Port) -> None:
         assert min(spread(port, shards[1:])) > 0
 
 
-def test_beside_orphans_ours_get_all_that_is_new_whichever_of_them_go_and_when() -> None:
+def test_beside_orphans_ours_get_all_new_connections() -> None:
     with closing(opened()) as old:
         orphans = [worker(old, number) for number in (1, 2, 3, 4)]
         address = "tcp://127.0.0.1:" + str(orphans[0].getsockname()[1])
@@ -180,7 +180,7 @@ def test_beside_orphans_ours_get_all_that_is_new_whichever_of_them_go_and_when()
                 assert min(spread(new, ours)) > 0
 
 
-def test_one_kind_takes_over_from_the_other_when_somebody_serves_there() -> None:
+def test_new_sharing_takes_over_when_a_worker_serves() -> None:
     with closing(opened(SHARED)) as port:
         shared = worker(port, 1, SHARED)
         port.open(SHARDED)
@@ -199,7 +199,7 @@ def test_one_kind_takes_over_from_the_other_when_somebody_serves_there() -> None
         del clients
 
 
-def test_withdrawn_it_takes_nothing_new_and_goes_with_its_last_worker(port: Port) -> None:
+def test_withdrawn_port_refuses_and_closes_with_its_last_worker(port: Port) -> None:
     shard = worker(port, 1)
     address = shard.getsockname()
     clients = connect(port, 4)
@@ -216,7 +216,7 @@ def test_withdrawn_it_takes_nothing_new_and_goes_with_its_last_worker(port: Port
     del clients
 
 
-def test_each_client_of_a_datagram_port_keeps_its_socket() -> None:
+def test_datagram_client_keeps_its_socket() -> None:
     with closing(opened(DATAGRAMS)) as port:
         shards = [worker(port, number, DATAGRAMS) for number in (1, 2, 3)]
         seen: dict[int, set[int]] = {}
@@ -250,12 +250,12 @@ def received(shards: list[socket.socket]) -> int:
 
 
 @pytest.mark.parametrize("places", [[0], [5], [0, 1, 2], [1, 3, 5, 6], [2, 3, 9]])
-def test_a_choice_takes_each_place_equally_often(places: list[int]) -> None:
+def test_choice_is_uniform(places: list[int]) -> None:
     program = steering.choice(places)
     assert sorted(run(program, number) for number in range(3 * len(places))) == sorted(places * 3)
 
 
-def test_a_choice_among_very_many_places_fits() -> None:
+def test_choice_among_many_places_fits() -> None:
     assert len(steering.choice(range(0, 6000, 2))) <= 4096
     assert len(steering.choice(range(6000))) < 10
 

@@ -83,7 +83,7 @@ needs_ipv6 = pytest.mark.skipif(not ipv6(), reason="this machine does without IP
 
 
 @pytest.mark.parametrize("sharing", ["shared", "sharded"])
-def test_a_port_that_the_kernel_chose_is_said_and_survives_reloads(start: Start, sharing: str) -> None:
+def test_kernel_chosen_port_is_logged_and_survives_reloads(start: Start, sharing: str) -> None:
     daemon = served(start, f'prefork.Listener("tcp://127.0.0.1:0", sharing="{sharing}", backlog=100)').launch()
     number = port_of(up(daemon))
     assert asked(socket.AF_INET, ("127.0.0.1", number)).startswith("web/")
@@ -100,7 +100,7 @@ def test_a_port_that_the_kernel_chose_is_said_and_survives_reloads(start: Start,
 
 @needs_ipv6
 @pytest.mark.parametrize("host", ["*", "[::]"])
-def test_every_address_means_both_families(start: Start, host: str) -> None:
+def test_any_address_serves_both_families(start: Start, host: str) -> None:
     daemon = served(start, f'"tcp://{host}:0"').launch()
     number = port_of(up(daemon))
     assert asked(socket.AF_INET, ("127.0.0.1", number)).startswith("web/")
@@ -109,7 +109,7 @@ def test_every_address_means_both_families(start: Start, host: str) -> None:
 
 
 @needs_ipv6
-def test_one_address_of_ipv6_is_that_one(start: Start) -> None:
+def test_ipv6_address_serves_only_itself(start: Start) -> None:
     daemon = served(start, '"tcp://[::1]:0"').launch()
     where = up(daemon)
     assert where.startswith("tcp://[::1]:")
@@ -119,7 +119,7 @@ def test_one_address_of_ipv6_is_that_one(start: Start) -> None:
     assert daemon.stop() == 0
 
 
-def test_a_path_has_the_mode_that_was_asked_for_and_goes_with_the_daemon(start: Start) -> None:
+def test_path_has_its_mode_and_is_removed_at_exit(start: Start) -> None:
     path = start.directory / "s"
     daemon = served(start, f'prefork.Listener("unix://{path}", mode=0o640)').launch()
     assert up(daemon) == f"unix://{path}"
@@ -129,7 +129,7 @@ def test_a_path_has_the_mode_that_was_asked_for_and_goes_with_the_daemon(start: 
     assert not path.exists()
 
 
-def test_a_path_that_a_dead_daemon_left_is_taken_over_and_a_living_one_is_not(start: Start) -> None:
+def test_only_a_dead_daemons_path_is_taken_over(start: Start) -> None:
     path = start.directory / "s"
     daemon = served(start, f'"unix://{path}"').launch()
     up(daemon)
@@ -137,7 +137,7 @@ def test_a_path_that_a_dead_daemon_left_is_taken_over_and_a_living_one_is_not(st
     other = start.command(sys.executable, "program.py", env={"RUNTIME_DIRECTORY": str(start.directory / "other")})
     assert other.wait() == 1
     assert other.err[-1] == (
-        f"start failed: cannot listen on unix://{path} (http): Address already in use: a living process listens there"
+        f"start failed: cannot listen on unix://{path} (http): Address already in use: a running process listens there"
     )
     os.kill(daemon.running.pid, signal.SIGKILL)
     daemon.running.wait()
@@ -150,7 +150,7 @@ def test_a_path_that_a_dead_daemon_left_is_taken_over_and_a_living_one_is_not(st
     assert successor.stop() == 0
 
 
-def test_an_abstract_name_has_no_path(start: Start) -> None:
+def test_abstract_name_has_no_path(start: Start) -> None:
     daemon = served(start, '"unix://@prefork-test-PORT"').launch()
     assert up(daemon) == f"unix://@prefork-test-{daemon.port}"
     assert asked(socket.AF_UNIX, f"\0prefork-test-{daemon.port}").startswith("web/")
@@ -158,7 +158,7 @@ def test_an_abstract_name_has_no_path(start: Start) -> None:
 
 
 @pytest.mark.parametrize("sharing", ["shared", "sharded"])
-def test_datagrams_are_answered_and_a_client_stays_with_its_worker(start: Start, sharing: str) -> None:
+def test_datagram_client_stays_with_its_worker(start: Start, sharing: str) -> None:
     daemon = served(start, f'prefork.Listener("udp://127.0.0.1:0", sharing="{sharing}")', DATAGRAMS).launch()
     where = up(daemon)
     # Said when the master knows it, too: whose turn a client is changes with each worker that begins to serve.
@@ -195,7 +195,7 @@ def a_listening_socket() -> Iterator[socket.socket]:
     [[sys.executable, "program.py"], [str(Path(sys.executable).with_name("prefork")), "run", "program:daemon"]],
     ids=["script", "run"],
 )
-def test_an_inherited_socket_goes_to_the_workers_and_to_nobody_else(start: Start, way: list[str]) -> None:
+def test_inherited_socket_goes_to_workers_only(start: Start, way: list[str]) -> None:
     with a_listening_socket() as given, a_listening_socket() as other:
         daemon = served(start, f'"fd://{given.fileno()}"')
         passed = (given.fileno(), other.fileno())
@@ -272,11 +272,11 @@ def test_socket_activation(start: Start, activate: str, name: str, listener: str
     assert daemon.stop() == 0
 
 
-def test_a_socket_that_no_listener_is_named_after_is_told_of(start: Start) -> None:
+def test_unused_activated_socket_is_logged(start: Start) -> None:
     daemon = served(start, '"tcp://127.0.0.1:PORT", "admin": "tcp://127.0.0.1:0"')
     daemon.running = start.command(*by_hand(free_port(), "metrics"), "program.py", env=daemon.environment)
     assert up(daemon) == f"tcp://127.0.0.1:{daemon.port}"
-    assert "socket activation brought metrics: no listener has such a name" in daemon.running.err
+    assert "socket activation: no listener is named metrics; not used" in daemon.running.err
     assert daemon.stop() == 0
 
 
@@ -291,7 +291,7 @@ def refused(start: Start, where: str) -> tuple[int, str]:
     return status, daemon.running.err[0]
 
 
-def test_an_address_in_use_is_one_clear_line(start: Start) -> None:
+def test_address_in_use_is_one_line(start: Start) -> None:
     with a_listening_socket() as other:
         where = f"tcp://127.0.0.1:{other.getsockname()[1]}"
         line = f"start failed: cannot listen on {where} (http): Address already in use"
@@ -299,7 +299,7 @@ def test_an_address_in_use_is_one_clear_line(start: Start) -> None:
         assert refused(start, f'prefork.Listener("{where}", sharing="sharded")') == (1, line)
 
 
-def test_what_else_the_system_refuses_is_one_clear_line(start: Start) -> None:
+def test_other_bind_errors_are_one_line(start: Start) -> None:
     status, line = refused(start, '"tcp://no.such.host.invalid:80"')
     assert (status, line.startswith("start failed: cannot listen on tcp://no.such.host.invalid:80 (http): ")) == (
         1,
@@ -309,16 +309,16 @@ def test_what_else_the_system_refuses_is_one_clear_line(start: Start) -> None:
     assert (status, line.endswith("/missing/s (http): No such file or directory")) == (1, True)
     (start.directory / "file").write_text("precious")
     status, line = refused(start, f'"unix://{start.directory}/file"')
-    assert (status, line.endswith("there is something else of this name, not a socket")) == (1, True)
+    assert (status, line.endswith("a file of this name exists that is not a socket")) == (1, True)
     assert (start.directory / "file").read_text() == "precious"
     status, line = refused(start, f'prefork.Listener("unix://{start.directory}/s", owner="nobody-at-all")')
     assert (status, line.endswith("(http): there is no user 'nobody-at-all'")) == (1, True)
     assert not (start.directory / "s").exists()
     status, line = refused(start, '"fd://3"')
-    assert (status, "the program was not started with such a listening socket (it has none)" in line) == (1, True)
+    assert (status, "the program was not started with this listening socket (it has none)" in line) == (1, True)
 
 
-def test_an_address_that_is_none_is_refused_where_it_is_written(start: Start) -> None:
+def test_invalid_address_is_refused_at_the_listener(start: Start) -> None:
     daemon = served(start, '"tcp://127.0.0.1"').launch()
     assert daemon.running.wait() == 1
     assert daemon.running.err[-1].endswith(
@@ -327,7 +327,7 @@ def test_an_address_that_is_none_is_refused_where_it_is_written(start: Start) ->
     )
 
 
-def test_a_bad_listener_in_a_reload_changes_nothing(start: Start) -> None:
+def test_bad_listener_in_a_reload_changes_nothing(start: Start) -> None:
     daemon = served(start, '"tcp://127.0.0.1:PORT"').launch()
     up(daemon)
     with a_listening_socket() as other:
@@ -338,7 +338,7 @@ def test_a_bad_listener_in_a_reload_changes_nothing(start: Start) -> None:
     assert daemon.stop() == 0
 
 
-def test_connections_that_wait_when_a_listener_goes_are_still_answered(start: Start) -> None:
+def test_waiting_connections_of_a_removed_listener_are_answered(start: Start) -> None:
     daemon = served(start, '"tcp://127.0.0.1:PORT"').launch()
     up(daemon)
     workers = [pid for pid in daemon.running.children() if " web/" in title(pid)]

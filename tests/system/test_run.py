@@ -308,7 +308,7 @@ def test_paths_that_cannot_be_bound(start: Start) -> None:
 def test_paths_that_are_taken(start: Start) -> None:
     write(start, "shop.py", ASGI)
     write(start, "file", "")
-    why = "there is something else of this name, not a socket"
+    why = "a file of this name exists that is not a socket"
     refused(Run(start, "shop", "-b", "unix:file", bind=False), 1, why)
     refused(Run(start, "shop", "-b", f"unix:{start.directory}", bind=False), 1, why)
     with socket.socket(socket.AF_UNIX) as living:

@@ -56,7 +56,7 @@ def choose(sock: socket.socket, places: Sequence[int]) -> None:
 
 
 def turn_away(sock: socket.socket) -> None:
-    """Let no further connection begin at a listening TCP socket; what has begun, and what waits, is not dirty_slots.
+    """Let no further connection begin at a listening TCP socket; established and waiting ones are not affected.
 
     Its SYN is passed over, so that the client tries again a second later and finds whoever listens there then, or
     nobody. Raises OSError.

@@ -1,1 +1,1 @@
-"""The listening sockets that the master opens, and who is given them."""
+"""The listening sockets that the master opens and passes to workers."""

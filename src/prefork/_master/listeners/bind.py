@@ -20,8 +20,8 @@ _ANY = ("*", "::")
 def open_socket(address: Address, share_port: bool) -> socket.socket:
     """Bind a socket at a TCP, UDP or Unix address. Raises OSError.
 
-    `share_port`: others of ours may be bound there already. Otherwise it is bound exclusively: a stranger who has set
-    SO_REUSEPORT is refused as well.
+    `share_port`: other sockets of ours may be bound there already. Otherwise it is bound exclusively, so that other
+    programs cannot share it even with SO_REUSEPORT.
     """
     if address.scheme in ("unix", "abstract"):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -58,15 +58,15 @@ def open_beside(first: socket.socket) -> socket.socket:
 
 
 def share_port(sock: socket.socket) -> None:
-    """Let others of ours be bound at the same address."""
+    """Let other sockets of ours be bound at the same address."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 def listen(sock: socket.socket, listener: Listener) -> None:
-    """Give a bound socket the options of its listener, and let it listen; again, where an option was changed."""
+    """Set the options of the listener and listen; also to change the options of a socket that listens."""
     if sock.type == socket.SOCK_STREAM:
         if sock.family != socket.AF_UNIX:
-            # Both are inherited by what is accepted, or hold for what is not yet accepted.
+            # Accepted connections inherit the first; the second concerns those that are not accepted yet.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(listener.nodelay))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, listener.defer_accept)
         sock.listen(listener.backlog)
@@ -74,9 +74,9 @@ def listen(sock: socket.socket, listener: Listener) -> None:
 
 
 def count_listening(sock: socket.socket) -> int:
-    """Count the sockets that listen where this one is bound (the datagram sockets that are bound there), itself too.
+    """Return how many sockets listen at this one's address (UDP: are bound there), including itself.
 
-    0 where /proc cannot tell.
+    0 if /proc is not available.
     """
     table, state = ("tcp", "0A") if sock.type == socket.SOCK_STREAM else ("udp", "07")
     host, port = sock.getsockname()[:2]
@@ -98,15 +98,15 @@ def _resolve(address: Address, kind: socket.SocketKind) -> tuple[socket.AddressF
         return socket.AF_INET6, ("::", address.port)
     try:
         found = socket.getaddrinfo(address.host, address.port, type=kind, flags=socket.AI_PASSIVE)
-    except UnicodeError:  # Of the codec for names: an empty label, one that is too long, or letters that no name has.
-        raise OSError(errno.EINVAL, f"{address.host} is no name that a host can have") from None
-    # IPv4 first: `localhost` is then where everybody looks for it.
+    except UnicodeError:  # From the IDNA codec: a label that is empty or too long, or an invalid character.
+        raise OSError(errno.EINVAL, f"{address.host} is not a valid host name") from None
+    # IPv4 first: clients expect `localhost` at 127.0.0.1.
     family, _, _, _, name = min(found, key=lambda each: each[0] != socket.AF_INET)
     return family, name
 
 
 def _has_ipv6() -> bool:
-    """Whether an IPv6 socket can be bound at all; it cannot where the kernel or the container does without."""
+    """Return whether IPv6 sockets can be bound; some kernels and containers have no IPv6."""
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
             probe.bind(("::", 0))
@@ -116,7 +116,7 @@ def _has_ipv6() -> bool:
 
 
 def _prepare(sock: socket.socket, address: Address, shared: bool) -> None:
-    if sock.type == socket.SOCK_STREAM:  # For UDP it would mean sharing the port with whoever asks.
+    if sock.type == socket.SOCK_STREAM:  # For UDP it would share the port with any program that sets it.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if shared:
         share_port(sock)
@@ -128,10 +128,10 @@ def _prepare(sock: socket.socket, address: Address, shared: bool) -> None:
 
 
 def open_path(listener: Listener, path: str, even_live: bool) -> socket.socket:
-    """Bind a Unix socket at a path, in place of a dead one's. Raises OSError.
+    """Bind a Unix socket at a path, in place of one that no process holds. Raises OSError.
 
-    `even_live`: our own orphans may still hold the one that is there. The mode is set by the mask, so that there is no
-    moment with another one.
+    `even_live`: replace the present one also if a process holds it, since that may be an orphan of ours. The mode is
+    set by the umask, so that the path never has another one.
     """
     uid, gid = _owner(listener)
     _clear_stale(path, even_live)
@@ -147,14 +147,14 @@ def open_path(listener: Listener, path: str, even_live: bool) -> socket.socket:
         except OSError as error:
             sock.close()
             unlink(path)
-            raise OSError(error.errno, f"its owner or group cannot be set: {error.strerror}") from None
+            raise OSError(error.errno, f"cannot set its owner or group: {error.strerror}") from None
     return sock
 
 
 def change_path(path: str, ours: tuple[int, int], before: Listener, listener: Listener) -> None:
-    """Let a path that was bound for the listener `before` have this one's mode, owner and group.
+    """Change mode, owner and group of a path from those of the listener `before` to this one's.
 
-    Nothing is done where it is not `ours` any more. Raises OSError.
+    Does nothing if the path no longer is `ours` (device and inode). Raises OSError.
     """
     uid, gid = _owner(listener)
     mask = os.umask(0o077)
@@ -167,54 +167,54 @@ def change_path(path: str, ours: tuple[int, int], before: Listener, listener: Li
         found = os.fstat(place)
         if (found.st_dev, found.st_ino) != ours:
             return
-        # By way of the descriptor: the path may be given to something else meanwhile.
+        # Through the descriptor: the path may name another file by now.
         same = f"/proc/self/fd/{place}"
         uid = os.geteuid() if before.owner and not listener.owner else uid
         gid = os.getegid() if before.group and not listener.group else gid
         os.chown(same, uid, gid)
         os.chmod(same, 0o777 & ~mask if listener.mode is None else listener.mode)
     except OSError as error:
-        raise OSError(error.errno, f"its mode, owner or group cannot be changed: {error.strerror}") from None
+        raise OSError(error.errno, f"cannot change its mode, owner or group: {error.strerror}") from None
     finally:
         os.close(place)
 
 
 def _owner(listener: Listener) -> tuple[int, int]:
-    """Return the user and the group that a listener names, -1 for one that it does not."""
+    """Return the uid and gid that a listener names, -1 for each that it does not name."""
     uid = _number(listener.owner, lambda name: pwd.getpwnam(name).pw_uid, "user")
     return uid, _number(listener.group, lambda name: grp.getgrnam(name).gr_gid, "group")
 
 
-def _number(who: str, look_up: Callable[[str], int], what: str) -> int:
-    if not who or who.isdecimal():
-        return int(who or -1)
+def _number(name: str, look_up: Callable[[str], int], what: str) -> int:
+    if not name or name.isdecimal():
+        return int(name or -1)
     try:
-        return look_up(who)
+        return look_up(name)
     except KeyError:
-        raise OSError(errno.EINVAL, f"there is no {what} {who!r}") from None
+        raise OSError(errno.EINVAL, f"there is no {what} {name!r}") from None
 
 
 def _clear_stale(path: str, even_live: bool) -> None:
-    """Remove the socket that a dead process left, or `even_live` one that our own orphans still hold.
+    """Remove the socket at a path if no process holds it, or also if one does (`even_live`).
 
-    Raises OSError for a live one, and for what is no socket.
+    Raises OSError for one that a process holds, and for a file that is not a socket.
     """
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise OSError(errno.EEXIST, "there is something else of this name, not a socket")
+            raise OSError(errno.EEXIST, "a file of this name exists that is not a socket")
     except FileNotFoundError:
         return
-    # A datagram socket cannot be connected to one of streams, and is told so only where there is one: whoever listens
-    # there sees nothing of it, while a connection that is dropped at once has ended many a simple server.
+    # Connecting a datagram socket to a live stream socket fails with EPROTOTYPE, without a trace at the server. A real
+    # connection that is closed at once can end a simple server.
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
         refused = probe.connect_ex(path) in (errno.ECONNREFUSED, errno.ENOENT)
     if not refused and not even_live:
-        raise OSError(errno.EADDRINUSE, "Address already in use: a living process listens there")
+        raise OSError(errno.EADDRINUSE, "Address already in use: a running process listens there")
     unlink(path)
 
 
 def inode(path: str) -> tuple[int, int] | None:
-    """Return what a path names now, to be told apart from what another may put there; None where it is nothing."""
+    """Return the device and inode of a path, which show whether it was replaced; None if it does not exist."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -223,8 +223,8 @@ def inode(path: str) -> tuple[int, int] | None:
 
 
 def unlink(path: str) -> None:
-    """Remove a path that may have gone already."""
+    """Remove a path, if it exists."""
     try:
         os.unlink(path)
     except FileNotFoundError:
-        pass  # Nobody has left one, or the program has removed it.
+        pass  # The program may have removed it.

@@ -9,41 +9,41 @@ from collections.abc import Mapping, Sequence
 
 
 class Given:
-    """The master's side: which socket is whose."""
+    """The inherited sockets, by number and by the name that socket activation gave them."""
 
     def __init__(self, numbers: Sequence[int] = (), names: Mapping[str, Sequence[int]] | None = None) -> None:
         self._numbers = frozenset(numbers)
         self._names = {name: list(found) for name, found in (names or {}).items()}
-        self._taken: set[int] = set()
+        self._used: set[int] = set()
         for number in self._numbers:
             os.set_inheritable(number, False)
 
     def adopt(self, listeners: Sequence[str]) -> None:
-        """Settle whose the activated sockets are, when the first listeners are opened.
+        """Match the activated sockets with the first listeners.
 
-        One socket and one listener belong together whatever they are called: service managers name a socket after its
-        unit unless told otherwise.
+        One socket and one listener match whatever their names are: by default a service manager names a socket after
+        its unit.
         """
         if len(listeners) == 1 and len(self._names) == 1:
             self._names |= dict(zip(listeners, self._names.values(), strict=True))
 
     def unclaimed(self) -> list[str]:
-        """Return the names of activated sockets that nobody has taken."""
-        return [name for name, found in self._names.items() if not self._taken.intersection(found)]
+        """Return the names of activated sockets that no listener uses."""
+        return [name for name, found in self._names.items() if not self._used.intersection(found)]
 
     def has(self, name: str) -> bool:
-        """Whether socket activation brought a socket of this name."""
+        """Return whether socket activation passed a socket of this name."""
         return name in self._names
 
     def take(self, which: str) -> socket.socket:
-        """Return a copy of the socket of this number or name, which stays given. Raises OSError where there is none."""
+        """Return a copy of the socket of this number or name. Raises OSError if there is none."""
         found = self._names.get(which, [])
         if len(found) > 1:
-            raise OSError(errno.EINVAL, f"there are {len(found)} activated sockets of this name: give each its own")
+            raise OSError(errno.EINVAL, f"there are {len(found)} activated sockets of this name: name them apart")
         if not found and which.isascii() and which.isdecimal() and int(which) in self._numbers:
             found = [int(which)]
         if not found:
             known = ", ".join([*map(str, sorted(self._numbers)), *self._names]) or "none"
-            raise OSError(errno.EBADF, f"the program was not started with such a listening socket (it has {known})")
-        self._taken.add(found[0])
+            raise OSError(errno.EBADF, f"the program was not started with this listening socket (it has {known})")
+        self._used.add(found[0])
         return socket.socket(fileno=os.dup(found[0]))
