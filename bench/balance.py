@@ -1,16 +1,16 @@
-"""Who gets the connections: how evenly they are spread over workers, at what rate, and what a hung worker costs.
+"""Distribution of connections over workers: how even it is, at what rate, and the cost of a hung worker.
 
     python bench/balance.py [--rounds N] [strategy ...]
 
-For each strategy, in turn, so that all see the same machine:
+The strategies run in turn, so that all of them meet the same load of the machine:
 
-    long    200 keep-alive connections opened at once: share of the worker that has most, over the mean
-    short   16 clients, a new connection for each request: the same of requests; requests/s; 99th percentile
-    slow    the same, where one request in ten keeps its worker busy for 20 ms
-    hung    as short, with one worker stopped: requests/s beside those of short
+    long    200 keep-alive connections opened at once: share of the busiest worker over the mean
+    short   16 clients, a new connection per request: the same share of requests; requests/s; 99th percentile
+    slow    as short, but one request in ten blocks its worker for 20 ms
+    hung    as short, with one worker stopped: requests/s over those of short
 
-A strategy is a program that is a daemon with four workers, which answer `GET /` by HTTP/1.1 with their pid and sleep
-20 ms, blocking, for `GET /slow`. Rates depend on the machine and on its other users; shares hardly do.
+A strategy is a daemon with four workers that answer `GET /` over HTTP/1.1 with their pid, and block for 20 ms on
+`GET /slow`. Rates depend on the machine and its load; shares hardly do.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ HOLDS_ONE = {"one at a time"}
 
 @dataclass
 class Figures:
-    """What was found in all rounds."""
+    """The results of all rounds."""
 
     long: list[float] = field(default_factory=list)
     short: list[float] = field(default_factory=list)
@@ -198,7 +198,7 @@ def spread(values: list[float]) -> str:
 
 @dataclass
 class Daemon:
-    """One that runs."""
+    """A running daemon."""
 
     port: int
     pid: int
@@ -241,7 +241,7 @@ def wait_for(daemon: Daemon) -> None:
 
 
 def long(port: int) -> Counter[int]:
-    """Open all connections at once, ask each once, and count who has answered; then close them."""
+    """Open all connections at once, send one request on each, count the answers of each worker; close them."""
     selector = selectors.DefaultSelector()
     clients = []
     for _ in range(LONG):
@@ -268,7 +268,7 @@ def long(port: int) -> Counter[int]:
 
 
 def short(port: int, path: str) -> tuple[float, float, Counter[int]]:
-    """Requests per second, the 99th percentile in ms, and who has answered how many."""
+    """Return requests per second, the 99th percentile in ms, and the number of answers of each worker."""
     counts: Counter[int] = Counter()
     times: list[float] = []
     end = time.monotonic() + SECONDS

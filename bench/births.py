@@ -1,9 +1,8 @@
-"""What births cost: from a death to the successor's first act, hundreds at once, and from a large heap.
+"""The cost of starting workers: from a death to the successor's first answer, hundreds at once, and from a large heap.
 
-    python bench/births.py [megabytes of heap in the mold ...]
+    python bench/births.py [MB of heap in the mold ...]
 
-The master is the tests' small one, which has no supervisor: these are the figures of the mold and of the
-kernel.
+The master is the small one of the tests, without a supervisor: these are the figures of the mold and of the kernel.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ T = TypeVar("T")
 
 def main() -> None:
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} CPUs")
-    print(f"ctypes in a process that has nothing else: {rss('import ctypes') - rss('pass')} kB of RSS")
+    print(f"ctypes in an otherwise empty process: {rss('import ctypes') - rss('pass')} kB of RSS")
     for megabytes in [int(each) for each in sys.argv[1:]] or [0, 60]:
         with SmallMaster() as master:
             started = time.perf_counter()
@@ -45,7 +44,7 @@ def main() -> None:
 
 
 def relaunch(master: SmallMaster) -> None:
-    """Kill the only worker; its successor is a spare that waits; a client waits for the first answer."""
+    """Kill the only worker: a waiting spare succeeds it, and a client waits for the first answer."""
     worker = master.worker("serve")
     gone, ready, answered = [], [], []
     for _ in range(RELAUNCHES):
@@ -80,7 +79,7 @@ def relaunch(master: SmallMaster) -> None:
 def births(master: SmallMaster) -> None:
     forks = processes()
     pids = timed(f"{MANY} births", lambda: breed(master, MANY))
-    print(f"    ({processes() - forks} processes were made on this machine meanwhile)")
+    print(f"    ({processes() - forks} processes were started on this machine meanwhile)")
     timed(f"{MANY} orders until all are ready", lambda: order(master, pids))
     print(f"  PSS of {MANY} workers: {sum(map(pss, pids)) / 1024:.0f} MB")
 
@@ -125,13 +124,13 @@ def processes() -> int:
 
 
 def pss(pid: int) -> int:
-    """In kB."""
+    """Return the PSS in kB."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
 
 
 def rss(code: str) -> int:
-    """In kB."""
+    """Return the RSS in kB."""
     code += "; print(next(each.split()[1] for each in open('/proc/self/status') if each.startswith('VmRSS')))"
     return int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
 

@@ -1,4 +1,4 @@
-"""Clients that ask, one request a connection, again as soon as they are answered, and when they have given up."""
+"""Clients in a closed loop: one request per connection, the next one after the answer or the timeout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLIENTS = 16
 
 @dataclass
 class Answers:
-    """When each answer came, in seconds from the begin, and whose it was; and how many requests failed."""
+    """When each answer came, in seconds from the start, and from which worker; the number of failed requests."""
 
     given: list[tuple[float, int]] = field(default_factory=list)
     given_up: int = 0
@@ -23,7 +23,7 @@ class Answers:
 
 
 class ClosedLoop:
-    """So many clients of one server, in one thread."""
+    """N clients of one server, in one thread."""
 
     def __init__(self, port: int, patience: float) -> None:
         self._port = port
@@ -35,7 +35,7 @@ class ClosedLoop:
         self.answers = Answers()
 
     def run(self, seconds: float, at: float = 0.0, act: Callable[[], object] | None = None) -> Answers:
-        """Ask for so long; `act` is called after `at` seconds."""
+        """Send requests for some seconds; call `act` after `at` seconds."""
         for _ in range(CLIENTS):
             self._ask()
         while (now := time.monotonic() - self._begun) < seconds:

@@ -1,8 +1,9 @@
-"""What an exit costs the core, whatever the number of slots: events a second for 1, 100 and 10,000 slots.
+"""The cost of an exit in the core by the number of slots: events per second for 1, 100 and 10,000 slots.
 
-One turn is an exit, the order that a spare takes it up, its word that it is ready, and the birth of the
-next spare: three events. `crash` turns come without a healthy spell between them, so that each waits for
-its pause. Usage: python bench/core_events.py [turns]
+    python bench/core_events.py [turns]
+
+One turn is three events: an exit, which gives a spare its order, the spare's `ready`, and the fork of the next spare.
+In `crash` turns the workers are never healthy in between, so that each one waits for its restart delay.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from prefork._core.supervisor import Supervisor
 
 
 class Run:
-    """A supervisor whose workers are all ready, and a count of the events that it was told."""
+    """A supervisor whose workers are all ready, and a count of its events."""
 
     def __init__(self, slots: int) -> None:
         entries = tuple(Entry(f"web/{number}", "web", "x") for number in range(slots))
@@ -30,7 +31,7 @@ class Run:
         self.events = 0
 
     def feed(self, event: Event) -> None:
-        """Tell it, and do at once what it orders."""
+        """Pass an event to the supervisor, and execute its actions at once."""
         self.events += 1
         for action in self.supervisor.handle(event, self.now):
             match action:
@@ -45,7 +46,7 @@ class Run:
 
 
 def measure(slots: int, turns: int, healthy: bool) -> float:
-    """Return the events a second."""
+    """Return the events per second."""
     run = Run(slots)
     began = time.perf_counter()
     for _ in range(turns):
@@ -59,7 +60,7 @@ def measure(slots: int, turns: int, healthy: bool) -> float:
 
 def main() -> None:
     turns = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    print(f"{'slots':>8} {'relaunch':>14} {'crash':>14}   events a second")
+    print(f"{'slots':>8} {'relaunch':>14} {'crash':>14}   events per second")
     for slots in (1, 100, 10_000):
         figures = [max(measure(slots, turns, healthy) for _ in range(3)) for healthy in (True, False)]
         print(f"{slots:>8,} {figures[0]:>14,.0f} {figures[1]:>14,.0f}")

@@ -1,8 +1,9 @@
-"""What a daemon costs: relaunching, starting many workers, and standing still. Prints figures, judges nothing.
+"""The cost of a daemon: relaunching, starting many workers, and doing nothing. Prints figures without a verdict.
 
     python bench/daemons.py [relaunch] [heavy] [many] [steady] [reload]
 
-All of it on this machine, in this run; times in milliseconds unless said otherwise. Without names all are run.
+Everything is measured on this machine, in this run; times are in milliseconds unless another unit is named. Without
+names all of them run.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ while time.process_time() < until:
 
 
 class Bench:
-    """One running daemon, started by `prefork run`, and what it prints."""
+    """A running daemon, started by `prefork run`, and its output."""
 
     def __init__(self, directory: str, workers: int, before: str = "") -> None:
         with socket.socket() as probe:
@@ -79,7 +80,7 @@ class Bench:
         self._rest = b""
 
     def said(self, count: int) -> list[tuple[str, int, int]]:
-        """Wait for so many workers to say who they are."""
+        """Wait until N workers have printed their pid."""
         assert self.process.stdout is not None
         found: list[tuple[str, int, int]] = []
         deadline = time.monotonic() + 120
@@ -121,7 +122,8 @@ def memory(pid: int, what: str) -> float:
 def relaunch() -> None:
     """From SIGKILL of the only worker to its successor's first answer; in turn with the death of such a worker alone.
 
-    The death is what the kernel needs until anybody can see it: of the worker itself, as a smaller process dies sooner.
+    The death is the time that the kernel needs until the end is visible. It is measured on the worker itself, since a
+    smaller process ends sooner.
     """
     took: dict[Callable[[Bench, int], None], list[float]] = {answered_by_another: [], seen_dead: []}
     with running(1) as bench:
@@ -136,7 +138,7 @@ def relaunch() -> None:
                 times.append((time.perf_counter() - start) * 1000)
     whole, death = took.values()
     print(f"relaunch after SIGKILL: median {statistics.median(whole):.2f}, of 20: {min(whole):.2f} to {max(whole):.2f}")
-    print(f"  the death of the worker alone: median {statistics.median(death):.2f}")
+    print(f"  the death of such a worker alone: median {statistics.median(death):.2f}")
 
 
 def answered_by_another(bench: Bench, pid: int) -> None:
@@ -144,7 +146,7 @@ def answered_by_another(bench: Bench, pid: int) -> None:
 
 
 def seen_dead(_: Bench, pid: int) -> None:
-    """Wait for the end of a process that has just been killed, which may be over."""
+    """Wait for the end of a process that has just been killed; it may already have ended."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -168,7 +170,7 @@ def heavy() -> None:
 
 
 def many() -> None:
-    """500 trivial workers: start, 100 deaths at once, total PSS, and standing still afterwards."""
+    """500 trivial workers: start, 100 deaths at once, total PSS, and idling afterwards."""
     with running(500) as bench:
         pids = [pid for _, pid, _ in bench.said(500)]
         print(f"500 workers: all ready after {time.perf_counter() - bench.started:.2f} s, interpreter starts included")
@@ -192,7 +194,7 @@ def switches(pid: int) -> int:
 
 
 def steady() -> None:
-    """10,000 relaunches: the master's memory and descriptors; 1,000 fill its record of what has happened."""
+    """10,000 relaunches: the master's memory and descriptors; 1,000 fill its record of events."""
     with running(100) as bench:
         pids = [pid for _, pid, _ in bench.said(100)]
         figures = []
@@ -206,11 +208,11 @@ def steady() -> None:
             pids = [pid for _, pid, _ in bench.said(100)]
     (first, few), (full, _), (last, now) = figures
     print(f"master over 10,000 relaunches: RSS {first:.1f} -> {last:.1f} MB, descriptors {few} -> {now}")
-    print(f"  of it once the record of what has happened is full: {last - full:+.1f} MB")
+    print(f"  of it after the record of events was full: {last - full:+.1f} MB")
 
 
 def reload() -> None:
-    """SIGHUP of four workers: until all are of the next generation."""
+    """SIGHUP with four workers: until all have the next generation."""
     took = []
     with running(4) as bench:
         bench.said(4)

@@ -1,9 +1,9 @@
-"""A worker that is busy and healthy is never killed for hanging, however little of the processors it gets.
+"""A busy, healthy worker is never killed as hung, however little CPU time it gets.
 
-    python bench/healthy_under_load.py [SECONDS]          (600)
+    python bench/healthy_under_load.py [SECONDS]          (default: 600)
 
-Every processor has two processes that only compute. One worker answers requests, each of which blocks its loop with
-half of `hang_timeout` of processor time, so that it takes much longer than that by the clock. Exits 1 if it was killed.
+Each processor runs two processes that only compute. One worker answers requests, each of which blocks its loop with
+CPU time of half of `hang_timeout`, so that it takes much longer than that by the clock. Exits 1 if it was killed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def app(scope, receive, send):
 
 
 def ask(port: int) -> tuple[int, float]:
-    """Return who has answered, and how long it took."""
+    """Return the worker that answered, and the seconds it took."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     begun = time.monotonic()
     connection.request("GET", "/")
@@ -44,7 +44,7 @@ def ask(port: int) -> tuple[int, float]:
 
 
 def run(directory: str, seconds: float) -> list[dict[str, Any]]:
-    """Return all that has happened in a daemon that was asked for so long."""
+    """Return the events of a daemon that was sent requests for some seconds."""
     Path(directory, "app.py").write_text(APPLICATION)
     runtime = f"{directory}/run"
     command = [Path(sys.executable).with_name("prefork"), "run", "app:app", "-b", "127.0.0.1:0", "-w", "1"]
@@ -71,8 +71,8 @@ def run(directory: str, seconds: float) -> list[dict[str, Any]]:
             process.terminate()
         for process in (*spinning, master):
             process.wait()
-    print(f"{len(taken)} requests in {seconds:g} s, each of {TIMEOUT / 2:g} s of processor time, of {TIMEOUT:g} s")
-    print(f"by the clock one took {sum(taken) / len(taken):.2f} s in the mean, {max(taken):.2f} s at most")
+    print(f"{len(taken)} requests in {seconds:g} s, each with {TIMEOUT / 2:g} s CPU time; hang_timeout {TIMEOUT:g} s")
+    print(f"duration by the clock: mean {sum(taken) / len(taken):.2f} s, maximum {max(taken):.2f} s")
     print(f"{sum(span > TIMEOUT for span in taken)} took longer than hang_timeout; {len(pids)} workers answered")
     return events
 
@@ -84,7 +84,7 @@ def main() -> int:
         events = run(directory, seconds)
     hung = [event for event in events if event["event"] in ("hung", "killing")]
     starved = sum(event["event"] == "starved" for event in events)
-    print(f"{len(hung)} were taken for hung; {starved} were told of as starved")
+    print(f"{len(hung)} were treated as hung; {starved} were reported as starved")
     for event in hung:
         print(event)
     return 1 if hung else 0

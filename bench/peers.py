@@ -1,7 +1,7 @@
-"""What the benchmarks of servers share: one application, the ways to serve it, and how to start, ask and end them.
+"""What the benchmarks of servers share: one application, the ways to serve it, and how to start, query and stop them.
 
-The peers are installed by themselves, into a virtual environment in the user's cache, which prefork's side runs in as
-well: the same interpreter, the same uvicorn and granian, the same uvloop and httptools on both sides.
+The peers are installed in a virtual environment in the user's cache. prefork's side runs in it, too: the same
+interpreter, uvicorn, granian, uvloop and httptools on both sides.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ SIDES: dict[str, list[str]] = {
 
 
 def interpreter() -> str:
-    """The Python of the environment with all peers, which is made if it is not there."""
+    """Return the Python of the environment with all peers; create the environment if it does not exist."""
     project = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text())["project"]
     extras = [each for name in SERVERS for each in project["optional-dependencies"][name]]
     needed = [*project["dependencies"], *extras, *PEERS]
@@ -124,7 +124,7 @@ def interpreter() -> str:
 
 
 def versions() -> str:
-    """What is compared, in a line."""
+    """Return one line with the versions that are compared."""
     names = ["uvicorn", "uvloop", "httptools", "granian", "gunicorn", "hypercorn", "waitress"]
     code = f"from importlib.metadata import version; print(', '.join(f'{{n}} {{version(n)}}' for n in {names}))"
     found = subprocess.run([interpreter(), "-c", code], check=True, capture_output=True, text=True).stdout.strip()
@@ -132,10 +132,10 @@ def versions() -> str:
 
 
 def scheduling() -> str:
-    """Who shares the processors: processes, as in a container or a service manager's unit, or sessions.
+    """Return what shares the processors: processes, as in a container or a service manager's unit, or sessions.
 
-    Where no cgroup says otherwise, Linux may share them by sessions (sched(7), autogroup). Each worker of prefork leads
-    one, and those of others stay in their master's, so that they are not treated alike then.
+    Without a cgroup Linux may share them by sessions (sched(7), autogroup). Each worker of prefork leads a session, and
+    those of other servers stay in their master's, so that they are not treated alike then.
     """
     try:
         by_session = Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() == "1"
@@ -156,7 +156,7 @@ def in_cgroup() -> bool:
 
 
 def wrk() -> str:
-    """The path of wrk, which is in most distributions."""
+    """Return the path of wrk, which most distributions have."""
     found = shutil.which("wrk")
     if found is None:
         raise SystemExit("these figures are made with wrk, which is not here (Debian: apt install wrk)")
@@ -165,7 +165,7 @@ def wrk() -> str:
 
 @dataclass
 class Server:
-    """One side that runs."""
+    """One side, running."""
 
     name: str
     pid: int
@@ -173,24 +173,24 @@ class Server:
     directory: Path
 
     def tree(self) -> list[int]:
-        """All its processes."""
+        """Return all its processes."""
         found = [self.pid]
         for pid in found:
             found += children(pid)
         return found
 
     def cpu(self) -> float:
-        """Seconds of processor time, user and system, that all its threads have taken."""
+        """Return the CPU time in seconds, user and system, of all its processes."""
         return sum(_ran(thread) for pid in self.tree() for thread in _threads(pid)) / 1e9
 
     def ask(self, path: str = "/", timeout: float = 30) -> int:
-        """The pid of who has answered, on a connection of its own."""
+        """Return the pid of the worker that answers a new connection."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as client:
             client.sendall(request(path))
             return int(_body(client))
 
     def serving(self, workers: int) -> set[int]:
-        """The pids of so many that answer, as soon as there are."""
+        """Return the pids of N workers that answer, as soon as there are N."""
         answered: set[int] = set()
         deadline = time.monotonic() + 60
         while len(answered) < workers:
@@ -258,12 +258,12 @@ def _end(process: subprocess.Popen[bytes], server: Server) -> None:
 
 
 def request(path: str, *, keep: bool = False) -> bytes:
-    """One request, after which the server closes."""
+    """Send one request, after which the server closes the connection."""
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {'keep-alive' if keep else 'close'}\r\n\r\n".encode()
 
 
 def children(pid: int) -> list[int]:
-    """Its child processes, whichever thread has started them."""
+    """Return its child processes, of all its threads."""
     return [int(child) for thread in _threads(pid) for child in _read(thread / "children").split()]
 
 

@@ -1,4 +1,4 @@
-"""Makes docs/top.svg: `prefork top` in the middle of a reload, before a daemon that has something to do.
+"""Make docs/top.svg: `prefork top` during a reload of a daemon under load.
 
 python bench/picture_of_top.py [WIDTHxHEIGHT] [FILE]
 """
@@ -71,7 +71,7 @@ if __name__ == "__main__":
 
 
 def customers(port: int, until: float) -> None:
-    """Ask on and on, in waves."""
+    """Send requests without end, in waves."""
     while monotonic() < until:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:

@@ -1,12 +1,15 @@
-"""From the death of a worker to its successor's first answer, beside what no supervisor can save: starting the server.
+"""From the death of a worker to its successor's first answer, beside the start of the server itself.
 
     python bench/relaunch.py [repetitions]
 
-Four things are timed in turn, so that all see the same machine: one of four idle workers of the web sample killed by
-SIGKILL (the other three are stopped meanwhile, so that only the successor can answer); what this worker runs, started
-by hand; a program that knows nothing of prefork and runs uvicorn on such a socket, started by hand; and, in a master of
-its own, from SIGKILL to the worker's death, which is the kernel's part of it, and from there until posix_spawn has
-returned, which is the master's.
+Four things are timed in turn, so that all of them meet the same load of the machine:
+
+- one of four idle workers of the web sample is killed by SIGKILL; the other three are stopped meanwhile, so that only
+  the successor can answer;
+- the program of this worker, started by hand;
+- a program without prefork that runs uvicorn on such a socket, started by hand;
+- in a master of its own, from SIGKILL to the worker's death, which is the kernel's part, and from there until
+  posix_spawn has returned, which is the master's.
 """
 
 from __future__ import annotations
@@ -72,7 +75,7 @@ prefork.default_main(lambda: prefork.relaunch_settings(prefork.PreforkResource()
 
 @contextmanager
 def running(*command: str | Path, **options: object) -> Iterator[subprocess.Popen[str]]:
-    """Run a program; it is told to end, and waited for, when the block is left."""
+    """Run a program; stop it and wait for its end when the block is left."""
     process = subprocess.Popen(command, text=True, **options)  # type: ignore[call-overload]
     try:
         yield process
@@ -84,7 +87,7 @@ def running(*command: str | Path, **options: object) -> Iterator[subprocess.Pope
 
 
 def line(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
-    """Return the match of the next line in which the pattern is found."""
+    """Return the match of the next line that contains the pattern."""
     assert process.stdout is not None
     for text in process.stdout:
         if match := re.search(pattern, text):
@@ -93,7 +96,7 @@ def line(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
 
 
 def answered(port: int) -> float:
-    """Ask once, and return when the answer was complete."""
+    """Send one request; return when the answer is complete."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         answer = b""
@@ -108,7 +111,7 @@ def workers(master: int) -> list[int]:
 
 
 def relaunched(master: int, port: int) -> float:
-    """Kill an idle worker and return how long it took until its successor had answered."""
+    """Kill an idle worker; return the seconds until its successor has answered."""
     pids = workers(master)
     for pid in pids[1:]:
         os.kill(pid, signal.SIGSTOP)
@@ -121,7 +124,7 @@ def relaunched(master: int, port: int) -> float:
 
 
 def by_hand(program: str) -> float:
-    """Start a server by hand and return how long it took until it had answered."""
+    """Start a server by hand; return the seconds until it has answered."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = [sys.executable, "-X", "faulthandler", "-c", program, str(listener.fileno())]
         begun = monotonic()
@@ -130,7 +133,7 @@ def by_hand(program: str) -> float:
 
 
 def parts(master: subprocess.Popen[str]) -> tuple[float, float]:
-    """Kill an idle worker; return how long it took to die, and from then until its successor had been spawned."""
+    """Kill an idle worker; return the seconds until it is dead, and from then until its successor is spawned."""
     victim = workers(master.pid)[0]
     pidfd = os.pidfd_open(victim)
     begun = monotonic()

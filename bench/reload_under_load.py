@@ -1,9 +1,9 @@
-"""Requests lost over reloads under load: the web sample's workers, beside workers that run a stock uvicorn.
+"""Requests lost over reloads under load: workers of the web sample, beside workers that run a stock uvicorn.
 
     python bench/reload_under_load.py [requests [reloads]]
 
-16 clients ask in a closed loop, each request on a new connection; meanwhile the master is sent SIGHUP several times.
-Both sides have the same master, and so the same order: new workers first. What differs is how the old ones end.
+16 clients send requests in a closed loop, each on a new connection; meanwhile the master gets SIGHUP several times.
+Both sides have the same master and so the same order: new workers first. They differ in how the old ones end.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BODY = b"6\r\nhello\n\r\n0\r\n\r\n"
 
 
 def measure(name: str, program: str, requests: int, reloads: int) -> int:
-    """Run one side; print what was answered and what failed, and return the failures."""
+    """Run one side; print the number of answers and failures, return the failures."""
     command = [sys.executable, "-c", program, "-p", "0", "-w", "4"]
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as master:
         assert master.stdout is not None

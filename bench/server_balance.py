@@ -1,16 +1,16 @@
-"""How evenly servers spread connections over four workers, under prefork and by themselves, and what a hung one costs.
+"""Distribution of connections over four workers, under prefork and by the servers' own masters; the cost of a hung one.
 
     python bench/server_balance.py [--rounds N] [side ...]
 
-For each side, in turn, so that all see the same machine:
+The sides run in turn, so that all of them meet the same load of the machine:
 
-    long    200 keep-alive connections opened at once: share of the worker that has most, over the mean
-    short   16 clients, a new connection for each request: the same of requests; requests/s; 99th percentile
-    slow    the same, where one request in ten keeps its worker, or a thread of it, busy for 20 ms
-    hung    16 clients that give up after a second, one worker stopped: answers a second, over those with none stopped;
-            in the whole time, and from a second and a half on
+    long    200 keep-alive connections opened at once: share of the busiest worker over the mean
+    short   16 clients, a new connection per request: the same share of requests; requests/s; 99th percentile
+    slow    as short, but one request in ten blocks its worker, or a thread of it, for 20 ms
+    hung    16 clients with a timeout of a second, one worker stopped: answers/s over those with none stopped; in the
+            whole time, and from 1.5 s on
 
-The range of shares in all rounds; the medians of the rest. Rates depend on the machine and its other users.
+Prints the range of the shares in all rounds, and the medians of the rest. Rates depend on the machine and its load.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ end
 
 @dataclass
 class Figures:
-    """What was found in all rounds."""
+    """The results of all rounds."""
 
     long: list[float] = field(default_factory=list)
     short: list[float] = field(default_factory=list)
@@ -139,7 +139,7 @@ def measure(server: Server, figures: Figures, script: Path, bursts: int) -> None
 
 
 def long(port: int) -> Counter[int]:
-    """Open all connections at once, ask each once, and count who has answered; then close them."""
+    """Open all connections at once, send one request on each, count the answers of each worker; close them."""
     clients: dict[int, socket.socket] = {}
     answers: dict[int, bytes] = {}
     with select.epoll() as ready:
@@ -171,7 +171,7 @@ def unevenness(counts: Iterable[int]) -> float:
 
 
 def short(server: Server, script: Path, path: str) -> tuple[float, float, float]:
-    """Share of the worker with most, requests a second, 99th percentile in ms."""
+    """Return the share of the busiest worker, requests per second, the 99th percentile in ms."""
     command = [wrk(), "-t1", f"-c{CLIENTS}", f"-d{SECONDS}s", "-s", script, f"http://127.0.0.1:{server.port}/", path]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     shares = [int(count) for count in re.findall(r"^share \d+ (\d+)$", text, re.MULTILINE)]

@@ -1,10 +1,10 @@
-"""What prefork adds to a request that uvicorn serves, in the worker's own code: processor time in one process.
+"""The CPU time that prefork adds to a request that uvicorn serves, measured in one process.
 
     python bench/server_costs.py [rounds]
 
-uvicorn's protocol is handed requests and written answers without a socket between: stock, with the same application as
-prefork wraps it, and with an application that does nothing but answer, unwrapped, on prefork's state. In turn, some
-thousand short rounds; the fifth percentile, since what is slower had other work on the same processor.
+uvicorn's protocol gets requests and writes answers without a socket: stock; with the application as prefork wraps it;
+and with an application that only answers, unwrapped, on prefork's state. Some thousand short rounds in turn; the fifth
+percentile is printed, since slower rounds shared their processor with other work.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ async def application(_scope: Any, _receive: Any, send: Any) -> None:
 
 
 class Transport(asyncio.Transport):
-    """Counts what is written to it."""
+    """Counts the bytes that are written to it."""
 
     def __init__(self) -> None:
         super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
@@ -59,7 +59,7 @@ class Transport(asyncio.Transport):
 
 
 class Worker:
-    """What the wrapper needs of a worker."""
+    """The part of a worker that the wrapper needs."""
 
     def __init__(self) -> None:
         self.activity = Activity(scoreboard.Scoreboard(scoreboard.create(2)), 1)
@@ -107,7 +107,7 @@ async def main() -> None:
             took[name].append(await one_round(protocol, transports[name]))
     print(f"Python {sys.version.split()[0]}, uvicorn {uvicorn.__version__}, uvloop {uvloop.__version__}")
     for name, times in took.items():
-        print(f"{name}: {statistics.quantiles(times, n=20)[0]:.2f} µs of processor time a request")
+        print(f"{name}: {statistics.quantiles(times, n=20)[0]:.2f} µs of CPU time per request")
 
 
 if __name__ == "__main__":

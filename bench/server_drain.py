@@ -1,8 +1,8 @@
-"""Clients that have connected and not asked yet, when the worker is told to end: how many of 20 are answered.
+"""Clients that are connected but have not sent their request when the worker is stopped: how many of 20 are answered.
 
     python bench/server_drain.py [side ...]
 
-20 connections are accepted by the only worker; it gets SIGTERM; 200 ms pass; then they ask.
+The only worker accepts 20 connections and gets SIGTERM; 200 ms later the clients send their requests.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A worker with uvicorn in it is killed: how long until its successor answers, under prefork and under gunicorn.
+"""The time from the death of a worker with uvicorn to its successor's answer, under prefork and under gunicorn.
 
     python bench/server_relaunch.py [repetitions]
 
-From outside: SIGKILL to the only worker, then a request at once, until the answer, which is another process's. The two
-in turn. Between two deaths there is a pause, in which a supervisor may do what it likes.
+Measured from outside: SIGKILL to the only worker, then a request at once, until another process answers it. The two
+sides in turn. After each death there is a pause, in which a supervisor may prepare for the next one.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""A reload (SIGHUP) of four ASGI workers under load: how long the old ones go on, and how many answer meanwhile.
+"""A reload (SIGHUP) of four ASGI workers under load: how long old ones remain, how many answer meanwhile.
 
     python bench/server_reload.py [--rounds N] [side ...]
 
-16 clients ask again and again, each time on a new connection. `all new` is from the signal to the last answer of an old
-worker; `fewest` is how many different workers have answered in the tenth of a second in which that was least; `silence`
-the longest time without any answer. The medians of all rounds, and the worst of `fewest`; failed requests are added up.
+16 clients send requests without end, each on a new connection. `all new`: from the signal to the last answer of an old
+worker. `fewest`: the number of different workers that answered, in the tenth of a second with the fewest. `silence`:
+the longest time without any answer. Prints the medians of all rounds, the worst of `fewest`, and the sum of failures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SIDES = {"prefork, uvicorn": 4.0, "prefork, granian": 4.0, "uvicorn": 6.0, "guni
 
 @dataclass
 class Reload:
-    """One reload, as its clients saw it."""
+    """One reload, as its clients see it."""
 
     all_new: float
     fewest: int

@@ -1,12 +1,11 @@
-"""How fast a server is under prefork, beside the same server under its own master: two workers each.
+"""The throughput of a server under prefork, beside the same server under its own master: two workers each.
 
     python bench/server_throughput.py [--rounds N] [uvicorn] [granian] ...
 
-Both run all the time, and are asked in turn by wrk, in slices of a second, first one then the other, then the other
-way round. `keep` is 32 connections that are kept, `new` a new connection for each request. What counts is the ratio,
-prefork over the other, in each round; the median of all rounds is printed, with the range. On a machine that has other
-work to do the processor time for each request, all processes of a side together, is the steadier figure: below 1.00 is
-less.
+Both run all the time. wrk sends requests to them in turn, in slices of a second: first one then the other, then the
+other way round. `keep` is 32 connections that are kept, `new` a new connection per request. The result is the ratio,
+prefork over the other, in each round; the median of all rounds is printed, with the range. On a machine with other load
+the CPU time per request, of all processes of a side together, is the steadier figure: below 1.00 is less.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ WORKERS, CONNECTIONS, SLICES = 2, 32, 4
 
 @dataclass
 class Slice:
-    """What one run of wrk has found."""
+    """The results of one run of wrk."""
 
     requests: int
     seconds: float
@@ -48,7 +47,7 @@ def main() -> None:
     parser.add_argument("pairs", nargs="*", default=["uvicorn", "granian"])
     chosen = parser.parse_args()
     print(versions())
-    print("| server | load | requests/s | ratio | p99 ms | ratio | CPU µs a request | ratio |")
+    print("| server | load | requests/s | ratio | p99 ms | ratio | CPU µs per request | ratio |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for pair in chosen.pairs:
         compare(pair, chosen.rounds, chosen.seconds)

@@ -1,11 +1,10 @@
-"""What workers share with their mold, and what is private to each, beside gunicorn with preload.
+"""The memory that workers share with their mold, and that is private to each, beside gunicorn with preload.
 
     PYTHONPATH=src python bench/sharing.py
 
-A mold builds a heap and forks four workers; each works with all of it and rests; then the kernel is asked
-(smaps_rollup). `objects` is 60 MB of small objects. `libraries` is work with pandas, pydantic and SQLAlchemy,
-where they are installed; gunicorn serves the same, one request being the work. `warm`: the mold has done the
-work once itself before it forked, as one does that was a worker.
+A mold builds a heap and forks four workers; each works with all of it, then their memory is read (smaps_rollup).
+`objects` is 60 MB of small objects. `libraries` is work with pandas, pydantic and SQLAlchemy, if they are installed;
+gunicorn serves the same, with one request as the work. `warm`: the mold has done the work once itself before the fork.
 """
 
 from __future__ import annotations
@@ -146,7 +145,7 @@ def wsgi(heap: str) -> Callable[[object, Callable[..., object]], Iterable[bytes]
 
 
 def gunicorn(heap: str) -> dict[str, float]:
-    """Four synchronous workers of gunicorn with preload, each having answered."""
+    """Measure four synchronous gunicorn workers with preload, after each has answered."""
     with tempfile.TemporaryDirectory() as directory:
         address = f"{directory}/socket"
         command = [sys.executable, "-m", "gunicorn", "--preload", "-w", str(WORKERS), "-b", f"unix:{address}"]
@@ -186,7 +185,7 @@ def _ask(address: str, at_once: int) -> set[int]:
 
 
 def mean(pids: list[int]) -> dict[str, float]:
-    """Private, proportional and resident MB of processes, on average."""
+    """Return private, proportional and resident MB, the mean of these processes."""
     total = {"private": 0.0, "pss": 0.0, "rss": 0.0}
     for pid in pids:
         rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
@@ -198,7 +197,7 @@ def mean(pids: list[int]) -> dict[str, float]:
 
 
 def one(*arguments: str) -> None:
-    """Measure in an interpreter of its own, and print the row."""
+    """Measure in a new interpreter, and print the row."""
     command = [sys.executable, __file__, *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=300, check=True)
     f = json.loads(done.stdout.splitlines()[-1])
@@ -218,7 +217,7 @@ def main() -> None:
         alone = gunicorn(wanted.heap) if wanted.mode == "gunicorn" else mold(wanted.heap, wanted.mode, wanted.warm)
         print(json.dumps(alone))
         return
-    print(f"CPython {sys.version.split()[0]}, {WORKERS} workers, MB a worker; ms for the mold and for all exits")
+    print(f"CPython {sys.version.split()[0]}, {WORKERS} workers, MB per worker; ms for the mold and for all exits")
     print(f"{'':28} {'private':>8} {'PSS':>8} {'RSS':>8} {'prepare':>9} {'exit':>8} {'immortal':>10}")
     refusal = sharing.unsupported()
     for heap in [wanted.heap] if wanted.heap else HEAPS:

@@ -1,10 +1,10 @@
-"""What `prefork status` takes, and what it costs the daemon, by the number of slots. Prints figures, judges nothing.
+"""The cost of `prefork status`, for the command and for the daemon, by the number of slots. Prints figures, no verdict.
 
     python bench/status.py [SLOTS ...]
 
-Milliseconds: of whole commands, the interpreter's start included, beside an interpreter that does nothing; and of the
-master, by its processor time. And how long somebody else waited who asked for nothing but `hello`: all that delays the
-master's loop delays that answer too, and so does a machine that has other things to do.
+Prints milliseconds: of whole commands, with the start of the interpreter, beside an interpreter that does nothing; and
+of the master's CPU time. Also the time that another client waits for `hello`: what delays the master's loop delays this
+answer too, and so does other load on the machine.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> None:
 
 @contextmanager
 def daemon(directory: Path, slots: int) -> Iterator[tuple[int, dict[str, str]]]:
-    """Run one with so many slots; return its pid, and the environment that finds it."""
+    """Run a daemon with N slots; return its pid, and the environment that finds it."""
     (directory / "program.py").write_text(PROGRAM.replace("SLOTS", str(slots)))
     environment = {**os.environ, "RUNTIME_DIRECTORY": f"{directory}/runtime"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # Else our modules alone would be compiled at each start.
@@ -83,12 +83,12 @@ def measure(slots: int, master: int, environment: dict[str, str]) -> None:
     spent = (ticks(master) - before) * 1000 / os.sysconf("SC_CLK_TCK") / ROUNDS
     shown = subprocess.run([command(), "status", "--json"], env=environment, capture_output=True, check=True)
     assert len(json.loads(shown.stdout)["slots"]) == slots
-    print(f"{slots} slots, median of {ROUNDS} (least):")
+    print(f"{slots} slots, median of {ROUNDS} (minimum):")
     for name, times in ("python -c pass", nothing), ("status --json", as_json), ("status", table):
         wall, processor = zip(*times, strict=True)
         took, used = statistics.median(wall), statistics.median(processor)
-        print(f"  {name:15} {took:6.1f} ms ({min(wall):.1f}), {used:.1f} ms of a processor")
-    print(f"  the master's part of one: {spent:.1f} ms of a processor")
+        print(f"  {name:15} {took:6.1f} ms ({min(wall):.1f}), {used:.1f} ms of CPU time")
+    print(f"  the master's part of one: {spent:.1f} ms of CPU time")
     idle, asked = waits(environment, ask=False), waits(environment, ask=True)
     for name, found in ("nobody asks", idle), ("status asked for", asked):
         most = sorted(found)[len(found) * 99 // 100]
@@ -96,7 +96,7 @@ def measure(slots: int, master: int, environment: dict[str, str]) -> None:
 
 
 def once(line: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Return milliseconds that a command took, and that it used of a processor."""
+    """Return the milliseconds that a command took, and its CPU time in milliseconds."""
     began, before = time.monotonic(), os.times()
     subprocess.run(line, env=environment, stdout=subprocess.DEVNULL, check=True)
     after = os.times()
@@ -110,7 +110,7 @@ def ticks(pid: int) -> int:
 
 
 def waits(environment: dict[str, str], ask: bool) -> list[float]:
-    """Return how many milliseconds each `hello` waited, while a status was asked for without end, or was not."""
+    """Return how many milliseconds each `hello` waited, with and without constant requests for the status."""
     path = f"{environment['RUNTIME_DIRECTORY']}/control.sock"
     hello = b'{"protocol": 1, "request": "hello"}\n'
     asking = 0
