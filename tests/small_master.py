@@ -23,7 +23,7 @@ from prefork._master.children import become_subreaper
 from prefork._wire import messages, scoreboard
 
 if TYPE_CHECKING:
-    from prefork._master.privileges import Identity
+    from prefork._wire.launch import Identity
 
 PATIENCE = 20.0  # seconds; far more than anything here takes
 SOURCE = str(Path(prefork.__file__).parent.parent)

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_mold": {"_errors", "_wire", "_linux", "_worker", "_options", "adapters", "_context", "_listener", "daemon"},
     "_master": {"_errors", "_wire", "_linux", "_core", "_report", "_options.records"},
     "_hooks": {"_errors", "_linux", "_core", "_report", "_master.loop"},
-    "_launch": {"_errors", "_options.records", "_linux", "_mold.mold", "_hooks.role"},
+    "_launch": {"_errors", "_options.records", "_wire.launch", "_linux", "_mold.mold", "_hooks.role"},
     "adapters": {"_errors", "_worker", "_linux.steering"},
     "cli": {"_errors", "_wire", "_linux", "_report", "_options", "_launch", "client", "scoreboard"},
     "samples": {"__init__", "adapters.uvicorn"},

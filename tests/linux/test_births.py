@@ -14,7 +14,7 @@ import pytest
 
 from prefork._core.events import BirthFailed, SpareBorn
 from prefork._master.births.channels import MoldDisconnected, PlanReceived
-from prefork._master.privileges import Identity
+from prefork._wire.launch import Identity
 from small_master import SOURCE, SmallMaster, children, readable, standard_error_to, state, until
 
 NOBODYS_UID = 54_321  # of which nothing else runs here, so that a limit of its processes counts ours alone

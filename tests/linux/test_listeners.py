@@ -16,7 +16,7 @@ from prefork import SystemFailure, UsageError
 from prefork._core.plan import Listener
 from prefork._master.listeners.inherited import Given
 from prefork._master.listeners.opened import BindOptions, Listeners
-from prefork._master.privileges import Identity
+from prefork._wire.launch import Identity
 
 ANY = Listener("http", "tcp://127.0.0.1:0")
 

@@ -95,6 +95,7 @@ from .view import as_text, overview, slot_view
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .._options.records import DaemonOptions
     from .actions import Action
     from .commands import Command
     from .plan import Plan, Spec
@@ -165,6 +166,11 @@ class Supervisor:
         """Whether a slot has failed more than once in a row, so that it is not tried again at once."""
         slot = self._state.slots.get(key)
         return slot is not None and slot.failures > 1
+
+    @property
+    def options(self) -> DaemonOptions:
+        """The daemon's options in force: those of the plan, or of the start."""
+        return self._state.options
 
     def standing(self) -> Health:
         """Return how things stand, in short; may be asked for after every event."""

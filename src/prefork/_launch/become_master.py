@@ -8,55 +8,58 @@ same pid, clean.
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import signal
 import sys
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from .._errors import InternalError, SystemFailure, UsageError
 from .._linux import descriptors, memfd
 from .._linux.program import Program
+from .._options.records import DaemonOptions
+from .._wire.launch import MasterLaunch, encode
 from . import inherited
 
 
-def launch_of(name: str, target: dict[str, Any], program: Program, options: dict[str, Any]) -> dict[str, Any]:
-    """Return what a master is told, as plain data. Raises UsageError where there is no program to run again."""
+def launch_of(name: str, target: dict[str, Any], program: Program, options: DaemonOptions) -> MasterLaunch:
+    """Return the launch of a daemon's master. Raises UsageError where there is no program to run again."""
     program.check()
     environ = dict(program.environ)
-    return {
-        "name": name,
-        "target": target,
-        "command": [program.interpreter, *program.command.options],
-        "argv": sys.argv,
-        "directory": program.directory,
-        "environ": environ,
-        "options": options,
-        "given": inherited.sockets(environ),
-        "manager": inherited.manager(environ),
-    }
+    return MasterLaunch(
+        name=name,
+        target=target,
+        command=(program.interpreter, *program.command.options),
+        argv=tuple(sys.argv),
+        directory=program.directory,
+        sockets=inherited.sockets(environ),
+        manager=inherited.manager(environ),
+        environ=environ,
+        options=options,
+    )
 
 
-def become_master(launch: dict[str, Any]) -> NoReturn:
+def become_master(launch: MasterLaunch) -> NoReturn:
     """Execute the master's program in this process's place. Raises UsageError and SystemFailure; else never returns."""
     title = importlib.util.find_spec("setproctitle")
     if title is None or title.origin is None:
         raise UsageError("setproctitle is not installed: pip install setproctitle")
     # The package directory that contains it, or the directory of a single extension module.
     parent = os.path.dirname(title.origin)
-    launch["libraries"] = os.path.dirname(parent) if title.submodule_search_locations else parent
-    descriptor = memfd.write("prefork-master", json.dumps(launch).encode())
-    _leave_as_found(launch["directory"], launch["given"]["numbers"])
+    libraries = os.path.dirname(parent) if title.submodule_search_locations else parent
+    descriptor = memfd.write("prefork-master", encode(replace(launch, libraries=libraries)))
+    _leave_as_found(launch.directory, launch.sockets.numbers)
     os.set_inheritable(descriptor, True)
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     arguments = [sys.executable, "-I", "-S", os.path.join(package, "_master", "program.py"), str(descriptor)]
     try:
-        os.execve(sys.executable, arguments, launch["environ"])
+        os.execve(sys.executable, arguments, launch.environ)
     except OSError as error:
         raise InternalError(f"the master's program cannot be executed: {error}") from error
 
 
-def _leave_as_found(directory: str | None, kept: list[int]) -> None:
+def _leave_as_found(directory: str | None, kept: Collection[int]) -> None:
     """Undo what exec does not: full streams, the signal mask, ignored signals, timers, inheritable descriptors.
 
     The descriptors in `kept` are the master's to have.

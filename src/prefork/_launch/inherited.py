@@ -11,7 +11,8 @@ import errno
 import os
 import socket
 from collections.abc import MutableMapping
-from typing import Any
+
+from .._wire.launch import Sockets
 
 _MANAGER = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 """What a service manager tells the process that it starts, and no other."""
@@ -20,13 +21,14 @@ _FIRST = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
 
 
-def sockets(environ: dict[str, str]) -> dict[str, Any]:
-    """Return what this process was given, as plain data; take the variables of socket activation out of `environ`.
+def sockets(environ: dict[str, str]) -> Sockets:
+    """Return the sockets that this process inherited; remove the variables of socket activation from `environ`.
 
-    They are for the process that they name and for nobody that it starts.
+    They are for the process that they name, not for those that it starts.
     """
     names = _activation(environ)
-    return {"numbers": [number for number in _open_descriptors() if _is_given(number)], "names": names}
+    numbers = tuple(number for number in _open_descriptors() if _is_given(number))
+    return Sockets(numbers, {name: tuple(found) for name, found in names.items()})
 
 
 def _activation(environ: dict[str, str]) -> dict[str, list[int]]:

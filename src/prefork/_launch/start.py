@@ -7,7 +7,6 @@ to `run()`.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from typing import NoReturn
 
 from .._errors import PreforkError, UsageError, exit_with
@@ -30,13 +29,6 @@ def run(name: str, options: DaemonOptions, daemon: object) -> NoReturn:
                 "PREFORK_USER is set, but the program has run as root up to here: start it by `prefork run`, "
                 "which becomes that user before it imports anything"
             )
-        become_master(
-            launch_of(
-                name,
-                THIS_PROGRAM.target(),
-                THIS_PROGRAM,
-                asdict(options),
-            )
-        )
+        become_master(launch_of(name, THIS_PROGRAM.target(), THIS_PROGRAM, options))
     except PreforkError as error:
         exit_with(error)

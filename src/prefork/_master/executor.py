@@ -18,6 +18,7 @@ from .._errors import InternalError, PreforkError
 from .._linux import lifeline
 from .._wire.plan_data import MalformedPlan, take_apart
 from .births.channels import Fact, HangMessage, MoldDisconnected, PlanReceived
+from .births.options import CodeOptions
 from .births.orders import OrderDependencies, Ordered, Orders
 from .births.processes import Processes, Start
 from .births.start import Shared
@@ -70,9 +71,10 @@ class DaemonExecutor:
         self._channels = self._processes.channels
         self._watchers = Watchers(self._processes.start_watcher, self._processes.kill, master, launching.sources)
         self._queues = Queues(master, self._board.counted)
-        self._listeners = self._made_listeners(launching, Orphans(runtime.roster, launching.orphan_grace))
+        self._listeners = self._made_listeners(launching, Orphans(runtime.roster, launching.options.orphan_grace))
         means = OrderDependencies(self._board, self._listeners, self._channels, self._reader, self._capture)
         self._orders = Orders(launching, means, master.relay.say)
+        self._options = CodeOptions(launching, master.relay.say)
         keepers = Keepers(self._listeners, self._board, self._hangs, self._crashes, self._watchers, self._capture)
         self._deaths = Deaths(master, self._processes, keepers, self._hear)
         master.signals.catch(signal.SIGCHLD)
@@ -84,7 +86,7 @@ class DaemonExecutor:
         listeners = Listeners(options, self._queues)
         orphans.start_grace(self._master)
         if orphans.pids:
-            self._master.later(2 * launching.orphan_grace + _ORPHANS_ENDED, listeners.orphans_ended)
+            self._master.later(2 * launching.options.orphan_grace + _ORPHANS_ENDED, listeners.orphans_ended)
         return listeners
 
     def close(self) -> None:
@@ -273,8 +275,9 @@ class DaemonExecutor:
             self._master.tell(fact.MoldFailed(generation, f"the mold sent no plan that can be read: {error}"))
             self._processes.kill_mold_soon(generation)
             return
-        self._orders.learn(generation, received.assignables)
-        self._master.tell(fact.MoldPlanned(generation, received.plan, received.about))
+        plan, options = self._options.planned(received.plan, received.options)
+        self._orders.learn(generation, received.assignables, options.orphan_grace)
+        self._master.tell(fact.MoldPlanned(generation, plan, received.about))
         self._watchers.planned(generation, received.watched)
 
     # What the kernel says.

@@ -5,18 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from .._errors import SystemFailure
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A numeric user, group and supplementary groups."""
-
-    uid: int
-    gid: int
-    groups: tuple[int, ...] = ()
+from .._wire.launch import Identity
 
 
 def drop(identity: Identity) -> None:

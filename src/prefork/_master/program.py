@@ -3,23 +3,21 @@
 It imports the standard library, its own parts and setproctitle, and stays small.
 """
 
-import grp
-import json
 import os
 import sys
 from collections.abc import Callable
 from time import time
-from typing import Any
 
 if __package__ is None or __package__ == "":  # Run by path: `prefork` is where this file's folder is, without its API.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from prefork._core.plan import Spec
 from prefork._core.supervisor import Supervisor
-from prefork._errors import PreforkError, UsageError
+from prefork._errors import PreforkError
 from prefork._linux import memfd
 from prefork._master.births.launches import launching_from
 from prefork._master.children import become_subreaper
+from prefork._master.control.admission import Admission, group_id
 from prefork._master.control.replies import Replies
 from prefork._master.control.server import Control
 from prefork._master.control.view import DaemonView
@@ -30,21 +28,21 @@ from prefork._master.notify import Manager
 from prefork._master.observers import Banner, Headline, Recorder
 from prefork._master.open_files import allow_most
 from prefork._master.runtime.directory import Runtime, directory_for
-from prefork._options.records import DaemonOptions, checked
 from prefork._report.journal import Journal
+from prefork._wire.launch import MasterLaunch, decode
 
 
 def main() -> int:
     """Run the daemon that the descriptor on the command line describes; return the exit status."""
     try:
         descriptor = int(sys.argv[1])
-        launch = json.loads(memfd.read(descriptor))
+        launch = decode(memfd.read(descriptor))
     except (IndexError, ValueError, OSError):
         print("prefork: this is the master's own program: a daemon's run() or `prefork run` starts it", file=sys.stderr)
         return 2
     os.close(descriptor)
-    title = f"prefork: master {launch['name']}"
-    show = _titles(launch["libraries"])
+    title = f"prefork: master {launch.name}"
+    show = _titles(launch.libraries)
     show(title)
     manner = log_options(launch)
     try:
@@ -53,7 +51,7 @@ def main() -> int:
         _complain(manner, str(error))
         return error.exit_code
     if status and manner.file is not None:
-        _complain(manner, f"{launch['name']} has failed; {manner.file.path} says why")
+        _complain(manner, f"{launch.name} has failed; {manner.file.path} says why")
     return status
 
 
@@ -62,20 +60,20 @@ def _complain(manner: LogOptions, text: str) -> None:
     sys.stderr.write(manner.spoken.said(f"prefork: {text}").decode())
 
 
-def _run(launch: dict[str, Any], manner: LogOptions, show: Callable[[str], object]) -> int:
-    name, options = str(launch["name"]), launch["options"]
-    spec = Spec(name=name, options=checked(DaemonOptions, options))
+def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]) -> int:
+    spec = Spec(name=launch.name, options=launch.options)
     become_subreaper()
     with Master(manner.form) as master:
         supervisor, journal, replies = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal(), Replies()
-        runtime = Runtime(directory_for(name, dict(os.environ)), master.relay.say)
+        runtime = Runtime(directory_for(launch.name, dict(os.environ)), master.relay.say)
         log = Log(master, manner, supervisor.backs_off)
         launching = launching_from(launch, allow_most())
         executor = DaemonExecutor(master, launching, runtime, People(replies, log))
         view = DaemonView(supervisor, journal, executor.molds, executor.scoreboard, executor.stacks, time())
-        control = Control(master, runtime.path, view, replies, _control_group(options))
-        manager = Manager(master, launch["manager"], supervisor)
-        observers: list[Observer] = [Recorder(journal, control, log), Headline(show, supervisor), manager]
+        control = Control(master, runtime.path, view, replies, group_id(launch.options.control_group))
+        manager = Manager(master, launch.manager, supervisor)
+        admission = Admission(control, supervisor, master.relay.say)
+        observers: list[Observer] = [Recorder(journal, control, log), Headline(show, supervisor), manager, admission]
         if launching.welcome is not None:
             observers.append(Banner(launching.welcome, supervisor, executor.addresses, master.relay.say))
         try:
@@ -85,17 +83,6 @@ def _run(launch: dict[str, Any], manner: LogOptions, show: Callable[[str], objec
             control.close()
             manager.close()
             runtime.close()
-
-
-def _control_group(options: dict[str, object]) -> int | None:
-    """Return the group whose members may steer the daemon besides its user. Raises UsageError."""
-    name = options.get("control_group")
-    if not name:
-        return None
-    try:
-        return grp.getgrnam(str(name)).gr_gid
-    except KeyError:
-        raise UsageError(f"control_group: there is no group {name!r}") from None
 
 
 def _titles(libraries: str) -> Callable[[str], object]:

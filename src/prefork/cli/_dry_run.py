@@ -6,7 +6,6 @@ import os
 import select
 import signal
 from time import monotonic
-from typing import Any
 
 from .._errors import SystemFailure
 from .._linux import lifeline, stacks
@@ -16,6 +15,7 @@ from .._master.births.start import Shared, described, start_mold
 from .._master.children import become_subreaper
 from .._report.sentences import ended
 from .._wire import scoreboard
+from .._wire.launch import MasterLaunch
 from .._wire.messages import ComputePlan, MalformedMessage, Planned, StepFailed
 
 _END_GRACE = 1.0
@@ -26,7 +26,7 @@ class Failed(SystemFailure):
     """The application failed; the words are its own."""
 
 
-def planned(launch: dict[str, Any], timeout: float) -> Planned:
+def planned(launch: MasterLaunch, timeout: float) -> Planned:
     """Return what the mold of this launch answers within so many seconds. Raises Failed; leaves nothing running."""
     interpreter, mold = described(launch)
     become_subreaper()  # What the application starts and leaves comes to us, and so to its end.

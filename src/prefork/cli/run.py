@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from time import monotonic, time
 from typing import Any
@@ -16,22 +17,12 @@ from .._errors import PreforkError, SystemFailure, UsageError, exit_with
 from .._launch.become_master import become_master, launch_of
 from .._linux.program import THIS_PROGRAM
 from .._linux.terminal import shows_colours
+from .._options.records import DaemonOptions, checked
 from .._options.table import Settings, resolve
 from .._report.banner import Start, Style, opening
 from .._report.forms import Json, Text
+from .._wire.launch import Greeting, Identity, MasterLaunch
 from ._options import SectionedCommand, from_table
-
-_FOR_THE_MASTER = (
-    "control_group",
-    "share",
-    "spares",
-    "capture",
-    "log_file",
-    "log_format",
-    "log_level",
-    "import_timeout",
-    "orphan_grace",
-)
 
 
 @click.command(cls=SectionedCommand)
@@ -46,12 +37,11 @@ def run(given: dict[str, Any]) -> None:
     started = monotonic()
     with refusing():
         settings = resolve(given, os.environ, here())
-        told = launch(given, settings)
         style = _style(settings)
-        told["greeting"] = {"style": style, "started": started}
+        prepared = replace(launch(given, settings), greeting=Greeting(style, started))
         form = Json(time) if settings["log_format"] == "json" else Text()
         click.echo(form.said(opening(_start(settings), style)), nl=False, err=True)
-        become_master(told)
+        become_master(prepared)
 
 
 def _start(settings: Settings) -> Start:
@@ -66,39 +56,42 @@ def _style(settings: Settings) -> Style:
     return "colour" if shows_colours(2) else "plain"
 
 
-def launch(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """Return what a master is to be told. Raises UsageError."""
+def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
+    """Return the launch of the daemon's master. Raises UsageError."""
     if settings["target"] is None:
         where = f"{settings.file} names none" if settings.file else "there is no prefork.toml either"
         raise UsageError(f"there is no TARGET, and {where}: name what to run, as in shop:app")
-    launch = launch_of(settings["name"], {"run": {"given": given}}, THIS_PROGRAM, {})
-    launch["sources"] = _sources(settings)
-    launch["operator"] = settings["bind"]
-    launch["options"] = {name: settings[name] for name in _FOR_THE_MASTER if settings.given(name)}
+    options = settings.given_for(DaemonOptions)
+    launch = replace(
+        launch_of(settings["name"], {"run": {"given": given}}, THIS_PROGRAM, checked(DaemonOptions, options)),
+        fixed=tuple(options),
+        sources=_sources(settings),
+        addresses=tuple(settings["bind"]),
+    )
     if settings["user"] is not None:
-        launch["identity"], changes = _identity(settings)
-        launch["environ"].update(changes)
-    elif settings["group"] is not None:
-        raise UsageError(f"{settings.source('group')}: a group goes with a user, and none is named")
+        identity, environ = _identity(settings)
+        return replace(launch, identity=identity, environ=launch.environ | environ)
+    if settings["group"] is not None:
+        raise UsageError(f"{settings.source('group')}: a group needs a user: give --user too")
     return launch
 
 
-def _sources(settings: Settings) -> list[str]:
+def _sources(settings: Settings) -> tuple[str, ...]:
     """Return the folders whose files are watched, if any are. Raises UsageError."""
     if not settings["reload"]:
         if settings.given("reload_dir"):
             raise UsageError(f"{settings.source('reload_dir')}: this goes with --reload")
-        return []
+        return ()
     if find_spec("watchfiles") is None:
         raise UsageError(f"{settings.source('reload')}: this needs watchfiles: pip install 'prefork[watch]'")
     for folder in settings["reload_dir"]:
         if not os.path.isdir(folder):
             raise UsageError(f"{settings.source('reload_dir')}: {folder} is not a directory")
-    return [os.path.abspath(folder) for folder in settings["reload_dir"]]
+    return tuple(os.path.abspath(folder) for folder in settings["reload_dir"])
 
 
-def _identity(settings: Settings) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return who the application is to be, and what its environment then says. Raises UsageError."""
+def _identity(settings: Settings) -> tuple[Identity, dict[str, str]]:
+    """Return the identity of the application and the variables that go with it. Raises UsageError."""
     import grp
     import pwd
 
@@ -117,7 +110,7 @@ def _identity(settings: Settings) -> tuple[dict[str, Any], dict[str, str]]:
             raise UsageError(f"{settings.source('group')}: there is no group {group!r}") from None
         groups = [gid]
     environ = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
-    return {"uid": entry.pw_uid, "gid": gid, "groups": groups}, environ
+    return Identity(entry.pw_uid, gid, tuple(groups)), environ
 
 
 def here() -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from ..._options.records import DaemonOptions
 from ..._report.banner import Welcome
 from ..._wire import messages
+from ..._wire.launch import MasterLaunch
 from ..listeners.inherited import Given
 from .start import Interpreter, described
 
 
 @dataclass(frozen=True, slots=True)
 class Launching:
-    """How molds and workers are started, and what with. `orphan_grace` is in seconds.
+    """How molds and workers are started. `fixed` names the options that the operator gave.
 
     `operator`: the addresses that whoever started the daemon named, which are opened with the master's own rights.
     `welcome`: what to say when all are ready. `sources`: folders in which a change of a Python file means a reload.
@@ -22,11 +23,17 @@ class Launching:
 
     interpreter: Interpreter
     mold: messages.MoldLaunch
-    orphan_grace: float
+    options: DaemonOptions
+    fixed: frozenset[str] = frozenset()
     given: Given = field(default_factory=Given)
     operator: frozenset[str] = frozenset()
     welcome: Welcome | None = None
     sources: tuple[str, ...] = ()
+
+    @property
+    def by_command(self) -> bool:
+        """Whether `prefork run` started the daemon, and not its own program."""
+        return isinstance(self.mold.arguments, dict) and "run" in self.mold.arguments
 
     def of_mold(self, generation: int) -> messages.MoldLaunch:
         """Return the launch of the mold of a generation."""
@@ -54,16 +61,17 @@ class Launching:
         return f"prefork: {key} g{generation} {{}} ({self.mold.title})"
 
 
-def launching_from(launch: dict[str, Any], open_files: int) -> Launching:
-    """Return it from what the master was told (see `_become_master.launch_of`), and the limit that it came with."""
+def launching_from(launch: MasterLaunch, open_files: int) -> Launching:
+    """Return the launching of a daemon. `open_files` is the soft limit that the master was started with."""
     interpreter, mold = described(launch)
-    greeting = launch.get("greeting")
+    greeting = launch.greeting
     return Launching(
         replace(interpreter, open_files=open_files),
         mold,
-        float(launch["options"].get("orphan_grace", 10.0)),
-        Given(launch["given"]["numbers"], launch["given"]["names"]),
-        frozenset(launch.get("operator", ())),
-        None if greeting is None else Welcome(launch["name"], greeting["style"], greeting["started"]),
-        tuple(launch.get("sources", ())),
+        launch.options,
+        frozenset(launch.fixed),
+        Given(launch.sockets.numbers, launch.sockets.names),
+        frozenset(launch.addresses),
+        None if greeting is None else Welcome(launch.name, greeting.style, greeting.started),
+        launch.sources,
     )

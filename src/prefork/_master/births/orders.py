@@ -43,9 +43,11 @@ class Orders:
         self._means = means
         self._say = say
         self._assignables: dict[int, dict[tuple[str, str], Assignable]] = {}  # generation -> (key, digest) -> it
+        self._orphan_grace: dict[int, float] = {}  # generation -> seconds
 
-    def learn(self, generation: int, assignables: Mapping[tuple[str, str], Assignable]) -> None:
-        """Keep what a plan's workers are to be told."""
+    def learn(self, generation: int, assignables: Mapping[tuple[str, str], Assignable], orphan_grace: float) -> None:
+        """Keep what the orders of a plan's workers contain."""
+        self._orphan_grace[generation] = orphan_grace
         self._assignables.setdefault(generation, {}).update(assignables)
 
     def keep(self, generation: int, named: frozenset[tuple[str, str]]) -> None:
@@ -57,6 +59,7 @@ class Orders:
     def forget(self, generation: int) -> None:
         """No order of this generation will follow."""
         self._assignables.pop(generation, None)
+        self._orphan_grace.pop(generation, None)
 
     def assignable(self, action: Ordered) -> Assignable:
         """Return what the worker of this order is to be told."""
@@ -76,7 +79,7 @@ class Orders:
             environ=dict(assignable.env),
             explicit_ready=assignable.options.ready == "explicit",
             # The next master starts its successor at once: what must never run twice ends with this one.
-            orphan_grace=0.0 if assignable.options.replace == "old-first" else self._launching.orphan_grace,
+            orphan_grace=0.0 if assignable.options.replace == "old-first" else self._orphan_grace[action.generation],
             exit_timeout=_EXIT,
             # What its function has left to threads is drained as well: the master's own deadline comes first.
             finish_timeout=max(_EXIT, assignable.options.drain_timeout),

@@ -7,10 +7,10 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from ..._linux import memfd
 from ..._linux.channel import Channel
+from ..._wire.launch import Identity, MasterLaunch
 from ..._wire.messages import MoldLaunch, StepFailed, encode
 from .. import open_files, privileges
 
@@ -26,7 +26,7 @@ class Interpreter:
 
     command: Sequence[str]
     environ: Mapping[str, str]
-    identity: privileges.Identity | None = None
+    identity: Identity | None = None
     open_files: int | None = None
     directory: str | None = None
 
@@ -40,22 +40,20 @@ class Shared:
     stacks: int
 
 
-def described(launch: dict[str, Any]) -> tuple[Interpreter, MoldLaunch]:
-    """Return what the molds of a daemon are: from what its master was told (see `_become_master.launch_of`)."""
+def described(launch: MasterLaunch) -> tuple[Interpreter, MoldLaunch]:
+    """Return how the molds of a daemon are started."""
     mold = MoldLaunch(
         application="prefork._mold.load:load",
-        arguments=launch["target"],
+        arguments=launch.target,
         generation=0,
-        title=launch["name"],
+        title=launch.name,
         spare_title="",
-        share=launch["options"].get("share", ""),
-        argv=tuple(launch["argv"]),
+        share=launch.options.share if "share" in launch.fixed else "",
+        argv=launch.argv,
         alone=False,
-        captured=bool(launch["options"].get("capture", False)),
+        captured=launch.options.capture,
     )
-    who = launch.get("identity")
-    identity = None if who is None else privileges.Identity(who["uid"], who["gid"], tuple(who["groups"]))
-    return Interpreter(tuple(launch["command"]), launch["environ"], identity, directory=launch["directory"]), mold
+    return Interpreter(launch.command, launch.environ, launch.identity, directory=launch.directory), mold
 
 
 def start_mold(

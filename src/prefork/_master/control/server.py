@@ -117,6 +117,11 @@ class Control:
         self._epoll.register(self._listener, select.EPOLLIN)
         master.selector.register(self._epoll, selectors.EVENT_READ, self._serve)
 
+    def admit(self, group: int | None) -> None:
+        """Let the members of this group in from now on, instead of those of the former. Raises OSError."""
+        _admit(self._place, group)
+        self._group = group
+
     def close(self) -> None:
         """Hang up on everybody, and remove the socket."""
         self._master.selector.unregister(self._epoll)
@@ -327,10 +332,7 @@ def _listen(place: int, group: int | None) -> socket.socket:
             os.unlink(path)
         listener.bind(path)
         if group is not None:
-            os.chown(path, -1, group)
-            os.chmod(path, 0o660)
-            os.chown(f"/proc/self/fd/{place}", -1, group)
-            os.chmod(f"/proc/self/fd/{place}", 0o710)
+            _admit(place, group)
     except OSError as error:
         listener.close()
         raise SystemFailure(f"the control socket cannot be made: {error.strerror}") from None
@@ -338,6 +340,14 @@ def _listen(place: int, group: int | None) -> socket.socket:
         os.umask(mask)
     listener.listen(_BACKLOG)
     return listener
+
+
+def _admit(place: int, group: int | None) -> None:
+    """Open the directory `place` and the socket in it to a group; to no group but the master's for None."""
+    owner = os.getegid() if group is None else group
+    for path, modes in (f"/proc/self/fd/{place}/{SOCKET}", (0o600, 0o660)), (f"/proc/self/fd/{place}", (0o700, 0o710)):
+        os.chown(path, -1, owner)
+        os.chmod(path, modes[group is not None])
 
 
 def _groups(connected: socket.socket) -> Sequence[int]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from ..._core.plan import Listener
 from ..._errors import SystemFailure, UsageError
 from ..._linux.address import Address, parse
-from ..privileges import Identity, acting_as
+from ..._wire.launch import Identity
+from ..privileges import acting_as
 from . import bind
 from .inherited import Given
 from .port import Port

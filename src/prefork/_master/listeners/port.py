@@ -22,7 +22,8 @@ from typing import Literal
 
 from ..._core.plan import Listener
 from ..._linux import steering
-from ..privileges import Identity, acting_as
+from ..._wire.launch import Identity
+from ..privileges import acting_as
 from . import bind
 from .queues import Queue, Queues
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..._core.actions import Exit, Report
 from ..._errors import SystemFailure
@@ -21,6 +21,7 @@ from ..._report.news import News, reported, usual
 if TYPE_CHECKING:
     from ..._core.actions import Action
     from ..._report.journal import Record
+    from ..._wire.launch import MasterLaunch
     from ..loop import Master
 
 
@@ -38,14 +39,14 @@ class LogOptions:
         return Text() if isinstance(self.form, Text) else self.form
 
 
-def log_options(launch: dict[str, Any]) -> LogOptions:
-    """Return how a master is to write its log: from what it was told (see `_become_master.launch_of`)."""
-    options, identity = launch["options"], launch.get("identity")
+def log_options(launch: MasterLaunch) -> LogOptions:
+    """Return how a master writes its log."""
+    options, identity = launch.options, launch.identity
     file = None
-    if path := options.get("log_file"):
-        file = LogFile(os.path.abspath(path), None if identity is None else identity["gid"])
-    everything = options.get("log_level") == "debug"
-    if options.get("log_format") == "json":
+    if path := options.log_file:
+        file = LogFile(os.path.abspath(path), None if identity is None else identity.gid)
+    everything = options.log_level == "debug"
+    if options.log_format == "json":
         return LogOptions(Json(time), everything, file)
     # Whoever reads a stream (journald, a container's runtime) adds the time; to a file nobody does.
     return LogOptions(

@@ -1,0 +1,110 @@
+"""The launch of a master: what the process that becomes a daemon's master passes to the master's program.
+
+It travels as JSON in a sealed memfd, through one exec of the same process.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, is_dataclass
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from .._errors import UsageError
+from .._options.records import DaemonOptions, checked
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The numeric user, group and supplementary groups that a process is to have."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """The listening sockets that the process was started with: all numbers, and those of socket activation by name."""
+
+    numbers: tuple[int, ...] = ()
+    names: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """The style of the start's messages, and when the command was started (monotonic clock)."""
+
+    style: Literal["line", "plain", "colour"]
+    started: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterLaunch:
+    """One daemon's name, program and options.
+
+    `target` is what a mold runs (see `_mold.load`); `command` is the interpreter with its options. `fixed` names the
+    options that the operator gave, which the daemon's code cannot change; `addresses` are those that the operator gave,
+    which are opened with the master's own rights. `manager` has the variables of a service manager. `libraries` is the
+    folder of setproctitle. `sources` are the folders in which a changed Python file means a reload. `identity` is that
+    of the application, None for the master's own.
+    """
+
+    name: str
+    target: dict[str, Any]
+    command: tuple[str, ...]
+    argv: tuple[str, ...]
+    directory: str | None
+    environ: dict[str, str]
+    options: DaemonOptions = field(default_factory=DaemonOptions)
+    fixed: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    sockets: Sockets = field(default_factory=Sockets)
+    manager: dict[str, str] = field(default_factory=dict)
+    libraries: str = ""
+    sources: tuple[str, ...] = ()
+    identity: Identity | None = None
+    greeting: Greeting | None = None
+
+
+def encode(launch: MasterLaunch) -> bytes:
+    """Return the launch as JSON."""
+    return json.dumps(asdict(launch)).encode()
+
+
+def decode(data: bytes) -> MasterLaunch:
+    """Return the launch. Raises ValueError for anything that `encode` does not write."""
+    launch: MasterLaunch = _read(MasterLaunch, json.loads(data), "the launch")
+    return launch
+
+
+def _read(shape: Any, value: Any, what: str) -> Any:
+    """Return a value of this type, made of what JSON has of it. Raises ValueError."""
+    origin, arguments = get_origin(shape), get_args(shape)
+    if shape is Any or (origin is UnionType and value is None):
+        return value
+    if origin is UnionType:
+        return _read(arguments[0], value, what)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_read(arguments[0], each, what) for each in value)
+    if origin is dict and isinstance(value, dict):
+        return {name: _read(arguments[1], each, what) for name, each in value.items()}
+    if origin is Literal and value in arguments:
+        return value
+    if is_dataclass(shape) and isinstance(value, dict):
+        return _read_record(shape, value, what)
+    if isinstance(shape, type) and type(value) is shape:
+        return value
+    raise ValueError(f"{what} is not {shape}")
+
+
+def _read_record(shape: Any, value: dict[str, Any], what: str) -> Any:
+    if shape is DaemonOptions:
+        try:
+            return checked(DaemonOptions, value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+    types = get_type_hints(shape)
+    if types.keys() != value.keys():
+        raise ValueError(f"{what} has other fields: {', '.join(sorted(types.keys() ^ value.keys()))}")
+    return shape(**{name: _read(types[name], value[name], name) for name in types})
