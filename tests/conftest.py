@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import prefork
 from support import Spied, Start
 
 HERE = Path(__file__).parent
 WITH_PROCESSES = {"adapters", "examples", "proof", "system"}
 """Folders of which every test starts processes; in others a module says so: `pytestmark = pytest.mark.processes`."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have compiled what hundreds of processes import, and have those write nothing.
+
+    A program that a test writes twice in a second, each time as long, would else be taken for its first version.
+    """
+    sys.dont_write_bytecode = False  # pytest's own, for what it makes of the tests.
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(prefork.__file__).parent, quiet=2)
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
