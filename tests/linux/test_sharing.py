@@ -48,7 +48,7 @@ def test_where_it_cannot_be_had_the_heap_is_frozen_and_the_reason_told() -> None
         """
     )
     assert (mode, immortal, frozen) == ("freeze", "0", "True")
-    assert warning == f"share='immortal' cannot be had, share='freeze' is used: {IMMORTAL_REFUSED}"
+    assert warning == f"share='immortal' is impossible, share='freeze' is used: {IMMORTAL_REFUSED}"
 
 
 @immortal_only

@@ -1,8 +1,8 @@
 """Messages with descriptors and verified senders, over AF_UNIX SOCK_SEQPACKET.
 
-A packet is one byte that says where the message is, then the message: inline, or, where it would not fit a
-socket's buffer, in a sealed memfd that travels as the first descriptor. The peer may be hostile: whatever
-is not exactly one honest message raises MalformedMessage, and no descriptor that came with it stays open.
+A packet is one byte that says where the message is, then the message: inline, or, where it would not fit a socket's
+buffer, in a sealed memfd that travels as the first descriptor. The peer may be hostile: anything but exactly one honest
+message raises MalformedMessage, and no descriptor that came with it stays open.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class DescriptorsLost(SystemFailure):
 
 
 class Received(NamedTuple):
-    """One message. The receiver owns `descriptors`; `pid` is the sender's, where asked for and sent."""
+    """One message. The receiver owns `descriptors`; `pid` is the sender's (`verify_sender`), None where not sent."""
 
     message: Message
     descriptors: tuple[int, ...]
@@ -57,10 +57,10 @@ class Received(NamedTuple):
 
 
 class Channel:
-    """One end. Every call waits unless told otherwise; all descriptors are close-on-exec.
+    """One end. Every call blocks unless `wait` is false; all descriptors are close-on-exec.
 
-    The socket is the interpreter's own, without the class of the `socket` module around it: what that one touches at
-    each birth would be 100 KB of private memory for each worker.
+    The socket is the interpreter's own, without the class of the `socket` module around it, which would cost each
+    worker 100 KB of private memory.
     """
 
     def __init__(self, sock: _socket.socket) -> None:
@@ -68,13 +68,13 @@ class Channel:
 
     @classmethod
     def pair(cls) -> tuple[Channel, Channel]:
-        """Two ends of one conversation. Raises OSError (descriptors exhausted)."""
+        """Return the two ends of a new channel. Raises OSError (descriptors exhausted)."""
         one, other = _socket.socketpair(_UNIX, _SEQPACKET)
         return cls(one), cls(other)
 
     @classmethod
     def from_descriptor(cls, descriptor: int) -> Channel:
-        """Take over a descriptor, which is closed when it is no such socket. Raises MalformedMessage then."""
+        """Take over a descriptor. For no such socket it is closed, and MalformedMessage raised."""
         try:
             sock = _socket.socket(fileno=descriptor)
         except OSError:
@@ -87,7 +87,7 @@ class Channel:
         return cls(sock)
 
     def fileno(self) -> int:
-        """The descriptor, to wait on."""
+        """Return the descriptor, to wait for."""
         return self._socket.fileno()
 
     def close(self) -> None:
@@ -95,14 +95,14 @@ class Channel:
         self._socket.close()
 
     def close_sending(self) -> None:
-        """Let the peer read end of file, and go on listening to it."""
+        """Let the peer read end of file; receiving goes on."""
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # ENOTCONN: the peer has gone, and will read nothing anyway
+            pass  # ENOTCONN: the peer has closed its end
 
     def verify_sender(self, wanted: bool) -> None:
-        """Whether `receive` tells the sender's pid. While it is on, a send costs the end an abstract name."""
+        """Set whether `receive` returns the sender's pid. While it is on, a send gives the end an abstract name."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, int(wanted))
 
     def send(self, message: Message, descriptors: Sequence[int] = (), *, wait: bool = True) -> None:
@@ -114,7 +114,7 @@ class Channel:
         self._send(message, descriptors, [], 0 if wait else _DONTWAIT)
 
     def try_send(self, message: Message) -> bool:
-        """Send one message; False when the peer has gone. Otherwise raises as `send` does."""
+        """Send one message; return False when the peer has closed its end. Otherwise raises as `send` does."""
         try:
             self.send(message)
         except (BrokenPipeError, ConnectionResetError):
@@ -124,21 +124,19 @@ class Channel:
     def announce_child(self, child: Channel) -> None:
         """Send ChildAnnounced with a copy of that end. Raises as `send` does.
 
-        It is done between two forks, so every page that it touches is the private memory of one newborn: by as few
-        objects as can be.
+        Done between two forks, so every page that it touches is private memory of one newborn: hence few objects.
         """
         descriptor = child.fileno().to_bytes(4, sys.byteorder)
         self._socket.sendmsg(_ANNOUNCED, [(_SOL_SOCKET, _SCM_RIGHTS, descriptor)], _NOSIGNAL)
 
     def send_hello(self) -> None:
         """Send Hello with this process's pid, which the kernel verifies. Raises as `send` does."""
-        # Attached here rather than by the receiver's SO_PASSCRED: so it need not be on before the message
-        # is sent.
+        # Attached here, so that the receiver's SO_PASSCRED need not be on before the message is sent.
         credentials = UCRED.pack(os.getpid(), os.geteuid(), os.getegid())
         self._socket.sendmsg(_HELLO, [(_SOL_SOCKET, _SCM_CREDENTIALS, credentials)], _NOSIGNAL)
 
     def send_ready(self) -> None:
-        """Send Ready, unless the peer has gone. Otherwise raises as `send` does."""
+        """Send Ready, unless the peer has closed its end. Otherwise raises as `send` does."""
         try:
             self._socket.sendmsg(_READY, (), _NOSIGNAL)
         except (BrokenPipeError, ConnectionResetError):
@@ -162,10 +160,9 @@ class Channel:
                 os.close(passed[0])
 
     def receive(self, *, wait: bool = True) -> Received | None:
-        """The next message; None at end of file. For orders there is `receive_order`.
+        """Return the next message; None at end of file. Orders are read by `receive_order`.
 
-        Raises BlockingIOError where it would have to wait and must not, DescriptorsLost, and
-        MalformedMessage.
+        Raises BlockingIOError where it would have to wait and must not, DescriptorsLost, and MalformedMessage.
         """
         data, control, flags = self._receive_packet(_CMSG_CLOEXEC | (0 if wait else _DONTWAIT))
         descriptors, pid = _take_apart(control)
@@ -186,9 +183,9 @@ class Channel:
         return Received(message, tuple(descriptors), pid)
 
     def receive_order(self) -> tuple[Order, list[int]] | None:
-        """The order that a newborn waits for, with its descriptors; None at end of file. Raises as `receive` does.
+        """Return a newborn's order with its descriptors; None at end of file. Raises as `receive` does.
 
-        The sender is trusted, and so less is asked and less is made than by `receive`: 15 pages of each worker.
+        The sender is trusted: fewer checks and objects than in `receive` save each worker 15 pages.
         """
         data, control, flags = self._receive_packet(_CMSG_CLOEXEC)
         descriptors, _ = _take_apart(control)
@@ -201,8 +198,8 @@ class Channel:
             try:
                 data, control, got, _ = self._socket.recvmsg(INLINE_LIMIT + 1, _CONTROL_SPACE, flags)
             except ConnectionResetError:
-                # The peer closed with something of ours unread. That is said once, and before what it had
-                # sent to us: the next call gives those messages, and the end of file after them.
+                # The peer closed with a message unread. The kernel reports that once, and before what the peer had
+                # sent: the next call returns those messages, and then end of file.
                 continue
             return data, control, got
 
@@ -222,7 +219,7 @@ class Channel:
 
 
 def _take_apart(control: list[tuple[int, int, bytes]]) -> tuple[list[int], int | None]:
-    """The descriptors and the sender's pid among the control messages of one packet."""
+    """Return the descriptors and the sender's pid among the control messages of one packet."""
     descriptors: list[int] = []
     pid = None
     for level, kind, data in control:

@@ -1,14 +1,14 @@
 """How a worker writes the stacks of its threads at the master's request.
 
-All processes of a daemon share one memfd, and its offset: the master asks one at a time, names it in the scoreboard,
-and reads what has been written. It is asked in two ways, by two signals:
+All processes of a daemon share one memfd, and its offset: the master asks one at a time, names its pid in the
+scoreboard, and reads what has been written. It asks by one of two signals:
 
-- `ASK` has a handler in Python. While it runs nothing else does, so that the frames which it walks stand still: it is
-  safe in any process. It answers unless the main thread is in C and stays there.
-- `FORCE` has faulthandler's handler, in C, which walks frames while other threads run. It does crash healthy processes
-  with threads; it is for those that are about to be killed, and for who insists.
+- `ASK` has a handler in Python. While it runs no other Python code does, so that the frames which it walks do not
+  change: it is safe in any process. It answers unless the main thread is in C and stays there.
+- `FORCE` has faulthandler's handler, in C, which walks frames while other threads run. It can crash healthy processes
+  with threads; it is for those that are about to be killed, and for `prefork stacks --force`.
 
-Both are installed in the mold: a newborn has nothing to do for it.
+Both are installed in the mold, so that a newborn has no work for them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def create() -> int:
 
 
 class Stacks:
-    """This process's own, to be written down. `channel` is whom it tells, once there is somebody."""
+    """The stacks of this process. `channel` leads to the master, once the process is a worker."""
 
     def __init__(self, descriptor: int, board: Scoreboard) -> None:
         self._descriptor = descriptor
@@ -58,7 +58,7 @@ class Stacks:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [ASK, FORCE])
 
     def _answer(self, _number: int, _frame: FrameType | None) -> None:
-        # One that comes to it late, when the master has given it up and asks another, writes nothing between.
+        # Too late when the master has given up and asks another process: nothing may be mixed with its stacks.
         if self.channel is None or self._board.words[ASKED] != os.getpid():
             return
         try:
@@ -67,11 +67,11 @@ class Stacks:
                 os.write(self._descriptor, "".join(_tasks(asyncio)).encode("utf-8", "replace"))
             self.channel.send(StacksWritten(), wait=False)
         except OSError:
-            pass  # EPERM: it is full; or the master has gone, or has no time to read.
+            pass  # EPERM: it is full; or the master has ended, or does not read.
 
 
 def _tasks(asyncio: Any) -> Iterator[str]:
-    """Where each task of the running loop waits."""
+    """Yield a line for each task of the running loop: where it waits."""
     try:
         tasks = list(asyncio.all_tasks(asyncio.get_running_loop()))
         current = asyncio.current_task()
@@ -84,7 +84,7 @@ def _tasks(asyncio: Any) -> Iterator[str]:
 
 
 def _place(awaited: Any) -> str:
-    """The innermost line of a suspended coroutine, without asyncio's own where there is another."""
+    """Return the innermost line of a suspended coroutine, outside asyncio where there is one."""
     place = "?"
     for _ in range(100):  # However long the chain is.
         frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)

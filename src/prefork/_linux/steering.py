@@ -25,7 +25,7 @@ _MOST_RUNS = 1000
 
 _Instruction = tuple[int, int, int, int]
 
-_BY_LOT = [(_LOAD_WORD, 0, 0, _RANDOM)]
+_AT_RANDOM = [(_LOAD_WORD, 0, 0, _RANDOM)]
 _BY_FLOW = [
     (_LOAD_BYTE, 0, 0, _HEADER),  # The version, and in IPv4 the header's length, which is nearly always the least.
     (_SHIFT_RIGHT, 0, 0, 4),
@@ -47,19 +47,19 @@ _BY_FLOW = [
 def choose(sock: socket.socket, places: Sequence[int]) -> None:
     """Have one of these places of the group that `sock` is in get each connection, or each flow, that begins.
 
-    Connections by lot. Datagrams by who sends them: one client's go to one socket for as long as the places stay the
-    same. (The hash that the kernel can give is that of the network card, and none on the loopback.) Raises OSError
-    where the kernel cannot do that.
+    Connections at random. Datagrams by their sender: one client's go to one socket while the places stay the same. (The
+    kernel's own hash is that of the network card, and none on the loopback.) Raises OSError where the kernel cannot do
+    that.
     """
-    number = _BY_LOT if sock.type == socket.SOCK_STREAM else _BY_FLOW
+    number = _AT_RANDOM if sock.type == socket.SOCK_STREAM else _BY_FLOW
     _attach(sock, _ATTACH_TO_GROUP, [*number, *choice(places)])
 
 
 def turn_away(sock: socket.socket) -> None:
     """Let no further connection begin at a listening TCP socket; established and waiting ones are not affected.
 
-    Its SYN is passed over, so that the client tries again a second later and finds whoever listens there then, or
-    nobody. Raises OSError.
+    The SYN is dropped, so that the client tries again a second later and reaches the socket that listens there then, if
+    any. Raises OSError.
     """
     # The program sees the segment from the TCP header on; byte 13 has the flags.
     program = ((_LOAD_BYTE, 0, 0, 13), (_AND, 0, 0, 0x12), (_IF_EQUAL, 0, 1, 0x02), (_RETURN, 0, 0, 0))

@@ -1,14 +1,13 @@
-"""When a worker leaves a shared queue to others for a moment, since they have clearly fewer connections than it has.
+"""The accept throttle: a worker leaves a shared backlog to others while they have clearly fewer connections.
 
-Who accepts from a shared queue is who comes first, and that is who runs already: with more workers than processors, one
-of them takes until its time slice ends. Choosing by hash is no better: 200 connections over four workers would be
-binomial. So a worker compares itself with the one that has the fewest, and while it has more by over `SLACK` it lets a
-millisecond pass and looks again. Whoever has the fewest never waits.
+The first worker to accept gets a connection, and that is the one that runs already: with more workers than processors,
+one of them accepts until its time slice ends. Choosing by hash is no better: 200 connections over four workers would be
+binomial. So a worker compares itself with the one that has the fewest. While it has over `SLACK` more, it pauses for a
+millisecond and compares again. The worker with the fewest never pauses.
 
-A worker that hangs would be waited for in vain. A row that has not changed during `PAUSES` pauses is passed over until
-it does: that costs 10 ms once. Each look is a change, or those who only wait would be taken for hung by each other. And
-nothing is left alone for more than `MOST` pauses in a row, whatever the others do: they may not be accepting from this
-very queue.
+Waiting for a hung worker would be in vain: a row that has not changed during `PAUSES` pauses is ignored until it
+changes, which costs 10 ms once. Each poll changes a row, or workers that only pause would take each other for hung.
+After `MOST` pauses in a row a worker accepts in any case: the others may not be accepting from this very backlog.
 """
 
 from __future__ import annotations
@@ -16,39 +15,39 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 PeerLoad = tuple[int, int, int]
-"""Which row, how many connections it has open, how often it has looked at a queue."""
+"""A peer's row, its open connections, and how often it has polled a backlog."""
 
 BATCH = 4
-"""How many connections to accept at a wake-up, at most, so that what has been accepted is served meanwhile."""
+"""The most connections to accept at a wake-up, so that what has been accepted is served meanwhile."""
 SLACK = 4
-"""Connections: how many more than the least loaded is no reason to wait."""
+"""Connections that a worker may have more than the least loaded peer without a pause."""
 SHARE = 0.05
 """The slack as a share of the mean, where that is more."""
 PAUSE = 0.001
-"""Seconds: long enough for others to be woken, short enough for nobody to notice."""
+"""Seconds: long enough for others to be woken, short enough for no client to notice."""
 PAUSES = 10
-"""With five, a worker that only waited for a processor was taken for hung in one burst of ten, on a machine with more
-than five runnable processes for each."""
+"""With five, a worker that was only starved of CPU counted as hung in one burst of ten, with more than five runnable
+processes for each processor."""
 MOST = 100
 
 
 class AcceptThrottle:
-    """One accept loop's part in it. `pause` is asked before each accept; to ask once for a few balances less well."""
+    """The throttle of one accept loop: call `pause` before each accept; fewer calls balance less well."""
 
     def __init__(self, mine: Callable[[], int], others: Callable[[], Sequence[PeerLoad]]) -> None:
-        """`mine` counts this worker's open connections; `others` are those that accept from the same queue."""
+        """`mine` returns this worker's open connections; `others` the loads of workers with the same backlog."""
         self._mine = mine
         self._others = others
         self._pauses = 0  # in a row
-        self._first: frozenset[PeerLoad] = frozenset()  # how the others stood when the last few pauses began
+        self._first: frozenset[PeerLoad] = frozenset()  # the others' loads when the last few pauses began
         self._passed_over: frozenset[PeerLoad] = frozenset()
         self.room = 0
-        """How many more connections may be taken before it makes sense to ask again."""
+        """How many connections may be accepted before the next call of `pause` can matter."""
 
     def pause(self) -> float:
-        """For how many seconds to leave the queue alone; 0.0 to accept now."""
+        """Return how many seconds to leave the backlog alone; 0.0 to accept now."""
         mine = self._mine()
-        # The fewest are none at all, so this one need not look.
+        # No peer can have fewer than none, so there is no need to read their loads.
         if mine <= SLACK:
             self._pauses, self.room = 0, SLACK - mine
             return 0.0
@@ -69,7 +68,7 @@ class AcceptThrottle:
 
 
 def _room(mine: int, others: Sequence[PeerLoad]) -> int:
-    """How many connections this one may take and not have clearly more than another; below 0 where it has already."""
+    """Return how many connections this worker may accept without having clearly more than a peer; below 0: it has."""
     fewest = mine
     for _, count, _ in others:
         if count < fewest:

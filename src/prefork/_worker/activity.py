@@ -1,7 +1,7 @@
-"""What a worker has to do at this moment, counted into its row of the scoreboard.
+"""What a worker does at this moment, counted into its row of the scoreboard.
 
-This is on the path of each request and each connection: a few stores into shared memory, and no system call. And it is
-in every worker: what is made after the fork is memory of each worker's own, so all that it needs is made in the mold.
+This is on the path of each request and each connection: a few stores into shared memory, and no system call. Every
+worker has it, and what is made after the fork is private memory, so all that it needs is made in the mold.
 """
 
 from __future__ import annotations
@@ -33,15 +33,14 @@ from .._wire.scoreboard import (
 )
 
 _lock = _thread.RLock()
-"""Not a plain lock: a signal handler may come to a request of its own while this thread writes the label of another."""
+"""Not a plain lock: a signal handler may begin a request of its own while this thread writes the label of another."""
 
 
 class Activity:
-    """Open connections, requests in flight, and what has been done; may be used by several threads at once.
+    """The worker's counts: open connections, requests in flight, requests done. Several threads may use it at once.
 
-    The numbers here are this process's own and are only written to the row: what anybody else writes there changes
+    The numbers here are this process's own and are only written to the row: what another process writes there changes
     nothing here.
-
     There is no lock around a count, which would cost as much as all the rest. An interpreter with a GIL changes
     threads, and runs signal handlers, where a function is called or returns, and where a loop turns. So nothing is
     called between the reading of a number and its writing. One without a GIL has the lock: see the end of this module.
@@ -84,18 +83,18 @@ class Activity:
         self._memory.words[self._row + OPEN] = self.open = self.open - 1
 
     def polled(self) -> int:
-        """Count one look at a queue of connections where none is taken, as a sign of life; how many are open."""
+        """Count one poll of a backlog without an accept, as a sign of life; return how many connections are open."""
         self._memory.words[self._row + POLLS] = self.polls = self.polls + 1
         return self.open
 
     def begin(self, label: str) -> None:
-        """Begin a request; `label` says what it is, such as `GET /orders`, and is cut to 64 bytes."""
+        """Count the begin of a request. `label` names it, such as `GET /orders`; it is cut to 64 bytes."""
         now = monotonic()
         memory, row = self._memory, self._row
         first = not self.in_flight
         if first:
             memory.floats[row + BUSY_SINCE] = self._moved = now
-        elif now > self._moved:  # or another thread has come between, and counted further than this
+        elif now > self._moved:  # or another thread has counted up to a later time
             memory.floats[row + SPENT] = self.spent = self.spent + self.in_flight * (now - self._moved)
             self._moved = now
         memory.words[row + IN_FLIGHT] = self.in_flight = self.in_flight + 1
@@ -105,9 +104,9 @@ class Activity:
             self._busy()
 
     def end(self, failed: bool = False) -> None:
-        """End a request. Raises UsageError where none is in flight.
+        """Count the end of a request. Raises UsageError where none is in flight.
 
-        While others are, the worker counts as busy from now on, not from the begin of the oldest: it gets on.
+        While others are, the worker counts as busy from now on, not since the oldest began: it makes progress.
         """
         now = monotonic()
         memory, row = self._memory, self._row
@@ -133,48 +132,48 @@ class Activity:
             self._memory.bytes[start : start + LABEL_BYTES] = text
 
     def beat(self) -> None:
-        """Say that what is in flight gets on: for work in threads that is longer than the kind's `hang_timeout`."""
+        """Report progress, for work in threads that takes longer than the kind's `hang_timeout`."""
         now = monotonic()
         if self.in_flight:
             self._memory.floats[self._row + BUSY_SINCE] = now
 
-    # What an event loop says of itself: it turns, whatever is in flight, or is in a callback since some moment.
+    # What an event loop reports: that it waits, or since when it runs callbacks, whatever is in flight.
 
     def waits(self) -> None:
-        """The loop is about to wait."""
+        """Report that the event loop is about to wait."""
         self._memory.floats[self._row + BEAT] = -1.0
 
     def works(self) -> None:
-        """The loop has something to do, since now."""
+        """Report that the event loop runs callbacks from now on."""
         memory = self._memory
         memory.floats[self._row + BEAT] = monotonic()
         if self.wake is not None and not memory.words[WATCHING]:
             self.wake()
 
     def loop_ended(self) -> None:
-        """There is no loop any more."""
+        """Report that there is no event loop any more."""
         self._memory.floats[self._row + BEAT] = 0.0
 
     def _busy(self) -> None:
-        """After the row says so: else the master could look before, find nothing, and not be woken either."""
-        pulse = self.pulse  # It is none any more when the loop's own thread starts it at this moment.
+        """Start the pulse and wake the master: after the row is written, or the master could read it too early."""
+        pulse = self.pulse  # None when the loop's own thread starts it at this moment.
         if pulse is not None:
             pulse()
         if self.wake is not None and not self._memory.words[WATCHING]:
             self.wake()
 
     def request(self, label: str) -> Request:
-        """Count one request for as long as a `with` block runs; it has failed when the block raises."""
+        """Return a context manager that counts one request, failed where its block raises."""
         return Request(self, label)
 
     def leave_row(self) -> None:
-        """From now on count in this process only."""
+        """Count in this process only, from now on."""
         self.wake = self.pulse = None
         self._lock = _thread.RLock()  # A fork may have come while another thread held it.
         self._memory, self._row = Memory(memoryview(bytearray(HALF))), 0
 
     def retire(self) -> None:
-        """Count no more: its row is nobody's, and no fork has to look for it."""
+        """Give up the row: no process uses it any more, and a fork has nothing to leave."""
         global _shared
         _shared = None
 
@@ -193,16 +192,16 @@ if "t" in sys.abiflags:  # no GIL
 
 
 _shared: Activity | None = None
-"""The one of this process that counts into a row."""
+"""The activity of this process that counts into a row."""
 
 
 def _leave_row() -> None:
-    """In a child that the application forks: it would count what it has of its parent's connections there once more."""
+    """Run in a child that the application forks: it would count its copies of the parent's connections once more."""
     if _shared is not None:
         _shared.leave_row()
 
 
-# Here, in the mold, and not in each worker. In a newborn it finds nothing.
+# Here, in the mold, and not in each worker. In a newborn there is no shared activity yet.
 os.register_at_fork(after_in_child=_leave_row)
 
 
@@ -225,7 +224,7 @@ class Request:
 
 
 def _cut(text: bytes) -> bytes:
-    """As many whole characters of UTF-8 as a label may have."""
+    """Return as many whole characters of UTF-8 as a label has room for."""
     if len(text) <= LABEL_BYTES:
         return text
     return text[:LABEL_BYTES].decode("utf-8", "ignore").encode()

@@ -1,4 +1,4 @@
-"""The accept loop of workers with an event loop: a few connections a wake-up, and none while another one has fewer."""
+"""The accept loop of workers with an event loop: a few connections a wake-up, none while a peer has fewer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Accepting:
-    """Connections from some listeners, each made into a protocol of the running loop, from `start` to `stop`.
+    """Accepts from some listeners, from `start` to `stop`, and makes a protocol of the running loop of each connection.
 
     Only documented calls of the loop are used, so that it works on asyncio's loop and on uvloop.
     """
@@ -30,19 +30,18 @@ class Accepting:
         self._factory = factory
         self._activity = worker.activity
         self._throttle = worker.accept_throttle()
-        self._becoming: set[asyncio.Task[Any]] = set()
+        self._connecting: set[asyncio.Task[Any]] = set()
         self._stopped = False
 
     async def start(self) -> None:
-        """Take connections from now on."""
+        """Begin to accept."""
         for listener in self._listeners:
             self._loop.add_reader(listener, self._readable, listener)
 
     async def stop(self, *, empty: bool) -> None:
-        """Take no more; where nobody else will, `empty` the queues first. All that was taken has its protocol then.
+        """Stop accepting, after draining the backlogs if `empty`. All accepted connections have their protocols then.
 
-        Nothing is closed here that a client has: a loop that closes its server drops, unread, what it accepted in the
-        same turn.
+        No connection is closed here: a loop that closes its server drops, unread, what it accepted in the same turn.
         """
         end = self._loop.time() + EMPTYING
         if empty:
@@ -52,41 +51,43 @@ class Accepting:
         for listener in self._listeners:
             self._loop.remove_reader(listener)
             while empty and self._loop.time() < end and not isinstance(accepted := accept_one(listener), str):
-                self._take(accepted)
+                self._connect(accepted)
             listener.close()
-        while self._becoming:
-            await asyncio.wait(self._becoming)
+        while self._connecting:
+            await asyncio.wait(self._connecting)
 
     def _readable(self, listener: socket.socket) -> None:
         if self._throttle is not None and (pause := self._throttle.pause()):
-            self._leave_alone(listener, pause)
+            self._pause(listener, pause)
             return
         for _ in range(BATCH):
             match accept_one(listener):
                 case "nothing":
                     return
                 case "no room":
-                    self._leave_alone(listener, NO_ROOM_PAUSE)
+                    self._pause(listener, NO_ROOM_PAUSE)
                     return
                 case accepted:
-                    self._take(accepted)
+                    self._connect(accepted)
 
-    def _leave_alone(self, listener: socket.socket, seconds: float) -> None:
+    def _pause(self, listener: socket.socket, seconds: float) -> None:
         self._loop.remove_reader(listener)
-        self._loop.call_later(seconds, self._come_back, listener)
+        self._loop.call_later(seconds, self._resume, listener)
 
-    def _come_back(self, listener: socket.socket) -> None:
+    def _resume(self, listener: socket.socket) -> None:
         if not self._stopped:
             self._loop.add_reader(listener, self._readable, listener)
 
-    def _take(self, accepted: Accepted) -> None:
-        # Counted from here on, since whoever takes the next few asks how many are open.
+    def _connect(self, accepted: Accepted) -> None:
+        # Counted from here on, since the throttle asks how many are open before the next few.
         connection = Connection(accepted[0], self._activity)
         task = self._loop.create_task(self._loop.connect_accepted_socket(self._factory, connection))
-        self._becoming.add(task)
-        task.add_done_callback(self._became)
+        self._connecting.add(task)
+        task.add_done_callback(self._connected)
 
-    def _became(self, task: asyncio.Task[Any]) -> None:
-        self._becoming.discard(task)
+    def _connected(self, task: asyncio.Task[Any]) -> None:
+        self._connecting.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._loop.call_exception_handler({"message": "a connection could not be taken", "exception": error})
+            self._loop.call_exception_handler(
+                {"message": "an accepted connection could not be set up", "exception": error}
+            )

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class AsyncDrain:
-    """A `Drain` in one event loop, for as many coroutines as like to wait."""
+    """A `Drain` in one event loop, for any number of waiting coroutines."""
 
     def __init__(self, drain: Drain) -> None:
         self._drain = drain
         self._wakers: set[Callable[[], None]] = set()
 
     async def wait(self, listener: socket.socket | None = None) -> None:
-        """Until it is asked for, or until `listener` is readable. Wakes up for nothing else."""
+        """Wait until the drain is requested, or until `listener` is readable. Wakes up for nothing else."""
         loop = asyncio.get_running_loop()
         woken = loop.create_future()
 

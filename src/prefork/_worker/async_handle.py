@@ -1,4 +1,4 @@
-"""The handle inside a worker that is an `async def`: a module apart, so that others do without asyncio."""
+"""The handle of a worker that is an `async def`: a module apart, so that other workers need not import asyncio."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class AsyncWorker(Handle[C]):
-    """The handle of a worker that is an `async def`: the same names, for use in one event loop."""
+    """The handle of a worker whose function is an `async def`: as `Worker`, for use in one event loop."""
 
     def __init__(self, context: C, assignment: Assignment) -> None:
         super().__init__(context, assignment)
         self._drained = AsyncDrain(self._drain)
 
     async def accept(self, name: str) -> AsyncGenerator[Accepted, None]:
-        """As `Worker.accept`; the accepted sockets are non-blocking, as the loop's calls want them."""
+        """Yield connections as `Worker.accept` does; the accepted sockets are non-blocking."""
         accepted = 0
         # A descriptor of its own: a loop watches each descriptor for one reader only.
         with self._stream(name).dup() as listener:
@@ -49,7 +49,7 @@ class AsyncWorker(Handle[C]):
                         counted = Connection(connection, self.activity)
                         counted.setblocking(False)
                         yield counted, address
-                        # While there are more, this loop would let no task begin with what it has.
+                        # While there are more, this loop would not let the tasks of accepted connections run.
                         accepted += 1
                         if accepted % BATCH == 0:
                             await asyncio.sleep(0)
@@ -57,15 +57,15 @@ class AsyncWorker(Handle[C]):
     async def serve_asyncio(self, handler: Handler, name: str, *, window: float = 1.0) -> None:
         """Call `handler(reader, writer)` for each connection at a listener, until this worker drains.
 
-        As with `asyncio.start_server`, but the connection is closed when the handler has returned. It returns when all
-        handlers have. So that loops over a silent connection end, `reader` is at its end `window` seconds after the
-        drain began; a handler that wants to say goodbye itself looks at `draining`. Raises UsageError for a
-        listener that this worker has not got.
+        As `asyncio.start_server`, but the connection is closed when its handler returns. It returns when all handlers
+        have. `window` seconds after the drain began every `reader` is at its end, so that handlers of silent clients
+        return; a handler that closes in its own way reads `draining`. Raises UsageError for a listener that the worker
+        does not have.
         """
         await _serve_streams(self, handler, name, window)
 
     async def wait_draining(self, timeout: float | None = None) -> bool:
-        """As `Worker.wait_draining`."""
+        """Wait until the master asks this worker to drain, or for `timeout` seconds; return `draining`."""
         self._about_to_wait()
         try:
             async with asyncio.timeout(timeout):
@@ -103,7 +103,7 @@ async def _serve_streams(worker: AsyncWorker[Any], handler: Handler, name: str, 
 
 
 class _Reader(asyncio.StreamReader):
-    """A reader that can be ended from our side; what comes after that is dropped, so that closing resets nothing."""
+    """A reader that can be ended from this side; what comes after that is dropped, so that closing resets nothing."""
 
     ended = False
 
@@ -127,7 +127,7 @@ class _Streams:
         return asyncio.StreamReaderProtocol(_Reader(), self._connected)
 
     async def finish(self, window: float) -> None:
-        """Until every handler has returned; after `window` seconds what they read ends."""
+        """Wait until every handler has returned; after `window` seconds what they read ends."""
         if self._open:
             await asyncio.wait(self._open, timeout=window)
         for reader in self._open.values():
@@ -145,7 +145,7 @@ class _Streams:
         try:
             await self._handler(reader, writer)
         except ConnectionError:
-            pass  # the client has gone, which is its right
+            pass  # the client has closed
         finally:
             writer.close()
 

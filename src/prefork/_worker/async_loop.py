@@ -1,8 +1,8 @@
-"""Event loops that tell, in the worker's row, when they work and when they wait: so a loop that is blocked is seen.
+"""Event loops that report, in the worker's row, when they work and when they wait, so that a blocked loop is detected.
 
-asyncio's own loop tells it from its selector, where it waits: nothing is added to a callback, nothing wakes up for it,
-and a loop that is blocked is seen whether or not a request is in flight. Of uvloop, which has no such place, a timer
-says that it still turns, as long as requests are in flight.
+asyncio's own loop reports from its selector, where it waits: nothing is added to a callback, nothing wakes up for it,
+and a blocked loop is detected whether or not a request is in flight. For uvloop, which has no such place, a timer
+reports that it still turns, while requests are in flight.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 Factory = Callable[[], asyncio.AbstractEventLoop]
 
 _BEATS = 6
-"""So often, in a hang_timeout, a loop without a selector of ours says that it turns."""
+"""Reports in one `hang_timeout` of a loop without a reporting selector."""
 
 
 def run(main: Coroutine[Any, Any, None], activity: Activity, factory: Factory | None = None) -> None:
-    """Run a coroutine as `asyncio.run` does, in a loop that tells; `factory` makes another loop than usual."""
+    """Run a coroutine as `asyncio.run` does, in a loop that reports; `factory` makes another loop than asyncio's."""
     try:
         with asyncio.Runner(loop_factory=lambda: _make_loop(activity, factory)) as runner:
             runner.run(main)
@@ -42,14 +42,14 @@ def _make_loop(activity: Activity, factory: Factory | None) -> asyncio.AbstractE
 
 
 class _ReportingSelector(selectors.DefaultSelector):
-    """Where a loop waits for what comes next."""
+    """The selector that a loop waits in."""
 
     def __init__(self, activity: Activity) -> None:
         super().__init__()
         self._activity = activity
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """As any selector; the loop works from its return to the next call."""
+        """Wait as any selector; the loop works from the return to the next call."""
         self._activity.waits()
         ready = super().select(timeout)
         self._activity.works()
@@ -57,9 +57,9 @@ class _ReportingSelector(selectors.DefaultSelector):
 
 
 class _Pulse:
-    """The beat of a loop, from the first request to the moment when none is in flight any more.
+    """The timer of a loop, from the first request to the moment when none is in flight any more.
 
-    While it goes the activity has no pulse to start, so that requests that come meanwhile pay nothing for it.
+    While it runs the activity has no pulse to start, so that requests that come meanwhile pay nothing for it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, activity: Activity) -> None:
@@ -68,7 +68,7 @@ class _Pulse:
         self._thread = _thread.get_ident()
 
     def start(self) -> None:
-        """A request has begun, and there was none."""
+        """Start the timer: a request has begun while none was in flight."""
         if _thread.get_ident() == self._thread:
             self._activity.pulse = None
             self._turn()

@@ -1,4 +1,4 @@
-"""An exception of the application in its own words."""
+"""An exception of the application as text for the log."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _LIMIT = 64 * 1024  # characters; the end says what failed
 
 
 def describe(error: BaseException) -> str:
-    """The traceback, from the application's own code on: ours and importlib's would only hide it."""
+    """Return the traceback without the frames of prefork and importlib above the application's own."""
     frames = error.__traceback__
     while frames is not None and is_own(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
     if frames is None and isinstance(error, PreforkError):
-        return str(error)  # Ours, and about what we were asked to do: the words say it all.
+        return str(error)  # Raised by prefork itself: the message suffices.
     text = "".join(traceback.format_exception(type(error), error, frames)).rstrip("\n")
     return text if len(text) <= _LIMIT else "[...]" + text[-_LIMIT:]

@@ -1,4 +1,4 @@
-"""The handle inside a worker: what it is, what it was given, and how it learns that it is to drain."""
+"""The handle that a worker's function is called with: its identity, its listeners, and the request to drain."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Accepted = tuple[socket.socket, Any]
 # Plain numbers, found here: see `Handle._stream`.
 _SOL_SOCKET, _SO_TYPE, _SOCK_STREAM = socket.SOL_SOCKET, socket.SO_TYPE, int(socket.SOCK_STREAM)
 
-# accept(2): the connection was lost before it was accepted, which concerns nobody but its client.
+# accept(2): the connection was lost before it was accepted, which concerns its client alone.
 _CONNECTION_LOST = frozenset(
     {
         errno.ECONNABORTED,
@@ -40,17 +40,17 @@ _CONNECTION_LOST = frozenset(
         errno.EPROTO,
     }
 )
-# The process or the host has no room for one more. The connection stays in the queue, so the listener stays
-# readable: waiting for it would not wait.
+# The process or the host has no room for one more. The connection stays in the backlog, so the listener stays
+# readable, and waiting for it would return at once.
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-EMPTYING = 1.0  # seconds that a queue which nobody takes over is emptied, at most
-LATE = 0.25  # seconds that it is looked at, at least: a connection that has begun is in the queue a round trip later
+EMPTYING = 1.0  # seconds, at most, that a draining worker accepts from a backlog that no other worker accepts from
+LATE = 0.25  # seconds, at least: a connection that has begun is in the backlog a round trip later
 NO_ROOM_PAUSE = 0.1  # seconds
 _LONGEST_POLL = 2**31 - 1  # milliseconds, of which poll(2) takes an int
 
 
 class Handle(Generic[C]):
-    """What a worker's handle has whether or not there is an event loop."""
+    """What the handles of workers with and without an event loop have in common. `context` is the worker's own."""
 
     def __init__(self, context: C, assignment: Assignment) -> None:
         self._assignment = assignment
@@ -64,25 +64,24 @@ class Handle(Generic[C]):
 
     @property
     def key(self) -> str:
-        """Which worker this is, such as `web/0`."""
+        """The worker's slot, such as `web/0`."""
         return self._assignment.key
 
     @property
     def generation(self) -> int:
-        """Which imported version of the application this is; it grows with every reload."""
+        """The number of the imported version of the application; each reload has a larger one."""
         return self._assignment.generation
 
     @property
     def draining(self) -> bool:
-        """Whether this worker is to finish what is in flight, take nothing new, and return."""
+        """Whether the master has asked this worker to finish what is in flight, accept nothing new, and return."""
         return self._drain.requested
 
     def listener(self, name: str) -> socket.socket:
-        """The listening socket of this name. Raises UsageError where the plan gives this worker none.
+        """Return the listening socket of this name. Raises UsageError where the plan gives this worker none.
 
-        It is non-blocking, and has to stay so: the flag belongs to all processes that hold it. Another
-        worker may be first at a connection that was seen here, so `accept` may raise BlockingIOError even
-        when it is readable.
+        It is non-blocking and must stay so: all processes that hold it share the flag. Another worker may accept a
+        connection first, so `accept` may raise BlockingIOError even when the socket is readable.
         """
         listeners = self._assignment.listeners
         if name not in listeners:
@@ -91,7 +90,7 @@ class Handle(Generic[C]):
         return listeners[name]
 
     def _stream(self, name: str) -> socket.socket:
-        """A listener that connections are accepted from. Raises UsageError for one of datagrams, too."""
+        """Return a listener of connections. Raises UsageError for one of datagrams, too."""
         listener = self.listener(name)
         # Not `type`, which makes a number a member of an enumeration: twelve pages of each worker.
         if listener.getsockopt(_SOL_SOCKET, _SO_TYPE) != _SOCK_STREAM:
@@ -100,36 +99,38 @@ class Handle(Generic[C]):
 
     @property
     def must_drain_backlog(self) -> bool:
-        """Whether nobody takes over a queue that this worker accepts from: then it takes all that waits there first.
+        """Whether no other worker will accept from a backlog of this worker's: then it accepts all that waits there.
 
-        So it is where the slot, the listener or the daemon goes, and for an orphan. False while not draining.
+        True when the slot, the listener or the daemon ends, and for an orphan. False while not draining.
         """
         return self.draining and (self._drain.orphaned or bool(self._assignment.backlogs_to_drain()))
 
     def ready(self) -> None:
-        """Say that this worker can do its work; saying it again does nothing.
+        """Report to the master that this worker can do its work; calling it again does nothing.
 
-        The first wait, in `accept` or `wait_draining`, says it by itself, unless the kind is
-        `ready="explicit"`.
+        The first wait, in `accept` or `wait_draining`, does it unless the kind has `ready="explicit"`.
         """
         self._assignment.report_ready()
 
     def request_replacement(self, reason: str) -> None:
-        """Ask for a successor, and say why, such as "500 requests". This worker serves on until it is told to drain.
+        """Ask the master for a successor. `reason` is for the log, such as "500 requests".
 
-        Limits of the kind (`max_requests` and its like) ask by themselves.
+        This worker serves on until it is asked to drain. The kind's own limits, such as `max_requests`, do the same.
         """
         self._assignment.request_replacement(reason)
 
     def request(self, label: str) -> Request:
-        """Count one request as in flight while a `with` block runs; it has failed when the block raises."""
+        """Return a context manager that counts one request, failed where its block raises.
+
+        `label` names it in the scoreboard, such as `GET /orders`; 64 bytes at most.
+        """
         return self.activity.request(label)
 
     def accept_throttle(self) -> AcceptThrottle | None:
-        """For an accept loop of one's own: what tells it when to leave the listeners to workers with fewer connections.
+        """Return what tells an accept loop of the application's when to leave connections to less loaded workers.
 
-        Its `pause()` is asked before each accept; `activity.opened()` and `closed()` count the connections. `accept`
-        does all this by itself. None where no other worker accepts from the same queue.
+        Call its `pause()` before each accept, and wait so many seconds; count connections by `activity.opened()` and
+        `closed()`. `accept` does all this itself. None where no other worker accepts from the same backlog.
         """
         board, row = self._assignment.board, self._assignment.row
         if board is None or row < 0 or not board.group(row):
@@ -137,7 +138,7 @@ class Handle(Generic[C]):
         return AcceptThrottle(self.activity.polled, Peers(board, row).read)
 
     def _pause(self) -> float:
-        """How long, in seconds, `accept` leaves the queue to others. To be asked while more than SLACK are open."""
+        """Return how many seconds `accept` leaves the backlog to others. Called while more than SLACK are open."""
         if self.draining:
             return 0.0
         if self._throttle is None:
@@ -145,10 +146,10 @@ class Handle(Generic[C]):
         return self._throttle.pause()
 
     def _takes_more(self, name: str) -> bool:
-        """Whether to accept: until the drain. A queue that nobody takes over is then emptied, for a while.
+        """Return whether to accept: until the drain, and then for EMPTYING seconds if no other worker will.
 
-        An orphan may be the last one: a new master has a queue of its own beside ours, and what waits in ours would be
-        reset when it is closed.
+        An orphan may be the last one: a new master has a backlog of its own beside this one, and closing this one would
+        reset what waits there.
         """
         if not self.draining:
             return True
@@ -159,7 +160,7 @@ class Handle(Generic[C]):
         return time.monotonic() < self._empty_until
 
     def _late(self) -> float:
-        """How long to go on looking at an empty queue once draining, in seconds; 0 when that has been long enough."""
+        """Return how many seconds a draining worker goes on polling an empty backlog; 0 when LATE has passed."""
         if self._empty_until is None:
             return 0.0
         return max(0.0, self._empty_until - EMPTYING + LATE - time.monotonic())
@@ -170,17 +171,17 @@ class Handle(Generic[C]):
 
 
 class Worker(Handle[C]):
-    """The handle of a worker that is a plain function."""
+    """The handle of a worker whose function is a plain one."""
 
     def accept(self, name: str) -> Generator[Accepted, None, None]:
-        """Connections at a listener, as `socket.accept` gives them, until this worker drains.
+        """Yield connections of a listener, each a socket and the client's address, until this worker drains.
 
-        While there are none it sleeps. Raises UsageError for a listener that it has not got, or of datagrams.
+        It sleeps while there are none. Raises UsageError for a listener that the worker does not have, or of datagrams.
         """
         listener = self._stream(name)
         with select.epoll() as waiting:
-            # Not EPOLLEXCLUSIVE, which wakes one worker instead of all: where that one is being killed, or drains, at
-            # this very moment, nobody else is told, and the connection waits for the next one to come.
+            # Not EPOLLEXCLUSIVE, which wakes one worker instead of all: if that one is killed or drains at this very
+            # moment, no other wakes up, and the connection waits until the next one comes.
             waiting.register(listener, select.EPOLLIN)
             waiting.register(self._drain.descriptor, select.EPOLLIN)
             waiting.register(self._drain.waker, select.EPOLLIN)
@@ -202,7 +203,7 @@ class Worker(Handle[C]):
                         yield Connection(connection, self.activity), address
 
     def wait_draining(self, timeout: float | None = None) -> bool:
-        """Sleep until this worker is to drain, or so many seconds; whether it is."""
+        """Sleep until the master asks this worker to drain, or for `timeout` seconds; return `draining`."""
         self._about_to_wait()
         waiting = select.poll()
         waiting.register(self._drain.descriptor, select.POLLIN)
@@ -223,7 +224,7 @@ def _readable(listener: socket.socket, timeout: float) -> bool:
 
 
 def accept_one(listener: socket.socket) -> Accepted | Literal["nothing", "no room"]:
-    """The next connection of a non-blocking listener, or why there is none. Raises OSError otherwise."""
+    """Return the next connection of a non-blocking listener, or why there is none. Raises OSError otherwise."""
     while True:
         try:
             return listener.accept()

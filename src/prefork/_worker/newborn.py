@@ -1,4 +1,4 @@
-"""The life of a process that a mold has forked: it waits for its order, becomes that worker, and ends."""
+"""A process that a mold has forked: it waits for its order, becomes that worker, and ends."""
 
 from __future__ import annotations
 
@@ -29,26 +29,25 @@ if TYPE_CHECKING:
     from .._wire.scoreboard import Scoreboard
 
 _SOON = 50
-"""Milliseconds in which the order comes where it does not wait for another worker's death."""
+"""Milliseconds in which the order arrives unless it waits for another worker's death."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """What a newborn has from its mold."""
+    """What a newborn gets from its mold."""
 
     worker: Callable[[str, Json], Callable[[Assignment], None]]
-    """What the application gives: see `Application.worker`."""
+    """The application's: see `Application.worker`."""
     drain: Drain
     board: Scoreboard
     stacks: Stacks
 
 
 def live(channel: Channel, inheritance: Inheritance, meanwhile: Callable[[], None] | None) -> int:
-    """Everything from birth to the last deed before the interpreter's exit, whose status is returned.
+    """Do everything from the fork to just before the interpreter's exit; return the exit status.
 
-    `meanwhile` is done where the order lets wait for it.
-
-    A spare that is not wanted any more ends in here, at once and in silence: it has done nothing yet.
+    `meanwhile` is called when the order does not arrive at once. A spare that the master dismisses ends in here, at
+    once and without a log line: it has done nothing yet.
     """
     sharing.newborn()
     received = wait_for_order(channel, inheritance.drain, meanwhile)
@@ -61,19 +60,19 @@ def live(channel: Channel, inheritance: Inheritance, meanwhile: Callable[[], Non
             channel.try_send(Drained())  # The interpreter's exit takes longer than a successor's start.
         return status
     finally:
-        # Nothing may hold the exit for ever: a thread that is no daemon, an exit handler that waits. What
-        # this writes before it ends the process says who did. One that has failed is soon to be replaced.
+        # Nothing may block the exit for ever: a thread that is no daemon, an exit handler that waits. This writes the
+        # stacks before it ends the process. A worker that has failed has less time, since it is replaced soon.
         timeout = order.exit_timeout if status else order.finish_timeout
         faulthandler.dump_traceback_later(timeout, exit=True, file=2)
         sharing.before_exit()
 
 
 def take_signals(drain: Drain, stacks: Stacks) -> None:
-    """What newborns are to find in place; called in the mold, whose memory they share."""
+    """Install the signal handlers of newborns; called in the mold, whose memory they share."""
 
     def orphaned(number: int, frame: FrameType | None) -> None:
         drain.orphaned = True
-        # Not threading.Timer: each fork would have the work of making that module's locks anew.
+        # Not threading.Timer: each fork would have to make that module's locks again.
         _thread.start_new_thread(_drain_later, (drain.orphan_grace,))
 
     signal.set_wakeup_fd(-1)
@@ -82,29 +81,29 @@ def take_signals(drain: Drain, stacks: Stacks) -> None:
     # A handler and not SIG_IGN, which programs that the application starts would inherit.
     signal.signal(signal.SIGINT, _pass_over)
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-        # The kernel would reap a newborn that dies before its intermediate does, and nobody would learn of it.
+        # The kernel would reap a newborn that dies before its intermediate does, and the master would not learn of it.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, lifeline.ORPHANED])
     stacks.install()
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:
-    """INT is for the master, which turns it into a drain."""
+    """Ignore INT: it is for the master, which turns it into a drain."""
 
 
 def wait_for_order(
     channel: Channel, drain: Drain, meanwhile: Callable[[], None] | None = None
 ) -> tuple[Order, list[int]] | None:
-    """The life of a spare. None where there is no order: the master has gone or dismisses it, or it has had a TERM."""
-    # At birth and not on the order: so whoever knows this pid can kill the session that it leads, and a
-    # signal to the mold's never comes here. One with an interpreter of its own leads one since its start.
+    """Wait as a spare for the order. None: the master has ended or dismisses this process, or TERM has come."""
+    # At the fork and not on the order: so the master can kill the session that this pid leads, and a signal to the
+    # mold's session does not come here. A process with an interpreter of its own has led one since its start.
     if os.getsid(0) != os.getpid():
         os.setsid()
     drain.begin()
     try:
         channel.send_hello()
     except OSError:
-        return None  # Refused already: the mold or the intermediate has died half-way, or the master has.
+        return None  # The mold, the intermediate or the master has died meanwhile.
     waiting = select.poll()
     waiting.register(channel, select.POLLIN)
     waiting.register(drain.waker, select.POLLIN)
@@ -112,17 +111,17 @@ def wait_for_order(
         meanwhile()
         if drain.poll():
             return None
-    while waiting.poll()[0][0] != channel.fileno():  # It was registered first, and is told of first.
+    while waiting.poll()[0][0] != channel.fileno():  # It was registered first, and is reported first.
         if drain.poll():
             return None
     received = channel.receive_order()
     if received is not None and received[0].master != os.getppid():
-        return None  # The master has died since; init, or another subreaper, has no use for us.
+        return None  # The master has died since, and this process is a child of init or another subreaper.
     return received
 
 
 def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: list[int]) -> int:
-    """Be the worker; return its exit status, which it may say by SystemExit."""
+    """Run the worker's function; return its exit status, which it may give by SystemExit."""
     try:
         if order.captured:
             descriptors = _take_streams(descriptors)
@@ -145,7 +144,7 @@ def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: 
 
 def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptors: list[int]) -> Assignment:
     drain = inheritance.drain
-    # KILL where there is no grace: the kernel then ends even a worker that hangs.
+    # KILL where there is no grace: the kernel ends even a worker that hangs.
     drain.orphan_grace = order.orphan_grace
     drain.lifeline = lifeline.arm(descriptors[0], lifeline.ORPHANED if order.orphan_grace > 0 else signal.SIGKILL)
     os.close(descriptors[0])
@@ -173,7 +172,7 @@ def _take_streams(descriptors: list[int]) -> list[int]:
 
 
 def _status(exit_: SystemExit) -> int:
-    """What the interpreter makes of it."""
+    """Return the exit status that the interpreter makes of it."""
     if isinstance(exit_.code, int):
         return exit_.code
     if exit_.code is not None:
@@ -183,31 +182,31 @@ def _status(exit_: SystemExit) -> int:
 
 def _open(names: tuple[str, ...], descriptors: list[int]) -> dict[str, socket.socket]:
     listeners = {}
-    for name, descriptor in zip(names, descriptors):  # noqa: B905 - As many, by the master's word; to ask costs pages.
+    for name, descriptor in zip(names, descriptors):  # noqa: B905 - The master sends as many; a check costs pages.
         listeners[name] = socket.socket(fileno=descriptor)
         listeners[name].setblocking(False)
     return listeners
 
 
 def _drain_later(grace: float) -> None:
-    """The master has died: serve on for so many seconds, and drain for as long at most."""
+    """Serve on for `grace` seconds after the master's death, and drain for as long at most."""
     time.sleep(grace)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace)
-    os.killpg(os.getpid(), signal.SIGKILL)  # There is no master to do it; it leads the session that it was born to.
+    os.killpg(os.getpid(), signal.SIGKILL)  # There is no master to do it; this process leads a session.
 
 
 def leave(status: int) -> NoReturn:
     """End this process by a normal interpreter exit, without leaving the blocks of code that surround the call.
 
-    sys.exit() would unwind them, and in a forked process they are another one's: the first worker to end would remove
-    the temporary directory that its mold has made `with TemporaryDirectory():`. os._exit() would skip what the exit
-    owes: exit handlers, files that are flushed, finalizers. So Py_Exit, as CPython itself ends when it meets a
-    SystemExit below frames of Python (PyErr_PrintEx).
+    sys.exit() would unwind them, and in a forked process they belong to the mold: the first worker to end would remove
+    the temporary directory that its mold has made `with TemporaryDirectory():`. os._exit() would skip exit handlers,
+    the flush of files and finalizers. So Py_Exit, as CPython itself ends on a SystemExit below Python frames
+    (PyErr_PrintEx).
     """
     try:
         import ctypes
-    except ImportError:  # An interpreter built without it: the worker's own exit is worth more.
+    except ImportError:  # An interpreter built without it: the exit handlers are worth more.
         sys.exit(status)
     ctypes.pythonapi.Py_Exit(status)
     raise SystemExit(status)

@@ -1,14 +1,13 @@
-"""Memory that a mold's workers go on sharing: what is done to the heap before the fork, after it, at the end.
+"""Memory that a mold's workers go on sharing: what is done to the heap before the fork, after it, at the exit.
 
-A fork shares every page until somebody writes to it, and CPython writes where a program only reads: the
-collector keeps its marks in the headers of containers, and each use of an object counts a reference inside
-it. `freeze` takes the mold's objects out of the collector's sight (`gc.freeze`). `immortal` ends their
-reference counting too: PEP 683 gives CPython objects whose count is never written, and here all that the mold
-has become such objects. `docs/sharing.md` says what that changes for the application.
+A fork shares every page until a process writes to it, and CPython writes where a program only reads: the collector
+keeps its marks in the headers of containers, and each use of an object counts a reference inside it. `freeze` hides the
+mold's objects from the collector (`gc.freeze`). `immortal` ends their reference counting too: PEP 683 gives CPython
+objects whose count is never written, and all objects of the mold become such. `docs/sharing.md` says what that changes
+for the application.
 
-The order of calls: `prepare` once in the mold, `newborn` first in each worker, `before_exit` last in it.
-Their subject, the heap, belongs to the process, so what `before_exit` must know is kept here and not in an
-object.
+The order of calls: `prepare` once in the mold, `newborn` first in each worker, `before_exit` last in it. The heap
+belongs to the process, so what `before_exit` must know is kept here and not in an object.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ Mode = Literal["freeze", "immortal", "none"]
 _IMMORTAL = 0xFFFF_FFFF
 _NEGATIVE = 0x8000_0000
 
-# What runs or is suspended belongs to the interpreter: it asks a frame's count whether the frame outlives its
-# call, and the `finally` of a generator runs when its count ends.
+# The interpreter needs their counts: a frame's says whether it outlives its call, and the `finally` of a generator runs
+# when its count is 0.
 _LEFT_ALONE = frozenset({FrameType, GeneratorType, CoroutineType, AsyncGeneratorType})
 
 _WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
@@ -44,40 +43,40 @@ _mold_files: list[io.IOBase] = []
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What `prepare` did, for the mold to tell."""
+    """What `prepare` did, for the mold's report."""
 
     mode: Mode
     """What is in force: `freeze` instead of `immortal` when there is a warning."""
     immortal: int
     """Objects made immortal."""
     seconds: float
-    """What it took."""
+    """Its duration."""
     warning: str | None
-    """Why immortality cannot be had."""
+    """Why immortality is impossible here."""
     threads: tuple[str, ...]
-    """The names of the Python threads besides the main one, which no worker will have."""
+    """The names of the Python threads besides the main one; no worker has them."""
     native_threads: int
-    """How many threads the kernel sees besides those, started by libraries; lost like them."""
+    """The number of other threads, which libraries started; no worker has them either."""
 
 
 def prepare(mode: Mode) -> Prepared:
-    """Make the heap of this process ready to be shared by the workers that it will fork.
+    """Prepare the heap of this process to be shared by the workers that it will fork.
 
-    Called when the application is imported and only forks are to come. A worker that becomes a mold calls it
-    again: what it has added to the heap that it was born with is shared from then on as well.
+    Called when the application is imported and only forks follow. A worker that becomes a mold calls it again: what it
+    has added to its inherited heap is shared from then on as well.
     """
     start = time.perf_counter()
     warning, immortal = None, 0
     if mode == "immortal" and (refusal := unsupported()) is not None:
-        mode, warning = "freeze", f"share='immortal' cannot be had, share='freeze' is used: {refusal}"
-    # The collector rests while the walk makes its many short-lived lists. Afterwards it may run again: what
-    # is frozen is out of its reach, and a mold that lives for months must not keep its own garbage.
+        mode, warning = "freeze", f"share='immortal' is impossible, share='freeze' is used: {refusal}"
+    # The collector is off while the walk makes its many short-lived lists. Afterwards it may run again: it does not see
+    # what is frozen, and a mold that lives for months must not keep its own garbage.
     collecting = gc.isenabled()
     gc.disable()
     gc.unfreeze()
     if mode != "none":
         gc.collect()
-        # A collection sets immortal containers aside: a mold that was a worker has filled some since.
+        # A collection freezes immortal containers: a mold that was a worker has filled some since.
         gc.unfreeze()
     files = _open_for_writing()
     if mode == "immortal":
@@ -94,12 +93,11 @@ def prepare(mode: Mode) -> Prepared:
 
 
 def newborn() -> None:
-    """Make a process just forked from a mold one of its own: the first thing that it does.
+    """Undo what a process just forked must not inherit from its mold: the first thing that it does.
 
-    The finalizers that are to run at exit are the mold's: the first worker to end would delete the mold's
-    temporary directories. They keep their other half, to run when their object is given up. Nothing is to be
-    done for the collector, which is on or off as the application had it, nor for the generator behind
-    `random.random()`: CPython seeds it anew itself at each `os.fork`.
+    The finalizers that run at exit are the mold's: the first worker to end would delete the mold's temporary
+    directories. They still run when their object is no longer referenced. The collector is on or off as the application
+    had it, and CPython seeds the generator behind `random.random()` again at each `os.fork`.
     """
     for finalizer in list(_finalizers):
         finalizer.atexit = False
@@ -108,13 +106,12 @@ def newborn() -> None:
 def before_exit() -> None:
     """Let the normal exit that follows finish this worker's files and objects: the last thing that it does.
 
-    The interpreter's last collections do not see what is frozen, and all that hangs on the mold's objects
-    would be neither flushed nor finalized: it is thawed. Immortal objects are not collected even when seen,
-    and to be looked at would copy their pages, a third of the heap for each worker that ends. They stay
-    frozen; what only they hold is not finalized, but here its files are flushed, and write each line by
-    itself from now on: no end of theirs will flush what exit handlers and finalizers have still to say, be it
-    to standard output. The same holds of what the frames hold that the mold had been called from, which are
-    never left (see `leave`).
+    The interpreter's last collections do not see what is frozen, and would neither flush nor finalize what the mold's
+    objects refer to: so it is unfrozen. Immortal objects are never collected, and to visit them would copy their pages,
+    a third of the heap for each worker that ends. So they stay frozen. What only they refer to is not finalized, but
+    its files are flushed here, and write line by line from now on: nothing else flushes what exit handlers and
+    finalizers still write, to standard output, say. The same holds of what the frames below the mold's loop refer to,
+    which are never left (see `leave`).
     """
     if sys.getrefcount(_mold_files) == _IMMORTAL:
         _flush([*_mold_files, *_open_for_writing()], then_by_line=True)
@@ -124,13 +121,13 @@ def before_exit() -> None:
 
 
 def unsupported() -> str | None:
-    """Why objects cannot be made immortal by this interpreter, in words for the log; None when they can."""
+    """Return why this interpreter cannot make objects immortal, as text for the log; None when it can."""
     free_threaded, debug = "t" in sys.abiflags, hasattr(sys, "gettotalrefcount")
     refusal = _refused(sys.implementation.name, sys.version_info[:2], free_threaded, debug)
     if refusal is not None:
         return refusal
     try:
-        # Not for others: a mold that only freezes does without ctypes.
+        # Imported here, since a mold that only freezes does without ctypes.
         from ctypes import c_uint64
     except ImportError as error:
         return f"ctypes is missing: {error}"
@@ -152,16 +149,16 @@ def _refused(implementation: str, version: tuple[int, int], free_threaded: bool,
     if free_threaded:
         return f"{name} is a free-threaded build, whose objects have two counts"
     if debug:
-        return f"{name} is a debug build, which keeps accounts of all references"
+        return f"{name} is a debug build, which counts all references"
     return None
 
 
 def _make_immortal() -> int:
-    """Make all objects immortal but those of `_LEFT_ALONE`; how many they were.
+    """Make all objects immortal but those of `_LEFT_ALONE`; return how many.
 
-    Immortality is also the mark of having been visited, so the walk needs no table as large as the heap. Each
-    object that the collector tracks has a turn of its own, for which only what it does not track is followed.
-    Types are compared, for `isinstance` asks `__class__`, which on a lazy proxy is the application's code.
+    Immortality is also the mark of a visit, so the walk needs no table as large as the heap. It begins at each object
+    that the collector tracks, and follows from there only objects that it does not track. Types are compared, since
+    `isinstance` reads `__class__`, which on a lazy proxy runs the application's code.
     """
     from ctypes import c_uint64
 
@@ -190,16 +187,16 @@ def _make_immortal() -> int:
 
 
 def _held_by_code(code: CodeType) -> list[object]:
-    """What code holds: the collector cannot say, since code is none of its containers.
+    """Return what a code object refers to: the collector does not know, since it tracks no code.
 
-    Fields like `co_varnames` are left out, being tuples that only the question makes.
+    Without fields like `co_varnames`, whose tuples are made when they are read.
     """
     tables = [code.co_linetable, code.co_exceptiontable]
     return [code.co_consts, code.co_names, code.co_name, code.co_qualname, code.co_filename, *tables]
 
 
 def _open_for_writing() -> list[io.IOBase]:
-    """All files with a buffer, save frozen ones."""
+    """Return all files with a write buffer, except frozen ones."""
     return [obj for obj in gc.get_objects() if issubclass(type(obj), _WRITERS)]
 
 
@@ -210,14 +207,14 @@ def _flush(files: Iterable[io.IOBase], then_by_line: bool = False) -> None:
             if then_by_line and isinstance(file, io.TextIOWrapper):
                 file.reconfigure(line_buffering=True)
         except Exception:
-            # Closed, detached, full, without a reader, or whatever the application has put there: a plain
-            # exit loses what is in it without a word too, and no mold or worker may fail for that.
+            # Closed, detached, full, without a reader, or an object of the application's: a plain exit loses its buffer
+            # silently, too, and no mold or worker may fail for that.
             continue
 
 
 def _other_threads() -> tuple[tuple[str, ...], int]:
     names: tuple[str, ...] = ()
-    # Not imported for this: where nobody has, there are no Python threads to name.
+    # Not imported for this: a process that has not imported it has no Python threads to name.
     if (threading := sys.modules.get("threading")) is not None:
         names = tuple(t.name for t in threading.enumerate() if t is not threading.main_thread())
     native = len(os.listdir("/proc/self/task")) - 1 - len(names)

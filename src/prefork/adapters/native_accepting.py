@@ -74,7 +74,7 @@ class NativeAccepting:
     def _accepted(self, listener: socket.socket) -> asyncio.Protocol:
         if seconds := self._pause():
             # Not at once: it has accepted a connection that it has not handed over yet.
-            self._loop.call_soon(self._leave_alone, listener, seconds)
+            self._loop.call_soon(self._pause_listener, listener, seconds)
         return self._factory()
 
     def _pause(self) -> float:
@@ -89,7 +89,7 @@ class NativeAccepting:
         self._room = self._throttle.room
         return pause
 
-    def _leave_alone(self, listener: socket.socket, seconds: float) -> None:
+    def _pause_listener(self, listener: socket.socket, seconds: float) -> None:
         self._close(listener)
         self._loop.call_later(seconds, self._retry, listener)
 
