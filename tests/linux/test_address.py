@@ -48,7 +48,7 @@ def test_an_address_is_taken_apart(text: str, address: Address) -> None:
         ("unix://", "absolute path"),
         ("unix://relative.sock", "absolute path"),
         ("unix:///run/", "absolute path"),
-        ("unix:///" + "x" * 107, "108 bytes long: the kernel takes 107"),
+        ("unix:///" + "x" * 107, "108 bytes: the most is 107"),
         ("unix:///" + "ü" * 54, "109 bytes long"),
         ("unix:///a\0b", "NUL"),
         ("unix://@", "the name is empty"),

@@ -48,7 +48,7 @@ def test_a_process_that_has_gone_is_no_trouble() -> None:
 def test_who_is_not_privileged_can_go_down_and_not_up(pid: int) -> None:
     assert list(apply(pid, Terms((("nofile", 100, 200),), 5, (), 500), False)) == []
     up = Terms((("nofile", 100, 300), ("nofile", 200, -1), ("nofile", 100, 200), ("nofile", 50, 100)), 4, (HERE,), 499)
-    why = "asked for by an application that is not privileged"
+    why = "an application without privileges may only lower it"
     assert list(apply(pid, up, False)) == [
         f"limit nofile=100:300: {why}",
         f"limit nofile=200:-1: {why}",

@@ -323,7 +323,7 @@ def test_invalid_address_is_refused_at_the_listener(start: Start) -> None:
     assert daemon.running.wait() == 1
     assert daemon.running.err[-1].endswith(
         "UsageError: listener 'http': 'tcp://127.0.0.1' is no address: "
-        "it has no port: give host:port, with port 0 for any that is free"
+        "it has no port: give host:port, with port 0 for any free one"
     )
 
 

@@ -190,7 +190,7 @@ def make():
 """
     program = start.program(HEAD + source + TAIL)
     assert program.wait() == 2
-    assert "interpreter_options() holds something that is not an option" in program.err[0]
+    assert "interpreter_options() may return options only" in program.err[0]
     assert program.left() == []
 
 

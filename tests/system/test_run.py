@@ -300,7 +300,7 @@ def test_an_address_that_is_taken(start: Start) -> None:
 
 def test_paths_that_cannot_be_bound(start: Start) -> None:
     write(start, "shop.py", ASGI)
-    refused(Run(start, "shop", "-b", "unix:/" + 107 * "x", bind=False), 2, "108 bytes long: the kernel takes 107")
+    refused(Run(start, "shop", "-b", "unix:/" + 107 * "x", bind=False), 2, "108 bytes: the most is 107")
     run = Run(start, "shop", "-b", "unix:/no/such/folder/x.sock", bind=False)
     refused(run, 1, "cannot listen on unix:///no/such/folder/x.sock (http): No such file or directory")
 

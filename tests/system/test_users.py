@@ -141,7 +141,7 @@ def test_what_the_application_asks_root_for_is_what_its_user_may_have(anywhere: 
     served = as_nobody(anywhere, source)
     served.begin()
     served.ready("web/0", "web/1", "own/0")
-    why = "asked for by an application that is not privileged"
+    why = "an application without privileges may only lower it"
     served.running.expect_each(
         [f"web/0 runs without nice=-5: {why}", f"web/1 runs without oom_score_adj=-100: {why}"], "err"
     )

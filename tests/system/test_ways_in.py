@@ -123,7 +123,7 @@ def test_standard_input_is_refused(start: Start, command: list[str]) -> None:
     script.write_text(PROGRAM)
     with script.open() as stream:
         program = start.command(sys.executable, *command, stdin=stream)
-        refused(program, "there is no program to run again: it came from standard input or a prompt")
+        refused(program, "no program to execute again for workers: it came from standard input or a prompt")
 
 
 @both_interfaces
@@ -132,7 +132,7 @@ def test_a_script_that_is_an_open_file_is_standard_input(start: Start, source: s
     (start.directory / "program.py").write_text(source)
     with (start.directory / "program.py").open() as stream:
         program = start.command(sys.executable, script, stdin=stream)
-        refused(program, "there is no program to run again: it came from standard input or a prompt")
+        refused(program, "no program to execute again for workers: it came from standard input or a prompt")
 
 
 HOST = """
@@ -165,7 +165,7 @@ def test_a_program_that_another_one_runs_is_refused(start: Start, source: str, c
     program = start.command(sys.executable, *command)
     program.wait()  # With what status is the runner's business.
     name = command[1] if command[0] == "-m" else command[0].strip("./")
-    assert f"running inside {name}: workers would execute {name} again, not your program" in "\n".join(program.err)
+    assert f"running inside {name}: workers would execute {name}, not the program" in "\n".join(program.err)
     assert program.left() == []
 
 
@@ -190,7 +190,7 @@ def test_a_host_of_other_programs_is_refused(start: Start, runner: str) -> None:
     program = start.command(sys.executable, "-m", runner, "test_it.py", *(["-s"] if runner == "pytest" else []))
     program.wait()
     said = "\n".join(program.out + program.err)
-    assert f"running inside {runner}: workers would execute {runner} again, not your program" in said
+    assert f"running inside {runner}: workers would execute {runner}, not the program" in said
     assert "SystemExit: 2" in said
     assert program.left() == []
 

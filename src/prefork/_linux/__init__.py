@@ -1,1 +1,1 @@
-"""One kernel object a module, for use in more than one kind of process. No policy."""
+"""One kernel object a module, for more than one kind of process. No policy."""

@@ -18,7 +18,7 @@ class Address:
     """One address.
 
     `host` is `*` for every address of the machine, IPv6 and IPv4. `text` is the path of a Unix socket, its abstract
-    name, or which of the descriptors that the program was given: a number, or a name of socket activation.
+    name, or an inherited descriptor: its number, or its name in socket activation.
     """
 
     scheme: Scheme
@@ -38,7 +38,7 @@ class Address:
 
 
 def parse(address: str) -> Address:
-    """Take an address apart. Raises ValueError, which says what is wrong and not where."""
+    """Return a full address, parsed. Raises ValueError that says what is wrong; the caller says where."""
     scheme, separator, rest = address.partition("://")
     match scheme if separator else "":
         case "tcp":
@@ -61,28 +61,28 @@ def parse(address: str) -> Address:
 def _host_and_port(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not (port.isascii() and port.isdecimal()):
-        raise ValueError("it has no port: give host:port, with port 0 for any that is free")
+        raise ValueError("it has no port: give host:port, with port 0 for any free one")
     if int(port) > 65535:
-        raise ValueError(f"{port} is no port: they go up to 65535")
+        raise ValueError(f"{port} is no port: the largest is 65535")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
         if ":" not in host:
-            raise ValueError("only an IPv6 address stands in brackets")
+            raise ValueError("only an IPv6 address is put in brackets")
     elif ":" in host:
-        raise ValueError("an IPv6 address stands in brackets: tcp://[::1]:8000")
+        raise ValueError("put an IPv6 address in brackets: tcp://[::1]:8000")
     elif not host:
-        raise ValueError("it has no host: give one, or * for every address of this machine")
+        raise ValueError("it has no host: give one, or * for all addresses of this machine")
     if not all(letter.isalnum() or letter in ".:-_%*" for letter in host) or ("*" in host and host != "*"):
-        raise ValueError(f"{host!r} is no host")
+        raise ValueError(f"{host!r} is no host name or IP address")
     return host, int(port)
 
 
 def _fitting(text: str, what: str) -> str:
     size = len(text.encode("utf-8", "surrogateescape"))
     if not text or "\0" in text:
-        raise ValueError(f"{what} is empty or has a NUL in it")
+        raise ValueError(f"{what} is empty or contains a NUL byte")
     if size > _LONGEST_PATH:
-        raise ValueError(f"{what} is {size} bytes long: the kernel takes {_LONGEST_PATH}")
+        raise ValueError(f"{what} has {size} bytes: the most is {_LONGEST_PATH} (unix(7))")
     return text
 
 
@@ -93,7 +93,7 @@ def address(text: str) -> str:
     """Return the full address (`tcp://host:port`, `unix:///path`, `fd://3`) that `text` means.
 
     `HOST:PORT`, `[::1]:PORT`, `:PORT` (every address of this machine), `unix:PATH` (a relative one is made absolute)
-    and `unix:@NAME` (abstract) are short for one; full addresses are themselves. Raises ValueError where it is none.
+    and `unix:@NAME` (abstract) are short forms; a full address is returned as it is. Raises ValueError otherwise.
     """
     try:
         full = _full(text)
@@ -108,7 +108,7 @@ def _full(text: str) -> str:
     if separator and scheme in ("tcp", "udp", "unix", "fd"):
         return text
     if separator:
-        raise ValueError(f"{_HELP}; http://... is what clients ask for")
+        raise ValueError(f"{_HELP}; http://... is for clients")
     if text.startswith("/"):
         raise ValueError(f"did you mean unix:{text}?")
     if text.isdecimal():
@@ -116,7 +116,7 @@ def _full(text: str) -> str:
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
         if not path:
-            raise ValueError("it names no path, as unix:/run/shop.sock does")
+            raise ValueError("it has no path: give one, as in unix:/run/shop.sock")
         return f"unix://{path if path.startswith('@') else os.path.abspath(path)}"
     host, _, port = text.rpartition(":")
     if not port.isdecimal():

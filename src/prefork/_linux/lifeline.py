@@ -1,18 +1,17 @@
 """The lifeline: a signal from the kernel to a process whose master has died.
 
-The master holds the only write end of a pipe for as long as it lives, across its own exec too. A process
-that is to learn of its death opens the read end as a file description of its own and asks for a signal when
-something happens there (fcntl(2), F_SETSIG and O_ASYNC). Nothing is ever written, so the one thing that can
-happen is the end.
+The master holds the only write end of a pipe as long as it lives, across its own exec too. A process that is to learn
+of its death opens the read end as a file description of its own and asks for a signal when something happens there
+(fcntl(2), F_SETSIG and O_ASYNC). Nothing is ever written, so that only the end can happen.
 
-Not the parent-death signal (PR_SET_PDEATHSIG): that binds to the parent at the moment it is set, comes when
-a parent's *thread* ends, is cleared by setuid, and needs ctypes in every worker. And not the process's own
-channel: any message would be signalled as well.
+Not the parent-death signal (PR_SET_PDEATHSIG): that binds to the parent at the moment it is set, comes when a parent's
+*thread* ends, is cleared by setuid, and needs ctypes in every worker. And not the process's own channel: each message
+would send a signal, too.
 
-A description of its own, for owner and signal belong to the description, and a descriptor that was
-inherited or received shares one with every other worker. It is opened through /proc, which asks for the
-permission to read: the pipe of a root master must be readable for the user that a worker runs as. Children
-of the process inherit the description, not the signal: its owner stays the process that armed it.
+A description of its own, since owner and signal belong to the description, and a descriptor that was inherited or
+received shares one with every other worker. It is opened through /proc, which needs read permission: the pipe of a root
+master must be readable for the worker's user. Children of the process inherit the description, not the signal: its
+owner stays the process that armed it.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ import os
 import select
 import signal
 
-# What a worker that may outlive its master for a while is sent. Not TERM, which always means drain.
+# For a worker that may outlive its master for a while. Not TERM, which always means drain.
 ORPHANED = signal.SIGRTMIN + 1
 
 _F_SETSIG = 10  # <asm-generic/fcntl.h>; the fcntl module does not name it
 
 
 def create() -> tuple[int, int]:
-    """The read end and the write end, for a master. The write end must never be in any other process."""
+    """Return the read end and the write end, for a master. No other process may ever have the write end."""
     reader, writer = os.pipe()
     os.fchmod(reader, 0o444)
     return reader, writer
@@ -52,7 +51,7 @@ def arm(reader: int, number: int) -> int:
 
 
 def cut(descriptor: int) -> bool:
-    """Whether the master has died."""
+    """Return whether the master has died."""
     waiting = select.poll()
     waiting.register(descriptor, 0)
     return bool(waiting.poll(0))

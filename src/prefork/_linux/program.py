@@ -14,7 +14,7 @@ _HOSTS = {
     *("IPython", "colab_kernel_launcher", "ipykernel", "ipykernel_launcher", "spyder_kernels"),
     *("coverage", "debugpy", "pydevd", "pytest", "unittest"),
 }
-"""Packages that host other people's code: running them again would run the host again, not the program."""
+"""Packages that host other code: executing them again would run the host again, not the program."""
 _RUNNERS = {"cProfile", "doctest", "pdb", "profile", "runpy", "trace"}
 """Modules of the standard library that do. Apart, since `-m profile.daemon` can only be the user's."""
 _HOST_SCRIPTS = {
@@ -44,12 +44,14 @@ class Program:
         """Raise UsageError where there is no program to run again."""
         if not self.command.program or _DESCRIPTOR.fullmatch(self.command.program[-1]):
             raise UsageError(
-                "there is no program to run again: it came from standard input or a prompt. "
-                "Workers are made by executing the program a second time: save it as a file and run that"
+                "no program to execute again for workers: it came from standard input or a prompt; "
+                "save it as a file and run that"
             )
         host = _recorded_host(self.command.program) or _present_host()
         if host is not None:
-            raise UsageError(f"running inside {host}: workers would execute {host} again, not your program")
+            raise UsageError(
+                f"running inside {host}: workers would execute {host}, not the program; run it directly"
+            )
 
     def again(self, options: Sequence[str], arguments: Sequence[str]) -> list[str]:
         """Return the argument vector that runs the program again, with more interpreter options and other arguments.
@@ -59,7 +61,7 @@ class Program:
         self.check()
         extra = parse(options)
         if extra.program or extra.arguments or "-" in options:
-            raise UsageError(f"interpreter_options() holds something that is not an option: {list(options)}")
+            raise UsageError(f"interpreter_options() may return options only, not {list(options)}")
         return [self.interpreter, *self.command.again(extra.options, arguments)]
 
     def target(self) -> dict[str, str]:
@@ -75,10 +77,10 @@ class Program:
 
 
 def current_directory() -> str | None:
-    """Return the directory that this process is in; None where it has been removed, which need not matter.
+    """Return the directory that this process is in; None where it has been removed.
 
-    By the name that the shell knows it under, if it is the same one: a `current` in it may lead to another release by
-    the time that something is started there again, and getcwd(3) names the one that it led to.
+    By the shell's name for it ($PWD), if that is the same directory: a link such as `current` in it may lead to another
+    release by the next start, and getcwd(3) returns only where it leads now.
     """
     try:
         here, named = os.getcwd(), os.environ.get("PWD", "")
@@ -91,7 +93,7 @@ def current_directory() -> str | None:
 
 
 def _recorded_host(program: Sequence[str]) -> str | None:
-    """Return the host that the command names: whatever it has made of `__main__` and `sys.argv` since."""
+    """Return the host that the command names, whatever it has made of `__main__` and `sys.argv` since."""
     match program:
         case ("-m", module):
             return module if module in _RUNNERS or module.partition(".")[0] in _HOSTS else None
@@ -103,7 +105,7 @@ def _recorded_host(program: Sequence[str]) -> str | None:
 
 
 def _present_host() -> str | None:
-    """Return the host that runs now: its command may have been a program of another name that calls it."""
+    """Return the host that runs now: its command may be a program of another name that calls it."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     name = spec.name.partition(".")[0] if spec is not None else os.path.basename(sys.argv[0] if sys.argv else "")
     return name if name in _HOSTS else None
@@ -131,7 +133,7 @@ class PythonCommand:
 
 
 def parse(arguments: Sequence[str]) -> PythonCommand:
-    """Take apart what follows the interpreter in `sys.orig_argv`."""
+    """Parse what follows the interpreter in `sys.orig_argv`."""
     position = 0
     options: list[str] = []
     while position < len(arguments):

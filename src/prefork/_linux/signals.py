@@ -1,7 +1,7 @@
-"""Signals, made into news for the one loop that waits.
+"""The master's signals, for the one loop that waits.
 
-The handlers only note and wake. *Which* signals came is a set that they fill, since the wake-up pipe that Python
-writes a byte into for each signal loses bytes in a storm; it is there for waking, not for counting.
+The handlers only note and wake. *Which* signals came is a set that they fill, since the wake-up pipe, into which Python
+writes a byte for each signal, loses bytes in a storm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAMES = {number.value: number.name for number in signal.Signals}
 """Number -> name, such as `SIGTERM`."""
 
 _FIRST = ("TERM", "INT", "QUIT", "HUP")
-"""Of signals that came together, these are told first, in this order: a stop makes a reload needless."""
+"""Of signals that came together, these are returned first, in this order: a stop makes a reload needless."""
 
 _CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 _CAUGHT_IF_DEFAULT = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
@@ -50,7 +50,7 @@ class SignalInbox:
         # Under nohup (HUP ignored) the terminal may go away without being a reason to stop.
         self._may_lose_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _terminal() is None
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-            # Inherited so, it makes the kernel reap children itself, and nobody would learn how they ended.
+            # Inherited so, it makes the kernel reap children itself, and their exit status would be lost.
             self._former[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._former_mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         for number in _CAUGHT:
@@ -67,20 +67,19 @@ class SignalInbox:
         os.close(self._write_end)
 
     def catch(self, number: int) -> None:
-        """Note this signal too from now on."""
+        """Note this signal, too, from now on."""
         self._former.setdefault(number, signal.signal(number, self._note))
-        # Whoever started us may have blocked it for itself, as programs do that wait for signals in a thread.
+        # The starting process may have blocked it for itself, as programs do that wait for signals in a thread.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
 
     def regain(self) -> None:
-        """Wake the loop again, after code that may have run an event loop: asyncio's takes the wake-up descriptor for
-        itself, and leaves none."""
+        """Set the wake-up descriptor again, after code that may have run an event loop: asyncio's leaves none."""
         if signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False) != self._write_end and self._came:
             with suppress(BlockingIOError):  # Full: then it wakes.
                 os.write(self._write_end, b"\0")
 
     def restore(self) -> None:
-        """Be no longer what signals are told to: for a child that this process has forked."""
+        """Restore the former handlers and wake-up descriptor: for a child that this process has forked."""
         for number, handler in self._former.items():
             # None: the handler was not set from Python and cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -97,7 +96,7 @@ class SignalInbox:
         return sorted(came, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
 
     def terminal_gone(self) -> bool:
-        """Tell whether the terminal that this process was started on no longer exists."""
+        """Return whether the terminal that this process was started on no longer exists."""
         return self._may_lose_terminal and _terminal() == errno.ENXIO
 
     def _note(self, number: int, _frame: FrameType | None) -> None:

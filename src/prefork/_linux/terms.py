@@ -1,8 +1,7 @@
 """Terms of a worker: limits, nice value, processors, OOM score.
 
-The master imposes them on a process before it has its order, so that not one instruction of the worker's runs without.
-A mold that has given up root asks for them like any other, but is granted only what its user could do by itself: to go
-down from where the master stands, never up.
+The master applies them to a process before its order, so that not one instruction of the worker's function runs without
+them. For an application without root they may only lower what the master has, as its user could do itself.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from functools import partial
 LIMITS = {name[7:].lower(): getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
 """The number of each resource, by the name that it has in a kind's option `limits`."""
 
-_NOT_PRIVILEGED = "asked for by an application that is not privileged"
+_NOT_PRIVILEGED = "an application without privileges may only lower it"
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is imposed; nothing where nothing is said. A limit is a name, a soft and a hard value; -1 is infinity."""
+    """What the master applies. A limit is a name, a soft and a hard value; -1 is infinity."""
 
     limits: tuple[tuple[str, int, int], ...] = ()
     nice: int | None = None
@@ -30,7 +29,7 @@ class Terms:
 
 
 def apply(pid: int, terms: Terms, privileged: bool) -> Iterator[str]:
-    """Put a process under these terms; return what could not be done, and why. `privileged`: whether it may go up."""
+    """Apply terms to a process; yield what failed, and why. `privileged`: whether they may raise what it has."""
     for what, raises, act in _steps(pid, terms):
         try:
             if not privileged and raises():
@@ -42,7 +41,7 @@ def apply(pid: int, terms: Terms, privileged: bool) -> Iterator[str]:
 
 
 def _steps(pid: int, terms: Terms) -> Iterator[tuple[str, Callable[[], bool], Callable[[], object]]]:
-    """What is to be done, in words; whether it needs a privilege; and the deed."""
+    """Yield each step: its name, whether it raises a value, and the function that applies it."""
     for name, soft, hard in terms.limits:
         which = LIMITS[name]
         limit = partial(resource.prlimit, pid, which)

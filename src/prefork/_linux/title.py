@@ -1,4 +1,4 @@
-"""What ps and top show for a process."""
+"""The title of a process, as ps and top show it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from types import ModuleType
 
 
 def _load() -> ModuleType | None:
-    """setproctitle's extension module, without the package around it; None where it was not built.
+    """Return setproctitle's extension module, without the package around it; None where it was not built.
 
-    The package imports logging, which would cost a master a megabyte, and each fork the work of making
-    logging's locks anew.
+    The package imports logging, which costs a master a megabyte, and each fork the work of making its locks again.
     """
     package = importlib.util.find_spec("setproctitle")
     for folder in (package and package.submodule_search_locations) or ():
@@ -32,6 +31,6 @@ set_title: Callable[[str], object] = _module.setproctitle if _module else lambda
 
 
 def show(title: str, state: str) -> None:
-    """Show a title in which `{}` stands for the state that the process is in; no title, nothing."""
+    """Show a title, in which `{}` is replaced by `state`; an empty one changes nothing."""
     if title:
         set_title(title.replace("{}", state))

@@ -1,8 +1,8 @@
 """The mold: imports the application, computes its plan, forks on order.
 
-It has the rights that the application is to have from its first instruction on. The application's program is run here
-as it would run anywhere, up to its `daemon.run()`, which hands over to `Mold.serve` and never returns. From then on the
-mold does what the master says over the channel, one thing at a time, and ends with it.
+It has the application's user from its first instruction on. The application's program runs here as anywhere, up to its
+`daemon.run()`, which hands over to `Mold.serve` and never returns. From then on the mold does what the master orders
+over the channel, one order at a time, and ends with the master.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 class Mold:
-    """The loop of a mold."""
+    """This process as a mold: it loads the application, and carries out the master's orders."""
 
     def __init__(self, channel: Channel, launch: MoldLaunch, reader: int, board: Scoreboard, stacks: Stacks) -> None:
         self._channel = channel
@@ -58,13 +58,13 @@ class Mold:
         self._serving = False
 
     def run(self) -> int:
-        """Load the application, which serves; return the exit status where it does not get so far."""
+        """Load the application, which serves; return the exit status where loading fails."""
         armed = self._bind_to_master()
         try:
             module, _, name = self._launch.application.partition(":")
             self._loading = armed
             getattr(importlib.import_module(module), name)(self._launch.arguments)
-            raise UsageError("the program ended without calling run() of its daemon")
+            raise UsageError("the program ended without calling run() of its daemon: call it at the end")
         except BaseException as error:
             if self._serving:
                 raise
@@ -72,10 +72,10 @@ class Mold:
             return 1
 
     def serve(self, application: Application, share: sharing.Mode) -> NoReturn:
-        """Do what the master asks with this application.
+        """Carry out the master's orders with this application.
 
-        Raises SystemExit in the mold, at its end. In a worker it leaves the interpreter from here: what surrounds the
-        application's call of `run()`, such as `with TemporaryDirectory():`, is the mold's to leave, once.
+        Raises SystemExit in the mold, at its end. A worker exits the interpreter from here: blocks around the
+        application's call of `run()`, such as `with TemporaryDirectory():`, are left by the mold alone, once.
         """
         self._serving = True
         self._share = share if self._launch.share == "" else self._launch.share
@@ -93,14 +93,14 @@ class Mold:
         leave(newborn.live(channel, self._inheritance, meanwhile))
 
     def send_ready(self) -> None:
-        """Tell the master that there is something to be ready for: of a process that is alone and takes no order."""
+        """Send Ready, from a process that is `alone` and waits for no order: its watched files have changed."""
         self._channel.try_send(Ready())
 
     def _send_failure(self, step: str, text: str) -> None:
         self._channel.try_send(Failed(text) if self._launch.alone else StepFailed(step, text))
 
     def _obey(self, application: Application) -> None:
-        """Until the master is done with this mold."""
+        """Carry out orders until the master closes the channel."""
         while (received := self._channel.receive()) is not None:
             match received.message:
                 case ComputePlan(settings):
@@ -108,12 +108,12 @@ class Mold:
                     if not self._planned:
                         return
                 case Fork(count):
-                    # Who is born alone may be a spare. In a large batch they wait for each other, and if all of them
-                    # rehearsed meanwhile it would be half a megabyte of each.
+                    # A single newborn may be kept as a spare. In a large batch they wait for each other, and a
+                    # rehearsal of all of them meanwhile would cost half a megabyte each.
                     live = partial(self._live, meanwhile=self._rehearse) if count == 1 else self._live
                     fork_children(self._channel, count, self._launch.spare_title, live)
                 case message:
-                    raise InternalError(f"a mold was told {message}")
+                    raise InternalError(f"the master sent {type(message).__name__} to a mold")
 
     def _plan(self, application: Application, settings: Json) -> None:
         step, armed = "plan", self._bind_to_master()
@@ -135,7 +135,10 @@ class Mold:
         self._channel.try_send(Planned(plan, tuple(_warnings(prepared))))
 
     def _bind_to_master(self) -> int:
-        """Die with the master until this is closed: while the application's code runs, nobody reads the channel."""
+        """Let this process die with the master until the returned descriptor is closed.
+
+        While the application's code runs, the channel is not read.
+        """
         return lifeline.arm(self._reader, signal.SIGKILL)
 
 
@@ -152,13 +155,13 @@ own: Mold | None = None
 """The mold that this process is, if it is one: what `daemon.run()` hands over to."""
 
 adopt: Callable[[Any], Application]
-"""Makes an application of a `Daemon`. Set by what loads the program, so that this module needs not know what one is."""
+"""Makes an application of a `Daemon`. Set by the loader, so that this module need not import the class."""
 
 
 def take_over(arguments: list[str]) -> Mold:
-    """Return the mold that the master's descriptors make of this process.
+    """Return the mold of this process, made of the descriptors that the master passes, as text.
 
-    Raises ValueError, OSError or MalformedMessage for what no master passes.
+    Raises ValueError, OSError or MalformedMessage for anything else.
     """
     global own
     channel, description, reader, shared, stacks = (int(each) for each in arguments)
@@ -173,7 +176,7 @@ def take_over(arguments: list[str]) -> Mold:
     title.set_title(launch.title)
     if launch.captured and sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # A pipe would be written by the block.
-    # Now, and not in each worker: what is mapped and made before the fork is the same memory for all of them.
+    # Now, and not in each worker: what is mapped and made before the fork is shared by all of them.
     board = Scoreboard(shared)
     os.close(shared)
     own = Mold(Channel.from_descriptor(channel), launch, reader, board, Stacks(stacks, board))
@@ -181,7 +184,7 @@ def take_over(arguments: list[str]) -> Mold:
 
 
 class Application(Protocol):
-    """The application as the mold sees it; what a method raises is told as the application's own failure."""
+    """The application as the mold sees it; the mold reports what a method raises as the application's failure."""
 
     def plan(self, settings: Json) -> Json:
         """Read the configuration and compute the plan, as plain data: when it is loaded, and for each replan."""
@@ -190,11 +193,11 @@ class Application(Protocol):
         """Close what must not be shared with workers. Called in the mold after each computed plan."""
 
     def rehearsal(self, key: str, context: Json) -> Callable[[Assignment], None]:
-        """A function that takes a worker's steps but for the application's own.
+        """Return a function that takes a worker's steps without the application's own.
 
-        Called in the mold after each computed plan, several times, instead of `worker`: there is no such key or
-        context, and the assignment is nobody's. Its one listener has one connection waiting.
+        Called in the mold after each computed plan, several times, instead of `worker`: key, context and assignment
+        are placeholders. The assignment's one listener has one connection waiting.
         """
 
     def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
-        """The function of the worker `key`, given its encoded context. Called in the worker."""
+        """Return the function of the worker `key`, given its encoded context. Called in the worker."""

@@ -14,7 +14,7 @@ _UNIFIED = "cgroup2"
 def usable(proc: str = "/proc/self", root: str = "") -> int:
     """Return the number, at least 1: a quota of one and a half processors counts as two.
 
-    `proc` and `root` say where to look, for tests.
+    `proc` and `root` are paths, for tests.
     """
     count = float(len(os.sched_getaffinity(0)))
     for quota in _quotas(proc, root):
@@ -23,7 +23,7 @@ def usable(proc: str = "/proc/self", root: str = "") -> int:
 
 
 def _quotas(proc: str, root: str) -> Iterator[float]:
-    """Every limit on the way from this process's control group to the top, in processors."""
+    """Yield every limit from this process's control group up to the top, in processors."""
     for kind, mount, relative in _groups(proc):
         parts = [part for part in relative.split("/") if part]
         for depth in range(len(parts), -1, -1):
@@ -34,7 +34,7 @@ def _quotas(proc: str, root: str) -> Iterator[float]:
 
 
 def _groups(proc: str) -> Iterator[tuple[str, str, str]]:
-    """The groups that can limit the processors: the kind of file system, where it is mounted, and the path in it."""
+    """Yield the groups that can limit the processors: the kind of file system, its mount point, and the path in it."""
     paths = {}
     for controllers, path in groups(f"{proc}/cgroup"):
         if not controllers or "cpu" in controllers:

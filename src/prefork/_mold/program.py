@@ -4,8 +4,8 @@ Its command is `python -m prefork._mold.program CHANNEL LAUNCH LIFELINE SCOREBOA
 
 All of them are descriptors.
 
-Started by a master and by nobody else. It is not the module `mold` itself, since as `__main__` that would be a second
-copy of it, and would not know that it is the mold.
+Only a master starts it. It is not the module `mold` itself, since as `__main__` that would be a second copy, in which
+`own` is not set.
 """
 
 import sys
@@ -19,7 +19,7 @@ def main() -> int:
     try:
         mold = take_over(sys.argv[1:])
     except (ValueError, OSError, MalformedMessage) as error:
-        print(f"prefork: a mold is started by a master only ({error})", file=sys.stderr)
+        print(f"prefork: only a master can start a mold; use `prefork run` ({error})", file=sys.stderr)
         return 2
     return mold.run()
 

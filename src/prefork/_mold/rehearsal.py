@@ -3,10 +3,10 @@
 The interpreter adapts code and fills caches meanwhile, so that workers share them.
 
 CPython adapts code where it runs, and fills caches and free lists. What is adapted before the fork is shared, and what
-is adapted after it is a page of each worker's own: 200 kB of each are saved by it.
+is adapted after it becomes private memory: the rehearsal saves each worker 200 kB.
 
-A spare that is kept takes them once more while it waits: the pages that they write to are copied before somebody waits
-for that, which saves 0.5 ms of a relaunch, and costs 0.4 MB of that worker.
+A spare that is kept takes them once more while it waits: so the pages that they write to are copied before a relaunch,
+which saves 0.5 ms of it, and costs 0.4 MB of that worker.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _TIMES = 8
 
 
 def rehearse(stage: Inheritance, title: str, times: int = _TIMES) -> None:
-    """Become a worker so many times, with a master, a drain, a listener and a scoreboard that are nobody's.
+    """Become a worker `times` times, with a master, a drain, a listener and a scoreboard that are only for this.
 
-    The worker is that of the stage, and the title the one that this process has. Without room for descriptors nothing
-    is rehearsed, and nothing else is lost.
+    The worker is the stage's, and `title` the present one of this process. Without free descriptors nothing is
+    rehearsed, which only costs memory.
     """
     order = Order("rehearsal/0", 1, None, os.getppid(), title, ("rehearsal",), orphan_grace=1.0, row=0)
     try:
@@ -38,7 +38,7 @@ def rehearse(stage: Inheritance, title: str, times: int = _TIMES) -> None:
         memory = scoreboard.create(rows=1)
         board = scoreboard.Scoreboard(memory)
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind("")  # The kernel finds it an abstract name.
+            listener.bind("")  # The kernel chooses an abstract name.
             listener.listen()
             for _ in range(times):
                 with socket.socket(socket.AF_UNIX) as client:

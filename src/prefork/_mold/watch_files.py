@@ -10,7 +10,7 @@ from . import mold
 
 
 def watch(path: Any) -> None:
-    """Say so whenever the file at `path` changes. Never returns: it ends with its master.
+    """Send Ready whenever the file at `path` changes. Never returns: it ends with its master.
 
     The directory is watched and not the file, since editors and deployments put a new file in its place.
     """
@@ -20,7 +20,7 @@ def watch(path: Any) -> None:
 
 
 def watch_sources(folders: Any) -> None:
-    """Say so whenever a Python file below one of the folders changes, here and in the log. Never returns."""
+    """Send Ready, and write a line, whenever a Python file below one of the folders changes. Never returns."""
     watchfiles = _library()
     for changes in _changes(folders, watchfiles.PythonFilter(), recursive=True):
         names = sorted({os.path.relpath(path) for _, path in changes})

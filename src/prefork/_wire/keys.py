@@ -35,7 +35,7 @@ def key_of(kind: str, values: Iterable[Identifying]) -> str:
     """Return the key of a kind and its identifying values. Raises UsageError when it is over 48 bytes."""
     key = "/".join([_percent_encoded(kind), *(_percent_encoded(_text(value)) for value in values)])
     if len(key) > LONGEST:
-        raise UsageError(f"the identity {key!r} has {len(key)} bytes, more than {LONGEST}: identify it by less")
+        raise UsageError(f"the key {key!r} has {len(key)} bytes, more than {LONGEST}: use fewer or shorter fields")
     return key
 
 

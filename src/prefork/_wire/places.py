@@ -16,12 +16,12 @@ CRASHES = "crashes"
 
 
 def given_in(environ: Mapping[str, str]) -> str:
-    """Return the runtime directory that a service manager has made for this daemon alone; empty where there is none."""
+    """Return the runtime directory that a service manager has created for this daemon; empty where there is none."""
     return environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
 
 
 def homes_in(environ: Mapping[str, str]) -> list[str]:
-    """Return the directories that hold the runtime directories of daemons, by their names, the first choice first."""
+    """Return the directories that hold the runtime directories of daemons, the first choice first."""
     xdg = environ.get("XDG_RUNTIME_DIR")
     return ["/run/prefork", *([f"{xdg}/prefork"] if xdg else []), f"/tmp/prefork-{os.geteuid()}"]
 

@@ -1,11 +1,11 @@
 """The scoreboard's map: shared memory with a row for each worker.
 
-It is a memfd that the master makes, of a size that is sealed, so that whoever maps it never meets the end of it. The
-master passes it to its molds; a mold maps it before it forks, so that its workers have the mapping from birth. Others
-open it in the master's /proc/PID/fd. `docs/scoreboard.md` says the same for programs in other languages.
+It is a memfd that the master creates, of a sealed size, so that a mapping never meets its end. The master passes it to
+its molds; a mold maps it before it forks, so that its workers inherit the mapping. Other processes open it in the
+master's /proc/PID/fd. `docs/scoreboard.md` says the same for programs in other languages.
 
-All numbers are 8 bytes, aligned, in the machine's own order: one store writes one, and a reader never sees half of it.
-They are unsigned where nothing else is said; times are floats, in seconds. What is reserved is zero.
+All numbers are 8 bytes, aligned, in the machine's byte order: one store writes one, and a reader never sees half of it.
+They are unsigned unless noted; times are floats, in seconds. What is reserved is zero.
 
     header, 128 bytes                     the master's half of a row              the worker's half of a row
       0  magic                              0  pid, 0 in a row never used           0  beat (monotonic)
@@ -25,12 +25,12 @@ They are unsigned where nothing else is said; times are floats, in seconds. What
 Each field has one writer. The halves lie in tables of their own, so that the master and a worker never write to one
 cache line; texts are padded with NUL and need not end with one. A label may be read while it is written.
 
-A row is a *process's*, not a slot's: during a replacement a slot has two, and `name` says which slot. It outlives its
-worker (as `ended`) until another process needs it. `before_*` is what dead workers of the slot have counted, as far as
-no other row holds it: a slot's count is the sum of `before_*` and the counts over all rows of its name, and the
-daemon's is the header's plus the counts of all rows that are neither unused nor ended. Neither ever goes back for a
-reader that reads `changes` before and after, and reads again where it was odd or is another: the master makes
-`changes` odd before it writes to what it shares with a count, and even afterwards.
+A row is a *process's*, not a slot's: during a replacement a slot has two, and `name` is the slot. It outlives its
+worker (as `ended`) until another process needs it. `before_*` is what dead workers of the slot have counted, unless
+another row holds it: a slot's count is the sum of `before_*` and the counts over all rows of its name, and the
+daemon's is the header's plus the counts of all rows that are neither unused nor ended. Neither ever decreases for a
+reader that reads `changes` before and after, and reads again if it was odd or has changed: the master makes `changes`
+odd before it writes to what it shares with a count, and even afterwards.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ NAME_BYTES, LABEL_BYTES = HALF - NAME_OFFSET, HALF - LABEL_OFFSET
 
 State = Literal["unused", "starting", "ready", "draining", "ended"]
 STATES: tuple[State, ...] = ("unused", "starting", "ready", "draining", "ended")
-"""By their number in a row."""
+"""The states, by their number in a row."""
 
 _TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One process, as its row said; the docstring of this module says what the fields mean."""
+    """One process, as its row was; the docstring of this module defines the fields."""
 
     name: str
     pid: int
@@ -92,7 +92,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The whole scoreboard at one moment: what all workers ever have counted, and every row that has been used."""
+    """The whole scoreboard at one moment: what all workers have counted so far, and every used row."""
 
     requests: int
     errors: int
@@ -129,27 +129,27 @@ class Scoreboard(Memory):
         self.rows = self.words[ROWS_AT]
 
     def close(self) -> None:
-        """Let go of the mapping."""
+        """Unmap it."""
         for view in (self.words, self.floats, self.signed, self.bytes):
             view.release()
         self._map.close()
 
     def worker_words(self, row: int) -> int:
-        """Where the worker's half of this row begins in `words` and `floats`."""
+        """Return where the worker's half of this row begins in `words` and `floats`."""
         return (HEADER + HALF * row) // 8
 
     def master_words(self, row: int) -> int:
-        """Where the master's half of this row begins in `words`, `floats` and `signed`."""
+        """Return where the master's half of this row begins in `words`, `floats` and `signed`."""
         return (HEADER + HALF * (self.rows + row)) // 8
 
     def group(self, row: int) -> int:
-        """The number that a row has in common with those that accept from the same queue; 0 where nobody does."""
+        """Return the number that all rows with the same backlog have; 0 for a row that shares none."""
         return self.words[self.master_words(row) + GROUP]
 
     def read(self) -> Reading:
-        """The counts of all rows as they were at one moment.
+        """Return the counts of all rows at one moment.
 
-        A master that is killed while it writes leaves `changes` odd for ever: what it has left is read then.
+        A master that is killed while it writes leaves `changes` odd for ever: then what it has left is read.
         """
         for _ in range(_TRIES):
             before = self.words[CHANGES]
@@ -198,5 +198,5 @@ class Scoreboard(Memory):
 
 
 def text(field: memoryview) -> str:
-    """The text in a field, as far as it is one."""
+    """Return the text in a field, without its padding."""
     return bytes(field).rstrip(b"\0").decode("utf-8", "replace")
