@@ -24,11 +24,11 @@ from prefork._wire.plan_data import MalformedPlan, take_apart
         ("unix:///s", {"mode": "660"}, "mode is '660': give a number such as 0o660"),
         ("unix:///s", {"mode": 0o7777}, "mode is 4095"),
         ("unix:///s", {"owner": -1}, "owner is -1: give a name or a number"),
-        ("tcp://h:1", {"mode": 0o660}, "mode is for the path of a Unix socket"),
-        ("unix://@s", {"group": "www"}, "group is for the path of a Unix socket"),
+        ("tcp://h:1", {"mode": 0o660}, "mode is for unix:///path only"),
+        ("unix://@s", {"group": "www"}, "group is for unix:///path only"),
         ("unix:///s", {"sharing": "sharded"}, "only tcp:// and udp:// can be sharded"),
         ("fd://3", {"sharing": "sharded"}, "only tcp:// and udp:// can be sharded"),
-        ("tcp://h:1", {"sharing": "sharded", "reuseport": False}, "reuseport has to stay on"),
+        ("tcp://h:1", {"sharing": "sharded", "reuseport": False}, "leave reuseport on"),
         ("tcp://h", {}, "'tcp://h' is no address: it has no port"),
     ],
 )
@@ -73,7 +73,7 @@ def test_a_listener_that_no_honest_mold_sends_is_no_plan(part: dict[str, Any]) -
 def test_two_listeners_cannot_have_one_address() -> None:
     daemon = Daemon("test", listeners={"a": "tcp://127.0.0.1:1", "b": Listener("tcp://127.0.0.1:1", backlog=1)})
     daemon.plan(list)
-    with pytest.raises(UsageError, match=r"listeners 'a' and 'b' have one address, tcp://127\.0\.0\.1:1"):
+    with pytest.raises(UsageError, match=r"listeners 'a' and 'b' have the same address, tcp://127\.0\.0\.1:1"):
         DaemonApplication(daemon).plan(None)
     free = Daemon("test", listeners={"a": "tcp://127.0.0.1:0", "b": "tcp://127.0.0.1:0"})
     free.plan(list)

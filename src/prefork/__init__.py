@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-# First of all: how this process was started, and as what, before the application can have changed anything.
+# First: how this process was started, and in which role, before the application can have changed anything.
 from ._hooks import role as _role  # noqa: F401
 from ._linux import program as _program  # noqa: F401
 
@@ -58,7 +58,7 @@ __all__ = [
     "update_worker_set",
 ]
 
-# Imported when asked for: a master imports only what it needs itself, and must stay small.
+# Imported on access: a master imports only what it needs itself, and must stay small.
 _HOMES = {
     "_worker.async_handle": ["AsyncWorker"],
     "_context": ["Descriptor", "Launch", "WorkerContext"],

@@ -2,9 +2,9 @@
 
 They carry its parameters, and travel to it as text.
 
-A context travels as data, `{"kind": ..., "fields": {...}}` in JSON, since it goes to another process and, after a
-deploy, perhaps to another version of its class. What the wire cannot carry faithfully is refused by the field's name:
-by its annotation before anything runs, by its value before anything is started.
+A context is sent as data, `{"kind": ..., "fields": {...}}` in JSON, since it goes to another process and, after a
+deploy, perhaps to another version of its class. What JSON would change is refused by the field's name: for its
+annotation before anything runs, for its value before anything is started.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from ._errors import UsageError
 from ._wire.keys import key_of, kind_of, name_of
 
 Descriptor = NewType("Descriptor", int)
-"""An open file descriptor. What a context's field annotated so names its worker inherits.
+"""An open file descriptor: a worker inherits those that its context's fields of this type name (hooks interface).
 
-It may also stand, or be None, in a list, tuple, set or dict.
+It may also be an element of a list, tuple, set or dict, or be None.
 """
 
-_ENCODER = msgspec.json.Encoder(order="deterministic")  # Sets have no order of their own: equal contexts, equal bytes.
+_ENCODER = msgspec.json.Encoder(order="deterministic")  # Sets have no order: equal contexts must give equal bytes.
 _NO_KEY = (
     *(ms.BoolType, ms.NoneType, ms.TupleType, ms.VarTupleType, ms.FrozenSetType),
     *(ms.DataclassType, ms.StructType, ms.NamedTupleType),
 )
-"""What JSON, whose keys are text, has no text for."""
+"""Types that cannot be keys in JSON."""
 _RESERVED = frozenset({"encode", "decode", "interpreter_options", "launch"})
 
 _classes: dict[str, dict[str, type[WorkerContext]]] = {}
-"""Kind -> full name -> class. Two names under one kind are an error, but only once the kind is used: until then the
-second may be a class of a test, or the first a class that nobody runs. A class of the same name replaces the former:
-`@dataclass(slots=True)` and `importlib.reload` make a class anew."""
+"""Kind -> full name -> class. Two names under one kind are an error, but only once the kind is used: until then one of
+them may be a class of a test, or unused. A class of the same name replaces the former: `@dataclass(slots=True)` and
+`importlib.reload` make a class again."""
 
 
 class WorkerContext:
-    """The base of every worker context: a frozen dataclass that says which worker a process is.
+    """The base class of worker contexts: frozen dataclasses that say which worker a process is.
 
     Compared fields (int, str, bool or an Enum) are the worker's identity; fields with `compare=False` are parameters of
-    any type that JSON can carry through msgspec. The kind is the class's name in kebab case, or what the class
-    statement says: `class Web(WorkerContext, kind="www")`.
+    any type that msgspec can send as JSON. The kind is the class's name in kebab case, or the keyword in the class
+    statement: `class Web(WorkerContext, kind="www")`.
     """
 
     _kind: ClassVar[str]
@@ -61,18 +61,18 @@ class WorkerContext:
         _classes.setdefault(cls._kind, {})[_full_name(cls)] = cls
 
     def encode(self) -> bytes:
-        """Return this context as JSON. Raises UsageError, by field, for a value that would not come back equal."""
+        """Return this context as JSON. Raises UsageError that names the field whose value JSON would change."""
         spec = _spec(type(self))
         fields = {field.name: field.encoded(self) for field in spec if field.travels}
         return _ENCODER.encode({"kind": self._kind, "fields": fields})
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Return the context that `encode` made `data` of. Raises UsageError where it is none of this class."""
+        """Return the context that `encode` made `data` of. Raises UsageError if it is not of this class."""
         try:
             wire = msgspec.json.decode(data, type=_Wire)
         except msgspec.MsgspecError as error:
-            raise UsageError(f"this is no encoded context: {error}") from None
+            raise UsageError(f"no encoded context: {error}") from None
         found = find(wire.kind)
         if not issubclass(found, cls):
             raise UsageError(f"a context of kind {wire.kind!r} is a {found.__qualname__}, not a {cls.__qualname__}")
@@ -80,31 +80,31 @@ class WorkerContext:
         if odd := wire.fields.keys() ^ travelling.keys():
             names = ", ".join(sorted(odd))
             raise UsageError(
-                f"{found.__qualname__} does not have the fields that were sent ({names}): has its code changed?"
+                f"{found.__qualname__} does not have the fields that were sent ({names}): its code has changed; restart"
             )
         return found(**{name: field.decoded(wire.fields[name]) for name, field in travelling.items()})
 
     def interpreter_options(self) -> Sequence[str]:
-        """Return options for the interpreter of this worker, such as `["-X", "dev"]`; none unless overridden."""
+        """Return interpreter options for this worker, such as `["-X", "dev"]`; none unless overridden."""
         return ()
 
     def launch(self) -> Launch:
-        """Return how this worker of a `Daemon` is started; unless overridden, with its `interpreter_options()`."""
+        """Return how a `Daemon` starts this worker; unless overridden, with its `interpreter_options()`."""
         return Launch(interpreter_options=tuple(self.interpreter_options()))
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How one worker of a `Daemon` is started, where that differs from instance to instance."""
+    """How one worker of a `Daemon` is started; overrides the options of its kind."""
 
     env: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Set in its environment."""
+    """Variables to set in its environment."""
     affinity: tuple[int, ...] = ()
-    """The processors that it may run on (sched_setaffinity(2)); empty for all."""
+    """The numbers of the processors that it may run on (sched_setaffinity(2)); empty for all."""
     nice: int | None = None
-    """Its nice value (setpriority(2)); None for the master's own."""
+    """Its nice value, -20 to 19 (setpriority(2)); None for the master's."""
     interpreter_options: tuple[str, ...] = ()
-    """Options such as `-X dev`; for a kind with `spawn="exec"`, whose workers have interpreters of their own."""
+    """Interpreter options such as `-X dev`; only for a kind with `spawn="exec"`."""
 
 
 _Finder = Callable[[Any], Iterable[int]]
@@ -129,16 +129,16 @@ class _Field:
     def encoded(self, context: WorkerContext) -> msgspec.Raw:
         value = getattr(context, self.name)
         if self.compared and type(value) is not self.annotation:
-            # 1 == True == 1.0, but their keys differ; and an identity must not depend on what a subclass prints.
+            # 1 == True == 1.0, but their keys differ; and a key must not depend on a subclass's `__str__`.
             self._refuse(f"{value!r} is {type(value).__name__}, not {self.annotation.__name__}")
         try:
-            # The encoder can bring only keys of text into order, and would refuse a dict[int, str].
+            # The encoder can sort only keys that are strings, and would refuse a dict[int, str].
             data = _ENCODER.encode(msgspec.to_builtins(value, str_keys=True, order="deterministic"))
             back = self.decoder.decode(data)
         except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
             self._refuse(f"{_short(value)} cannot be sent: {error}")
         if back != value:
-            self._refuse(f"{_short(value)} comes back as {_short(back)}")
+            self._refuse(f"{_short(value)} would arrive as {_short(back)}")
         return msgspec.Raw(data)
 
     def decoded(self, data: msgspec.Raw) -> Any:
@@ -152,12 +152,12 @@ class _Field:
 
 
 def key(context: WorkerContext) -> str:
-    """Return the identity of a context as text, such as `web/0`. Raises UsageError for an impossible one."""
+    """Return the key of a context, such as `web/0`. Raises UsageError for a class or key that is not allowed."""
     return key_of(context._kind, (getattr(context, f.name) for f in _spec(type(context)) if f.compared))
 
 
 def order(context: WorkerContext) -> tuple[Any, ...]:
-    """Return what contexts are sorted by: kind, then identity, numbers as numbers."""
+    """Return the sort key of a context: kind, then identity, numbers as numbers."""
     values = (getattr(context, f.name) for f in _spec(type(context)) if f.compared)
     return (context._kind, *(name_of(value) if isinstance(value, Enum) else value for value in values))
 
@@ -172,14 +172,9 @@ def find(kind: str) -> type[WorkerContext]:
     found = _classes.get(kind)
     if not found:
         known = ", ".join(sorted(_classes)) or "none"
-        raise UsageError(
-            f"there is no context class of kind {kind!r} (known: {known}): "
-            "it must be defined, or imported, when the worker runs the program too"
-        )
+        raise UsageError(f"no context class of kind {kind!r} (known: {known}): define or import it in workers, too")
     if len(found) > 1:
-        raise UsageError(
-            f"more than one class is of kind {kind!r}: {', '.join(sorted(found))}; tell them apart by kind=..."
-        )
+        raise UsageError(f"several classes are of kind {kind!r}: {', '.join(sorted(found))}; give one another kind=...")
     return next(iter(found.values()))
 
 
@@ -208,14 +203,14 @@ def _check_class(cls: type[WorkerContext]) -> None:
     params = vars(cls).get("__dataclass_params__")
     name = cls.__qualname__
     if params is None or not params.frozen or not params.eq:
-        raise UsageError(f"{name} must be decorated with @dataclass(frozen=True): it is a value that names a worker")
+        raise UsageError(f"decorate {name} with @dataclass(frozen=True): it is a value that names a worker")
     if getattr(cls, "__parameters__", ()):
-        raise UsageError(f"{name} is generic: what stands for its parameters would be lost on the way")
+        raise UsageError(f"{name} is generic, and its type arguments cannot be sent: give it concrete types")
     for field, annotation in vars(cls).get("__annotations__", {}).items():
         if field in _RESERVED:
-            raise UsageError(f"{name}.{field}: a field of this name would hide WorkerContext.{field}()")
+            raise UsageError(f"{name}.{field}: rename it, it would hide WorkerContext.{field}()")
         if isinstance(annotation, dataclasses.InitVar) or "InitVar[" in str(annotation):
-            raise UsageError(f"{name}.{field}: an InitVar is not kept, so it cannot be sent")
+            raise UsageError(f"{name}.{field}: an InitVar is not stored and cannot be sent: make it a field")
 
 
 def _field(cls: type[WorkerContext], field: dataclasses.Field[Any], annotation: Any) -> _Field:
@@ -223,7 +218,7 @@ def _field(cls: type[WorkerContext], field: dataclasses.Field[Any], annotation: 
     if field.compare and not (annotation in (int, str, bool) or _is_enum(annotation)):
         raise UsageError(
             f"{where}: a compared field is part of the worker's identity and must be int, str, bool or an Enum; "
-            "if it is a parameter, say field(compare=False)"
+            "for a parameter, use field(compare=False)"
         )
     try:
         decoder = msgspec.json.Decoder(annotation)
@@ -239,7 +234,7 @@ def _field(cls: type[WorkerContext], field: dataclasses.Field[Any], annotation: 
 def _hints(cls: type) -> dict[str, Any]:
     try:
         return typing.get_type_hints(cls, include_extras=True)
-    except Exception as error:  # Whatever evaluating the program's own annotations may raise.
+    except Exception as error:  # The program's own annotations may raise anything.
         raise UsageError(f"{cls.__qualname__}: its annotations cannot be evaluated: {error}") from None
 
 
@@ -248,21 +243,21 @@ def _is_enum(annotation: Any) -> bool:
 
 
 def _refusal(node: ms.Type, seen: set[int]) -> str | None:
-    """Say why values of this type cannot be carried; None when they can. `seen` guards against recursive types."""
+    """Return why values of this type cannot be sent; None when they can. `seen` guards against recursive types."""
     if id(node) in seen:
         return None
     seen.add(id(node))
     match node:
         case ms.AnyType():
-            return "anything may stand there, and not everything comes back the same: name the type of what it holds"
+            return "its type allows values that JSON would change: give a precise type"
         case ms.CustomType() | ms.RawType() | ms.ExtType():
             return f"{getattr(getattr(node, 'cls', None), '__name__', type(node).__name__)} cannot be sent as JSON"
         case ms.DataclassType() | ms.StructType() if typing.get_origin(node.cls) or getattr(
             node.cls, "__parameters__", ()
         ):
-            return f"{node.cls} is generic: what stands for its parameters would be lost on the way"
+            return f"{node.cls} is generic, and its type arguments cannot be sent: use a class with concrete types"
         case ms.DictType(key) if any(isinstance(one, _NO_KEY) for one in getattr(key, "types", (key,))):
-            return "the keys of a dict are sent as text: let them be str, numbers, enums or dates"
+            return "the keys of a dict are sent as strings: use str, numbers, enums or dates"
     for part in _parts(node):
         if refusal := _refusal(part, seen):
             return refusal
@@ -280,10 +275,9 @@ def _parts(node: ms.Type) -> Iterator[ms.Type]:
 
 
 def _finder(annotation: Any, outer: tuple[Any, ...] = ()) -> _Finder | None:
-    """Return what finds the descriptors in a value of this type; None where it holds none.
+    """Return a function that finds the descriptors in a value of this type; None where it has none.
 
-    Raises TypeError where one could not be told from another value, or would not be found. `outer` guards against
-    recursive types.
+    Raises TypeError where they would not be found, or are ambiguous. `outer` guards against recursive types.
     """
     if annotation is Descriptor:
         return lambda value: (int(value),)
@@ -310,18 +304,18 @@ def _finder(annotation: Any, outer: tuple[Any, ...] = ()) -> _Finder | None:
     if isinstance(origin, type) and issubclass(origin, Collection):
         return lambda value: chain.from_iterable(map(one, value))
     raise TypeError(
-        f"a Descriptor in {annotation} would not be inherited: it may stand, or be None, "
-        "in a list, tuple, set or dict, but not in another class or beside other types"
+        f"a Descriptor in {annotation} would not be inherited: it may be in a list, tuple, set or dict, or be None, "
+        "but not in another class or a union with other types"
     )
 
 
 def _types_in(annotation: Any) -> tuple[Any, ...]:
-    """Return the types that a type is made of: its arguments, what it is another name of, or those of its fields."""
+    """Return the types in a type: its arguments, the type that it is an alias of, or those of its fields."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return arguments[:1]
     if origin is not None:
-        generic = getattr(origin, "__value__", None)  # What a `type` with parameters stands for.
+        generic = getattr(origin, "__value__", None)  # The value of a `type` statement with parameters.
         return arguments if generic is None else (*arguments, generic)
     for name in "__supertype__", "__value__":  # Of NewType and of `type`.
         if hasattr(annotation, name):

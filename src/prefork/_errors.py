@@ -27,7 +27,7 @@ class SystemFailure(PreforkError):
 
 
 class NotRunningError(SystemFailure):
-    """No such daemon runs. Exit code 3."""
+    """No such daemon is running. Exit code 3."""
 
     exit_code = 3
 

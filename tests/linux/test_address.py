@@ -49,7 +49,7 @@ def test_an_address_is_taken_apart(text: str, address: Address) -> None:
         ("unix://relative.sock", "absolute path"),
         ("unix:///run/", "absolute path"),
         ("unix:///" + "x" * 107, "108 bytes: the most is 107"),
-        ("unix:///" + "ü" * 54, "109 bytes long"),
+        ("unix:///" + "ü" * 54, "109 bytes"),
         ("unix:///a\0b", "NUL"),
         ("unix://@", "the name is empty"),
         ("fd://", "give tcp://"),

@@ -41,8 +41,8 @@ prefork.default_main(lambda: prefork.relaunch_settings(prefork.PreforkResource()
     [
         ("pathlib.Path", "Worker.value: "),
         ("str | bytes", "Worker.value: "),
-        ("Any", "Worker.value: anything may stand there"),
-        ("dict", "Worker.value: anything may stand there"),
+        ("Any", "Worker.value: its type allows values that JSON would change"),
+        ("dict", "Worker.value: its type allows values that JSON would change"),
         ("complex", "Worker.value: "),
         ("'Missing'", "Worker: its annotations cannot be evaluated"),
     ],
@@ -97,7 +97,7 @@ def make():
     program = start.program(HEAD + source + TAIL)
     assert program.wait() == 2
     assert "fork" not in program.out
-    assert "Worker must be decorated with @dataclass(frozen=True)" in program.err[-1]
+    assert "decorate Worker with @dataclass(frozen=True)" in program.err[-1]
 
 
 WORKER = """
@@ -108,15 +108,15 @@ class Worker(prefork.WorkerContext):
 UNFINDABLE = {
     "not defined": (
         "if not in_worker:" + WORKER.replace("\n", "\n    "),
-        "there is no context class of kind 'worker' (known: none)",
+        "no context class of kind 'worker' (known: none)",
     ),
     "renamed": (
         WORKER.replace("Context)", "Context, kind='other' if in_worker else 'worker')"),
-        "there is no context class of kind 'worker' (known: other)",
+        "no context class of kind 'worker' (known: other)",
     ),
     "other fields": (
         f"{WORKER}    if in_worker: more: int = 0",
-        "Worker does not have the fields that were sent (more): has its code changed?",
+        "Worker does not have the fields that were sent (more): its code has changed; restart",
     ),
     "another type": (
         WORKER.replace("int", "str if in_worker else int"),

@@ -49,9 +49,7 @@ class Program:
             )
         host = _recorded_host(self.command.program) or _present_host()
         if host is not None:
-            raise UsageError(
-                f"running inside {host}: workers would execute {host}, not the program; run it directly"
-            )
+            raise UsageError(f"running inside {host}: workers would execute {host}, not the program; run it directly")
 
     def again(self, options: Sequence[str], arguments: Sequence[str]) -> list[str]:
         """Return the argument vector that runs the program again, with more interpreter options and other arguments.
