@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from prefork._report.units import precise_duration, short_number, short_size
 from prefork.cli._top.columns import RowContext, Usage, cell, columns_for
 from prefork.cli._top.figures import TREND, Figures, Line, served
 from prefork.cli._top.heading import band
@@ -137,26 +136,3 @@ def test_one_bad_slot_of_500_is_seen_in_the_band() -> None:
     looks = [{segment.style for segment in band(slots, 78)} for slots in (fine, bad)]
     assert len(looks[0]) == 1
     assert len(looks[1]) == 2
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [(0, "0"), (0.04, "0.0"), (3.25, "3.2"), (4.0, "4"), (99_999, "99999"), (1_234_567, "1235k"), (2e10, "20G")],
-)
-def test_counts_are_short(number: float, text: str) -> None:
-    assert short_number(number) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "-"), (0.000042, "42µs"), (0.0012, "1.2ms"), (0.25, "250ms"), (1.26, "1.3s"), (250.0, "4m")],
-)
-def test_times_are_short(seconds: float | None, text: str) -> None:
-    assert precise_duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(0, "0k"), (12_340_000, "12.3M"), (1_700_000, "1.7M"), (123_000_000, "123M"), (2**34, "17.2G")]
-)
-def test_sizes_are_short(size: int, text: str) -> None:
-    assert short_size(size) == text

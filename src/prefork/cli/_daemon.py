@@ -42,7 +42,7 @@ def daemon_command(function: Callable[..., None]) -> Callable[..., None]:
 def name_option(function: F) -> F:
     """Add `-n`, the daemon that a command is for."""
     text = "Name or runtime directory of the daemon (default: the one configured in this directory, or the only one)."
-    return click.option("-n", "--name", help=text, shell_complete=_names)(function)
+    return click.option("-n", "--name", metavar="NAME", help=text, shell_complete=_names)(function)
 
 
 def print_json(message: dict[str, Any]) -> None:

@@ -17,8 +17,6 @@ from . import _processes
 from ._daemon import daemon_command, print_json
 from ._words import with_user_names
 
-Slot = dict[str, Any]
-
 _COLOURS = {
     "ready": "green",
     "starting": "cyan",
@@ -61,7 +59,7 @@ def _load(client: Client) -> tuple[dict[str, Counts], dict[int, Process]]:
     return reading.slots, {process.pid: process for process in reading.processes}
 
 
-def _add_load(slot: Slot, load: tuple[dict[str, Counts], dict[int, Process]], memory: bool) -> None:
+def _add_load(slot: dict[str, Any], load: tuple[dict[str, Counts], dict[int, Process]], memory: bool) -> None:
     """Add the fields that only /proc and the scoreboard have."""
     slots, processes = load
     counts = slots.get(slot["key"])
@@ -146,7 +144,7 @@ def _show(view: dict[str, Any], memory: bool) -> None:
     show(columns, rows)
 
 
-def _process(process: Slot, view: dict[str, Any], memory: bool) -> list[Any]:
+def _process(process: dict[str, Any], view: dict[str, Any], memory: bool) -> list[Any]:
     from ._table import Cell
 
     def number(value: int | None) -> Cell:
@@ -174,7 +172,7 @@ def _exit(reason: str) -> str:
     return re.sub("^(was )?killed by (us )?", "", reason) or "-"
 
 
-def _state(slot: Slot, now: float) -> str:
+def _state(slot: dict[str, Any], now: float) -> str:
     """Return a slot's state, with the seconds until the next start while it waits for one."""
     if slot["retry_at"] is not None and slot["pid"] is None:
         return f"{slot['state']} {max(0.0, slot['retry_at'] - now):.0f}s"
