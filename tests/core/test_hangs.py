@@ -162,7 +162,7 @@ def test_hung_worker_is_killed_and_replaced_at_once_each_time() -> None:
     for _ in range(5):
         pid = stage.pid("web/0")
         actions = stage.feed(hung(pid))
-        assert actions == [act.Report("the report", "fact"), act.KillWorker(pid, "as it hung for 30.0 s: deadlock")]
+        assert actions == [act.Report("the report", "fact"), act.KillWorker(pid, "hung for 30.0 s: deadlock")]
         stage.rest()
         assert stage.pid("web/0") != pid
 

@@ -235,7 +235,7 @@ def hang_reported(state: State, event: Event) -> None:
             state.report(report)
             if kills and not over:
                 worker.hung = True
-                state.kill(worker, f"as it hung for {hang.seconds:.1f} s: {verdict}")
+                state.kill(worker, f"hung for {hang.seconds:.1f} s: {verdict}")
         case ev.WorkerStopped(_, number, patience):
             then = f"; killing it in {patience:g} s unless it is continued" if patience and kills else ""
             state.report(f"{key}: stopped by signal {number} (pid {event.pid}){then}")

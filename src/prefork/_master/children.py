@@ -137,7 +137,7 @@ class LeftoverProcesses:
     def kill_all(self) -> list[str]:
         """Kill every remaining child; return a line about each at its first kill."""
         texts = []
-        for pid in _children():
+        for pid in child_pids():
             if pid not in self._ended and not self._exits.watches(pid):
                 self._ended.add(pid)
                 if command := _command(pid):
@@ -151,7 +151,7 @@ class LeftoverProcesses:
 
     def any_left(self) -> bool:
         """Return whether any child is left."""
-        return bool(_children())
+        return bool(child_pids())
 
 
 def _dead_child() -> int | None:
@@ -162,7 +162,8 @@ def _dead_child() -> int | None:
     return None if found is None else found.si_pid
 
 
-def _children() -> list[int]:
+def child_pids() -> list[int]:
+    """Return the children of this process, living or dead."""
     try:
         with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
             return [int(pid) for pid in file.read().split()]

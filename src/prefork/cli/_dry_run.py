@@ -12,7 +12,7 @@ from .._linux import lifeline, stacks
 from .._linux.channel import Channel
 from .._linux.signals import NAMES
 from .._master.births.start import Shared, described, start_mold
-from .._master.children import become_subreaper
+from .._master.children import become_subreaper, child_pids
 from .._report.sentences import ended
 from .._wire import scoreboard
 from .._wire.launch import MasterLaunch
@@ -77,13 +77,8 @@ def _end(pid: int) -> int:
     os.close(pidfd)
     os.killpg(pid, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    while children := _children():
+    while children := child_pids():
         for child in children:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)  # What it leaves in its turn comes to us now.
     return status
-
-
-def _children() -> list[int]:
-    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
-        return [int(pid) for pid in file.read().split()]
