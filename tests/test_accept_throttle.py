@@ -87,7 +87,7 @@ def test_one_that_hangs_does_not_hide_another_with_fewer() -> None:
     assert board.open == [20, 5, 6]
 
 
-def test_those_who_wait_for_one_that_hangs_are_not_taken_for_hung() -> None:
+def test_waiting_for_a_hung_worker_is_no_hang() -> None:
     board = Board(20, 12, 5)
     for _ in range(40):
         board.pauses(0)
@@ -107,7 +107,7 @@ def test_one_that_begins_to_hang_later_is_found_too() -> None:
     assert pauses <= 2 * PAUSES
 
 
-def test_nothing_waits_for_ever_for_those_who_move_and_do_not_come() -> None:
+def test_wait_for_moving_peers_has_an_end() -> None:
     board = Board(20, 5)
     pauses = 0
     while board.pauses(0):
@@ -117,7 +117,7 @@ def test_nothing_waits_for_ever_for_those_who_move_and_do_not_come() -> None:
 
 
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=8), st.data())
-def test_whatever_the_others_do_who_comes_again_and_again_accepts(open_: list[int], data: st.DataObject) -> None:
+def test_worker_that_retries_accepts_in_the_end(open_: list[int], data: st.DataObject) -> None:
     board = Board(*open_)
     for _ in range(MOST + 1):
         if not board.pauses(0):

@@ -222,7 +222,7 @@ class Row(NamedTuple):
     "annotation",
     [Handed, Row, list[Handed | None], dict[str, tuple[int, Row]], Descriptor | str, Descriptor | int | None],
 )
-def test_an_annotation_whose_descriptors_would_be_missed_is_refused_by_field(annotation: Any) -> None:
+def test_annotation_that_hides_descriptors_is_refused(annotation: Any) -> None:
     with pytest.raises(UsageError, match=r"^Refused\.odd: a Descriptor in .* would not be inherited: "):
         key(with_field(annotation)(None))
 
@@ -254,7 +254,7 @@ class Villa(Address):
         ({"numbers": [1]}, "numbers"),
     ],
 )
-def test_a_value_that_does_not_come_back_equal_is_refused_by_field(values: dict[str, Any], name: str) -> None:
+def test_value_that_comes_back_unequal_is_refused(values: dict[str, Any], name: str) -> None:
     with pytest.raises(UsageError, match=rf"^Parameters\.{name}: "):
         Parameters(1, **values).encode()
 
@@ -293,7 +293,7 @@ REFUSED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("annotation", REFUSED.values(), ids=REFUSED.keys())
-def test_an_annotation_that_cannot_be_carried_is_refused_by_field(annotation: Any) -> None:
+def test_annotation_that_cannot_be_carried_is_refused(annotation: Any) -> None:
     cls = with_field(annotation)
     with pytest.raises(UsageError, match=r"^Refused\.odd: "):
         check_classes()

@@ -75,7 +75,7 @@ class Told:
         return self
 
 
-def test_start_asks_for_the_configuration_twice_as_haskell_prefork_does() -> None:
+def test_start_asks_for_the_configuration_twice() -> None:
     told = Told()
     told.configs, told.new = ["first", "second"], [11, 12]
     assert told.tell(Started()) == [Watch(11), Watch(12)]
@@ -102,7 +102,7 @@ def test_none_keeps_the_old_configuration_and_starts_nothing() -> None:
     assert told.calls == [("on_quit", "second")]
 
 
-def test_without_any_configuration_only_start_and_finish_are_called_and_term_ends() -> None:
+def test_without_configuration_only_start_and_finish_run() -> None:
     told = Told()
     assert told.tell(Started()) == []
     assert told.calls == [("update_config",), ("on_start", None), ("update_config",)]
@@ -135,7 +135,7 @@ def test_a_hup_whose_terminal_has_gone_stops() -> None:
     assert told.calls == [("on_terminate", "second", [11])]
 
 
-def test_all_that_ended_together_are_cleaned_up_before_one_relaunch() -> None:
+def test_all_ends_are_cleaned_up_before_one_relaunch() -> None:
     told = Told().started(11, 12, 13)
     told.new = [14, 15]
     actions = told.exited(11, 12)
@@ -159,7 +159,7 @@ def test_an_end_that_was_to_be_expected_is_not_reported(status: int) -> None:
 @pytest.mark.parametrize(
     "hook", ["update_config", "on_start", "update_server", "on_child_finished", "cleanup_child", "on_quit"]
 )
-def test_a_hook_that_raises_is_logged_with_its_traceback_and_the_master_goes_on(hook: str) -> None:
+def test_hook_that_raises_is_logged_and_master_goes_on(hook: str) -> None:
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("on purpose")
 
@@ -175,7 +175,7 @@ def test_a_hook_that_raises_is_logged_with_its_traceback_and_the_master_goes_on(
     assert told.calls == [("on_terminate", "some", []), ("on_finish", "some")]
 
 
-def test_what_is_no_ordinary_exception_does_not_end_the_master_either() -> None:
+def test_base_exception_does_not_end_the_master() -> None:
     def fail(*_: Any) -> None:
         raise CancelledError("as it was told to")
 
@@ -204,7 +204,7 @@ def test_a_hook_may_be_a_generator_of_pids() -> None:
     assert "ZeroDivisionError" in report.text
 
 
-def test_where_the_stopping_hook_raises_the_workers_are_told_all_the_same() -> None:
+def test_raising_stop_hook_still_stops_the_workers() -> None:
     def fail(*_: Any) -> None:
         raise ZeroDivisionError
 
@@ -231,7 +231,7 @@ def test_system_exit_with_no_number_says_it_and_exits_1(code: object) -> None:
     assert Told(on_start=leave).tell(Started()) == [Report("no such port"), Exit(1)]
 
 
-def test_a_misuse_before_anything_runs_exits_2_and_later_only_reports() -> None:
+def test_early_misuse_exits_2_and_later_only_reports() -> None:
     def misuse(*_: Any) -> None:
         raise UsageError("Web.ratio: nan")
 
@@ -252,7 +252,7 @@ def test_a_hook_that_returns_no_pids_is_told_so() -> None:
     assert "returned ['eleven'], not the pids" in report.text
 
 
-def test_a_worker_that_refuses_its_context_ends_the_daemon_only_if_none_ever_took_one() -> None:
+def test_refused_context_ends_only_a_daemon_without_workers() -> None:
     first = Told()
     first.configs, first.new = ["first", "second"], [11, 12]
     first.tell(Started())
@@ -271,7 +271,7 @@ def test_a_worker_that_refuses_its_context_ends_the_daemon_only_if_none_ever_too
     assert later.calls == []
 
 
-def test_failing_at_once_slows_relaunching_down_but_a_healthy_end_does_not_wait() -> None:
+def test_fast_failure_slows_relaunch_and_healthy_end_does_not() -> None:
     told = Told().started(1, 2)
     pid = 2
     for _ in range(PATIENCE):
@@ -300,7 +300,7 @@ def test_quick_ends_that_are_no_failures_are_never_slowed_down() -> None:
         assert told.calls[-1] == ("on_child_finished", "second")
 
 
-def test_where_the_system_refuses_a_worker_relaunching_is_tried_again() -> None:
+def test_refused_start_of_a_worker_is_retried() -> None:
     def refuse(_config: Any) -> None:
         raise SystemFailure("cannot start worker web/0: Resource temporarily unavailable")
 

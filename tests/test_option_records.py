@@ -106,7 +106,7 @@ def test_options_in_force(fixed: tuple[str, ...], code: dict[str, Any], applied:
     assert names == rest
 
 
-def test_option_that_the_code_no_longer_sets_has_its_default_again() -> None:
+def test_option_no_longer_set_has_its_default_again() -> None:
     assert in_force(DaemonOptions(spares=5), (), DaemonOptions()) == (DaemonOptions(), [])
 
 

@@ -106,7 +106,7 @@ def test_a_module_is_searched_for_what_can_be_run(folder: Path) -> None:
         found("nothing", folder)
 
 
-def test_names_in_a_module_may_be_dotted_and_misspelt_ones_are_answered(folder: Path) -> None:
+def test_dotted_names_are_found_and_misspelt_ones_answered(folder: Path) -> None:
     (folder / "dotted.py").write_text("class Site:\n    application = 7\n")
     assert found("dotted:Site.application", folder) == 7
     with pytest.raises(UsageError, match=r"the module dotted has no site: did you mean Site\?"):
@@ -115,7 +115,7 @@ def test_names_in_a_module_may_be_dotted_and_misspelt_ones_are_answered(folder: 
         found("dotted:Site.aplication", folder)
 
 
-def test_a_module_that_is_not_there_is_told_from_one_that_it_lacks(folder: Path) -> None:
+def test_missing_module_is_told_from_one_that_it_lacks(folder: Path) -> None:
     (folder / "lacking.py").write_text("import no_such_module_at_all\n")
     (folder / "package").mkdir()
     (folder / "package" / "__init__.py").touch()
@@ -133,7 +133,7 @@ def test_a_file_with_the_name_of_another_module_is_refused(folder: Path) -> None
         found("json.py", folder)
 
 
-def test_a_name_that_is_spelt_as_a_module_is_answered_with_a_colon(folder: Path) -> None:
+def test_name_spelt_as_a_module_is_answered_with_a_colon(folder: Path) -> None:
     (folder / "corner").mkdir()
     (folder / "corner" / "wsgi.py").write_text("application = 7\n")
     with pytest.raises(

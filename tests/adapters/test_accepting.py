@@ -93,7 +93,7 @@ def test_the_client_behind_a_proxy_is_who_the_proxy_says(start: Start) -> None:
     assert adapted.stop() == 0
 
 
-def test_head_and_body_come_together_and_a_head_alone_comes_at_once(start: Start) -> None:
+def test_head_and_body_together_but_a_head_alone_at_once(start: Start) -> None:
     adapted = Adapted(start, UVICORN)
     pid = adapted.ready()["web/0"]
     with connect(adapted.port) as client:

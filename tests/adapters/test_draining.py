@@ -37,7 +37,7 @@ def test_a_connection_that_has_asked_nothing_yet_is_answered(start: Start, serve
 
 
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)
-def test_a_client_that_keeps_its_connection_is_told_that_it_closes(start: Start, server: tuple[str, str]) -> None:
+def test_kept_connection_is_told_that_it_closes(start: Start, server: tuple[str, str]) -> None:
     adapted = Adapted(start, server, keepalive_window=10)
     pid = adapted.ready()["web/0"]
     with adapted.connection() as client:
@@ -86,9 +86,7 @@ def test_what_is_in_flight_is_finished(start: Start, server: tuple[str, str]) ->
 
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)
 @pytest.mark.parametrize("sharing", ["shared", "sharded"])
-def test_what_waits_in_a_queue_that_nobody_takes_over_is_answered(
-    start: Start, server: tuple[str, str], sharing: str
-) -> None:
+def test_queue_without_a_successor_is_answered(start: Start, server: tuple[str, str], sharing: str) -> None:
     adapted = Adapted(start, server, keepalive_window=0.1, sharing=sharing)
     pid = adapted.ready()["web/0"]
     os.kill(pid, signal.SIGSTOP)

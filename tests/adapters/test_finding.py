@@ -44,7 +44,7 @@ def test_what_cannot_be_found_is_refused(name: str | None, protocol: str, reason
 
 
 @pytest.mark.parametrize("name", ["granian", "hypercorn", "uvicorn", "waitress"])
-def test_a_server_that_is_not_installed_is_named_with_what_to_install(start: Start, name: str) -> None:
+def test_missing_server_is_named_with_what_to_install(start: Start, name: str) -> None:
     answer = find(start, name, "wsgi" if name == "waitress" else "asgi", f"sys.modules[{name!r}] = None")
     assert answer.startswith(f"refused: the server {name} is not installed (")
     assert answer.endswith(f"): pip install 'prefork[{name}]'")

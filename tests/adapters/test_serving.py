@@ -42,9 +42,7 @@ def test_it_counts(start: Start, server: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("server", WSGI, ids="-".join)
-def test_a_wsgi_application_is_told_where_it_is_and_nothing_of_the_process(
-    start: Start, server: tuple[str, str]
-) -> None:
+def test_wsgi_environ_holds_nothing_of_the_process(start: Start, server: tuple[str, str]) -> None:
     adapted = Adapted(start, server, root_path="/shop")
     adapted.ready()
     status, text = adapted.get("/shop/environ?a=b")
@@ -58,7 +56,7 @@ def test_a_wsgi_application_is_told_where_it_is_and_nothing_of_the_process(
 
 
 @pytest.mark.parametrize("server", WSGI, ids="-".join)
-def test_a_wsgi_application_may_be_a_generator_and_must_say_its_head(start: Start, server: tuple[str, str]) -> None:
+def test_wsgi_generator_must_start_its_response(start: Start, server: tuple[str, str]) -> None:
     adapted = Adapted(start, server)
     adapted.ready()
     with adapted.connection() as client:
@@ -87,7 +85,7 @@ def test_an_answer_is_sent_while_it_is_made(start: Start, server: tuple[str, str
 
 
 @pytest.mark.parametrize("server", ASGI, ids="-".join)
-def test_a_websocket_echoes_counts_as_one_request_and_is_told_to_go(start: Start, server: tuple[str, str]) -> None:
+def test_websocket_counts_as_one_request_and_is_closed(start: Start, server: tuple[str, str]) -> None:
     adapted = Adapted(start, server)
     pid = adapted.ready()["web/0"]
     with websockets.sync.client.connect(f"ws://127.0.0.1:{adapted.port}/ws") as client:
@@ -106,7 +104,7 @@ def test_a_websocket_echoes_counts_as_one_request_and_is_told_to_go(start: Start
     assert adapted.stop() == 0
 
 
-def test_granians_two_threads_do_not_take_the_processor_from_each_other(start: Start) -> None:
+def test_granians_threads_do_not_compete(start: Start) -> None:
     adapted = Adapted(start, ("granian", "asgi"))
     pid = adapted.ready()["web/0"]
     policies = {task.name: os.sched_getscheduler(int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()}

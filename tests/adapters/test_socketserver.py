@@ -76,7 +76,7 @@ def test_a_handler_that_fails_lets_its_client_go(start: Start, server: str) -> N
     assert served.stop() == 0
 
 
-def test_silent_clients_are_let_go_after_the_window_and_all_is_counted(start: Start) -> None:
+def test_silent_clients_are_closed_after_the_window(start: Start) -> None:
     served, pid = launch(start, LINES[0])
     with connect(served.port) as silent, connect(served.port) as talker:
         talker.sendall(b"hello\n")

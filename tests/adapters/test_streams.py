@@ -84,7 +84,7 @@ def test_who_asks_within_the_window_is_answered(start: Start) -> None:
     assert served.stop() == 0
 
 
-def test_handlers_of_silent_clients_read_the_end_after_the_window(start: Start) -> None:
+def test_handler_of_silent_client_reads_end_after_window(start: Start) -> None:
     served, pid = launch(start, 0.1)
     with connect(served.port) as silent, connect(served.port) as talker:
         talker.sendall(b"hello\n")

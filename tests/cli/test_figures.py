@@ -48,7 +48,7 @@ def test_the_first_reading_says_nothing_of_rates() -> None:
     assert figures.lines({"slots": [slot("web/0")]}, 160.0)[0].rate == 0.0
 
 
-def test_rates_and_means_are_of_what_has_ended_since_the_last_reading() -> None:
+def test_rates_and_means_cover_the_last_interval() -> None:
     figures = Figures()
     figures.add(reading(1.0, process("web/0", 7, requests=10, spent=9.0), process("web/1", 8)))
     figures.add(reading(3.0, process("web/0", 7, requests=14, spent=9.4), process("web/1", 8, requests=4, spent=1.2)))
@@ -83,7 +83,7 @@ def test_a_slot_that_has_gone_is_forgotten() -> None:
     assert len(figures.trends["web/0"]) == TREND
 
 
-def test_lines_are_in_the_order_of_people_and_who_leaves_comes_below() -> None:
+def test_lines_are_in_natural_order_with_leavers_below() -> None:
     old = {"pid": 5, "state": "draining", "generation": 1, "since": 100.0}
     status = {"slots": [slot("web/10"), slot("web/9", leaving=[old], generation=2, pid=6)]}
     lines = Figures().lines(status, 101.0)
@@ -107,7 +107,7 @@ def test_columns_fit(room: int, longest: int) -> None:
     assert columns[0][0].heading == "SLOT"
 
 
-def test_a_small_terminal_shows_what_matters_and_a_large_one_everything() -> None:
+def test_small_terminal_shows_what_matters() -> None:
     small, large = ([column.heading for column, _ in columns_for(9, room)] for room in (77, 197))
     essential = {"SLOT", "STATE", "PID", "GEN", "AGE", "REQ/S", "BUSY", "NOW DOING", "CPU%", "PRIV", "RST"}
     assert set(small) == essential

@@ -151,7 +151,7 @@ def test_reload_shows_both_generations_and_its_outcome(start: Start) -> None:
     assert daemon.stop() == 0
 
 
-def test_a_reload_of_broken_code_shows_the_applications_own_error(start: Start) -> None:
+def test_reload_of_broken_code_shows_its_error(start: Start) -> None:
     daemon, _ = pooled(start)
     daemon.write("import nothing_of_that_name\n")
 

@@ -54,7 +54,7 @@ def test_colours_change_no_word() -> None:
     assert opening(START, "plain") == "".join(part.partition("m")[2] for part in f"\033[m{coloured}".split("\033["))
 
 
-def test_a_daemon_is_welcomed_with_its_kinds_and_its_own_addresses() -> None:
+def test_banner_of_a_daemon_has_kinds_and_addresses() -> None:
     plan = Plan((*ENTRIES[:2], Entry("scheduler", "scheduler", "")), (Kind("web"), Kind("scheduler")))
     welcome = Welcome("chat", "line", 0.0)
     welcome.planned(plan, {})

@@ -41,7 +41,7 @@ def test_the_first_few_are_said_and_then_their_number() -> None:
     assert log.folding.next_deadline() is None, "nothing was counted since: nobody has to wake"
 
 
-def test_while_it_goes_on_there_is_a_line_a_window_and_afterwards_it_is_news_again() -> None:
+def test_repeats_give_one_line_a_window_then_news_again() -> None:
     log = Log()
     for _ in range(300):
         log.happens("web/2", "web/2 exited 3")
@@ -76,7 +76,7 @@ def test_another_traceback_is_said_whenever_it_comes() -> None:
     assert [line.rpartition("\n")[2] for line in log.lines] == ["ValueError"] * BURST + ["KeyError: 'x'"]
 
 
-def test_tracebacks_that_never_repeat_are_said_so_often_and_no_more() -> None:
+def test_distinct_tracebacks_are_limited() -> None:
     log = Log()
     for number in range(100):
         log.happens("web/2", f"web/2 exited 1\nTraceback\nnumber {number}")

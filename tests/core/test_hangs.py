@@ -39,7 +39,7 @@ class Watch:
         raise AssertionError("no worker hangs")
 
 
-def test_worker_without_progress_hangs_at_the_timeout_and_is_reported_once() -> None:
+def test_no_progress_is_a_hang_reported_once() -> None:
     watch = Watch()
     watch.since[1] = 100.0
     assert watch.until_hung(101.0) == pytest.approx(108.0)
@@ -180,7 +180,7 @@ def test_events_of_an_ended_process_are_ignored() -> None:
         assert stage.feed(event) == []
 
 
-def test_stopped_continued_or_starved_worker_is_reported_and_kept() -> None:
+def test_stopped_or_starved_worker_is_reported_and_kept() -> None:
     stage = Stage(plan()).start()
     pid = stage.pid("web/0")
     for event in ev.WorkerStopped(pid, 19, 30.0), ev.WorkerContinued(pid), ev.WorkerStarved(pid, 31.0):

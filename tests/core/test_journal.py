@@ -150,7 +150,7 @@ def test_no_more_is_remembered_than_is_bounded() -> None:
     assert len(json.dumps(stage.journal.about("web/0"))) < EACH * 5000
 
 
-def test_who_reads_in_pieces_misses_only_what_is_forgotten_meanwhile() -> None:
+def test_reader_in_pieces_misses_only_what_was_dropped() -> None:
     stage = Noted(plan("a")).start()
     numbers = []
     lines, place = stage.journal.lines(0, 2)

@@ -50,7 +50,7 @@ def test_command_and_signal_are_always_logged() -> None:
     assert texts(signal, command) == ["prefork: signal HUP came", "prefork: root asks for: scale web 3"]
 
 
-def test_outcome_of_a_command_is_logged_and_its_steps_only_in_full() -> None:
+def test_command_outcome_is_logged_and_steps_only_in_full() -> None:
     scale = {**CHANGE, "what": "scale", "key": "web", "left": 2, "stage": "rolling"}
     done = {**scale, "left": 0, "stage": "done", "text": "web has 3 workers"}
     stop = {**done, "what": "stop", "text": "stopped"}

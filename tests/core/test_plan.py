@@ -25,7 +25,7 @@ def test_a_plan_that_cannot_be_followed_is_refused_by_name(plan: Plan, name: str
     assert name in (plan.refusal() or "")
 
 
-def test_a_pool_wants_its_first_ones_and_an_override_stays_within_its_limits() -> None:
+def test_pool_override_stays_within_its_limits() -> None:
     plan = Plan((A, B), (WEB,), (Pool("web", ("web/0", "web/1"), 1, minimum=1),))
     assert plan.refusal() is None
     assert list(plan.wanted({})) == ["web/0"]

@@ -13,7 +13,7 @@ from prefork._core.plan import Listener
 HTTP, ADMIN = Listener("http", "tcp://127.0.0.1:80"), Listener("admin", "tcp://127.0.0.1:81")
 
 
-def test_a_preview_of_a_reload_imports_the_new_code_tells_the_difference_and_changes_nothing() -> None:
+def test_preview_of_a_reload_changes_nothing() -> None:
     other = replace(plan("b", web=3, solo=False), listeners=(HTTP,))
     stage = Stage(plan("a", web=2), other).start()
     before = stage.supervisor.view(stage.now)["slots"]
@@ -72,7 +72,7 @@ def test_options_of_a_kind_and_listeners_are_differences_too() -> None:
     assert stage.reply().data["opened"] == {"admin": ADMIN.address}
 
 
-def test_a_reload_takes_the_place_of_a_preview_that_still_imports() -> None:
+def test_reload_replaces_a_preview_that_still_imports() -> None:
     stage = Stage(plan("a"), plan("b"), plan("c")).start()
     stage.command(cmd.Preview("reload"))
     stage.command(cmd.Reload())

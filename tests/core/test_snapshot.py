@@ -52,7 +52,7 @@ def test_a_snapshot_of_another_version_is_refused() -> None:
         Supervisor.restore({"version": 99})
 
 
-def test_what_an_older_program_did_not_know_gets_its_default_and_what_a_newer_one_knew_is_passed_over() -> None:
+def test_snapshot_of_another_version_is_read_with_defaults() -> None:
     data = Stage(plan()).start().supervisor.snapshot()
     fields = data["state"][1]
     del fields["overrides"]

@@ -25,7 +25,7 @@ def ends_worker(event: ev.Event) -> bool:
 
 
 class TestStart:
-    def test_all_slots_are_one_batch_of_births_and_the_spare_comes_when_all_are_ready(self) -> None:
+    def test_all_slots_are_one_batch_and_the_spare_is_last(self) -> None:
         stage = Stage(plan())
         stage.feed(ev.Started())
         stage.rest(but=is_ready)
@@ -45,7 +45,7 @@ class TestStart:
         assert act.Breed(1, 3) in stage.feed(ev.ListenersBound(1))
 
     @pytest.mark.parametrize("event", [ev.MoldFailed(1, "SyntaxError: here"), ev.MoldEnded(1, "was killed by SIGSEGV")])
-    def test_a_first_mold_that_fails_ends_the_daemon_with_its_words_last(self, event: ev.Event) -> None:
+    def test_first_mold_failure_ends_the_daemon(self, event: ev.Event) -> None:
         stage = Stage(plan())
         stage.feed(ev.Started())
         stage.feed(event)
@@ -71,7 +71,7 @@ class TestStart:
         assert stage.world.exited == 1
         assert stage.world.reports[-1].endswith("http: address in use")
 
-    def test_if_every_slot_failed_and_none_was_ready_the_last_report_is_the_applications(self) -> None:
+    def test_every_slot_failed_reports_the_application_last(self) -> None:
         stage = Stage(plan(web=2, solo=False))
         stage.feed(ev.Started())
         stage.rest(but=is_ready)
@@ -105,7 +105,7 @@ class TestStart:
 
 
 class TestCrashes:
-    def test_a_spare_takes_over_at_once_and_the_next_is_bred_when_it_is_ready(self) -> None:
+    def test_spare_takes_over_and_the_next_is_bred_when_ready(self) -> None:
         stage = Stage(plan()).start()
         actions = stage.crash("web/0")
         assert [type(action) for action in actions] == [act.OrderWorker, act.Report]
@@ -120,7 +120,7 @@ class TestCrashes:
         assert [breed.count for breed in stage.all(act.Breed)[before:]] == [1, 98, 1]
         assert len(stage.serving()) == 100
 
-    def test_the_pause_doubles_up_to_its_limit_and_blocks_no_other_slot(self) -> None:
+    def test_pause_doubles_up_to_its_limit_for_one_slot(self) -> None:
         stage = Stage(plan()).start()
         pauses = []
         for _ in range(7):
@@ -275,7 +275,7 @@ class TestReload:
         assert all(not isinstance(action, act.OrderWorker) for action in later[ended:])
         assert list(stage.world.molds) == [2]
 
-    def test_the_next_one_waits_until_the_old_one_has_drained_and_not_for_its_end(self) -> None:
+    def test_next_replacement_waits_for_drained_not_for_the_end(self) -> None:
         stage = Stage(*(plan(f"d{n}", web=4, solo=False) for n in (1, 2))).start()
         old = stage.pid("web/0")
         stage.feed(ev.WorkerDrained(old))  # It was not asked to: that is nothing.
@@ -293,7 +293,7 @@ class TestReload:
         stage.rest()
         assert stage.reply().ok
 
-    def test_the_successor_of_a_singleton_waits_for_its_end_even_if_it_has_drained(self) -> None:
+    def test_successor_of_singleton_waits_for_its_end(self) -> None:
         stage = Stage(plan("a", web=1), plan("b", web=1)).start()
         solo = stage.pid("solo")
         stage.command(cmd.Reload())
@@ -302,7 +302,7 @@ class TestReload:
         stage.rest(but=lambda event: event == ev.WorkerEnded(solo, 0, "exited"))
         assert stage.world.living("solo") == [stage.world.processes[solo]]
 
-    def test_a_singleton_ends_before_its_successor_is_ordered_and_a_spare_is_there_before(self) -> None:
+    def test_singleton_ends_before_its_successor_is_ordered(self) -> None:
         stage = Stage(plan("a", web=1), plan("b", web=1)).start()
         solo = stage.pid("solo")
         stage.command(cmd.Reload())
@@ -347,7 +347,7 @@ class TestReload:
         assert stage.reply().text.endswith("http: address in use")
         assert stage.serving(1) == ["solo", *WEB]
 
-    def test_a_canary_that_fails_withdraws_the_generation_and_no_old_worker_was_asked_to_go(self) -> None:
+    def test_failed_canary_withdraws_the_generation(self) -> None:
         stage = Stage(plan("a"), plan("b")).start()
         stage.command(cmd.Reload())
         stage.rest(but=is_ready)
@@ -369,7 +369,7 @@ class TestReload:
         assert stage.serving(2) == []
         assert not stage.reply().ok
 
-    def test_a_newer_one_takes_the_place_of_one_that_has_moved_nothing(self) -> None:
+    def test_newer_reload_replaces_one_that_moved_nothing(self) -> None:
         stage = Stage(plan("a"), plan("b"), plan("c")).start()
         stage.command(cmd.Reload())
         stage.command(cmd.Reload())
@@ -389,7 +389,7 @@ class TestReload:
         assert [reply.id for reply in stage.world.replies if reply.ok] == [1, 2, 3]
         assert stage.world.newest == 3
 
-    def test_who_scaled_what_only_it_wanted_is_answered_when_it_fails(self) -> None:
+    def test_scale_of_a_failing_slot_is_answered(self) -> None:
         stage = Stage(plan("a", web=2), plan("b", web=4)).start()
         stage.command(cmd.Reload())
         stage.rest(but=is_ready)
@@ -443,7 +443,7 @@ class TestReplan:
         assert stage.reply().text.endswith("ValueError: workers")
         assert stage.world.processes == before
 
-    def test_contexts_are_kept_for_as_long_as_an_order_may_name_them_and_no_longer(self) -> None:
+    def test_contexts_are_kept_while_an_order_may_name_them(self) -> None:
         def digests() -> set[str]:
             return {digest for _, _, digest in stage.world.contexts}
 
@@ -467,7 +467,7 @@ class TestReplan:
         stage.rest()
         assert digests() == {"d"}
 
-    def test_a_plan_that_comes_when_its_generation_is_over_leaves_nothing(self) -> None:
+    def test_plan_of_a_past_generation_leaves_nothing(self) -> None:
         stage = Stage(plan("a"), plan("b"), plan("c")).start()
         stage.command(cmd.Reload())
         stage.command(cmd.Reload())
@@ -476,7 +476,7 @@ class TestReplan:
         stage.rest()
         assert {generation for generation, _, _ in stage.world.contexts} == {3}
 
-    def test_other_listeners_replace_every_worker_and_close_what_is_gone(self) -> None:
+    def test_other_listeners_replace_every_worker(self) -> None:
         stage = Stage(replace(plan("a"), listeners=(HTTP,))).start()
         stage.world.replans[1] = replace(plan("a"), listeners=(ADMIN,))
         before = {stage.pid(key) for key in ("solo", *WEB)}
@@ -569,7 +569,7 @@ class TestWornOut:
         assert stage.serving() == ["solo", *WEB]
         assert stage.world.reports[-1] == f"web/0 (pid {old}) is replaced: 500 requests"
 
-    def test_the_next_one_waits_for_the_end_of_the_last_even_if_that_has_drained(self) -> None:
+    def test_next_shard_waits_for_the_end_of_the_last(self) -> None:
         stage = Stage(plan("a", web=2, solo=False)).start()
         first, second = stage.pid("web/0"), stage.pid("web/1")
         for pid in (first, second):

@@ -76,7 +76,7 @@ def test_reloads_under_load_lose_nothing(shop: Example, target: str) -> None:
     assert shop.stop() == 0
 
 
-def test_a_mistake_in_the_settings_is_shown_and_the_old_workers_serve_on(shop: Example) -> None:
+def test_mistake_in_settings_is_shown_and_old_workers_serve(shop: Example) -> None:
     shop.run(RUN)
     shop.edit("shop/settings.py", "DEBUG = False", "DEBUG = Fals")
     shop.running.send(signal.SIGHUP)

@@ -35,7 +35,7 @@ def echo(client: ClientConnection, text: str) -> int:
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "granian"])
-def test_events_go_on_and_websockets_come_back_when_it_is_reloaded(app: Example, server: str) -> None:
+def test_reload_ends_events_and_websockets_reconnect(app: Example, server: str) -> None:
     app.run(RUN, "--server", server)
     with httpx.Client(base_url=f"http://127.0.0.1:{app.port}", timeout=PATIENCE) as client, websocket(app) as socket:
         assert client.get("/").json()["hello"] == "world"
@@ -98,7 +98,7 @@ def test_a_mistake_is_shown_and_the_old_workers_serve_on(app: Example) -> None:
     assert app.stop() == 0
 
 
-def test_a_slow_request_is_answered_by_a_worker_that_is_asked_to_end(app: Example) -> None:
+def test_terminated_worker_answers_its_slow_request(app: Example) -> None:
     app.run(RUN)
     with websocket(app) as socket:
         pid = echo(socket, "who is it?")

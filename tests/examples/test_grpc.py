@@ -57,9 +57,7 @@ def test_it_greets_by_several_workers_and_streams(greeter: Example, interface: t
     assert greeter.stop() == 0
 
 
-def test_no_call_fails_in_a_reload_whether_channels_are_kept_or_new(
-    greeter: Example, interface: tuple[Any, Any]
-) -> None:
+def test_reload_fails_no_call_on_kept_or_new_channels(greeter: Example, interface: tuple[Any, Any]) -> None:
     protos, services = interface
     stopping = threading.Event()
     answered: Counter[str] = Counter()

@@ -66,7 +66,7 @@ def clients_of_two_rooms(talk: Example) -> tuple[Client, Client]:
     raise AssertionError("all are in one room")
 
 
-def test_clients_of_different_workers_hear_each_other_until_they_are_told_to_come_again(talk: Example) -> None:
+def test_clients_of_different_workers_hear_each_other(talk: Example) -> None:
     one, other = clients_of_two_rooms(talk)
     one.say("hello")
     assert (one.hears(), other.hears()) == ("hello", "hello")
@@ -86,7 +86,7 @@ def test_clients_of_different_workers_hear_each_other_until_they_are_told_to_com
     assert not bus(talk)
 
 
-def test_who_was_in_the_room_of_a_worker_that_is_killed_is_cut_off_and_the_others_talk_on(talk: Example) -> None:
+def test_killed_worker_cuts_off_only_its_clients(talk: Example) -> None:
     one, other = clients_of_two_rooms(talk)
     pid = room_of(one, talk)
     os.kill(pid, signal.SIGKILL)

@@ -66,7 +66,7 @@ def test_a_spare_that_gets_term_exits_0(master: SmallMaster) -> None:
     assert master.status(pid) == 0
 
 
-def test_a_spare_that_is_kept_rehearses_once_and_is_none_the_worse_for_it(master: SmallMaster, tmp_path: Path) -> None:
+def test_kept_spare_rehearses_once_without_harm(master: SmallMaster, tmp_path: Path) -> None:
     rehearsals = tmp_path / "rehearsals"
     master.planned({"rehearsals": str(rehearsals)})
     pid, dismissed, drained = kept = [master.spare() for _ in range(3)]
@@ -87,7 +87,7 @@ def test_a_term_in_the_middle_of_a_rehearsal_is_heard(master: SmallMaster) -> No
     assert master.status(master.spare()) == 0
 
 
-def test_those_of_a_batch_do_not_rehearse_while_they_wait_for_each_other(master: SmallMaster, tmp_path: Path) -> None:
+def test_batch_does_not_rehearse_while_it_waits(master: SmallMaster, tmp_path: Path) -> None:
     rehearsals = tmp_path / "rehearsals"
     mold = master.planned({"rehearsals": str(rehearsals)})
     master.channels.fork_spares(1, 2)
@@ -107,7 +107,7 @@ def test_spares_survive_their_mold(master: SmallMaster) -> None:
     assert master.ask()["pid"] == pid
 
 
-def test_an_intermediate_killed_half_way_costs_the_rest_of_its_batch(master: SmallMaster) -> None:
+def test_killed_intermediate_costs_the_rest_of_its_batch(master: SmallMaster) -> None:
     mold = master.planned({"intermediate": {"fork": 3, "signal": signal.SIGKILL}})
     master.channels.fork_spares(1, 5)
     failed = master.expect(BirthFailed)
@@ -128,7 +128,7 @@ def test_an_application_may_have_ways_of_its_own_with_children(master: SmallMast
         assert master.status(pid) == 0
 
 
-def test_an_intermediate_learns_of_its_newborns_though_the_application_ignores_children(master: SmallMaster) -> None:
+def test_births_with_sigchld_ignored_by_the_application(master: SmallMaster) -> None:
     master.planned({"ignore_children": True})
     status = Path(f"/proc/{master.spare()}/status").read_text()
     ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
@@ -154,7 +154,7 @@ def test_births_of_a_mold_that_dies_are_refused(master: SmallMaster) -> None:
     assert not master.channels.read()
 
 
-def test_the_socket_of_a_mold_is_read_to_its_end_before_births_are_refused(master: SmallMaster) -> None:
+def test_mold_socket_is_read_to_its_end_first(master: SmallMaster) -> None:
     mold = master.planned()
     master.channels.fork_spares(1, 2)
     until(lambda: len(children(os.getpid())) == 3, "the births")

@@ -112,7 +112,7 @@ def test_end_of_file_is_none(pair: tuple[Channel, Channel]) -> None:
     assert one.receive() is not None
 
 
-def test_what_a_peer_said_is_heard_although_it_left_something_unread(pair: tuple[Channel, Channel]) -> None:
+def test_peers_last_packet_is_read_despite_unread_data(pair: tuple[Channel, Channel]) -> None:
     one, other = pair
     other.send(Ready())
     one.send(Failed("last words"))
@@ -237,7 +237,7 @@ def test_only_a_sealed_memfd_is_read(raw: tuple[socket.socket, Channel], make: o
         channel.receive()
 
 
-def test_descriptors_that_there_is_no_room_for_are_lost_and_said_so(pair: tuple[Channel, Channel]) -> None:
+def test_descriptors_without_room_are_lost_and_reported(pair: tuple[Channel, Channel]) -> None:
     one, other = pair
     reader, writer = os.pipe()
     one.send(ChildAnnounced(), [reader])

@@ -157,7 +157,7 @@ def test_a_status_is_the_supervisors_view_in_dates(desk: Desk) -> None:
     assert [slot["pid"] for slot in status["slots"]] == [slot["pid"] for slot in slots]
 
 
-def test_a_status_of_500_slots_never_holds_the_loop_for_a_millisecond(tmp_path: Path) -> None:
+def test_status_of_500_slots_holds_the_loop_under_1_ms(tmp_path: Path) -> None:
     with Master() as master:
         desk = Desk(tmp_path, master, Stage(plan(web=500, most=500)).start())
         longest = []
@@ -264,7 +264,7 @@ def test_a_request_that_does_not_end_is_cut_off(desk: Desk) -> None:
     assert client.receive() is None
 
 
-def test_requests_that_come_together_are_answered_in_order_one_in_a_turn(desk: Desk) -> None:
+def test_requests_together_are_answered_one_in_a_turn(desk: Desk) -> None:
     client = desk.client()
     for slot in ("web/0", "web/1", "solo", "nobody"):
         client.ask("explain", slot=slot)
@@ -365,7 +365,7 @@ def test_history_ends_where_what_happens_now_begins(desk: Desk) -> None:
     assert life[-4:] == ["ordered", "ready", "draining", "ended"]
 
 
-def test_a_watcher_that_does_not_read_loses_events_and_is_told_how_many(desk: Desk) -> None:
+def test_slow_watcher_is_told_how_many_events_it_lost(desk: Desk) -> None:
     client = desk.client()
     client.ask("events", follow=True)
     desk.rest()
@@ -397,7 +397,7 @@ def test_an_idle_watcher_wakes_nobody(desk: Desk) -> None:
     assert not desk.master.selector.select(0.05)
 
 
-def test_a_thousand_abandoned_connections_cost_a_few_descriptors_and_lock_nobody_out(desk: Desk) -> None:
+def test_thousand_abandoned_connections_lock_nobody_out(desk: Desk) -> None:
     before = descriptors()
     abandoned = []
     for number in range(1000):
@@ -422,7 +422,7 @@ def test_a_thousand_abandoned_connections_cost_a_few_descriptors_and_lock_nobody
     assert descriptors() == before
 
 
-def test_the_scoreboard_is_handed_over_to_be_read_and_not_to_be_written(desk: Desk) -> None:
+def test_scoreboard_is_handed_over_read_only(desk: Desk) -> None:
     desk.board.start(4711, act.OrderWorker(4711, 1, "web/0", "a", ()))
     client = desk.client()
     client.ask("scoreboard")

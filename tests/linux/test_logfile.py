@@ -40,7 +40,7 @@ def test_who_names_a_link_means_what_it_leads_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not root(), reason="only root can give a file to another group")
-def test_one_that_root_makes_for_an_application_can_be_read_by_its_group(tmp_path: Path) -> None:
+def test_log_file_made_by_root_is_readable_by_its_group(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     status = written(LogFile(str(path), NOBODY), b"one\n")
     assert (status.st_uid, status.st_gid) == (0, NOBODY)
@@ -49,7 +49,7 @@ def test_one_that_root_makes_for_an_application_can_be_read_by_its_group(tmp_pat
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_root_writes_to_nothing_that_another_user_could_have_chosen(tmp_path: Path, exists: bool) -> None:
+def test_root_refuses_a_log_path_others_could_replace(tmp_path: Path, exists: bool) -> None:
     target = tmp_path / "shadow"
     if exists:
         target.write_text("root:*")

@@ -141,7 +141,7 @@ def test_an_exit_that_is_held_up_is_ended_and_explained(tmp_path: Path) -> None:
     assert "_shutdown" in output.read_text()
 
 
-def test_one_that_has_failed_is_not_waited_for_as_one_that_has_done_its_part(master: SmallMaster) -> None:
+def test_failed_newborn_is_not_awaited_as_a_finished_one(master: SmallMaster) -> None:
     pid = master.spare()
     master.order(pid, "linger_and_fail", exit_timeout=0.2, finish_timeout=60.0)
     assert master.status(pid) == 1

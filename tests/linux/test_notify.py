@@ -131,7 +131,7 @@ def test_a_manager_that_has_started_again_is_found(tmp_path: Path) -> None:
     sockets[1].close()
 
 
-def test_one_that_does_not_read_holds_nobody_up_and_hears_the_end_of_it(notified: NotifySocket) -> None:
+def test_manager_that_does_not_read_delays_nothing(notified: NotifySocket) -> None:
     flood = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     flood.setblocking(False)
     with contextlib.suppress(BlockingIOError):

@@ -131,7 +131,7 @@ def test_a_stalled_reader_stops_the_workers_and_not_the_master(start: Start) -> 
         assert program.stop() == 0
 
 
-def test_a_master_that_has_finished_waits_for_a_stalled_reader_only_so_long(start: Start) -> None:
+def test_finished_master_waits_for_stalled_reader_briefly(start: Start) -> None:
     with pipe() as (_, write_end):
         program = start.program(PROGRAM, "1", MANY, stdout=write_end)
         until(lambda: full(write_end), "the reader's pipe is full")
@@ -181,7 +181,7 @@ def test_a_terminal(start: Start) -> None:
     os.close(theirs)
 
 
-def test_what_a_worker_leaves_running_may_write_on_without_keeping_the_master(start: Start) -> None:
+def test_workers_leftover_writes_without_keeping_the_master(start: Start) -> None:
     code = r"""
 for _ in range(6):
     subprocess.Popen(["yes", "still here"])

@@ -35,7 +35,7 @@ prefork.default_main(prefork.PreforkSettings(update_config=lambda: 1, update_ser
 """
 
 
-def test_nothing_of_the_role_is_left_for_the_application_or_its_children(start: Start) -> None:
+def test_role_is_hidden_from_application_and_children(start: Start) -> None:
     program = start.program(PROGRAM)
     program.expect(r"^child unset 0 1 2 3 $")  # 3 is the directory that ls reads.
     assert program.stop() == 0
@@ -75,7 +75,7 @@ _ALL = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEA
         pytest.param(lambda: os.open(sys.executable, os.O_RDONLY), id="file"),
     ],
 )
-def test_a_descriptor_that_is_not_a_sealed_launch_is_not_believed(start: Start, make: Callable[[], int]) -> None:
+def test_descriptor_without_sealed_launch_is_refused(start: Start, make: Callable[[], int]) -> None:
     descriptor = make()
     program = start.program(PROGRAM, env={"PREFORK": f"worker:{descriptor}"}, pass_fds=[descriptor])
     os.close(descriptor)

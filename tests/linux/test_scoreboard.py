@@ -122,7 +122,7 @@ def test_the_layout_is_what_other_languages_are_told(small: Small) -> None:
     assert data[master + 80 : master + 128] == b"web/1".ljust(48, b"\0")
 
 
-def test_its_size_is_sealed_and_it_is_passed_on_to_nobody_by_chance() -> None:
+def test_size_is_sealed_and_descriptor_not_inherited() -> None:
     descriptor = scoreboard.create(rows=4)
     size = os.fstat(descriptor).st_size
     for other in (size - 1, size + 1):
@@ -166,7 +166,7 @@ def test_a_row_outlives_its_worker_and_says_how_it_ended(small: Small) -> None:
     assert small.totals == (3, 0)
 
 
-def test_a_successor_takes_the_row_of_its_predecessor_and_what_it_has_counted(small: Small) -> None:
+def test_successor_takes_row_and_counts_of_predecessor(small: Small) -> None:
     row = small.start(41, "web/0")
     small.start(42, "web/1")
     small.count(41, 3, errors=1)
@@ -211,7 +211,7 @@ def test_what_comes_late_leads_no_row_back(small: Small) -> None:
     assert (small.rows[row].state, small.rows[row].ends) == ("ended", 1)
 
 
-def test_with_more_slots_than_rows_the_longest_ended_goes_first_and_then_there_is_none(small: Small) -> None:
+def test_more_slots_than_rows_reuses_the_longest_ended(small: Small) -> None:
     for number in range(4):
         assert small.start(number + 1, f"web/{number}") == number
         small.count(number + 1, 1)
@@ -487,7 +487,7 @@ def test_the_reader_in_the_documentation_reads(start: Start) -> None:
 
 
 @pytest.mark.parametrize("name", ["header", "master_half", "worker_half"])
-def test_the_structures_in_the_documentation_are_those_of_the_code(name: str) -> None:
+def test_structures_in_documentation_match_the_code(name: str) -> None:
     body = re.search(rf"struct {name} \{{(.*?)\n\}};", DOCUMENTATION.read_text(), re.DOTALL)
     assert body
     offset = 0
@@ -500,7 +500,7 @@ def test_the_structures_in_the_documentation_are_those_of_the_code(name: str) ->
     assert offset == scoreboard.HALF
 
 
-def test_no_process_but_masters_and_molds_and_theirs_has_the_descriptor(start: Start) -> None:
+def test_only_daemon_processes_have_the_descriptor(start: Start) -> None:
     daemon, _ = counting(start)
     for pid in daemon.running.children():
         held = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]

@@ -40,7 +40,7 @@ def test_other_builds_are_refused_by_name(build: tuple[str, tuple[int, int], boo
 
 
 @pytest.mark.skipif(IMMORTAL_REFUSED is None, reason="immortal objects can be had here")
-def test_where_it_cannot_be_had_the_heap_is_frozen_and_the_reason_told() -> None:
+def test_unavailable_sharing_freezes_and_gives_the_reason() -> None:
     mode, warning, immortal, frozen = run(
         """
         did = sharing.prepare("immortal")
@@ -77,7 +77,7 @@ def test_freezing_imports_neither_ctypes_nor_threading() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_private_memory_of_workers_that_have_touched_the_whole_heap(mode: str) -> None:
+def test_private_memory_after_touching_the_whole_heap(mode: str) -> None:
     """Four workers use every object of 60 MB; immortal objects must leave the pages shared."""
     lines = run(
         """

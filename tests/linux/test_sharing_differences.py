@@ -21,7 +21,7 @@ def in_both(program: str) -> tuple[list[str], list[str]]:
     return run(program, "freeze"), run(program, "immortal")
 
 
-def test_weak_references_to_the_molds_objects_stay_and_never_call_back() -> None:
+def test_weak_references_to_mold_objects_never_call_back() -> None:
     frozen, immortal = in_both(
         """
         import weakref
@@ -64,7 +64,7 @@ def test_the_molds_objects_are_not_finalized_in_a_worker() -> None:
     assert immortal == ["work done"]
 
 
-def test_a_workers_object_that_only_the_molds_objects_hold_is_not_finalized_at_exit() -> None:
+def test_object_held_by_mold_objects_is_not_finalized() -> None:
     frozen, immortal = in_both(
         """
         class Resource:
@@ -84,7 +84,7 @@ def test_a_workers_object_that_only_the_molds_objects_hold_is_not_finalized_at_e
     assert immortal == ["finalized"]
 
 
-def test_giving_up_a_socket_or_file_of_the_mold_does_not_close_it() -> None:
+def test_dropping_a_mold_socket_or_file_leaves_it_open() -> None:
     frozen, immortal = in_both(
         """
         import socket, warnings
@@ -106,7 +106,7 @@ def test_giving_up_a_socket_or_file_of_the_mold_does_not_close_it() -> None:
     assert immortal == ["[True, False, True]"]
 
 
-def test_a_container_of_the_mold_keeps_what_a_worker_has_put_in_until_it_is_cleared() -> None:
+def test_mold_container_keeps_workers_objects_until_cleared() -> None:
     """To give the container up frees nothing of it. To clear it does, and it can be used again."""
     frozen, immortal = in_both(
         """
@@ -161,7 +161,7 @@ def test_an_array_of_the_mold_cannot_be_resized_in_place() -> None:
     assert immortal == ["10.0", "ValueError", "0"]
 
 
-def test_a_named_temporary_file_of_the_mold_is_deleted_by_the_first_worker_or_by_nobody() -> None:
+def test_temporary_file_of_mold_is_deleted_once_or_never() -> None:
     """Its object does it when it dies, which it does in each process that has it, or in none."""
     frozen, immortal = in_both(
         """

@@ -14,7 +14,7 @@ from small_mold import run
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("collecting", ["enable", "disable"])
-def test_the_collector_is_as_the_application_had_it_and_takes_new_garbage(mode: str, collecting: str) -> None:
+def test_collector_is_as_the_application_set_it(mode: str, collecting: str) -> None:
     lines = run(
         """
         import weakref
@@ -185,7 +185,7 @@ def test_objects_of_a_worker_are_finalized_at_its_exit(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_finalizers_and_temporary_directories_of_the_mold_survive_a_worker(mode: str) -> None:
+def test_mold_finalizers_survive_a_worker(mode: str) -> None:
     """And run once, in the mold; those that a worker makes run in that worker."""
     lines = run(
         """

@@ -53,7 +53,7 @@ prefork.default_main(prefork.PreforkSettings(update_config=lambda: 1, update_ser
 """
 
 
-def test_a_worker_inherits_what_its_context_names_and_nothing_else(start: Start) -> None:
+def test_worker_inherits_only_what_its_context_names(start: Start) -> None:
     with socket.socket() as foreign, open(os.devnull) as another:
         extra = [foreign.fileno(), another.fileno()]
         program = start.program(INHERITING, pass_fds=extra)
@@ -101,7 +101,7 @@ def test_the_program_is_found_after_it_has_changed_directory(start: Start) -> No
     assert program.stop() == 0
 
 
-def test_the_program_is_found_where_its_current_directory_is_gone(start: Start) -> None:
+def test_program_is_found_without_its_directory(start: Start) -> None:
     program = start.program(MOVING, "gone")
     program.expect(f"^ready {re.escape(str(start.directory))} program.py argument$")
     assert program.stop() == 0
@@ -136,7 +136,7 @@ prefork.default_main(prefork.PreforkSettings(update_config=lambda: 1, update_ser
 """
 
 
-def test_workers_are_started_where_the_directory_of_the_start_is_gone(start: Start) -> None:
+def test_workers_start_where_the_directory_is_gone(start: Start) -> None:
     script = start.directory / "program.py"
     script.write_text(LEAVING)
     (start.directory / "sub").mkdir()
@@ -146,7 +146,7 @@ def test_workers_are_started_where_the_directory_of_the_start_is_gone(start: Sta
     assert program.stop() == 0
 
 
-def test_workers_are_started_from_a_directory_that_may_not_be_read(start: Start) -> None:
+def test_workers_start_from_an_unreadable_directory(start: Start) -> None:
     (start.directory / "program.py").write_text(LEAVING)
     held = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []  # A root whom modes hold back.
     if held and start.command(*held, "true").wait() != 0:

@@ -32,7 +32,7 @@ def test_all_terms_are_imposed(pid: int) -> None:
     assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "500\n"
 
 
-def test_what_the_system_refuses_keeps_nothing_else_from_being_done(pid: int) -> None:
+def test_refused_term_leaves_the_others_applied(pid: int) -> None:
     refused = list(apply(pid, Terms((("nofile", 2**62, 2**62),), 7, (65535,), 1), True))
     assert [text.partition(":")[0] for text in refused] == [f"limit nofile={2**62}", "affinity=65535"]
     assert os.getpriority(os.PRIO_PROCESS, pid) == 7

@@ -212,7 +212,7 @@ def test_counts_requests(place: Place) -> None:
 
 
 @pytest.mark.parametrize("end", ["close", "file", "detach", "drop", "transport"])
-def test_a_connection_counts_as_open_until_whoever_has_it_is_done(place: Place, end: str) -> None:
+def test_connection_counts_as_open_until_its_owner_is_done(place: Place, end: str) -> None:
     worker = place.worker()
     accepting = worker.accept("http")
     with contextlib.closing(accepting), place.connect():
@@ -308,7 +308,7 @@ def test_asyncio_is_not_imported_for_a_plain_worker() -> None:
     assert not hasattr(handle, "asyncio")
 
 
-def test_a_signal_between_the_last_bytecode_and_the_wait_is_noticed(place: Place) -> None:
+def test_signal_just_before_the_wait_is_noticed(place: Place) -> None:
     """As the interpreter's C handler leaves it: the byte is there, the Python handler has not run."""
     place.drain.catch(signal.SIGUSR1)
     os.write(place.drain._wake, bytes([signal.SIGUSR1]))

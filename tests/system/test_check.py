@@ -25,7 +25,7 @@ def test_it_prints_the_plan_for_people(start: Start) -> None:
     ]
 
 
-def test_it_prints_the_plan_for_programs_whatever_the_application_prints(start: Start) -> None:
+def test_json_plan_is_clean_of_application_output(start: Start) -> None:
     write(start, "shop.py", ASGI + "\nprint('noise')\n")
     found = checked(start, "shop:app", "-w", "2", "--drain-timeout", "5s")
     assert found["slots"] == ["web/0", "web/1"]
@@ -65,7 +65,7 @@ def test_it_shows_where_each_value_stood(start: Start) -> None:
         ("raise SystemExit(0)", "SystemExit: 0"),
     ],
 )
-def test_what_cannot_be_run_is_said_with_the_application_s_own_traceback(start: Start, source: str, why: str) -> None:
+def test_check_shows_the_applications_own_traceback(start: Start, source: str, why: str) -> None:
     write(start, "shop.py", source)
     status, out, err = check(start, "shop")
     assert (status, out) == (1, "")

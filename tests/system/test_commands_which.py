@@ -125,7 +125,7 @@ def test_prefork_run_is_found_by_the_name_that_it_has_been_given(
 
 
 @pytest.mark.parametrize("mistake", ["workerss = 4", "workers = 0", "threads = 'many'"])
-def test_a_mistake_in_the_file_does_not_hide_the_daemon_that_runs(place: Place, mistake: str) -> None:
+def test_mistake_in_the_file_does_not_hide_the_daemon(place: Place, mistake: str) -> None:
     running = place.application("application", file='target = "shop:app"\nname = "till"')
     other = place.script("other")
     (place.start.directory / "application" / "prefork.toml").write_text(f'name = "till"\n{mistake}\n')
@@ -138,7 +138,7 @@ def test_a_mistake_in_the_file_does_not_hide_the_daemon_that_runs(place: Place, 
     assert running.stop() == 0
 
 
-def test_the_directory_of_a_daemon_that_does_not_run_stands_for_no_other(place: Place) -> None:
+def test_directory_of_a_stopped_daemon_means_no_other(place: Place) -> None:
     running = place.script("other")
     (place.start.directory / "prefork.toml").write_text('name = "till"')
     assert place.says("status", status=3) == "prefork: no daemon till is running; running: other"

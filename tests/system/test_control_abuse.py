@@ -175,7 +175,7 @@ def test_a_stranger_gets_nothing(open_start: Start, options: str, who: dict[str,
     assert served.stop() == 0
 
 
-def test_without_a_descriptor_left_it_waits_and_does_not_turn_for_nothing(start: Start) -> None:
+def test_without_descriptors_it_waits_instead_of_spinning(start: Start) -> None:
     served = Served(start, "poor").launch()
     at_rest(served)
     master = served.running.pid

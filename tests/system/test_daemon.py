@@ -96,7 +96,7 @@ BROKEN = {
 }
 
 
-def test_a_reload_goes_on_when_an_old_worker_has_drained_and_is_done_when_it_has_ended(start: Start) -> None:
+def test_reload_goes_on_at_drained_and_ends_at_the_end(start: Start) -> None:
     exit_handler = 'import atexit, fcntl\natexit.register(lambda: fcntl.flock(open("held"), fcntl.LOCK_SH))\n'
     served = Served(start, "slow-exits", plan="[Web(i) for i in range(4)]", more=exit_handler).launch()
     held = start.directory / "held"
@@ -223,7 +223,7 @@ def test_a_watcher_that_is_killed_comes_back(start: Start) -> None:
     assert daemon.stop() == 0
 
 
-def test_a_look_at_another_plan_and_a_plan_that_is_refused_leave_what_is_watched(start: Start) -> None:
+def test_preview_or_refused_plan_leaves_what_is_watched(start: Start) -> None:
     pytest.importorskip("watchfiles")
     daemon = Commanded(start, "configured", CONFIGURED)
     config = start.directory / "config.toml"
@@ -316,7 +316,7 @@ def test_an_old_first_worker_never_runs_twice(start: Start) -> None:
     assert "TWO AT ONCE" not in "\n".join(running.out)
 
 
-def test_an_old_first_worker_never_runs_twice_when_its_master_dies_either(start: Start) -> None:
+def test_old_first_worker_never_runs_twice_after_a_crash(start: Start) -> None:
     for _ in range(4):
         running = start.program(SINGLETON, env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
         running.expect(r"scheduler (\d+) g 1")
@@ -340,7 +340,7 @@ def test_interrupt_drains_and_a_second_one_does_not_wait(start: Start) -> None:
     assert served.running.stop(signal.SIGINT) == 0
 
 
-def test_a_worker_that_does_not_drain_is_killed_and_the_log_says_by_whom(start: Start) -> None:
+def test_worker_that_does_not_drain_is_killed_and_logged(start: Start) -> None:
     served = Served(start, "slow")
     source = served.file.read_text().replace("@daemon.worker(Web)", "@daemon.worker(Web, drain_timeout=0.5)")
     served.write(source.replace("    for connection", f"    {STUBBORN}\n    for connection"))
@@ -361,7 +361,7 @@ RELEASE = served("released", plan="[Web(0, RELEASE)]")
     [[sys.executable, "program.py"], [PREFORK, "run", "program:daemon"], [sys.executable, "hooks.py"]],
     ids=["script", "run", "hooks"],
 )
-def test_a_reload_follows_the_link_that_the_daemon_was_started_by(start: Start, command: list[str | Path]) -> None:
+def test_reload_follows_the_link_of_the_start(start: Start, command: list[str | Path]) -> None:
     """A deployment puts another release behind `current`; the kernel's name for it is that of the former one."""
     place = start.directory
     port = str(free_port())

@@ -38,7 +38,7 @@ HANGING = (
 )
 
 
-def test_where_no_worker_ever_becomes_ready_the_reason_is_the_last_line_and_the_status_1(start: Start) -> None:
+def test_no_worker_ready_ends_with_the_reason_last(start: Start) -> None:
     served = Served(start, "failing", FAILING % 'raise ValueError("no such table")').launch()
     assert served.running.wait() == 1
     assert served.running.err[-1] == "ValueError: no such table"
@@ -46,7 +46,7 @@ def test_where_no_worker_ever_becomes_ready_the_reason_is_the_last_line_and_the_
     assert not served.running.left()
 
 
-def test_a_first_mold_that_fails_ends_the_daemon_with_its_traceback(start: Start) -> None:
+def test_first_mold_failure_ends_with_its_traceback(start: Start) -> None:
     served = Served(start, "first", more="import a_module_that_is_not_there\n").launch()
     # In script mode the program itself fails, before run(); by `prefork run` it fails in the mold.
     prefork = Path(sys.executable).with_name("prefork")
@@ -85,7 +85,7 @@ def web(worker):
 )
 
 
-def test_what_a_function_has_left_to_threads_has_the_time_that_draining_has(start: Start) -> None:
+def test_threads_left_by_a_function_get_the_drain_time(start: Start) -> None:
     daemon = Served(start, "leaves", LEAVES_A_JOB).launch()
     daemon.ready("web/0")
     daemon.signal(signal.SIGTERM)
@@ -197,7 +197,7 @@ def web(worker):
 )
 
 
-def test_a_workers_session_ends_with_it_and_strangers_end_with_the_daemon(start: Start) -> None:
+def test_workers_session_ends_with_it(start: Start) -> None:
     served = Served(start, "parents", PARENTS).launch()
     near, far, worker = map(int, served.running.expect(r"children (\d+) (\d+) of (\d+)").groups())
     os.kill(worker, signal.SIGKILL)
@@ -226,7 +226,7 @@ def all_children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_workers_of_a_dead_master_serve_on_and_the_next_master_ends_them(start: Start) -> None:
+def test_orphans_serve_until_the_next_master_ends_them(start: Start) -> None:
     served = Served(start, "orphans", options="orphan_grace=1.5").launch()
     old = served.ready("web/0", "web/1")
     os.kill(served.running.pid, signal.SIGKILL)
@@ -241,7 +241,7 @@ def test_workers_of_a_dead_master_serve_on_and_the_next_master_ends_them(start: 
     assert served.stop() == 0
 
 
-def test_the_master_after_one_that_failed_takes_over_from_the_orphans_too(start: Start) -> None:
+def test_master_after_a_failed_one_takes_over_orphans(start: Start) -> None:
     served = Served(start, "thrice", options="orphan_grace=20").launch()
     old = served.ready("web/0", "web/1")
     served.signal(signal.SIGKILL)
@@ -258,7 +258,7 @@ def test_the_master_after_one_that_failed_takes_over_from_the_orphans_too(start:
     assert served.stop() == 0
 
 
-def test_orphans_that_hang_are_ended_however_many_masters_die_before(start: Start) -> None:
+def test_hanging_orphans_are_ended_by_a_later_master(start: Start) -> None:
     served = Served(start, "failing", HANGING.replace('Daemon("failing")', 'Daemon("failing", orphan_grace=1)'))
     pids: list[int] = []
     for _ in range(2):
@@ -272,7 +272,7 @@ def test_orphans_that_hang_are_ended_however_many_masters_die_before(start: Star
     assert served.stop() == 0
 
 
-def test_without_grace_workers_end_with_their_master_even_while_they_hang(start: Start) -> None:
+def test_without_grace_hanging_workers_end_with_the_master(start: Start) -> None:
     source = HANGING.replace('Daemon("failing")', 'Daemon("failing", orphan_grace=0)')
     served = Served(start, "failing", source).launch()
     pids = [int(served.running.expect(r"hangs (\d+)")[1]) for _ in range(2)]
@@ -280,7 +280,7 @@ def test_without_grace_workers_end_with_their_master_even_while_they_hang(start:
     assert all(gone(pid) for pid in pids)
 
 
-def test_a_second_master_of_the_same_daemon_is_refused_by_the_firsts_pid(start: Start) -> None:
+def test_second_master_is_refused_with_the_firsts_pid(start: Start) -> None:
     first = Served(start, "twice").launch()
     first.ready("web/0", "web/1")
     running, pid = first.running, first.running.pid
@@ -310,7 +310,7 @@ def test_a_strangers_port_is_refused(start: Start) -> None:
     assert one.stop() == 0
 
 
-def test_a_worker_that_never_becomes_ready_is_given_up_at_its_timeout(start: Start) -> None:
+def test_worker_never_ready_is_killed_at_its_timeout(start: Start) -> None:
     # One of the two may be on its second try already when the other's failure ends the daemon: that one drains first.
     kind = "@daemon.worker(Web, start_timeout=0.5, drain_timeout=0.5)"
     source = (FAILING % "time.sleep(60)").replace("@daemon.worker(Web)", kind)
@@ -331,7 +331,7 @@ def test_fifty_deaths_at_once_do_no_harm(start: Start) -> None:
     assert served.stop() == 0
 
 
-def test_the_soft_limit_of_open_files_is_for_workers_and_not_for_the_master(start: Start) -> None:
+def test_soft_limit_of_open_files_applies_to_workers_only(start: Start) -> None:
     says = 'import resource\nsay("limit", resource.getrlimit(resource.RLIMIT_NOFILE))\n'
     served = Served(start, "many", plan="[Web(i) for i in range(50)]", more=says)
     served.launch("sh", "-c", f"ulimit -Sn 64; ulimit -Hn 1000; exec {sys.executable} program.py")

@@ -135,7 +135,7 @@ def test_hung_loop_of_other_servers_is_replaced(start: Start, server: str) -> No
     assert hanging.stop() == 0
 
 
-def test_stopped_worker_is_reported_at_once_and_replaced_at_the_timeout(start: Start) -> None:
+def test_stopped_worker_is_reported_then_replaced(start: Start) -> None:
     stopped = run(start)
     old, _ = stopped.who()
     os.kill(old, signal.SIGSTOP)

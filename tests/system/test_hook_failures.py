@@ -81,7 +81,7 @@ def test_a_hook_that_raises_is_reported_and_the_master_goes_on(start: Start, hoo
 
 
 @pytest.mark.parametrize("hook", ["on_terminate", "on_interrupt", "on_finish"])
-def test_a_hook_that_raises_at_the_end_does_not_keep_it_from_ending(start: Start, hook: str) -> None:
+def test_hook_that_raises_at_the_end_does_not_delay_it(start: Start, hook: str) -> None:
     program = start.program(FAILING, hook, "raises")
     program.expect("^ready")
     provoke(program, hook)
@@ -92,7 +92,7 @@ def test_a_hook_that_raises_at_the_end_does_not_keep_it_from_ending(start: Start
     assert program.left() == []
 
 
-def test_a_stopped_worker_too_ends_where_the_hook_that_should_tell_it_raises(start: Start) -> None:
+def test_stopped_worker_ends_where_its_hook_raises(start: Start) -> None:
     program = start.program(FAILING, "on_terminate", "raises")
     pid = int(program.expect(r"^ready (\d+)")[1])
     os.kill(pid, signal.SIGSTOP)

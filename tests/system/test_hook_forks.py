@@ -76,7 +76,7 @@ def test_a_child_that_a_hook_forks_hears_its_signals(start: Start) -> None:
     assert program.err == []
 
 
-def test_a_child_that_a_hook_forks_does_not_keep_workers_from_learning_of_the_master_s_death(start: Start) -> None:
+def test_forked_child_does_not_hide_the_masters_death(start: Start) -> None:
     source = quitting("child = os.fork()", "while child == 0:", "    time.sleep(600)", "print('child', child)")
     program = start.program(source)
     worker = int(program.expect(r"^ready (\d+)")[1])
@@ -89,7 +89,7 @@ def test_a_child_that_a_hook_forks_does_not_keep_workers_from_learning_of_the_ma
         os.kill(child, signal.SIGKILL)
 
 
-def test_a_hook_may_run_an_event_loop_that_takes_the_wakeup_descriptor(start: Start) -> None:
+def test_hook_may_take_the_wakeup_descriptor(start: Start) -> None:
     source = quitting(
         "async def main():",
         "    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, print)",

@@ -280,7 +280,7 @@ def test_relaunch_settings_follow_the_wanted_set(start: Start) -> None:
     assert program.stop() == 0
 
 
-def test_relaunch_settings_keep_the_old_workers_where_a_new_one_cannot_be_started(start: Start) -> None:
+def test_failed_start_of_a_worker_keeps_the_old_ones(start: Start) -> None:
     configure(start, "0 a\n1 b")
     source = RELAUNCHING.replace("def fork(worker):", "def fork(worker):\n    assert worker.text != 'bad'")
     program = start.program(source)

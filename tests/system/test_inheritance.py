@@ -92,7 +92,7 @@ def launch(start: Start, *command: str, **environment: str) -> tuple[Served, dic
     return served, {**found, **others()}, other
 
 
-def test_nothing_of_the_master_s_is_in_the_environment_of_anybody(start: Start, tmp_path: Path) -> None:
+def test_environment_holds_nothing_of_the_master(start: Start, tmp_path: Path) -> None:
     notified = NotifySocket(str(tmp_path / "notify"))
     environment = {"NOTIFY_SOCKET": notified.address, "WATCHDOG_USEC": "30000000"}
     environment |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "x"}

@@ -21,7 +21,7 @@ from system.runs import PREFORK
 from system.test_hangs import asked, client_of, line_of, run
 
 
-def test_the_stacks_of_a_healthy_worker_are_shown_and_it_does_not_mind(start: Start) -> None:
+def test_stacks_of_a_healthy_worker_are_shown_without_harm(start: Start) -> None:
     healthy = run(start)
     pid, _ = healthy.who()
     client = client_of(start)
@@ -135,7 +135,7 @@ def test_a_crash_leaves_a_report_for_this_user_alone(start: Start) -> None:
     assert len(list(directory.iterdir())) == 1, "an ordinary end leaves none"
 
 
-def test_only_the_last_reports_are_kept_and_half_of_one_is_never_seen(tmp_path: Path) -> None:
+def test_only_last_reports_are_kept_and_each_is_whole(tmp_path: Path) -> None:
     crash = Crash("web/0", 1, "exited 3", "", [])
     with Master() as master:
         for numbers in (range(1, 31), range(31, 34)):

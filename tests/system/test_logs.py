@@ -234,7 +234,7 @@ def test_a_log_file_that_cannot_be_written_ends_the_start(start: Start) -> None:
     ]
 
 
-def test_a_failed_start_says_on_standard_error_where_the_reason_is(start: Start) -> None:
+def test_failed_start_says_where_the_reason_is(start: Start) -> None:
     served = Served(start, "bad", plan="1 / 0", options='log_file="a.log"').launch()
     assert served.running.wait() == 1
     log = start.directory / "a.log"

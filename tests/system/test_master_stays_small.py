@@ -31,7 +31,7 @@ def test_it_imports_the_standard_library_and_nothing_heavy_of_it() -> None:
     assert names & HEAVY == set()
 
 
-def test_it_maps_nothing_of_the_application_and_its_memory_is_small(start: Start) -> None:
+def test_master_maps_no_application_and_is_small(start: Start) -> None:
     served = Served(start, "small", more="import msgspec, asyncio, sqlite3\n").launch()
     served.ready("web/0", "web/1")
     maps = Path(f"/proc/{served.running.pid}/maps").read_text()

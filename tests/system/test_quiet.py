@@ -130,7 +130,7 @@ def watched(master: int) -> bool:
         board.close()
 
 
-def test_an_idle_daemon_never_wakes_up_with_hang_detection_at_its_default(start: Start) -> None:
+def test_idle_daemon_with_hang_detection_never_wakes_up(start: Start) -> None:
     """Its last look comes an eighth of `hang_timeout` after it has seen that all are idle."""
     daemon = Served(start, "quiet", DAEMON).launch()
     daemon.ready("web/0", "loop/0")

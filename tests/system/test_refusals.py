@@ -47,9 +47,7 @@ prefork.default_main(lambda: prefork.relaunch_settings(prefork.PreforkResource()
         ("'Missing'", "Worker: its annotations cannot be evaluated"),
     ],
 )
-def test_a_field_that_cannot_be_sent_is_refused_before_anything_is_called(
-    start: Start, annotation: str, why: str
-) -> None:
+def test_field_that_cannot_be_sent_is_refused_first(start: Start, annotation: str, why: str) -> None:
     source = f"""
 @dataclass(frozen=True)
 class Worker(prefork.WorkerContext):
@@ -67,7 +65,7 @@ def make():
 
 
 @pytest.mark.parametrize("value", ["float('nan')", "float('inf')", "'text'", "None"])
-def test_a_value_that_would_not_come_back_is_refused_before_anything_is_started(start: Start, value: str) -> None:
+def test_value_that_would_not_come_back_is_refused_first(start: Start, value: str) -> None:
     source = f"""
 @dataclass(frozen=True)
 class Worker(prefork.WorkerContext):
@@ -155,7 +153,7 @@ def make():
 """
 
 
-def test_where_workers_have_worked_a_decode_failure_is_reported_and_the_master_goes_on(start: Start) -> None:
+def test_later_decode_failure_is_reported_and_master_goes_on(start: Start) -> None:
     program = start.program(HEAD + CHANGING + TAIL)
     program.expect("^ready Worker")
     (start.directory / "changed").touch()
@@ -247,7 +245,7 @@ def make():
     assert program.left() == []
 
 
-def test_a_context_that_is_too_large_is_refused_before_its_worker_is_started(start: Start) -> None:
+def test_too_large_context_is_refused_before_the_start(start: Start) -> None:
     source = """
 @dataclass(frozen=True)
 class Worker(prefork.WorkerContext):

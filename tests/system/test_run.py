@@ -84,7 +84,7 @@ def test_a_daemon_is_run_as_it_is_and_says_what_its_options_are(start: Start) ->
     assert why in run.running.err
 
 
-def test_options_come_from_the_file_the_environment_and_the_command_line(start: Start) -> None:
+def test_options_from_file_environment_and_command_line(start: Start) -> None:
     write(start, "shop.py", ASGI)
     write(start, "prefork.toml", 'target = "shop:app"\nworkers = 1\nname = "corner-shop"\nbind = "127.0.0.1:1"\n')
     run = Run(start, env={"PREFORK_WORKERS": "3"})
@@ -156,7 +156,7 @@ def test_workers_are_replaced_after_so_many_requests(start: Start) -> None:
 # In development.
 
 
-def test_a_change_reloads_and_a_broken_one_is_shown_while_the_last_good_one_serves(start: Start) -> None:
+def test_change_reloads_and_broken_change_is_shown(start: Start) -> None:
     pytest.importorskip("watchfiles")
     write(start, "shop.py", ASGI)
     run = Run(start, "shop", "-w", "1", "--reload")
@@ -285,7 +285,7 @@ def test_a_server_that_cannot_serve_it(start: Start, server: str, why: str) -> N
     refused(Run(start, "shop", "--server", server), 1, why)
 
 
-def test_a_server_that_is_not_installed_is_named_with_what_to_install(start: Start) -> None:
+def test_missing_server_is_named_with_what_to_install(start: Start) -> None:
     write(start, "shop.py", "import sys\nsys.modules['hypercorn'] = None\n" + ASGI)
     refused(Run(start, "shop", "--server", "hypercorn"), 1, "pip install 'prefork[hypercorn]'")
 
@@ -356,7 +356,7 @@ def test_a_path_in_a_folder_that_is_not_writable(start: Start) -> None:
     assert f"cannot listen on unix://{folder}/shop.sock (http): Permission denied" in said
 
 
-def test_a_second_one_of_the_name_is_refused_and_the_first_serves_on(start: Start) -> None:
+def test_second_daemon_of_the_name_is_refused(start: Start) -> None:
     write(start, "shop.py", ASGI)
     run = Run(start, "shop", "-w", "1")
     run.ready()

@@ -74,7 +74,7 @@ class Asked:
 
 
 @WORKERS
-def test_what_waits_at_a_worker_that_is_killed_its_successor_answers(start: Start, worker: str) -> None:
+def test_queue_of_killed_worker_is_answered_by_successor(start: Start, worker: str) -> None:
     served, pids = launched(start, worker)
     with ExitStack() as stack:
         for key in ("web/0", "web/1"):
@@ -88,7 +88,7 @@ def test_what_waits_at_a_worker_that_is_killed_its_successor_answers(start: Star
 
 
 @WORKERS
-def test_what_waits_at_a_worker_that_is_scaled_away_it_answers_first(start: Start, worker: str) -> None:
+def test_queue_of_scaled_away_worker_is_answered_first(start: Start, worker: str) -> None:
     served, pids = launched(start, worker, size=2)
     with ExitStack() as stack:
         os.kill(pids["web/1"], signal.SIGSTOP)
@@ -133,7 +133,7 @@ def test_scaling_and_reloading_under_load_fail_nobody(start: Start, worker: str)
     assert served.stop() == 0
 
 
-def test_the_death_of_a_busy_worker_loses_at_most_what_it_had_accepted(start: Start) -> None:
+def test_death_of_busy_worker_loses_only_what_it_accepted(start: Start) -> None:
     served, pids = launched(start, PLAIN)
     with Load(served.port, b"ok", clients=8) as load:
         for _ in range(4):
@@ -170,7 +170,7 @@ def asked(served: Served, request: bytes = b"who", timeout: float = 0.5) -> str:
             return ""
 
 
-def test_what_is_new_goes_around_a_worker_that_hangs_until_it_moves_again(start: Start) -> None:
+def test_new_connections_avoid_a_hanging_worker(start: Start) -> None:
     served, _ = launched(start, HANG)
     assert asked(served, b"hang", 0.01) == ""
     stuck = served.running.expect(r"hangs (web/\d)")[1]

@@ -136,7 +136,7 @@ def test_no_process_but_the_master_keeps_root(anywhere: Start) -> None:
 
 
 @pytest.mark.skipif(not root(), reason="only root can become another user")
-def test_what_the_application_asks_root_for_is_what_its_user_may_have(anywhere: Start) -> None:
+def test_application_gets_only_what_its_user_may_have(anywhere: Start) -> None:
     source = HEAD + PROGRAM + SERVE.replace("worker(Web)", "worker(Web, nice=-5, oom_score_adj=-100)") + RUN
     served = as_nobody(anywhere, source)
     served.begin()

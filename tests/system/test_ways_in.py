@@ -175,7 +175,7 @@ def test_a_program_is_not_taken_for_a_host_by_its_name(start: Start, name: str) 
     works(start.command(sys.executable, name))
 
 
-def test_a_module_in_a_package_is_not_taken_for_a_host_of_the_standard_library(start: Start) -> None:
+def test_module_in_a_package_is_no_standard_host(start: Start) -> None:
     (start.directory / "profile").mkdir()
     (start.directory / "profile" / "__init__.py").touch()
     (start.directory / "profile" / "daemon.py").write_text(PROGRAM)

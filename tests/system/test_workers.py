@@ -46,7 +46,7 @@ FAILURES = {
 }
 
 
-def test_a_worker_that_fails_at_once_is_started_again_ever_more_slowly(start: Start) -> None:
+def test_worker_that_fails_at_once_restarts_more_slowly(start: Start) -> None:
     programs = {start.program(PROGRAM, "1", code): report for code, report in FAILURES.items()}
     for program, report in programs.items():
         pause, before = 0.0, float("inf")

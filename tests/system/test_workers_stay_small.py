@@ -32,7 +32,7 @@ MOST = 1300
 """kB: so 500 workers are in 650 MB. Those had 1,600 that took each step as if nobody had taken it before."""
 
 
-def test_a_trivial_worker_has_little_memory_of_its_own_and_imports_nothing(start: Start) -> None:
+def test_trivial_worker_has_little_memory_of_its_own(start: Start) -> None:
     served = Served(start, "small", HEAD + LOOK + RUN).launch()
     patterns = [rf"ready web/{number} pid (\d+) faults (\d+) imported( .*)? \." for number in range(20)]
     lines = served.running.expect_each(patterns).values()
