@@ -17,7 +17,7 @@ from ._options import SectionedCommand, from_table
 from .run import here, launch, refusing
 
 
-@click.command(cls=SectionedCommand)
+@click.command(cls=SectionedCommand, short_help="Check the application and its plan; start nothing.")
 @click.option("--show", is_flag=True, help="Print the value of each option, and where it stood.")
 @click.option("--json", "as_json", is_flag=True, help="Print for programs.")
 @from_table

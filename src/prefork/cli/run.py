@@ -25,7 +25,7 @@ from .._wire.launch import Greeting, Identity, MasterLaunch
 from ._options import SectionedCommand, from_table
 
 
-@click.command(cls=SectionedCommand)
+@click.command(cls=SectionedCommand, short_help="Run an application, a Daemon or a function in workers.")
 @from_table
 def run(given: dict[str, Any]) -> None:
     """Run TARGET: an ASGI or WSGI application, a factory of one, a Daemon, or a worker's function.
