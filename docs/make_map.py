@@ -15,7 +15,7 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 SOURCE = DOCS.parent / "src" / "prefork"
 BEGIN, END = "<!-- map: made by docs/make_map.py -->", "<!-- end of the map -->"
-WIDTH = 118
+WIDTH = 132
 
 ORDER = [
     "_core",
