@@ -62,7 +62,7 @@ def _parts(received: ReceivedPlan) -> dict[str, Any]:
     plan = received.plan
     return {
         "listeners": [asdict(listener) for listener in plan.listeners],
-        "kinds": [asdict(kind) for kind in plan.kinds],
+        "kinds": [{"name": kind.name, **asdict(kind.options)} for kind in plan.kinds],
         "pools": [
             {"kind": pool.kind, "size": pool.size, "min": pool.minimum, "max": len(pool.keys)} for pool in plan.pools
         ],
