@@ -1,7 +1,7 @@
 """The interface of haskell-prefork in Python's spelling, for programs with hooks.
 
-A master that calls the program's own hooks keeps a set of workers running; each worker is the program executed again
-and given one `WorkerContext`. Hooks run in the master, between two turns of its loop: they should not take long.
+A master calls the program's hooks and keeps a set of workers running; each worker is the program executed again with
+one `WorkerContext`. Hooks run in the master, between two turns of its loop: they must be quick.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from ._hooks.settings import PreforkSettings as PreforkSettings
 from ._hooks.settings import default_settings as default_settings
 from ._linux.program import THIS_PROGRAM
 
-# What only a master needs is imported where it is used: it takes longer to import than all that a worker needs, and
-# workers are started more often.
+# What only a master needs is imported where it is used: it takes longer to import than all that a worker needs.
 
 _MAKES_AN_OBJECT = 0x20 | 0x80 | 0x200
 """The flags of generators, coroutines and asynchronous generators: inspect.CO_GENERATOR and so on; inspect is large."""
@@ -32,7 +31,7 @@ W = TypeVar("W", bound=WorkerContext)
 
 
 class PreforkResource(Generic[W]):
-    """The workers that should run (`workers`, a set), and those that do (`procs`, pid -> context)."""
+    """The desired workers (`workers`, a set of contexts), and the running ones (`procs`, pid -> context)."""
 
     def __init__(self, workers: Iterable[W] = ()) -> None:
         self.workers: set[W] = set()
@@ -41,9 +40,9 @@ class PreforkResource(Generic[W]):
 
 
 def update_worker_set(resource: PreforkResource[W], workers: Iterable[W]) -> None:
-    """Replace the wanted set. Of contexts with the same identity the last one is kept.
+    """Replace the desired workers. Of contexts with the same identity the last one is kept.
 
-    Raises UsageError, and changes nothing, if one of them could not be sent to a worker.
+    Raises UsageError, and changes nothing, if one of them cannot be sent to a worker.
     """
     wanted: dict[str, W] = {}
     for context in workers:
@@ -59,10 +58,10 @@ def relaunch_settings(
 ) -> PreforkSettings[C]:
     """Return the settings of a typical prefork server.
 
-    `update` reads the configuration and sets the wanted workers (`update_worker_set`); `fork` starts one and returns
-    its pid. At start and at HUP the whole wanted set is started, and then the former workers are told to end; a worker
-    that ends is started again if it is still wanted. Where one of the new workers cannot be started, those that were
-    are told to end and the former ones stay.
+    `update` reads the configuration and sets the desired workers (`update_worker_set`); `fork` starts one and returns
+    its pid. At start and on HUP all desired workers are started, and then the former ones get TERM. A worker that ends
+    is started again if it is still desired. If one of the new workers cannot be started, the new ones that have been
+    get TERM, and the former ones stay.
     """
 
     def update_server(_config: C) -> Iterable[int]:
@@ -102,16 +101,15 @@ def relaunch_settings(
 def _started(fork: Callable[[W], int], context: W) -> int:
     pid = fork(context)
     if type(pid) is not int or pid <= 0:
-        raise UsageError(f"fork returned {pid!r} for {_context.key(context)}, not its pid: is there a return missing?")
+        raise UsageError(f"fork returned {pid!r} for {_context.key(context)}, not its pid: is its `return` missing?")
     return pid
 
 
 def fork_worker_process(context: WorkerContext, args: Sequence[str] = ()) -> int:
-    """Start a worker with this context and return its pid; to be called by a hook.
+    """Start a worker with this context and return its pid; only hooks may call it.
 
-    The program is executed again with `args` as its command line, after the interpreter options that the context asks
-    for. Raises UsageError outside of a hook and for a context that cannot be sent, SystemFailure when the system
-    refuses.
+    Executes the program again with `args` as its command line, after the context's `interpreter_options()`. Raises
+    UsageError outside of a hook and for a context that cannot be sent, and SystemFailure if no process can be started.
     """
     from ._hooks.decider import running
     from ._hooks.spawn import WorkerImage
@@ -119,8 +117,8 @@ def fork_worker_process(context: WorkerContext, args: Sequence[str] = ()) -> int
     spawner = running.get(None)
     if spawner is None:
         raise UsageError(
-            "fork_worker_process() was called outside of a hook: only a running master has workers, "
-            "and only its own thread starts them"
+            "fork_worker_process() was called outside of a hook: call it in update_server or on_child_finished, "
+            "in the master's own thread"
         )
     if not isinstance(context, WorkerContext):
         raise UsageError(f"fork_worker_process() takes a WorkerContext, not {context!r}")
@@ -136,23 +134,23 @@ def fork_worker_process(context: WorkerContext, args: Sequence[str] = ()) -> int
 
 
 def _words(what: str, words: Sequence[str]) -> tuple[str, ...]:
-    """What a command line may hold. A string is a sequence of strings, too: one for each letter."""
+    """Return `words` if a command line can hold them. A string is refused: it is a sequence of its letters."""
     if isinstance(words, str) or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
-        raise UsageError(f"{what}: {words!r} is no list of strings")
+        raise UsageError(f"{what}: {words!r} is not a list of strings")
     if any("\0" in word for word in words):
-        raise UsageError(f"{what}: {words!r} holds a NUL, where a command line ends")
+        raise UsageError(f"{what}: {words!r} contains a NUL byte, which ends an argument")
     return tuple(words)
 
 
 def default_main(
     settings: PreforkSettings[C] | Callable[[], PreforkSettings[C]], action: Callable[[W], object]
 ) -> None:
-    """Be the master, or, where a master has started this process as a worker, run `action` with its context.
+    """Run the master, or, where a master has started this process as a worker, `action` with the worker's context.
 
-    `settings` may be a function that makes them: it is called in the master only, so that it may read the command line,
-    which in a worker holds the worker's own arguments. A worker never returns from here: when `action` returns it exits
-    with status 0. The master returns when its last child has ended, or raises SystemExit if the status is not 0: 2 for
-    a misuse, 1 when the system failed.
+    `settings` may be a function that returns them: it is called in the master only, so that it may read the command
+    line, which in a worker has the worker's own arguments. A worker never returns from here: it exits with status 0
+    when `action` returns. The master returns when its last child has ended, or raises SystemExit with the exit status:
+    2 for a UsageError, 1 for a SystemFailure, or what a hook gave to sys.exit.
     """
     try:
         _check_action(action)
@@ -179,7 +177,7 @@ def _check_action(action: object) -> None:
     if not callable(action) or flags & _MAKES_AN_OBJECT:
         raise UsageError(
             f"the workers' action is {action!r}, not a plain function: "
-            "where it is to run coroutines, let a function call asyncio.run()"
+            "to run coroutines, give a function that calls asyncio.run()"
         )
 
 
@@ -193,16 +191,16 @@ def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[An
     if callable(settings):
         settings = settings()
     if not isinstance(settings, PreforkSettings):
-        raise UsageError(f"the settings are {settings!r}, not PreforkSettings: does their function return them?")
+        raise UsageError(f"the settings are {settings!r}, not PreforkSettings: is a `return` missing?")
     _context.check_classes()
-    role.print_by_line()  # Among the workers' lines, what a hook prints would otherwise come last.
+    role.print_by_line()  # Otherwise what a hook prints would appear after the workers' lines.
     spawner = Spawner(THIS_PROGRAM)
     with ExitStack() as stack:
         try:
             master = stack.enter_context(Master())
             stack.enter_context(spawner.attached(master))
         except OSError as error:
-            raise SystemFailure(f"the master cannot be started: {error}") from error
+            raise SystemFailure(f"cannot start the master: {error}") from error
         return master.run(HookDecider(settings, spawner, NAMES, master.signals.regain), spawner)
 
 

@@ -195,13 +195,13 @@ def make():
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
-        ("worker, 'worker'", "args: 'worker' is no list of strings"),
-        ("worker, [1]", "args: [1] is no list of strings"),
-        ("worker, None", "args: None is no list of strings"),
-        ("worker, ['a\\0b']", "holds a NUL"),
+        ("worker, 'worker'", "args: 'worker' is not a list of strings"),
+        ("worker, [1]", "args: [1] is not a list of strings"),
+        ("worker, None", "args: None is not a list of strings"),
+        ("worker, ['a\\0b']", "contains a NUL byte"),
         ("'worker'", "takes a WorkerContext, not 'worker'"),
-        ("Spoken(0)", "interpreter_options(): '-O' is no list of strings"),
-        ("Spoken(1)", "interpreter_options(): None is no list of strings"),
+        ("Spoken(0)", "interpreter_options(): '-O' is not a list of strings"),
+        ("Spoken(1)", "interpreter_options(): None is not a list of strings"),
     ],
 )
 def test_what_a_worker_cannot_be_started_with_is_refused(start: Start, call: str, complaint: str) -> None:
@@ -240,7 +240,7 @@ def make():
     program = start.program(HEAD + source + TAIL.replace("return prefork.fork", "prefork.fork"))
     assert program.wait() == 2
     assert program.err == [
-        "prefork: in the hook update_server: fork returned None for worker/0, not its pid: is there a return missing?"
+        "prefork: in the hook update_server: fork returned None for worker/0, not its pid: is its `return` missing?"
     ]
     assert program.left() == []
 
@@ -277,7 +277,7 @@ def make():
 """
     program = start.program(HEAD + source + TAIL)
     assert program.wait() == 2
-    assert f"worker worker/0: descriptor {descriptor} cannot be handed over" in program.err[0]
+    assert f"worker worker/0: descriptor {descriptor} cannot be inherited" in program.err[0]
     assert program.left() == []
 
 
@@ -295,7 +295,7 @@ except prefork.UsageError as error:
     program = start.program(HEAD + source)
     assert program.wait() == 0
     (line,) = program.out
-    assert line.startswith("fork_worker_process() was called outside of a hook: only a running master has workers")
+    assert line.startswith("fork_worker_process() was called outside of a hook: call it in update_server")
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def main_again(worker):
 """
     program = start.program(HEAD + source + TAIL.replace(", work)", ", main_again)"))
     program.expect("^status 2 20$")
-    program.expect("^prefork: this process is the worker worker/0 already: it cannot become anything else$", "err")
+    program.expect(r"^prefork: this process is the worker worker/0 already: call default_main\(\) once$", "err")
     assert program.stop() == 0
 
 
@@ -345,7 +345,7 @@ def test_a_master_that_has_no_descriptors_left_says_so(start: Start) -> None:
     program = start.program(limited + "import prefork\nprefork.default_main(prefork.default_settings(), print)")
     assert program.wait() == 1
     assert len(program.err) == 1
-    assert program.err[0] == "prefork: the master cannot be started: [Errno 24] Too many open files"
+    assert program.err[0] == "prefork: cannot start the master: [Errno 24] Too many open files"
 
 
 def test_a_directory_that_has_another_name_by_now_is_said(start: Start) -> None:

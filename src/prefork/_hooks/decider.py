@@ -2,8 +2,8 @@
 
 It follows haskell-prefork to the letter.
 
-The program's hooks are called from here and nowhere else. For the rest this is a decider like any other (see
-`_core.decider`): it can be told events and asked for actions without a process or a clock.
+Only this module calls the program's hooks. Otherwise this is a decider like any other (see `_core.decider`): it takes
+events and returns actions without a process or a clock.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ running: ContextVar[Spawner] = ContextVar("running")
 """The spawner of the master whose hook is running now; unset outside of hooks, and so outside of masters."""
 
 HEALTHY = 1.0
-"""A worker that fails before it has lived this long, in seconds, has failed at once."""
+"""Seconds: a worker that fails earlier has failed at once."""
 PATIENCE = 5
-"""After so many failures at once in a row, `on_child_finished` is called with a growing delay."""
+"""Failures at once, in a row, after which `on_child_finished` is called with a growing delay."""
 LONGEST_DELAY = 1.0
 
 _EXPECTED = {"TERM", "INT"}
@@ -47,8 +47,8 @@ _STARTING = {"update_server", "on_child_finished"}
 class HookDecider:
     """Drives one program's hooks.
 
-    What goes beyond haskell-prefork stands in docs/design.md. Most of it is for moments in which a hook fails: a worker
-    that it has started is adopted all the same, and nobody is left untold.
+    docs/hooks.md has the differences from haskell-prefork. Most are for a hook that fails: workers that it has started
+    are adopted all the same, and all workers are signalled.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class HookDecider:
         self._now = 0.0
 
     def handle(self, event: Event, now: float) -> list[Action]:
-        """Call the hooks that this event asks for; answer with what is to be done besides."""
+        """Call the hooks for this event; return the other actions."""
         self._now, self._actions = now, []
         match event:
             case Started():
@@ -92,14 +92,14 @@ class HookDecider:
             case DeadlinePassed():
                 self._relaunch()
             case _:
-                raise InternalError(f"the hooks interface is not told {event}")
+                raise InternalError(f"the hooks interface has no use for {event}")
         if self._finishing and not self._live:
             self._call("on_finish", self._config)
             self._actions.append(Exit(self._status))
         return self._actions
 
     def next_deadline(self) -> float | None:
-        """When relaunching goes on, if it is being slowed down."""
+        """Return when relaunching goes on, if it is delayed."""
         return self._relaunch_at
 
     def _start(self) -> None:
@@ -126,13 +126,13 @@ class HookDecider:
             self._call("on_quit", self._config)
 
     def _finish(self, hook: str, name: str) -> None:
-        """From here on the last child's end is the end. Called again, it asks again."""
+        """End the master with its last child. A second call calls the hook again."""
         self._finishing = True
         self._relaunch_at = None
         pids = list(self._live)
         if self._config is None or self._call(hook, self._config, pids) is _RAISED:
-            # There is no hook to tell them, or it failed to: nobody else would, and we would wait for ever.
-            # CONT too: a stopped worker would not hear the first one until somebody continued it.
+            # No hook has signalled them, or it failed: without a signal the master would wait for ever.
+            # CONT, too: a stopped worker gets the first one only when it is continued.
             self._actions += [SendSignal(pid, signal) for pid in pids for signal in (name, "CONT")]
 
     def _exited(self, exits: tuple[ProcessExit, ...]) -> None:
@@ -157,7 +157,7 @@ class HookDecider:
             self._adopt(self._call("on_child_finished", self._config))
 
     def _report_end(self, end: ProcessExit) -> bool:
-        """Say how a child ended, unless that was to be expected; tell whether it has failed."""
+        """Report how a child ended, unless that was expected; return whether it has failed."""
         name = self._spawner.name(end.pid)
         words = ended(end.status, self._signal_names)
         early = name is not None and end.pid not in self._taken and end.pid not in self._refused
@@ -201,12 +201,12 @@ class HookDecider:
             with one_process():
                 result = getattr(self._settings, name)(*arguments)
                 if name in _STARTING and isinstance(result, Iterator):
-                    result = list(result)  # What makes the pids is part of the hook: it may start workers, and raise.
+                    result = list(result)  # The generator is part of the hook: it may start workers, and raise.
         except SystemExit as exit_:
-            self._adopt(())  # What it has started so far is told to end with the others, if it comes to that.
+            self._adopt(())  # What it has started so far gets TERM with the others.
             self._leave(exit_)
             result = None if name == "update_config" else _RAISED
-        except BaseException as error:  # A cancelled task's error, say: the loop is no place for any of them.
+        except BaseException as error:  # A cancelled task's error, say: none may end the loop.
             self._adopt(())
             self._report_failure(name, error)
             result = None if name == "update_config" else _RAISED
@@ -232,7 +232,7 @@ class HookDecider:
         self._actions.append(Report(f"prefork: the hook {hook} raised:\n{text}"))
 
     def _leave(self, exit_: SystemExit) -> None:
-        """A hook says that the daemon should end (sys.exit): its workers first."""
+        """End the daemon, its workers first: a hook has called sys.exit."""
         code = 0 if exit_.code is None else exit_.code
         if not isinstance(code, int):
             self._actions.append(Report(str(code)))
@@ -243,7 +243,7 @@ class HookDecider:
 
 
 class _Raised:
-    """What a hook that raised has returned."""
+    """The result of a hook that raised."""
 
 
 _RAISED = _Raised()

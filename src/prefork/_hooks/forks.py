@@ -15,11 +15,11 @@ from .._linux.signals import SignalInbox
 
 @contextmanager
 def reset_children(signals: SignalInbox, lifeline: int) -> Iterator[None]:
-    """Let each process that is forked meanwhile give up what makes this one a master.
+    """Reset what makes this process a master in each process that is forked meanwhile.
 
-    That is its signal handlers, which only note for a loop that the child does not run, and the lifeline's write end,
-    which would keep workers from learning of the master's death. Signals are blocked across the fork: one that came
-    before the handlers are gone would be lost.
+    That is its signal handlers, which only note signals for a loop that the child does not run, and the lifeline's
+    write end, which would keep workers from learning of the master's death. Signals are blocked across the fork: one
+    that came before the handlers are restored would be lost.
     """
     entered = True
     mask: set[int] = set()
@@ -36,12 +36,13 @@ def reset_children(signals: SignalInbox, lifeline: int) -> Iterator[None]:
     def in_child() -> None:
         nonlocal entered
         if entered:
-            entered = False  # Nor is it to be done once more in this child's children.
+            entered = False  # Not again in this child's children.
             signals.restore()
             os.close(lifeline)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)  # For good: hence `entered`.
+    # It cannot be undone: hence `entered`.
+    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
     try:
         yield
     finally:
@@ -50,7 +51,7 @@ def reset_children(signals: SignalInbox, lifeline: int) -> Iterator[None]:
 
 @contextmanager
 def one_process() -> Iterator[None]:
-    """Let only this process leave the block. A child that was forked in it ends there, with the status of a program."""
+    """Let only this process leave the block. A child that was forked in it exits there as a program would."""
     pid = os.getpid()
     try:
         yield
@@ -63,7 +64,7 @@ def one_process() -> Iterator[None]:
 
 
 def _end(error: BaseException | None) -> NoReturn:
-    """End without unwinding further: what follows in these frames is the master's to do."""
+    """Exit without unwinding further: the frames above are the master's."""
     status: object = None
     if isinstance(error, SystemExit):
         status = error.code
@@ -74,6 +75,6 @@ def _end(error: BaseException | None) -> NoReturn:
         print(status, file=sys.stderr)
         status = 1
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # There is none, or nobody reads it, or it is closed.
+        with suppress(AttributeError, OSError, ValueError):  # There is none, or no process reads it, or it is closed.
             stream.flush()
     os._exit((status or 0) & 0xFF)

@@ -27,7 +27,7 @@ six bytes of one."""
 
 @dataclass(frozen=True, slots=True)
 class WorkerLaunch:
-    """What a master tells the program that it executes in the role of a worker, besides the encoded context."""
+    """What a master passes to the program that it executes as a worker, besides the encoded context."""
 
     kind: str
     key: str
@@ -54,11 +54,11 @@ class WorkerRole:
     context: bytes
 
     def taken(self) -> None:
-        """Tell the master that the context has been decoded."""
+        """Report to the master that the context has been decoded."""
         self._report(None)
 
     def refused(self, reason: str) -> None:
-        """Tell the master that the context makes no sense here, and why."""
+        """Report to the master that the context cannot be decoded, and why."""
         self._report(reason.encode("utf-8", "replace")[:_REASON_BYTES].decode("utf-8", "ignore"))
 
     def _report(self, reason: str | None) -> None:
@@ -72,13 +72,13 @@ class WorkerRole:
 
 @dataclass(frozen=True, slots=True)
 class FalseRole:
-    """`PREFORK` was set, but by no master."""
+    """`PREFORK` is set, but no master has set it."""
 
     value: str
 
     @property
     def complaint(self) -> str:
-        """What to tell whoever set it."""
+        """The error's text."""
         return f"PREFORK={self.value} is set in the environment, but no master has started this process: unset it"
 
 
@@ -90,8 +90,8 @@ class TakenRole:
 
     @property
     def complaint(self) -> str:
-        """What to tell a program that asks for its role again."""
-        return f"this process is the worker {self.key} already: it cannot become anything else"
+        """The error's text for a second `take`."""
+        return f"this process is the worker {self.key} already: call default_main() once"
 
 
 def claim() -> WorkerRole | FalseRole | None:
@@ -112,13 +112,13 @@ def claim() -> WorkerRole | FalseRole | None:
 
 
 def print_by_line() -> None:
-    """What is printed comes when it is printed, not when this process ends, and is not lost when it is killed."""
+    """Flush standard output at each line, so that nothing printed comes late or is lost when this process is killed."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
 
 
 def _settle(launch: WorkerLaunch) -> None:
-    """Make this process what a worker is, before any application code that follows `import prefork` runs."""
+    """Set up this process as a worker, before any application code that follows `import prefork` runs."""
     for descriptor in (launch.reports, *launch.descriptors):
         os.set_inheritable(descriptor, False)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -136,9 +136,9 @@ CLAIMED: WorkerRole | FalseRole | TakenRole | None = claim()
 
 
 def take() -> WorkerRole | None:
-    """Return the role of a worker, once; None for an ordinary program. Raises UsageError where there is none to take.
+    """Return the role of a worker, once; None for an ordinary program. Raises UsageError for a false or taken role.
 
-    Its descriptors are closed when they have served, and their numbers are then those of the application's own files.
+    Its descriptors are closed after use, and their numbers then become those of the application's own files.
     """
     global CLAIMED
     found = CLAIMED

@@ -16,9 +16,9 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         try:
             os.kill(pid, number)
-            os.kill(pid, signal.SIGCONT)  # A stopped worker would not hear the first one until somebody continued it.
+            os.kill(pid, signal.SIGCONT)  # A stopped worker gets the first one only when it is continued.
         except ProcessLookupError:
-            pass  # Reaped by the program itself: there is nobody left to tell.
+            pass  # Reaped by the program itself.
 
 
 def _terminate(_config: Any, pids: Sequence[int]) -> None:
@@ -38,23 +38,23 @@ class PreforkSettings(Generic[C]):
     """
 
     on_terminate: Callable[[C, Sequence[int]], object] = _terminate
-    """TERM came: tell all these pids. The master then waits for the last child."""
+    """Called on TERM with all workers' pids: ask them to end. The master then waits for the last child."""
     on_interrupt: Callable[[C, Sequence[int]], object] = _interrupt
-    """INT came: the same."""
+    """Called on INT: as `on_terminate`."""
     on_quit: Callable[[C], object] = lambda _config: None
-    """QUIT came. It does not end the daemon."""
+    """Called on QUIT, which does not end the daemon."""
     on_child_finished: Callable[[C], Iterable[int] | None] = lambda _config: ()
-    """Children have ended: start others and return their pids. Called once for all that ended together."""
+    """Called when children have ended, once for all that ended together: start others and return their pids."""
     on_start: Callable[[C | None], object] = lambda _config: None
-    """The master starts; nothing else has been started yet."""
+    """Called at the master's start, before the first worker is started."""
     on_finish: Callable[[C | None], object] = lambda _config: None
-    """The last child has ended, and so does the master."""
+    """Called at the master's end, after the last child's."""
     update_server: Callable[[C], Iterable[int] | None] = lambda _config: ()
-    """At start and at HUP, with the new configuration: start workers and return their pids."""
+    """Called at start and on HUP, with the new configuration: start workers and return their pids."""
     cleanup_child: Callable[[C, int], object] = lambda _config, _pid: None
-    """This child has ended. Called for each one, before `on_child_finished`."""
+    """Called for each child that has ended, before `on_child_finished`."""
     update_config: Callable[[], C | None] = lambda: None
-    """Return the configuration as it now is, or None to keep the one that was and start nothing."""
+    """Return the present configuration, or None to keep the former one and start nothing."""
 
 
 def default_settings() -> PreforkSettings[Any]:

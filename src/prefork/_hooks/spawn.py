@@ -36,9 +36,9 @@ class WorkerImage:
 
 
 class Spawner:
-    """Starts workers by executing the program again, and hears from each whether it understood its context.
+    """Starts workers by executing the program again, and receives from each whether it could decode its context.
 
-    As the master's executor it does the little that a decider of hooks asks for: the hooks themselves do the rest.
+    As the master's executor it watches and signals children for the decider of hooks; the hooks do the rest.
     """
 
     def __init__(self, program: Program) -> None:
@@ -49,7 +49,7 @@ class Spawner:
 
     @contextmanager
     def attached(self, master: Master) -> Iterator[None]:
-        """Work for this master: with the pipes that all its workers share, the lifeline and the one they report on."""
+        """Work for this master, with two pipes that all its workers share: the lifeline, and one for their reports."""
         with ExitStack() as stack:
             self._lifeline, write_end = lifeline.create()
             self._reports, self._reports_write_end = os.pipe2(os.O_CLOEXEC)
@@ -72,14 +72,14 @@ class Spawner:
         return started
 
     def forget(self, pid: int) -> None:
-        """This process has ended, and its number may become another's."""
+        """Forget a process that has ended: its pid may become another's."""
         self._names.pop(pid, None)
 
     def start(self, image: WorkerImage) -> int:
         """Start a worker; return its pid.
 
-        Raises UsageError when the image cannot be started by anybody (no program, a descriptor that is not open) and
-        SystemFailure when the system refuses (no process, descriptor or memory left).
+        Raises UsageError for an image that can never be started (no program, a descriptor that is not open) and
+        SystemFailure if the system refuses (no process, descriptor or memory left).
         """
         argv = self._program.again(image.interpreter_options, image.arguments)
         for descriptor in image.descriptors:
@@ -96,7 +96,7 @@ class Spawner:
             case Watch(pid):
                 try:
                     self._master.exits.watch(pid)
-                except UsageError:  # At once: no hook may be given, and signal, a number that is not a child's.
+                except UsageError:  # At once: a hook may not get, and signal, a pid that is not a child's.
                     self._master.tell(ProcessesExited((ProcessExit(pid, None),)), at_once=True)
             case SendSignal(pid, name):
                 if self._master.exits.watches(pid):  # Otherwise it has been reaped, and the number may be another's.
@@ -107,14 +107,14 @@ class Spawner:
                 raise InternalError(f"the hooks interface has no {action}")
 
     def reaped(self, exits: tuple[ProcessExit, ...]) -> None:
-        """Tell of watched children that ended."""
+        """Pass on that watched children have ended."""
         self._master.tell(ProcessesExited(exits))
 
     def children_changed(self) -> None:
-        """Children that no hook named are the program's own business."""
+        """Do nothing: children that no hook returned are the program's own."""
 
     def settled(self) -> bool:
-        """Nothing is left when the decider is done: it has waited for every child."""
+        """Return True: the decider has waited for every child."""
         return True
 
     def _start(self, image: WorkerImage, argv: list[str], parents: ExitStack) -> int:
@@ -135,7 +135,7 @@ class Spawner:
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, out_write_end, 1),
                 (os.POSIX_SPAWN_DUP2, err_write_end, 2),
-                # Onto itself: so one child inherits a descriptor, and nobody else does (posix_spawn(3)).
+                # Onto itself: so that only this child inherits the descriptor (posix_spawn(3)).
                 *((os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in inherited),
             ]
             environment = {**os.environ, ENVIRONMENT_KEY: f"worker:{memfd}"}
@@ -146,7 +146,7 @@ class Spawner:
                     argv,
                     environment,
                     file_actions=actions,
-                    # A session of its own: Ctrl-C reaches the master only, and a debugger in the worker can read.
+                    # In a session of its own Ctrl-C reaches the master only, and a debugger in the worker can read.
                     setsid=True,
                     setsigmask=[signal.SIGINT],
                     setsigdef=[signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE],
@@ -167,23 +167,23 @@ class Spawner:
 
 def _check_inheritable(key: str, descriptor: int) -> None:
     if descriptor <= 2:
-        raise UsageError(f"worker {key}: descriptor {descriptor} cannot be handed over: name an open one above 2")
+        raise UsageError(f"worker {key}: descriptor {descriptor} cannot be inherited: give an open one above 2")
     try:
         os.fstat(descriptor)
     except OSError as error:
-        raise UsageError(f"worker {key}: descriptor {descriptor} cannot be handed over: {error.strerror}") from None
+        raise UsageError(f"worker {key}: descriptor {descriptor} cannot be inherited: {error.strerror}") from None
 
 
 @contextmanager
 def _directory(path: str | None) -> Iterator[None]:
-    """Be in the directory that the program was started in, where its command means what it meant then.
+    """Change to the directory that the program was started in, so that relative paths in its command are valid.
 
-    Where it has been removed, which need not matter, stay in the present one.
+    If it has been removed, stay in the present one.
     """
     if path is None or path == current_directory():
         yield
         return
-    back = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # To come back, it need not be readable.
+    back = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # O_PATH: it need not be readable.
     try:
         with suppress(FileNotFoundError):
             os.chdir(path)
