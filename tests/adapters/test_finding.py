@@ -32,9 +32,9 @@ def find(start: Start, name: str | None, protocol: str, before: str = "", **opti
     [
         ("uvicon", "asgi", "there is no server 'uvicon': did you mean uvicorn?"),
         ("apache", "asgi", "there is no server 'apache': the servers are granian, hypercorn, uvicorn, waitress"),
-        ("uvicorn", "wsgi", "uvicorn serves asgi, and this is wsgi"),
-        ("waitress", "asgi", "waitress serves wsgi, and this is asgi"),
-        (None, "cgi", "there is no server for 'cgi' applications: they are 'asgi' or 'wsgi'"),
+        ("uvicorn", "wsgi", "the server uvicorn serves asgi applications, not wsgi; choose another"),
+        ("waitress", "asgi", "the server waitress serves wsgi applications, not asgi; choose another"),
+        (None, "cgi", "no server for 'cgi' applications: give 'asgi' or 'wsgi'"),
     ],
 )
 def test_what_cannot_be_found_is_refused(name: str | None, protocol: str, reason: str) -> None:
@@ -61,16 +61,14 @@ def test_a_granian_with_other_names_is_refused_with_its_version(start: Start) ->
 
     other = "import granian._granian; del granian._granian.SocketHolder"
     answer = find(start, "granian", "asgi", other)
-    assert answer.startswith(f"refused: granian {granian.__version__} is not a version that prefork can drive (")
+    assert answer.startswith(f"refused: granian {granian.__version__} is not supported (")
     assert "SocketHolder" in answer
     assert find(start, None, "wsgi", other) == "found waitress"
 
 
 def test_a_granian_that_nobody_has_tried_is_refused(start: Start) -> None:
     answer = find(start, "granian", "asgi", "import granian; granian.__version__ = '2.9.1'")
-    assert answer == (
-        "refused: granian 2.9.1 is not a version that prefork can drive (2.8.* is): pip install 'prefork[granian]'"
-    )
+    assert answer == ("refused: granian 2.9.1 is not supported (tested with 2.8.*): pip install 'prefork[granian]'")
 
 
 def test_others_offer_theirs_by_an_entry_point(start: Start) -> None:
@@ -83,7 +81,10 @@ def test_others_offer_theirs_by_an_entry_point(start: Start) -> None:
     (info / "entry_points.txt").write_text("[prefork.servers]\ntheirs = their:server\n")
     environment = {"PYTHONPATH": str(start.directory)}
     assert find(start, "theirs", "asgi", env=environment) == "found theirs"
-    assert find(start, "theirs", "wsgi", env=environment) == "refused: theirs serves asgi, and this is wsgi"
+    assert (
+        find(start, "theirs", "wsgi", env=environment)
+        == "refused: the server theirs serves asgi applications, not wsgi; choose another"
+    )
     assert find(start, "their", "asgi", env=environment).endswith("did you mean theirs?")
 
 

@@ -233,7 +233,11 @@ def refused(run: Run, status: int, why: str) -> None:
         ("raise SystemExit('no database')", "shop", "SystemExit: no database"),
         ("def create_app():\n    raise RuntimeError('no database')", "shop", "RuntimeError: no database"),
         ("", "nothing.py", "prefork: there is no file "),
-        ("def app(scope, receive, send): ...", "shop", "returned NoneType, and nothing to await: is `async` missing?"),
+        (
+            "def app(scope, receive, send): ...",
+            "shop",
+            "returned NoneType, which cannot be awaited",
+        ),
     ],
 )
 def test_a_target_that_cannot_be_run(start: Start, source: str, target: str, why: str) -> None:
@@ -277,7 +281,7 @@ def test_a_variable_that_is_none(start: Start) -> None:
     ("server", "why"),
     [
         ("uvicron", "there is no server 'uvicron': did you mean uvicorn?"),
-        ("waitress", "waitress serves wsgi, and this is asgi"),
+        ("waitress", "the server waitress serves wsgi applications, not asgi; choose another"),
     ],
 )
 def test_a_server_that_cannot_serve_it(start: Start, server: str, why: str) -> None:

@@ -47,7 +47,7 @@ _STARTING = {"update_server", "on_child_finished"}
 class HookDecider:
     """Drives one program's hooks.
 
-    docs/hooks.md has the differences from haskell-prefork. Most are for a hook that fails: workers that it has started
+    What goes beyond haskell-prefork is in docs/hooks.md, mostly for a hook that fails: workers that it has started
     are adopted all the same, and all workers are signalled.
     """
 

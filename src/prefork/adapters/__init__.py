@@ -28,35 +28,35 @@ Application = Callable[..., Any]
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """What can be asked of every server; each leaves out what does not concern it. Times are in seconds."""
+    """Options for every server; each ignores those that do not concern it. Times are in seconds."""
 
     keepalive_window: float = 1.0
     """How long a draining worker keeps silent connections, so that their next request is still answered."""
     threads: int = 8
-    """WSGI: how many requests a worker works on at once."""
+    """WSGI: how many requests a worker handles at once."""
     lifespan: Literal["auto", "on", "off"] = "auto"
-    """ASGI: whether the application is told of start and end; "auto" goes on without it where it is not understood."""
+    """ASGI: whether to run the application's lifespan; "auto" does so where the application supports it."""
     root_path: str = ""
-    """The path below which the application is mounted, as it is told to the application."""
+    """The path below which the application is mounted (ASGI `root_path`, WSGI `SCRIPT_NAME`)."""
 
 
 class Server(Protocol):
-    """What an adapter offers. Third parties register one under the entry point group `prefork.servers`."""
+    """The interface of an adapter. Third parties register theirs under the entry point group `prefork.servers`."""
 
     @property
     def name(self) -> str:
-        """What `--server` calls it."""
+        """The name for `--server`."""
 
     @property
     def protocols(self) -> frozenset[str]:
-        """What kinds of application it serves: `"asgi"`, `"wsgi"`."""
+        """The interfaces of the applications that it serves: `"asgi"`, `"wsgi"`."""
 
     @property
     def sharing(self) -> Literal["shared", "sharded"]:
-        """How its listeners are shared among workers unless the user says otherwise."""
+        """The default of `Listener.sharing` for its listeners."""
 
     def warm(self, application: Application, protocol: str, options: ServerOptions) -> None:
-        """Import all that workers will need; called in the mold. Raises UsageError where the library is unfit."""
+        """Import all that workers need; called in the mold. Raises UsageError for an unsuitable library version."""
 
     def serve(
         self,
@@ -66,7 +66,7 @@ class Server(Protocol):
         protocol: str,
         options: ServerOptions,
     ) -> None:
-        """Serve in a worker, which is ready once it accepts, until it is to drain; return when it has drained."""
+        """Serve in a worker, and call `worker.ready()` once it accepts; return when the worker has drained."""
 
 
 _OURS = ("granian", "hypercorn", "uvicorn", "waitress")
@@ -74,14 +74,15 @@ _GROUP = "prefork.servers"
 
 
 def find(name: str | None, protocol: str) -> Server:
-    """The server of this name, or the best one there is for `protocol` ("asgi" or "wsgi").
+    """Return the server of this name, or the default for `protocol` ("asgi" or "wsgi").
 
-    Raises UsageError for a name that nobody offers, a server that is not installed (with what to install), or one
-    that does not serve the protocol.
+    Without a name: uvicorn for ASGI; granian for WSGI, or waitress where granian is not installed. Raises UsageError
+    for an unknown name, a server that is not installed, or one that does not serve the protocol.
     """
     server = _best(protocol) if name is None else _named(name)
     if protocol not in server.protocols:
-        raise UsageError(f"{server.name} serves {' and '.join(sorted(server.protocols))}, and this is {protocol}")
+        served = " and ".join(sorted(server.protocols))
+        raise UsageError(f"the server {server.name} serves {served} applications, not {protocol}; choose another")
     return server
 
 
@@ -89,10 +90,10 @@ def _best(protocol: str) -> Server:
     if protocol == "asgi":
         return _ours("uvicorn")
     if protocol != "wsgi":
-        raise UsageError(f"there is no server for {protocol!r} applications: they are 'asgi' or 'wsgi'")
+        raise UsageError(f"no server for {protocol!r} applications: give 'asgi' or 'wsgi'")
     try:
         return _ours("granian")
-    except UsageError:  # Not installed, or not one of the versions that its adapter knows.
+    except UsageError:  # Not installed, or not a version that its adapter knows.
         return _ours("waitress")
 
 

@@ -1,7 +1,7 @@
 """An ASGI application wrapped for every server: requests counted, close announced.
 
-Told to drain, no server says `Connection: close` by itself with responses to requests that it had not read by then.
-So it is said here, when a response starts: with HTTP/2, which forbids the header, servers say GOAWAY.
+No draining server adds `Connection: close` itself to responses to requests that it had not read before. So it is added
+here, when a response starts. HTTP/2 forbids the header: there servers send GOAWAY.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _GONE = {"type": "websocket.disconnect", "code": 1012, "reason": "service restar
 
 
 class CountingApplication:
-    """The application, with each HTTP request counted from its beginning to its end.
+    """The application, with each HTTP request counted from its begin to its end.
 
-    A request has failed when the application raised or answered 500 or more. Of a WebSocket the handshake is counted
-    as a request, and no more: it is open for hours, mostly silent, and silence must not look like work that hangs.
+    A request has failed when the application raises or answers 500 or more. Of a WebSocket only the handshake counts as
+    a request: it is open for hours, mostly silent, and must not count as a hang.
     """
 
     def __init__(self, application: Any, worker: Worker[Any], state: State | None = None) -> None:
-        """`state` is what the lifespan has left, where the server does not give it to each request itself."""
+        """`state` is the lifespan's state, where the server does not pass it to each request itself."""
         self._application = application
         self._activity = worker.activity
         self._drain = worker._drain
         self._state = state
 
     def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
-        """One request."""
+        """Handle one request."""
         if self._state is not None:
             scope["state"] = self._state.copy()
         if scope["type"] == "http":
@@ -48,7 +48,7 @@ class CountingApplication:
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         failed = False
 
-        # No coroutine of its own: it would cost as much as all else here.
+        # No coroutine: it would cost as much as all else here.
         def sending(message: Message) -> Awaitable[None]:
             nonlocal failed
             if message["type"] == "http.response.start":
@@ -76,7 +76,7 @@ class CountingApplication:
                 self._activity.end(failed)
 
         def sending(message: Message) -> Awaitable[None]:
-            shaken(message.get("status", 0) >= 500)  # with whatever it answers
+            shaken(message.get("status", 0) >= 500)  # with any answer
             return send(message)
 
         self._activity.begin(f"WebSocket {scope['path']}")
@@ -90,17 +90,17 @@ class CountingApplication:
 
 
 def closing(scope: Message, start: Message) -> Message:
-    """The start of a response that says that its connection closes after it."""
+    """Return the start of a response with `Connection: close` added."""
     if not scope["http_version"].startswith("1"):
         return start
     return {**start, "headers": [*start.get("headers", ()), _CLOSE]}
 
 
 class ClosesWebSockets(CountingApplication):
-    """For servers that end without telling their WebSockets to go elsewhere: `close_websockets` does it.
+    """For servers that end without closing their WebSockets: `close_websockets` closes them with 1012.
 
     An application waits for its client most of the time, and granian cannot close a WebSocket meanwhile. So that wait
-    is given up, the client is told, and only then the application hears that it has no client any more.
+    is cancelled, the client gets the close, and only then the application gets `websocket.disconnect`.
     """
 
     def __init__(self, application: Any, worker: Worker[Any], state: State | None = None) -> None:
@@ -108,7 +108,7 @@ class ClosesWebSockets(CountingApplication):
         self._open: set[_WebSocket] = set()
 
     async def close_websockets(self) -> None:
-        """Close those that are open."""
+        """Close the open WebSockets."""
         await asyncio.gather(*(websocket.close() for websocket in list(self._open)))
 
     async def _websocket(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -154,5 +154,5 @@ class _WebSocket:
         try:
             await self._send(_GO_ELSEWHERE)
         except Exception:
-            pass  # The server's own word for a WebSocket that is closed already.
+            pass  # Each server has its own error for a WebSocket that is closed already.
         self._closed.set_result(None)

@@ -1,11 +1,11 @@
 """granian: its own worker, which is written in Rust, on our listener.
 
-granian has no public way to serve on a socket that it is given. What stands below is what its own worker processes do,
-and none of the names is public: they are looked up when this module is imported, and it refuses a version that has
-others, or that nobody has tried: in 2.7 all names were the same, and it did not work. Tried with 2.8.0 and 2.8.7.
+granian has no public way to serve on an inherited socket. The code below does what its own worker processes do, and
+none of the names is public: they are resolved when this module is imported, and a version that has others, or that has
+not been tested, is refused: 2.7 had all the names, and did not work. Tested with 2.8.0 and 2.8.7.
 
-It cannot stop accepting without closing connections that have not asked anything yet; so a listener that nobody can
-reach is put in the place of ours, and it is told to end when clients have had the time to ask (`outside`).
+It cannot stop accepting without closing connections that have sent no request yet. So its listener is replaced by one
+that no client can reach, and it ends when clients have had the time to send one (`outside`).
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ name = "granian"
 protocols = frozenset({"asgi", "wsgi"})
 sharing: Literal["sharded"] = "sharded"
 
-_TRIED = "2.8."
+_TESTED = "2.8."
 _MOST_CONNECTIONS = 65536
-"""granian takes no more than so many at once. Descriptors are scarcer, so that it is no limit of its own."""
+"""The most connections that granian accepts at once. Descriptors are scarcer, so that it never matters."""
 
 
 class _Private:
-    """The names of granian's that this adapter needs and has no right to."""
+    """The private names of granian's that this adapter uses."""
 
     def __init__(self) -> None:
         native: Any = import_module("granian._granian")
@@ -67,13 +67,12 @@ class _Private:
 
 def _private() -> _Private:
     try:
-        if not granian.__version__.startswith(_TRIED):
-            raise ImportError(f"{_TRIED}* is")
+        if not granian.__version__.startswith(_TESTED):
+            raise ImportError(f"tested with {_TESTED}*")
         return _Private()
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise UsageError(
-            f"granian {granian.__version__} is not a version that prefork can drive ({error}): "
-            "pip install 'prefork[granian]'"
+            f"granian {granian.__version__} is not supported ({error}): pip install 'prefork[granian]'"
         ) from None
 
 
@@ -81,7 +80,7 @@ _granian = _private()
 
 
 def warm(application: Application, protocol: str, options: ServerOptions) -> None:
-    """Nothing is left to import: this module has done it."""
+    """Import uvloop, if it is installed; this module has imported the rest."""
     _loop_factory()
 
 
@@ -119,7 +118,7 @@ async def _serve_asgi(
 def _serve_wsgi(
     worker: Worker[Any], listeners: list[socket.socket], application: Application, options: ServerOptions
 ) -> None:
-    loop = asyncio.new_event_loop()  # granian asks for one, and only keeps it
+    loop = asyncio.new_event_loop()  # granian needs one, and does not run it
     calls = Calls(application, worker, options.root_path, _granian.pieces)
     scheduler = _granian.scheduler(loop, calls.answer, impl_asyncio=True)
     done = threading.Event()
@@ -135,9 +134,9 @@ def _serve_wsgi(
 
 
 class _Application(asgi.ClosesWebSockets):
-    """The application as granian's scheduler calls it: `request` is what is otherwise three coroutines, one in another.
+    """The application as granian's scheduler calls it: `request` replaces three nested coroutines.
 
-    granian's answers cost so little that each of them could be measured.
+    granian's answers are so cheap that each of the three is measurable.
     """
 
     def __init__(self, application: Application, worker: Worker[Any], root_path: str, state: State) -> None:
@@ -146,7 +145,7 @@ class _Application(asgi.ClosesWebSockets):
         self._lasting = state
 
     async def request(self, watcher: Any) -> None:
-        """One request: `watcher` has its scope and the two channels, and is told how it has ended."""
+        """Handle one request: `watcher` has its scope and the two channels, and gets its result."""
         scope = watcher.scope
         scope.update(root_path=self._root_path, state=self._lasting.copy())
         if scope["type"] != "http":
@@ -165,7 +164,7 @@ class _Application(asgi.ClosesWebSockets):
         self._activity.begin(f"{scope['method']} {scope['path']}")
         try:
             await self._application(scope, receive, sending)
-        except BaseException as error:  # granian says the same of all of them
+        except BaseException as error:  # granian answers all of them alike
             failed = True
             watcher.err(error)
         else:
@@ -182,12 +181,12 @@ class _Application(asgi.ClosesWebSockets):
 
 
 def _schedule_as_batch() -> None:
-    """Let this thread, when it is woken, not take the processor from who runs there: sched(7), SCHED_BATCH.
+    """Keep this thread, when it wakes up, from preempting the one that runs (sched(7), SCHED_BATCH).
 
-    granian's thread wakes this one with each request, while it holds the interpreter's lock: woken at once, this thread
-    could only wait for that lock, and give the processor back. So that each request cost two changes of threads for
-    nothing, a fifth of all. It has the same share of the processor as before. Threads and processes that it starts are
-    as usual; where somebody has chosen how this one is scheduled, or a sandbox forbids it, it stays as it is.
+    granian's thread wakes this one with each request, while it holds the GIL: this thread would run at once, wait for
+    the GIL, and give the processor back. Each request then costs two useless context switches, a fifth of all its time.
+    The thread's share of the processor stays the same. Threads and processes that it starts are as usual; if another
+    policy is set for this one, or a sandbox forbids the change, it stays as it is.
     """
     with suppress(OSError):
         if os.sched_getscheduler(0) == os.SCHED_OTHER and os.getpriority(os.PRIO_PROCESS, 0) >= 0:
@@ -198,14 +197,14 @@ class _Servers:
     """One of granian's workers for each listener; `done` is called when the last one has ended."""
 
     def __init__(self, listeners: list[socket.socket], done: Callable[[], object]) -> None:
-        # Numbers of its own, which it closes itself.
+        # Copies, which granian closes itself.
         self._listeners = [(os.dup(listener.fileno()), listener) for listener in listeners]
         self._signals: list[Any] = []
         self._left = len(listeners)
         self._done = done
 
     def start(self, make: Any, scheduler: Any, loop: asyncio.AbstractEventLoop, options: dict[str, Any]) -> None:
-        """Accept from now on: granian takes the listener before it starts a thread."""
+        """Begin to accept: granian takes the listener before it starts a thread."""
         for number, listener in self._listeners:
             unix = listener.family == socket.AF_UNIX
             holder = _granian.holder(number, unix, outside.backlog(listener))
@@ -213,11 +212,11 @@ class _Servers:
             signal.add_cb(self._ended)
             self._signals.append(signal)
             server = make(1, (None, holder), None, **_granian.options, **options)
-            # Its runtime of one thread: that of several, here with one, changes threads more often for the same work.
+            # The single-threaded runtime: the other one, even with one thread, switches threads more often.
             (server.serve_str_uds if unix else server.serve_str)(scheduler, loop, signal)
 
     def take_no_more(self) -> None:
-        """Go on with the connections that there are."""
+        """Stop accepting, and go on with the open connections."""
         for number, listener in self._listeners:
             outside.take_away(number, listener)
 

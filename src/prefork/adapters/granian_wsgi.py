@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 class Calls:
     """The requests of one worker.
 
-    granian's wrapper is not used: who stands there knows the status, so that nothing else has to listen for it, and
-    with ours inside of it each request would pay for both. It also hands each request a copy of the whole environment
-    of the process, says that there is no other process, and does not wait for what a generator says first.
+    They replace granian's wrapper, since the status is known here, and both would cost twice. granian's
+    also gives each request a copy of the process's whole environment, reports that there is no other process, and does
+    not wait for a generator's first piece.
     """
 
     def __init__(
         self, application: Callable[..., Any], worker: Worker[Any], root_path: str, wrapped: Callable[[Any], Any]
     ) -> None:
-        """`wrapped` makes of an answer in pieces what granian takes."""
+        """`wrapped` converts an answer in pieces for granian."""
         self._application = application
         self._wrapped = wrapped
         self._worker = worker
@@ -47,7 +47,7 @@ class Calls:
         }
 
     def answer(self, protocol: Any, scope: dict[str, Any]) -> int:
-        """One request; returns the status. What is raised becomes granian's answer 500."""
+        """Handle one request; return the status. granian answers an exception with 500."""
         environ = self._environ | scope
         if self._root_path:
             environ["PATH_INFO"] = environ["PATH_INFO"][len(self._root_path) :] or "/"
@@ -75,7 +75,7 @@ class Calls:
 
 
 class _Head:
-    """What the application calls with the status and the headers of its answer: `start_response`."""
+    """The `start_response` of one request; keeps status and headers."""
 
     __slots__ = ("headers", "status")
 
@@ -88,13 +88,13 @@ class _Head:
         self.headers = headers
 
     def check(self) -> None:
-        """Raise UsageError where there is none by now."""
+        """Raise UsageError if `start_response` has not been called."""
         if not self.status:
             raise UsageError("the application has answered without calling start_response")
 
 
 class _Begun:
-    """An answer whose first piece is made: an application that is a generator says the head with it, says PEP 3333."""
+    """An answer whose first piece is made: a generator may call `start_response` only then (PEP 3333)."""
 
     def __init__(self, answer: Any) -> None:
         self._rest = iter(answer)

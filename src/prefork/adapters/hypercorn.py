@@ -3,8 +3,8 @@
 HTTP/1.1, HTTP/2 without TLS, WebSockets.
 
 It ends when its `shutdown_trigger` returns, and drops idle connections then. So the drain happens inside the trigger:
-the loop stops to look at the listener, clients are answered with `Connection: close` until they have gone or the
-window is over, and only then hypercorn learns that it is to end. Tried with 0.17.3 and 0.18.0.
+the loop stops watching the listener, clients are answered with `Connection: close` until they have gone or the window
+has passed, and only then the trigger returns. Tested with 0.17.3 and 0.18.0.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ protocols = frozenset({"asgi"})
 sharing: Literal["shared"] = "shared"
 
 _FOR_EVER = 10**9
-"""Seconds that hypercorn gives requests in flight. The master's patience ends first."""
+"""Seconds that hypercorn gives requests in flight. The master's timeout ends first."""
 
 
 def warm(application: Application, protocol: str, options: ServerOptions) -> None:
@@ -62,7 +62,7 @@ async def _serve(
             loop.remove_reader(sock)
 
     async def drained() -> None:
-        """hypercorn awaits it when it accepts; it ends when hypercorn is to."""
+        """Wait for the drain, as hypercorn's shutdown trigger: hypercorn awaits it when it accepts."""
         worker.ready()
         await AsyncDrain(worker._drain).wait()
         await watched.close_websockets()
@@ -76,9 +76,9 @@ async def _serve(
 
 
 class _Config(Config):
-    """hypercorn's configuration, with listeners that exist."""
+    """hypercorn's configuration, with existing listeners."""
 
-    # asyncio takes so many connections a wake-up; the length of the queue stays the master's.
+    # The connections that asyncio accepts at a wake-up; the listener's backlog stays the master's.
     backlog = BATCH
 
     def __init__(self, listeners: list[socket.socket]) -> None:
@@ -90,7 +90,7 @@ class _Config(Config):
 
 
 class _Requests:
-    """The application without its lifespan, which is told by us; hypercorn cannot be told to leave it out."""
+    """The application without its lifespan, which prefork runs; hypercorn has no option to leave it out."""
 
     def __init__(self, application: CountingApplication) -> None:
         self._application = application

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 _LAST_WORDS = 1.0
-"""Seconds that an application which has said that it failed may take to raise why, as Starlette does."""
+"""Seconds that an application which has reported a failure may take to raise its cause, as Starlette does."""
 
 
 def run(serving: Coroutine[Any, Any, None], worker: Worker[Any], factory: Factory | None = None) -> None:
-    """Run what has a `lifespan` in it. Raises what the application failed to start with, and its traceback only."""
+    """Run a coroutine that uses `lifespan`. Raises the application's own error, with its own traceback only."""
     try:
         async_loop.run(serving, worker.activity, factory)
     except _Failed as failed:
@@ -36,10 +36,10 @@ def run(serving: Coroutine[Any, Any, None], worker: Worker[Any], factory: Factor
 
 @asynccontextmanager
 async def lifespan(application: Any, mode: Literal["auto", "on", "off"]) -> AsyncIterator[State | None]:
-    """Start the application, yield what it keeps in its state, and end it.
+    """Start the application, yield its state, and end it.
 
-    Yields None where it has no lifespan. Where it fails to start, `run` raises what the application raised, or
-    SystemFailure with the reason that it gave. What goes wrong when it ends is printed: all is served by then.
+    Yields None where it has no lifespan. If it fails to start, `run` raises what the application raised, or
+    SystemFailure with its reason. A failure at its end is printed: all requests are served by then.
     """
     if mode == "off":
         yield None
@@ -52,7 +52,7 @@ async def lifespan(application: Any, mode: Literal["auto", "on", "off"]) -> Asyn
 
 
 class _Failed(Exception):
-    """The application has failed to start. What it raised is carried apart: each frame on the way would be added."""
+    """The application has failed to start. Its error is kept apart: each frame on the way would be added to it."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
@@ -72,11 +72,11 @@ class _Life:
         returned = application(scope, self._receive, self._answers.put)
         if not hasattr(returned, "__await__"):
             kind = type(returned).__name__
-            raise _Failed(UsageError(f"the application returned {kind}, and nothing to await: is `async` missing?"))
+            raise _Failed(UsageError(f"the application returned {kind}, which cannot be awaited: is `async` missing?"))
         self._task = asyncio.ensure_future(returned)
 
     async def start(self, required: bool) -> bool:
-        """Tell it to start; whether it has understood."""
+        """Send the startup event; return whether the application supports it."""
         answer = await self._send("lifespan.startup")
         if answer is None:  # It has ended or raised instead.
             error = self._task.exception()
@@ -94,7 +94,7 @@ class _Life:
         return True
 
     async def end(self) -> None:
-        """Tell it to end, and wait until it has."""
+        """Send the shutdown event, and wait for the answer."""
         answer = await self._send("lifespan.shutdown")
         if answer is None and (error := self._task.exception()) is not None:
             traceback.print_exception(error)
@@ -102,7 +102,7 @@ class _Life:
             print(f"the application failed to end: {answer.get('message') or 'it gave no reason'}", file=sys.stderr)
 
     async def _send(self, event: str) -> dict[str, Any] | None:
-        """Its answer, or None where it has ended without one."""
+        """Send an event; return the answer, or None where the application has ended without one."""
         self._events.put_nowait({"type": event})
         answer = asyncio.ensure_future(self._answers.get())
         await asyncio.wait([answer, self._task], return_when=asyncio.FIRST_COMPLETED)

@@ -1,9 +1,9 @@
 """uvloop's own accept loop, on listeners that several workers share: stopped while another worker has clearly fewer.
 
-It costs half of what an accept loop in Python does, and takes one connection a wake-up. It cannot be paused, but to
+It costs half of what an accept loop in Python does, and accepts one connection a wake-up. It cannot be paused, but to
 close it and to make another one takes 10 µs. A transport is attached to its server in the same step in which it is
-accepted, so that nothing is lost between the two. asyncio's own loop does that in a task of its own, and a server that
-is closed before loses the connection; there `_async_accepting` is used.
+accepted, so that no connection is lost in between. asyncio's own loop attaches it in another task, and a server that is
+closed before loses the connection; there `_worker.async_accept` is used.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from .._worker.handle import Handle
 
 _OTHER_DESCRIPTORS = 64
-"""What a worker may have open besides connections: where no descriptor is left, libuv accepts and closes at once."""
+"""Descriptors for other uses than connections: where none is left, libuv accepts and closes at once."""
 
 
 class NativeAccepting:
-    """Connections from some listeners, each made into a protocol, from `start` to `stop`.
+    """Accepts from some listeners, from `start` to `stop`, and makes a protocol of each connection.
 
-    Whose protocols they are counts them as open; who accepts is asked for `worker.activity.open`.
+    The protocols' owner counts them as open, in `worker.activity`.
     """
 
     def __init__(
         self, worker: Handle[Any], listeners: Iterable[socket.socket], factory: Callable[[], asyncio.Protocol]
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        # Descriptors of its own: what is closed while the worker drains must not be its handle's.
+        # Copies: the draining worker closes them, and must not close its handle's.
         self._servers: dict[socket.socket, asyncio.Server | None] = {each.dup(): None for each in listeners}
         self._factory = factory
         self._activity = worker.activity
@@ -45,12 +45,12 @@ class NativeAccepting:
         self._stopped = False
 
     async def start(self) -> None:
-        """Take connections from now on."""
+        """Begin to accept."""
         for listener in self._servers:
             await self._listen(listener)
 
     async def stop(self, *, empty: bool) -> None:
-        """Take no more; where nobody else will, `empty` the queues first. All that was taken has its protocol then."""
+        """Stop accepting, after draining the backlogs if `empty`; all accepted connections then have protocols."""
         if empty:
             self._throttle = None
             end = self._loop.time() + EMPTYING
@@ -61,19 +61,19 @@ class NativeAccepting:
         for listener in self._servers:
             self._close(listener)
             listener.close()
-        await asyncio.sleep(0)  # What was accepted in this turn is told in the next that it is connected.
+        await asyncio.sleep(0)  # What was accepted in this turn is connected in the next.
 
     async def _listen(self, listener: socket.socket) -> None:
         if self._stopped:
             return
-        # It listens once more, so that the length of the queue, which is everybody's, has to be said again.
+        # It calls listen(2) again, so the backlog, which all processes share, must be given again.
         self._servers[listener] = await self._loop.create_server(
             partial(self._accepted, listener), sock=listener.dup(), backlog=backlog(listener)
         )
 
     def _accepted(self, listener: socket.socket) -> asyncio.Protocol:
         if seconds := self._pause():
-            # Not at once: it has accepted a connection that it has not handed over yet.
+            # Not at once: it has accepted a connection that it has not passed on yet.
             self._loop.call_soon(self._pause_listener, listener, seconds)
         return self._factory()
 

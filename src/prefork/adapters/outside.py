@@ -1,7 +1,7 @@
 """What some servers do not report or do, done from outside.
 
-granian and hypercorn do not say how many connections they have, and cannot stop accepting without closing those that
-have not asked anything yet. All this is for draining only: it looks again and again, and walks over all descriptors.
+granian and hypercorn do not report how many connections they have, and cannot stop accepting without closing those that
+have sent no request yet. All this is for draining only: it polls, and walks over all descriptors.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _ESTABLISHED, _SACKED = 1, slice(28, 32)
 def drain(
     worker: Worker[Any], listeners: list[socket.socket], stop: Callable[[], None], window: float
 ) -> Iterator[float]:
-    """The steps of a drain up to the point where the server may close what it has: yields seconds to sleep.
+    """Drain up to the point where the server may close its connections; yield seconds to sleep.
 
-    `stop` makes the server take no more. Then it goes on answering, with `Connection: close`, until no connection is
-    open or the window is over.
+    `stop` makes the server stop accepting. Then it goes on answering, with `Connection: close`, until no connection is
+    open or `window` seconds have passed.
     """
     begun = time.monotonic()
     while more_may_come(worker, begun, listeners):
@@ -46,16 +46,16 @@ def drain(
 
 
 def more_may_come(worker: Worker[Any], begun: float, listeners: Iterable[socket.socket]) -> bool:
-    """Whether to go on accepting, for a drain that began then, since nobody else takes what waits or is on its way."""
+    """Return whether to go on accepting, in a drain since `begun`, because no other worker drains the backlog."""
     drained = time.monotonic() - begun
     return worker.must_drain_backlog and drained < EMPTYING and (drained < LATE or any(map(queued, listeners)))
 
 
 def connections(listeners: Iterable[socket.socket]) -> int:
-    """How many open connections this process has accepted from `listeners`.
+    """Return how many open connections this process has accepted from `listeners`.
 
-    They are known by their own end's address, which what the application has opened itself does not share. One that
-    its client has closed does not count: the server may keep it for as long as the application works on it.
+    They are recognised by their local address, which connections that the application has opened do not have. One that
+    its client has closed does not count: the server may keep it while the application works on it.
     """
     return _open_at({_place(listener) for listener in listeners})
 
@@ -87,9 +87,9 @@ def leave_port(port: int, patience: float = 0.0) -> int:
 
 
 def take_away(number: int, like: socket.socket) -> None:
-    """Put a listener that nobody can reach in the place of the one that a server holds as descriptor `number`.
+    """Replace a server's listener, the descriptor `number`, by one that no client can reach.
 
-    The server goes on asking it for connections, and there are none. The real one lives on in other processes.
+    The server goes on polling it, and gets no connections. The real one lives on in other processes.
     """
     with socket.socket(like.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as dead:
         if like.family == socket.AF_UNIX:
@@ -101,30 +101,30 @@ def take_away(number: int, like: socket.socket) -> None:
 
 
 class Listener(socket.socket):
-    """A listener for servers that bind and listen by themselves: its address and the length of its queue stay."""
+    """A listener for servers that bind and listen themselves: its address and backlog do not change."""
 
     @classmethod
     def of(cls, listener: socket.socket) -> Listener:
-        """One with a descriptor of its own, since servers close what they are given."""
+        """Return one with a descriptor of its own, since servers close their listeners."""
         return cls(fileno=os.dup(listener.fileno()))
 
     def bind(self, address: Any, /) -> None:
         """Do nothing: it is bound."""
 
     def listen(self, backlog: int = 0, /) -> None:
-        """Do nothing: the queue is everybody's."""
+        """Do nothing: all processes share the backlog."""
 
 
 def backlog(listener: socket.socket) -> int:
-    """The length of a listener's queue as the master has set it, for a server that sets it by itself."""
+    """Return a listener's backlog as the master has set it, for a server that sets it again."""
     if listener.family == socket.AF_UNIX:
-        return _DEFAULT_BACKLOG  # the kernel does not tell
+        return _DEFAULT_BACKLOG  # the kernel does not report it
     (longest,) = struct.unpack("I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)[_SACKED])
     return int(longest)
 
 
 def queued(listener: socket.socket) -> bool:
-    """Whether somebody waits to be accepted."""
+    """Return whether a connection waits to be accepted."""
     waiting = select.poll()
     waiting.register(listener, select.POLLIN)
     return bool(waiting.poll(0))
@@ -140,7 +140,7 @@ def _listener_at(port: int, number: int) -> socket.socket | None:
 
 
 def _copy(number: int) -> socket.socket | None:
-    """The socket that has this descriptor, if there is one: it may have been closed since it was listed."""
+    """Return a copy of the socket with this descriptor; None where there is none any more."""
     try:
         if os.readlink(f"/proc/self/fd/{number}").startswith("socket:"):
             return socket.socket(fileno=os.dup(number))
@@ -166,6 +166,6 @@ def _is_connection(number: int, places: set[object]) -> bool:
 
 
 def _place(sock: socket.socket) -> object:
-    """The port, since a listener at every address has another address than its connections; or the path."""
+    """Return the port or the path: a listener for all addresses has another address than its connections."""
     name = sock.getsockname()
     return name[1] if isinstance(name, tuple) else name

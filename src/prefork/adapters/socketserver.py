@@ -1,7 +1,7 @@
 """The standard library's socketserver in a worker; http.server and wsgiref too.
 
-Its `serve_forever` looks every half second whether it is to end. Here `Worker.accept` waits for connections, and the
-server's documented methods do the rest. For stream sockets.
+Its `serve_forever` polls every half second whether to end. Here `Worker.accept` waits for connections, and the server's
+documented methods do the rest. For stream sockets.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def serve(
 ) -> None:
     """Serve the listener of this name until the worker drains, and return when all handlers have returned.
 
-    `server` is a class; one with `socketserver.ThreadingMixIn` works on many connections at once. A connection counts
-    as one request. So that handlers of silent clients return, what they read ends `window` seconds after the drain
-    began. A server that takes one connection at a time cannot do this: its handlers need a `timeout`. Raises
-    UsageError for a listener that this worker has not got.
+    `server` is a class; one with `socketserver.ThreadingMixIn` handles many connections at once. A connection counts as
+    one request. `window` seconds after the drain began, reading from clients ends, so that handlers of silent clients
+    return. A server that handles one connection at a time cannot do this: its handlers need a `timeout`. Raises
+    UsageError for a listener that the worker does not have.
     """
     with _made(server, handler, worker)(worker.listener(name)) as serving:
         for connection, address in worker.accept(name):
@@ -39,10 +39,10 @@ def serve(
 
 
 def _made(server: Any, handler: type[socketserver.BaseRequestHandler], worker: Worker[Any]) -> Any:
-    """The server's class, at home in a worker."""
+    """Return a subclass of the server's class that works on a worker's listener."""
 
     class Served(server):  # type: ignore[misc]
-        # These would be set on a socket that is everybody's.
+        # These would be set on a socket that all processes share.
         allow_reuse_address = allow_reuse_port = False
 
         def __init__(self, listener: socket.socket) -> None:
@@ -50,13 +50,13 @@ def _made(server: Any, handler: type[socketserver.BaseRequestHandler], worker: W
             made: Any = self  # whose type mypy cannot know
             made.socket.close()
             made.socket = Listener.of(listener)
-            self.server_bind()  # which notes by what name and port it is reached
+            self.server_bind()  # which notes the server's name and port
             self.server_activate()
             self._news = threading.Condition()
             self._open: set[socket.socket] = set()
 
         def take(self, connection: socket.socket, address: Any) -> None:
-            """What `handle_request` does when it has accepted one."""
+            """Do what `handle_request` does with an accepted connection."""
             try:
                 if self.verify_request(connection, address):
                     self._open.add(connection)
@@ -79,7 +79,7 @@ def _made(server: Any, handler: type[socketserver.BaseRequestHandler], worker: W
                 self._news.notify()
 
         def finish(self, window: float) -> None:
-            """Until nothing is open; silent clients are at their end after the window."""
+            """Wait until no connection is open; after the window, reading from silent clients ends."""
             with self._news:
                 self._news.wait_for(lambda: not self._open, window)
                 for connection in self._open:

@@ -2,9 +2,9 @@
 
 A response's head goes out with its first piece.
 
-uvicorn writes them one by one, each a system call and a packet, and a client wakes up for each. ASGI would let a server
-keep the head until a piece of the body comes. Here it waits no longer than the turn: an application that says what
-will come, and then takes its time, is heard at once.
+uvicorn writes head and body pieces one by one, each a system call and a packet, and the client wakes up for each. ASGI
+lets a server keep the head until a piece of the body comes. Here it waits for the end of the turn at most: the head of
+a slow answer goes out at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import asyncio
 from typing import Any
 
 _MOST = 16384
-"""Bytes: what is longer is not kept, and not copied."""
+"""Bytes: longer data is not kept, and not copied."""
 
 
 class Together:
@@ -26,7 +26,7 @@ class Together:
         self.is_closing = transport.is_closing  # asked for each response
 
     def write(self, data: bytes) -> None:
-        """As a transport's."""
+        """Write, as a transport."""
         if self._kept is not None:
             data = self._kept + data
             self._kept = None
@@ -37,7 +37,7 @@ class Together:
         self.transport.write(data)
 
     def close(self) -> None:
-        """Close it when all is written, as a transport's."""
+        """Close when all is written, as a transport."""
         self._flush()
         self.transport.close()
 
@@ -51,10 +51,7 @@ class Together:
 
 
 def written_together(protocol: type[Any], loop: asyncio.AbstractEventLoop) -> type[Any]:
-    """Make a class of one of uvicorn's protocols whose responses go out so.
-
-    A WebSocket that a connection becomes has the plain transport.
-    """
+    """Return a subclass of one of uvicorn's protocols that uses `Together`; WebSockets have the plain transport."""
 
     class WrittenTogether(protocol):  # type: ignore[misc]
         def connection_made(self, transport: asyncio.Transport) -> None:

@@ -1,14 +1,13 @@
 """uvicorn: its protocols, on an accept loop and with an end of our own.
 
-Nothing of `uvicorn.Server` is used, since what it does is what must not be done here. It wakes up ten times a second
-(for the Date header, mostly). Told to end, it closes connections that it has accepted and not yet read, closes idle
-keep-alive connections under the next request, and raises SIGTERM once more, so that a clean end looks like a death.
+`uvicorn.Server` is not used. It wakes up ten times a second (for the Date header, mostly). At its end it closes
+connections that it has accepted and not yet read, closes idle keep-alive connections under the next request, and raises
+SIGTERM once more, so that a clean end looks like a death.
 
-Here a worker that drains stops accepting, answers what comes on the connections that it has, each time with
-`Connection: close`, closes those that stay silent for a window, and finishes what is in flight. WebSockets are told to
-go elsewhere (1012) at once.
+Here a draining worker stops accepting, answers requests on its connections with `Connection: close`, closes those that
+stay silent for a window, and finishes what is in flight. It closes WebSockets with 1012 (service restart) at once.
 
-Tried with uvicorn 0.51.0 and 0.54.0, asyncio's loop and uvloop, httptools and h11.
+Tested with uvicorn 0.51.0 and 0.54.0, asyncio's loop and uvloop, httptools and h11.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 
 
 def warm(application: Application, protocol: str, options: ServerOptions) -> None:
-    """Import what uvicorn imports only when it starts: the loop, the parser, the WebSocket protocol."""
+    """Import what uvicorn imports at its start: the loop, the parser, the WebSocket protocol."""
     _config(application, options, {}).get_loop_factory()
 
 
@@ -62,7 +61,7 @@ def serve(
 def serve_socket(application: Application, sock: socket.socket, **config: Any) -> None:
     """Serve on a listening socket until SIGTERM, then drain and return: for workers of the hooks interface.
 
-    `config` is what `uvicorn.Config` takes, without what concerns addresses and processes.
+    `config`: arguments of `uvicorn.Config`, except those about addresses and processes.
     """
     from .._worker.assignment import Assignment
     from .._worker.drain import Drain
@@ -133,7 +132,7 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
 
 
 def _behind_proxies(application: Any, trusted: list[str] | str) -> Any:
-    """What uvicorn does about proxies, but only where one has been: it costs as much as the counting of a request."""
+    """Add uvicorn's handling of proxies, only for requests with its headers: it costs as much as counting a request."""
     forwarded: Any = ProxyHeadersMiddleware(application, trusted)
 
     def request(scope: Any, receive: Any, send: Any) -> Any:
@@ -146,7 +145,7 @@ def _behind_proxies(application: Any, trusted: list[str] | str) -> Any:
 
 
 def _factory(config: uvicorn.Config, connections: _Connections, state: State) -> Callable[[], asyncio.Protocol]:
-    """What `uvicorn.Server.startup` hands to the loop."""
+    """Return the protocol factory that `uvicorn.Server.startup` gives to the loop."""
     loop = asyncio.get_running_loop()
     make = written_together(config.http_protocol_class, loop)
     server = _State(config, connections)
@@ -155,9 +154,9 @@ def _factory(config: uvicorn.Config, connections: _Connections, state: State) ->
 
 
 class _Connections(set[Any]):
-    """The set in which uvicorn's protocols note themselves, which tells when the last one has gone.
+    """The set of open connections that uvicorn's protocols keep, with a way to wait until it is empty.
 
-    With an activity it counts those that are open; without, their sockets do.
+    With an activity it counts them as open; without one their sockets do.
     """
 
     def __init__(self, activity: Activity | None) -> None:
@@ -184,9 +183,9 @@ class _Connections(set[Any]):
         self.discard(connection)
 
     async def finish(self, window: float) -> None:
-        """Until all have gone and the application has nothing to do; silent ones are kept for a window."""
+        """Wait until all have closed and the application's tasks are done; silent ones are closed after `window`."""
         for connection in list(self):
-            if not hasattr(connection, "cycle"):  # a WebSocket, which is told 1012
+            if not hasattr(connection, "cycle"):  # a WebSocket, which closes with 1012
                 connection.shutdown()
         try:
             await asyncio.wait_for(self._empty(), window)
@@ -199,13 +198,13 @@ class _Connections(set[Any]):
             await asyncio.wait(self.tasks)
 
     async def _empty(self) -> None:
-        while self:  # Again, since a connection that becomes a WebSocket goes and comes.
+        while self:  # Again, since a connection that becomes a WebSocket is removed and added.
             self._gone = asyncio.Event()
             await self._gone.wait()
 
 
 class _State(ServerState):
-    """uvicorn's state, with response headers that are right when they are asked for: nothing wakes up to renew them."""
+    """uvicorn's state, with response headers made on demand: no timer updates the date."""
 
     def __init__(self, config: uvicorn.Config, connections: _Connections) -> None:
         self._config = config

@@ -1,8 +1,8 @@
 """waitress: pure Python; slow clients occupy none of its threads.
 
-Its `run()` wakes up every second, and told to end it drops what waits for a thread and closes everything. So its loop
-is turned from here, by one wait at a time, and only as long as needed: until something comes, or, while connections are
-open, until it is time to look for those that have been silent for too long.
+Its `run()` wakes up every second, and at its end it drops requests that wait for a thread and closes everything. So its
+loop is run from here, one wait at a time: until something comes, or, while connections are open, until it is time to
+check for silent ones.
 
 Public: `create_server` with `map` and `sockets`. Read in its source, unchanged for years: `wasyncore.loop`,
 `channel_class`, `active_channels`, `task_dispatcher`, and of a channel `requests`, `request`, `total_outbufs_len`,
@@ -37,13 +37,13 @@ protocols = frozenset({"wsgi"})
 sharing: Literal["shared"] = "shared"
 
 _CLEANING = 30
-"""Seconds between two looks for connections that have been silent for too long, while there are any."""
+"""Seconds between two checks for silent connections, while any is open."""
 _OWN_FILES = 64
-"""Descriptors that are left to the application when waitress takes no more connections."""
+"""Descriptors that are left to the application when waitress accepts no more connections."""
 
 
 def warm(application: Application, protocol: str, options: ServerOptions) -> None:
-    """Import what Python imports with the first address that is looked up; the rest this module has imported."""
+    """Import what Python imports with the first address lookup; this module has imported the rest."""
     import encodings.idna  # noqa: F401
 
 
@@ -82,7 +82,7 @@ class _Waitress:
         self._map |= {gate.number: gate for gate in self._gates}
 
     def serve(self) -> None:
-        """Until the worker is to drain."""
+        """Serve until the worker drains."""
         watch = _DrainWatch(self._worker)
         self._map |= dict.fromkeys(watch.numbers, watch)
         while not self._worker.draining:
@@ -92,7 +92,7 @@ class _Waitress:
             del self._map[number]
 
     def drain(self, window: float) -> None:
-        """Take no more, answer what comes within the window, and finish."""
+        """Stop accepting, answer requests within `window` seconds, and finish."""
         for gate in self._gates:
             gate.accept_throttle = None
         begun = time.monotonic()
@@ -107,10 +107,10 @@ class _Waitress:
                 silent = [channel for channel in channels if _is_silent(channel, window)]
                 for channel in silent:
                     channel.will_close = True
-                # Of those that have sent half a request, nobody tells when they have been silent for too long.
+                # Nothing reports when a connection with half a request has been silent for too long.
                 rest = window if any(channel.request for channel in channels) else math.inf
             self._turn(rest if rest < math.inf else None)
-        self._servers[0].task_dispatcher.shutdown(timeout=math.inf)  # the master's patience ends first
+        self._servers[0].task_dispatcher.shutdown(timeout=math.inf)  # the master's timeout ends first
         wasyncore.close_all(self._map)
 
     def _turn(self, timeout: float | None) -> None:
@@ -127,7 +127,7 @@ def _is_silent(channel: HTTPChannel, window: float) -> bool:
 
 
 def _channel_class(worker: Worker[Any]) -> type[HTTPChannel]:
-    """A connection that is counted, and says `Connection: close` in a response that starts while the worker drains."""
+    """Return a class of connections that are counted, and get `Connection: close` while the worker drains."""
 
     class Task(WSGITask):  # type: ignore[misc]
         def build_response_header(self) -> bytes:
@@ -153,7 +153,7 @@ def _channel_class(worker: Worker[Any]) -> type[HTTPChannel]:
 
 
 class _Gate:
-    """Stands in for one server where its loop waits for connections, and gives way to workers with less to do."""
+    """Replaces one server in the loop's map, and applies the accept throttle."""
 
     accepting = False
 
@@ -165,20 +165,20 @@ class _Gate:
         self._until = -math.inf
 
     def pause(self) -> float:
-        """Seconds for which the listener is left alone; infinity where it is not."""
+        """Return for how many seconds the listener is left alone; infinity where it is not."""
         rest = self._until - time.monotonic()
         return rest if rest > 0 else math.inf
 
     def readable(self) -> bool:
-        """Whether to wait for connections."""
-        return bool(self._server.readable()) and self.pause() == math.inf  # its own looks after silent ones, too
+        """Return whether to wait for connections."""
+        return bool(self._server.readable()) and self.pause() == math.inf  # it closes silent connections, too
 
     def writable(self) -> bool:
         """Never."""
         return False
 
     def handle_read_event(self) -> None:
-        """Take one connection."""
+        """Accept one connection."""
         if self.accept_throttle is not None and (pause := self.accept_throttle.pause()):
             self._until = time.monotonic() + pause
         else:
@@ -206,7 +206,7 @@ class _DrainWatch:
         return False
 
     def handle_read_event(self) -> None:
-        """Look what has come."""
+        """Read what has come."""
         self._drain.poll()
 
     def handle_close(self) -> None:

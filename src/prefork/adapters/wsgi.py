@@ -12,14 +12,14 @@ Environ = dict[str, Any]
 
 
 class CountingApplication:
-    """The application, with each request counted; one has failed when it raised or answered 500 or more."""
+    """The application, with each request counted, failed where it raises or answers 500 or more."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]], worker: Worker[Any]) -> None:
         self._application = application
         self._activity = worker.activity
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """One request."""
+        """Handle one request."""
         failed = False
 
         def starting(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
@@ -41,13 +41,13 @@ class CountingApplication:
 
 
 def _is_whole(answer: Iterable[bytes], environ: Environ) -> bool:
-    """Whether the application has done its part. Servers have a short way for these, and must see them as they are."""
+    """Return whether the application has finished. Servers have a short path for these, and must get them unchanged."""
     wrapper = environ.get("wsgi.file_wrapper")
     return isinstance(answer, list | tuple) or (isinstance(wrapper, type) and isinstance(answer, wrapper))
 
 
 class Pieces:
-    """An answer that is made while it is sent."""
+    """An answer that is made while it is sent; counts the request's end."""
 
     def __init__(self, answer: Iterable[bytes], beat: Callable[[], None], end: Callable[[bool], None]) -> None:
         self._answer = answer
@@ -58,7 +58,7 @@ class Pieces:
     def __iter__(self) -> Iterator[bytes]:
         try:
             for piece in self._answer:
-                self._beat()  # It gets on, however long it takes in all.
+                self._beat()  # It makes progress, however long it takes in all.
                 yield piece
         except GeneratorExit:
             raise
@@ -67,7 +67,7 @@ class Pieces:
             raise
 
     def close(self) -> None:
-        """Called by the server, whatever has happened; PEP 3333 demands it."""
+        """Count the end. The server calls it in any case (PEP 3333)."""
         try:
             getattr(self._answer, "close", lambda: None)()
         finally:
