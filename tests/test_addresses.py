@@ -49,7 +49,7 @@ def test_short_forms_are_made_full(text: str, full: str) -> None:
         ("unix://", "a Unix socket needs an absolute path"),
         ("fd://", "give "),
         ("a b:80", "'a b' is no host"),
-        ("unix:/" + 107 * "x", "108 bytes long"),
+        ("unix:/" + 107 * "x", "108 bytes"),
     ],
 )
 def test_what_is_no_address_is_refused_with_what_it_could_be(text: str, why: str) -> None:
