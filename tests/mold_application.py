@@ -106,13 +106,13 @@ class Scripted:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.register_at_fork(after_in_parent=lambda: os.write(descriptor, b"f"))
 
-    def plan(self, settings: Json) -> Json:
+    def plan(self) -> Json:
         self.plans += 1
-        settings = settings or {}
-        if "raise" in settings:
-            raise ValueError(settings["raise"])
-        if "size" in settings:
-            return ["x" * 100] * settings["size"]
+        script = self.arguments.get("plans", {}).get(str(self.plans), {})
+        if "raise" in script:
+            raise ValueError(script["raise"])
+        if "size" in script:
+            return ["x" * 100] * script["size"]
         return {"plans": self.plans, "uid": os.getuid(), "groups": list(os.getgroups()), "argv": sys.argv}
 
     def before_fork(self) -> None:

@@ -48,7 +48,7 @@ def test_options_travel_from_the_application_to_the_master() -> None:
     daemon = Daemon("test", listeners={"a": "tcp://127.0.0.1:1", "b": Listener("tcp://127.0.0.1:2", sharing="sharded")})
     local = Listener("unix:///s", mode=0o660, owner=0, group="www", backlog=7, nodelay=False, reuseport=False)
     daemon.plan(lambda: Plan([], listeners={"a": Listener("tcp://127.0.0.1:3", defer_accept=2), "c": local}))
-    received = take_apart(DaemonApplication(daemon).plan(None)).plan.listeners
+    received = take_apart(DaemonApplication(daemon).plan()).plan.listeners
     assert received == (
         core.Listener("a", "tcp://127.0.0.1:3", defer_accept=2),
         core.Listener("b", "tcp://127.0.0.1:2", "sharded"),
@@ -64,7 +64,7 @@ def test_options_travel_from_the_application_to_the_master() -> None:
 def test_a_listener_that_no_honest_mold_sends_is_no_plan(part: dict[str, Any]) -> None:
     daemon = Daemon("test", listeners={"a": "tcp://127.0.0.1:1"})
     daemon.plan(list)
-    data: Any = DaemonApplication(daemon).plan(None)
+    data: Any = DaemonApplication(daemon).plan()
     data["listeners"]["a"].update(part)
     with pytest.raises(MalformedPlan):
         take_apart(data)
@@ -74,7 +74,7 @@ def test_two_listeners_cannot_have_one_address() -> None:
     daemon = Daemon("test", listeners={"a": "tcp://127.0.0.1:1", "b": Listener("tcp://127.0.0.1:1", backlog=1)})
     daemon.plan(list)
     with pytest.raises(UsageError, match=r"listeners 'a' and 'b' have the same address, tcp://127\.0\.0\.1:1"):
-        DaemonApplication(daemon).plan(None)
+        DaemonApplication(daemon).plan()
     free = Daemon("test", listeners={"a": "tcp://127.0.0.1:0", "b": "tcp://127.0.0.1:0"})
     free.plan(list)
-    DaemonApplication(free).plan(None)
+    DaemonApplication(free).plan()

@@ -43,8 +43,7 @@ TERMS = {"limits": {"nofile": 1024, "core": [0, -1]}, "nice": 5, "affinity": [0,
 SOCKET = {"sharing": "shared", "backlog": 128, "nodelay": True, "defer_accept": 0, "reuseport": True}
 
 PLAN: dict[str, Any] = {
-    "name": "chat",
-    "options": {"share": "freeze"},
+    "options": {"share": "freeze", "spares": 2},
     "about": {"application": "ASGI application", "server": "uvicorn"},
     "watched": "/srv/chat.toml",
     "listeners": {
@@ -70,7 +69,7 @@ PLAN: dict[str, Any] = {
 
 MESSAGES: list[messages.Message] = [
     messages.MoldLaunch("m:f", {"a": [1]}, 3, "title", "spare", "freeze", ("a", "b"), False),
-    messages.ComputePlan({"a": 1}),
+    messages.ComputePlan(),
     messages.Fork(3),
     messages.Planned(PLAN, ("a warning",)),
     messages.StepFailed("load", "Traceback"),

@@ -33,21 +33,21 @@ def test_imports_and_plans(master: SmallMaster) -> None:
 
 def test_plans_again_in_the_same_application(master: SmallMaster) -> None:
     master.planned()
-    master.channels.compute_plan(1, {"any": "thing"})
+    master.channels.compute_plan(1)
     plan = master.expect(PlanReceived).plan
     assert isinstance(plan, dict)
     assert plan["plans"] == 2
 
 
 def test_a_plan_larger_than_a_socket_takes_arrives(master: SmallMaster) -> None:
-    master.planned()
-    master.channels.compute_plan(1, {"size": 50_000})
+    master.planned({"plans": {"2": {"size": 50_000}}})
+    master.channels.compute_plan(1)
     assert master.expect(PlanReceived).plan == ["x" * 100] * 50_000
 
 
 def test_a_failed_replan_leaves_the_mold_able_to_fork(master: SmallMaster) -> None:
-    master.planned()
-    master.channels.compute_plan(1, {"raise": "no such table"})
+    master.planned({"plans": {"2": {"raise": "no such table"}}})
+    master.channels.compute_plan(1)
     failed = master.expect(PlanFailed)
     assert failed.generation == 1
     assert failed.report.endswith("ValueError: no such table")
@@ -55,8 +55,8 @@ def test_a_failed_replan_leaves_the_mold_able_to_fork(master: SmallMaster) -> No
 
 
 def test_a_failed_first_plan_ends_the_mold(master: SmallMaster) -> None:
-    pid = master.start()
-    master.channels.compute_plan(1, {"raise": "no such table"})
+    pid = master.start({"plans": {"1": {"raise": "no such table"}}})
+    master.channels.compute_plan(1)
     report = master.expect(MoldFailed).report
     assert report.splitlines()[0] == "plan failed:"
     assert "mold_application.py" in report

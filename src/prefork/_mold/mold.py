@@ -103,8 +103,8 @@ class Mold:
         """Carry out orders until the master closes the channel."""
         while (received := self._channel.receive()) is not None:
             match received.message:
-                case ComputePlan(settings):
-                    self._plan(application, settings)
+                case ComputePlan():
+                    self._plan(application)
                     if not self._planned:
                         return
                 case Fork(count):
@@ -115,10 +115,10 @@ class Mold:
                 case message:
                     raise InternalError(f"the master sent {type(message).__name__} to a mold")
 
-    def _plan(self, application: Application, settings: Json) -> None:
+    def _plan(self, application: Application) -> None:
         step, armed = "plan", self._bind_to_master()
         try:
-            plan = application.plan(settings)
+            plan = application.plan()
             step = "before_fork"
             application.before_fork()
         except BaseException as error:
@@ -186,7 +186,7 @@ def take_over(arguments: list[str]) -> Mold:
 class Application(Protocol):
     """The application as the mold sees it; the mold reports what a method raises as the application's failure."""
 
-    def plan(self, settings: Json) -> Json:
+    def plan(self) -> Json:
         """Read the configuration and compute the plan, as plain data: when it is loaded, and for each replan."""
 
     def before_fork(self) -> None:

@@ -77,9 +77,7 @@ class MoldLaunch:
 
 @dataclass(frozen=True, slots=True)
 class ComputePlan:
-    """Compute the plan. `settings` goes to the application unchanged."""
-
-    settings: Json = None
+    """Compute the plan, for the first time or again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,11 +144,11 @@ class ProcessChannels:
 
     # Orders.
 
-    def compute_plan(self, generation: int, settings: messages.Json = None) -> None:
+    def compute_plan(self, generation: int) -> None:
         """Order a plan; the answer is PlanReceived, MoldFailed, PlanFailed or MoldDisconnected."""
         if (mold := self._molds.get(generation)) is not None:
             mold.asked = True
-        self._send(mold, messages.ComputePlan(settings))
+        self._send(mold, messages.ComputePlan())
 
     def fork_spares(self, generation: int, count: int) -> None:
         """Order `count` forks; each is answered by a SpareBorn or counted in a BirthFailed."""
