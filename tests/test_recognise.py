@@ -122,7 +122,7 @@ def test_a_factory_is_called(factory: Any, what: str, of: type) -> None:
         (None, "shop:app is a NoneType, which cannot be called"),
         (lambda a, b, c, d: None, "shop:app takes 4 arguments: an application takes (scope, receive, send)"),
         (OnRequest(), "shop:app takes one argument: an application takes (scope, receive, send)"),
-        (lambda *args: None, "shop:app does not say what arguments it takes: say --interface asgi or --interface wsgi"),
+        (lambda *args: None, "shop:app hides its arguments: give --interface asgi or --interface wsgi"),
         (lambda: 7, "what shop:app() returns is an int, which cannot be called"),
         (lambda: create_asgi, "what shop:app() returns is a function, which is no application"),
         (async_wsgi, "shop:app is a coroutine function that takes 2 arguments: an application takes (scope"),

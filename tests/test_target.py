@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from prefork import SystemFailure, UsageError
-from prefork._options.target import Target, daemon_name, find, look_in, parse
+from prefork._options.target import Target, daemon_name, find, parse, search_first
 
 
 def test_a_module_with_and_without_a_name() -> None:
@@ -83,7 +83,7 @@ def test_a_daemon_in_a_folder_without_a_name_has_one() -> None:
 def folder(tmp_path: Path) -> Iterator[Path]:
     before, modules = sys.path[:], set(sys.modules)
     sys.path.insert(0, "")
-    look_in(str(tmp_path))
+    search_first(str(tmp_path))
     yield tmp_path
     sys.path[:] = before
     for name in set(sys.modules) - modules:

@@ -110,7 +110,7 @@ def test_a_directory_that_has_been_removed_is_said(start: Start) -> None:
     for command in "check", "run":
         running = start.command("sh", "-c", script, PREFORK, command)
         assert running.wait() == 1
-        assert running.err == ["prefork: the current directory has been removed: go to one that is there"]
+        assert running.err == ["prefork: the current directory was removed: change to another"]
 
 
 def test_output_that_cannot_be_written_is_said_in_a_line(start: Start) -> None:

@@ -80,7 +80,7 @@ def test_a_daemon_is_run_as_it_is_and_says_what_its_options_are(start: Start) ->
     assert run.stop() == 0
     run = Run(start, "chat", "-w", "2", bind=False)
     assert run.running.wait() == 1
-    why = "--workers: chat is a Daemon, whose own code says what workers would: the option is for applications"
+    why = "--workers: chat is a Daemon, whose own code decides workers: the option is for applications"
     assert why in run.running.err
 
 
@@ -196,7 +196,7 @@ def _watches(run: Run) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--reload-dir", "."], "prefork: --reload-dir: this goes with --reload"),
+        (["--reload-dir", "."], "prefork: --reload-dir: it needs --reload"),
         (["--reload", "--reload-dir", "none"], "prefork: --reload-dir: none is not a directory"),
     ],
 )
@@ -259,8 +259,8 @@ def test_a_target_that_cannot_be_run(start: Start, source: str, target: str, why
         (["shop", "more"], "Got unexpected extra argument"),
         (["shop:"], "'shop:' is not a target: give MODULE, MODULE:NAME or path/to/file.py"),
         ([""], "'' is not a target"),
-        ([], "there is no TARGET, and there is no prefork.toml either: name what to run, as in shop:app"),
-        (["shop", "--group", "nogroup"], "--group: a group goes with a user, and none is named"),
+        ([], "there is no TARGET, and there is no prefork.toml either: name one, as in shop:app"),
+        (["shop", "--group", "nogroup"], "--group: a group needs a user: give --user too"),
         (["shop", "--user", "nobody-of-this-name"], "--user"),
         (["shop", "--name", "a/b"], "'a/b' is not a name"),
         (["shop", "--config", "none.toml"], "prefork: none.toml: cannot be read: No such file or directory"),
@@ -327,7 +327,7 @@ def test_paths_that_are_taken(start: Start) -> None:
 @pytest.mark.parametrize("address", ["udp://127.0.0.1:0", "udp://[::1]:5353"])
 def test_an_application_is_not_asked_by_datagrams(start: Start, address: str) -> None:
     write(start, "shop.py", ASGI)
-    why = f"--bind {address}: an application is asked over connections: give it tcp:// or unix://"
+    why = f"--bind {address}: an application needs connections: use tcp:// or unix://"
     refused(Run(start, "shop", "-b", address, bind=False), 1, why)
 
 

@@ -1,8 +1,7 @@
-"""To a daemon's master: the same process, another program.
+"""The last step of the launch: this process becomes the daemon's master by exec, with the same pid.
 
-The master is no place for application code, and this process may have imported some, or is about to be asked to. So it
-executes the master's own program in its place, in an interpreter that runs nothing of the environment's (`-I -S`): the
-same pid, clean.
+The master runs no application code, and this process may have imported some. So it executes the master's own program
+(`_master/program.py`) in its place, in an interpreter that runs nothing of the environment (`-I -S`).
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ def become_master(launch: MasterLaunch) -> NoReturn:
 def _leave_as_found(directory: str | None, kept: Collection[int]) -> None:
     """Undo what exec does not: full streams, the signal mask, ignored signals, timers, inheritable descriptors.
 
-    The descriptors in `kept` are the master's to have.
+    The descriptors in `kept` stay inheritable, for the master.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -70,7 +69,7 @@ def _leave_as_found(directory: str | None, kept: Collection[int]) -> None:
     for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
         signal.setitimer(timer, 0)
     for number in signal.valid_signals():
-        # HUP may be ignored because of nohup, INT because of a shell's background job: those are whoever started us.
+        # HUP may be ignored because of nohup, INT because of a shell's background job: the caller's choice stays.
         if signal.getsignal(number) is signal.SIG_IGN and number not in (signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

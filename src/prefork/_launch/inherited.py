@@ -1,8 +1,7 @@
-"""What the process that becomes the master was started with: sockets, and a service manager's variables.
+"""What the process that becomes the master inherited: sockets, and a service manager's variables.
 
-The sockets come from whoever ran it (`fd://3`) or from socket activation (`fd://http`). They pass through the exec that
-makes it the master, and are the only ones that a plan can name by number: a descriptor of the master's own is none of
-them.
+The sockets come from the parent process (`fd://3`) or from socket activation (`fd://http`). They pass through the exec
+that makes it the master. A plan can name only these by number, not the master's own descriptors.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import MutableMapping
 from .._wire.launch import Sockets
 
 _MANAGER = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-"""What a service manager tells the process that it starts, and no other."""
+"""Variables of a service manager, for the process that it starts only."""
 
 _FIRST = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
@@ -35,7 +34,7 @@ def _activation(environ: dict[str, str]) -> dict[str, list[int]]:
     pid, count, names = (environ.pop(f"LISTEN_{name}", "") for name in ("PID", "FDS", "FDNAMES"))
     environ.pop("LISTEN_PIDFDID", None)
     if pid != str(os.getpid()) or not (count.isascii() and count.isdecimal()):
-        return {}  # Said to another process, which has not taken them out of its environment.
+        return {}  # For another process, which has not removed them from its environment.
     found: dict[str, list[int]] = {}
     words = names.split(":") if names else []
     for place in range(int(count)):
@@ -50,9 +49,9 @@ def _open_descriptors() -> list[int]:
 
 
 def _is_given(number: int) -> bool:
-    """Whether it was inherited (Python makes what it opens close-on-exec) and is a socket that others can reach.
+    """Whether it was inherited (Python opens files close-on-exec) and is a socket that clients can reach.
 
-    A connected one is somebody's leak, and not kept open by us.
+    A connected one has leaked from the parent process, and is not kept open.
     """
     try:
         if not os.get_inheritable(number):
@@ -67,5 +66,5 @@ def _is_given(number: int) -> bool:
 
 
 def manager(environ: MutableMapping[str, str]) -> dict[str, str]:
-    """Take what a service manager has said to this process out of its environment, and return it."""
+    """Remove a service manager's variables from the environment, and return them."""
     return {name: environ.pop(name) for name in _MANAGER if name in environ}

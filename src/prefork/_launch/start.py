@@ -1,7 +1,7 @@
-"""From the application's `daemon.run()` to the master: the same process, another program.
+"""`daemon.run()`, in each process that calls it.
 
-The process becomes the master (`_become_master`), which starts a mold, and that runs the application's program again up
-to `run()`.
+In an ordinary program it becomes the master (`_launch.become_master`). The master starts a mold, which runs the
+application's program again up to `run()`; there it serves the master (`Mold.serve`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .become_master import become_master, launch_of
 
 
 def run(name: str, options: DaemonOptions, daemon: object) -> NoReturn:
-    """Be what this process was started as; of an ordinary program make the master. Never returns."""
+    """Serve the master if this process is a mold, else become the master. Never returns."""
     if mold.own is not None:
         mold.own.serve(mold.adopt(daemon), options.share)
     try:

@@ -29,23 +29,23 @@ H = TypeVar("H", bound=Handle[Any])
 
 
 class DaemonApplication:
-    """What the mold asks a `Daemon` (see `_mold.mold.Application`)."""
+    """The mold's view of a `Daemon` (see `_mold.mold.Application`)."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        # Asked here, once: what `inspect` touches would be each worker's own memory.
+        # Here, once: the pages that `inspect` touches would become private memory of each worker.
         self._coroutines = {name for name, kind in daemon.kinds.items() if inspect.iscoroutinefunction(kind.function)}
         self._contexts: dict[str, WorkerContext] = {}
-        """Those of the plan, as they are encoded and as they are decoded: thirty pages that no worker has to touch."""
+        """Encoded -> decoded contexts of the plan: decoding would be thirty pages of private memory in each worker."""
 
-    def plan(self, _settings: Json) -> Json:
+    def plan(self) -> Json:
         """Read the configuration and compute the plan, as plain data that `_wire.plan_data` takes apart."""
         daemon = self._daemon
         if daemon.plan_function is None:
             raise UsageError(f"the daemon {daemon.name} has no plan: declare one with @daemon.plan")
         _context.check_classes()
         if self._coroutines:
-            from .._worker import async_handle  # noqa: F401 - Now, in the mold; other daemons need not carry asyncio.
+            from .._worker import async_handle  # noqa: F401 - Now, in the mold; other daemons do without it.
         arguments = [] if daemon.config is None else [daemon.config.read()]
         planned = daemon.plan_function(*arguments)
         plan = planned if isinstance(planned, Plan) else Plan(_iterable(planned))
@@ -84,7 +84,7 @@ class DaemonApplication:
         if context._kind not in self._daemon.kinds:
             raise UsageError(f"{key} has no function: declare one with @daemon.worker({type(context).__name__})")
         encoded = context.encode()
-        # Done once here: what it fails with is known before anything is started.
+        # Once here, so that it fails before anything is started.
         if (back := WorkerContext.decode(encoded)) != context:
             raise UsageError(f"{key}: what a worker would decode is {back!r}, not {context!r}")
         launch = msgspec.to_builtins(context.launch())
@@ -100,12 +100,12 @@ class DaemonApplication:
         }
 
     def before_fork(self) -> None:
-        """Do what the application asked to be done in the mold before it forks."""
+        """Call the functions that the application declared with `before_fork`."""
         for function in self._daemon.before_forks:
             function()
 
     def rehearsal(self, _key: str, _context: Json) -> Callable[[Assignment], None]:
-        """Return what takes a worker's steps but for the application's own; an event loop's are left out as well."""
+        """Return a function that takes a worker's steps without the application's own and those of an event loop."""
         return self._rehearse
 
     def _rehearse(self, assignment: Assignment) -> None:
@@ -128,7 +128,7 @@ class DaemonApplication:
         """Return the function of the worker that this encoded context describes."""
         text = str(context)
         decoded = self._contexts.get(text)
-        if decoded is None:  # Of a plan before this mold's last, or in an interpreter of its own.
+        if decoded is None:  # From an earlier plan of this mold, or in an interpreter of its own.
             decoded = WorkerContext.decode(text.encode())
         kind = self._daemon.kinds[decoded._kind]
         lifespan = self._daemon.lifespans.get(decoded._kind)
@@ -141,7 +141,7 @@ class DaemonApplication:
 
 
 def _masked(umask: int, work: Callable[[Assignment], None], assignment: Assignment) -> None:
-    """Work with another mask: of all terms the one that only a process itself can set."""
+    """Work with another umask, the one term that only the process itself can set."""
     os.umask(umask)
     work(assignment)
 
@@ -160,7 +160,7 @@ def _limit(worker: H, kind: Kind) -> H:
 
 def _live(decoded: Any, kind: Kind, lifespan: Callable[..., Any] | None, assignment: Assignment) -> None:
     worker = _limit(Worker(decoded, assignment), kind)
-    if lifespan is None:  # And no nullcontext(), which would be seven pages of each worker.
+    if lifespan is None:  # No nullcontext(), which would be seven pages of private memory in each worker.
         kind.function(worker)
         return
     with contextmanager(lifespan)(worker):

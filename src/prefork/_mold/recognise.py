@@ -19,7 +19,7 @@ _HELP = "an application takes (scope, receive, send) for ASGI or (environ, start
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """An application, and what it was taken for. `words` says so to people."""
+    """An application, and what it is; `words` describes it for people."""
 
     what: What
     application: Any
@@ -27,10 +27,10 @@ class Recognised:
 
 
 def recognise(found: Any, name: str, interface: str = "auto") -> Recognised:
-    """Tell what `found` is, which the user calls `name`; a factory is called, and what it returns is told.
+    """Return what `found` is, by the name that the user gave; of a factory, what the object that it returns is.
 
-    `interface` is what the user says that it speaks. A factory is what can be called without an argument. Raises
-    UsageError for what is nothing that can be run, and whatever a factory raises.
+    `interface` is the one that the user gave, or "auto". A factory can be called without an argument. Raises UsageError
+    for what cannot be run, and what a factory raises.
     """
     what = _what(found, name, interface)
     if what != "factory":
@@ -66,7 +66,7 @@ def _what(found: Any, name: str, interface: str) -> What | Literal["factory"]:
         case 3:
             return "asgi"
         case None:
-            raise UsageError(f"{name} does not say what arguments it takes: say --interface asgi or --interface wsgi")
+            raise UsageError(f"{name} hides its arguments: give --interface asgi or --interface wsgi")
     arguments = "one argument" if count == 1 else f"{count} arguments"
     raise UsageError(f"{name} takes {arguments}: {_HELP}, and a worker's function takes (worker)")
 
@@ -80,7 +80,7 @@ def _call(found: Any) -> Any:
 
 
 def _required(function: Callable[..., Any]) -> int | None:
-    """How many positional arguments a call must have; None where that cannot be told."""
+    """Return how many positional arguments a call must have; None if that is unknown."""
     for candidate in function, _call(function):
         try:
             parameters = inspect.signature(candidate).parameters.values()

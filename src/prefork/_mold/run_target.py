@@ -1,4 +1,7 @@
-"""`prefork run` in the mold: options resolved, target imported and recognised."""
+"""`prefork run` in the mold: options resolved, target imported and recognised.
+
+It runs between `_mold.load` and `Mold.serve`, which never returns.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from .recognise import Recognised, recognise
 
 
 def run(started: dict[str, Any]) -> None:
-    """Serve the master with the target. `started` has the flags of the command line, `given`."""
+    """Serve the target. `started` has the values of the command line, `given`."""
     directory = os.getcwd()
     environ = _take_variables()
 
@@ -26,31 +29,31 @@ def run(started: dict[str, Any]) -> None:
     if recognised.what == "daemon":
         _refuse_for_a_daemon(settings)
         recognised.application.run()
-    # Here, since its contexts are of kinds that a Daemon's own may be of too.
+    # Imported here, since a Daemon may have contexts of the same kinds.
     from .serve_application import ServedApplication
 
     mold.own.serve(ServedApplication(recognised, read), "freeze")
 
 
 def recognised_target(settings: Settings, directory: str) -> Recognised:
-    """Import the target and tell what it is. Raises UsageError, and whatever the import raises."""
+    """Import the target and return what it is. Raises UsageError, and what the import raises."""
     if settings["target"] is None:
-        raise UsageError("there is no target any more: prefork.toml has had one when the daemon was started")
+        raise UsageError("there is no target: prefork.toml had one when the daemon was started, and has none now")
     parsed = target.parse(settings["target"], directory)
-    target.look_in(parsed.folder)
+    target.search_first(parsed.folder)
     return recognise(target.find(parsed), parsed.text.removesuffix("()"), settings["interface"])
 
 
 def _take_variables() -> dict[str, str]:
-    """Take our variables out of the environment: they are not for the application, nor for what it starts."""
+    """Remove the variables of prefork from the environment: they are not for the application or what it starts."""
     return {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)}
 
 
 def _refuse_for_a_daemon(settings: Settings) -> None:
-    """Raise UsageError for an option that a `Daemon`'s own code has the say about."""
+    """Raise UsageError for an option that a `Daemon`'s own code decides."""
     for option in OPTIONS:
         if option.scope == "served" and settings.given(option.name):
             raise UsageError(
-                f"{settings.source(option.name)}: {settings['target']} is a Daemon, whose own code says what "
-                f"{option.name} would: the option is for applications"
+                f"{settings.source(option.name)}: {settings['target']} is a Daemon, whose own code decides "
+                f"{option.name}: the option is for applications"
             )

@@ -1,8 +1,7 @@
 """A `Daemon` made for an application: a pool of workers of one kind.
 
-Its options are found anew at each plan, so that a reload takes up what has changed in `prefork.toml`. All that a worker
-needs to know of them travels in its context: a changed one replaces the workers, and a spare that was forked before the
-change is as good as one that was forked after it.
+The options are read again at each plan, so that a reload applies changes of `prefork.toml`. Those of the server travel
+in the worker's context: a changed one replaces the workers, and a spare forked before it can be used after it.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ if TYPE_CHECKING:
     from .._worker.assignment import Assignment
 
 ROOM_TO_GROW = 64
-"""To how many workers, at least, the pool can be scaled without another plan."""
+"""Workers, at least, to which the pool can be scaled without another plan."""
 
 DRAIN_TIMEOUT_IN_DEVELOPMENT = 1.0
-"""Seconds, under --reload and unless said otherwise: nobody waits half a minute for a browser's event stream."""
+"""Seconds, the default under --reload: an open event stream of a browser would delay each reload by half a minute."""
 
 
 @dataclass(frozen=True)
@@ -51,33 +50,33 @@ class Web(WorkerContext, kind="web"):
 
 @dataclass(frozen=True)
 class Work(WorkerContext, kind="worker"):
-    """A worker that is a plain function, of which no more is known."""
+    """A worker that is a plain function."""
 
     id: int
 
 
 class ServedApplication:
-    """What the mold asks of it (see `_mold.mold.Application`): at each plan the daemon is made anew."""
+    """The mold's view of it (see `_mold.mold.Application`): each plan makes a new daemon."""
 
     def __init__(self, recognised: Recognised, read: Callable[[], Settings]) -> None:
         self._recognised = recognised
         self._read = read
         self._made: DaemonApplication
 
-    def plan(self, settings: Json) -> Json:
-        """Find the options, and compute the plan that they make."""
+    def plan(self) -> Json:
+        """Read the options, and compute their plan."""
         options = self._read()
         self._made = DaemonApplication(daemon_of(self._recognised, options))
-        plan = self._made.plan(settings)
+        plan = self._made.plan()
         assert isinstance(plan, dict)
         watched = os.path.abspath(options.file) if options["reload"] and options.file else None
         return {**plan, "about": _about(self._recognised, options), "watched": watched}
 
     def before_fork(self) -> None:
-        """Nothing has to be done."""
+        """Do nothing."""
 
     def rehearsal(self, key: str, context: Json) -> Callable[[Assignment], None]:
-        """Return what takes a worker's steps but for the server's and the application's."""
+        """Return a function that takes a worker's steps without the server's and the application's."""
         return self._made.rehearsal(key, context)
 
     def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
@@ -86,7 +85,7 @@ class ServedApplication:
 
 
 def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:
-    """Return the daemon that serves an application. Raises UsageError for options that it cannot be served with."""
+    """Return the daemon that serves an application. Raises UsageError for options that do not fit it."""
     daemon = Daemon(settings["name"], listeners=_listeners(recognised, settings))
     kind = settings.given_for(KindOptions)
     if settings["reload"]:
@@ -103,7 +102,7 @@ def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:
 
 
 def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: dict[str, Any]) -> Callable[[int], Web]:
-    """Declare the workers that serve it; return what makes their contexts."""
+    """Declare the workers that serve it; return the function that makes their contexts."""
     protocol = recognised.what
     options = ServerOptions(
         keepalive_window=settings["keepalive_window"],
@@ -127,13 +126,13 @@ def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: di
 
 
 def _listeners(recognised: Recognised, settings: Settings) -> dict[str, Listener]:
-    """Return what is listened on: the first is called http, by which a worker's function gets it."""
+    """Return the listeners by name: the first is `http`, the name by which a worker's function accepts from it."""
     sharing: Literal["shared", "sharded"] = "shared"
     if recognised.what != "function":
         sharing = adapters.find(settings["server"], recognised.what).sharing
         for given in settings["bind"]:
             if parse(given).scheme == "udp":
-                raise UsageError(f"--bind {given}: an application is asked over connections: give it tcp:// or unix://")
+                raise UsageError(f"--bind {given}: an application needs connections: use tcp:// or unix://")
     elif not settings.given("bind"):
         return {}
     return {
@@ -145,7 +144,7 @@ def _listeners(recognised: Recognised, settings: Settings) -> dict[str, Listener
 
 
 def _about(recognised: Recognised, settings: Settings) -> dict[str, Json]:
-    """Return what people are told of it."""
+    """Return the description for people."""
     about: dict[str, Json] = {"application": recognised.words}
     if recognised.what != "function":
         server = adapters.find(settings["server"], recognised.what).name

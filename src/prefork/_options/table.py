@@ -1,7 +1,7 @@
 """Every option of `prefork run` in one table, and how its value is found.
 
 Defaults < the file (`prefork.toml`, or `[tool.prefork]` in `pyproject.toml`) < variables `PREFORK_...` < command line.
-The flags, the keys of the file, the variables, `prefork check --show` and docs/run.md are all made from the table.
+The flags, the keys of the file, the variables, `prefork check --show` and docs/run.md are made from the table.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The value of every option, and where each one stood. `file` is what was read; None where there was none."""
+    """The value and the source of every option. `file` is the path of the file that was read, or None."""
 
     values: Mapping[str, Any]
     sources: Mapping[str, str]
@@ -111,15 +111,15 @@ class Settings:
         return {each.name: self[each.name] for each in fields(record) if self.given(each.name)}
 
     def source(self, name: str) -> str:
-        """Where the value stood, in words."""
+        """The source of the value, for people."""
         return self.sources.get(name, "default")
 
 
 def resolve(command_line: Mapping[str, Any], environ: Mapping[str, str], directory: str) -> Settings:
     """Return the value of every option for a daemon that is started in `directory`.
 
-    `command_line` has the values of the flags that were given. Raises UsageError, by place, for what is no option and
-    for what is no value of one. A daemon that is given a target and no name has the name that its target makes.
+    `command_line` has the values of the flags that were given. Raises UsageError, which names the place, for an unknown
+    option and for a value that is not allowed. The default name of a daemon is made of its target.
     """
     variables = dict(_from_environ(environ))
     chosen = command_line.get("config") or variables.get("config")
@@ -138,10 +138,10 @@ def resolve(command_line: Mapping[str, Any], environ: Mapping[str, str], directo
 
 
 def daemon_here(environ: Mapping[str, str], directory: str) -> str | None:
-    """Return the name of the daemon that `resolve` would start, whatever is wrong with its other options.
+    """Return the name of the daemon that `resolve` would start, even if its other options are wrong.
 
-    While they are wrong is when people look at the daemon that still runs with the former ones. Raises UsageError
-    where its name cannot be told.
+    A user who has broken the file still wants the status of the daemon that runs with the earlier one. Raises
+    UsageError if the name is unknown.
     """
     naming = ("name", "target", "config")
     wanted = {BY_NAME[name].variable for name in naming}
@@ -167,7 +167,7 @@ def _from_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
 
 
 def _find_file(chosen: str | None, directory: str) -> tuple[str | None, Mapping[str, Any]]:
-    """Return the file's path, as it is to be shown, and its table of options."""
+    """Return the file's path for messages, and its table of options."""
     if chosen is not None:
         return chosen, _read(os.path.join(directory, chosen), chosen)
     for name in "prefork.toml", "pyproject.toml":
@@ -192,7 +192,7 @@ def _read(path: str, shown: str) -> Mapping[str, Any]:
     tool = data.get("tool", {})
     table = tool.get("prefork", {}) if isinstance(tool, dict) else {}
     if not isinstance(table, dict):
-        raise UsageError(f"{shown}: [tool.prefork] is to be a table")
+        raise UsageError(f"{shown}: [tool.prefork] must be a table")
     return table
 
 
@@ -209,6 +209,6 @@ def _from_file(file: str | None, table: Mapping[str, Any]) -> Iterator[tuple[str
 
 
 def _place(file: str | None) -> str:
-    """Return where in the file the options stand."""
+    """Return the place of the options, for messages."""
     in_pyproject = os.path.basename(file or "") == "pyproject.toml"
     return f"{file} [tool.prefork]" if in_pyproject else f"{file}"

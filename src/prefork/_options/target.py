@@ -10,15 +10,15 @@ from typing import Any
 from .._errors import SystemFailure, UsageError, did_you_mean
 
 LOOKED_FOR = ("daemon", "app", "application", "create_app")
-"""What a module is searched for, in this order, where the target does not name anything in it."""
+"""Names that are tried in a module, in this order, if the target names none."""
 
 _GENERIC = {"app", "application", "asgi", "main", "server", "src", "wsgi", "__init__", "__main__"}
-"""Module names that say nothing about what the application is."""
+"""Module names that do not describe the application."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A module by the name under which it is imported, with the folder that its import is looked for in first."""
+    """The name of a module, and the folder that is searched for it first."""
 
     text: str
     module: str
@@ -28,9 +28,9 @@ class Target:
 
 
 def parse(text: str, directory: str) -> Target:
-    """Take a target apart, for a program that runs in `directory`.
+    """Parse a target, for a program that runs in `directory`.
 
-    Raises UsageError for what is none, and SystemFailure for a file that is not there.
+    Raises UsageError for text that is no target, and SystemFailure for a missing file.
 
     `module`, `module:attribute`, `path/to/file.py` and `path/to/file.py:attribute` are targets; the attribute may be
     dotted, and a factory may be written with its brackets.
@@ -47,7 +47,7 @@ def parse(text: str, directory: str) -> Target:
 
 
 def _of_file(text: str, path: str, attribute: str) -> Target:
-    """A file is imported as the module that it is: one in a package under the package's name."""
+    """Return a file as the module that it is; one in a package has the package's name too."""
     if os.path.isdir(path):
         raise UsageError(f"{path} is a directory: name a file in it, or a module")
     if not os.path.isfile(path):
@@ -65,9 +65,9 @@ def _of_file(text: str, path: str, attribute: str) -> Target:
 
 
 def daemon_name(text: str, directory: str) -> str:
-    """Return what a daemon is called unless it is told: after the part of its target that says most, or its folder.
+    """Return the default name of a daemon: the first descriptive part of its target, or the name of its folder.
 
-    Every other FastAPI project is `main:app`; they are not one daemon. Raises UsageError where `text` is no target.
+    Many FastAPI projects are `main:app`, and each is a daemon of its own. Raises UsageError if `text` is no target.
     """
     parts = [part for part in parse(text, directory).module.split(".") if part not in _GENERIC]
     name = parts[0] if parts else os.path.basename(os.path.abspath(directory))
@@ -76,9 +76,9 @@ def daemon_name(text: str, directory: str) -> str:
 
 
 def find(target: Target) -> Any:
-    """Import the target's module, and return what is meant in it.
+    """Import the target's module, and return the object that the target names.
 
-    Raises UsageError where there is no such module or nothing of the name, and whatever the import raises.
+    Raises UsageError if there is no such module or name, and what the import raises.
     """
     module = _import(target)
     if not target.attribute:
@@ -87,7 +87,7 @@ def find(target: Target) -> Any:
                 return getattr(module, name)
         names = ", ".join(LOOKED_FOR[:-1])
         raise UsageError(
-            f"the module {target.module} has none of {names} and {LOOKED_FOR[-1]}(): say which name in it to run, "
+            f"the module {target.module} has none of {names} and {LOOKED_FOR[-1]}(): name the one to run, "
             f"as in {target.text}:NAME"
         )
     found = module
@@ -106,11 +106,11 @@ def _import(target: Target) -> Any:
     try:
         module = import_module(target.module)
     except ModuleNotFoundError as error:
-        # Only where the target itself is missing; what is missing further down is the application's own trouble.
+        # Only if the target itself is missing; a module that the application imports is its own error.
         if not f"{target.module}.".startswith(f"{error.name}."):
             raise
         raise UsageError(
-            f"there is no module {error.name}: neither in {target.folder} nor where Python looks" + _meant(target)
+            f"there is no module {error.name}: neither in {target.folder} nor on sys.path" + _meant(target)
         ) from None
     origin = getattr(module, "__file__", None)
     if target.file is not None and (origin is None or not os.path.samefile(origin, target.file)):
@@ -119,18 +119,18 @@ def _import(target: Target) -> Any:
 
 
 def _meant(target: Target) -> str:
-    """Say what a target that names no module may have been meant to be."""
+    """Return what to append to the error for a target that names no module."""
     parent, _, name = target.module.rpartition(".")
     if hasattr(sys.modules.get(parent), name):  # As Django spells it: shop.wsgi.application.
         return f": did you mean {parent}:{name}?"
     try:
         return did_you_mean(target.module, _importable(target.folder))
     except OSError as error:
-        return f"; {target.folder} cannot be looked into: {error.strerror}"
+        return f"; {target.folder} cannot be read: {error.strerror}"
 
 
 def _importable(folder: str) -> list[str]:
-    """Return the modules in a folder: what a misspelt one may have been meant to be. Raises OSError."""
+    """Return the modules in a folder, for suggestions. Raises OSError."""
     found = []
     for entry in os.scandir(folder):
         name = entry.name.removesuffix(".py")
@@ -139,7 +139,7 @@ def _importable(folder: str) -> list[str]:
     return found
 
 
-def look_in(folder: str) -> None:
-    """Make `sys.path` begin where the program's would: it begins where this mold's own module was looked for."""
+def search_first(folder: str) -> None:
+    """Let `sys.path` begin with the program's folder, instead of that of the mold's own module."""
     if not sys.flags.safe_path:
         sys.path[0] = folder

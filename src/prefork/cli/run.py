@@ -1,4 +1,7 @@
-"""`prefork run`: a daemon, started without importing it here: only its mold ever does, as the user that it is to be."""
+"""`prefork run`: read the options, describe the master's launch, greet, and become the master.
+
+The application is not imported here; only its mold imports it, as the user that it is to run as.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,8 @@ def run(given: dict[str, Any]) -> None:
     """Run TARGET: an ASGI or WSGI application, a factory of one, a Daemon, or a worker's function.
 
     TARGET is MODULE:NAME, path/to/file.py:NAME, or either without a NAME: then `daemon`, `app`, `application` and
-    `create_app()` are looked for in it. Without TARGET it is what prefork.toml, or [tool.prefork] in pyproject.toml,
-    says; each option can be said there (drain_timeout = 10) and by a variable (PREFORK_DRAIN_TIMEOUT=10) too.
+    `create_app()` are tried. Without TARGET, that of prefork.toml, or of [tool.prefork] in pyproject.toml, is run.
+    Each option can also be given there (drain_timeout = 10) and by a variable (PREFORK_DRAIN_TIMEOUT=10).
     """
     started = monotonic()
     with refusing():
@@ -50,7 +53,7 @@ def _start(settings: Settings) -> Start:
 
 
 def _style(settings: Settings) -> Style:
-    """Say how to greet: in a block on a terminal, where people read it."""
+    """Return the style of the start's messages: a block on a terminal, a line elsewhere."""
     if not sys.stderr.isatty() or settings["log_format"] == "json" or settings["log_file"]:
         return "line"
     return "colour" if shows_colours(2) else "plain"
@@ -60,7 +63,7 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
     """Return the launch of the daemon's master. Raises UsageError."""
     if settings["target"] is None:
         where = f"{settings.file} names none" if settings.file else "there is no prefork.toml either"
-        raise UsageError(f"there is no TARGET, and {where}: name what to run, as in shop:app")
+        raise UsageError(f"there is no TARGET, and {where}: name one, as in shop:app")
     options = settings.given_for(DaemonOptions)
     launch = replace(
         launch_of(settings["name"], {"run": {"given": given}}, THIS_PROGRAM, checked(DaemonOptions, options)),
@@ -80,10 +83,10 @@ def _sources(settings: Settings) -> tuple[str, ...]:
     """Return the folders whose files are watched, if any are. Raises UsageError."""
     if not settings["reload"]:
         if settings.given("reload_dir"):
-            raise UsageError(f"{settings.source('reload_dir')}: this goes with --reload")
+            raise UsageError(f"{settings.source('reload_dir')}: it needs --reload")
         return ()
     if find_spec("watchfiles") is None:
-        raise UsageError(f"{settings.source('reload')}: this needs watchfiles: pip install 'prefork[watch]'")
+        raise UsageError(f"{settings.source('reload')}: it needs watchfiles: pip install 'prefork[watch]'")
     for folder in settings["reload_dir"]:
         if not os.path.isdir(folder):
             raise UsageError(f"{settings.source('reload_dir')}: {folder} is not a directory")
@@ -97,7 +100,7 @@ def _identity(settings: Settings) -> tuple[Identity, dict[str, str]]:
 
     user, group = settings["user"], settings["group"]
     if os.geteuid() != 0:
-        raise UsageError(f"{settings.source('user')} can be given by root only: nobody else may become another user")
+        raise UsageError(f"{settings.source('user')} only root can run an application as another user")
     try:
         entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
     except KeyError:
@@ -114,11 +117,11 @@ def _identity(settings: Settings) -> tuple[Identity, dict[str, str]]:
 
 
 def here() -> str:
-    """Return the current directory. Raises SystemFailure where there is none any more."""
+    """Return the current directory. Raises SystemFailure if it was removed."""
     try:
         return os.getcwd()
     except FileNotFoundError:
-        raise SystemFailure("the current directory has been removed: go to one that is there") from None
+        raise SystemFailure("the current directory was removed: change to another") from None
 
 
 @contextmanager
