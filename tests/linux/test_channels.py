@@ -125,7 +125,7 @@ def test_second_newborn_of_one_pid_fails(channels: ProcessChannels, mold: Channe
 def test_newborn_of_another_parent_fails(channels: ProcessChannels, mold: Channel) -> None:
     channels.fork_spares(1, 1)
     newborn = announce(mold)
-    # This process is nobody's child here, least of all its own.
+    # This process is not its own child.
     readable(channels)
     assert channels.read() == []
     newborn.send_hello()
@@ -171,7 +171,7 @@ def test_spare_that_dies_at_once_is_reported(channels: ProcessChannels, mold: Ch
     child.end()
     assert facts(channels) == [SpareBorn(1, child.pid)]
     assert channels.read() == []
-    # Its end has been read; when it has been reaped nothing is left to be told.
+    # Its end has been read; no fact is left when it is reaped.
     assert channels.finish(child.pid) == []
 
 

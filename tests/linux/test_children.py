@@ -1,4 +1,4 @@
-"""Ends of children: told by pidfds, by SIGCHLD where there are none; children of a hook's own are left to it."""
+"""Exits of children: by pidfds, or by SIGCHLD without them; children of a hook are not reaped."""
 
 from __future__ import annotations
 

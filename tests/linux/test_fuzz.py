@@ -1,4 +1,4 @@
-"""Random and mutated bytes, and values, for everything that a master reads: it says what is wrong, and nothing else.
+"""Random and mutated bytes and values for all that a master reads: it raises the one exception of that input.
 
 `make proof` sends 100,000 inputs with those of `system/test_control_abuse.py`, `make test` a tenth. The seed is
 printed, and TEST_OF_PREFORK_SEED sets it.
@@ -98,7 +98,7 @@ REQUESTS: list[dict[str, Any]] = [
 pytestmark = pytest.mark.timeout(600)
 
 SHARE = 10 if PROOF else 1
-"""Of the inputs, in tenths."""
+"""Tenths of the inputs to send."""
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def _nothing_is_lost() -> Iterator[None]:
 
 
 def spoilt(data: bytes, chance: random.Random) -> bytes:
-    """Bytes that are wrong in some places, cut, doubled, or anything."""
+    """Return the bytes changed in some places, cut, doubled, or replaced by random ones."""
     match chance.randrange(5):
         case 0:
             return chance.randbytes(chance.randrange(200))
@@ -129,7 +129,7 @@ def spoilt(data: bytes, chance: random.Random) -> bytes:
 
 
 def altered(text: str, chance: random.Random) -> Any:
-    """The data of a JSON text, in which something has another value, another name, or is not there."""
+    """Return the data of a JSON text with some values replaced, renamed or removed."""
     copy = json.loads(text)
     for _ in range(chance.choice((1, 1, 1, 2, 5))):
         place: Any = copy
@@ -153,7 +153,7 @@ def altered(text: str, chance: random.Random) -> Any:
 
 
 def mostly(count: int, refused: type[Exception], act: Callable[[int], object]) -> int:
-    """Do it so often; whatever it raises is `refused`. Return how often it was not."""
+    """Call `act` `count` times; it may raise only `refused`. Return how often it did not raise."""
     passed = silent = 0
     for number in range(count):
         try:
@@ -191,8 +191,8 @@ def test_requests(chance: random.Random) -> None:
     assert 0 < mostly(2_500 * SHARE, MalformedRequest, act) < 2_000 * SHARE
 
 
-def test_plans_and_what_is_made_of_them(chance: random.Random, tmp_path: Path) -> None:
-    """What passes for a plan can be decided on, and its listeners opened or refused in words."""
+def test_plans(chance: random.Random, tmp_path: Path) -> None:
+    """A plan that passes can be decided on, and its listeners opened or refused with a reason."""
     text = json.dumps(PLAN)
     assert plan_data.take_apart(json.loads(text)).plan.refusal() is None
 
@@ -211,8 +211,8 @@ def test_plans_and_what_is_made_of_them(chance: random.Random, tmp_path: Path) -
     assert 100 * SHARE < mostly(2_000 * SHARE, plan_data.MalformedPlan, act) < 1_900 * SHARE
 
 
-def test_channels_of_molds_newborns_and_workers(chance: random.Random) -> None:
-    """Packets with whatever bytes and descriptors; those of a peer that is not listened to any more are not kept."""
+def test_process_channels(chance: random.Random) -> None:
+    """Packets with random bytes and descriptors; descriptors from a disconnected peer are closed."""
     good = [messages.encode(message) for message in MESSAGES]
     plain = [data.decode() for data in good]
     sizes = []
@@ -242,7 +242,7 @@ def test_channels_of_molds_newborns_and_workers(chance: random.Random) -> None:
 
 
 def send(channel: Channel, data: bytes, chance: random.Random) -> None:
-    """Send a packet as no honest peer does: with descriptors that it should not have, or in a memfd that is none."""
+    """Send a packet that breaks the protocol: with wrong descriptors, or in a file that is no sealed memfd."""
     passed = [made(data, chance) for _ in range(chance.choice((0, 0, 0, 1, 1, 2, 30)))]
     head = chance.choice((b"\0", b"\0", b"\0", b"\1", b"\2", b""))
     control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", passed).tobytes())] if passed else []
@@ -270,5 +270,5 @@ def made(data: bytes, chance: random.Random) -> int:
 
 
 def resident() -> int:
-    """Kilobytes of this process."""
+    """Return the resident kilobytes of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4

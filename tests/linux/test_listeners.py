@@ -78,12 +78,12 @@ def test_change_from_one_host_to_all_and_back_keeps_the_port(listeners: Listener
 @pytest.mark.parametrize("scheme", ["tcp", "udp"])
 def test_host_change_does_not_share_another_programs_port(listeners: Listeners, scheme: str) -> None:
     kind = socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM
-    with socket.socket(type=kind) as stranger:
-        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        stranger.bind(("127.0.0.2", 0))
+    with socket.socket(type=kind) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.2", 0))
         if scheme == "tcp":
-            stranger.listen()
-        number = stranger.getsockname()[1]
+            other.listen()
+        number = other.getsockname()[1]
         listeners.bind([Listener("http", f"{scheme}://127.0.0.1:{number}")])
         with pytest.raises(SystemFailure, match="Address already in use"):
             listeners.bind([Listener("http", f"{scheme}://127.0.0.2:{number}")])
@@ -92,8 +92,8 @@ def test_host_change_does_not_share_another_programs_port(listeners: Listeners, 
 def test_port_is_shared_only_with_the_next_master(listeners: Listeners) -> None:
     listeners.bind([ANY])
     ours = Listener("http", f"tcp://127.0.0.1:{port(listeners, ANY)}")
-    with closing(Listeners(BindOptions())) as stranger, pytest.raises(SystemFailure, match="in use"):
-        stranger.bind([ours])
+    with closing(Listeners(BindOptions())) as other, pytest.raises(SystemFailure, match="in use"):
+        other.bind([ours])
     with closing(Listeners(BindOptions(beside_orphans=True))) as successor:
         successor.bind([ours])
         assert port(successor, ours) == port(listeners, ANY)

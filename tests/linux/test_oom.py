@@ -1,4 +1,4 @@
-"""The kernel's count of kills for want of memory, in files of both versions of control groups."""
+"""The kernel's counter of out-of-memory kills, in both versions of control groups."""
 
 from __future__ import annotations
 

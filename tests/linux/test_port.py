@@ -1,4 +1,4 @@
-"""The sockets of one port: each slot its own queue, what is new where it is taken, and nothing lost that was queued."""
+"""The sockets of one port: a queue for each slot, connections where workers accept, and none lost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def port() -> Iterator[Port]:
 
 
 def worker(port: Port, number: int, listener: Listener = SHARDED, *, pid: int = 0) -> socket.socket:
-    """The socket of a worker that is ready; its pid is its number unless it has another."""
+    """Return the socket of a ready worker; its pid is its number unless given."""
     sock = port.give(listener, f"web/{number}", pid or number)
     port.serves(pid or number, True)
     return sock
@@ -45,7 +45,7 @@ def connect(port: Port, count: int) -> list[socket.socket]:
 
 
 def waiting(sock: socket.socket) -> int:
-    """Accept all that waits there; return how many they were."""
+    """Accept all waiting connections; return their number."""
     count = 0
     while True:
         try:
@@ -56,7 +56,7 @@ def waiting(sock: socket.socket) -> int:
 
 
 def spread(port: Port, sockets: list[socket.socket], count: int = 120) -> list[int]:
-    """Connect so often; return how many came to each, which have to be all of them."""
+    """Open `count` connections; return how many each socket got, in total `count`."""
     clients = connect(port, count)
     counts = [waiting(sock) for sock in sockets]
     assert sum(counts) == count, counts
@@ -193,7 +193,7 @@ def test_new_sharing_takes_over_when_a_worker_serves() -> None:
         port.serves(1, True)
         assert spread(port, [shared]) == [120]
         port.withdraw("sharded")
-        assert waiting(shard) == 3  # Still to be taken by whoever has it.
+        assert waiting(shard) == 3  # Its worker still accepts them.
         port.ended(11)
         assert spread(port, [shared]) == [120]
         del clients

@@ -1,4 +1,4 @@
-"""The list of a daemon's processes for its next master."""
+"""The roster: a daemon's processes, recorded for its next master."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support import until
 
 @pytest.fixture
 def pids() -> Iterator[list[int]]:
-    """Return the pids of two processes that live until the test ends."""
+    """Return the pids of two processes that run until the test ends."""
     with subprocess.Popen(["sleep", "100"]) as one, subprocess.Popen(["sleep", "100"]) as other:
         yield [one.pid, other.pid]
         one.kill()
@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> str:
 
 @contextlib.contextmanager
 def no_room() -> Iterator[None]:
-    """Let no file of this process grow."""
+    """Keep this process from enlarging files."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
@@ -42,12 +42,12 @@ def no_room() -> Iterator[None]:
 
 
 def test_full_file_system_is_logged_once_and_recording_resumes(file: str, pids: list[int]) -> None:
-    said: list[str] = []
-    roster = Roster(file, said.append)
+    logged: list[str] = []
+    roster = Roster(file, logged.append)
     with no_room():
         for pid in pids:
             roster.add(pid)
-    assert said == ["roster: cannot record new processes: File too large; the next master would not find them"]
+    assert logged == ["roster: cannot record new processes: File too large; the next master would not find them"]
     roster.remove(pids[0])
     roster.add(pids[1])
     roster.close()
