@@ -146,8 +146,8 @@ def test_all_ends_are_cleaned_up_before_one_relaunch() -> None:
     ]
     assert [action for action in actions if isinstance(action, Watch)] == [Watch(14), Watch(15)]
     assert [action.text for action in actions if isinstance(action, Report)] == [
-        "prefork: process (pid 11) was killed by SIGKILL",
-        "prefork: process (pid 12) was killed by SIGKILL",
+        "prefork: process (pid 11) killed by SIGKILL",
+        "prefork: process (pid 12) killed by SIGKILL",
     ]
 
 

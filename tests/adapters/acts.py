@@ -123,7 +123,7 @@ class Recycle(Act):
     max_requests = 500
 
     def once(self, number: int) -> None:
-        self.adapted.running.expect(r"is replaced: \d+ requests", "err")
+        self.adapted.running.expect(r"worn out: \d+ requests", "err")
 
 
 class End(Act):

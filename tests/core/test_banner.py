@@ -38,7 +38,7 @@ def test_on_a_terminal_it_is_a_block() -> None:
     welcome = Welcome("shop", "plain", 1.0)
     welcome.planned(PLAN, ABOUT)
     assert welcome.text(["tcp://127.0.0.1:8000", "tcp://[::1]:8000"], 1.5).splitlines() == [
-        "  taken for   ASGI application (fastapi.FastAPI)",
+        "  application ASGI application (fastapi.FastAPI)",
         "  server      uvicorn 0.54.0",
         "  workers     2 web",
         "  listening   http://127.0.0.1:8000",

@@ -37,7 +37,7 @@ def test_the_first_few_are_said_and_then_their_number() -> None:
         log.pass_time(0.1)
     assert log.lines == [f"web/2 (pid {number}) exited 3" for number in range(BURST)]
     log.pass_time(5)
-    assert log.lines[BURST:] == ["web/2 failed 50 times in 10 s, backing off; at last: web/2 (pid 49) exited 3"]
+    assert log.lines[BURST:] == ["web/2: failed 50 times in 10 s (backing off); last: web/2 (pid 49) exited 3"]
     assert log.folding.next_deadline() is None, "nothing was counted since: nobody has to wake"
 
 
@@ -48,7 +48,7 @@ def test_repeats_give_one_line_a_window_then_news_again() -> None:
         log.pass_time(0.1)
     log.pass_time(WINDOW)
     # The third window, in which the last ones came, has ended as well.
-    assert [line.partition(" times")[0] for line in log.lines[BURST:]] == ["web/2 failed 100"] * 3
+    assert [line.partition(" times")[0] for line in log.lines[BURST:]] == ["web/2: failed 100"] * 3
     log.pass_time(WINDOW)
     del log.lines[:]
     log.happens("web/2", "web/2 exited 3")
@@ -64,7 +64,7 @@ def test_many_workers_of_a_kind_are_one_line() -> None:
     log.pass_time(WINDOW)
     assert log.lines[BURST:] == [
         "queue/0 exited 1",
-        "500 workers of web failed 500 times in 10 s, backing off; at last: web/499 exited 3",
+        "web: 500 workers failed 500 times in 10 s (backing off); last: web/499 exited 3",
     ]
 
 
@@ -86,10 +86,10 @@ def test_distinct_tracebacks_are_limited() -> None:
 def test_what_is_about_no_slot_is_counted_too() -> None:
     log = Log()
     for _ in range(20):
-        log.happens("", "the mold could not fork", "not born")
+        log.happens("", "the mold could not fork", "fork_failed")
     log.pass_time(WINDOW)
     (line,) = log.lines[BURST:]
-    assert line == "prefork: a birth failed 20 times in 10 s; at last: the mold could not fork"
+    assert line == "prefork: forks failed 20 times in 10 s (backing off); last: the mold could not fork"
 
 
 def test_at_the_end_all_is_told_at_once() -> None:
@@ -98,6 +98,6 @@ def test_at_the_end_all_is_told_at_once() -> None:
         log.happens("web/2", "web/2 exited 3")
     log.pass_time(2)
     log.tell(at_once=True)
-    assert log.lines[BURST:] == ["web/2 failed 20 times in 2 s, backing off; at last: web/2 exited 3"]
+    assert log.lines[BURST:] == ["web/2: failed 20 times in 2 s (backing off); last: web/2 exited 3"]
     log.pass_time(100)
     assert len(log.lines) == BURST + 1

@@ -49,13 +49,13 @@ def test_the_life_of_a_slot_is_told_with_its_reasons() -> None:
     stage.command(cmd.Scale("web", 1))
     stage.command(cmd.Reload())
     stage.rest()
-    by = "asked for by uid 7 (pid 99)"
+    by = "requested by uid 7 (pid 99)"
     assert about(stage, "web/0") == [
-        ("ordered", "the daemon's start"),
+        ("ordered", "daemon start"),
         ("ready", None),
         ("failed", None),
         ("ended", "exited 3"),
-        ("ordered", "the one before exited 3"),
+        ("ordered", "previous worker exited 3"),
         ("ready", None),
         ("ordered", f"restart web/0 {by}"),
         ("ready", None),
@@ -114,7 +114,11 @@ def test_scaling_and_stopping_are_told_to_their_end_too() -> None:
     stage.rest()
     stage.command(cmd.Stop())
     stage.rest()
-    changes = [told[1:] for told in stage.told("event", "what", "stage", "key", since=since) if told[0] == "change"]
+    changes = [
+        (told[1], told[2], told[3] or told[4])
+        for told in stage.told("event", "what", "stage", "slot", "pool", since=since)
+        if told[0] == "change"
+    ]
     assert changes[:4] == [
         ("scale", "rolling", "web"),
         ("scale", "settled", "web/2"),

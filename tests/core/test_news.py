@@ -41,17 +41,17 @@ def test_report_about_nothing_that_is_recorded_is_a_message() -> None:
 
 def test_record_without_report_is_logged_with_everything() -> None:
     assert usual(READY) is None
-    assert usual(READY, everything=True) == News(READY, "web/0 ready after 0.1 s (pid 8)", "faint")
+    assert usual(READY, everything=True) == News(READY, "web/0: ready after 0.1 s (pid 8)", "faint")
 
 
 def test_command_and_signal_are_always_logged() -> None:
     signal = {"event": "signal", "signal": "HUP"}
-    command = {"event": "command", "command": "scale", "kind": "web", "size": 3, "by": "root"}
-    assert texts(signal, command) == ["prefork: signal HUP came", "prefork: root asks for: scale web 3"]
+    command = {"event": "command", "command": "scale", "pool": "web", "size": 3, "by": "root"}
+    assert texts(signal, command) == ["prefork: signal HUP received", "prefork: scale web 3 requested by root"]
 
 
 def test_command_outcome_is_logged_and_steps_only_in_full() -> None:
-    scale = {**CHANGE, "what": "scale", "key": "web", "left": 2, "stage": "rolling"}
+    scale = {**CHANGE, "what": "scale", "pool": "web", "left": 2, "stage": "rolling"}
     done = {**scale, "left": 0, "stage": "done", "text": "web has 3 workers"}
     stop = {**done, "what": "stop", "text": "stopped"}
     assert texts(scale, done, stop) == ["prefork: web has 3 workers"]
@@ -59,7 +59,7 @@ def test_command_outcome_is_logged_and_steps_only_in_full() -> None:
 
 
 def test_what_may_repeat_folds_and_what_is_done_does_not() -> None:
-    command = {"event": "command", "command": "restart", "key": "web/9", "by": "root"}
+    command = {"event": "command", "command": "restart", "slot": "web/9", "by": "root"}
     failed = {**CHANGE, "stage": "failed", "text": "restart failed"}
     assert [item.folds for item in (usual(command), reported(failed, "failed")) if item] == [True, True]
     done = {**CHANGE, "stage": "done", "text": "reload done"}

@@ -173,11 +173,11 @@ class World:
                 assert not self.waiting, "left somebody waiting"
                 assert not self.under_way, "left somebody watching for an end"
                 self.exited = status
-            case act.Announce(what, "planning" | "rolling", _, key):
-                self.under_way |= {(what, key)}
-            case act.Announce(what, "done" | "failed", _, key):
-                assert (what, key) in self.under_way, "the end of what was not begun"
-                self.under_way -= {(what, key)}
+            case act.Announce(what, "planning" | "rolling", _, slot, _, _, pool):
+                self.under_way |= {(what, slot or pool)}
+            case act.Announce(what, "done" | "failed", _, slot, _, _, pool):
+                assert (what, slot or pool) in self.under_way, "the end of what was not begun"
+                self.under_way -= {(what, slot or pool)}
             case act.ReopenLogs() | act.ReportStacks() | act.Announce():
                 pass
             case act.Watch() | act.SendSignal():
@@ -278,7 +278,7 @@ class World:
     def faults(self) -> Iterator[ev.Event]:
         """What else can happen to it."""
         for generation, mold in self.molds.items():
-            yield ev.MoldEnded(generation, "was killed by SIGSEGV")
+            yield ev.MoldEnded(generation, "killed by SIGSEGV")
             if not mold.ending and mold.due == "import":
                 yield ev.MoldFailed(generation, "SyntaxError")
             if not mold.ending and mold.due == "plan":

@@ -152,12 +152,12 @@ def test_hello_without_pid_fails(channels: ProcessChannels, mold: Channel) -> No
 def test_newborn_that_dies_before_hello_fails(channels: ProcessChannels, mold: Channel) -> None:
     channels.fork_spares(1, 2)
     announce(mold).close()
-    mold.send(messages.ForksEnded(2, "the intermediate was killed by signal 9"))
+    mold.send(messages.ForksEnded(2, "the intermediate killed by signal 9"))
     found: list[Fact] = []
     while len(found) < 2:
         found += facts(channels)
     assert found == [
-        BirthFailed(1, 1, "the intermediate was killed by signal 9"),
+        BirthFailed(1, 1, "the intermediate killed by signal 9"),
         BirthFailed(1, 1, "the process exited before it was ready"),
     ]
 

@@ -63,7 +63,7 @@ def test_dead_worker_is_replaced(start: Start, way: str) -> None:
     workers = {match[1]: int(match[2]) for match in (program.expect(r"^ready (\d) (\d+)") for _ in range(4))}
     for number, pid in workers.items():
         os.kill(pid, signal.SIGKILL)
-        program.expect(rf"^prefork: worker waiting/{number} \(pid {pid}\) was killed by SIGKILL$", "err")
+        program.expect(rf"^prefork: worker waiting/{number} \(pid {pid}\) killed by SIGKILL$", "err")
         program.expect(rf"^ready {number} \d+$")
     for pid in program.children():
         os.kill(pid, signal.SIGKILL)
@@ -75,7 +75,7 @@ def test_exit_is_noticed_without_free_descriptors(start: Start) -> None:
     program = start.program(PROGRAM, "no descriptor left")
     workers = [int(program.expect(r"^ready \d (\d+)")[1]) for _ in range(4)]
     os.kill(workers[0], signal.SIGKILL)
-    program.expect(rf"\(pid {workers[0]}\) was killed by SIGKILL$", "err")
+    program.expect(rf"\(pid {workers[0]}\) killed by SIGKILL$", "err")
     program.expect(r"^prefork: in the hook on_child_finished: cannot start worker .*Too many open files", "err")
     program.send(signal.SIGQUIT)
     program.expect("^unlimited$")

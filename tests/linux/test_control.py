@@ -288,7 +288,8 @@ def test_a_command_is_answered_when_its_outcome_is_known(desk: Desk) -> None:
     assert [line.get("stage") for line in begin if line["event"] == "change"] == ["rolling"]
     desk.settle()
     *events, answer = begin + client.lines()
-    assert [event["event"] for event in events if event.get("slot") == "web/2"] == ["ordered", "ready"]
+    of_slot = [event["event"] for event in events if event.get("slot") == "web/2"]
+    assert of_slot == ["ordered", "ready", "change"]
     assert answer == {"ok": True, "text": "web has been scaled"}
     client.ask("status")  # The conversation goes on, and nothing is watched any more.
     desk.rest()
@@ -361,7 +362,7 @@ def test_history_ends_where_what_happens_now_begins(desk: Desk) -> None:
     numbers = [event["number"] for event in events if event.get("stage") != "settled"]
     assert numbers == sorted(set(numbers))
     assert numbers[-1] == desk.journal.number
-    life = [event["event"] for event in events if event.get("slot") == "web/0"]
+    life = [event["event"] for event in events if (event.get("slot") == "web/0" and "after" in event) or "why" in event]
     assert life[-4:] == ["ordered", "ready", "draining", "ended"]
 
 

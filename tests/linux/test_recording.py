@@ -62,7 +62,7 @@ def test_orders_are_carried_out_before_observers_are_called() -> None:
 
 def test_supervisor_answers_orders_first() -> None:
     stage = Stage(plan("a")).start()
-    actions = stage.feed(WorkerEnded(stage.pid("web/0"), -9, "was killed by SIGKILL"))
+    actions = stage.feed(WorkerEnded(stage.pid("web/0"), -9, "killed by SIGKILL"))
     orders = [isinstance(action, OrderWorker) for action in actions]
     assert orders == sorted(orders, reverse=True)
     assert orders[0]
@@ -79,7 +79,7 @@ def test_log_of_an_outcome_waits_for_its_report(capfd: pytest.CaptureFixture[str
         before = capfd.readouterr().err
         log.report(report)
         log.done()
-    assert before.splitlines() == ["prefork: the master has started"]
+    assert before.splitlines() == ["prefork: master started"]
     assert capfd.readouterr().err.splitlines() == ["reload done", "prefork: later"]
 
 

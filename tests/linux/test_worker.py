@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from prefork._errors import UsageError
+from prefork._wire.messages import Message, ReplacementRequested
 from prefork._worker import handle
 from prefork._worker.assignment import Assignment
 from prefork._worker.async_handle import AsyncWorker
@@ -37,7 +38,11 @@ class Place:
 
     def assignment(self) -> Assignment:
         listeners = {"http": self.listener}
-        return Assignment("web/0", 1, listeners, self.drain, self.explicit_ready, self.send_ready, self.worn.append)
+        return Assignment("web/0", 1, listeners, self.drain, self.explicit_ready, self.send_ready, self.send)
+
+    def send(self, message: Message) -> None:
+        assert isinstance(message, ReplacementRequested)
+        self.worn.append(message.reason)
 
     def send_ready(self) -> None:
         self.ready.append("ready")

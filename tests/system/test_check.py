@@ -61,7 +61,7 @@ def test_it_shows_where_each_value_stood(start: Start) -> None:
     [
         ("import nothing_like_it", "ModuleNotFoundError: No module named 'nothing_like_it'"),
         ("app = 1", "shop is an int, which cannot be called"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
         ("raise SystemExit(0)", "SystemExit: 0"),
     ],
 )

@@ -120,7 +120,7 @@ class TestStatus:
         os.kill(pids["web/1"], signal.SIGKILL)
         until(lambda: pool.pids()["web/1"] != pids["web/1"], "another one")
         slot = pool.slots()["web/1"]
-        assert (slot["last_exit"], slot["restarts"]) == ("was killed by SIGKILL", 1)
+        assert (slot["last_exit"], slot["restarts"]) == ("killed by SIGKILL", 1)
         assert state(pids["web/1"]) == "X"
         pool.says("reload")
         pool.says("scale", "web", "3")
@@ -244,11 +244,9 @@ class TestHistory:
         assert story[0].startswith(f"web/0: ready, pid {new}, generation 1, for ")
         said = [re.sub(r"^(\S+ )?[\d:.]+  ", "", line) for line in story[1:]]
         assert said[0] == f"started, generation 1 as pid {pids['web/0']}: the daemon's start"
-        assert any(
-            re.match(rf"was killed by SIGSEGV after .* \(pid {pids['web/0']}, generation 1\)", one) for one in said
-        )
-        assert any(re.search(r"as pid \d+: the one before was killed by SIGSEGV", one) for one in said)
-        asked = [one for one in said if "restart web/0 asked for by" in one]
+        assert any(re.match(rf"killed by SIGSEGV after .* \(pid {pids['web/0']}, generation 1\)", one) for one in said)
+        assert any(re.search(r"pid \d+\): previous worker killed by SIGSEGV", one) for one in said)
+        asked = [one for one in said if "restart web/0 requested by" in one]
         assert asked[0].startswith(f"started, generation 1 as pid {new}: ")
         assert pair.json("explain", "web/0")["slot"]["pid"] == new
         assert pair.stop() == 0

@@ -23,7 +23,7 @@ def test_workers_answer_come_back_and_end(start: Start) -> None:
     assert (pids[key], generation) == (pid, 1)
     os.kill(pids["web/1"], signal.SIGKILL)
     assert served.ready("web/1")["web/1"] != pids["web/1"]
-    served.running.expect(r"web/1 \(pid \d+, generation 1\) was killed by SIGKILL", "err")
+    served.running.expect(r"web/1: killed by SIGKILL after .* \(pid \d+, generation 1\); restarting", "err")
     assert served.stop() == 0
 
 
@@ -349,7 +349,7 @@ def test_worker_that_does_not_drain_is_killed_and_logged(start: Start) -> None:
     served.ask()
     served.signal(signal.SIGHUP)
     assert all(gone(pid) for pid in pids.values())
-    served.running.expect("killed by us after 0.5 s of draining", "err")
+    served.running.expect("killed by the master: still draining after 0.5 s", "err")
     served.stop()
 
 

@@ -129,7 +129,7 @@ def test_a_crash_loop_degrades_its_own_slot_and_no_other(start: Start) -> None:
     pids = served.ready("web/0")
     for _ in range(5):
         served.running.expect(r"bad \d+")
-    served.running.expect("was killed by SIGSEGV", "err")
+    served.running.expect("killed by SIGSEGV", "err")
     assert served.ask()[2] == pids["web/0"]
     served.signal(signal.SIGQUIT)
     served.running.expect("bad degraded|bad .*degraded", "err")
@@ -316,7 +316,7 @@ def test_worker_never_ready_is_killed_at_its_timeout(start: Start) -> None:
     source = (FAILING % "time.sleep(60)").replace("@daemon.worker(Web)", kind)
     served = Served(start, "failing", source).launch()
     assert served.running.wait() == 1
-    assert any("killed by us" in line and "0.5 s" in line for line in served.running.err), served.running.err
+    assert any("killed by the master" in line and "0.5 s" in line for line in served.running.err), served.running.err
     assert not served.running.left()
 
 

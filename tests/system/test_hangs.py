@@ -111,7 +111,7 @@ def test_hung_loop_is_reported_with_its_line_and_replaced(start: Start, path: st
         hanging.running.expect(rf"^web/0: hung for .* s \(pid {old}, generation 1.*\): {verdict}: ", "err")
         hanging.running.expect(rf"request: GET /{path}$", "err")
         hanging.running.expect(rf'File ".*app\.py", line {line_of(path)} in app$', "err")
-        hanging.running.expect(rf"^web/0.* killed by .* hung for .*: {verdict}", "err")
+        hanging.running.expect(rf"^web/0: killed by the master: hung for .*: {verdict} .*; restarting$", "err")
         new, _ = hanging.who()
     assert new != old
     (event,) = events_of(start, "hung")

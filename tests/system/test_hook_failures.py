@@ -122,7 +122,7 @@ def test_a_hook_may_end_the_daemon_by_leaving(start: Start, hook: str) -> None:
         program.expect("^ready")
         provoke(program, hook)
     assert program.wait() == 7
-    assert program.err == [] or program.err[-1].endswith("was killed by SIGKILL")
+    assert program.err == [] or program.err[-1].endswith("killed by SIGKILL")
     assert program.left() == []
 
 

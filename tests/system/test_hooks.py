@@ -208,7 +208,7 @@ def test_a_hook_is_never_given_a_pid_that_may_be_anothers(start: Start) -> None:
     program.send(signal.SIGCONT)
     assert program.wait() == 0
     assert len(program.err) == 1
-    assert program.err[0].endswith(f"(pid {pids[0]}) was killed by SIGKILL")
+    assert program.err[0].endswith(f"(pid {pids[0]}) killed by SIGKILL")
 
 
 def test_each_further_signal_asks_again(start: Start) -> None:

@@ -40,7 +40,7 @@ WORKERS = """
 def web(worker):
     worker.ready()
     say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
-    channel = worker._assignment.request_replacement.__self__._channel
+    channel = worker._assignment.send.__self__._channel
     for connection, _ in worker.accept("http"):
         with connection:
             if not os.path.exists("rogue"):

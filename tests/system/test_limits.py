@@ -55,7 +55,7 @@ def test_who_has_done_enough_is_replaced_without_a_loss(start: Start, options: s
     daemon.expect_each(["^ready web/0 ", "^ready web/1 "])
     seen: set[str] = set()
     until(lambda: seen.add(ask(port)) or len(seen) >= 4, "both were replaced")  # type: ignore[func-returns-value]
-    daemon.expect(rf"^web/[01] \(pid \d+\) is replaced: {why}$", "err")
+    daemon.expect(rf"^web/[01]: worn out: {why} \(pid \d+\); to be replaced$", "err")
     # New before old, and never two at once: each has a successor that is ready before it is done.
     daemon.expect("^done ")
     daemon.expect("^done ")
@@ -88,6 +88,6 @@ def test_who_is_old_is_replaced_though_nothing_happens(start: Start) -> None:
     daemon = start.program(code, env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
     first = daemon.expect_each(["^ready web/0 ", "^ready web/1 "])
     for key in ("web/0", "web/1"):
-        daemon.expect(rf"^{key} \(pid \d+\) is replaced: 1.\d s old", "err")
+        daemon.expect(rf"^{key}: worn out: 1.\d s old", "err")
     assert len(first) == 2
     assert daemon.stop() == 0

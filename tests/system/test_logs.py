@@ -121,10 +121,10 @@ def test_what_fails_again_and_again_is_said_once_in_a_while(start: Start) -> Non
     for _ in range(7):
         served.running.expect("^up$")
     assert served.running.stop() == 0
-    each = [line for line in served.running.err if re.match(r"web/0 \(pid \d+, generation 1\) exited 1", line)]
-    (told,) = [line for line in served.running.err if line.startswith("web/0 failed ")]
+    each = [line for line in served.running.err if line.startswith("web/0: exited 1 after ")]
+    (told,) = [line for line in served.running.err if line.startswith("web/0: failed ")]
     assert len(each) in (5, 6), "the last may have been asked to end already"
-    assert re.match(r"web/0 failed [678] times in \d+ s, backing off; at last: web/0 \(pid \d+, gen", told)
+    assert re.match(r"web/0: failed [678] times in \d+ s \(backing off\); last: web/0: exited 1 after", told)
     assert served.running.err.count("ValueError: no good") == 1
 
 
@@ -143,7 +143,8 @@ def test_all_that_a_daemon_says_is_json_where_that_is_wanted(start: Start) -> No
     assert ended[0]["report"].startswith("Traceback ")
     assert ended[0]["report"].endswith("ValueError: no good")
     assert "report" not in ended[1], "it was the same"
-    assert ended[0]["text"] == f"web/0 (pid {ended[0]['pid']}, generation 1) exited 1"
+    assert ended[0]["text"].startswith("web/0: exited 1 after ")
+    assert ended[0]["text"].endswith(f" (pid {ended[0]['pid']}, generation 1); restarting")
     (repeated,) = [line for line in err if line["event"] == "repeated"]
     assert (repeated["slot"], repeated["of"], repeated["backing_off"]) == ("web/0", "ended", True)
     (state_,) = [line for line in err if line.get("signal") == "QUIT"]
@@ -157,7 +158,7 @@ def test_the_log_says_who_asked_for_what_and_what_came_of_it(start: Start) -> No
     served = Served(start, "asked").launch()
     served.ready("web/0", "web/1")
     served.running.send(signal.SIGHUP)
-    served.running.expect("^prefork: signal HUP came$", "err")
+    served.running.expect("^prefork: signal HUP received$", "err")
     served.running.expect("^reload of generation 2 done$", "err")
     assert served.running.stop() == 0
     assert not any("ready after" in line for line in served.running.err), "that is for log_level debug"
@@ -174,7 +175,7 @@ def test_there_are_colours_on_a_terminal_for_those_who_want_them(
     served.running = start.command(*COMMAND, env=environment, stdout=theirs, stderr=theirs)
     os.close(theirs)
     served.running.listen("out", ours)
-    line = served.running.expect(r"web/0 \(pid \d+, generation 1\) exited 1").string
+    line = served.running.expect(r"web/0: exited 1 after .* \(pid \d+, generation 1\)").string
     assert line.startswith("\033[31m") == line.endswith("\033[0m") == coloured
     served.running.send(signal.SIGTERM)
     assert served.running.wait() == 0
@@ -219,7 +220,7 @@ def test_a_log_file_that_cannot_be_opened_again_is_gone_on_with(start: Start) ->
     log = (folder / "a.log").rename(start.directory / "moved.log")
     folder.rmdir()
     served.running.send(signal.SIGUSR1)
-    until(lambda: "No such file or directory; the log goes on where it was" in log.read_text(), "it says so")
+    until(lambda: "No such file or directory; continuing in the file that is open" in log.read_text(), "it says so")
     served.running.send(signal.SIGHUP)
     until(lambda: "reload of generation 2 done" in log.read_text(), "it goes on")
     assert served.running.stop() == 0
@@ -230,7 +231,7 @@ def test_a_log_file_that_cannot_be_written_ends_the_start(start: Start) -> None:
     assert served.running.wait() == 1
     path = start.directory / "no/such/a.log"
     assert served.running.err == [
-        f"prefork: the log file {path} cannot be opened to write: No such file or directory",
+        f"prefork: cannot open the log file {path} for writing: No such file or directory",
     ]
 
 

@@ -135,7 +135,7 @@ class AskToDrain:
 
 @dataclass(frozen=True, slots=True)
 class KillWorker:
-    """Kill the whole session of a worker; `why` completes the sentence "killed by us ..."."""
+    """Kill the whole session of a worker; `why` follows "killed by the master: "."""
 
     pid: int
     why: str
@@ -195,16 +195,17 @@ class Reply:
 class Announce:
     """Tell whoever watches how far a target has come.
 
-    `what` is start, reload, replan, restart, preview, scale or stop. `settled` says of one slot, `key`, that it is as
+    `what` is start, reload, replan, restart, preview, scale or stop. `settled` says that one `slot` is as
     wished; `left` is how many are not yet. Each target that was announced is sooner or later done or failed.
     """
 
     what: str
     stage: Stage
     generation: int = 0
-    key: str = ""
+    slot: str = ""
     left: int = 0
     text: str = ""
+    pool: str = ""
 
 
 DaemonAction = (

@@ -170,7 +170,7 @@ def give_back(state: State, slot: Slot) -> None:
 def order(state: State, slot: Slot, target: Target) -> None:
     """Make the reserved spare this slot's worker, or start one by exec."""
     entry = target.entry
-    why = slot.why if slot.ordered != target.edition else f"the one before {slot.last_exit or 'could not be started'}"
+    why = slot.why if slot.ordered != target.edition else f"previous worker {slot.last_exit or 'failed to start'}"
     slot.ordered = target.edition
     if entry.spawn == "exec":
         slot.spawning = target

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Replan:
 class Scale:
     """Set the size of a pool, whatever the plan says; `size` None returns to the plan's."""
 
-    kind: str
+    pool: str | None
     size: int | None
 
 
@@ -28,7 +29,7 @@ class Scale:
 class Restart:
     """Replace the worker of one slot by a new one of the same generation."""
 
-    key: str
+    slot: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,18 @@ class Preview:
 
 Command = Reload | Replan | Scale | Restart | Stop | Preview
 
+COMMANDS: Mapping[str, type[Command]] = {
+    "plan" if cls is Preview else cls.__name__.lower(): cls for cls in (Reload, Replan, Scale, Restart, Stop, Preview)
+}
+"""The name of a request in the control protocol -> its command, whose fields are the request's members."""
+
+
+def named(command: Command) -> dict[str, Any]:
+    """Return a command as the record of it has it: its name, then its members."""
+    name = next(name for name, cls in COMMANDS.items() if isinstance(command, cls))
+    return {"command": name, **asdict(command)}
+
 
 def words(command: Command) -> str:
-    """Return a command as a user types it: `scale web 4`."""
-    return " ".join([type(command).__name__.lower(), *(_word(part) for part in astuple(command))])
-
-
-def _word(part: str | int | None) -> str:
-    return "auto" if part is None else str(part)
+    """Return a command as it is typed: `scale web 4`."""
+    return " ".join("auto" if part is None else str(part) for part in named(command).values())

@@ -1,13 +1,16 @@
-"""Events: facts in the past tense, the input of a decider."""
+"""Facts, in the past tense: everything that a decider can be told.
+
+A class with `NAME` makes a record of that name, with its other fields, in the journal, the log and the control
+protocol; `_report.sentences.EVENTS` has its text.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .commands import Command
     from .plan import Plan
     from .verdicts import Hang
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 class Started:
     """The loop runs and signals are caught; said once, first."""
 
+    NAME: ClassVar = "started"
+
 
 @dataclass(frozen=True, slots=True)
 class SignalReceived:
@@ -24,6 +29,8 @@ class SignalReceived:
 
     `terminal_gone`: it was a HUP and the terminal that the master was started on no longer exists.
     """
+
+    NAME: ClassVar = "signal"
 
     name: str
     terminal_gone: bool = False
@@ -79,6 +86,8 @@ class MoldPlanned:
     `about`: what the mold has found out about the application, for people.
     """
 
+    NAME: ClassVar = "planned"
+
     generation: int
     plan: Plan
     about: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -88,6 +97,8 @@ class MoldPlanned:
 class MoldFailed:
     """The mold could not import the application or compute its first plan, and is about to end."""
 
+    NAME: ClassVar = "plan_failed"
+
     generation: int
     report: str
 
@@ -96,6 +107,8 @@ class MoldFailed:
 class PlanFailed:
     """The mold was asked to plan again and could not; it lives on."""
 
+    NAME: ClassVar = "plan_failed"
+
     generation: int
     report: str
 
@@ -103,6 +116,8 @@ class PlanFailed:
 @dataclass(frozen=True, slots=True)
 class MoldEnded:
     """The mold of a generation has been reaped and its socket read to the end; `reason` in words."""
+
+    NAME: ClassVar = "mold_ended"
 
     generation: int
     reason: str
@@ -120,6 +135,8 @@ class SpareBorn:
 class BirthFailed:
     """The mold could not fork `count` of the processes it was ordered to."""
 
+    NAME: ClassVar = "fork_failed"
+
     generation: int
     count: int
     reason: str
@@ -128,6 +145,8 @@ class BirthFailed:
 @dataclass(frozen=True, slots=True)
 class WorkerSpawned:
     """A worker with an interpreter of its own has been started by exec and given its order."""
+
+    NAME: ClassVar = "spawned"
 
     generation: int
     key: str
@@ -138,6 +157,8 @@ class WorkerSpawned:
 class SpawnFailed:
     """A worker with an interpreter of its own could not be started."""
 
+    NAME: ClassVar = "spawn_failed"
+
     generation: int
     key: str
     reason: str
@@ -146,6 +167,8 @@ class SpawnFailed:
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
     """A worker has said that it is ready to work."""
+
+    NAME: ClassVar = "ready"
 
     pid: int
 
@@ -161,6 +184,8 @@ class WorkerDrained:
 class WorkerWornOut:
     """A worker has reached a limit of its kind, and serves on until it has a successor; `reason` in words."""
 
+    NAME: ClassVar = "worn_out"
+
     pid: int
     reason: str
 
@@ -168,6 +193,8 @@ class WorkerWornOut:
 @dataclass(frozen=True, slots=True)
 class WorkerFailed:
     """A worker tells why it is about to end: the application's own traceback."""
+
+    NAME: ClassVar = "failed"
 
     pid: int
     report: str
@@ -180,6 +207,8 @@ class WorkerHung:
     `report` is the text for the log. `over`: it made progress while it was inspected.
     """
 
+    NAME: ClassVar = "hung"
+
     pid: int
     verdict: str
     hang: Hang
@@ -191,6 +220,8 @@ class WorkerHung:
 class WorkerStopped:
     """A worker was stopped by a signal; it counts as hung after `patience` seconds (0: never)."""
 
+    NAME: ClassVar = "stopped"
+
     pid: int
     signal: int
     patience: float
@@ -200,12 +231,16 @@ class WorkerStopped:
 class WorkerContinued:
     """A stopped worker runs again."""
 
+    NAME: ClassVar = "continued"
+
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStarved:
     """A worker made no progress for `seconds`, longer than its kind's `hang_timeout`, because it was starved of CPU."""
+
+    NAME: ClassVar = "starved"
 
     pid: int
     seconds: float
@@ -215,12 +250,16 @@ class WorkerStarved:
 class MachineSlept:
     """The master did not run for `seconds`: the machine was asleep, or the master was stopped or starved of CPU."""
 
+    NAME: ClassVar = "suspended"
+
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnded:
     """A spare or a worker has been reaped, and its session killed before; `status` as in `ProcessExit`."""
+
+    NAME: ClassVar = "ended"
 
     pid: int
     status: int
@@ -249,10 +288,22 @@ class CommandReceived:
     `by`: who it is, in words, for the record.
     """
 
+    NAME: ClassVar = "command"
+
     id: int
     command: Command
     by: str = ""
 
+
+WorkerReport = WorkerReady | WorkerDrained | WorkerWornOut | WorkerFailed
+
+OF_MESSAGE: Mapping[str, type[WorkerReport]] = {
+    "Ready": WorkerReady,
+    "Drained": WorkerDrained,
+    "ReplacementRequested": WorkerWornOut,
+    "Failed": WorkerFailed,
+}
+"""The message that a worker sends, by its class in `_wire.messages` -> the fact: its pid, then the message's fields."""
 
 DaemonEvent = (
     MoldPlanned
@@ -263,10 +314,7 @@ DaemonEvent = (
     | BirthFailed
     | WorkerSpawned
     | SpawnFailed
-    | WorkerReady
-    | WorkerDrained
-    | WorkerWornOut
-    | WorkerFailed
+    | WorkerReport
     | WorkerHung
     | WorkerStopped
     | WorkerContinued

@@ -10,6 +10,7 @@ from .gap import end_exchange
 from .recycling import worn_out
 from .rollout import stop, withdraw
 from .slot import pause
+from .units import duration
 
 if TYPE_CHECKING:
     from .events import WorkerEnded
@@ -32,7 +33,7 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
     slot.pids.remove(event.pid)
     slot.last_exit = event.reason
     state.dirty_slots[slot.key] = None
-    text = f"{slot.key} (pid {event.pid}, generation {worker.generation}) {event.reason}"
+    text = f"{slot.key}: {_end(state, worker, event.reason)} (pid {event.pid}, generation {worker.generation})"
     if worker.asked:
         # What it did wrong on its way out is no failure of the slot's, and worth knowing all the same.
         if worker.phase == "killed" or event.status != 0:
@@ -50,6 +51,11 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
             return
     healthy = worker.hung or (worker.phase == "ready" and state.now - worker.since >= state.spec.healthy_after)
     slot_failed(state, slot, text, worker.report, healthy)
+
+
+def _end(state: State, worker: Worker, reason: str) -> str:
+    """Return how a worker ended, with how long it was in its last state unless the master has ended that."""
+    return reason if worker.phase == "killed" else f"{reason} after {duration(state.now - worker.since)}"
 
 
 def spare_ended(state: State, worker: Worker) -> None:
@@ -73,11 +79,10 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: b
     slot.failures = 1 if healthy else slot.failures + 1
     if slot.target is not None and slot.done != slot.target.edition:
         slot.restarts += 1
-        if wait := pause(spec, slot.failures, state.chance()):
+        wait = pause(spec, slot.failures, state.chance())
+        if wait:
             slot.deadline = state.now + wait
             state.expect("slot", slot.key, slot.deadline)
-        if slot.failures == spec.degraded_after:
-            text += f"; {slot.failures} failures in a row: the slot is degraded and will be tried again"
     end_exchange(state, slot)
     state.dirty_slots[slot.key] = None
     told = f"{text}\n{words}" if words else text
@@ -85,12 +90,22 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: b
     state.untried.pop(slot.key, None)
     for kind, scaling in list(state.scaling.items()):
         if slot.key in scaling.keys:
-            state.scaling_ended(kind, False, f"{told}\nit will be tried again")
+            state.scaling_ended(kind, False, f"{text}; restarting\n{words}" if words else f"{text}; restarting")
     change = state.change
     if change is not None and slot.key in change.flight:
         withdraw(state, f"{change.what} of {change.key or f'generation {change.generation}'} failed: {text}", words)
-    elif not hopeless(state):  # else it is said as the last words
-        state.report(text, words)
+    elif not hopeless(state):  # else it is logged with the daemon's end
+        state.report(f"{text}{_then(state, slot)}", words)
+
+
+def _then(state: State, slot: Slot) -> str:
+    """Return what happens next to a slot that has failed."""
+    if slot.target is None or slot.done == slot.target.edition:
+        return ""
+    if slot.deadline is None:
+        return "; restarting"
+    degraded = "degraded, " if slot.failures >= state.spec.degraded_after else ""
+    return f"; {degraded}restarting in {duration(slot.deadline - state.now)} ({slot.failures} failures in a row)"
 
 
 def spawn_failed(state: State, slot: Slot, target: Target, reason: str) -> None:
@@ -98,33 +113,33 @@ def spawn_failed(state: State, slot: Slot, target: Target, reason: str) -> None:
     slot.spawning = None
     state.dirty_slots[slot.key] = None
     if slot.target is not None and slot.target.edition == target.edition:
-        slot_failed(state, slot, f"{slot.key} could not be started: {reason}")
+        slot_failed(state, slot, f"{slot.key}: failed to start: {reason}")
 
 
 def birth_failed(state: State, mold: Mold, count: int, reason: str) -> None:
     """The mold could not fork; the slots that have waited longest count it as a failure of theirs."""
     failed_forks(state, mold)
     answered(state, mold, count)
-    text = f"the mold of generation {mold.generation} could not fork: {reason}"
+    text = f"mold of generation {mold.generation}: could not fork: {reason}"
     for key in list(mold.asking)[:count]:
         if key in mold.asking:  # the first failure may have taken back what the others were asked for
             slot = state.slots[key]
             del mold.asking[key]
             slot.asking = None
-            slot_failed(state, slot, f"{key} could not be started: {text}")
+            slot_failed(state, slot, f"{key}: failed to start: {text}")
     if not mold.asking and not mold.retired:
         state.report(text)
 
 
-def mold_failed(state: State, mold: Mold, text: str, words: str = "") -> None:
-    """A mold cannot do what it was asked to; the change that needs it is taken back."""
+def mold_failed(state: State, mold: Mold, text: str, words: str = "", then: str = "") -> None:
+    """A mold cannot do what it was asked to; a change that needs it is rolled back. `then`: what happens else."""
     change = state.change
     if mold.retired or state.stopping is not None:
         return
     if change is not None and change.generation == mold.generation:
-        withdraw(state, f"{change.name} failed: {text}", words)
+        withdraw(state, f"{change.name} of generation {mold.generation} failed: mold {text}", words)
     else:
-        state.report(text, words)
+        state.report(f"mold of generation {mold.generation}: {text}{then}", words)
 
 
 def mold_ended(state: State, mold: Mold, reason: str) -> None:
@@ -141,7 +156,7 @@ def mold_ended(state: State, mold: Mold, reason: str) -> None:
         del state.molds[mold.generation]
         return
     if not expected:
-        mold_failed(state, mold, f"the mold of generation {mold.generation} {reason}")
+        mold_failed(state, mold, reason, then="; restarting")
     if mold.generation in state.molds and not mold.retired:
         replace_mold(state, mold, healthy)
 
@@ -158,7 +173,7 @@ def deadline_passed(state: State) -> None:
         elif what == "mold":
             mold_late(state, state.molds[name])
         else:
-            state.scaling_ended(name, False, f"not yet: {', '.join(state.scaling[name].keys)}")
+            state.scaling_ended(name, False, f"timed out; still waiting for {', '.join(state.scaling[name].keys)}")
 
 
 def worker_late(state: State, worker: Worker) -> None:
@@ -168,17 +183,16 @@ def worker_late(state: State, worker: Worker) -> None:
         worker.deadline = None
         worn_out(state, worker.pid, f"{waited} old")
     elif worker.phase == "starting":
-        state.kill(worker, f"for not being ready after {waited}", "deadline")
+        state.kill(worker, f"not ready after {waited}", "deadline")
     elif worker.phase == "draining":
-        state.kill(worker, f"after {waited} of draining", "deadline")
+        state.kill(worker, f"still draining after {waited}", "deadline")
     else:
-        state.kill(worker, f"for staying {waited} after its end was ordered", "deadline")
+        state.kill(worker, f"still there {waited} after it was to end", "deadline")
 
 
 def mold_late(state: State, mold: Mold) -> None:
     """A mold has stayed too long in its phase, or its pause is over."""
     waited = f"{round(state.now - mold.since, 1):g} s"
-    name = f"the mold of generation {mold.generation}"
     match mold.phase:
         case "paused":
             start_mold(state, mold.generation)
@@ -186,11 +200,11 @@ def mold_late(state: State, mold: Mold) -> None:
             mold.deadline = None
             state.dirty_molds[mold.generation] = None
         case "able":
-            give_mold_up(state, mold, f"{name} has not borne what it was ordered to")
+            give_mold_up(state, mold, "did not fork the requested workers in time")
         case "importing":
-            give_mold_up(state, mold, f"{name} has not imported and planned within {waited}")
+            give_mold_up(state, mold, f"did not import and plan within {waited}")
         case "planning":
-            give_mold_up(state, mold, f"{name} has not planned again within {waited}")
+            give_mold_up(state, mold, f"did not plan again within {waited}")
         case "ending":
             end_mold(state, mold)
         case _:
@@ -199,7 +213,7 @@ def mold_late(state: State, mold: Mold) -> None:
 
 def give_mold_up(state: State, mold: Mold, text: str, words: str = "") -> None:
     """Give a mold up; the end that this brings about has it replaced."""
-    mold_failed(state, mold, text, words)
+    mold_failed(state, mold, text, words, "; ending it")
     if mold.generation in state.molds and not mold.retired:
         end_mold(state, mold)
 

@@ -32,8 +32,9 @@ def age(state: State, worker: Worker) -> None:
 def worn_out(state: State, pid: int, reason: str) -> None:
     """A worker is to be replaced, when its turn comes; said again, it changes nothing."""
     worker = state.workers.get(pid)
-    if worker is not None and worker.phase == "ready" and pid not in state.worn:
+    if worker is not None and worker.target is not None and worker.phase == "ready" and pid not in state.worn:
         state.worn[pid] = reason
+        state.report(f"{worker.target.entry.key}: worn out: {reason} (pid {pid}); to be replaced")
 
 
 def next_turn(state: State) -> bool:
@@ -49,7 +50,6 @@ def next_turn(state: State) -> bool:
         if slot is None or slot.target is None or up_to_date(state, slot) is not worker:
             continue  # A crash, a rollout or a scaling was first.
         slot.retarget(replace(slot.target, edition=state.next_edition()), f"worn out: {reason}")
-        state.report(f"{slot.key} (pid {pid}) is replaced: {reason}")
         state.recycling = slot.key
         state.dirty_slots[slot.key] = None
         return True

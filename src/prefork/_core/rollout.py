@@ -39,7 +39,7 @@ def ask(state: State, change: Change) -> None:
     newer = current is not None and current.what == change.what == "reload" and not change.dry
     if newer and current is not None and current.stage == "planning":
         state.queue.insert(0, change)
-        withdraw(state, "superseded by a newer reload")
+        withdraw(state, f"reload of generation {current.generation} superseded by a newer reload")
         return
     if current is None:
         begin(state, change)
@@ -222,7 +222,7 @@ def withdraw(state: State, text: str, words: str = "") -> None:
         state.change, state.cause = None, text
         stop(state, 1, [], told)
         return
-    state.change, state.cause = None, f"{change.name} taken back"
+    state.change, state.cause = None, f"{change.name} rolled back"
     state.setback = state.setback if change.dry else text
     for key in change.before:
         slot = state.slots.get(key)
@@ -239,7 +239,9 @@ def withdraw(state: State, text: str, words: str = "") -> None:
         state.dirty_slots.update(scaling.keys)  # A slot that only this change wanted will never be dirty_slots again.
     if change.plan and (opened := tuple(o for o in change.plan.listeners if o not in state.plan.listeners)):
         state.actions.append(Unbind(opened))
-    state.report(text, words, state.announcement(change, "failed", text=told))
+    then = f"; rolled back to generation {state.generation}" if change.before else ""
+    told = f"{text}{then}\n{words}" if words else f"{text}{then}"
+    state.report(f"{text}{then}", words, state.announcement(change, "failed", text=told))
     state.reply(change.askers, False, told)
     next_change(state)
 

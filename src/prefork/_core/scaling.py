@@ -42,7 +42,7 @@ def scale(state: State, kind: str | None, size: int | None, askers: list[int]) -
         patience = state.options.import_timeout + options.start_timeout + options.drain_timeout
         state.scaling[pool.kind] = Scaling(asker, state.now + patience, keys)
         state.expect("scaling", pool.kind, state.now + patience)
-        state.actions.append(Announce("scale", "rolling", state.generation, pool.kind, len(keys)))
+        state.actions.append(Announce("scale", "rolling", state.generation, left=len(keys), pool=pool.kind))
     if rolling is not None:
         advance(state, rolling)
 
@@ -63,7 +63,7 @@ def scaled(state: State, key: str) -> None:
         slot = state.slots.get(key)
         if key in scaling.keys and (slot is None or reached(state, slot)):
             del scaling.keys[key]
-            state.actions.append(Announce("scale", "settled", state.generation, key, len(scaling.keys)))
+            state.actions.append(Announce("scale", "settled", state.generation, key, len(scaling.keys), pool=kind))
             if not scaling.keys:
                 state.scaling_ended(kind, True, f"{kind} has been scaled")
 

@@ -256,7 +256,7 @@ class State:
     def scaling_ended(self, kind: str, ok: bool, text: str) -> None:
         """Tell whoever waits for a pool, if anybody does, how it went."""
         if scaling := self.scaling.pop(kind, None):
-            self.actions.append(Announce("scale", "done" if ok else "failed", self.generation, kind, 0, text))
+            self.actions.append(Announce("scale", "done" if ok else "failed", self.generation, text=text, pool=kind))
             self.reply([scaling.asker], ok, text)
 
     def announce(self, change: Change, stage: Stage, key: str = "", text: str = "") -> None:

@@ -44,7 +44,7 @@ Workers
     `WorkerEnded(pid)` (a drain may take until the drain timeout, and then the supervisor kills). The shell
     kills the whole session of a worker before it reaps the leader, and reaps each pid once.
     `WorkerEnded(pid, status, reason)` is said of spares and workers alike, after all else that the process
-    had said. `reason` is in words ("exited 3", "killed by SIGSEGV", "killed by us after 30 s of draining").
+    had said. `reason` is in words ("exited 3", "killed by SIGSEGV", "killed by the master: still draining after 30 s").
     Facts about a pid that the supervisor does not know are ignored: strangers are the shell's to name and
     to end. A `SpareBorn` or `WorkerSpawned` that it did not ask for is answered by ending that process.
 
@@ -214,14 +214,14 @@ class Supervisor:
                 if change := self._change(generation, "binding"):
                     rollout.withdraw(state, f"{change.what} failed: {report}")
             case ev.CommandReceived(asker, command, by):
-                state.cause = f"{words(command)} asked for by {by}" if by else words(command)
+                state.cause = f"{words(command)} requested by {by}" if by else words(command)
                 self._command(command, [asker])
             case ev.SignalReceived(name, terminal_gone):
                 state.cause = f"signal {name}"
                 self._signal(name, terminal_gone)
             case ev.Started():
                 if not state.newest:
-                    state.cause = "the daemon's start"
+                    state.cause = "daemon start"
                     rollout.ask(state, Change("start", []))
             case ev.ProcessesExited() | ev.ContextTaken() | ev.ContextRefused():
                 pass  # the hooks interface's
@@ -290,7 +290,7 @@ class Supervisor:
         worker = state.workers[event.pid] = Worker(event.pid, event.generation, "spare", state.now)
         slot = state.slots.get(event.key)
         if slot is None or slot.spawning is None or slot.spawning.generation != event.generation:
-            state.kill(worker, "since nobody asked for it")
+            state.kill(worker, "not requested")
             return
         worker.target, slot.spawning = slot.spawning, None
         slot.pids.append(event.pid)
@@ -306,7 +306,9 @@ class Supervisor:
         if change := self._change(generation, "planning"):
             rollout.planned(state, change, plan)
         elif plan != state.plan:
-            state.report(f"the new mold of generation {generation} has another plan; it holds from the next reload on")
+            state.report(
+                f"mold of generation {generation}: planned again, and differently; it applies from the next reload"
+            )
 
     def _forget_contexts(self, generation: int) -> None:
         """Who wants anything of this generation wants what the plan in force says, or that of the change under way."""
@@ -323,13 +325,13 @@ class Supervisor:
         if mold is None:
             return
         match event:
-            case ev.MoldFailed(generation, report):
+            case ev.MoldFailed(_, report):
                 if mold.phase == "importing":
-                    failures.give_mold_up(state, mold, f"the mold of generation {generation} could not start", report)
-            case ev.PlanFailed(generation, report):
+                    failures.give_mold_up(state, mold, "failed to start", report)
+            case ev.PlanFailed(_, report):
                 if mold.phase == "planning":
                     births.rest(state, mold)
-                    failures.mold_failed(state, mold, f"the plan of generation {generation} failed", report)
+                    failures.mold_failed(state, mold, "failed to plan", report)
             case ev.BirthFailed(_, count, reason):
                 if mold.pending_forks:
                     failures.birth_failed(state, mold, min(count, mold.pending_forks), reason)
@@ -369,7 +371,7 @@ class Supervisor:
             case "INT" if state.stopping is not None:
                 for worker in state.workers.values():
                     worker.asked = True
-                    state.kill(worker, "at once, as a second interrupt asked")
+                    state.kill(worker, "second interrupt")
             case "TERM" | "INT":
                 rollout.stop(state, 0, [])
             case "HUP" if terminal_gone:

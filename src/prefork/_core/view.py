@@ -21,7 +21,7 @@ def overview(state: State) -> dict[str, Any]:
         "overrides": dict(state.overrides),
         "pools": [
             {
-                "kind": pool.kind,
+                "pool": pool.kind,
                 "size": pool.clamp(state.overrides.get(pool.kind, pool.size)),
                 "planned": pool.size,
                 "min": pool.minimum,
@@ -45,7 +45,7 @@ def change_view(change: Change) -> dict[str, Any]:
     """Return how far a change has come: `left` slots are not yet as they shall be."""
     return {
         "what": change.name,
-        "key": change.key,
+        "slot": change.key,
         "stage": change.stage,
         "to": change.generation,
         "left": len(change.pending) + len(change.flight),

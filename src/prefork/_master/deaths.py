@@ -91,7 +91,7 @@ class Deaths:
     def _reason(self, end: fact.ProcessExit, out_of_memory: bool) -> str:
         why = self._processes.killed.pop(end.pid, None)
         if why is not None and end.status == -signal.SIGKILL:
-            return f"killed by us {why}"
+            return f"killed by the master: {why}"
         if out_of_memory and end.status == -signal.SIGKILL:
-            return "was killed by SIGKILL: out of memory, by the kernel's own count"
+            return "killed by SIGKILL: out of memory (kernel OOM counter)"
         return ended(end.status, NAMES)

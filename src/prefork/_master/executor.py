@@ -183,8 +183,8 @@ class DaemonExecutor:
         try:
             self._processes.start_mold(generation)
         except OSError as error:
-            self._master.tell(fact.MoldFailed(generation, f"the mold could not be started: {error}"))
-            self._master.tell(fact.MoldEnded(generation, "could not be started"))
+            self._master.tell(fact.MoldFailed(generation, f"cannot start the mold: {error}"))
+            self._master.tell(fact.MoldEnded(generation, "failed to start"))
 
     def _spawn(self, action: do.SpawnWorker) -> None:
         generation, key = action.generation, action.key
@@ -204,8 +204,8 @@ class DaemonExecutor:
         try:
             self._orders.give(action, pid)
         except OSError as error:
-            self._master.relay.say(f"prefork: {action.key} cannot have what belongs to it: {error.strerror or error}")
-            self._processes.kill_worker(pid, "for want of what belongs to it")
+            self._master.relay.say(f"{action.key}: setup failed: {error.strerror or error} (pid {pid}); killing it")
+            self._processes.kill_worker(pid, "setup failed")
 
     def _drain(self, pid: int, abandoned: tuple[Listener, ...]) -> None:
         """Take the worker's shards out of the choice, send it which queues are its to empty, and let it drain."""
@@ -242,7 +242,7 @@ class DaemonExecutor:
                 self._take_plan(generation, data, warnings)
             case MoldDisconnected(generation, reason):
                 if reason:
-                    self._master.relay.say(f"prefork: the mold of generation {generation} is ended: {reason}")
+                    self._master.relay.say(f"mold of generation {generation}: {reason}; ending it")
                 self._processes.kill_mold_soon(generation)
             case fact.WorkerReady(pid) if command := self._watchers.command_of(pid):
                 self._master.tell(fact.CommandReceived(0, command, self._watchers.name_of(pid)))
@@ -268,11 +268,11 @@ class DaemonExecutor:
                 pass
 
     def _take_plan(self, generation: int, data: messages.Json, warnings: tuple[str, ...]) -> None:
-        self._say_all([f"prefork: mold of generation {generation}: {warning}" for warning in warnings])
+        self._say_all([f"mold of generation {generation}: {warning}" for warning in warnings])
         try:
             received = take_apart(data)
         except MalformedPlan as error:
-            self._master.tell(fact.MoldFailed(generation, f"the mold sent no plan that can be read: {error}"))
+            self._master.tell(fact.MoldFailed(generation, f"the mold sent a malformed plan: {error}"))
             self._processes.kill_mold_soon(generation)
             return
         plan, options = self._options.planned(received.plan, received.options)

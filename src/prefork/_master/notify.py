@@ -151,7 +151,7 @@ class Manager:
     def _complain(self, error: OSError) -> None:
         if not self._complained:
             self._complained = True
-            self._master.relay.say(f"prefork: the service manager cannot be told how things are: {error.strerror}")
+            self._master.relay.say(f"service manager: sd_notify failed: {error.strerror}; retrying at the next change")
 
 
 def _address(text: str) -> str | bytes | None:

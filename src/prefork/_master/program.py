@@ -51,7 +51,7 @@ def main() -> int:
         _complain(manner, str(error))
         return error.exit_code
     if status and manner.file is not None:
-        _complain(manner, f"{launch.name} has failed; {manner.file.path} says why")
+        _complain(manner, f"{launch.name} failed; see {manner.file.path}")
     return status
 
 

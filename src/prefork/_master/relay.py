@@ -218,7 +218,7 @@ class Relay:
         return Sink(self._selector, descriptor, self._lost_notice)
 
     def _lost_notice(self, lost: int) -> bytes:
-        return self.form.said(f"prefork: {lost} lines of the log were lost: its reader was too slow")
+        return self.form.said(f"log: {lost} lines lost: the reader was too slow")
 
 
 def _twin(descriptor: int) -> int:

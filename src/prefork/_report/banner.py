@@ -85,7 +85,7 @@ class Welcome:
         if self._style == "line":
             parts = [f"{what} on {server}" if server else what, f"workers: {crew}", *shown]
             return f"prefork: {self._name} is ready: {', '.join(parts)}"
-        rows = [("taken for", what), *([("server", server)] if server else []), ("workers", crew)]
+        rows = [("application", what), *([("server", server)] if server else []), ("workers", crew)]
         links = [_paint(each, _LINK, self._style) for each in shown]
         rows += [("listening" if number == 0 else "", link) for number, link in enumerate(links)]
         done = _paint(f"ready in {now - self._started:.1f} s", _GREEN, self._style)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .sentences import EVENTS
+
 BURST = 5
 """How many of a kind are said as they are."""
 
@@ -16,14 +18,6 @@ WINDOW = 10.0
 
 _WORDS = 8
 """How many different reports of the application are said in one run, however often each of them comes."""
-
-_VERBS = {
-    "ended": "failed",
-    "hung": "hung",
-    "not started": "could not be started",
-    "worn out": "had to be replaced",
-}
-_OF_NO_SLOT = {"command": "somebody asked for something", "change": "a change failed", "not born": "a birth failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +38,13 @@ class Repeated:
     @property
     def text(self) -> str:
         """Return it as a line."""
-        often = f"{self.count} times in {self.seconds:.0f} s"
+        often = f"{EVENTS[self.event].verb} {self.count} times in {self.seconds:.0f} s"
+        if self.backing_off:
+            often += " (backing off)"
         if not self.slots:
-            return f"prefork: {_OF_NO_SLOT.get(self.event, self.event)} {often}; at last: {self.last}"
-        who = self.slots[0] if len(self.slots) == 1 else f"{len(self.slots)} workers of {self.kind}"
-        what = _VERBS.get(self.event, f"came to this again ({self.event})")
-        return f"{who} {what} {often}{', backing off' if self.backing_off else ''}; at last: {self.last}"
+            return f"prefork: {often}; last: {self.last}"
+        who = self.slots[0] if len(self.slots) == 1 else f"{self.kind}: {len(self.slots)} workers"
+        return f"{who}{':' if len(self.slots) == 1 else ''} {often}; last: {self.last}"
 
 
 @dataclass(slots=True)

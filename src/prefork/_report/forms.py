@@ -9,7 +9,8 @@ from time import localtime, strftime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from .news import News, Tone
+    from .news import News
+    from .sentences import Tone
 
 Clock = Callable[[], float]
 Stream = Literal["stdout", "stderr"]

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .._core import actions as act
 from .._core import events as ev
+from .._core.commands import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .._core.commands import Command
 
 ALL, EACH = 1000, 24
 """How many records are kept in all, and of each slot."""
@@ -31,6 +31,12 @@ _LONGEST = 4000
 """Characters of an application's report that are kept: its end, which names the error."""
 
 Record = dict[str, Any]
+
+_UNRECORDED = ("pid", "patience", "terminal_gone")
+"""Fields of events that are for the supervisor alone, or stand in each record of a worker."""
+
+_CALLED = {"key": "slot", "name": "signal"}
+"""Fields of events that the protocol calls by another name, which says what they name."""
 
 _line = json.JSONEncoder(separators=(",", ":")).encode
 """What is kept of a record is its line of JSON: half the memory, in a master that is to stay as small as it was."""
@@ -128,7 +134,7 @@ class Journal:
         self.kept += 1
         self.recent.append(line)
         key = record.get("slot")
-        if key is not None:
+        if key is not None and record["event"] not in ("change", "command"):  # Each order has its `why`.
             history = self.slots.pop(key, [])
             history.append(line)
             del history[:-EACH]
@@ -145,48 +151,29 @@ class Journal:
         self.limit = 2 * (len(self.slots) + _GONE)
 
     def _fact(self, event: ev.Event, now: float) -> Record | None:
+        """Return the record of an event that has a name; the outcome of the others is recorded."""
+        name = getattr(event, "NAME", "")
         match event:
-            case ev.WorkerReady(pid):
-                return self._of(pid, "ready", now)
-            case ev.WorkerWornOut(pid, reason):
-                return self._of(pid, "worn out", now, reason=reason)
-            case ev.WorkerFailed(pid, report):
-                return self._of(pid, "failed", now, report=self._end_of(report))
-            case ev.WorkerHung(pid, verdict, hang, report):
-                more = {"doing": hang.doing, "seconds": round(hang.seconds, 3), "excused": round(hang.excused, 3)}
-                return self._of(pid, "hung", now, verdict=verdict, **more, report=report[:_LONGEST])
-            case ev.WorkerStopped(pid, number):
-                return self._of(pid, "stopped", now, signal=number)
-            case ev.WorkerContinued(pid):
-                return self._of(pid, "continued", now)
-            case ev.WorkerStarved(pid, seconds):
-                return self._of(pid, "starved", now, seconds=seconds)
-            case ev.MachineSlept(seconds):
-                return {"event": "slept", "seconds": seconds}
-            case ev.WorkerEnded(pid, status, reason):
-                record = self._of(pid, "ended", now, status=status, reason=reason)
+            case ev.WorkerSpawned(generation, key, pid):
+                return self._begun(name, key, pid, generation, now)
+            case ev.WorkerEnded(pid):
+                record = self._of(pid, name, now, _members(event))
                 self.workers.pop(pid, None)
                 return record
-            case ev.WorkerSpawned(generation, key, pid):
-                return self._begun("spawned", key, pid, generation, now)
-            case ev.SpawnFailed(generation, key, reason):
-                return {"event": "not started", "slot": key, "generation": generation, "reason": reason}
-            case ev.BirthFailed(generation, count, reason):
-                return {"event": "not born", "generation": generation, "count": count, "reason": reason}
             case ev.MoldPlanned(generation, plan):
-                return {"event": "planned", "generation": generation, "workers": len(plan.wanted({}))}
-            case ev.MoldFailed(generation, report) | ev.PlanFailed(generation, report):
-                return {"event": "not planned", "generation": generation, "report": self._end_of(report)}
-            case ev.MoldEnded(generation, reason):
-                return {"event": "mold ended", "generation": generation, "reason": reason}
+                return {"event": name, "generation": generation, "workers": len(plan.wanted({}))}
             case ev.CommandReceived(_, command, by):
-                return {"event": "command", **_plain(command), "by": by}
-            case ev.SignalReceived(name):
-                return {"event": "signal", "signal": name}
-            case ev.Started():
-                return {"event": "started"}
-            case _:
-                return None  # Births without an order, listeners and passing deadlines: their outcome is recorded.
+                return {"event": name, **named(command), "by": by}
+            case ev.WorkerHung(pid, verdict, hang, report):
+                more = {"doing": hang.doing, "seconds": round(hang.seconds, 3), "excused": round(hang.excused, 3)}
+                return self._of(pid, name, now, {"verdict": verdict, **more, "report": report[:_LONGEST]})
+        if not name:
+            return None
+        members = _members(event)
+        if "report" in members:
+            members["report"] = self._end_of(members["report"])
+        worker: int | None = getattr(event, "pid", None)
+        return {"event": name, **members} if worker is None else self._of(worker, name, now, members)
 
     def _order(self, action: act.Action, now: float) -> Record | None:
         match action:
@@ -195,11 +182,11 @@ class Journal:
             case act.SpawnWorker(generation, key):
                 return {"event": "ordered", "slot": key, "generation": generation, "why": action.why}
             case act.AskToDrain(pid, _, why):
-                return self._of(pid, "draining", now, why=why)
+                return self._of(pid, "draining", now, {"why": why})
             case act.KillWorker(pid, why):
-                return self._of(pid, "killing", now, why=why)
+                return self._of(pid, "killing", now, {"why": why})
             case act.StartMold(generation):
-                return {"event": "mold started", "generation": generation}
+                return {"event": "mold_started", "generation": generation}
             case act.Announce():
                 told = {name: value for name, value in asdict(action).items() if value or name == "left"}
                 return {"event": "change", **told}
@@ -210,7 +197,7 @@ class Journal:
         self.workers[pid] = _Worker(key, generation, now)
         return {"event": what, "slot": key, "pid": pid, "generation": generation}
 
-    def _of(self, pid: int, what: str, now: float, **more: Any) -> Record | None:
+    def _of(self, pid: int, what: str, now: float, more: Record) -> Record | None:
         """Return the record of a worker; None of a spare or an unknown process. `after`: seconds since the last one."""
         worker = self.workers.get(pid)
         if worker is None:
@@ -226,5 +213,7 @@ class Journal:
         return self.report
 
 
-def _plain(command: Command) -> Record:
-    return {"command": type(command).__name__.lower(), **asdict(command)}
+def _members(event: ev.Event) -> Record:
+    """Return the fields of an event, by their names in the protocol."""
+    names = [each.name for each in fields(event) if each.name not in _UNRECORDED]
+    return {_CALLED.get(name, name): getattr(event, name) for name in names}

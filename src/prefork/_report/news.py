@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from .journal import Record
-from .sentences import sentence
-
-Tone = Literal["good", "bad", "plain", "faint"]
-
-_USUAL = ("signal", "command")
-"""Events that the log tells though nobody reports on them."""
-
-_BAD = ("ended", "failed", "hung", "not started", "not born", "mold ended")
-_FOLDED = (*_BAD, "worn out", "command")
-"""Events that may come again and again; so may the failure of a change."""
+from .sentences import EVENTS, Tone, sentence, tone
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +18,22 @@ class News:
 
     @property
     def folds(self) -> bool:
-        """Whether it is counted where it comes too often."""
-        return self.tone != "faint" and (self.record["event"] in _FOLDED or self.record.get("stage") == "failed")
+        """Whether it is counted where it is repeated often; of changes, those that fail."""
+        event = EVENTS.get(self.record["event"])
+        repeats = self.record.get("stage", "failed") == "failed" and event is not None and bool(event.verb)
+        return self.tone != "faint" and repeats
 
 
 def reported(record: Record | None, text: str) -> News:
     """Return what a decider reports, with the record that it is about."""
-    return News({"event": "message"}, text, "plain") if record is None else News(record, text, _tone(record))
+    return News({"event": "message"}, text, "plain") if record is None else News(record, text, tone(record, True))
 
 
 def usual(record: Record, everything: bool = False) -> News | None:
-    """Return what the log says of a record that nothing is reported about; None for nothing. `everything`: of each."""
-    if record["event"] in _USUAL or _is_outcome(record):
+    """Return what is logged of a record that nothing is reported about; None for nothing. `everything`: of each."""
+    if EVENTS[record["event"]].usual or _is_outcome(record):
         return News(record, _told(record), "plain")
     return News(record, _told(record), "faint") if everything else None
-
-
-def _tone(record: Record) -> Tone:
-    """Return how a report on a record sounds."""
-    if record["event"] == "change":
-        return "bad" if record["stage"] == "failed" else "good"
-    return "bad" if record["event"] in _BAD else "plain"
 
 
 def _is_outcome(record: Record) -> bool:
@@ -59,4 +44,4 @@ def _is_outcome(record: Record) -> bool:
 def _told(record: Record) -> str:
     """Return a record as one line; the application's report comes with what is reported on it."""
     text = sentence(record).partition("\n")[0]
-    return f"{record['slot']} {text}" if record.get("slot") else f"prefork: {text}"
+    return f"{record.get('slot') or 'prefork'}: {text}"

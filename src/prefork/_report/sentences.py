@@ -1,40 +1,73 @@
-"""The sentences of the journal's records."""
+"""The words for the journal's records: one table of events, and what fills its gaps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from .units import counted, duration
 
 Record = dict[str, Any]
 
-_SENTENCES = {
-    "started": "the master has started",
-    "command": "{by} asks for: {words}",
-    "signal": "signal {signal} came",
-    "mold started": "the mold of generation {generation} imports the application",
-    "mold ended": "the mold of generation {generation} {reason}",
-    "planned": "generation {generation} has a plan: {of_workers}",
-    "not planned": "generation {generation} has no plan",
-    "not born": "the mold of generation {generation} could not fork {count} of those it was to: {reason}",
-    "ordered": "started, generation {generation}{as_pid}{because}",
-    "spawned": "has an interpreter of its own, pid {pid}",
-    "not started": "could not be started: {reason}",
-    "ready": "ready after {after_span} (pid {pid})",
-    "worn out": "is to be replaced: {reason} (pid {pid})",
-    "failed": "failed (pid {pid})",
-    "draining": "asked to drain (pid {pid}){because}",
-    "killing": "killed by us {why} (pid {pid})",
-    "hung": "hung for {seconds} s: {verdict}{while_doing} (pid {pid})",
-    "stopped": "stopped by signal {signal} (pid {pid})",
-    "continued": "continued after {after_span} (pid {pid})",
-    "starved": "no progress for {seconds} s, starved of CPU (pid {pid}); not treated as hung",
-    "slept": "master suspended for {seconds} s; hang timers adjusted",
-    "ended": "{reason} after {after_span} (pid {pid}, generation {generation})",
-    "lost": "{count} events were lost: the reader was too slow",
+Tone = Literal["good", "bad", "plain", "faint"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventText:
+    """What people read of an event.
+
+    `sentence`: the record fills its gaps. `tone`: of the record; `reported`: of what a decider reports about it, where
+    that is another one. `usual`: it is logged although nothing is reported about it. `verb`: what is said of many of
+    them in one line; an event without one is never folded.
+    """
+
+    sentence: str
+    tone: Tone = "plain"
+    reported: Tone | None = None
+    usual: bool = False
+    verb: str = ""
+
+
+EVENTS: Mapping[str, EventText] = {
+    "started": EventText("master started"),
+    "command": EventText("{words} requested by {by}", usual=True, verb="commands received"),
+    "signal": EventText("signal {signal} received", usual=True),
+    "change": EventText("", verb="changes failed"),
+    "mold_started": EventText("mold of generation {generation} started; importing the application"),
+    "mold_ended": EventText("mold of generation {generation} {reason}", reported="bad", verb="molds ended"),
+    "planned": EventText("generation {generation} planned ({of_workers})"),
+    "plan_failed": EventText("generation {generation} has no plan", "bad"),
+    "fork_failed": EventText(
+        "mold of generation {generation} failed to fork {count}: {reason}", "bad", verb="forks failed"
+    ),
+    "ordered": EventText("started ({generation_and_pid}){because}"),
+    "spawned": EventText("spawned with its own interpreter (pid {pid})"),
+    "spawn_failed": EventText("failed to start: {reason}", "bad", verb="failed to start"),
+    "ready": EventText("ready after {after_span} (pid {pid})", "good"),
+    "worn_out": EventText("reached a limit: {reason} (pid {pid}); to be replaced", verb="was replaced"),
+    "failed": EventText("failed (pid {pid})", "bad", verb="failed"),
+    "draining": EventText("asked to drain (pid {pid}){because}"),
+    "killing": EventText("killed by the master: {why} (pid {pid})", "bad"),
+    "hung": EventText("hung for {seconds} s: {verdict}{while_doing} (pid {pid})", "bad", verb="hung"),
+    "stopped": EventText("stopped by signal {signal} (pid {pid})"),
+    "continued": EventText("continued after {after_span} (pid {pid})"),
+    "starved": EventText("no progress for {seconds} s, starved of CPU (pid {pid}); not treated as hung"),
+    "suspended": EventText("suspended for {seconds} s; hang timers adjusted"),
+    "ended": EventText("{reason}{lived} (pid {pid}, generation {generation})", reported="bad", verb="failed"),
+    "lost": EventText("{count} events lost: this client was too slow", "bad"),
 }
-"""event -> sentence, of which a record fills the gaps."""
+"""All that is known of an event in words, by its name in the control protocol."""
+
+
+def tone(record: Record, reported: bool = False) -> Tone:
+    """Return how a record sounds, or a report about it."""
+    if record.get("stage") == "failed" or record.get("status") not in (None, 0):
+        return "bad"
+    if record.get("stage") == "done":
+        return "good"
+    text = EVENTS.get(record["event"])
+    return "plain" if text is None else (reported and text.reported) or text.tone
 
 
 def subject(record: Record) -> str:
@@ -50,25 +83,27 @@ def sentence(record: Record) -> str:
     try:
         if record["event"] == "change":
             return _change(record)
-        text = _SENTENCES[record["event"]].format(**record, **_derived(record))
+        text = EVENTS[record["event"]].sentence.format(**record, **_derived(record))
     except (KeyError, TypeError, ValueError):
         return " ".join(f"{name}={value}" for name, value in record.items() if name not in ("number", "time", "slot"))
     return "\n".join([text, *str(record["report"]).splitlines()]) if "report" in record else text
 
 
 def _derived(record: Record) -> Record:
+    pid = f", pid {record['pid']}" if record.get("pid") else ""
     return {
         "because": f": {record['why']}" if record.get("why") else "",
         "while_doing": f", while doing {record['doing']}" if record.get("doing") else "",
-        "as_pid": f" as pid {record['pid']}" if record.get("pid") else "",
-        "words": " ".join(str(record[name]) for name in ("command", "of", "key", "kind", "size") if name in record),
+        "generation_and_pid": f"generation {record.get('generation')}{pid}",
+        "words": " ".join(str(record[name]) for name in ("command", "of", "slot", "pool", "size") if name in record),
         "of_workers": counted(record.get("workers", 0), "worker"),
+        "lived": "" if "by the master" in str(record.get("reason")) else f" after {duration(record.get('after', 0))}",
         "after_span": duration(record.get("after", 0)),
     }
 
 
 def _change(record: Record) -> str:
-    of = record.get("key") or f"generation {record['generation']}"
+    of = record.get("slot") or record.get("pool") or f"generation {record['generation']}"
     if record.get("text"):
         return str(record["text"])
     if record["stage"] == "rolling" or record["stage"] == "settled":
@@ -79,7 +114,7 @@ def _change(record: Record) -> str:
 def ended(status: int | None, signal_names: Mapping[int, str]) -> str:
     """Say how a process ended. `status` is an exit code, or the negated number of the signal that killed it."""
     if status is None:
-        return "is no child of the master, or somebody else has waited for it"
+        return "ended with an unknown status (reaped elsewhere)"
     if status >= 0:
         return f"exited {status}"
-    return f"was killed by {signal_names.get(-status, f'signal {-status}')}"
+    return f"killed by {signal_names.get(-status, f'signal {-status}')}"

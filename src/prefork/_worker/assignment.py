@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from .._linux import title
 from .._linux.channel import Channel
-from .._wire.messages import Busy, DrainBacklogs, ReplacementRequested
+from .._wire.messages import Busy, DrainBacklogs
 from .drain import Drain
 
 if TYPE_CHECKING:
+    from .._wire.messages import Message
     from .._wire.scoreboard import Scoreboard
     from .drain import Drain
 
@@ -22,8 +23,8 @@ class Assignment:
     """What one worker is to be, and how it reports to the master.
 
     `listeners` are non-blocking: the flag is shared with every other process that holds them. `report_ready` may be
-    called again and then does nothing. `request_replacement` asks for a successor, with the reason; the worker serves
-    on until it is asked to drain. `report_busy` wakes a master that does not watch for hangs. `backlogs_to_drain`
+    called again and then does nothing. `send` sends any other message of a worker; where the master has ended it does
+    nothing. `report_busy` wakes a master that does not watch for hangs. `backlogs_to_drain`
     returns the names of the listeners that no other worker will accept from, as far as the master has sent them. `row`
     is this worker's in `board`, -1 where it has none.
     """
@@ -34,7 +35,7 @@ class Assignment:
     drain: Drain
     explicit_ready: bool
     report_ready: Callable[[], None]
-    request_replacement: Callable[[str], None]
+    send: Callable[[Message], object]
     report_busy: Callable[[], None] | None = None
     backlogs_to_drain: Callable[[], frozenset[str]] = frozenset
     board: Scoreboard | None = None
@@ -67,9 +68,9 @@ class Reports:
         self._channel.send_ready()
         self._show("ready")
 
-    def request_replacement(self, reason: str) -> None:
-        """Ask for a successor."""
-        self._channel.try_send(ReplacementRequested(reason))
+    def send(self, message: Message) -> None:
+        """Send any other message."""
+        self._channel.try_send(message)
 
     def busy(self) -> None:
         """Send Busy, for a master that does not watch for hangs."""

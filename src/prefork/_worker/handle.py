@@ -117,7 +117,9 @@ class Handle(Generic[C]):
 
         This worker serves on until it is asked to drain. The kind's own limits, such as `max_requests`, do the same.
         """
-        self._assignment.request_replacement(reason)
+        from .._wire.messages import ReplacementRequested  # Here: a program that imports prefork has no use for it.
+
+        self._assignment.send(ReplacementRequested(reason))
 
     def request(self, label: str) -> Request:
         """Return a context manager that counts one request, failed where its block raises.

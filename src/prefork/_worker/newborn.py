@@ -155,7 +155,7 @@ def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptor
         drain=drain,
         explicit_ready=order.explicit_ready,
         report_ready=reports.ready,
-        request_replacement=reports.request_replacement,
+        send=reports.send,
         report_busy=reports.busy,
         backlogs_to_drain=reports.backlogs_to_drain,
         board=inheritance.board,

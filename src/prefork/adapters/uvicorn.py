@@ -74,7 +74,7 @@ def serve_socket(application: Application, sock: socket.socket, **config: Any) -
     drain.catch(signal.SIGTERM)
     drain.begin()
     assignment = Assignment(
-        "", 0, {}, drain, explicit_ready=True, report_ready=lambda: None, request_replacement=lambda _reason: None
+        "", 0, {}, drain, explicit_ready=True, report_ready=lambda: None, send=lambda _message: None
     )
     options = ServerOptions(lifespan=config.pop("lifespan", "auto"))
     _run(Worker(None, assignment), [sock], application, options, config)

@@ -57,7 +57,7 @@ def slots(context: click.Context, _parameter: click.Parameter, typed: str) -> li
 
 def pools(context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
     """Complete the name of a pool."""
-    return [kind for pool in _status(context)["pools"] if (kind := pool["kind"]).startswith(typed)]
+    return [name for pool in _status(context)["pools"] if (name := pool["pool"]).startswith(typed)]
 
 
 def _status(context: click.Context) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Progress:
     def update(self, event: Event) -> None:
         """Show what an event changes."""
         match event["event"]:
-            case "mold started":
+            case "mold_started":
                 self._step(f"importing generation {event['generation']}")
             case "planned":
                 self._step(f"generation {event['generation']} is planned")
@@ -57,7 +57,7 @@ class Progress:
                 if self._bar is not None:
                     self._bar.begin(self._total)
             case "change" if event["stage"] == "settled" and event["what"] == self._what:
-                self._settled(event["key"], event["left"])
+                self._settled(event["slot"], event["left"])
 
     def _step(self, text: str) -> None:
         if self._bar is not None:

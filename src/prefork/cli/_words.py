@@ -5,11 +5,6 @@ from __future__ import annotations
 import pwd
 import re
 import time
-from typing import Literal
-
-from ..client import Event
-
-_BAD = ("failed", "not planned", "not born", "not started", "killing", "hung", "lost")
 
 
 def moment(when: float, now: float) -> str:
@@ -17,13 +12,6 @@ def moment(when: float, now: float) -> str:
     then = time.localtime(when)
     day = "" if time.localtime(now)[:3] == then[:3] else time.strftime("%Y-%m-%d ", then)
     return f"{day}{time.strftime('%H:%M:%S', then)}.{int(when % 1 * 1000):03}"
-
-
-def mood(event: Event) -> Literal["good", "bad", "plain"]:
-    """Return whether an event is good or bad news: it decides the colour."""
-    if event["event"] in _BAD or event.get("stage") == "failed" or event.get("status") not in (None, 0):
-        return "bad"
-    return "good" if event["event"] == "ready" or event.get("stage") == "done" else "plain"
 
 
 def with_user_names(text: str) -> str:

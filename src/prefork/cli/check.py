@@ -64,7 +64,7 @@ def _parts(received: ReceivedPlan) -> dict[str, Any]:
         "listeners": [asdict(listener) for listener in plan.listeners],
         "kinds": [{"name": kind.name, **asdict(kind.options)} for kind in plan.kinds],
         "pools": [
-            {"kind": pool.kind, "size": pool.size, "min": pool.minimum, "max": len(pool.keys)} for pool in plan.pools
+            {"pool": pool.kind, "size": pool.size, "min": pool.minimum, "max": len(pool.keys)} for pool in plan.pools
         ],
         "slots": list(plan.wanted({})),
     }
@@ -87,7 +87,7 @@ def _print(found: dict[str, Any], as_json: bool) -> None:
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
-    about, pools = found["about"], {pool["kind"]: pool for pool in found["pools"]}
+    about, pools = found["about"], {pool["pool"]: pool for pool in found["pools"]}
     yield f"{found['name']}: {found['target']}, {about.get('application', 'Daemon')}"
     for warning in found["warnings"]:
         yield f"  warning    {warning}"

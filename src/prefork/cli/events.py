@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from .._report.sentences import sentence, subject
+from .._report.sentences import sentence, subject, tone
 from .._report.units import counted, duration
 from ..client import Client, Event
 from ._daemon import daemon_command, print_json, slots
-from ._words import moment, mood, with_user_names
+from ._words import moment, with_user_names
 
 
 @click.command()
@@ -65,4 +65,4 @@ def _print_event(event: Event, about: str = "") -> None:
 
 
 def _coloured(event: Event, text: str) -> str:
-    return click.style(text, fg={"good": "green", "bad": "red", "plain": None}[mood(event)])
+    return click.style(text, fg={"good": "green", "bad": "red", "plain": None}[tone(event)])

@@ -113,7 +113,7 @@ def _summary(view: dict[str, Any]) -> list[str]:
     for pool in view["pools"]:
         own = "" if pool["size"] == pool["planned"] else f", {pool['planned']} planned"
         size = counted(pool["size"], "worker")
-        lines.append(f"pool {pool['kind']}: {size} (min {pool['min']}, max {pool['max']}{own})")
+        lines.append(f"pool {pool['pool']}: {size} (min {pool['min']}, max {pool['max']}{own})")
     for mold in view["molds"]:
         pid = f"pid {mold['pid']}, " if mold["pid"] else ""
         lines.append(

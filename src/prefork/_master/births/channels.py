@@ -12,18 +12,17 @@ import os
 import select
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import assert_never
 
 from ..._core.events import (
+    OF_MESSAGE,
     BirthFailed,
     MoldFailed,
     PlanFailed,
     SpareBorn,
-    WorkerDrained,
     WorkerFailed,
-    WorkerReady,
-    WorkerWornOut,
+    WorkerReport,
 )
 from ..._linux.channel import Channel, DescriptorsLost, Received
 from ..._wire import messages
@@ -60,19 +59,7 @@ class MoldDisconnected:
     reason: str
 
 
-Fact = (
-    PlanReceived
-    | MoldFailed
-    | PlanFailed
-    | MoldDisconnected
-    | SpareBorn
-    | BirthFailed
-    | WorkerReady
-    | WorkerDrained
-    | WorkerWornOut
-    | WorkerFailed
-    | HangMessage
-)
+Fact = PlanReceived | MoldFailed | PlanFailed | MoldDisconnected | SpareBorn | BirthFailed | WorkerReport | HangMessage
 
 
 @dataclass(eq=False, slots=True)
@@ -313,18 +300,13 @@ class ProcessChannels:
         match received.message:
             case messages.Hello():
                 pass  # From a worker started by exec, whose pid is known.
-            case messages.Ready():
-                facts.append(WorkerReady(process.pid))
-            case messages.Drained():
-                facts.append(WorkerDrained(process.pid))
-            case messages.ReplacementRequested(reason):
-                facts.append(WorkerWornOut(process.pid, reason))
             case messages.Busy() | messages.StacksWritten() as message:
                 facts.append(HangMessage(process.pid, message))
-            case messages.Failed(text):
-                facts.append(WorkerFailed(process.pid, text))
             case message:
-                raise MalformedMessage(f"a worker must not send {type(message).__name__}")
+                told = OF_MESSAGE.get(type(message).__name__)
+                if told is None:
+                    raise MalformedMessage(f"a worker must not send {type(message).__name__}")
+                facts.append(told(process.pid, *(getattr(message, each.name) for each in fields(message))))
 
     # Ends.
 

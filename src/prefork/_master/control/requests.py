@@ -7,10 +7,11 @@ one known request raises MalformedRequest.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from ..._core.commands import Command, Preview, Reload, Replan, Restart, Scale, Stop
+from ..._core.commands import COMMANDS, Command
 from ..._wire.places import PROTOCOL
 
 LONGEST = 4096
@@ -74,24 +75,11 @@ def _request(name: object, data: dict[str, Any]) -> Request:
 
 
 def _command(name: object, data: dict[str, Any]) -> Command:
-    match name:
-        case "reload":
-            return Reload()
-        case "replan":
-            return Replan()
-        case "restart":
-            return Restart(_name(data, "slot"))
-        case "scale":
-            pool = data.pop("pool") if data.get("pool", "") is None else _name(data, "pool")
-            return Scale(pool, _size(data))
-        case "stop":
-            return Stop()
-        case "plan":
-            of = data.pop("of", None)
-            if of == "reload" or of == "replan":
-                return Preview(of)
-            raise MalformedRequest("`of` must be reload or replan")
-    raise MalformedRequest(f"unknown request {str(name)[:_LONGEST_NAME]!r}")
+    """Return a command whose fields are members of the request, each checked by its annotation."""
+    cls = COMMANDS.get(name) if isinstance(name, str) else None
+    if cls is None:
+        raise MalformedRequest(f"there is no request {str(name)[:_LONGEST_NAME]!r}")
+    return cls(**{each.name: _MEMBERS[str(each.type)](data, each.name) for each in fields(cls)})
 
 
 def _flag(data: dict[str, Any], name: str) -> bool:
@@ -108,9 +96,28 @@ def _name(data: dict[str, Any], name: str) -> str:
     return value
 
 
-def _size(data: dict[str, Any]) -> int | None:
-    """Return the size; None to return to the plan's."""
-    size = data.pop("size", "")
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 0 <= size < 2**31):
-        raise MalformedRequest("`size` must be a number of workers, or null for the plan's")
-    return size
+def _name_or_null(data: dict[str, Any], name: str) -> str | None:
+    return data.pop(name) if data.get(name, "") is None else _name(data, name)
+
+
+def _number_or_null(data: dict[str, Any], name: str) -> int | None:
+    value = data.pop(name, "")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31):
+        raise MalformedRequest(f"`{name}` is a number of workers, or null for the plan's own")
+    return value
+
+
+def _reload_or_replan(data: dict[str, Any], name: str) -> str:
+    value = data.pop(name, None)
+    if value not in ("reload", "replan"):
+        raise MalformedRequest(f"`{name}` is reload or replan")
+    return str(value)
+
+
+_MEMBERS: Mapping[str, Callable[[dict[str, Any], str], Any]] = {
+    "str": _name,
+    "str | None": _name_or_null,
+    "int | None": _number_or_null,
+    "Literal['reload', 'replan']": _reload_or_replan,
+}
+"""The annotation of a command's field -> what takes it out of a request, and checks it."""

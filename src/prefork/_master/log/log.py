@@ -106,7 +106,7 @@ class Log:
             try:
                 self._master.relay.divert(file.open())
             except SystemFailure as error:
-                self._master.relay.say(f"prefork: {error}; the log goes on where it was")
+                self._master.relay.say(f"log: {error}; continuing in the file that is open")
 
     def _log_pending(self) -> None:
         while self._pending and id(self._pending[0]) not in self._awaited:
@@ -181,6 +181,6 @@ class LogFile:
                 if self.group is not None:
                     os.fchown(descriptor, -1, self.group)
         except OSError as error:
-            why = "root follows no symbolic link there" if error.errno == errno.ELOOP else error.strerror
-            raise SystemFailure(f"the log file {self.path} cannot be opened to write: {why}") from None
+            why = "it is a symbolic link, which root does not follow" if error.errno == errno.ELOOP else error.strerror
+            raise SystemFailure(f"cannot open the log file {self.path} for writing: {why}") from None
         return descriptor

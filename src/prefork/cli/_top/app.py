@@ -211,21 +211,21 @@ class Top(App[None]):
 
     def action_scale(self) -> None:
         """Ask for a new size of the chosen slot's pool, or of the only pool."""
-        pools = {pool["kind"]: pool for pool in (self._status or {}).get("pools", ())}
+        pools = {pool["pool"]: pool for pool in (self._status or {}).get("pools", ())}
         chosen = (self._slots.chosen or "").partition("/")[0]
         pool = pools.get(chosen) or (next(iter(pools.values())) if len(pools) == 1 else None)
         if pool is None:
             text = "choose a slot of a pool first" if pools else "nothing to scale: the plan has no pool"
             self._show_message(text, AMBER)
             return
-        kind = pool["kind"]
+        name = pool["pool"]
 
         def scale(size: str | None) -> None:
             if size is not None:
                 number: int | Literal["auto"] = "auto" if size == "auto" else int(size)
-                self._command(f"scale {kind} {size}", lambda each: self._client.scale(kind, number, each))
+                self._command(f"scale {name} {size}", lambda each: self._client.scale(name, number, each))
 
-        self.push_screen(ScaleDialog(kind, pool["size"], pool["min"], pool["max"]), scale)
+        self.push_screen(ScaleDialog(name, pool["size"], pool["min"], pool["max"]), scale)
 
     def _command(self, what: str, command: Callable[[Each], str]) -> None:
         if self._gone:

@@ -11,9 +11,9 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from ..._report.sentences import sentence, subject
+from ..._report.sentences import sentence, subject, tone
 from ...client import Event
-from .._words import moment, mood, with_user_names
+from .._words import moment, with_user_names
 from .columns import cell
 from .palette import DIM, FAINT, GROUND, TEXT, shade, style
 from .texts import COLOURS
@@ -54,7 +54,7 @@ class EventPane(ScrollView, can_focus=False):
         text = with_user_names(sentence(event)).split("\n")[0]
         about = subject(event)
         room = 9 if width < 90 else 16
-        colour = shade(COLOURS[mood(event)], DIM, 0.3)
+        colour = shade(COLOURS[tone(event)], DIM, 0.3)
         strip = Strip(
             [
                 *cell([(f" {when} ", FAINT)], len(when) + 2, False, None),

@@ -83,7 +83,7 @@ class Head(Widget):
     def _state(self) -> tuple[list[Segment], list[Segment]]:
         """Return the pools and molds; on the right the command that is executed."""
         status = self._status or {}
-        facts = [f"pool {pool['kind']} {pool['size']} of {pool['min']}-{pool['max']}" for pool in status["pools"]]
+        facts = [f"pool {pool['pool']} {pool['size']} of {pool['min']}-{pool['max']}" for pool in status["pools"]]
         for mold in status["molds"]:
             state = counted(mold["spares"], "spare") if mold["state"] == "able" else mold["state"]
             facts.append(f"mold g{mold['generation']}, {state}")

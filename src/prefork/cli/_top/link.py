@@ -177,7 +177,7 @@ class Link:
 
     def _progress(self, what: str, event: Event) -> None:
         match event["event"]:
-            case "mold started":
+            case "mold_started":
                 self.post(CommandProgress(what, f"importing generation {event['generation']}"))
             case "planned":
                 self.post(CommandProgress(what, f"generation {event['generation']} is planned"))

@@ -9,10 +9,10 @@ from typing import Any
 from rich.text import Text
 
 from ..._report.hang_report import SENTENCES
-from ..._report.sentences import sentence
+from ..._report.sentences import sentence, tone
 from ..._report.units import duration
 from ..._wire.printable import printable
-from .._words import moment, mood, with_user_names
+from .._words import moment, with_user_names
 from ..events import present
 from .palette import DIM, GREEN, RED, TEXT
 
@@ -25,7 +25,7 @@ def explained(found: dict[str, Any]) -> Text:
     for event in found["events"]:
         first, *report = with_user_names(sentence(event)).split("\n")
         text.append(moment(event["time"], time.time()) if "time" in event else "-", DIM)
-        text.append(f"  {printable(first)}\n", COLOURS[mood(event)])
+        text.append(f"  {printable(first)}\n", COLOURS[tone(event)])
         for line in report:
             text.append(f"    {printable(line)}\n", DIM)
     return text
