@@ -216,7 +216,7 @@ class TestCheck:
         served = Commanded(start, "ill", plan="[Web(0), Broken()]", more=FAILS)
         served.launch()
         served.ready("web/0")
-        served.running.expect("broken .* degraded", "err")
+        served.running.expect("broken: .* degraded", "err")
         assert re.match(r"broken (degraded|starting) \(exited 1\)", served.refuses("status", "--check"))
         told = served.json("status", "--check", status=1)
         assert not told["ok"]
@@ -243,11 +243,11 @@ class TestHistory:
         story = pair.says("explain", "web/0").split("\n")
         assert story[0].startswith(f"web/0: ready, pid {new}, generation 1, for ")
         said = [re.sub(r"^(\S+ )?[\d:.]+  ", "", line) for line in story[1:]]
-        assert said[0] == f"started, generation 1 as pid {pids['web/0']}: the daemon's start"
+        assert said[0] == f"started (generation 1, pid {pids['web/0']}): daemon start"
         assert any(re.match(rf"killed by SIGSEGV after .* \(pid {pids['web/0']}, generation 1\)", one) for one in said)
         assert any(re.search(r"pid \d+\): previous worker killed by SIGSEGV", one) for one in said)
         asked = [one for one in said if "restart web/0 requested by" in one]
-        assert asked[0].startswith(f"started, generation 1 as pid {new}: ")
+        assert asked[0].startswith(f"started (generation 1, pid {new}): ")
         assert pair.json("explain", "web/0")["slot"]["pid"] == new
         assert pair.stop() == 0
 
@@ -259,7 +259,7 @@ class TestHistory:
     def test_events_are_numbered_and_followed_until_the_daemon_ends(self, pair: Commanded) -> None:
         pair.at_rest("web/0", "web/1")
         before = [json.loads(line) for line in pair.says("events", "--json").split("\n")]
-        assert [event["event"] for event in before[:3]] == ["started", "change", "mold started"]
+        assert [event["event"] for event in before[:3]] == ["started", "change", "mold_started"]
         follower = pair.command("events", "--follow", "--json")
         follower.expect_lines(len(before))
         pair.says("restart", "web/1")
@@ -285,7 +285,7 @@ class TestHistory:
     def test_ctrl_c_ends_the_watching_and_nothing_else(self, pair: Commanded) -> None:
         pair.at_rest("web/0", "web/1")
         events = pair.command("events", "--follow")
-        events.expect("the master has started")
+        events.expect("master started")
         events.send(signal.SIGINT)
         assert events.wait() == 130
         assert pair.says("status", "--check") == "2 slots served"

@@ -149,7 +149,7 @@ def test_all_that_a_daemon_says_is_json_where_that_is_wanted(start: Start) -> No
     assert (repeated["slot"], repeated["of"], repeated["backing_off"]) == ("web/0", "ended", True)
     (state_,) = [line for line in err if line.get("signal") == "QUIT"]
     assert "web/1 ready" in state_["report"]
-    assert {"ready", "ordered", "draining", "mold started", "planned"} <= {line["event"] for line in err}
+    assert {"ready", "ordered", "draining", "mold_started", "planned"} <= {line["event"] for line in err}
     numbers = [line["number"] for line in err if "number" in line]
     assert numbers == sorted(numbers)
 
@@ -205,7 +205,7 @@ def test_a_log_file_is_opened_again_when_it_has_been_rotated(start: Start) -> No
     until(lambda: "reload of generation 2 done" in log.read_text(), "it goes on")
     assert served.running.stop() == 0
     assert old.read_bytes() == former
-    assert re.search(f"^{DATE}prefork: signal USR1 came$", former.decode(), re.MULTILINE)
+    assert re.search(f"^{DATE}prefork: signal USR1 received$", former.decode(), re.MULTILINE)
     assert all(re.match(DATE, line) for line in (former.decode() + log.read_text()).splitlines())
     assert re.search(rf"^{DATE}web/1 g2 \d+ \| bye$", log.read_text(), re.MULTILINE)
     assert served.running.err == []
@@ -239,7 +239,7 @@ def test_failed_start_says_where_the_reason_is(start: Start) -> None:
     served = Served(start, "bad", plan="1 / 0", options='log_file="a.log"').launch()
     assert served.running.wait() == 1
     log = start.directory / "a.log"
-    assert served.running.err == [f"prefork: bad has failed; {log} says why"]
+    assert served.running.err == [f"prefork: bad failed; see {log}"]
     assert log.read_text().endswith("ZeroDivisionError: division by zero\n")
 
 
@@ -247,6 +247,6 @@ def test_without_a_log_file_there_is_nothing_to_open_again(start: Start) -> None
     served = Served(start, "streams").launch()
     served.ready("web/0", "web/1")
     served.running.send(signal.SIGUSR1)
-    served.running.expect("^prefork: signal USR1 came$", "err")
+    served.running.expect("^prefork: signal USR1 received$", "err")
     assert served.ask()[1] == 1
     assert served.running.stop() == 0

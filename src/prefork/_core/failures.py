@@ -137,7 +137,7 @@ def mold_failed(state: State, mold: Mold, text: str, words: str = "", then: str 
     if mold.retired or state.stopping is not None:
         return
     if change is not None and change.generation == mold.generation:
-        withdraw(state, f"{change.name} of generation {mold.generation} failed: mold {text}", words)
+        withdraw(state, f"{change.name} failed: mold of generation {mold.generation} {text}", words)
     else:
         state.report(f"mold of generation {mold.generation}: {text}{then}", words)
 

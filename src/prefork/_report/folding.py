@@ -38,13 +38,17 @@ class Repeated:
     @property
     def text(self) -> str:
         """Return it as a line."""
-        often = f"{EVENTS[self.event].verb} {self.count} times in {self.seconds:.0f} s"
+        often = f"{EVENTS[self.event].verb} {_times(self.count)} in {self.seconds:.0f} s"
         if self.backing_off:
             often += " (backing off)"
         if not self.slots:
             return f"prefork: {often}; last: {self.last}"
         who = self.slots[0] if len(self.slots) == 1 else f"{self.kind}: {len(self.slots)} workers"
         return f"{who}{':' if len(self.slots) == 1 else ''} {often}; last: {self.last}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 @dataclass(slots=True)
