@@ -86,5 +86,5 @@ class Banner:
         """See `Observer`."""
         if self._welcome.due:
             health = self._about.standing()
-            if health.generation and health.ready == health.wanted:
+            if health.generation and not health.stopping and health.ready == health.wanted:
                 self._say(self._welcome.text(self._addresses(self._welcome.listeners), now))
