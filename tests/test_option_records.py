@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
 
-from prefork import Daemon, UsageError
+from prefork import Daemon, UsageError, WorkerContext
 from prefork._linux import terms
 from prefork._options.records import DaemonOptions, KindOptions, checked, in_force
 from prefork._options.types import LIMITS
@@ -82,9 +81,18 @@ def test_keywords_of_a_daemon_are_its_options() -> None:
         assert type_.__forward_arg__ == DaemonOptions.__annotations__[name], name
 
 
-def test_keywords_of_a_worker_are_those_of_its_record() -> None:
-    """A type checker sees the fields of the record; at run time the method takes any, and the record checks them."""
-    assert inspect.signature(Daemon.worker).parameters["options"].kind == inspect.Parameter.VAR_KEYWORD
+def test_keywords_of_a_worker_are_typed_by_its_record() -> None:
+    """The comments are for the type checker, which refuses one that has nothing to ignore."""
+
+    class Own(WorkerContext):
+        pass
+
+    daemon = Daemon("typed")
+    with pytest.raises(UsageError, match="nice: 'high' is not a whole number"):
+        daemon.worker(Own, nice="high")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="there is no option niceness: did you mean nice"):
+        daemon.worker(Own, niceness=3)  # type: ignore[call-arg]
+    daemon.worker(Own, nice=3, limits={"nofile": 10}, affinity={0}, hang_policy="report")
 
 
 def test_limits_are_those_of_the_kernel() -> None:

@@ -11,6 +11,7 @@ from prefork._core import actions as act
 from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._core.plan import Entry, Kind, Listener, Plan, Pool
+from prefork._options.records import DaemonOptions
 
 WEB = ["web/0", "web/1"]
 HTTP, ADMIN = Listener("http", "tcp://127.0.0.1:80"), Listener("admin", "tcp://127.0.0.1:81")
@@ -35,6 +36,15 @@ class TestStart:
         assert stage.serving() == ["solo", *WEB]
         assert stage.spares() == 1
         assert stage.supervisor.next_deadline() is None  # idle costs nothing
+
+    def test_options_of_the_plan_hold_once_it_is_in_force(self) -> None:
+        options = DaemonOptions(spares=3, import_timeout=7.0)
+        stage = Stage(replace(plan(), options=options), plan("b")).start()
+        assert stage.spares() == 3
+        stage.feed(ev.CommandReceived(1, cmd.Reload()))
+        asked = stage.now
+        assert act.EndMold(2) in stage.late()
+        assert stage.now - asked == 7.0
 
     def test_listeners_are_bound_before_the_first_birth(self) -> None:
         stage = Stage(replace(plan(), listeners=(HTTP,)))
