@@ -147,7 +147,7 @@ def test_web_says_where_its_server_is_to_be_had(start: Start) -> None:
     web = start.command(sys.executable, "-c", source, "-p", "0")
     assert web.wait() == 2
     assert len(web.err) == 1
-    assert web.err[0].endswith("needs uvicorn: pip install 'prefork[samples]'")
+    assert web.err[0].endswith("needs uvicorn, which is not installed: pip install 'prefork[samples]'")
 
 
 def test_web_refuses_a_port_in_use(start: Start) -> None:
