@@ -143,7 +143,7 @@ def test_application_gets_only_what_its_user_may_have(anywhere: Start) -> None:
     served.ready("web/0", "web/1", "own/0")
     why = "an application without privileges may only lower it"
     served.running.expect_each(
-        [f"web/0 runs without nice=-5: {why}", f"web/1 runs without oom_score_adj=-100: {why}"], "err"
+        [f"web/0: running without nice=-5: {why}", f"web/1: running without oom_score_adj=-100: {why}"], "err"
     )
     theirs = anywhere.directory / "theirs"
     for address in "tcp://127.0.0.1:81", f"unix://{anywhere.directory}/socket":

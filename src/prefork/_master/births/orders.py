@@ -19,54 +19,54 @@ from .channels import ProcessChannels
 from .launches import Launching
 
 _EXIT = 10.0
-"""How long, in seconds, an interpreter that has nothing else to do may take to exit, whatever is said of draining."""
+"""Seconds that an idle interpreter may take to exit, whatever `drain_timeout` is."""
 
 Ordered = do.OrderWorker | do.SpawnWorker
 
 
 @dataclass(frozen=True, slots=True)
 class OrderDependencies:
-    """What goes into an order, and how it is delivered. `lifeline` is the read end that every worker has."""
+    """What an order contains, and what delivers it; `lifeline` is the read end that every worker holds."""
 
     board: Board
     listeners: Listeners
-    nursery: ProcessChannels
+    channels: ProcessChannels
     lifeline: int
     capture: Capture | None = None
 
 
 class Orders:
-    """The orders of one daemon. `say` is told what a worker has to do without."""
+    """The orders of one daemon; `log` writes what a worker has to run without."""
 
-    def __init__(self, launching: Launching, means: OrderDependencies, say: Callable[[str], None]) -> None:
+    def __init__(self, launching: Launching, dependencies: OrderDependencies, log: Callable[[str], None]) -> None:
         self._launching = launching
-        self._means = means
-        self._say = say
+        self._dependencies = dependencies
+        self._log = log
         self._assignables: dict[int, dict[tuple[str, str], Assignable]] = {}  # generation -> (key, digest) -> it
         self._orphan_grace: dict[int, float] = {}  # generation -> seconds
 
     def learn(self, generation: int, assignables: Mapping[tuple[str, str], Assignable], orphan_grace: float) -> None:
-        """Keep what the orders of a plan's workers contain."""
+        """Keep the contents of the orders of a plan's workers."""
         self._orphan_grace[generation] = orphan_grace
         self._assignables.setdefault(generation, {}).update(assignables)
 
     def keep(self, generation: int, named: frozenset[tuple[str, str]]) -> None:
-        """No order of this generation will name another."""
+        """Drop all contents of a generation except `named`: no order needs them."""
         known = self._assignables.pop(generation, {})
         if kept := {name: known[name] for name in known.keys() & named}:
             self._assignables[generation] = kept
 
     def forget(self, generation: int) -> None:
-        """No order of this generation will follow."""
+        """Drop a generation: no order of it follows."""
         self._assignables.pop(generation, None)
         self._orphan_grace.pop(generation, None)
 
     def assignable(self, action: Ordered) -> Assignable:
-        """Return what the worker of this order is to be told."""
+        """Return the contents of this order."""
         return self._assignables[action.generation][action.key, action.digest]
 
     def give(self, action: Ordered, pid: int) -> None:
-        """Make a process a worker. Raises OSError where it cannot have what belongs to it; then it has no order."""
+        """Send a process its order, which makes it a worker. Raises OSError, and sends nothing, if its setup fails."""
         assignable = self.assignable(action)
         self._prepare(pid, action.key, assignable)
         order = messages.Order(
@@ -78,31 +78,31 @@ class Orders:
             listeners=tuple(listener.name for listener in action.listeners),
             environ=dict(assignable.env),
             explicit_ready=assignable.options.ready == "explicit",
-            # The next master starts its successor at once: what must never run twice ends with this one.
+            # Old-first must never run twice: the next master starts its successor at once, so it ends with this one.
             orphan_grace=0.0 if assignable.options.replace == "old-first" else self._orphan_grace[action.generation],
             exit_timeout=_EXIT,
-            # What its function has left to threads is drained as well: the master's own deadline comes first.
+            # Threads that its function left are drained as well; the master's own deadline comes first.
             finish_timeout=max(_EXIT, assignable.options.drain_timeout),
-            row=self._means.board.start(pid, action),
-            # One with an interpreter of its own was started with the streams that it has.
-            captured=self._means.capture is not None and isinstance(action, do.OrderWorker),
+            row=self._dependencies.board.start(pid, action),
+            # A worker with its own interpreter was started with its streams.
+            captured=self._dependencies.capture is not None and isinstance(action, do.OrderWorker),
         )
         try:
-            sockets = [self._means.listeners.give(listener, action.key, pid) for listener in action.listeners]
-            self._deliver(pid, order, [self._means.lifeline, *(each.fileno() for each in sockets)])
+            sockets = [self._dependencies.listeners.give(listener, action.key, pid) for listener in action.listeners]
+            self._deliver(pid, order, [self._dependencies.lifeline, *(each.fileno() for each in sockets)])
         except OSError as error:
             raise explained(error) from None
 
     def _deliver(self, pid: int, order: messages.Order, descriptors: list[int]) -> None:
-        nursery, capture = self._means.nursery, self._means.capture
+        channels, capture = self._dependencies.channels, self._dependencies.capture
         if capture is None or not order.captured:
-            nursery.order(pid, order, descriptors)
+            channels.order(pid, order, descriptors)
             return
         with capture.pipes() as ends:
-            nursery.order(pid, order, [*descriptors, *ends.write])
+            channels.order(pid, order, [*descriptors, *ends.write])
             capture.listen(Origin(order.key, pid, order.generation), ends)
 
     def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
-        """Do to the process what needs the master's rights, before it has its order."""
+        """Set what needs the master's rights, before the process gets its order."""
         for failed in apply(pid, assignable.terms, self._launching.interpreter.identity is None):
-            self._say(f"prefork: {key} runs without {failed}")
+            self._log(f"{key}: running without {failed}")
