@@ -56,13 +56,19 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
-def open_start() -> Iterator[Start]:
-    """Start programs where other users may come: pytest closes its own directories whenever somebody starts it."""
+def open_path() -> Iterator[Path]:
+    """Make a directory where other users may come: pytest closes its own ones whenever it starts."""
     with tempfile.TemporaryDirectory(prefix="test-of-prefork-") as directory:
         os.chmod(directory, 0o755)
-        starter = Start(Path(directory))
-        yield starter
-        starter.close()
+        yield Path(directory)
+
+
+@pytest.fixture
+def open_start(open_path: Path) -> Iterator[Start]:
+    """Start programs where other users may come."""
+    starter = Start(open_path)
+    yield starter
+    starter.close()
 
 
 @pytest.fixture

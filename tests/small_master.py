@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +21,7 @@ from prefork._master.births.channels import Fact, PlanReceived, ProcessChannels
 from prefork._master.births.start import Interpreter, Shared, start_mold
 from prefork._master.children import become_subreaper
 from prefork._wire import messages, scoreboard
+from support import children
 
 if TYPE_CHECKING:
     from prefork._wire.launch import Identity
@@ -29,14 +30,6 @@ PATIENCE = 20.0  # seconds; far more than anything here takes
 SOURCE = str(Path(prefork.__file__).parent.parent)
 HERE = str(Path(__file__).parent)
 F = TypeVar("F")
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for something that no descriptor tells."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.002)
 
 
 def readable(descriptor: Any) -> None:
@@ -58,16 +51,6 @@ def standard_error_to(path: Path) -> Iterator[None]:
         os.close(kept)
 
 
-def children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(each) for each in text.split()]
-
-
-def state(pid: int) -> str:
-    """The state letter of a process: T for stopped, Z for a zombie."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
 class SmallMaster:
     """Everything that it starts has ended when the `with` block does."""
 
@@ -78,7 +61,7 @@ class SmallMaster:
         self.channels = ProcessChannels()
         self.facts: list[Fact] = []
         self.molds: dict[int, int] = {}
-        self._before = set(children(os.getpid()))
+        self._before = set(children(os.getpid(), ended=True))
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.listener.setblocking(False)
 
@@ -92,7 +75,7 @@ class SmallMaster:
         os.close(self.board)
         os.close(self.stacks)
         self.listener.close()
-        while ours := set(children(os.getpid())) - self._before:
+        while ours := set(children(os.getpid(), ended=True)) - self._before:
             for pid in ours:
                 os.kill(pid, signal.SIGKILL)
             for pid in ours:

@@ -208,6 +208,8 @@ class Start:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._started: list[Running] = []
+        self.keep = contextlib.ExitStack()
+        """What is closed once everything has ended."""
 
     def command(self, *command: str | Path, **options: Any) -> Running:
         """Start any command, in the test's own directory."""
@@ -239,7 +241,7 @@ class Start:
         return web, int(match[1])
 
     def close(self) -> None:
-        with contextlib.ExitStack() as stack:
+        with self.keep, contextlib.ExitStack() as stack:
             for running in self._started:
                 stack.callback(running.close)
 
@@ -286,10 +288,10 @@ def kill(pids: Iterable[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def children(pid: int) -> list[int]:
-    """Return the children of a process that have not ended."""
+def children(pid: int, *, ended: bool = False) -> list[int]:
+    """Return the children of a process, with or without those that have ended and are to be reaped."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [child for child in map(int, text.split()) if state(child) not in "ZX"]
+    return [child for child in map(int, text.split()) if ended or state(child) not in "ZX"]
 
 
 def state(pid: int) -> str:
@@ -300,7 +302,18 @@ def state(pid: int) -> str:
         return "X"
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
+def switches(pid: int, kind: str = "") -> int:
+    """Return how often a process, or a thread, has slept (`voluntary`) or been preempted (`nonvoluntary`), or both."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if "ctxt_switches" in line and line.startswith(kind))
+
+
+def resident(pid: int | str = "self") -> int:
+    """Return the resident memory of a process, in kilobytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * (os.sysconf("SC_PAGE_SIZE") // 1024)
+
+
+def until(condition: Callable[[], object], what: str) -> None:
     """Wait for what only /proc can tell, by looking again and again."""
     deadline, pause = monotonic() + PATIENCE, 0.002
     while not condition():

@@ -248,29 +248,6 @@ def test_a_daemon_that_ends_is_waited_for(start: Start) -> None:
     assert daemon.stop() == 0
 
 
-def test_watching_an_idle_daemon_wakes_up_nobody(start: Start) -> None:
-    daemon, pids = pooled(start)
-    processes = [daemon.running.pid, daemon.mold, *pids.values()]
-
-    async def use(page: Page) -> None:
-        await page.shows("2/2 ready", "web/0 ● ready")
-        deadline, awake = monotonic() + PATIENCE, True
-        while awake:  # The last question, about how the workers have settled, may come late where the machine is busy.
-            assert monotonic() < deadline, "it wakes them up again and again"
-            before = {pid: switches(pid) for pid in processes}
-            await looks(page.app._figures, 3)
-            awake = {pid: switches(pid) for pid in processes} != before
-
-    async def looks(figures: Any, more: int) -> None:
-        deadline, goal = monotonic() + PATIENCE, len(figures.requests) + more
-        while len(figures.requests) < goal:
-            assert monotonic() < deadline
-            await asyncio.sleep(0.05)
-
-    on_page(daemon, use)
-    assert daemon.stop() == 0
-
-
 def test_the_slots_are_scrolled_and_clicked(start: Start) -> None:
     daemon = Served(start, "many", plan="[Web(i) for i in range(30)]").launch()
     daemon.ready(*(f"web/{number}" for number in range(30)))
@@ -329,10 +306,3 @@ def on_terminal(start: Start, *command: str | Path, env: dict[str, str]) -> tupl
     os.close(theirs)
     running.listen("out", ours)
     return running, ours
-
-
-def switches(pid: int) -> int:
-    """Return how often a process has gone to sleep, which is how often it has been awake."""
-    match = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    assert match
-    return int(match[1])

@@ -15,7 +15,8 @@ import pytest
 from prefork._core.events import BirthFailed, SpareBorn
 from prefork._master.births.channels import MoldDisconnected, PlanReceived
 from prefork._wire.launch import Identity
-from small_master import SOURCE, SmallMaster, children, readable, standard_error_to, state, until
+from small_master import SOURCE, SmallMaster, readable, standard_error_to
+from support import children, state, until
 
 NOBODYS_UID = 54_321  # of which nothing else runs here, so that a limit of its processes counts ours alone
 
@@ -28,7 +29,7 @@ def master() -> Iterator[SmallMaster]:
 
 def everyone_ends_in_peace(master: SmallMaster, besides: set[int]) -> None:
     """All children but these exit 0 by themselves."""
-    while ours := set(children(os.getpid())) - besides:
+    while ours := set(children(os.getpid(), ended=True)) - besides:
         for pid in ours:
             assert master.status(pid) == 0
 
@@ -37,7 +38,7 @@ def test_newborns_are_children_of_the_master_and_lead_sessions(master: SmallMast
     master.planned()
     master.channels.fork_spares(1, 3)
     pids = {master.expect(SpareBorn).pid for _ in range(3)}
-    assert pids <= set(children(os.getpid()))
+    assert pids <= set(children(os.getpid(), ended=True))
     assert all(os.getsid(pid) == pid for pid in pids)
     titles = {Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0") for pid in pids}
     assert titles == {b"prefork: spare g1 test"}
@@ -142,7 +143,7 @@ def test_births_of_a_mold_that_dies_are_refused(master: SmallMaster) -> None:
     [intermediate] = children(mold)
     os.kill(mold, signal.SIGKILL)
     assert master.status(mold) == -signal.SIGKILL
-    assert intermediate in children(os.getpid())
+    assert intermediate in children(os.getpid(), ended=True)
 
     failed, *rest = master.facts + master.channels.finish_mold(1)
     assert not rest
@@ -157,7 +158,7 @@ def test_births_of_a_mold_that_dies_are_refused(master: SmallMaster) -> None:
 def test_mold_socket_is_read_to_its_end_first(master: SmallMaster) -> None:
     mold = master.planned()
     master.channels.fork_spares(1, 2)
-    until(lambda: len(children(os.getpid())) == 3, "the births")
+    until(lambda: len(children(os.getpid(), ended=True)) == 3, "the births")
     os.kill(mold, signal.SIGKILL)
     master.status(mold)
     facts = master.channels.read()
@@ -216,17 +217,14 @@ def test_a_mold_that_cannot_fork_tells_its_reason(master: SmallMaster) -> None:
     assert failed.reason == "the mold could not fork: Resource temporarily unavailable"
 
 
-def test_a_mold_has_no_privileges_from_the_start(master: SmallMaster, tmp_path: Path) -> None:
+def test_a_mold_has_no_privileges_from_the_start(master: SmallMaster, open_path: Path) -> None:
     """Not even what the environment makes an interpreter run before any of our code."""
     python, identity = _unprivileged()
-    tmp_path.chmod(0o755)
-    for each in tmp_path.parents[:2]:
-        each.chmod(0o755)
     code = "import os, sys; print(os.getresuid(), os.getresgid(), os.getgroups(), file=sys.stderr)"
-    (tmp_path / "sitecustomize.py").write_text(code)
-    output = tmp_path / "output"
+    (open_path / "sitecustomize.py").write_text(code)
+    output = open_path / "output"
     with standard_error_to(output):
-        master.start(python=python, identity=identity, path=[str(tmp_path)])
+        master.start(python=python, identity=identity, path=[str(open_path)])
     master.channels.compute_plan(1)
     plan = master.expect(PlanReceived).plan
     assert isinstance(plan, dict)

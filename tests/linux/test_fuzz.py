@@ -29,7 +29,7 @@ from prefork._master.births.channels import ProcessChannels
 from prefork._master.control.requests import MalformedRequest, parse
 from prefork._master.listeners.opened import BindOptions, Listeners
 from prefork._wire import messages, plan_data
-from support import PROOF, chance_seed, own_descriptors
+from support import PROOF, chance_seed, own_descriptors, resident
 
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, -1, 2**31, 2**63, -(10**30), 1e308, float("inf"), float("nan"), 0.5),
@@ -267,8 +267,3 @@ def made(data: bytes, chance: random.Random) -> int:
     one, other = socket.socketpair(socket.AF_UNIX, chance.choice((socket.SOCK_SEQPACKET, socket.SOCK_STREAM)))
     other.close()
     return one.detach()
-
-
-def resident() -> int:
-    """Return the resident kilobytes of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4

@@ -19,7 +19,8 @@ import pytest
 
 from prefork._linux import lifeline
 from prefork._master.children import become_subreaper
-from small_master import PATIENCE, SOURCE, children, readable, state, until
+from small_master import PATIENCE, SOURCE, readable
+from support import children, state, until
 
 
 @pytest.fixture
@@ -194,7 +195,7 @@ def test_all_end_with_their_master() -> None:
 
 
 def status_of_orphan(pid: int) -> int:
-    until(lambda: pid in children(os.getpid()), f"the adoption of {pid}")
+    until(lambda: pid in children(os.getpid(), ended=True), f"the adoption of {pid}")
     return status(pid)
 
 
@@ -219,7 +220,7 @@ def test_an_orphan_serves_for_its_grace_and_then_drains(do: str) -> None:
     with master(do, orphan_grace=0.5) as (process, pids):
         process.kill()
         process.wait()
-        until(lambda: pids["worker"] in children(os.getpid()), "the orphan")
+        until(lambda: pids["worker"] in children(os.getpid(), ended=True), "the orphan")
         found = answer(pids["port"])
         assert (found["pid"], found["ppid"]) == (pids["worker"], os.getpid())
         assert status(pids["worker"]) == 0

@@ -170,17 +170,14 @@ def test_only_a_stale_socket_is_replaced(listeners: Listeners, tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights that an application must not have")
-def test_unprivileged_mold_binds_with_its_users_rights(tmp_path: Path) -> None:
+def test_unprivileged_mold_binds_with_its_users_rights(open_path: Path) -> None:
     nobody = Identity(65534, 65534)
-    tmp_path.chmod(0o755)
-    for directory in tmp_path.parents[:2]:
-        directory.chmod(0o755)
     with closing(Listeners(BindOptions(identity=nobody))) as asked:
         with pytest.raises(SystemFailure, match="cannot bind ports below 1024"):
             asked.bind([Listener("http", "tcp://127.0.0.1:80")])
         with pytest.raises(SystemFailure, match="Permission denied"):
-            asked.bind([Listener("local", f"unix://{tmp_path}/s")])
-        mine = tmp_path / "mine"
+            asked.bind([Listener("local", f"unix://{open_path}/s")])
+        mine = open_path / "mine"
         mine.mkdir()
         os.chown(mine, 65534, 65534)
         asked.bind([Listener("local", f"unix://{mine}/s")])
@@ -228,17 +225,15 @@ def test_shards_belong_to_the_applications_user() -> None:
 
 
 @needs_root
-def test_replaced_path_is_not_removed(tmp_path: Path) -> None:
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    mine, precious = tmp_path / "mine", tmp_path / "precious"
+def test_replaced_path_is_not_removed(open_path: Path) -> None:
+    mine, precious = open_path / "mine", open_path / "precious"
     for directory in (mine, precious):
         directory.mkdir()
     os.chown(mine, 65534, 65534)
     local = Listener("local", f"unix://{mine}/s")
     asked = Listeners(BindOptions(identity=NOBODY))
     asked.bind([local])
-    mine.rename(tmp_path / "away")
+    mine.rename(open_path / "away")
     mine.symlink_to(precious)
     (precious / "s").write_text("of the system")
     asked.close()
@@ -345,20 +340,18 @@ def test_change_to_an_unknown_group_is_refused(listeners: Listeners, tmp_path: P
 
 
 @needs_root
-def test_changed_owner_is_set_with_the_applications_rights(tmp_path: Path) -> None:
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    os.chown(tmp_path, 65534, 65534)
-    before = Listener("local", f"unix://{tmp_path}/s")
+def test_changed_owner_is_set_with_the_applications_rights(open_path: Path) -> None:
+    os.chown(open_path, 65534, 65534)
+    before = Listener("local", f"unix://{open_path}/s")
     with closing(Listeners(BindOptions(identity=NOBODY))) as asked:
         asked.bind([before])
         with pytest.raises(SystemFailure, match="cannot change its mode, owner or group: Operation not permitted"):
             asked.bind([replace(before, owner="0")])
-        assert (tmp_path / "s").stat().st_uid == 65534
+        assert (open_path / "s").stat().st_uid == 65534
     with closing(Listeners(BindOptions())) as asked:
         asked.bind([before])
         asked.bind([replace(before, owner="65534", group="65534")])
-        assert (tmp_path / "s").stat().st_uid == 65534
+        assert (open_path / "s").stat().st_uid == 65534
 
 
 def test_listeners_on_any_port_get_one_each(listeners: Listeners) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from prefork._core.events import WorkerDrained, WorkerFailed, WorkerReady
-from small_master import PATIENCE, SmallMaster, standard_error_to, state, until
+from small_master import PATIENCE, SmallMaster, standard_error_to
+from support import state, switches, until
 
 
 @pytest.fixture
@@ -87,11 +88,6 @@ def socket_that_nothing_comes_from() -> socket.socket:
     sock.bind(("127.0.0.1", 0))
     sock.settimeout(1)
     return sock
-
-
-def switches(pid: int, kind: str = "") -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return sum(int(each.split()[1]) for each in lines if "ctxt_switches" in each and each.startswith(kind))
 
 
 def test_a_function_that_raises_is_told_in_its_own_words(master: SmallMaster) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import re
 import signal
@@ -116,12 +118,19 @@ class Served:
         return [pid for pid in self.running.children() if title(pid).startswith("prefork: mold ")]
 
 
+_ports = itertools.count(10_000 + os.getpid() % 220 * 100)
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on; it stays so for as long as nobody else asks the kernel for one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that no process listens on.
+
+    It is below those that the kernel gives away, and tests in other processes count from elsewhere.
+    """
+    while True:
+        port = 10_000 + (next(_ports) - 10_000) % 22_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def title(pid: int) -> str:

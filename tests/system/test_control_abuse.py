@@ -195,28 +195,3 @@ def test_without_descriptors_it_waits_instead_of_spinning(start: Start) -> None:
 def ticks(pid: int) -> int:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
-
-
-def test_an_idle_daemon_with_a_watcher_does_not_wake_up(start: Start) -> None:
-    served = Served(start, "watched").launch()
-    at_rest(served)
-    watcher = connected(served)
-    watcher.sendall(b'{"protocol": 1, "request": "events", "follow": true}\n')
-    half = connected(served)
-    half.sendall(b'{"protocol"')
-    assert watcher.recv(1 << 20)
-    counts: list[str] = []
-    for _ in range(20):  # Until it is at rest: what is measured begins after this.
-        counts.append(switches(served.running.pid))
-        if len(counts) > 1 and counts[-1] == counts[-2]:
-            break
-        time.sleep(0.5)
-    time.sleep(5)
-    assert switches(served.running.pid) == counts[-1]
-    watcher.close()
-    half.close()
-    assert served.stop() == 0
-
-
-def switches(pid: int) -> str:
-    return " ".join(re.findall(r"ctxt_switches:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()))

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from scoreboards import attach
-from support import PATIENCE, Start, until
+from support import PATIENCE, Start, switches, until
 from system.daemons import HEAD, RUN, Served
-from system.test_quiet import switches
 
 MANY = 200
 
@@ -94,7 +93,7 @@ def wakeups(daemon: Served, after: float = 0.0) -> dict[int, int]:
     """How often each process has been switched to; `after` so many seconds in which nothing is to happen."""
     time.sleep(after)
     pids = [daemon.running.pid, *daemon.running.children()]
-    return {pid: sum(switches(pid)) for pid in pids}
+    return {pid: switches(pid) for pid in pids}
 
 
 def ask(daemon: Served) -> int:
@@ -103,6 +102,7 @@ def ask(daemon: Served) -> int:
         return int(client.recv(100))
 
 
+@pytest.mark.alone
 def test_long_connections_are_spread_evenly(daemon: Served) -> None:
     board = attach(daemon.running.pid)
     shares: list[float] = []
@@ -115,6 +115,7 @@ def test_long_connections_are_spread_evenly(daemon: Served) -> None:
     assert daemon.stop() == 0
 
 
+@pytest.mark.alone
 def test_open_connections_cost_nothing(daemon: Served) -> None:
     board = attach(daemon.running.pid)
     with opened_at_once(daemon, MANY) as answered:

@@ -1,19 +1,17 @@
-"""A daemon's master: no application code, few modules, little memory, and no wake-up while nothing happens."""
+"""A master: no application code, few modules, and little memory."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import prefork
 from prefork._master import program
-from support import Start, until
+from support import Running, Start, resident
 from system.commanded import Commanded
-from system.daemons import Served, title
+from system.daemons import Served
 
 HEAVY = {"logging", "argparse", "subprocess", "tomllib", "asyncio", "multiprocessing", "threading"}
 
@@ -69,39 +67,58 @@ def context(number):
 """
 
 
-def resident(pid: int) -> int:
-    """Kilobytes."""
-    match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert match
-    return int(match[1])
-
-
-def test_idle_costs_nothing(start: Start) -> None:
-    """No context switch in ten seconds, of the master, the mold, the spare and every worker."""
-    shards = 'daemon.listeners["shards"] = prefork.Listener("tcp://127.0.0.1:0", sharing="sharded")\n'
-    served = Served(start, "idle", plan="[Web(i) for i in range(8)]", more=shards).launch()
-    served.ready(*(f"web/{i}" for i in range(8)))
-    until(lambda: any("spare" in title(pid) for pid in served.running.children()), "the spare is bred last")
-    before: dict[str, int] = {}
-    for _ in range(20):  # Until all are at rest, for half a second at least: what is measured begins after this.
-        before, former = switches(served), before
-        if before == former:
-            break
-        time.sleep(0.5)
-    time.sleep(10)
-    assert switches(served) == before
-    assert served.stop() == 0
-
-
-def switches(served: Served) -> dict[str, int]:
-    pids = [served.running.pid, *served.running.children()]
-    counts = {pid: Path(f"/proc/{pid}/status").read_text() for pid in pids}
-    return {f"{title(pid)} {pid}": sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", counts[pid]))) for pid in pids}
-
-
 def test_the_package_is_where_it_says(start: Start) -> None:
     """`prefork` names what is public, and loads it only when it is asked for."""
     code = "import sys, prefork; assert 'msgspec' not in sys.modules; prefork.Daemon; assert 'msgspec' in sys.modules"
     environment = {**os.environ, "PYTHONPATH": str(Path(prefork.__file__).parent.parent)}
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30, env=environment, cwd=start.directory)
     assert set(prefork.__all__) <= set(dir(prefork))
+
+
+HOOKS = """
+import os, signal, sys
+from dataclasses import dataclass
+import prefork
+
+@dataclass(frozen=True)
+class Waiting(prefork.WorkerContext):
+    id: int
+
+def work(worker):
+    print("ready")
+    signal.pause()
+
+def start(_config):
+    count = int(sys.argv[1])
+    return [prefork.fork_worker_process(Waiting(i), sys.argv[1:]) for i in range(count)]
+
+prefork.default_main(prefork.PreforkSettings(
+    update_config=lambda: 1,
+    update_server=start,
+    on_quit=lambda _config: print(*sorted(sys.modules), flush=True),
+), work)
+"""
+
+
+def with_workers(start: Start, count: int) -> Running:
+    program = start.program(HOOKS, str(count))
+    for _ in range(count):
+        program.expect("^ready$")
+    return program
+
+
+def test_master_of_hooks_imports_little_and_is_small(start: Start) -> None:
+    bare = start.command(sys.executable, "-c", "import sys; print(*sorted(sys.modules))")
+    bare.wait()
+    program = with_workers(start, 4)
+    size = resident(program.pid) / 1024
+    print(f"resident memory of a master with 4 workers: {size:.1f} MB on {sys.version.split()[0]}")
+    program.send(3)
+    modules = set(program.expect("prefork").string.split()) - set(bare.out[0].split())
+    names = {module.partition(".")[0] for module in modules}
+    # msgspec takes typing_extensions where it is installed.
+    assert names - sys.stdlib_module_names - {"typing_extensions"} == {"prefork", "msgspec"}
+    assert not names & (HEAVY | {"socket"})
+    assert program.stop() == 0
+    if sys.version_info[:2] == (3, 11):
+        assert size <= 18
