@@ -12,7 +12,7 @@ demo: $(INSTALLED)  ## run a small application with 4 workers on 127.0.0.1:8000,
 	@echo "Try, in another terminal of this directory:"
 	@echo "    curl http://127.0.0.1:8000/                    # says which worker has answered"
 	@echo "    $(BIN)/prefork top                          # load, generations and events, live"
-	@echo "    pkill -9 -f 'prefork: web/2 .*demo'           # kill a worker: its slot is served again at once"
+	@echo "    pkill -9 -f 'prefork: web/2 .*demo'            # kill a worker: its slot is served again at once"
 	@echo "    $(BIN)/prefork explain web/2                # what happened to it, and why"
 	@echo "    curl http://127.0.0.1:8000/slow & $(BIN)/prefork reload    # reload: the slow request is answered, too"
 	@echo "Edit examples/demo/shop.py and reload; break it, and the old code goes on serving. Ctrl-C ends the demo."
