@@ -12,10 +12,10 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic, time_ns
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import pytest
 
@@ -51,6 +51,22 @@ class Lines:
         return self.all[self._looked_at - 1]
 
 
+@contextlib.contextmanager
+def journal(streams: dict[str, Any], environment: dict[str, str]) -> Iterator[IO[bytes] | None]:
+    """Be the journal of a service manager for the standard error that is a pipe: then no line of it has a time."""
+    if streams["stderr"] is not subprocess.PIPE:
+        yield None
+        return
+    reader, writer = os.pipe()
+    status = os.fstat(writer)
+    environment.setdefault("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+    streams["stderr"] = writer
+    try:
+        yield os.fdopen(reader, "rb", buffering=0)
+    finally:
+        os.close(writer)
+
+
 class Running:
     """A process that a test has started, in a session of its own, and all that came of it."""
 
@@ -58,15 +74,17 @@ class Running:
         self.marker = f"{os.getpid()}-{next(_numbers)}"
         environment = {**os.environ, **options.pop("env", {}), _MARKER: self.marker}
         environment.pop("PYTHONUNBUFFERED", None)  # Who has not set it is to see lines when they are printed, too.
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self._process = subprocess.Popen(command, env=environment, start_new_session=True, **{**streams, **options})
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        with journal(streams, environment) as errors:
+            self._process = subprocess.Popen(command, env=environment, start_new_session=True, **streams)
+        self._errors = errors
         self.pid = self._process.pid
         self.status: int | None = None
         self._selector = selectors.DefaultSelector()
         self._lines = {"out": Lines(), "err": Lines()}
         self._pidfd = os.pidfd_open(self.pid)
         self._selector.register(self._pidfd, selectors.EVENT_READ, self._ended)
-        for name, stream in ("out", self._process.stdout), ("err", self._process.stderr):
+        for name, stream in ("out", self._process.stdout), ("err", self._errors):
             if stream is not None:
                 self.listen(name, stream.fileno())
 
@@ -155,7 +173,7 @@ class Running:
             assert all(gone(pid) for pid in left), f"outlived the master: {left}"
         finally:
             kill(self.left())
-            for stream in self._process.stdout, self._process.stderr:
+            for stream in self._process.stdout, self._errors:
                 if stream is not None:
                     stream.close()
             self._selector.close()

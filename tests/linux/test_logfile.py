@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
 import stat
 from pathlib import Path
 
 import pytest
 
 from prefork._errors import SystemFailure
-from prefork._master.log.log import LogFile
+from prefork._linux.terminal import is_journal
+from prefork._master.log.log import LogFile, log_options
+from prefork._options.records import DaemonOptions
+from prefork._wire.launch import MasterLaunch
 from system.daemons import root
 
 NOBODY = 65534
@@ -68,3 +73,32 @@ def test_what_cannot_be_opened_is_said_by_name(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(SystemFailure, match="No such device or address"):  # Nobody reads it, and nobody here waits.
         LogFile(str(tmp_path / "fifo")).open()
+
+
+def test_journal_is_the_stream_that_the_manager_named(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    ours, theirs = pty.openpty()
+    with open(tmp_path / "log", "wb") as file:
+        status = os.fstat(writer)
+        environ = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        streams = {"pipe": writer, "terminal": theirs, "file": file.fileno()}
+        assert [name for name, stream in streams.items() if is_journal(stream, environ)] == ["pipe"]
+        assert not is_journal(writer, {})
+        assert not is_journal(writer, {"JOURNAL_STREAM": "pipe"})
+    for descriptor in (reader, writer, ours, theirs):
+        os.close(descriptor)
+    assert not is_journal(writer, environ), "a stream that is closed"
+
+
+@pytest.mark.parametrize("journal", [False, True])
+@pytest.mark.parametrize("log_file", [None, "a.log"])
+def test_lines_have_a_time_unless_the_journal_adds_it(
+    monkeypatch: pytest.MonkeyPatch, journal: bool, log_file: str | None
+) -> None:
+    status = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}" if journal else "1:2")
+    options = DaemonOptions(log_file=log_file)
+    launch = MasterLaunch(name="shop", target={}, command=(), argv=(), directory=None, environ={}, options=options)
+    form = log_options(launch).form
+    timed = re.match(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4} words", form.said("words"))
+    assert bool(timed) == (log_file is not None or not journal)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from core.stage import Stage, plan
 from prefork._core.actions import Action, Announce, Exit, OrderWorker, Report, Unbind
-from prefork._core.events import Event, Started, WorkerEnded
+from prefork._core.events import Event, MoldPlanned, Started, WorkerEnded
+from prefork._core.standing import Health
 from prefork._master.log.log import Log, LogOptions
 from prefork._master.loop import Master
+from prefork._master.observers import Banner
+from prefork._report.banner import Welcome
 from prefork._report.forms import Text
 from prefork._report.journal import Journal
 
@@ -90,3 +94,25 @@ def test_log_of_a_missing_report_is_written_when_all_is_done(capfd: pytest.Captu
         assert capfd.readouterr().err == ""
         log.done()
     assert capfd.readouterr().err == "prefork: reload done\n"
+
+
+@pytest.mark.parametrize(
+    ("health", "said"), [(Health(2, 2, 1), True), (Health(1, 2, 1), False), (Health(0, 0, 0), False)]
+)
+@pytest.mark.parametrize("stopping", [False, True])
+def test_welcome_is_logged_when_all_are_ready(
+    capfd: pytest.CaptureFixture[str], health: Health, said: bool, stopping: bool
+) -> None:
+    stage = Stage(plan("a"))
+
+    class Standing:
+        def standing(self) -> Health:
+            return replace(health, stopping=stopping)
+
+    with Master() as master:
+        banner = Banner(Welcome("shop", "line", 0.0), Standing(), lambda listeners: ["tcp://*:1"], master.relay)
+        banner.done(1.0)
+        banner.noted(MoldPlanned(1, stage.world.plans[1]), [], 1.0)
+        banner.done(1.0)
+        banner.done(2.0)
+    assert capfd.readouterr().err.count("shop is ready") == int(said and not stopping)

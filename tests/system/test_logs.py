@@ -176,11 +176,14 @@ def test_there_are_colours_on_a_terminal_for_those_who_want_them(
     os.close(theirs)
     served.running.listen("out", ours)
     line = served.running.expect(r"web/0: exited 1 after .* \(pid \d+, generation 1\)").string
-    assert line.startswith("\033[31m") == line.endswith("\033[0m") == coloured
+    dated = re.match(DATE, line)
+    assert dated
+    assert line[dated.end() :].startswith("\033[31m") == line.endswith("\033[0m") == coloured
     served.running.send(signal.SIGTERM)
     assert served.running.wait() == 0
     up = next(line for line in served.running.out if line.endswith("up"))
-    assert re.fullmatch(r"\033\[\d+mweb/0 g1 \d+ \|\033\[0m up" if coloured else r"web/0 g1 \d+ \| up", up)
+    mark = r"\033\[\d+mweb/0 g1 \d+ \|\033\[0m" if coloured else r"web/0 g1 \d+ \|"
+    assert re.fullmatch(f"{DATE}{mark} up", up)
     assert any("\033" in line for line in served.running.out) == coloured
 
 
@@ -250,3 +253,13 @@ def test_without_a_log_file_there_is_nothing_to_open_again(start: Start) -> None
     served.running.expect("^prefork: signal USR1 received$", "err")
     assert served.ask()[1] == 1
     assert served.running.stop() == 0
+
+
+def test_lines_have_a_time_where_no_journal_adds_it(start: Start) -> None:
+    served = Served(start, "timed")
+    served.running = start.command(*COMMAND, env={**served.environment, "JOURNAL_STREAM": ""})
+    served.ready("web/0", "web/1")
+    served.running.send(signal.SIGUSR1)
+    served.running.expect(f"^{DATE}prefork: signal USR1 received$", "err")
+    assert served.running.stop() == 0
+    assert all(re.match(DATE, line) for line in served.running.err)

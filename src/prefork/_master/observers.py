@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .control.server import Control
     from .log.log import Log
     from .notify import HasHealth
+    from .relay import Relay
 
 
 class Recorder:
@@ -70,12 +71,12 @@ class Banner:
         welcome: Welcome,
         about: HasHealth,
         addresses: Callable[[tuple[Listener, ...]], list[str]],
-        say: Callable[[str], object],
+        relay: Relay,
     ) -> None:
         self._welcome = welcome
         self._about = about
         self._addresses = addresses
-        self._say = say
+        self._relay = relay
 
     def noted(self, event: Event, actions: Sequence[Action], now: float) -> None:
         """See `Observer`."""
@@ -86,5 +87,9 @@ class Banner:
         """See `Observer`."""
         if self._welcome.due:
             health = self._about.standing()
-            if health.generation and not health.stopping and health.ready == health.wanted:
-                self._say(self._welcome.text(self._addresses(self._welcome.listeners), now))
+            if health.generation and health.ready == health.wanted and not health.stopping:
+                text = self._welcome.text(self._addresses(self._welcome.listeners), now)
+                if self._welcome.is_block:
+                    self._relay.write(f"{text}\n".encode())  # A time before it would break its columns.
+                else:
+                    self._relay.say(text)

@@ -75,7 +75,7 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
         admission = Admission(control, supervisor, master.relay.say)
         observers: list[Observer] = [Recorder(journal, control, log), Headline(show, supervisor), manager, admission]
         if launching.welcome is not None:
-            observers.append(Banner(launching.welcome, supervisor, executor.addresses, master.relay.say))
+            observers.append(Banner(launching.welcome, supervisor, executor.addresses, master.relay))
         try:
             return master.run(supervisor, executor, observers)
         finally:

@@ -55,9 +55,14 @@ class Welcome:
         self._said = False
 
     @property
+    def is_block(self) -> bool:
+        """Whether it is a block of lines on a terminal."""
+        return self._style != "line"
+
+    @property
     def shows_addresses(self) -> bool:
         """Whether it is a block on a terminal, still to come, which lines of the log should not anticipate."""
-        return self._style != "line" and not self._said
+        return self.is_block and not self._said
 
     def planned(self, plan: Plan, about: Mapping[str, str]) -> None:
         """Note the first plan, and what the mold has found out about the application."""

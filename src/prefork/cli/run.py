@@ -19,11 +19,11 @@ import click
 from .._errors import PreforkError, SystemFailure, UsageError, exit_with
 from .._launch.become_master import become_master, launch_of
 from .._linux.program import THIS_PROGRAM
-from .._linux.terminal import shows_colours
+from .._linux.terminal import is_journal, shows_colours
 from .._options.records import DaemonOptions, checked
 from .._options.table import Settings, resolve
 from .._report.banner import Start, Style, opening
-from .._report.forms import Json, Text
+from .._report.forms import Form, Json, Text
 from .._wire.launch import Greeting, Identity, MasterLaunch
 from ._options import SectionedCommand, from_table
 
@@ -42,7 +42,7 @@ def run(given: dict[str, Any]) -> None:
         settings = resolve(given, os.environ, here())
         style = _style(settings)
         prepared = replace(launch(given, settings), greeting=Greeting(style, started))
-        form = Json(time) if settings["log_format"] == "json" else Text()
+        form = _form(style, settings["log_format"])
         click.echo(form.said(opening(_start(settings), style)), nl=False, err=True)
         become_master(prepared)
 
@@ -50,6 +50,13 @@ def run(given: dict[str, Any]) -> None:
 def _start(settings: Settings) -> Start:
     python = ".".join(map(str, sys.version_info[:3]))
     return Start(settings["name"], os.getpid(), settings["target"], python, settings.file)
+
+
+def _form(style: Style, log_format: str) -> Form:
+    """Return the form of the first message: as the master will write its log, but for a block on a terminal."""
+    if log_format == "json":
+        return Json(time)
+    return Text(clock=time if style == "line" and not is_journal(2, os.environ) else None)
 
 
 def _style(settings: Settings) -> Style:

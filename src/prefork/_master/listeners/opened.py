@@ -151,7 +151,8 @@ class Listeners:
 
     def address_of(self, listener: Listener) -> str:
         """Return the address of an open listener, with the port that the kernel chose."""
-        return _actual_address(self._places[self._records[listener]].template())
+        place = self._records.get(listener)
+        return listener.address if place is None else _actual_address(self._places[place].template())
 
     def close(self) -> None:
         """Close all listeners."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.actions import Exit, Report
 from ..._errors import SystemFailure
-from ..._linux.terminal import shows_colours
+from ..._linux.terminal import is_journal, shows_colours
 from ..._report.folding import Folding, Repeated
 from ..._report.forms import Form, Json, Text
 from ..._report.journal import Notes
@@ -48,10 +48,8 @@ def log_options(launch: MasterLaunch) -> LogOptions:
     everything = options.log_level == "debug"
     if options.log_format == "json":
         return LogOptions(Json(time), everything, file)
-    # Whoever reads a stream (journald, a container's runtime) adds the time; to a file nobody does.
-    return LogOptions(
-        Text(file is None and shows_colours(2), clock=time if file is not None else None), everything, file
-    )
+    timed = file is not None or not is_journal(2, os.environ)
+    return LogOptions(Text(file is None and shows_colours(2), time if timed else None), everything, file)
 
 
 class Log:
