@@ -131,12 +131,10 @@ class Plan:
 class Spec:
     """What holds for the daemon before it has a plan, and the supervisor's own times. They are in seconds.
 
-    `birth_timeout` bounds the wait for the next birth that was ordered. After a first failure a slot
-    is filled again at once; then the
-    pause starts at `backoff_first` and doubles up to `backoff_max`, less up to `jitter` (a share of it, 0
-    to 1). A worker that was ready for `healthy_after` has made up for the failures before it;
-    `degraded_after` failures in a row are a crash loop. What was killed and is still there after
-    `kill_timeout` is killed again.
+    `birth_timeout` bounds the wait for the next fork that was ordered. After a first failure a slot is filled again at
+    once; then the pause starts at `backoff_first` and doubles up to `backoff_max`, less up to `jitter` (a share of it,
+    0 to 1). A worker that was ready for `healthy_after` resets the count of failures; `degraded_after` failures in a
+    row are a crash loop. A process that is still there `kill_timeout` after a kill is killed again.
     """
 
     name: str = "daemon"

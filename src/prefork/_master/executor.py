@@ -82,7 +82,7 @@ class DaemonExecutor:
 
     def _made_listeners(self, launching: Launching, orphans: Orphans) -> Listeners:
         identity = launching.interpreter.identity
-        options = BindOptions(bool(orphans.pids), identity, launching.given, launching.operator)
+        options = BindOptions(bool(orphans.pids), identity, launching.given, launching.addresses)
         listeners = Listeners(options, self._queues)
         orphans.start_grace(self._master)
         if orphans.pids:

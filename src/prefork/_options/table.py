@@ -79,7 +79,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("root_path", Text("PATH", "a path"), None, "Path below which a proxy serves the application.", "served"),
     Option("keepalive_window", SECONDS, 1.0, "Seconds a draining worker keeps idle connections open.", "served"),
     *_flags(KindOptions),
-    Option("user", Text("USER", "a user"), None, "User to run the application as; needs root, as the master stays."),
+    Option("user", Text("USER", "a user"), None, "User to run the application as (root only); the master stays root."),
     Option(
         "group", Text("GROUP", "a group"), None, "Group to run the application as; default: the user's primary group."
     ),

@@ -20,11 +20,11 @@ _LONGEST_NAME = 200
 """Characters."""
 
 _HIGHEST_ID = 2**32 - 2
-"""The next one stands for nobody; chown(2)."""
+"""The next one means no change; chown(2)."""
 
 
 class MalformedPlan(Exception):
-    """The mold sent something that no honest mold sends."""
+    """The mold sent a plan that is not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,8 @@ def _listener(name: str, given: Any) -> Listener:
         _number(given, "defer_accept", 0, 3600),
         _part(given, "reuseport", bool),
         None if mode is None else _number(given, "mode", 0, 0o777),
-        _somebody(given, "owner"),
-        _somebody(given, "group"),
+        _owner(given, "owner"),
+        _owner(given, "group"),
     )
 
 
@@ -144,54 +144,54 @@ def _terms(options: KindOptions, launch: Any) -> Terms:
 def _part(data: Any, name: str, kind: type[T]) -> T:
     value = data.get(name) if isinstance(data, dict) else None
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise MalformedPlan(f"{name} is {value!r}")
+        raise MalformedPlan(f"{name} is {shown(value)}")
     return value
 
 
 def _number(data: Any, name: str, least: int, most: int) -> int:
     value = _part(data, name, int)
     if not least <= value <= most:
-        raise MalformedPlan(f"{name} is {value!r}")
+        raise MalformedPlan(f"{name} is {shown(value)}")
     return value
 
 
 def _key(given: Any) -> str:
-    """A key as an honest mold makes them: it stands in titles, in the scoreboard and in the log."""
+    """Return a key; it appears in titles, in the scoreboard and in the log."""
     key = _part(given, "key", str)
     if not (key and key.isascii() and key.isprintable() and len(key) <= LONGEST):
-        raise MalformedPlan(f"the key {key!r}")
+        raise MalformedPlan(f"the key {shown(key)} is not allowed")
     return key
 
 
 def _name(value: Any) -> str:
-    """A name for people to read, or an address."""
+    """Return a name for people, or an address."""
     name = _text(value)
     if not (name.isprintable() and len(name) <= _LONGEST_NAME):
-        raise MalformedPlan(f"the name {name[:_LONGEST_NAME]!r}")
+        raise MalformedPlan(f"the name {shown(name)} is not allowed")
     return name
 
 
 def _address(given: Any) -> str:
-    """An address; bytes of a path that are no text have come as lone surrogates."""
+    """Return an address; bytes of a path that are not text come as lone surrogates."""
     address = _part(given, "address", str)
     _name("".join(letter for letter in address if not "\udc80" <= letter <= "\udcff"))
     return address
 
 
-def _somebody(given: Any, name: str) -> str:
-    """A user's or group's name or number, or nothing."""
-    who = _name(_part(given, name, str))
-    if who.isdecimal() and int(who) > _HIGHEST_ID:
-        raise MalformedPlan(f"{name} is {who}")
-    return who
+def _owner(given: Any, name: str) -> str:
+    """Return the name or number of a user or group, or nothing."""
+    owner = _name(_part(given, name, str))
+    if owner.isdecimal() and int(owner) > _HIGHEST_ID:
+        raise MalformedPlan(f"{name} is {owner}")
+    return owner
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise MalformedPlan(f"{value!r} is no text")
+        raise MalformedPlan(f"{shown(value)} is not text")
     return value
 
 
 def _printable(value: Any) -> str:
-    """Text for a terminal, on which an application without the master's rights is not to draw as it likes."""
+    """Return text for a terminal, without the control characters of an application that is not trusted."""
     return printable(_text(value)[:200])

@@ -1,4 +1,4 @@
-"""A plan without a daemon: a mold is started as a master would start it, asked once, and ended with all it has left."""
+"""A plan without a daemon: start a mold as a master would, ask it once, and end it with all that it has started."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .._wire.launch import MasterLaunch
 from .._wire.messages import ComputePlan, MalformedMessage, Planned, StepFailed
 
 _END_GRACE = 1.0
-"""How long, in seconds, the mold may take to end by itself."""
+"""Seconds that the mold may take to end by itself."""
 
 
 class Failed(SystemFailure):
-    """The application failed; the words are its own."""
+    """The application failed; the message is its own."""
 
 
 def planned(launch: MasterLaunch, timeout: float) -> Planned:
-    """Return what the mold of this launch answers within so many seconds. Raises Failed; leaves nothing running."""
+    """Return the answer of this launch's mold, within `timeout` seconds. Raises Failed; leaves no process behind."""
     interpreter, mold = described(launch)
-    become_subreaper()  # What the application starts and leaves comes to us, and so to its end.
+    become_subreaper()  # So that processes which the application leaves become ours to end.
     reader, writer = lifeline.create()
     board, dumps = scoreboard.create(1), stacks.create()
     ours = os.dup(1)
-    os.dup2(2, 1)  # What it prints is not what we print, which may be for a program to read.
+    os.dup2(2, 1)  # Its output goes to standard error: ours may be read by a program.
     try:
         pid, channel = start_mold(interpreter, mold, Shared(reader, board, dumps))
         try:
@@ -54,16 +54,16 @@ def planned(launch: MasterLaunch, timeout: float) -> Planned:
 
 
 def _ask(channel: Channel, deadline: float) -> Planned | StepFailed | str:
-    """Return its answer; text where there is none, empty where it has ended."""
+    """Return its answer, or why there is none; empty text if the mold has ended."""
     channel.try_send(ComputePlan())
     waiting = select.poll()
     waiting.register(channel, select.POLLIN)
     if not waiting.poll(max(0, deadline - monotonic()) * 1000):
-        return "importing the application took too long: --import-timeout gives it more time"
+        return "importing the application took longer than --import-timeout: raise it"
     try:
         received = channel.receive()
     except MalformedMessage as error:
-        return f"the process that imports the application said nothing that can be read: {error}"
+        return f"the process that imports the application sent an unreadable message: {error}"
     if received is None:
         return ""
     assert isinstance(received.message, Planned | StepFailed)
@@ -71,7 +71,7 @@ def _ask(channel: Channel, deadline: float) -> Planned | StepFailed | str:
 
 
 def _end(pid: int) -> int:
-    """End the mold, which has been told, and whatever else there is; return its status, as subprocess gives it."""
+    """End the mold, whose channel is closed, and all that it has left; return its status, as subprocess does."""
     pidfd = os.pidfd_open(pid)
     select.select([pidfd], [], [], _END_GRACE)
     os.close(pidfd)
@@ -80,5 +80,5 @@ def _end(pid: int) -> int:
     while children := child_pids():
         for child in children:
             os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)  # What it leaves in its turn comes to us now.
+            os.waitpid(child, 0)  # What it leaves in turn becomes our child now.
     return status

@@ -18,13 +18,13 @@ from .run import here, launch, refusing
 
 
 @click.command(cls=SectionedCommand, short_help="Check the application and its plan; start nothing.")
-@click.option("--show", is_flag=True, help="Print the value of each option, and where it stood.")
-@click.option("--json", "as_json", is_flag=True, help="Print for programs.")
+@click.option("--show", is_flag=True, help="Print the value of each option, and its source.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @from_table
 def check(given: dict[str, Any], show: bool, as_json: bool) -> None:
     """Import TARGET, compute its plan and print it, as `prefork run` with the same options would.
 
-    Nothing is bound and no worker is started. Exits 1, with the application's own traceback, where it fails.
+    Opens no listener and starts no worker. If the application fails, prints its traceback and exits 1.
     """
     found: dict[str, Any] = {}
     with refusing():

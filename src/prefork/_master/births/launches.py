@@ -1,4 +1,4 @@
-"""How the processes of one daemon are started, and what with: what its master was told, in the master's own terms."""
+"""How the processes of one daemon are started: the launch of its master, in the master's own terms."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .start import Interpreter, described
 class Launching:
     """How molds and workers are started. `fixed` names the options that the operator gave.
 
-    `operator`: the addresses that whoever started the daemon named, which are opened with the master's own rights.
-    `welcome`: what to say when all are ready. `sources`: folders in which a change of a Python file means a reload.
+    `addresses` are those that the operator gave, which are opened with the master's own rights. `welcome` is logged
+    when all workers are ready. A change of a Python file in a folder of `sources` means a reload.
     """
 
     interpreter: Interpreter
@@ -26,7 +26,7 @@ class Launching:
     options: DaemonOptions
     fixed: frozenset[str] = frozenset()
     given: Given = field(default_factory=Given)
-    operator: frozenset[str] = frozenset()
+    addresses: frozenset[str] = frozenset()
     welcome: Welcome | None = None
     sources: tuple[str, ...] = ()
 
@@ -57,7 +57,7 @@ class Launching:
         return replace(self.interpreter, command=(*self.interpreter.command, *options))
 
     def title(self, key: str, generation: int) -> str:
-        """Return what a worker is called among the processes, with `{}` for the state that it is in."""
+        """Return the title of a worker's process, with `{}` for its state."""
         return f"prefork: {key} g{generation} {{}} ({self.mold.title})"
 
 

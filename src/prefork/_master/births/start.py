@@ -14,14 +14,14 @@ from ..._wire.launch import Identity, MasterLaunch
 from ..._wire.messages import MoldLaunch, StepFailed, encode
 from .. import open_files, privileges
 
-_HIGHEST = 2**31 - 1  # close_range(2) does not mind; it visits open descriptors only
+_HIGHEST = 2**31 - 1  # close_range(2) visits open descriptors only
 
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """What to execute: the interpreter with its options, its environment, and as whom (None: as we are).
+    """What to execute: the interpreter with its options, its environment, and its identity (None: the master's).
 
-    `open_files`: its soft limit of open files, where that is not ours. `directory`: where the program was started.
+    `open_files`: its soft limit of open files, None for the master's. `directory`: where the program was started.
     """
 
     command: Sequence[str]
@@ -33,7 +33,7 @@ class Interpreter:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Descriptors of the master's that every process of it has: the lifeline's read end, the scoreboard, the stacks."""
+    """Descriptors that the master passes to each process: the lifeline's read end, the scoreboard, the stacks."""
 
     lifeline: int
     scoreboard: int
@@ -59,17 +59,16 @@ def described(launch: MasterLaunch) -> tuple[Interpreter, MoldLaunch]:
 def start_mold(
     interpreter: Interpreter, launch: MoldLaunch, shared: Shared, streams: tuple[int, ...] = ()
 ) -> tuple[int, Channel]:
-    """A mold's pid and the master's end of its channel. `streams`: its standard output and error, if not ours.
+    """Start a mold; return its pid and the master's end of its channel.
 
-    Privileges are dropped between fork and exec, not by the mold itself: a new interpreter runs what the site
-    packages and the environment tell it to before any of our code. What fails after the fork is told over the
-    channel, as StepFailed. Raises OSError where there is no room for a process or descriptors.
+    `streams`: its standard output and error, if not the master's. Privileges are dropped between fork and exec, not by
+    the mold: before prefork's code a new interpreter runs code of the site packages and of the environment. A failure
+    after the fork is sent over the channel, as StepFailed. Raises OSError if processes or descriptors have run out.
     """
     description = memfd.write("prefork-launch", encode(launch))
     try:
         ours, theirs = Channel.pair()
-        # The master's handlers must not run in the child: they would write to the wake-up pipe that both
-        # share.
+        # The master's handlers must not run in the child: they would write to the shared wake-up pipe.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             pid = os.fork()
@@ -91,8 +90,8 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
         for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
         if interpreter.directory is not None:
-            with suppress(OSError):  # It has been removed, or renamed: where we are is where we were started.
-                os.chdir(interpreter.directory)  # Its name may lead elsewhere by now: to a new release.
+            with suppress(OSError):  # Removed or renamed: the current directory is still the one of the start.
+                os.chdir(interpreter.directory)  # By name, since the name may lead to a new release by now.
         if interpreter.open_files is not None:
             open_files.allow(interpreter.open_files)
         if interpreter.identity is not None:
@@ -111,10 +110,10 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
 
 
 def _keep(passed: tuple[int, ...]) -> None:
-    """Let the exec find these and the standard streams, and nothing else.
+    """Let only these and the standard streams pass the exec.
 
-    The master may have been given descriptors that any exec would pass on: a listening socket of systemd's,
-    in a mold and its workers, would be a queue that nobody empties.
+    The master may have inherited descriptors that any exec passes on: a listening socket of systemd in a mold and its
+    workers would be a queue from which no process accepts.
     """
     last = 2
     for descriptor in sorted(passed):
