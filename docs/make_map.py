@@ -74,7 +74,9 @@ def long_map() -> str:
     lines = [
         "# Map of the source",
         "",
-        f"{BEGIN} Below `src/prefork/`; [design.md](design.md) says how the parts work.",
+        BEGIN,
+        "",
+        "Below `src/prefork/`. [design.md](design.md) says how the parts work.",
     ]
     for name in folders():
         lines += ["", f"## {'prefork' if name == '.' else name}", "", first_line(SOURCE / name / "__init__.py"), ""]
