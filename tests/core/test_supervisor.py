@@ -30,9 +30,9 @@ class TestStart:
         stage = Stage(plan())
         stage.feed(ev.Started())
         stage.rest(but=is_ready)
-        assert stage.all(act.Breed) == [act.Breed(1, 3)]
+        assert stage.all(act.ForkSpares) == [act.ForkSpares(1, 3)]
         stage.rest()
-        assert stage.all(act.Breed) == [act.Breed(1, 3), act.Breed(1, 1)]
+        assert stage.all(act.ForkSpares) == [act.ForkSpares(1, 3), act.ForkSpares(1, 1)]
         assert stage.serving() == ["solo", *WEB]
         assert stage.spares() == 1
         assert stage.supervisor.next_deadline() is None  # idle costs nothing
@@ -52,7 +52,7 @@ class TestStart:
         named = frozenset((entry.key, entry.digest) for entry in plan().entries)
         actions = stage.feed(ev.MoldPlanned(1, stage.world.plans[1]))
         assert actions == [act.Bind(1, (HTTP,)), act.ForgetContexts(1, named)]
-        assert act.Breed(1, 3) in stage.feed(ev.ListenersBound(1))
+        assert act.ForkSpares(1, 3) in stage.feed(ev.ListenersBound(1))
 
     @pytest.mark.parametrize("event", [ev.MoldFailed(1, "SyntaxError: here"), ev.MoldEnded(1, "killed by SIGSEGV")])
     def test_first_mold_failure_ends_the_daemon(self, event: ev.Event) -> None:
@@ -119,15 +119,15 @@ class TestCrashes:
         stage = Stage(plan()).start()
         actions = stage.crash("web/0")
         assert [type(action) for action in actions] == [act.OrderWorker, act.Report]
-        assert stage.feed(ev.WorkerReady(stage.pid("web/0"))) == [act.Breed(1, 1)]
+        assert stage.feed(ev.WorkerReady(stage.pid("web/0"))) == [act.ForkSpares(1, 1)]
 
     def test_many_deaths_cost_two_batches(self) -> None:
         stage = Stage(plan(web=100, most=100, solo=False)).start()
-        before = len(stage.all(act.Breed))
+        before = len(stage.all(act.ForkSpares))
         for number in range(100):
             stage.crash(f"web/{number}")
         stage.rest()
-        assert [breed.count for breed in stage.all(act.Breed)[before:]] == [1, 98, 1]
+        assert [breed.count for breed in stage.all(act.ForkSpares)[before:]] == [1, 98, 1]
         assert len(stage.serving()) == 100
 
     def test_pause_doubles_up_to_its_limit_for_one_slot(self) -> None:
@@ -718,7 +718,7 @@ class TestExec:
         own = replace(plan(web=1), entries=tuple(replace(e, spawn="exec") for e in plan().entries))
         stage = Stage(own).start()
         assert stage.serving() == ["solo", "web/0"]
-        assert stage.all(act.Breed) == [act.Breed(1, 1)]
+        assert stage.all(act.ForkSpares) == [act.ForkSpares(1, 1)]
         stage.crash("solo")
         stage.feed(ev.SpawnFailed(1, "solo", "ENOENT"))
         assert stage.slot("solo")["state"] == "waiting"

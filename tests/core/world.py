@@ -111,7 +111,7 @@ class World:
                 self.contexts = frozenset(one for one in self.contexts if one[0] != generation)
             case act.ForgetContexts(generation, named):
                 self.contexts = frozenset(one for one in self.contexts if one[0] != generation or one[1:] in named)
-            case act.Breed(generation, count):
+            case act.ForkSpares(generation, count):
                 mold = self.molds[generation]
                 assert count > 0, action
                 assert mold.pending_forks == 0, action

@@ -84,7 +84,7 @@ class ForgetContexts:
 
 
 @dataclass(frozen=True, slots=True)
-class Breed:
+class ForkSpares:
     """Have the mold fork so many processes that will wait for an order: one batch, one intermediate."""
 
     generation: int
@@ -214,7 +214,7 @@ DaemonAction = (
     | EndMold
     | ForgetGeneration
     | ForgetContexts
-    | Breed
+    | ForkSpares
     | DismissSpare
     | OrderWorker
     | SpawnWorker

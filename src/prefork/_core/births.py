@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .actions import Breed, EndMold, ForgetGeneration, OrderWorker, SpawnWorker, StartMold
+from .actions import EndMold, ForgetGeneration, ForkSpares, OrderWorker, SpawnWorker, StartMold
 from .slot import Slot, Target, Worker, pause
 from .state import Mold
 
@@ -69,7 +69,7 @@ def retire(state: State, mold: Mold) -> None:
 
 
 def replace_mold(state: State, mold: Mold, healthy: bool) -> None:
-    """A wanted mold has died: start it again, at once the first time. What it pending_forks is asked for anew."""
+    """A wanted mold has died: start it again, at once the first time. Forks that it owed are ordered again."""
     mold.failures = 1 if healthy else mold.failures + 1
     wait = pause(state.spec, mold.failures, state.chance())
     if wait:
@@ -91,7 +91,7 @@ def breed(state: State, mold: Mold) -> None:
         mold.pending_forks = count
         mold.deadline = state.now + state.spec.birth_timeout
         state.expect("mold", mold.generation, mold.deadline)
-        state.actions.append(Breed(mold.generation, count))
+        state.actions.append(ForkSpares(mold.generation, count))
 
 
 def born(state: State, generation: int, pid: int) -> None:
@@ -125,7 +125,7 @@ def failed_forks(state: State, mold: Mold) -> None:
 
 
 def reserve_spare(state: State, slot: Slot, target: Target) -> bool:
-    """Have a spare of the wished generation in reserve, or ask its mold for one."""
+    """Reserve a spare of the target generation, or ask its mold for one."""
     if slot.reserve is not None and state.workers[slot.reserve].generation == target.generation:
         return True
     give_back(state, slot)

@@ -283,7 +283,7 @@ class BindFailed:
 
 @dataclass(frozen=True, slots=True)
 class CommandReceived:
-    """Somebody asks for something; `id` is the shell's name for whoever waits for the outcome.
+    """A client, or a watcher of files, requests something; `id` is the number of its reply (0: no reply).
 
     `by`: who it is, in words, for the record.
     """

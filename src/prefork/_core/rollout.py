@@ -2,7 +2,7 @@
 
 A reload, a replan, a restart, and the start itself.
 
-A change is planned, its listeners are bound, and then its slots are moved to their new wishes: one canary
+A change is planned, its listeners are bound, and then its slots are moved to their new targets: one canary
 first, and when it is ready the others, of each kind no more at a time than its surge. A slot is settled,
 and leaves room for another, when its new worker is ready and the old one has ended. When all are, the
 change is committed. Whatever fails before that takes the whole change back: every moved slot gets its
@@ -169,7 +169,7 @@ def move(state: State, change: Change, target: Target) -> None:
 
 
 def look(state: State, change: Change, slot: Slot) -> None:
-    """A slot has been dirty_slots while slots are moved: see how far it has come."""
+    """A slot was reconciled during a rollout: check how far it has come."""
     if slot.key in change.flight and reached(state, slot):
         if slot.key == change.canary:
             change.canary = None
@@ -213,7 +213,7 @@ def commit(state: State, change: Change) -> None:
 
 
 def withdraw(state: State, text: str, words: str = "") -> None:
-    """Take the change back: the former wishes hold again, and whoever asked is told why."""
+    """Roll the change back: the former targets hold again, and the clients that wait get the reason."""
     change = state.change
     assert change is not None
     told = f"{text}\n{words}" if words else text
@@ -265,10 +265,10 @@ def aim_all(state: State, before: dict[str, Target | None]) -> None:
         if former := before.get(key):
             want(state, key, former)
         elif slot is None or slot.target is None or key in before:
-            want(state, key, wish_for(state, entry))
+            want(state, key, new_target(state, entry))
 
 
-def wish_for(state: State, entry: Entry) -> Target:
+def new_target(state: State, entry: Entry) -> Target:
     """A new target of the committed generation."""
     kind, listeners = state.plan.kind(entry.kind), state.plan.listeners
     return Target(state.next_edition(), state.generation, entry, kind, listeners)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .actions import Announce
-from .rollout import advance, choose_canary, make_room, plan_move, reached, want, wish_for
+from .rollout import advance, choose_canary, make_room, new_target, plan_move, reached, want
 from .state import Scaling
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def step(state: State, by: int) -> None:
 
 
 def scaled(state: State, key: str) -> None:
-    """A slot has been dirty_slots: whoever waits for its pool may have waited long enough."""
+    """A slot was reconciled: the scaling of its pool may be done."""
     for kind, scaling in list(state.scaling.items()):
         slot = state.slots.get(key)
         if key in scaling.keys and (slot is None or reached(state, slot)):
@@ -78,19 +78,19 @@ def refuse(state: State, askers: list[int], text: str) -> None:
 def rescale(state: State, rolling: Change | None, key: str, entry: Entry | None) -> bool:
     """Let one slot of a pool follow its new size; True where that changes what it wants."""
     slot = state.slots.get(key)
-    wished = slot is not None and slot.target is not None
+    wanted_before = slot is not None and slot.target is not None
     if entry is None:
         if rolling is not None:
             drop(state, rolling, key)
         want(state, key, None)
-        return wished
+        return wanted_before
     if rolling is not None and rolling.what != "restart":
         # It waits for the canary like the others; one that the new plan had not wanted is moved too.
         assert rolling.plan is not None
         plan_move(state, rolling, entry, rolling.plan.kind(entry.kind))
-    elif not wished:
-        want(state, key, wish_for(state, entry))
-    return not wished
+    elif not wanted_before:
+        want(state, key, new_target(state, entry))
+    return not wanted_before
 
 
 def drop(state: State, rolling: Change, key: str) -> None:

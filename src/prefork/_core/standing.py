@@ -68,7 +68,7 @@ def standing(state: State) -> Health:
 
 
 def note(state: State, key: str) -> None:
-    """Count a slot that has been dirty_slots: among those that lack a worker, those that are going away, or neither."""
+    """Count a slot that was reconciled: among those that lack a worker, those that are leaving, or neither."""
     slot = state.slots.get(key)
     for kept, belongs in (
         (state.leaving, slot is not None and slot.target is None),

@@ -1,80 +1,71 @@
 """The supervisor of a `Daemon`: desired beside actual workers, and the orders between.
 
-The contract with the shell
-===========================
+The contract with the executor
+==============================
 
-The *shell* is the master loop with the molds, the processes and the sockets. It tells the supervisor facts,
-one `handle` at a time, and carries out the answered actions in their order. It decides nothing. Its part of
-the bargain:
+The loop passes the supervisor one fact at a time (`handle`), and the executor carries out the actions that it answers,
+in their order. Neither decides anything.
+
+Order
+    Each `OrderWorker` stands before all other actions of one answer, since clients wait for that worker. It depends on
+    none of them; the explorer and the random machine (tests/core) prove this order.
 
 Beginning and end
-    `Started` comes first, once. After `Exit(status)` the shell leaves the loop; before it goes it ends
-    every stranger that it adopted. `Exit` is answered only when every process that the supervisor knows of
-    has ended; on a failed start the report of the application is the last `Report` before it.
+    `Started` comes first, once. After `Exit(status)` the loop ends, and the executor kills leftover processes. `Exit`
+    is answered only when every process that the supervisor knows has ended. On a failed start, the application's
+    report is in the last `Report` before it.
 
 Molds
-    `StartMold(g)` is pending_forks exactly one of `MoldPlanned(g, plan)` or `MoldFailed(g, report)`, or neither, and
-    in every case, sooner or later, one `MoldEnded(g, reason)`. A mold that cannot be started at all is
-    `MoldFailed` and then `MoldEnded`. `MoldEnded` comes last of all that is said of that mold: when it has
-    been reaped *and* its socket was read to the end, so that births queued before its death were told
-    before it; births that would come later are refused by the shell. A mold may be started again under the
-    same number (after `MoldEnded`, never before); only its predecessor's plan counts then. `PlanAgain(g)`
-    is pending_forks `MoldPlanned(g, plan)` or `PlanFailed(g, report)`, or `MoldEnded(g)`. `EndMold(g)` is pending_forks
-    `MoldEnded(g)` within moments: the shell kills. It may come for a mold that is already dying. The
-    encoded contexts of every plan that a mold sent are kept by (key, digest), since orders name them: until
-    `ForgetContexts(g, named)`, which answers each plan and leaves those that are named, or `ForgetGeneration(g)`.
-    No second plan of a generation is told before the first is answered.
+    `StartMold(g)` is answered by exactly one of `MoldPlanned(g, plan)` and `MoldFailed(g, report)`, or by neither, and
+    in every case by one `MoldEnded(g, reason)`. A mold that cannot be started is `MoldFailed` and then `MoldEnded`.
+    `MoldEnded` is the last fact about a mold: it has been reaped *and* its socket read to the end, so forks that were
+    queued before come before it, and the executor refuses later ones. A mold may be started again under the same
+    number after `MoldEnded`; only its own plan counts then. `PlanAgain(g)` is answered by `MoldPlanned(g, plan)`,
+    `PlanFailed(g, report)` or `MoldEnded(g)`; `EndMold(g)` by `MoldEnded(g)` within moments, since the executor kills.
+    `EndMold` may come for a mold that is already ending. Orders name the encoded contexts of a mold's plans by
+    (key, digest). They are kept until `ForgetContexts(g, named)`, which answers each plan and keeps those that are
+    named, or `ForgetGeneration(g)`. No second plan of a generation comes before the first is answered.
 
-Births
-    `Breed(g, n)` is pending_forks n answers in all: each a `SpareBorn(g, pid)` (adopted by the master, watched, and
-    waiting for its order) or counted in a `BirthFailed(g, count, reason)`; or `MoldEnded(g)`, which settles
-    what is still pending_forks. There is at most one unanswered `Breed` for a mold; what is needed meanwhile is in
-    the next. `DismissSpare(pid)` closes the spare's channel, on which it exits; pending_forks `WorkerEnded(pid)`.
-    The supervisor kills what stays.
+Forks
+    `ForkSpares(g, n)` is answered n times: each a `SpareBorn(g, pid)` (adopted by the master, watched, waiting for its
+    order) or counted in a `BirthFailed(g, count, reason)`; or by `MoldEnded(g)`, which settles what is left. A mold
+    has at most one unanswered `ForkSpares`. `DismissSpare(pid)` closes the spare's channel, on which it exits, and is
+    answered by `WorkerEnded(pid)`. The supervisor kills a spare that stays.
 
 Workers
-    `OrderWorker(pid, ...)` turns a spare into the worker of a slot. `SpawnWorker(g, key, ...)` is pending_forks one
-    of `WorkerSpawned(g, key, pid)`, `SpawnFailed(g, key, reason)`. Then `WorkerReady(pid)` at most once is
-    enough, `WorkerWornOut(pid, reason)` where it has reached a limit and wants a successor, `WorkerDrained(pid)` where
-    it has finished what it was asked to finish, and `WorkerFailed(pid, report)` where the application told why it is
-    going; `WorkerHung` once for each time that it hangs, when it has
-    been looked into, and `WorkerStopped`, `WorkerContinued`, `WorkerStarved`. An order that cannot
-    be delivered is no fact of its own: the spare is dead or dying, and `WorkerEnded` says so; one that is
-    never taken up meets the start timeout. `AskToDrain(pid)` and `KillWorker(pid, why)` are pending_forks
-    `WorkerEnded(pid)` (a drain may take until the drain timeout, and then the supervisor kills). The shell
-    kills the whole session of a worker before it reaps the leader, and reaps each pid once.
-    `WorkerEnded(pid, status, reason)` is said of spares and workers alike, after all else that the process
-    had said. `reason` is in words ("exited 3", "killed by SIGSEGV", "killed by the master: still draining after 30 s").
-    Facts about a pid that the supervisor does not know are ignored: strangers are the shell's to name and
-    to end. A `SpareBorn` or `WorkerSpawned` that it did not ask for is answered by ending that process.
+    `OrderWorker(pid, ...)` makes a spare the worker of a slot. `SpawnWorker(g, key, ...)` is answered by one of
+    `WorkerSpawned(g, key, pid)` and `SpawnFailed(g, key, reason)`. Then come `WorkerReady(pid)` (once is enough),
+    `WorkerWornOut(pid, reason)` when it wants a successor, `WorkerDrained(pid)` when it has finished its requests,
+    `WorkerFailed(pid, report)` with the application's traceback, `WorkerHung` once for each hang, `WorkerStopped`,
+    `WorkerContinued` and `WorkerStarved`. An order that cannot be delivered is no fact: `WorkerEnded` follows, or the
+    start timeout. `AskToDrain(pid)` and `KillWorker(pid, why)` are answered by `WorkerEnded(pid)`; after the drain
+    timeout the supervisor kills. The executor kills the whole session of a worker before it reaps the leader, and
+    reaps each pid once. `WorkerEnded(pid, status, reason)`, of spares and workers, comes after all else that the
+    process sent; `reason` is in words ("exited 3", "killed by the master: still draining after 30 s"). Facts about an
+    unknown pid are ignored. A `SpareBorn` or `WorkerSpawned` that was not ordered is answered by ending that process.
 
 Listeners
-    `Bind(g, listeners)` names only listeners that are not open yet; pending_forks `ListenersBound(g)`, or
-    `BindFailed(g, report)` with none of them left open. An order gives the worker exactly the listeners
-    that it names; of a sharded one that is the slot's own shard. `Unbind(listeners)` lets nothing new come to
-    them: the workers that have them are on their way out, and still take what waits there. It comes again at
-    the end, may come before the answer to its `Bind`, and naming what is not open is no error. Two records
-    with one address (an option was changed) are both open for a while: the shell lets them share the socket.
-    `AskToDrain(pid, abandoned)` names the listeners whose queues nobody takes over; the shell sees to it that
-    the worker knows before it hears that it is to drain. `Abandon` says so of one that drains already: its
-    successor will not come. `ForgetSlot(key)`: the slot's shards may be closed.
+    `Bind(g, listeners)` names only listeners that are not open, and is answered by `ListenersBound(g)`, or by
+    `BindFailed(g, report)` with none of them left open. An order gives the worker exactly the listeners that it names;
+    of a sharded one, the slot's own shard. `Unbind(listeners)` lets no new connection come to them; workers that have
+    them are draining, and still accept what waits there. It is repeated at the end, may come before the answer to its
+    `Bind`, and may name what is not open. Two records with one address (an option was changed) share the socket for a
+    while. `AskToDrain(pid, abandoned)` names the listeners whose queues no other worker takes over; the worker gets
+    them before the signal. `Abandon` does so for one that drains already, when its successor will not come.
+    `ForgetSlot(key)`: the slot's shards may be closed.
 
-People
-    `CommandReceived(id, command)` gets exactly one `Reply(id, ok, text)`, when the *outcome* is known.
-    Whoever hung up is the shell's concern. `Report(text)` is one block for the log, which prints it as
-    it is, or folds what comes again and again, and prints the `report` of a fact only there.
-    `SignalReceived`: HUP, TERM, INT, QUIT, USR1, USR2, TTIN, TTOU; others are ignored.
+Clients and the log
+    `CommandReceived(id, command)` gets exactly one `Reply(id, ok, text)`, when the *outcome* is known. `Report(text)`
+    is one block for the log, about the fact at hand or a change that is announced with it. `Announce(...)` and the
+    `why` of an order are for observers. `SignalReceived`: HUP, TERM, INT, QUIT, USR1, USR2, TTIN, TTOU; others are
+    ignored.
 
 Time
-    `now` never goes back. `next_deadline()` is asked after every `handle`; when it has come,
-    `DeadlinePassed`. Too early or twice does no harm. Facts that come late, twice, or about what is gone do
-    no harm either.
+    `now` never goes back. `next_deadline()` is read after every `handle`; when it has come, `DeadlinePassed`. Facts
+    that come late, twice, or about what is gone do no harm.
 
-`ProcessesExited`, `ContextTaken`, `ContextRefused`, `Watch` and `SendSignal` belong to the hooks interface:
-the shell of a `Daemon` turns the exits it reaps into `WorkerEnded` and `MoldEnded`, and watches on its own
-account whatever it starts or adopts. `snapshot()` is plain data with a version; `Supervisor.restore(data,
-spec)` goes on from it. `view()` is the state for people, and can be had in pieces.
-`Announce(...)` and the `why` of an order are for whoever watches: nothing is pending_forks for them.
+`ProcessesExited`, `ContextTaken`, `ContextRefused`, `Watch` and `SendSignal` belong to the hooks interface.
+`snapshot()` is plain data with a version; `Supervisor.restore(data)` goes on from it. `view()` is for people.
 """
 
 from __future__ import annotations
@@ -229,7 +220,7 @@ class Supervisor:
                 assert_never(event)
 
     def _close(self) -> None:
-        """Close the gap between wanted and actual for what the event has dirty_slots, and for that alone."""
+        """Close the gap between wanted and actual for the slots that the event has touched, and for those alone."""
         state = self._state
         if not state.proven:
             failures.give_up(state)

@@ -139,7 +139,7 @@ class DaemonExecutor:
                 self._processes.kill_worker(pid, why)
             case do.ForgetSlot(key):
                 self._listeners.slot_removed(key)
-            case do.Breed(generation, count):
+            case do.ForkSpares(generation, count):
                 self._channels.fork_spares(generation, count)
             case do.DismissSpare(pid):
                 self._channels.dismiss(pid)
