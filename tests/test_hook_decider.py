@@ -25,8 +25,8 @@ from prefork._core.events import (
 from prefork._hooks.decider import HEALTHY, LONGEST_DELAY, PATIENCE, HookDecider, running
 from prefork._hooks.spawn import Spawner
 from prefork._linux.program import Program
+from prefork._linux.signals import NAMES
 
-NAMES = {number.value: number.name for number in signal.Signals}
 KILLED = -signal.SIGKILL
 
 
@@ -146,8 +146,8 @@ def test_all_ends_are_cleaned_up_before_one_relaunch() -> None:
     ]
     assert [action for action in actions if isinstance(action, Watch)] == [Watch(14), Watch(15)]
     assert [action.text for action in actions if isinstance(action, Report)] == [
-        "prefork: process (pid 11) killed by SIGKILL",
-        "prefork: process (pid 12) killed by SIGKILL",
+        "prefork: process 11: killed by SIGKILL",
+        "prefork: process 12: killed by SIGKILL",
     ]
 
 
@@ -182,7 +182,7 @@ def test_base_exception_does_not_end_the_master() -> None:
     told = Told(on_quit=fail).started(11)
     (report,) = told.tell(SignalReceived("QUIT"))
     assert isinstance(report, Report)
-    assert "the hook on_quit raised:" in report.text
+    assert "hook on_quit: raised an exception:" in report.text
     assert told.tell(SignalReceived("TERM")) == []
     assert told.calls == [("on_terminate", "second", [11])]
 
@@ -237,11 +237,11 @@ def test_early_misuse_exits_2_and_later_only_reports() -> None:
 
     told = Told(update_server=misuse)
     told.configs = ["first", "second"]
-    assert told.tell(Started()) == [Report("prefork: in the hook update_server: Web.ratio: nan"), Exit(2)]
+    assert told.tell(Started()) == [Report("prefork: hook update_server: Web.ratio: nan"), Exit(2)]
 
     later = Told().started(11)
     later.decider._settings = replace(default_settings(), update_server=misuse, update_config=lambda: "third")
-    assert later.tell(SignalReceived("HUP")) == [Report("prefork: in the hook update_server: Web.ratio: nan")]
+    assert later.tell(SignalReceived("HUP")) == [Report("prefork: hook update_server: Web.ratio: nan")]
 
 
 def test_a_hook_that_returns_no_pids_is_told_so() -> None:

@@ -63,7 +63,7 @@ def test_dead_worker_is_replaced(start: Start, way: str) -> None:
     workers = {match[1]: int(match[2]) for match in (program.expect(r"^ready (\d) (\d+)") for _ in range(4))}
     for number, pid in workers.items():
         os.kill(pid, signal.SIGKILL)
-        program.expect(rf"^prefork: worker waiting/{number} \(pid {pid}\) killed by SIGKILL$", "err")
+        program.expect(rf"^prefork: waiting/{number}: killed by SIGKILL \(pid {pid}\)$", "err")
         program.expect(rf"^ready {number} \d+$")
     for pid in program.children():
         os.kill(pid, signal.SIGKILL)
@@ -75,8 +75,8 @@ def test_exit_is_noticed_without_free_descriptors(start: Start) -> None:
     program = start.program(PROGRAM, "no descriptor left")
     workers = [int(program.expect(r"^ready \d (\d+)")[1]) for _ in range(4)]
     os.kill(workers[0], signal.SIGKILL)
-    program.expect(rf"\(pid {workers[0]}\) killed by SIGKILL$", "err")
-    program.expect(r"^prefork: in the hook on_child_finished: cannot start worker .*Too many open files", "err")
+    program.expect(rf"killed by SIGKILL \(pid {workers[0]}\)$", "err")
+    program.expect(r"^prefork: hook on_child_finished: cannot start worker .*Too many open files", "err")
     program.send(signal.SIGQUIT)
     program.expect("^unlimited$")
     program.expect(r"^ready \d \d+$")  # It is tried again without anything having happened.
@@ -126,7 +126,7 @@ def test_children_of_a_hook_are_not_reaped(start: Start, way: str) -> None:
     program.expect("^a program of the hook's own: 7$")
     pid = program.expect(r"^cleanup (\d+)$")[1]
     program.expect("^finished 8$")
-    program.expect(rf"^prefork: worker short/0 \(pid {pid}\) exited 3$", "err")
+    program.expect(rf"^prefork: short/0: exited 3 \(pid {pid}\)$", "err")
     assert program.stop() == 0
 
 

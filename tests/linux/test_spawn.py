@@ -210,9 +210,7 @@ prefork.default_main(settings, work)
 
 def test_arguments_that_are_too_long_are_the_worlds_refusal(start: Start) -> None:
     program = start.program(REFUSED, "too long", "")
-    program.expect(
-        "^prefork: in the hook update_server: cannot start worker waiting/0: .*Argument list too long", "err"
-    )
+    program.expect("^prefork: hook update_server: cannot start worker waiting/0: .*Argument list too long", "err")
     program.send(signal.SIGQUIT)
     program.expect("^mended$")
     program.expect_each([f"^ready {number} " for number in range(4)])
@@ -223,11 +221,11 @@ def test_where_descriptors_run_out_it_is_tried_again(start: Start) -> None:
     # Wherever they run out on the way to the first worker, nothing is lost or left open.
     programs = [start.program(REFUSED, "descriptors", str(spare)) for spare in range(9)]
     for program in programs:
-        program.expect("^prefork: in the hook update_server: cannot start worker .*Too many open files", "err")
+        program.expect("^prefork: hook update_server: cannot start worker .*Too many open files", "err")
         held = []
         for _ in range(6):  # at the beginning of each try, when what the one before it held may be closing still
             held.append(int(program.expect("^descriptors: (.*)$")[1]))
-            program.expect("^prefork: in the hook on_child_finished: cannot start worker .*Too many open files", "err")
+            program.expect("^prefork: hook on_child_finished: cannot start worker .*Too many open files", "err")
         assert min(held[3:]) <= max(held[:3])
     for program in programs:
         program.send(signal.SIGQUIT)

@@ -208,7 +208,7 @@ def test_a_hook_is_never_given_a_pid_that_may_be_anothers(start: Start) -> None:
     program.send(signal.SIGCONT)
     assert program.wait() == 0
     assert len(program.err) == 1
-    assert program.err[0].endswith(f"(pid {pids[0]}) killed by SIGKILL")
+    assert program.err[0].endswith(f"killed by SIGKILL (pid {pids[0]})")
 
 
 def test_each_further_signal_asks_again(start: Start) -> None:
@@ -287,7 +287,7 @@ def test_failed_start_of_a_worker_keeps_the_old_ones(start: Start) -> None:
     old = ready(program, 2)
     configure(start, "0 a\n1 b\n2 bad")
     program.send(signal.SIGHUP)
-    program.expect("^prefork: the hook update_server raised:", "err")
+    program.expect("^prefork: hook update_server: raised an exception:", "err")
     program.expect("^AssertionError$", "err")
     until(lambda: sorted(program.children()) == sorted(old), "only the old workers are left")
     configure(start, "0 c")

@@ -47,6 +47,6 @@ def test_the_end_of_one_worker_is_not_told_to_the_others(start: Start) -> None:
     program = start.program(HANGING, "c")
     first, *others = (int(program.expect(r"^ready (\d+)$")[1]) for _ in range(3))
     os.kill(first, signal.SIGKILL)
-    program.expect(rf"pid {first}\) killed by SIGKILL", "err")
+    program.expect(rf"killed by SIGKILL \(pid {first}\)", "err")
     assert not any(gone(pid, 0) for pid in others)
     assert program.stop() == 0

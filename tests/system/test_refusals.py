@@ -79,7 +79,7 @@ def make():
     assert program.wait() == 2
     assert program.out == ["update"], "no worker was started"
     assert len(program.err) == 1
-    assert program.err[0].startswith("prefork: in the hook update_config: Worker.value: ")
+    assert program.err[0].startswith("prefork: hook update_config: Worker.value: ")
 
 
 @pytest.mark.parametrize("decorator", ["", "@dataclass", "@dataclass(frozen=True, eq=False)"])
@@ -135,9 +135,9 @@ def test_a_context_that_the_worker_cannot_decode_ends_it_all(start: Start, case:
     assert program.left() == []
     said = "\n".join(program.err)
     for number in range(3):
-        if f"worker/{number} " in said:
-            assert f"prefork: worker worker/{number} (pid " in said
-    assert f") cannot take its context: {why}" in said
+        if f"worker/{number}" in said:
+            assert f"prefork: worker/{number}: cannot decode its context (pid " in said
+    assert f"): {why}" in said
     assert "Traceback" not in said
 
 
@@ -159,7 +159,7 @@ def test_later_decode_failure_is_reported_and_master_goes_on(start: Start) -> No
     (start.directory / "changed").touch()
     program.send(1)
     for _ in range(2):  # Tried again, and slowed down.
-        program.expect(r"^prefork: worker worker/0 \(pid \d+\) cannot take its context: Worker does not have", "err")
+        program.expect(r"^prefork: worker/0: cannot decode its context \(pid \d+\): Worker does not have", "err")
     (start.directory / "changed").unlink()
     program.expect("^ready Worker")
     assert program.stop() == 0
@@ -169,7 +169,7 @@ def test_a_worker_that_never_reaches_its_context_is_told_of(start: Start) -> Non
     source = "\nif in_worker:\n    sys.exit('a mistake that only a worker meets')\n" + CHANGING
     program = start.program(HEAD + source + TAIL)
     program.expect("^a mistake that only a worker meets$", "err")
-    program.expect(r"^prefork: worker worker/0 \(pid \d+\) exited 1 before it took its context$", "err")
+    program.expect(r"^prefork: worker/0: exited 1 before it decoded its context \(pid \d+\)$", "err")
     assert program.stop() == 0
 
 
@@ -240,7 +240,7 @@ def make():
     program = start.program(HEAD + source + TAIL.replace("return prefork.fork", "prefork.fork"))
     assert program.wait() == 2
     assert program.err == [
-        "prefork: in the hook update_server: fork returned None for worker/0, not its pid: is its `return` missing?"
+        "prefork: hook update_server: fork returned None for worker/0, not its pid: is its `return` missing?"
     ]
     assert program.left() == []
 
@@ -260,7 +260,7 @@ def make():
     assert program.out.count("fork") == 1
     assert len(program.err) == 1
     why = r"worker worker/0: its context has 671\d{5} bytes, and no more than 67108864 can be sent in all: "
-    assert re.match(f"prefork: in the hook update_server: {why}", program.err[0])
+    assert re.match(f"prefork: hook update_server: {why}", program.err[0])
     assert program.left() == []
 
 

@@ -52,7 +52,7 @@ def test_worker_that_fails_at_once_restarts_more_slowly(start: Start) -> None:
         pause, before = 0.0, float("inf")
         for _ in range(40):  # 9 would do, but on a busy machine a worker may take so long to fail that it begins anew.
             pid, moment = program.expect(r"^started 0 (\d+) (\S+)$").groups()
-            program.expect(rf"^prefork: worker worker/0 \(pid {pid}\) {report}$", "err")
+            program.expect(rf"^prefork: worker/0: {report} \(pid {pid}\)$", "err")
             pause, before = float(moment) - before, float(moment)
             if pause >= 0.4:
                 break
@@ -109,7 +109,7 @@ def test_a_worker_killed_before_it_was_up_is_started_again(start: Start) -> None
     until(lambda: state(program.pid) == "T", "it has stopped")
     os.kill(pid, signal.SIGKILL)
     program.send(signal.SIGCONT)
-    program.expect(rf"^prefork: worker worker/0 \(pid {pid}\) killed by SIGKILL", "err")
+    program.expect(rf"^prefork: worker/0: killed by SIGKILL \(pid {pid}\)", "err")
     program.expect("^ready 0")
     assert program.stop() == 0
 
@@ -123,7 +123,7 @@ def test_two_hundred_workers(start: Start) -> None:
     program.expect(r"^ready 117 \d+$")
     assert len(program.children()) == 200
     assert program.stop() == 0
-    assert program.err == [f"prefork: worker worker/117 (pid {victim}) killed by SIGKILL"]
+    assert program.err == [f"prefork: worker/117: killed by SIGKILL (pid {victim})"]
 
 
 def test_a_context_of_a_megabyte(start: Start) -> None:

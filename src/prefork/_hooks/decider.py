@@ -169,15 +169,15 @@ class HookDecider:
         killer = self._signal_names.get(-(end.status or 0), "").removeprefix("SIG")
         if killer in _EXPECTED or (end.status == 0 and not early):
             return False
-        before = " before it took its context" if early else ""
-        who = f"worker {name}" if name else "process"
-        self._actions.append(Report(f"prefork: {who} (pid {end.pid}) {words}{before}"))
+        before = " before it decoded its context" if early else ""
+        text = f"{name}: {words}{before} (pid {end.pid})" if name else f"process {end.pid}: {words}"
+        self._actions.append(Report(f"prefork: {text}"))
         return True
 
     def _context_refused(self, pid: int, reason: str) -> None:
         self._refused.add(pid)
         self._actions.append(
-            Report(f"prefork: worker {self._spawner.name(pid)} (pid {pid}) cannot take its context: {reason}")
+            Report(f"prefork: {self._spawner.name(pid)}: cannot decode its context (pid {pid}): {reason}")
         )
         if not self._ever_taken and not self._finishing:
             # Nothing has ever worked: this is a mistake in the program, not a bad moment of a good one.
@@ -222,14 +222,14 @@ class HookDecider:
             # No process, memory or descriptor is left; nothing would ask again until another child ends.
             self._relaunch_at = self._now + LONGEST_DELAY
         if isinstance(error, PreforkError):
-            self._actions.append(Report(f"prefork: in the hook {hook}: {error}"))
+            self._actions.append(Report(f"prefork: hook {hook}: {error}"))
             if isinstance(error, UsageError) and not self._ever_taken and not self._finishing:
                 # Nothing has ever worked: this is a mistake in the program, not a bad moment of a good one.
                 self._status = 2
                 self._finish("on_terminate", "TERM")
             return
         text = "".join(traceback.format_exception(error))
-        self._actions.append(Report(f"prefork: the hook {hook} raised:\n{text}"))
+        self._actions.append(Report(f"prefork: hook {hook}: raised an exception:\n{text}"))
 
     def _leave(self, exit_: SystemExit) -> None:
         """End the daemon, its workers first: a hook has called sys.exit."""
