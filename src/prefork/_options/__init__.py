@@ -1,1 +1,1 @@
-"""The options of `prefork run`: their table, their types and the target."""
+"""The options: those of kinds and daemons (records), how `prefork run` reads them (table, types), and its target."""
