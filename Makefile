@@ -33,7 +33,7 @@ unit: $(INSTALLED)  ## run the tests that start no process (under a minute)
 
 # Most tests wait, so more run at once than there are cores; what measures time runs after them, one at a time.
 tests: $(INSTALLED)
-	$(PYTEST) -n $(AT_ONCE) -m 'not alone'
+	$(PYTEST) -n $(AT_ONCE) --dist loadgroup -m 'not alone'
 	$(PYTEST) -m alone
 
 proof: $(INSTALLED)  ## the large proofs (hours): CPython's own tests, every order of events, 100,000 inputs, load, a systemd

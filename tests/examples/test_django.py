@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,21 +15,35 @@ from examples.example import Example
 from load import Load
 from support import PATIENCE, Start
 
+pytestmark = pytest.mark.xdist_group("django")  # They share a database to copy.
+
 RUN = "prefork run shop.wsgi -w 4 -b 127.0.0.1:8000"
 
 
-@pytest.fixture
-def shop(start: Start) -> Example:
-    shop = Example(
-        start,
-        "django",
-        DJANGO_SUPERUSER_USERNAME="admin",
-        DJANGO_SUPERUSER_PASSWORD="secret",
-        DJANGO_SUPERUSER_EMAIL="admin@example.org",
-    )
+ADMIN = {
+    "DJANGO_SUPERUSER_USERNAME": "admin",
+    "DJANGO_SUPERUSER_PASSWORD": "secret",
+    "DJANGO_SUPERUSER_EMAIL": "admin@example.org",
+}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Make the example's database as its README says, once for all tests."""
+    start = Start(tmp_path_factory.mktemp("django"))
+    shop = Example(start, "django", **ADMIN)
     assert shop.command("python manage.py migrate").wait() == 0
     shop.readme += "\n    python manage.py createsuperuser --noinput"  # a person is asked, a test is not
     assert shop.command("python manage.py createsuperuser --noinput").wait() == 0
+    (file,) = shop.folder.glob("*.sqlite3")
+    yield file
+    start.close()
+
+
+@pytest.fixture
+def shop(start: Start, database: Path) -> Example:
+    shop = Example(start, "django", **ADMIN)
+    shutil.copy(database, shop.folder)
     return shop
 
 

@@ -157,6 +157,7 @@ def test_a_status_is_the_supervisors_view_in_dates(desk: Desk) -> None:
     assert [slot["pid"] for slot in status["slots"]] == [slot["pid"] for slot in slots]
 
 
+@pytest.mark.alone
 def test_status_of_500_slots_holds_the_loop_under_1_ms(tmp_path: Path) -> None:
     with Master() as master:
         desk = Desk(tmp_path, master, Stage(plan(web=500, most=500)).start())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -50,10 +51,10 @@ def test_directory_of_the_service_manager_comes_first(tmp_path: Path) -> None:
     assert os.stat(given).st_mode & 0o777 == 0o700
 
 
-def test_relative_path_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert directory_for("chat", {"RUNTIME_DIRECTORY": "there/chat"}) == f"{tmp_path}/there/chat"
-    assert os.stat("there/chat").st_mode & 0o777 == 0o700
+def test_relative_path_is_resolved(tmp_path: Path) -> None:
+    with contextlib.chdir(tmp_path):
+        assert directory_for("chat", {"RUNTIME_DIRECTORY": "there/chat"}) == f"{tmp_path}/there/chat"
+        assert os.stat("there/chat").st_mode & 0o777 == 0o700
 
 
 @ROOT

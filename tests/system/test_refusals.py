@@ -39,11 +39,9 @@ prefork.default_main(lambda: prefork.relaunch_settings(prefork.PreforkResource()
 @pytest.mark.parametrize(
     ("annotation", "why"),
     [
-        ("pathlib.Path", "Worker.value: "),
         ("str | bytes", "Worker.value: "),
         ("Any", "Worker.value: its type allows values that JSON would change"),
         ("dict", "Worker.value: its type allows values that JSON would change"),
-        ("complex", "Worker.value: "),
         ("'Missing'", "Worker: its annotations cannot be evaluated"),
     ],
 )
@@ -64,7 +62,7 @@ def make():
     assert program.err[0].startswith(f"prefork: {why}")
 
 
-@pytest.mark.parametrize("value", ["float('nan')", "float('inf')", "'text'", "None"])
+@pytest.mark.parametrize("value", ["float('nan')", "None"])
 def test_value_that_would_not_come_back_is_refused_first(start: Start, value: str) -> None:
     source = f"""
 @dataclass(frozen=True)
@@ -196,12 +194,9 @@ def make():
     ("call", "complaint"),
     [
         ("worker, 'worker'", "args: 'worker' is not a list of strings"),
-        ("worker, [1]", "args: [1] is not a list of strings"),
-        ("worker, None", "args: None is not a list of strings"),
         ("worker, ['a\\0b']", "contains a NUL byte"),
         ("'worker'", "takes a WorkerContext, not 'worker'"),
         ("Spoken(0)", "interpreter_options(): '-O' is not a list of strings"),
-        ("Spoken(1)", "interpreter_options(): None is not a list of strings"),
     ],
 )
 def test_what_a_worker_cannot_be_started_with_is_refused(start: Start, call: str, complaint: str) -> None:

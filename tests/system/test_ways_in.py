@@ -117,21 +117,19 @@ def test_script_found_in_the_path(start: Start) -> None:
     works(start.command("sh", "-c", 'PATH=.:"$PATH" exec some-daemon'))
 
 
-@pytest.mark.parametrize("command", [[], ["-"], ["-X", "dev"]])
-def test_standard_input_is_refused(start: Start, command: list[str]) -> None:
+def test_standard_input_is_refused(start: Start) -> None:
     script = start.directory / "program.py"
     script.write_text(PROGRAM)
     with script.open() as stream:
-        program = start.command(sys.executable, *command, stdin=stream)
+        program = start.command(sys.executable, "-X", "dev", stdin=stream)
         refused(program, "no program to execute again for workers: it came from standard input or a prompt")
 
 
 @both_interfaces
-@pytest.mark.parametrize("script", ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
-def test_a_script_that_is_an_open_file_is_standard_input(start: Start, source: str, script: str) -> None:
+def test_a_script_that_is_an_open_file_is_standard_input(start: Start, source: str) -> None:
     (start.directory / "program.py").write_text(source)
     with (start.directory / "program.py").open() as stream:
-        program = start.command(sys.executable, script, stdin=stream)
+        program = start.command(sys.executable, "/dev/fd/0", stdin=stream)
         refused(program, "no program to execute again for workers: it came from standard input or a prompt")
 
 
@@ -142,14 +140,8 @@ sys.argv[:] = ["program.py"]
 exec(compile(open("program.py").read(), "program.py", "exec"))
 """
 
-RUNNERS = [
-    *(("-m", module, "program.py") for module in ("cProfile", "profile")),
-    ("-m", "pdb", "-c", "continue", "program.py"),
-    ("-m", "trace", "--trackcalls", "program.py"),
-    ("-m", "runpy", "program"),
-    *(("-m", module) for module in ("IPython", "coverage", "debugpy", "ipykernel.kernelapp", "ipykernel_launcher")),
-    *((script,) for script in ("coverage-3.11", "debugpy/", "./ipython3", "ipykernel_launcher.py", "pydevd.py")),
-]
+RUNNERS = [("-m", "cProfile", "program.py"), ("-m", "IPython"), ("./ipython3",)]
+"""One of each family; `linux/test_program.py` has them all."""
 
 
 @both_interfaces
@@ -169,7 +161,7 @@ def test_a_program_that_another_one_runs_is_refused(start: Start, source: str, c
     assert program.left() == []
 
 
-@pytest.mark.parametrize("name", ["trace.py", "profile.py", "coverage.py", "debugger", "pdb"])
+@pytest.mark.parametrize("name", ["profile.py", "pdb"])
 def test_a_program_is_not_taken_for_a_host_by_its_name(start: Start, name: str) -> None:
     (start.directory / name).write_text(PROGRAM)
     works(start.command(sys.executable, name))

@@ -1,0 +1,49 @@
+"""Which programs can be run again, by how they were started."""
+
+from __future__ import annotations
+
+import pytest
+
+from prefork import UsageError
+from prefork._linux import program
+from prefork._linux.program import Program
+
+
+def check(*command: str) -> None:
+    Program("python", program.parse(command), "/", {}).check()
+
+
+@pytest.mark.parametrize("command", [[], ["-"], ["-X", "dev"], ["/dev/stdin"], ["/dev/fd/0"], ["/proc/self/fd/0"]])
+def test_standard_input_is_refused(command: list[str]) -> None:
+    with pytest.raises(UsageError, match="it came from standard input or a prompt"):
+        check(*command)
+
+
+HOSTS = [
+    *(("-m", module, "program.py") for module in ("cProfile", "profile", "pdb", "trace", "runpy", "pytest")),
+    *(("-m", module) for module in ("IPython", "coverage", "debugpy", "ipykernel.kernelapp", "ipykernel_launcher")),
+    *((script,) for script in ("coverage-3.11", "debugpy/", "./ipython3", "ipykernel_launcher.py", "pydevd.py")),
+]
+
+
+@pytest.mark.parametrize("command", HOSTS, ids=" ".join)
+def test_host_of_another_program_is_refused(command: tuple[str, ...]) -> None:
+    name = command[1] if command[0] == "-m" else command[0].strip("./")
+    with pytest.raises(UsageError, match=f"running inside {name}: workers would execute {name}, not the program"):
+        check(*command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *((name,) for name in ("trace.py", "profile.py", "coverage.py", "debugger", "pdb", "program.py", "directory")),
+        *(("-m", name) for name in ("profile.daemon", "shop", "shop.trace")),
+        ("-c", "pass"),
+        ("-O", "-X", "dev", "-W", "error", "program.py", "-m", "pdb"),
+    ],
+    ids=" ".join,
+)
+def test_program_of_ones_own_is_accepted(command: tuple[str, ...]) -> None:
+    """The host that is found is the one of this test."""
+    with pytest.raises(UsageError, match="running inside pytest: "):
+        check(*command)
