@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Preview:
 Command = Reload | Replan | Scale | Restart | Stop | Preview
 
 COMMANDS: Mapping[str, type[Command]] = {
-    "plan" if cls is Preview else cls.__name__.lower(): cls for cls in (Reload, Replan, Scale, Restart, Stop, Preview)
+    "plan" if cls is Preview else cls.__name__.lower(): cls for cls in get_args(Command)
 }
 """The name of a request in the control protocol -> its command, whose fields are the request's members."""
 
