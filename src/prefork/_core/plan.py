@@ -36,7 +36,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Entries of which only the first so many are wanted, so that scaling needs no mold.
+    """Entries of which only the first `size` are wanted, so that scaling needs no mold.
 
     `keys` name entries of the plan in the order in which they are filled; there are as many as the pool may
     grow to.
