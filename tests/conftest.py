@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import prefork
 from support import Spied, Start
@@ -18,6 +19,12 @@ from support import Spied, Start
 HERE = Path(__file__).parent
 WITH_PROCESSES = {"adapters", "examples", "proof", "system"}
 """Folders of which every test starts processes; in others a module says so: `pytestmark = pytest.mark.processes`."""
+STARTERS = {"start", "open_start", "master"}
+"""Fixtures that start some."""
+
+
+settings.register_profile("default", deadline=None)  # A busy machine is no failure.
+settings.load_profile("default")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,7 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(HERE).parts[0] in WITH_PROCESSES:
+        starts = STARTERS & set(getattr(item, "fixturenames", ()))
+        if starts or item.path.relative_to(HERE).parts[0] in WITH_PROCESSES:
             item.add_marker("processes")
 
 

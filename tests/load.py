@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from types import TracebackType
 
+from support import PROOF
+
 _REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 REFUSED = "refused"
 _SLOWEST = 30.0
@@ -32,7 +34,7 @@ class Load:
         path: str = "/",
         keep: bool = False,
         until_refused: bool = False,
-        pause: float = 0,
+        pause: float = 0 if PROOF else 0.005,
     ) -> None:
         self._port = port
         self._body = body

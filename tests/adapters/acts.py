@@ -19,8 +19,8 @@ LISTENS = "0A"  # in /proc/net/tcp, and there a listener's receive queue is how 
 class Clients:
     """Half of them make a new connection for each request, half keep theirs."""
 
-    def __init__(self, port: int, each: int, *, until_refused: bool = False, pause: float = 0) -> None:
-        more: Any = {"path": SAME, "until_refused": until_refused, "pause": pause}
+    def __init__(self, port: int, each: int, *, until_refused: bool = False) -> None:
+        more: Any = {"path": SAME, "until_refused": until_refused}
         self.new = Load(port, SAME.encode(), each, **more)
         self.kept = Load(port, SAME.encode(), each, keep=True, **more)
 

@@ -13,7 +13,7 @@ from adapters.acts import Act, Kill, Recycle, ReloadAndEnd, Scale
 from adapters.served import SERVERS, STREAMS
 from support import Start
 
-LIGHT: Any = {"times": 1, "share": 30, "clients": 2, "pause": 0.002}
+LIGHT: Any = {"times": 1, "share": 30, "clients": 2}
 
 
 def nothing_lost(act: Act) -> None:

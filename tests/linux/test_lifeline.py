@@ -22,6 +22,8 @@ from prefork._master.children import become_subreaper
 from small_master import PATIENCE, SOURCE, readable
 from support import children, state, until
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def ends() -> Iterator[tuple[int, int]]:

@@ -10,6 +10,8 @@ from prefork._worker import sharing
 from sharing_modes import IMMORTAL_REFUSED, MODES, immortal_only
 from small_mold import run
 
+pytestmark = pytest.mark.processes
+
 # -- which interpreters can
 
 

@@ -13,7 +13,7 @@ import pytest
 from sharing_modes import immortal_only
 from small_mold import run
 
-pytestmark = immortal_only
+pytestmark = [immortal_only, pytest.mark.processes]
 
 
 def in_both(program: str) -> tuple[list[str], list[str]]:

@@ -9,6 +9,8 @@ import pytest
 from sharing_modes import MODES, immortal_only
 from small_mold import run
 
+pytestmark = pytest.mark.processes
+
 # -- births
 
 
