@@ -26,8 +26,8 @@ from system.runs import ASGI, PREFORK, Run, write
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 WINDOW = 10.0
-REST = 5.0
-"""Seconds without a wake-up before the window; a master's last look comes an eighth of 30 s after a request."""
+REST = 8.0
+"""Seconds without a wake-up before the window: a server's last beat comes a sixth of `hang_timeout` after a request."""
 
 HOOKS = """
 import signal, sys
