@@ -22,7 +22,7 @@ from typing import TypeVar
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "src"), str(HERE.parent / "tests")]
 
-from prefork._core.events import SpareBorn, WorkerReady  # noqa: E402
+from prefork._core.events import SpareForked, WorkerReady  # noqa: E402
 from small_master import SmallMaster  # noqa: E402
 
 MANY = 500
@@ -78,7 +78,7 @@ def relaunch(master: SmallMaster) -> None:
 
 def births(master: SmallMaster) -> None:
     forks = processes()
-    pids = timed(f"{MANY} births", lambda: breed(master, MANY))
+    pids = timed(f"{MANY} forks", lambda: fork_spares(master, MANY))
     print(f"    ({processes() - forks} processes were started on this machine meanwhile)")
     timed(f"{MANY} orders until all are ready", lambda: order(master, pids))
     print(f"  PSS of {MANY} workers: {sum(map(pss, pids)) / 1024:.0f} MB")
@@ -89,15 +89,15 @@ def births(master: SmallMaster) -> None:
         for pid in pids[:KILLED]:
             os.waitpid(pid, 0)
             master.channels.finish(pid)
-        pids[:KILLED] = breed(master, KILLED)
+        pids[:KILLED] = fork_spares(master, KILLED)
         order(master, pids[:KILLED])
 
     timed(f"{KILLED} killed at once, until as many are ready again", again)
 
 
-def breed(master: SmallMaster, count: int) -> list[int]:
+def fork_spares(master: SmallMaster, count: int) -> list[int]:
     master.channels.fork_spares(1, count)
-    return [master.expect(SpareBorn).pid for _ in range(count)]
+    return [master.expect(SpareForked).pid for _ in range(count)]
 
 
 def order(master: SmallMaster, pids: list[int]) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 
 from prefork._core import actions as act
-from prefork._core.events import DeadlinePassed, Event, MoldPlanned, SpareBorn, Started, WorkerEnded, WorkerReady
+from prefork._core.events import DeadlinePassed, Event, MoldPlanned, SpareForked, Started, WorkerEnded, WorkerReady
 from prefork._core.plan import Entry, Kind, Plan, Spec
 from prefork._core.supervisor import Supervisor
 
@@ -37,7 +37,7 @@ class Run:
             match action:
                 case act.Breed(generation, count):
                     for _ in range(count):
-                        self.feed(SpareBorn(generation, next(self.pids)))
+                        self.feed(SpareForked(generation, next(self.pids)))
                 case act.OrderWorker(pid):
                     self.last = pid
                     self.feed(WorkerReady(pid))

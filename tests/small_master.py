@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import prefork
-from prefork._core.events import SpareBorn, WorkerReady
+from prefork._core.events import SpareForked, WorkerReady
 from prefork._linux import lifeline, stacks
 from prefork._master.births.channels import Fact, PlanReceived, ProcessChannels
 from prefork._master.births.start import Interpreter, Shared, start_mold
@@ -111,7 +111,7 @@ class SmallMaster:
         return pid
 
     def planned(self, arguments: Mapping[str, Any] | None = None, **options: Any) -> int:
-        """Start a mold and wait until it can breed; its pid."""
+        """Start a mold and wait until it can fork; its pid."""
         pid = self.start(arguments, **options)
         self.channels.compute_plan(options.get("generation", 1))
         self.expect(PlanReceived)
@@ -138,7 +138,7 @@ class SmallMaster:
     def spare(self, generation: int = 1) -> int:
         """The pid of a new one."""
         self.channels.fork_spares(generation, 1)
-        return self.expect(SpareBorn).pid
+        return self.expect(SpareForked).pid
 
     def order(self, pid: int, do: str, /, *, context: Mapping[str, Any] | None = None, **changes: Any) -> None:
         order = messages.Order(

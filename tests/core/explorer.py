@@ -138,17 +138,17 @@ def check(node: Node, ready: set[int], before: dict[str, Any]) -> None:
             )
     world.check_surge({kind: (count, surge[kind]) for kind, count in wanted.items()})
     check_deadlines(node.supervisor)
-    check_standing(node)
+    check_health(node)
 
 
-def check_standing(node: Node) -> None:
+def check_health(node: Node) -> None:
     """What is counted as slots change is what a walk over all of them would count."""
     state, processes = node.supervisor._state, node.world.processes
     wanted = {key: slot.target for key, slot in state.slots.items() if slot.target is not None}
     ready = {process.key for process in processes.values() if process.ready and process.staying}
     ready |= {key for key, target in wanted.items() if state.slots[key].done == target.edition}
-    standing = node.supervisor.standing()
-    assert (standing.ready, standing.wanted) == (len(ready & wanted.keys()), len(wanted))
+    health = node.supervisor.health()
+    assert (health.ready, health.wanted) == (len(ready & wanted.keys()), len(wanted))
 
 
 def check_deadlines(supervisor: Supervisor) -> None:
@@ -207,7 +207,7 @@ def canonical(node: Node) -> int:
         worker, process = state.workers[pid], world.processes[pid]
         return (
             worker.phase, when(worker.deadline), edition(worker.target), worker.generation, worker.asked,
-            process.ready, process.killed, worker.abandoned, worker.drained,
+            process.ready, process.killed, worker.backlogs, worker.drained,
         )  # fmt: skip
 
     slots = tuple(
@@ -410,7 +410,7 @@ SCENARIOS = (
     Scenario("reload twice", {n: plan(n, most=1) for n in (1, 2, 3)}, (RELOAD, AGAIN), faults=1, settled=True),
     Scenario("preview, reload", {n: plan(n, most=1) for n in (1, 2, 3)}, (LOOK, RELOAD), faults=1, settled=True),
     Scenario("preview twice", TWO, (LOOK_AGAIN, LOOK), faults=2, lates=1, settled=True),
-    Scenario("births fail", TWO, (RELOAD,), faults=2, settled=True, fault_kinds=(ev.BirthFailed, ev.WorkerEnded)),
+    Scenario("births fail", TWO, (RELOAD,), faults=2, settled=True, fault_kinds=(ev.ForkFailed, ev.WorkerEnded)),
     Scenario("restart, shrink", WIDE, (WEB_1, SHRINK, RESTART), faults=1, settled=True),
     Scenario("two wear out", WIDE, faults=3, settled=True, fault_kinds=WEAR),
     Scenario("one wears out, reload", TWO, (RELOAD,), faults=2, settled=True, fault_kinds=WEAR),
@@ -443,7 +443,7 @@ SCENARIOS = (
         faults=1,
         settled=True,
         replans={1: plan(1, web=2, listeners=(HTTP, ADMIN))},
-        fault_kinds=(ev.WorkerEnded, ev.MoldEnded, ev.PlanFailed, ev.BindFailed, ev.BirthFailed),
+        fault_kinds=(ev.WorkerEnded, ev.MoldEnded, ev.PlanFailed, ev.BindFailed, ev.ForkFailed),
     ),
 )
 """What `make test` explores in part, and `make proof` as a whole."""

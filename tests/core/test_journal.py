@@ -176,7 +176,7 @@ def test_slots_that_come_and_go_do_not_pile_up() -> None:
     journal = Journal()
     for number in range(20_000):
         order = act.OrderWorker(number + 1, 1, f"job/{number}", "a", ())
-        journal.note(ev.SpareBorn(1, number + 1), [order], number, number)
+        journal.note(ev.SpareForked(1, number + 1), [order], number, number)
         if number >= 300:  # 300 live on
             journal.note(ev.WorkerEnded(number + 1, 0, "exited 0"), [], number, number)
     assert len(journal.slots) < 1500
@@ -197,7 +197,7 @@ def test_a_journal_goes_on_where_it_was_left() -> None:
 
 def test_what_nobody_needs_to_know_is_no_record() -> None:
     journal = Journal()
-    for event in (ev.SpareBorn(1, 5), ev.WorkerEnded(5, 0, "exited 0"), ev.DeadlinePassed(), ev.WorkerReady(77)):
+    for event in (ev.SpareForked(1, 5), ev.WorkerEnded(5, 0, "exited 0"), ev.DeadlinePassed(), ev.WorkerReady(77)):
         assert journal.note(event, [], 1.0, 1.0).records == []
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from core.stage import Stage, plan
 from prefork._core import commands as cmd
 from prefork._core import events as ev
+from prefork._core.health import Health
 from prefork._core.plan import Plan
-from prefork._core.standing import Health
 from prefork._report.notices import Notices
 
 
@@ -18,7 +18,7 @@ class Heard:
 
     def feed(self, event: ev.Event) -> list[str]:
         self.stage.feed(event)
-        lines = self._notices.look(self.stage.supervisor.standing(), self.stage.now)
+        lines = self._notices.due(self.stage.supervisor.health(), self.stage.now)
         self.all += lines
         return lines
 
@@ -31,7 +31,7 @@ class Heard:
 
     @property
     def text(self) -> str:
-        return self.stage.supervisor.standing().text
+        return self.stage.supervisor.health().text
 
 
 def started(*plans: Plan) -> Heard:
@@ -134,11 +134,11 @@ def test_a_status_is_one_line_of_bounded_length() -> None:
     stage.feed(ev.SignalReceived("HUP"))
     stage.feed(ev.PlanFailed(2, "x"))
     stage.supervisor._state.setback = "y" * 10_000 + "\nz"
-    text = stage.supervisor.standing().text
+    text = stage.supervisor.health().text
     assert "\n" not in text
     assert len(text) < 300
 
 
 def test_what_is_left_of_a_rollout_is_told() -> None:
-    standing = Health(4, 4, 3, "reload", 4, 2)
-    assert standing.text == "4/4 ready, generation 3; reload of generation 4, 2 to go"
+    health = Health(4, 4, 3, "reload", 4, 2)
+    assert health.text == "4/4 ready, generation 3; reload of generation 4, 2 to go"

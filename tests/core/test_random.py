@@ -106,9 +106,9 @@ class Daemon(RuleBasedStateMachine):
         match event:
             case ev.WorkerEnded(pid) | ev.WorkerReady(pid) | ev.WorkerFailed(pid) if pid in world.processes:
                 return  # that would be news
-            case ev.SpareBorn(_, pid) | ev.WorkerSpawned(_, _, pid) if pid not in world.processes:
+            case ev.SpareForked(_, pid) | ev.WorkerSpawned(_, _, pid) if pid not in world.processes:
                 return  # so would that: pids are not used again here
-            case ev.MoldPlanned() | ev.MoldFailed() | ev.PlanFailed() | ev.MoldEnded() | ev.BirthFailed():
+            case ev.MoldPlanned() | ev.MoldFailed() | ev.PlanFailed() | ev.MoldEnded() | ev.ForkFailed():
                 return  # a mold's socket is a queue with one writer
             case ev.ListenersBound() | ev.BindFailed() | ev.SpawnFailed() if world.binding or world.spawns:
                 return

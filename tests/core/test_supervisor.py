@@ -127,7 +127,7 @@ class TestCrashes:
         for number in range(100):
             stage.crash(f"web/{number}")
         stage.rest()
-        assert [breed.count for breed in stage.all(act.ForkSpares)[before:]] == [1, 98, 1]
+        assert [fork.count for fork in stage.all(act.ForkSpares)[before:]] == [1, 98, 1]
         assert len(stage.serving()) == 100
 
     def test_pause_doubles_up_to_its_limit_for_one_slot(self) -> None:
@@ -250,7 +250,7 @@ class TestMold:
         stage.crash("web/0")
         stage.crash("web/1")
         for _ in range(3):
-            stage.feed(ev.BirthFailed(1, 1, "EAGAIN"))
+            stage.feed(ev.ForkFailed(1, 1, "EAGAIN"))
             while not stage.world.molds[1].pending_forks:
                 stage.late()
         stage.rest()
@@ -260,7 +260,7 @@ class TestMold:
     def test_a_late_birth_is_sent_away(self) -> None:
         stage = Stage(plan()).start()
         stage.world.born(999, stage.world.processes[100].__class__(1))
-        actions = stage.supervisor.handle(ev.SpareBorn(1, 999), stage.now)
+        actions = stage.supervisor.handle(ev.SpareForked(1, 999), stage.now)
         assert list(actions) == [act.DismissSpare(999)]
 
 
@@ -748,7 +748,7 @@ class TestAbandoned:
         one, other = (replace(plan(digest), listeners=(self.SHARD, ADMIN)) for digest in "ab")
         _, drained = self.drained(one, other)
         assert len(drained) == 3
-        assert {ask.abandoned for ask in drained} == {()}
+        assert {ask.backlogs for ask in drained} == {()}
 
     def test_the_shard_of_a_slot_that_goes_is_nobodys(self) -> None:
         stage, _ = self.drained(replace(plan(), listeners=(self.SHARD, ADMIN)))
@@ -762,10 +762,10 @@ class TestAbandoned:
     def test_a_listener_that_the_new_plan_has_not_is_nobodys(self) -> None:
         one, other = replace(plan("a"), listeners=(self.SHARD, ADMIN)), replace(plan("b"), listeners=(HTTP,))
         _, drained = self.drained(one, other)
-        assert {ask.abandoned for ask in drained} == {(self.SHARD, ADMIN)}
+        assert {ask.backlogs for ask in drained} == {(self.SHARD, ADMIN)}
 
     def test_at_the_end_all_are_and_nothing_new_comes_first(self) -> None:
         stage, _ = self.drained(replace(plan(), listeners=(self.SHARD, ADMIN)))
         told = stage.feed(ev.SignalReceived("TERM"))
         assert told[0] == act.Unbind((self.SHARD, ADMIN))
-        assert {ask.abandoned for ask in stage.all(act.AskToDrain)} == {(self.SHARD, ADMIN)}
+        assert {ask.backlogs for ask in stage.all(act.AskToDrain)} == {(self.SHARD, ADMIN)}

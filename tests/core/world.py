@@ -135,7 +135,7 @@ class World:
                 assert (generation, key) not in self.spawns
                 self.check_order(generation, key, digest, listeners)
                 self.spawns += ((generation, key),)
-            case act.Abandon(pid, listeners):
+            case act.DrainBacklogs(pid, listeners):
                 process = self.processes[pid]
                 assert process.asked
                 if any(listener.sharing == "sharded" for listener in listeners):
@@ -143,9 +143,9 @@ class World:
             case act.ForgetSlot(key):
                 assert not self.living(key), "forgot a slot that is lived in"
                 assert key not in self.shards, "forgot a slot whose queue nobody was told to empty"
-            case act.AskToDrain(pid, abandoned):
+            case act.AskToDrain(pid, backlogs):
                 process = self.processes[pid]
-                if any(listener.sharing == "sharded" for listener in abandoned):
+                if any(listener.sharing == "sharded" for listener in backlogs):
                     self.shards -= {process.key}
                 assert process.key, action
                 assert not process.asked, "asked to drain twice"
@@ -218,10 +218,10 @@ class World:
                 self.molds[generation].ending = True
             case ev.MoldEnded(generation):
                 del self.molds[generation]
-            case ev.SpareBorn(generation, pid):
+            case ev.SpareForked(generation, pid):
                 self.molds[generation].pending_forks -= 1
                 self.born(pid, Process(generation))
-            case ev.BirthFailed(generation, count):
+            case ev.ForkFailed(generation, count):
                 self.molds[generation].pending_forks -= count
             case ev.WorkerSpawned(generation, key, pid):
                 self.spawns = tuple(one for one in self.spawns if one != (generation, key))
@@ -264,7 +264,7 @@ class World:
             elif mold.due == "plan":
                 yield ev.MoldPlanned(generation, self.replans.get(generation, self.plans[generation]))
             elif mold.pending_forks:
-                yield ev.SpareBorn(generation, self.next_pid)
+                yield ev.SpareForked(generation, self.next_pid)
         if self.binding is not None:
             yield ev.ListenersBound(self.binding[0])
         for generation, key in self.spawns:
@@ -284,7 +284,7 @@ class World:
             if not mold.ending and mold.due == "plan":
                 yield ev.PlanFailed(generation, "ValueError")
             if mold.pending_forks:
-                yield ev.BirthFailed(generation, 1, "EAGAIN")
+                yield ev.ForkFailed(generation, 1, "EAGAIN")
         if self.binding is not None:
             yield ev.BindFailed(self.binding[0], "address in use")
         for generation, key in self.spawns:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from prefork._core.events import BirthFailed, SpareBorn
+from prefork._core.events import ForkFailed, SpareForked
 from prefork._master.births.channels import MoldDisconnected, PlanReceived
 from prefork._wire.launch import Identity
 from small_master import SOURCE, SmallMaster, readable, standard_error_to
@@ -37,7 +37,7 @@ def everyone_ends_in_peace(master: SmallMaster, besides: set[int]) -> None:
 def test_newborns_are_children_of_the_master_and_lead_sessions(master: SmallMaster) -> None:
     master.planned()
     master.channels.fork_spares(1, 3)
-    pids = {master.expect(SpareBorn).pid for _ in range(3)}
+    pids = {master.expect(SpareForked).pid for _ in range(3)}
     assert pids <= set(children(os.getpid(), ended=True))
     assert all(os.getsid(pid) == pid for pid in pids)
     titles = {Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0") for pid in pids}
@@ -49,7 +49,7 @@ def test_n_births_cost_n_plus_1_forks(master: SmallMaster, tmp_path: Path) -> No
     master.planned({"count_forks": str(forks)})
     master.channels.fork_spares(1, 50)
     for _ in range(50):
-        master.expect(SpareBorn)
+        master.expect(SpareForked)
     assert forks.stat().st_size == 51
 
 
@@ -93,7 +93,7 @@ def test_batch_does_not_rehearse_while_it_waits(master: SmallMaster, tmp_path: P
     mold = master.planned({"rehearsals": str(rehearsals)})
     master.channels.fork_spares(1, 2)
     for _ in range(2):
-        master.expect(SpareBorn)
+        master.expect(SpareForked)
     later = master.spare()
     until(lambda: str(later) in rehearsals.read_text().split(), "the rehearsal of one that is younger, but alone")
     assert set(rehearsals.read_text().split()) == {str(mold), str(later)}
@@ -111,9 +111,9 @@ def test_spares_survive_their_mold(master: SmallMaster) -> None:
 def test_killed_intermediate_costs_the_rest_of_its_batch(master: SmallMaster) -> None:
     mold = master.planned({"intermediate": {"fork": 3, "signal": signal.SIGKILL}})
     master.channels.fork_spares(1, 5)
-    failed = master.expect(BirthFailed)
+    failed = master.expect(ForkFailed)
     assert (failed.count, failed.reason) == (3, "the intermediate was killed by signal 9")
-    born = {master.expect(SpareBorn).pid for _ in range(2)}
+    born = {master.expect(SpareForked).pid for _ in range(2)}
     # The third was forked and not announced: it reads the end of its channel.
     everyone_ends_in_peace(master, {mold, *born})
 
@@ -147,7 +147,7 @@ def test_births_of_a_mold_that_dies_are_refused(master: SmallMaster) -> None:
 
     failed, *rest = master.facts + master.channels.finish_mold(1)
     assert not rest
-    assert isinstance(failed, BirthFailed)
+    assert isinstance(failed, ForkFailed)
     assert (failed.count, failed.reason) == (3, "the mold has exited")
 
     os.kill(intermediate, signal.SIGCONT)
@@ -165,8 +165,8 @@ def test_mold_socket_is_read_to_its_end_first(master: SmallMaster) -> None:
     while not any(isinstance(each, MoldDisconnected) for each in facts):
         readable(master.channels)
         facts += master.channels.read()
-    born = [each for each in facts if isinstance(each, SpareBorn)]
-    refused = sum(each.count for each in facts if isinstance(each, BirthFailed))
+    born = [each for each in facts if isinstance(each, SpareForked)]
+    refused = sum(each.count for each in facts if isinstance(each, ForkFailed))
     assert len(born) + refused == 2
 
 
@@ -187,7 +187,7 @@ def test_a_stopped_mold_breeds_when_it_goes_on(master: SmallMaster) -> None:
     master.channels.fork_spares(1, 1)
     assert not master.channels.read()
     os.kill(mold, signal.SIGCONT)
-    assert master.expect(SpareBorn).generation == 1
+    assert master.expect(SpareForked).generation == 1
 
 
 def test_a_fork_that_fails_is_told_with_its_reason(master: SmallMaster) -> None:
@@ -195,24 +195,24 @@ def test_a_fork_that_fails_is_told_with_its_reason(master: SmallMaster) -> None:
     # The mold, its intermediate, and two more.
     master.planned({"processes": 4}, python=python, identity=identity)
     master.channels.fork_spares(1, 5)
-    failed = master.expect(BirthFailed)
+    failed = master.expect(ForkFailed)
     assert failed.count == 3
     assert failed.reason == "a process could not be forked: Resource temporarily unavailable"
-    pids = [master.expect(SpareBorn).pid for _ in range(2)]
+    pids = [master.expect(SpareForked).pid for _ in range(2)]
     # The intermediate has gone, so there is room for one process: the next intermediate.
     master.channels.fork_spares(1, 1)
-    assert master.expect(BirthFailed).count == 1
+    assert master.expect(ForkFailed).count == 1
     master.channels.dismiss(pids[0])
     master.status(pids[0])
     master.channels.fork_spares(1, 1)
-    assert master.expect(SpareBorn).pid not in pids
+    assert master.expect(SpareForked).pid not in pids
 
 
 def test_a_mold_that_cannot_fork_tells_its_reason(master: SmallMaster) -> None:
     python, identity = _unprivileged()
     master.planned({"processes": 1}, python=python, identity=identity)
     master.channels.fork_spares(1, 4)
-    failed = master.expect(BirthFailed)
+    failed = master.expect(ForkFailed)
     assert failed.count == 4
     assert failed.reason == "the mold could not fork: Resource temporarily unavailable"
 
@@ -239,7 +239,7 @@ def test_no_descriptor_is_left_over(master: SmallMaster) -> None:
         master.status(pid)
     before = len(os.listdir("/proc/self/fd"))
     master.channels.fork_spares(1, 20)
-    pids = [master.expect(SpareBorn).pid for _ in range(20)]
+    pids = [master.expect(SpareForked).pid for _ in range(20)]
     for pid in pids[:10]:
         os.kill(pid, signal.SIGKILL)
         master.status(pid)
@@ -263,7 +263,7 @@ def test_births_that_the_master_has_no_descriptors_for_fail(master: SmallMaster)
         except OSError:
             pass
         master.channels.fork_spares(1, 3)
-        failed = master.expect(BirthFailed)
+        failed = master.expect(ForkFailed)
     finally:
         for each in fillers:
             os.close(each)

@@ -120,7 +120,7 @@ def test_a_reader_that_stalls_costs_so_much_memory_and_no_more(reader: Reader) -
     """What is lost is counted, and said when there is room again."""
     text = "x" * 10_000
     for number in range(1000):
-        reader.relay.say(f"{number} {text}")
+        reader.relay.log(f"{number} {text}")
     lines = reader.lines()
     assert lines[:3] == [f"{number} {text}" for number in range(3)]
     kept = len(lines) - 1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from prefork._core.events import BirthFailed, MoldFailed, SpareBorn, WorkerFailed
+from prefork._core.events import ForkFailed, MoldFailed, SpareForked, WorkerFailed
 from prefork._linux.channel import Channel
 from prefork._master.births.channels import Fact, MoldDisconnected, PlanReceived, ProcessChannels
 from prefork._wire import messages
@@ -94,7 +94,7 @@ def test_spare_is_reported_after_batch_end_and_hello(channels: ProcessChannels, 
     mold.send(messages.ForksEnded(1, ""))
     assert facts(channels) == []
     child.send_hello()
-    assert facts(channels) == [SpareBorn(1, child.pid)]
+    assert facts(channels) == [SpareForked(1, child.pid)]
 
 
 def test_spare_is_reported_after_hello_and_batch_end(channels: ProcessChannels, mold: Channel, child: Child) -> None:
@@ -105,7 +105,7 @@ def test_spare_is_reported_after_hello_and_batch_end(channels: ProcessChannels, 
     readable(channels)
     assert facts(channels) == []
     mold.send(messages.ForksEnded(1, ""))
-    assert facts(channels) == [SpareBorn(1, child.pid)]
+    assert facts(channels) == [SpareForked(1, child.pid)]
 
 
 def test_second_newborn_of_one_pid_fails(channels: ProcessChannels, mold: Channel, child: Child) -> None:
@@ -118,8 +118,8 @@ def test_second_newborn_of_one_pid_fails(channels: ProcessChannels, mold: Channe
     found: list[Fact] = []
     while len(found) < 2:
         found += facts(channels)
-    assert SpareBorn(1, child.pid) in found
-    assert BirthFailed(1, 1, f"pid {child.pid} is not a new child of the master") in found
+    assert SpareForked(1, child.pid) in found
+    assert ForkFailed(1, 1, f"pid {child.pid} is not a new child of the master") in found
 
 
 def test_newborn_of_another_parent_fails(channels: ProcessChannels, mold: Channel) -> None:
@@ -133,7 +133,7 @@ def test_newborn_of_another_parent_fails(channels: ProcessChannels, mold: Channe
     found: list[Fact] = []
     while not found:
         found = facts(channels)
-    assert found == [BirthFailed(1, 1, f"pid {os.getpid()} is not a new child of the master")]
+    assert found == [ForkFailed(1, 1, f"pid {os.getpid()} is not a new child of the master")]
     assert newborn.receive() is None
 
 
@@ -146,7 +146,7 @@ def test_hello_without_pid_fails(channels: ProcessChannels, mold: Channel) -> No
         one.send(b"=" + messages.encode(messages.Ready()))
         readable(channels)
         channels.read()
-        assert facts(channels) == [BirthFailed(1, 1, "a newborn must send Hello once, with its pid")]
+        assert facts(channels) == [ForkFailed(1, 1, "a newborn must send Hello once, with its pid")]
 
 
 def test_newborn_that_dies_before_hello_fails(channels: ProcessChannels, mold: Channel) -> None:
@@ -157,8 +157,8 @@ def test_newborn_that_dies_before_hello_fails(channels: ProcessChannels, mold: C
     while len(found) < 2:
         found += facts(channels)
     assert found == [
-        BirthFailed(1, 1, "the intermediate killed by signal 9"),
-        BirthFailed(1, 1, "the process exited before it was ready"),
+        ForkFailed(1, 1, "the intermediate killed by signal 9"),
+        ForkFailed(1, 1, "the process exited before it was ready"),
     ]
 
 
@@ -169,7 +169,7 @@ def test_spare_that_dies_at_once_is_reported(channels: ProcessChannels, mold: Ch
     assert facts(channels) == []
     child.send_hello()
     child.end()
-    assert facts(channels) == [SpareBorn(1, child.pid)]
+    assert facts(channels) == [SpareForked(1, child.pid)]
     assert channels.read() == []
     # Its end has been read; no fact is left when it is reaped.
     assert channels.finish(child.pid) == []
@@ -179,7 +179,7 @@ def test_unordered_forks_disconnect_the_mold(channels: ProcessChannels, mold: Ch
     channels.fork_spares(1, 1)
     newborns = [announce(mold), announce(mold)]
     assert facts(channels) == [
-        BirthFailed(1, 1, "the mold announced a fork that was not ordered"),
+        ForkFailed(1, 1, "the mold announced a fork that was not ordered"),
         MoldDisconnected(1, "the mold announced a fork that was not ordered"),
     ]
     assert [each.receive() for each in newborns] == [None, None]
@@ -223,7 +223,7 @@ def test_descriptor_of_no_channel_is_refused(channels: ProcessChannels, mold: Ch
     with open("/etc/passwd") as file:
         mold.send(messages.ChildAnnounced(), [file.fileno()])
     assert facts(channels) == [
-        BirthFailed(1, 1, "the descriptor is no socket"),
+        ForkFailed(1, 1, "the descriptor is no socket"),
         MoldDisconnected(1, "the descriptor is no socket"),
     ]
 
@@ -272,7 +272,7 @@ def test_unconnected_socket_is_refused(channels: ProcessChannels, mold: Channel)
     while not found:
         found = facts(channels)
     [fact] = found
-    assert isinstance(fact, BirthFailed)
+    assert isinstance(fact, ForkFailed)
     assert fact.count == 1
 
 

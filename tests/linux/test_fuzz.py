@@ -202,7 +202,7 @@ def test_plans(chance: random.Random, tmp_path: Path) -> None:
         supervisor.handle(ev.Started(), 1.0)
         supervisor.handle(ev.MoldPlanned(1, received.plan), 2.0)
         supervisor.handle(ev.ListenersBound(1), 3.0)
-        assert "\n" not in supervisor.standing().text
+        assert "\n" not in supervisor.health().text
         json.dumps(supervisor.snapshot())
         if number % 10 == 0:
             with closing(Listeners(BindOptions())) as listeners, suppress(PreforkError):

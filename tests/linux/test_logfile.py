@@ -100,5 +100,5 @@ def test_lines_have_a_time_unless_the_journal_adds_it(
     options = DaemonOptions(log_file=log_file)
     launch = MasterLaunch(name="shop", target={}, command=(), argv=(), directory=None, environ={}, options=options)
     form = log_options(launch).form
-    timed = re.match(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4} words", form.said("words"))
+    timed = re.match(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4} words", form.message("words"))
     assert bool(timed) == (log_file is not None or not journal)

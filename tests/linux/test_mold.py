@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from prefork._core.events import MoldFailed, PlanFailed, SpareBorn
+from prefork._core.events import MoldFailed, PlanFailed, SpareForked
 from prefork._master.births.channels import MoldDisconnected, PlanReceived
 from small_master import SmallMaster
 
@@ -122,5 +122,5 @@ def test_two_molds_breed_side_by_side(master: SmallMaster) -> None:
     master.planned(generation=2)
     for generation in (1, 2):
         master.channels.fork_spares(generation, 2)
-    born = [master.expect(SpareBorn) for _ in range(4)]
+    born = [master.expect(SpareForked) for _ in range(4)]
     assert sorted(each.generation for each in born) == [1, 1, 2, 2]

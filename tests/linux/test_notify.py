@@ -16,7 +16,7 @@ import pytest
 from notified import NotifySocket
 from prefork._core.actions import Action, Exit
 from prefork._core.events import DeadlinePassed, Event, Started
-from prefork._core.standing import Health
+from prefork._core.health import Health
 from prefork._launch.inherited import manager
 from prefork._master.loop import Master
 from prefork._master.notify import Manager
@@ -32,7 +32,7 @@ class Decider:
         self.acts: list[Callable[[], object]] = []
         self._due: float | None = None
 
-    def standing(self) -> Health:
+    def health(self) -> Health:
         return self.now
 
     def handle(self, event: Event, now: float) -> Sequence[Action]:
@@ -46,8 +46,8 @@ class Decider:
     def next_deadline(self) -> float | None:
         return self._due
 
-    def stand(self, standing: Health) -> None:
-        self.now = standing
+    def stand(self, health: Health) -> None:
+        self.now = health
 
 
 class Nothing:
@@ -74,16 +74,16 @@ def run(decider: Decider, variables: dict[str, str]) -> None:
         manager.close()
 
 
-def standing(*standings: Health) -> Decider:
+def decider_for(*healths: Health) -> Decider:
     decider = Decider()
-    decider.acts += [partial(decider.stand, standing) for standing in standings]
+    decider.acts += [partial(decider.stand, health) for health in healths]
     return decider
 
 
 @pytest.mark.parametrize("abstract", [False, True])
 def test_what_there_is_to_say_comes_in_one_message(tmp_path: Path, abstract: bool) -> None:
     notified = NotifySocket(f"@test-of-prefork-{os.getpid()}" if abstract else str(tmp_path / "s"))
-    run(standing(READY), {"NOTIFY_SOCKET": notified.address})
+    run(decider_for(READY), {"NOTIFY_SOCKET": notified.address})
     assert notified.read(0) == {"READY": "1", "STATUS": "2/2 ready, generation 1"}
     assert notified.read(0) is None
     assert notified.senders == {os.getpid()}
@@ -92,7 +92,7 @@ def test_what_there_is_to_say_comes_in_one_message(tmp_path: Path, abstract: boo
 
 def test_many_changes_of_the_status_are_one_message(notified: NotifySocket) -> None:
     many = [Health(number, 500, 1) for number in range(499)]
-    decider = standing(*many)
+    decider = decider_for(*many)
     decider.acts.append(lambda: 0.3)
     run(decider, {"NOTIFY_SOCKET": notified.address})
     messages = []
@@ -103,13 +103,13 @@ def test_many_changes_of_the_status_are_one_message(notified: NotifySocket) -> N
 
 
 def test_nobody_to_tell_is_no_matter(notified: NotifySocket) -> None:
-    run(standing(READY), {})
-    run(standing(READY), {"NOTIFY_SOCKET": "vsock:2:1234"})
+    run(decider_for(READY), {})
+    run(decider_for(READY), {"NOTIFY_SOCKET": "vsock:2:1234"})
     assert notified.read(0) is None
 
 
 def test_a_socket_that_is_not_there_is_said_once(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    run(standing(READY, Health(2, 2, 1, "reload", 2), READY), {"NOTIFY_SOCKET": str(tmp_path / "gone")})
+    run(decider_for(READY, Health(2, 2, 1, "reload", 2), READY), {"NOTIFY_SOCKET": str(tmp_path / "gone")})
     assert capfd.readouterr().err.count("sd_notify failed: No such file or directory") == 1
 
 
@@ -122,7 +122,7 @@ def test_a_manager_that_has_started_again_is_found(tmp_path: Path) -> None:
         os.unlink(path)
         sockets.append(NotifySocket(path))
 
-    decider = standing(READY)
+    decider = decider_for(READY)
     decider.acts += [again, lambda: decider.stand(Health(2, 2, 1, "reload", 2))]
     run(decider, {"NOTIFY_SOCKET": path})
     found = sockets[1].read(0)
@@ -145,7 +145,7 @@ def test_manager_that_does_not_read_delays_nothing(notified: NotifySocket) -> No
         return 0.1
 
     reload = Health(2, 2, 1, "reload", 2)
-    decider = standing(READY, reload, READY)
+    decider = decider_for(READY, reload, READY)
     decider.acts += [read_all, read_all]
     before = monotonic()
     run(decider, {"NOTIFY_SOCKET": notified.address})
@@ -158,7 +158,7 @@ def test_manager_that_does_not_read_delays_nothing(notified: NotifySocket) -> No
 def test_a_queue_that_is_never_read_is_bounded(notified: NotifySocket) -> None:
     notified._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     with Master() as master:
-        manager = Manager(master, {"NOTIFY_SOCKET": notified.address}, standing(READY))
+        manager = Manager(master, {"NOTIFY_SOCKET": notified.address}, decider_for(READY))
         for number in range(2000):
             manager._send(["RELOADING=1", f"MONOTONIC_USEC={number}"])
         assert 0 < len(manager._waiting) <= 32
@@ -166,7 +166,7 @@ def test_a_queue_that_is_never_read_is_bounded(notified: NotifySocket) -> None:
 
 
 def test_the_watchdog_is_fed_at_half_its_time(notified: NotifySocket) -> None:
-    decider = standing(READY)
+    decider = decider_for(READY)
     decider.acts.append(lambda: 1.0)
     variables = {"NOTIFY_SOCKET": notified.address, "WATCHDOG_USEC": "200000", "WATCHDOG_PID": str(os.getpid())}
     run(decider, variables)
@@ -187,7 +187,7 @@ def test_the_watchdog_is_fed_at_half_its_time(notified: NotifySocket) -> None:
 )
 def test_a_watchdog_of_somebody_else_s_is_not_fed(notified: NotifySocket, variables: dict[str, str]) -> None:
     with Master() as master:
-        Manager(master, {"NOTIFY_SOCKET": notified.address, **variables}, standing(READY)).close()
+        Manager(master, {"NOTIFY_SOCKET": notified.address, **variables}, decider_for(READY)).close()
         assert master._timers == []  # So that an idle master sleeps for ever.
     assert notified.read(0) is None
 

@@ -13,7 +13,7 @@ Stage = Literal["planning", "rolling", "settled", "done", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Tell me when this child ends, and reap it."""
+    """Report when this child ends, and reap it."""
 
     pid: int
 
@@ -30,7 +30,7 @@ class SendSignal:
 class Report:
     """Log one block of text.
 
-    `about` is its subject: the fact that is being handled, or the change whose outcome is announced with it.
+    `about` is its subject: the fact being handled, or the change whose outcome is announced with it.
     """
 
     text: str
@@ -39,12 +39,12 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """Leave the loop; nothing comes after it."""
+    """Leave the loop. It is the last action."""
 
     status: int
 
 
-# From here on: what the supervisor of a `Daemon` asks for. The contract is at the head of `supervisor.py`.
+# From here on: the actions of the supervisor of a `Daemon`. The contract is at the head of `supervisor.py`.
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +63,21 @@ class PlanAgain:
 
 @dataclass(frozen=True, slots=True)
 class EndMold:
-    """End the mold of this generation now, by force if need be; nothing that it still does is wanted."""
+    """End the mold of this generation now; the executor kills it if it does not exit."""
 
     generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetGeneration:
-    """No order of this generation will follow: its encoded contexts may go."""
+    """Discard the encoded contexts of this generation: no order of it follows."""
 
     generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetContexts:
-    """Of this generation's encoded contexts no order will name others than these, by key and digest: they may go."""
+    """Discard the encoded contexts of this generation that are not `named`, by key and digest: no order needs them."""
 
     generation: int
     named: frozenset[tuple[str, str]]
@@ -85,7 +85,7 @@ class ForgetContexts:
 
 @dataclass(frozen=True, slots=True)
 class ForkSpares:
-    """Have the mold fork so many processes that will wait for an order: one batch, one intermediate."""
+    """Have the mold fork `count` processes that wait for an order: one batch, one intermediate."""
 
     generation: int
     count: int
@@ -93,14 +93,14 @@ class ForkSpares:
 
 @dataclass(frozen=True, slots=True)
 class DismissSpare:
-    """End a process that waits for an order and will not get one."""
+    """End a spare that is not needed."""
 
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class OrderWorker:
-    """Make a spare the worker of a slot; `why`, in words, for the record."""
+    """Make a spare the worker of a slot; `why`: the reason, for the record."""
 
     pid: int
     generation: int
@@ -112,7 +112,7 @@ class OrderWorker:
 
 @dataclass(frozen=True, slots=True)
 class SpawnWorker:
-    """Start the worker of a slot by exec, in an interpreter of its own; `why`, in words, for the record."""
+    """Start the worker of a slot by exec, in an interpreter of its own; `why`: the reason, for the record."""
 
     generation: int
     key: str
@@ -123,27 +123,27 @@ class SpawnWorker:
 
 @dataclass(frozen=True, slots=True)
 class AskToDrain:
-    """Ask a worker to finish what is in flight, take nothing new, and exit; `why`, in words, for the record.
+    """Ask a worker to finish its requests, accept nothing new, and exit; `why`: the reason, for the record.
 
-    `abandoned`: those of its listeners whose queue nobody takes over. It accepts what waits there before it goes.
+    `backlogs`: its listeners whose backlog no other worker takes over. It accepts what waits there before it exits.
     """
 
     pid: int
-    abandoned: tuple[Listener, ...] = ()
+    backlogs: tuple[Listener, ...] = ()
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class KillWorker:
-    """Kill the whole session of a worker; `why` follows "killed by the master: "."""
+    """Kill the whole session of a worker; `why` is what follows "killed by the master: "."""
 
     pid: int
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Abandon:
-    """Tell a worker that drains already: the successor that was to take over these queues will not come."""
+class DrainBacklogs:
+    """Have a worker that already drains accept these backlogs, too: the successor for them will not come."""
 
     pid: int
     listeners: tuple[Listener, ...]
@@ -151,14 +151,14 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class ForgetSlot:
-    """No process lives in this slot and none is wanted there: what was kept for the next one may go."""
+    """Discard what is kept for the next process of this slot: the slot is gone."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """Open these listeners beside those that are open: all of them, or none."""
+    """Open these listeners in addition: all of them, or none."""
 
     generation: int
     listeners: tuple[Listener, ...]
@@ -166,24 +166,24 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Unbind:
-    """Let nothing new come to these listeners: no later order names them, and whoever has them is on the way out."""
+    """Let no new connection come to these listeners: no later order names them; workers that have them drain."""
 
     listeners: tuple[Listener, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ReopenLogs:
-    """Open the log files anew, by name: they have been rotated."""
+    """Open the log files again, by name: they have been rotated."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportStacks:
-    """Say where all workers are, in the log."""
+    """Log the stacks of all workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Tell whoever gave the command of this id how it ended; `data` is what a program may want to know of it."""
+    """Send the client whose command has this id the outcome; `data` is for programs."""
 
     id: int
     ok: bool
@@ -193,10 +193,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Tell whoever watches how far a target has come.
+    """Announce the progress of a change to observers.
 
-    `what` is start, reload, replan, restart, preview, scale or stop. `settled` says that one `slot` is as
-    wished; `left` is how many are not yet. Each target that was announced is sooner or later done or failed.
+    `what` is start, reload, replan, restart, preview, scale or stop. `settled`: one `slot` has reached its target, and
+    `left` slots have not. Each change that is announced ends as done or failed.
     """
 
     what: str
@@ -220,7 +220,7 @@ DaemonAction = (
     | SpawnWorker
     | AskToDrain
     | KillWorker
-    | Abandon
+    | DrainBacklogs
     | ForgetSlot
     | Bind
     | Unbind

@@ -49,11 +49,11 @@ Command = Reload | Replan | Scale | Restart | Stop | Preview
 COMMANDS: Mapping[str, type[Command]] = {
     "plan" if cls is Preview else cls.__name__.lower(): cls for cls in get_args(Command)
 }
-"""The name of a request in the control protocol -> its command, whose fields are the request's members."""
+"""Name of the request in the control protocol -> command; its fields are the request's members."""
 
 
 def named(command: Command) -> dict[str, Any]:
-    """Return a command as the record of it has it: its name, then its members."""
+    """Return a command as the members of its record: its name, then its fields."""
     name = next(name for name, cls in COMMANDS.items() if isinstance(command, cls))
     return {"command": name, **asdict(command)}
 

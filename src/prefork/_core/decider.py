@@ -1,6 +1,6 @@
-"""The seam between deciding and doing.
+"""The interface between the loop and what decides.
 
-The master loop (`_master.loop`) waits, passes events to a decider, and has its answers carried out. There are two
+The master loop (`_master.loop`) waits, passes events to a decider, and has its actions carried out. There are two
 deciders: `_hooks.decider.HookDecider`, which calls the program's own hooks as haskell-prefork does, and the supervisor
 of a `Daemon`, which is pure. The loop does not know which of the two it drives.
 """
@@ -18,7 +18,7 @@ class Decider(Protocol):
     """Events in, actions out. `now` is monotonic time in seconds; it never goes back."""
 
     def handle(self, event: Event, now: float) -> Sequence[Action]:
-        """Return what is to be done about one event, in order; each `OrderWorker` stands before all other actions."""
+        """Return the actions for one event, in order; each `OrderWorker` stands before all other actions."""
 
     def next_deadline(self) -> float | None:
-        """When to be told `DeadlinePassed` if nothing else happens before; None for never."""
+        """Return when `DeadlinePassed` is due if nothing happens before; None for never."""

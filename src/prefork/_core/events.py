@@ -40,7 +40,7 @@ class SignalReceived:
 class ProcessExit:
     """How one process ended: `status` as subprocess gives it, negative for the signal that killed it.
 
-    None: nobody will ever tell, since it was not a child, or somebody else in this program has waited for it.
+    None: unknown, since it was not a child of this process, or other code in this program has reaped it.
     `usage`: seconds in the program and in the kernel, and the most bytes that were in memory.
     """
 
@@ -58,14 +58,14 @@ class ProcessesExited:
 
 @dataclass(frozen=True, slots=True)
 class ContextTaken:
-    """A worker that was started by exec has decoded its context and is about to act on it."""
+    """A worker that was started by exec has decoded its context and starts to work."""
 
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class ContextRefused:
-    """A worker that was started by exec could not make sense of its context and is about to exit 2."""
+    """A worker that was started by exec could not decode its context and is about to exit 2."""
 
     pid: int
     reason: str
@@ -76,12 +76,12 @@ class DeadlinePassed:
     """The moment that `Decider.next_deadline` named has come."""
 
 
-# From here on: what the supervisor of a `Daemon` is told. The contract is at the head of `supervisor.py`.
+# From here on: the events of the supervisor of a `Daemon`. The contract is at the head of `supervisor.py`.
 
 
 @dataclass(frozen=True, slots=True)
 class MoldPlanned:
-    """The mold of a generation has computed its plan, after its import or when it was asked to again.
+    """The mold of a generation has computed its plan, after its import or after `PlanAgain`.
 
     `about`: what the mold has found out about the application, for people.
     """
@@ -105,7 +105,7 @@ class MoldFailed:
 
 @dataclass(frozen=True, slots=True)
 class PlanFailed:
-    """The mold was asked to plan again and could not; it lives on."""
+    """The mold could not compute the plan again; it keeps running."""
 
     NAME: ClassVar = "plan_failed"
 
@@ -124,7 +124,7 @@ class MoldEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class SpareBorn:
+class SpareForked:
     """The mold has forked one of the processes it was ordered to, and the master has adopted it."""
 
     generation: int
@@ -132,7 +132,7 @@ class SpareBorn:
 
 
 @dataclass(frozen=True, slots=True)
-class BirthFailed:
+class ForkFailed:
     """The mold could not fork `count` of the processes it was ordered to."""
 
     NAME: ClassVar = "fork_failed"
@@ -166,7 +166,7 @@ class SpawnFailed:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """A worker has said that it is ready to work."""
+    """A worker has sent that it is ready."""
 
     NAME: ClassVar = "ready"
 
@@ -175,14 +175,14 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDrained:
-    """A worker that was asked to go has finished its work, and only its interpreter has still to end."""
+    """A draining worker has finished its work; only its interpreter still has to exit."""
 
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerWornOut:
-    """A worker has reached a limit of its kind, and serves on until it has a successor; `reason` in words."""
+    """A worker has reached a limit of its kind, and serves until it has a successor; `reason` in words."""
 
     NAME: ClassVar = "worn_out"
 
@@ -192,7 +192,7 @@ class WorkerWornOut:
 
 @dataclass(frozen=True, slots=True)
 class WorkerFailed:
-    """A worker tells why it is about to end: the application's own traceback."""
+    """A worker is about to exit; `report` is the application's traceback."""
 
     NAME: ClassVar = "failed"
 
@@ -268,14 +268,14 @@ class WorkerEnded:
 
 @dataclass(frozen=True, slots=True)
 class ListenersBound:
-    """All the listeners of a `Bind` are there."""
+    """All listeners of a `Bind` are open."""
 
     generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class BindFailed:
-    """A listener of a `Bind` could not be bound; none of that `Bind` is left open."""
+    """A listener of a `Bind` could not be opened; none of that `Bind` is left open."""
 
     generation: int
     report: str
@@ -285,7 +285,7 @@ class BindFailed:
 class CommandReceived:
     """A client, or a watcher of files, requests something; `id` is the number of its reply (0: no reply).
 
-    `by`: who it is, in words, for the record.
+    `by`: the client, in words, for the record.
     """
 
     NAME: ClassVar = "command"
@@ -310,8 +310,8 @@ DaemonEvent = (
     | MoldFailed
     | PlanFailed
     | MoldEnded
-    | SpareBorn
-    | BirthFailed
+    | SpareForked
+    | ForkFailed
     | WorkerSpawned
     | SpawnFailed
     | WorkerReport

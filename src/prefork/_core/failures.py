@@ -1,12 +1,12 @@
-"""What an end means: a finished drain, a crash with its pause, a hang."""
+"""What follows when a process ends, is late, or hangs: nothing, a restart after a pause, a rollback."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
 from . import events as ev
-from .births import answered, end_mold, failed_forks, replace_mold, start_mold, stop_asking
 from .gap import end_exchange
+from .molds import back_off_forks, end_mold, replace_mold, settle_forks, start_mold, stop_asking
 from .recycling import worn_out
 from .rollout import stop, withdraw
 from .slot import pause
@@ -35,12 +35,12 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
     state.dirty_slots[slot.key] = None
     text = f"{slot.key}: {_end(state, worker, event.reason)} (pid {event.pid}, generation {worker.generation})"
     if worker.asked:
-        # What it did wrong on its way out is no failure of the slot's, and worth knowing all the same.
+        # A failure while draining is no failure of the slot, and is logged all the same.
         if worker.phase == "killed" or event.status != 0:
             state.report(text, worker.report)
         return
     if slot.target is None or slot.target.edition != worker.target.edition:
-        # Its successor is on its way already; that this one went first changes nothing.
+        # Its successor is already being started.
         state.report(text, worker.report)
         return
     policy = worker.target.kind.options.restart
@@ -54,12 +54,12 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
 
 
 def _end(state: State, worker: Worker, reason: str) -> str:
-    """Return how a worker ended, with how long it was in its last state unless the master has ended that."""
+    """Return how a worker ended, with the time in its last state unless the master has killed it."""
     return reason if worker.phase == "killed" else f"{reason} after {duration(state.now - worker.since)}"
 
 
 def spare_ended(state: State, worker: Worker) -> None:
-    """A process without an order has been reaped; unless it was sent away, somebody lacks it."""
+    """Handle the end of a spare; unless it was dismissed, a slot or the stock of spares lacks it."""
     mold = state.molds.get(worker.generation)
     if worker.holder is not None:
         slot = state.slots[worker.holder]
@@ -70,11 +70,11 @@ def spare_ended(state: State, worker: Worker) -> None:
     else:
         return
     if mold is not None:
-        failed_forks(state, mold)
+        back_off_forks(state, mold)
 
 
 def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: bool = False) -> None:
-    """What a slot wants did not come to be, or did not last: it is tried again, at once the first time."""
+    """Handle a failed start or a crash in a slot: it is restarted, at once the first time."""
     spec = state.spec
     slot.failures = 1 if healthy else slot.failures + 1
     if slot.target is not None and slot.done != slot.target.edition:
@@ -85,8 +85,7 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: b
             state.expect("slot", slot.key, slot.deadline)
     end_exchange(state, slot)
     state.dirty_slots[slot.key] = None
-    told = f"{text}\n{words}" if words else text
-    state.last_failure = told
+    state.last_failure = f"{text}\n{words}" if words else text
     state.untried.pop(slot.key, None)
     for kind, scaling in list(state.scaling.items()):
         if slot.key in scaling.keys:
@@ -109,20 +108,20 @@ def _then(state: State, slot: Slot) -> str:
 
 
 def spawn_failed(state: State, slot: Slot, target: Target, reason: str) -> None:
-    """An exec failed; that is a failure of the slot, unless the slot wants something else by now."""
+    """Handle a failed exec: a failure of the slot, unless its target has changed since."""
     slot.spawning = None
     state.dirty_slots[slot.key] = None
     if slot.target is not None and slot.target.edition == target.edition:
         slot_failed(state, slot, f"{slot.key}: failed to start: {reason}")
 
 
-def birth_failed(state: State, mold: Mold, count: int, reason: str) -> None:
-    """The mold could not fork; the slots that have waited longest count it as a failure of theirs."""
-    failed_forks(state, mold)
-    answered(state, mold, count)
+def fork_failed(state: State, mold: Mold, count: int, reason: str) -> None:
+    """Handle forks that failed: a failure of the slots that have waited longest."""
+    back_off_forks(state, mold)
+    settle_forks(state, mold, count)
     text = f"mold of generation {mold.generation}: could not fork: {reason}"
     for key in list(mold.asking)[:count]:
-        if key in mold.asking:  # the first failure may have taken back what the others were asked for
+        if key in mold.asking:  # the first failure may have rolled back the change that the others waited for
             slot = state.slots[key]
             del mold.asking[key]
             slot.asking = None
@@ -132,7 +131,7 @@ def birth_failed(state: State, mold: Mold, count: int, reason: str) -> None:
 
 
 def mold_failed(state: State, mold: Mold, text: str, words: str = "", then: str = "") -> None:
-    """A mold cannot do what it was asked to; a change that needs it is rolled back. `then`: what happens else."""
+    """Handle a mold's failure: a change that needs it is rolled back. `then`: what happens otherwise."""
     change = state.change
     if mold.retired or state.stopping is not None:
         return
@@ -143,12 +142,12 @@ def mold_failed(state: State, mold: Mold, text: str, words: str = "", then: str 
 
 
 def mold_ended(state: State, mold: Mold, reason: str) -> None:
-    """A mold has been reaped: it is gone if its generation is, else replaced, and nothing else happens."""
+    """Handle the end of a mold: it is restarted unless its generation is over."""
     healthy = mold.phase in ("able", "planning") and state.now - mold.since >= state.spec.healthy_after
     expected = mold.phase == "ending"
     mold.phase, mold.deadline, mold.pending_forks = "paused", None, 0
     for key in list(mold.asking):
-        # Who has a process meanwhile lines up again; who has none goes on asking.
+        # A slot that has a process by now lines up again; one without asks again.
         stop_asking(state, state.slots[key])
         end_exchange(state, state.slots[key])
         state.dirty_slots[key] = None
@@ -162,7 +161,7 @@ def mold_ended(state: State, mold: Mold, reason: str) -> None:
 
 
 def deadline_passed(state: State) -> None:
-    """Look at everything whose time is up."""
+    """Handle every deadline that has passed."""
     while (first := state.first_deadline()) is not None and first[0] <= state.now:
         _, what, name = first
         if what == "worker":
@@ -177,7 +176,7 @@ def deadline_passed(state: State) -> None:
 
 
 def worker_late(state: State, worker: Worker) -> None:
-    """A process has stayed too long in its phase."""
+    """Handle a process that has been in its phase for too long."""
     waited = f"{round(state.now - worker.since, 1):g} s"
     if worker.phase == "ready":
         worker.deadline = None
@@ -191,7 +190,7 @@ def worker_late(state: State, worker: Worker) -> None:
 
 
 def mold_late(state: State, mold: Mold) -> None:
-    """A mold has stayed too long in its phase, or its pause is over."""
+    """Handle a mold that has been in its phase for too long, or whose pause is over."""
     waited = f"{round(state.now - mold.since, 1):g} s"
     match mold.phase:
         case "paused":
@@ -212,21 +211,21 @@ def mold_late(state: State, mold: Mold) -> None:
 
 
 def give_mold_up(state: State, mold: Mold, text: str, words: str = "") -> None:
-    """Give a mold up; the end that this brings about has it replaced."""
+    """End a mold that has failed; it is restarted when it has ended."""
     mold_failed(state, mold, text, words, "; ending it")
     if mold.generation in state.molds and not mold.retired:
         end_mold(state, mold)
 
 
 def hopeless(state: State) -> bool:
-    """Nothing was ever ready, everything has failed once, and no change is under way that may mend it."""
+    """Return whether no worker was ever ready, every slot has failed once, and no change is under way."""
     if state.proven or state.untried or not state.last_failure:
         return False
     return state.change is None and not state.queue and state.stopping is None
 
 
 def give_up(state: State) -> None:
-    """End, with what the application said last."""
+    """Stop a hopeless daemon, with the last report of the application."""
     if hopeless(state):
         state.cause = "no worker of the first generation became ready"
         stop(state, 1, [], f"{state.cause}\n{state.last_failure}")
@@ -236,7 +235,7 @@ Event = ev.WorkerHung | ev.WorkerStopped | ev.WorkerContinued | ev.WorkerStarved
 
 
 def hang_reported(state: State, event: Event) -> None:
-    """Handle what the hang watch found."""
+    """Handle an event of the hang watch."""
     if isinstance(event, ev.MachineSlept):
         state.report(f"master: suspended for {event.seconds:g} s; hang timers adjusted")
         return

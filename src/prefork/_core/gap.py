@@ -1,10 +1,9 @@
 """Reconcile: close the gap between a slot's target and its processes.
 
-To exchange a process, so that for a while a slot has two, or a singleton none, a slot takes one of the
-places that its kind has for that (its surge) and holds it until the exchange is over. Rollouts, rollbacks
-and restarts are paced by this alone: they let their slots want something else, all at once, and the slots
-line up. Nobody holds a place while the mold that it needs is dead, so that a mold which cannot come back
-keeps no later change from going on.
+To exchange its process (for a while it has two, or a singleton none), a slot takes one of the places that its kind has
+for exchanges (its surge), and holds it until the exchange is over. This alone paces rollouts, rollbacks and restarts:
+they set new targets for all their slots at once, and the slots line up. No slot holds a place while the mold that it
+needs is dead, so that a mold that cannot be restarted does not block later changes.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .actions import Announce, ForgetSlot
-from .births import give_back, order, reserve_spare, stop_asking
+from .molds import order, reserve_spare, return_spare, stop_asking
 
 if TYPE_CHECKING:
     from .slot import Slot, Target, Worker
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def reconcile(state: State, slot: Slot) -> None:
-    """Do what can be done now for this slot; what is missing will touch it again."""
+    """Do what can be done now for this slot; it is reconciled again when what is missing arrives."""
     target = slot.target
     if target is None:
         vacate(state, slot)
@@ -28,7 +27,7 @@ def reconcile(state: State, slot: Slot) -> None:
     fresh = up_to_date(state, slot)
     if fresh is not None or slot.spawning or slot.deadline is not None or slot.done == target.edition:
         stop_asking(state, slot)
-        give_back(state, slot)
+        return_spare(state, slot)
         starting = slot.spawning or (fresh is not None and fresh.phase != "ready")
         if not starting and len(slot.pids) > 1:
             drain_all(state, slot, but=fresh or serving(state, slot))
@@ -42,15 +41,15 @@ def reconcile(state: State, slot: Slot) -> None:
     if slot.pids and target.kind.options.replace == "old-first":
         drain_all(state, slot)
     elif len(slot.pids) > 1:
-        drain_all(state, slot, but=serving(state, slot))  # never a third process; whoever leaves has a deadline
+        drain_all(state, slot, but=serving(state, slot))  # never a third process; the one that drains has a deadline
     else:
         order(state, slot, target)
 
 
 def vacate(state: State, slot: Slot) -> None:
-    """Empty a slot that is no longer wanted; it is forgotten with its last process."""
+    """Empty a slot without a target; it is removed with its last process."""
     stop_asking(state, slot)
-    give_back(state, slot)
+    return_spare(state, slot)
     end_exchange(state, slot)
     drain_all(state, slot)
     if not slot.pids and slot.spawning is None:
@@ -81,7 +80,7 @@ def may_exchange(state: State, slot: Slot, target: Target) -> bool:
 
 
 def end_exchange(state: State, slot: Slot) -> None:
-    """Give the place to the next in line."""
+    """Give the slot's place to the next in line."""
     if slot.exchange is not None:
         del state.exchanging[slot.exchange][slot.key]
         state.kinds_with_room[slot.exchange] = None
@@ -89,7 +88,7 @@ def end_exchange(state: State, slot: Slot) -> None:
 
 
 def next_in_line(state: State) -> None:
-    """Let one more slot of each kind try, where there is room; who needs no place makes room for the next."""
+    """Let one more slot of each kind try, where there is room; one that needs no place makes room for the next."""
     for name in list(state.kinds_with_room):
         line = state.lined_up.get(name)
         if line and len(state.exchanging.get(name, ())) < state.room.get(name, 1):
@@ -101,9 +100,9 @@ def next_in_line(state: State) -> None:
 
 
 def up_to_date(state: State, slot: Slot) -> Worker | None:
-    """The process that stands for the slot's target, ready or not.
+    """Return the process of the slot's target, ready or not.
 
-    One that was killed for not becoming ready still does: its end is the failure that counts.
+    One that was killed for not becoming ready is included: its end is the failure that counts.
     """
     if slot.target is not None:
         for pid in slot.pids:
@@ -114,7 +113,7 @@ def up_to_date(state: State, slot: Slot) -> Worker | None:
 
 
 def serving(state: State, slot: Slot) -> Worker | None:
-    """The newest process of the slot that does its work, whatever target it is of."""
+    """Return the newest process of the slot that is ready, of any target."""
     for pid in reversed(slot.pids):
         if state.workers[pid].phase == "ready":
             return state.workers[pid]
@@ -122,16 +121,16 @@ def serving(state: State, slot: Slot) -> Worker | None:
 
 
 def working(state: State, slot: Slot) -> int:
-    """How many processes of the slot are more than an interpreter that ends, which takes longer than a worker's start.
+    """Return how many processes of the slot have not drained.
 
-    The next exchange need not wait for that. Whatever goes by the process does: the successor of a singleton, the
-    change's own end, the next to be recycled.
+    An interpreter takes longer to exit than a worker to start, and the next exchange need not wait for that. What must
+    wait for the exit does: the successor of a singleton, the end of the change, the next worker to be recycled.
     """
     return sum(not state.workers[pid].drained for pid in slot.pids)
 
 
 def drain_all(state: State, slot: Slot, but: Worker | None = None) -> None:
-    """Ask whoever lives in this slot to go, but for one."""
+    """Ask all processes of this slot but one to drain."""
     for pid in slot.pids:
         worker = state.workers[pid]
         if worker is not but:

@@ -1,9 +1,7 @@
-"""The plan as the core sees it: plain, immutable values.
+"""The plan as the core has it: plain, immutable values, computed by the application in the mold.
 
-The application's own code computed it in the mold.
-
-The core never sees a worker context, only its key, its kind and a digest of its encoded form. Two contexts
-of one key with equal digests are the same worker; with different digests the second replaces the first.
+The core never has a worker context, only its key, its kind and a digest of its encoded form. Two contexts of one key
+with equal digests are the same worker; with different digests the second replaces the first.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from .._options.records import DaemonOptions, KindOptions, Spawn
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A class of workers, and the options of every one of them."""
+    """A class of workers, and the options of each."""
 
     name: str
     options: KindOptions = field(default_factory=KindOptions)
@@ -26,7 +24,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One worker that the plan knows. `key` is opaque; `digest` covers its encoded context and its launch."""
+    """One worker of the plan. `key` is opaque; `digest` covers its encoded context and its launch."""
 
     key: str
     kind: str
@@ -36,10 +34,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Entries of which only the first `size` are wanted, so that scaling needs no mold.
+    """Entries of which only the first `size` get a worker, so that scaling needs no mold.
 
-    `keys` name entries of the plan in the order in which they are filled; there are as many as the pool may
-    grow to.
+    `keys` name entries of the plan in the order in which they are filled; their number is the pool's maximum.
     """
 
     kind: str
@@ -49,7 +46,7 @@ class Pool:
     default: bool = False
 
     def clamp(self, size: int) -> int:
-        """The nearest size that the pool allows."""
+        """Return the nearest size that the pool allows."""
         return max(self.minimum, min(size, len(self.keys)))
 
 
@@ -74,7 +71,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The wanted state. An entry that no pool names is always wanted. `options`: None for those of the `Spec`."""
+    """The desired state. An entry that no pool names always gets a worker. `options`: None for those of the `Spec`."""
 
     entries: tuple[Entry, ...]
     kinds: tuple[Kind, ...]
@@ -83,7 +80,7 @@ class Plan:
     options: DaemonOptions | None = None
 
     def refusal(self) -> str | None:
-        """Why this plan cannot be followed, by name; None where it can."""
+        """Return why this plan cannot be applied; None if it can."""
         keys = Counter(entry.key for entry in self.entries)
         kinds = Counter(kind.name for kind in self.kinds)
         for what, names in (
@@ -105,21 +102,21 @@ class Plan:
         return None
 
     def wanted(self, overrides: Mapping[str, int]) -> dict[str, Entry]:
-        """The entries that shall have a worker, by key; `overrides` gives pools another size, by kind."""
+        """Return the entries that get a worker, by key; `overrides` gives pools another size, by kind."""
         spared = set[str]()
         for pool in self.pools:
             spared.update(pool.keys[pool.clamp(overrides.get(pool.kind, pool.size)) :])
         return {entry.key: entry for entry in self.entries if entry.key not in spared}
 
     def kind(self, name: str) -> Kind:
-        """The kind of this name; KeyError where there is none."""
+        """Return the kind of this name. Raises KeyError."""
         for kind in self.kinds:
             if kind.name == name:
                 return kind
         raise KeyError(name)
 
     def pool(self, kind: str | None = None) -> Pool | None:
-        """The pool of a kind; without a name the default one, or the only one."""
+        """Return the pool of a kind; without a name the default one, or the only one."""
         if kind is None:
             chosen = [pool for pool in self.pools if pool.default] or list(self.pools)
         else:
@@ -129,9 +126,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What holds for the daemon before it has a plan, and the supervisor's own times. They are in seconds.
+    """The daemon's options before it has a plan, and the supervisor's own times, in seconds.
 
-    `birth_timeout` bounds the wait for the next fork that was ordered. After a first failure a slot is filled again at
+    `fork_timeout` bounds the wait for the next fork that was ordered. After a first failure a slot is filled again at
     once; then the pause starts at `backoff_first` and doubles up to `backoff_max`, less up to `jitter` (a share of it,
     0 to 1). A worker that was ready for `healthy_after` resets the count of failures; `degraded_after` failures in a
     row are a crash loop. A process that is still there `kill_timeout` after a kill is killed again.
@@ -139,7 +136,7 @@ class Spec:
 
     name: str = "daemon"
     options: DaemonOptions = field(default_factory=DaemonOptions)
-    birth_timeout: float = 10.0
+    fork_timeout: float = 10.0
     backoff_first: float = 0.1
     backoff_max: float = 30.0
     jitter: float = 0.5

@@ -1,9 +1,9 @@
 """Workers that have reached a limit of their kind, replaced one at a time.
 
-One that is worn out serves on until its successor is ready, as in a rollout (or ends first, where its kind is
-`replace="old-first"`). The next one's turn comes when the old one has ended: a limit that all reach at the same time,
-as workers of one age do, never has two of them away. A successor that does not become ready is tried again as after a
-crash, with the old one still there. A change that is under way goes first: most likely it replaces them anyway.
+A worn-out worker serves until its successor is ready, as in a rollout (or ends first, if its kind is
+`replace="old-first"`). The next one follows when the old one has ended, so that two are never away at once when all
+reach a limit at the same time. A successor that does not become ready is retried as after a crash, while the old one
+serves. A change that is under way goes first: most likely it replaces these workers anyway.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from .state import State
 
 _SPREAD = 0.1
-"""Workers that are born together reach their age apart, by up to this share of it."""
+"""Up to this share of `max_age` is taken off at random, so that workers forked together do not reach it together."""
 
 
 def age(state: State, worker: Worker) -> None:
-    """A worker is ready: note when it will be too old."""
+    """Set the deadline at which a worker that became ready reaches `max_age`."""
     if worker.target is not None and worker.target.kind.options.max_age > 0:
         worker.deadline = state.now + worker.target.kind.options.max_age * (1 - _SPREAD * state.chance())
         state.expect("worker", worker.pid, worker.deadline)
 
 
 def worn_out(state: State, pid: int, reason: str) -> None:
-    """A worker is to be replaced, when its turn comes; said again, it changes nothing."""
+    """Note that a worker is to be replaced when its turn comes; repeated calls change nothing."""
     worker = state.workers.get(pid)
     if worker is not None and worker.target is not None and worker.phase == "ready" and pid not in state.worn:
         state.worn[pid] = reason
@@ -38,7 +38,7 @@ def worn_out(state: State, pid: int, reason: str) -> None:
 
 
 def next_turn(state: State) -> bool:
-    """Let the next one be replaced, where none is; whether there is something to do."""
+    """Begin to replace the next worn-out worker unless one is being replaced; return whether one was begun."""
     if state.recycling and not _settled(state, state.recycling):
         return False
     state.recycling = ""
@@ -48,7 +48,7 @@ def next_turn(state: State) -> bool:
         worker = state.workers.get(pid)
         slot = state.slots.get(worker.target.entry.key) if worker is not None and worker.target is not None else None
         if slot is None or slot.target is None or up_to_date(state, slot) is not worker:
-            continue  # A crash, a rollout or a scaling was first.
+            continue  # A crash, a rollout or a scaling came first.
         slot.retarget(replace(slot.target, edition=state.next_edition()), f"worn out: {reason}")
         state.recycling = slot.key
         state.dirty_slots[slot.key] = None

@@ -1,17 +1,15 @@
-"""Changes: one target replaced by the next as a whole.
+"""Changes: a start, reload, replan or restart, each applied or rolled back as a whole.
 
-A reload, a replan, a restart, and the start itself.
+A change is planned, its listeners are bound, and then its slots are moved to their new targets: one canary first, and
+when it is ready the others, of each kind no more at a time than its surge. A slot is settled, and leaves room for
+another, when its new worker is ready and the old one has ended. When all are settled, the change is committed. A
+failure before that rolls the whole change back: every moved slot gets its former target again, which the process that
+still runs there may match. Only the start cannot be rolled back: it is committed before the first worker, and its
+failure stops the daemon.
 
-A change is planned, its listeners are bound, and then its slots are moved to their new targets: one canary
-first, and when it is ready the others, of each kind no more at a time than its surge. A slot is settled,
-and leaves room for another, when its new worker is ready and the old one has ended. When all are, the
-change is committed. Whatever fails before that takes the whole change back: every moved slot gets its
-former target again, to which the process that is still there may well be up to date. Only the start has
-nothing to go back to: it is committed before the first worker, and its failure ends all.
-
-A second reload takes the place of one that has not moved a slot yet, since who reloads again has mended
-something. Later it waits until the first has come to its end, since to stop half-way would restart the
-singletons twice. What waits is one change for all who asked meanwhile.
+A second reload supersedes one that has not moved a slot yet: probably the code has been repaired since. Later it waits
+until the first has ended, since to stop half-way would restart the singletons twice. What waits is one change for all
+clients that request it meanwhile.
 """
 
 from __future__ import annotations
@@ -21,9 +19,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .actions import Announce, Bind, PlanAgain, Unbind
-from .births import enter, retire, start_mold
 from .difference import difference, summary
 from .gap import up_to_date
+from .molds import enter, retire, start_mold
 from .slot import Slot, Target
 from .state import Stopping
 
@@ -32,8 +30,8 @@ if TYPE_CHECKING:
     from .state import Change, State
 
 
-def ask(state: State, change: Change) -> None:
-    """Begin a change, or put it where it belongs among those that are asked for."""
+def request(state: State, change: Change) -> None:
+    """Begin a change, or put it in the queue, where equal changes become one."""
     change.cause = state.cause
     current = state.change
     newer = current is not None and current.what == change.what == "reload" and not change.dry
@@ -45,7 +43,7 @@ def ask(state: State, change: Change) -> None:
         begin(state, change)
         return
     for waiting in state.queue:
-        alike = waiting.what == change.what or not change.dry  # a reload is a replan too, but shows another difference
+        alike = waiting.what == change.what or not change.dry  # a reload includes a replan; its preview differs
         if waiting.key == change.key and waiting.dry == change.dry and alike:  # reloads and replans have no key
             waiting.askers += change.askers
             if change.what == "reload":
@@ -55,10 +53,10 @@ def ask(state: State, change: Change) -> None:
 
 
 def begin(state: State, change: Change) -> None:
-    """Take up a change; nothing else is under way."""
+    """Begin a change; no other is under way."""
     state.change, state.cause = change, change.cause
     state.setback = state.setback if change.dry else ""
-    state.last_words = ""  # A new attempt: what fails as before is worth saying again.
+    state.last_words = ""  # A new attempt: the same failure is logged again.
     change.stage = "planning"
     change.generation = state.generation
     if change.what in ("start", "reload"):
@@ -68,7 +66,7 @@ def begin(state: State, change: Change) -> None:
     if change.generation != state.generation:
         start_mold(state, state.newest)
     elif change.what == "replan":
-        # One that is being replaced computes a plan anyway; it will be taken for the answer.
+        # A mold that is being restarted computes a plan anyway, which counts as the answer.
         mold = state.molds[state.generation]
         if mold.phase == "able":
             enter(state, mold, "planning", state.options.import_timeout)
@@ -79,13 +77,13 @@ def begin(state: State, change: Change) -> None:
 
 
 def planned(state: State, change: Change, plan: Plan) -> None:
-    """The plan of a change is there: see to it that it can be followed, and that its listeners are open."""
+    """Check the plan of a change, and have its new listeners opened."""
     if refusal := plan.refusal():
         withdraw(state, f"{change.name} of generation {change.generation} failed: {refusal}")
         return
     change.plan = plan
     if change.dry:
-        tell_difference(state, change, plan)
+        reply_difference(state, change, plan)
     elif new := tuple(one for one in plan.listeners if one not in state.plan.listeners):
         change.stage = "binding"
         state.actions.append(Bind(change.generation, new))
@@ -94,7 +92,7 @@ def planned(state: State, change: Change, plan: Plan) -> None:
 
 
 def roll(state: State, change: Change) -> None:
-    """Find the slots that have to be moved, and begin."""
+    """Find the slots to be moved, and move the first."""
     change.stage = "rolling"
     plan = change.plan
     assert plan is not None
@@ -117,8 +115,8 @@ def roll(state: State, change: Change) -> None:
     advance(state, change)
 
 
-def tell_difference(state: State, change: Change, plan: Plan) -> None:
-    """All that was asked for is there: tell it, and let the mold go that has computed it."""
+def reply_difference(state: State, change: Change, plan: Plan) -> None:
+    """Answer a preview with the difference, and retire the mold that has computed the plan."""
     state.change = None
     if change.generation != state.generation:
         retire(state, state.molds[change.generation])
@@ -129,7 +127,7 @@ def tell_difference(state: State, change: Change, plan: Plan) -> None:
 
 
 def plan_move(state: State, change: Change, entry: Entry, kind: Kind) -> None:
-    """Have a slot moved when its turn comes, unless it wants just this already."""
+    """Have a slot moved when its turn comes, unless it has this target already."""
     assert change.plan is not None
     slot = state.slots.get(entry.key)
     target = Target(0, change.generation, entry, kind, change.plan.listeners)
@@ -138,7 +136,7 @@ def plan_move(state: State, change: Change, entry: Entry, kind: Kind) -> None:
 
 
 def choose_canary(state: State, change: Change) -> None:
-    """The first slot to be moved: one whose old worker stays until the new one is ready, and that has one."""
+    """Choose the first slot to be moved: one that has a worker, which stays until the new one is ready."""
     best = (False, False)
     change.canary = None
     for key, target in change.pending.items():
@@ -148,7 +146,7 @@ def choose_canary(state: State, change: Change) -> None:
 
 
 def advance(state: State, change: Change) -> None:
-    """Move the canary, and when it is ready all others; commit when every one is settled."""
+    """Move the canary, and when it is ready all others; commit when all are settled."""
     if change.canary is None:
         while change.pending:
             move(state, change, change.pending.pop(next(iter(change.pending))))
@@ -159,7 +157,7 @@ def advance(state: State, change: Change) -> None:
 
 
 def move(state: State, change: Change, target: Target) -> None:
-    """Let one slot want its new worker."""
+    """Give one slot its new target."""
     key = target.entry.key
     slot = state.slots.get(key) or state.slots.setdefault(key, Slot(key))
     change.before[key] = slot.target
@@ -168,8 +166,8 @@ def move(state: State, change: Change, target: Target) -> None:
     state.dirty_slots[key] = None
 
 
-def look(state: State, change: Change, slot: Slot) -> None:
-    """A slot was reconciled during a rollout: check how far it has come."""
+def slot_reconciled(state: State, change: Change, slot: Slot) -> None:
+    """Note whether a slot that was reconciled during the rollout has settled."""
     if slot.key in change.flight and reached(state, slot):
         if slot.key == change.canary:
             change.canary = None
@@ -180,7 +178,7 @@ def look(state: State, change: Change, slot: Slot) -> None:
 
 
 def reached(state: State, slot: Slot) -> bool:
-    """Whether a slot has the worker that it wants, or has had it and needs none."""
+    """Return whether a slot has the worker of its target, or has had it and needs none."""
     if slot.target is None:
         return not slot.pids
     worker = up_to_date(state, slot)
@@ -188,14 +186,14 @@ def reached(state: State, slot: Slot) -> bool:
 
 
 def commit(state: State, change: Change) -> None:
-    """The change is the state: let go of what it replaced."""
+    """Make the change's plan the one in force, and retire what it replaced."""
     plan = change.plan
     assert plan is not None
     gone = tuple(one for one in state.plan.listeners if one not in plan.listeners)
     former = state.molds.get(state.generation) if change.generation != state.generation else None
     state.change, state.plan, state.generation, state.cause = None, plan, change.generation, change.cause
     make_room(state, plan)
-    aim_all(state, {})
+    set_targets(state, {})
     if change.what == "start":
         state.untried = dict.fromkeys(state.slots)
     if former is not None:
@@ -216,11 +214,11 @@ def withdraw(state: State, text: str, words: str = "") -> None:
     """Roll the change back: the former targets hold again, and the clients that wait get the reason."""
     change = state.change
     assert change is not None
-    told = f"{text}\n{words}" if words else text
     if change.what == "start":
-        state.announce(change, "failed", text=told)
+        whole = f"{text}\n{words}" if words else text
+        state.announce(change, "failed", text=whole)
         state.change, state.cause = None, text
-        stop(state, 1, [], told)
+        stop(state, 1, [], whole)
         return
     state.change, state.cause = None, f"{change.name} rolled back"
     state.setback = state.setback if change.dry else text
@@ -230,52 +228,52 @@ def withdraw(state: State, text: str, words: str = "") -> None:
             slot.why = state.cause
         worker = slot and up_to_date(state, slot)
         if worker and worker.phase != "ready":
-            state.drain(worker)  # else it could become ready, and stay, beside the one that takes its place
+            state.drain(worker)  # else it could become ready, and stay, beside its replacement
     make_room(state, state.plan)
-    aim_all(state, change.before)
+    set_targets(state, change.before)
     if change.generation != state.generation:
         retire(state, state.molds[change.generation])
     for scaling in state.scaling.values():
-        state.dirty_slots.update(scaling.keys)  # A slot that only this change wanted will never be dirty_slots again.
+        state.dirty_slots.update(scaling.keys)  # A slot that only this change had is not reconciled again.
     if change.plan and (opened := tuple(o for o in change.plan.listeners if o not in state.plan.listeners)):
         state.actions.append(Unbind(opened))
     then = f"; rolled back to generation {state.generation}" if change.before else ""
-    told = f"{text}{then}\n{words}" if words else f"{text}{then}"
-    state.report(f"{text}{then}", words, state.announcement(change, "failed", text=told))
-    state.reply(change.askers, False, told)
+    whole = f"{text}{then}\n{words}" if words else f"{text}{then}"
+    state.report(f"{text}{then}", words, state.announcement(change, "failed", text=whole))
+    state.reply(change.askers, False, whole)
     next_change(state)
 
 
 def make_room(state: State, plan: Plan) -> None:
-    """Count how many slots of each kind may be in exchange at a time."""
+    """Set how many slots of each kind may be in exchange at a time: a quarter."""
     counts = Counter(entry.kind for entry in plan.wanted(state.overrides).values())
     for kind in plan.kinds:
         state.room[kind.name] = (counts[kind.name] + 3) // 4 or 1
         state.kinds_with_room[kind.name] = None
 
 
-def aim_all(state: State, before: dict[str, Target | None]) -> None:
-    """Let every slot want what the committed plan says: its earlier target, or else a new one."""
+def set_targets(state: State, before: dict[str, Target | None]) -> None:
+    """Give every slot its target by the committed plan: the earlier one, or else a new one."""
     wanted = state.plan.wanted(state.overrides)
     for key in [*state.slots, *before]:
         if key not in wanted:
-            want(state, key, None)
+            set_target(state, key, None)
     for key, entry in wanted.items():
         slot = state.slots.get(key)
         if former := before.get(key):
-            want(state, key, former)
+            set_target(state, key, former)
         elif slot is None or slot.target is None or key in before:
-            want(state, key, new_target(state, entry))
+            set_target(state, key, new_target(state, entry))
 
 
 def new_target(state: State, entry: Entry) -> Target:
-    """A new target of the committed generation."""
+    """Return a new target of the committed generation."""
     kind, listeners = state.plan.kind(entry.kind), state.plan.listeners
     return Target(state.next_edition(), state.generation, entry, kind, listeners)
 
 
-def want(state: State, key: str, target: Target | None) -> None:
-    """Let a slot want this from now on."""
+def set_target(state: State, key: str, target: Target | None) -> None:
+    """Set the target of a slot; None to empty it."""
     slot = state.slots.get(key)
     if slot is None:
         if target is None:
@@ -286,13 +284,13 @@ def want(state: State, key: str, target: Target | None) -> None:
 
 
 def next_change(state: State) -> None:
-    """Take up what has waited longest."""
+    """Begin the change that has waited longest."""
     if state.queue and state.change is None and state.stopping is None:
         begin(state, state.queue.pop(0))
 
 
 def refuse_all(state: State, why: str) -> None:
-    """Tell all who wait for something that it will not be."""
+    """Fail the change, those that wait, and all scalings."""
     if state.change is not None:
         state.announce(state.change, "failed", text=why)
     for change in (state.change, *state.queue):
@@ -303,20 +301,20 @@ def refuse_all(state: State, why: str) -> None:
 
 
 def stop(state: State, status: int, askers: list[int], words: str = "") -> None:
-    """End: nothing is wanted any more. It is a target like any other, and the last one."""
+    """Stop the daemon: no slot has a target any more."""
     if state.stopping is not None:
         state.stopping.askers += askers
         return
     state.stopping = Stopping(status, askers, words)
     plan = None if state.change is None else state.change.plan
     if listeners := tuple(dict.fromkeys((*state.plan.listeners, *(plan.listeners if plan else ())))):
-        state.actions.append(Unbind(listeners))  # What comes from now on is nobody's; what waits is still served.
+        state.actions.append(Unbind(listeners))  # New connections are refused; those that wait are still served.
     refuse_all(state, "the daemon is stopping")
     state.change = None
     state.queue.clear()
     state.actions.append(Announce("stop", "rolling", state.generation, left=len(state.slots)))
     for key in state.slots:
-        want(state, key, None)
+        set_target(state, key, None)
     for mold in list(state.molds.values()):
         if not mold.retired:
             retire(state, mold)

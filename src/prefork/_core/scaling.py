@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .actions import Announce
-from .rollout import advance, choose_canary, make_room, new_target, plan_move, reached, want
+from .rollout import advance, choose_canary, make_room, new_target, plan_move, reached, set_target
 from .state import Scaling
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def scale(state: State, kind: str | None, size: int | None, askers: list[int]) -> None:
-    """Give a pool another size, at once and whatever change is under way; `size` None is the plan's own."""
+    """Give a pool another size at once, during a change too; `size` None is the plan's own."""
     change = state.change
     rolling = change if change is not None and change.stage == "rolling" and change.what != "restart" else None
     plan = rolling.plan if rolling is not None and rolling.plan is not None else state.plan
@@ -48,7 +48,7 @@ def scale(state: State, kind: str | None, size: int | None, askers: list[int]) -
 
 
 def step(state: State, by: int) -> None:
-    """Let the default pool have so many more, as far as it may."""
+    """Change the size of the default pool by `by`, within its limits."""
     pool = state.plan.pool()
     if pool is None:
         scale(state, None, None, [])
@@ -58,7 +58,7 @@ def step(state: State, by: int) -> None:
 
 
 def scaled(state: State, key: str) -> None:
-    """A slot was reconciled: the scaling of its pool may be done."""
+    """Note whether a slot that was reconciled ends the scaling of its pool."""
     for kind, scaling in list(state.scaling.items()):
         slot = state.slots.get(key)
         if key in scaling.keys and (slot is None or reached(state, slot)):
@@ -69,32 +69,32 @@ def scaled(state: State, key: str) -> None:
 
 
 def refuse(state: State, askers: list[int], text: str) -> None:
-    """Say why not: to whoever asked, or in the log where it was a signal."""
+    """Send the reason to the client, or log it if a signal asked."""
     if not askers:
         state.report(text)
     state.reply(askers, False, text)
 
 
 def rescale(state: State, rolling: Change | None, key: str, entry: Entry | None) -> bool:
-    """Let one slot of a pool follow its new size; True where that changes what it wants."""
+    """Apply the new size to one slot of a pool; return whether its target changes."""
     slot = state.slots.get(key)
     wanted_before = slot is not None and slot.target is not None
     if entry is None:
         if rolling is not None:
             drop(state, rolling, key)
-        want(state, key, None)
+        set_target(state, key, None)
         return wanted_before
     if rolling is not None and rolling.what != "restart":
-        # It waits for the canary like the others; one that the new plan had not wanted is moved too.
+        # It waits for the canary like the others; one that the new plan did not have is moved, too.
         assert rolling.plan is not None
         plan_move(state, rolling, entry, rolling.plan.kind(entry.kind))
     elif not wanted_before:
-        want(state, key, new_target(state, entry))
+        set_target(state, key, new_target(state, entry))
     return not wanted_before
 
 
 def drop(state: State, rolling: Change, key: str) -> None:
-    """A slot that is no longer wanted takes no part in the change; if it was the canary, another is."""
+    """Take a slot out of the change; if it was the canary, choose another."""
     rolling.pending.pop(key, None)
     rolling.flight.pop(key, None)
     if rolling.canary == key:

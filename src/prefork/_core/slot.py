@@ -1,8 +1,7 @@
-"""One slot's life, as data: its target, its processes, their states.
+"""A slot as data: its target, its processes and their phases.
 
-Two rules bind this module. No process changes its state but by a row of `LIFE`; a fact or an order without
-a row there is late, or said twice, and changes nothing. And whatever state is waited in has its deadline
-from `patience`.
+Two rules hold. A process changes its phase only by a row of `LIFE`: a fact or an order without a row is late or
+repeated, and changes nothing. And each phase in which the supervisor waits has its deadline from `patience`.
 """
 
 from __future__ import annotations
@@ -29,11 +28,10 @@ LIFE: dict[Phase, dict[Turn, Phase]] = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a slot shall hold. A process is up to date exactly while its edition is its slot's.
+    """The desired state of a slot. A process is up to date exactly while its edition is its slot's.
 
-    Editions are numbers that only grow: a new generation, another digest, other listeners or a wanted
-    restart each make one, and to take a change back is to put the earlier target, with its earlier number, in
-    its place again.
+    Editions are numbers that only grow: a new generation, another digest, other listeners and a restart each make one.
+    To roll a change back is to restore the earlier target, with its earlier number.
     """
 
     edition: int
@@ -53,15 +51,15 @@ class Worker:
     since: float
     target: Target | None = None
     deadline: float | None = None
-    asked: bool = False  # we told it to go, so that its end is no failure
-    drained: bool = False  # it has, and is about to end
+    asked: bool = False  # to drain, so that its end is no failure
+    drained: bool = False  # it is about to exit
     holder: str | None = None  # the slot that keeps this spare in reserve
     report: str = ""
-    hung: bool = False  # we kill it for that; it was well before
-    abandoned: tuple[Listener, ...] = ()  # what it was told that nobody takes over
+    hung: bool = False  # it is killed for that; before, it was healthy
+    backlogs: tuple[Listener, ...] = ()  # those that it was asked to accept before it exits
 
     def turn(self, turn: Turn, now: float, spec: Spec) -> bool:
-        """Go where `LIFE` leads; False, and nothing changes, where it leads nowhere."""
+        """Change the phase as `LIFE` says; return False, and change nothing, if it has no row."""
         phase = LIFE[self.phase].get(turn)
         if phase is None:
             return False
@@ -72,7 +70,7 @@ class Worker:
         return True
 
     def patience(self, spec: Spec) -> float | None:
-        """How long it may stay in its phase, in seconds; None for as long as it likes."""
+        """Return the longest time in its phase, in seconds; None for no limit."""
         if self.phase in ("dismissed", "killed"):
             return spec.kill_timeout
         if self.target is None or self.phase in ("spare", "ready"):
@@ -83,25 +81,25 @@ class Worker:
 
 @dataclass(slots=True)
 class Slot:
-    """The place in the wanted set that one key names. It outlives the processes that fill it."""
+    """The place of one worker, named by its key. It outlives its processes."""
 
     key: str
     target: Target | None = None
-    why: str = ""  # it wants this: who or what last changed its target
+    why: str = ""  # what last changed its target
     ordered: int = 0  # the edition that was last ordered
-    pids: list[int] = field(default_factory=list)  # all that live here, oldest first
-    reserve: int | None = None  # a spare that nobody else may have
-    asking: int | None = None  # the generation whose mold owes us a birth
-    spawning: Target | None = None  # an exec that has not been answered
-    exchange: str | None = None  # its process is being exchanged, on this kind's account
-    done: int = 0  # the edition that has ended and, by its restart policy, stays so
+    pids: list[int] = field(default_factory=list)  # its processes, oldest first
+    reserve: int | None = None  # the spare reserved for it
+    asking: int | None = None  # the generation whose mold is to fork for it
+    spawning: Target | None = None  # of a `SpawnWorker` that has not been answered
+    exchange: str | None = None  # the kind in which it holds a place for an exchange
+    done: int = 0  # the edition that has ended and, by its restart policy, is not restarted
     failures: int = 0  # in a row
     deadline: float | None = None  # the end of the pause after a failure
     restarts: int = 0
     last_exit: str = ""
 
     def retarget(self, target: Target | None, why: str) -> None:
-        """Want something else here. What went wrong before is no fault of the new target."""
+        """Set a new target. Failures of the earlier one no longer count."""
         if target is None or self.target is None or target.edition != self.target.edition:
             self.failures = 0
             self.deadline = None
@@ -109,9 +107,9 @@ class Slot:
 
 
 def pause(spec: Spec, failures: int, chance: float) -> float:
-    """How long to wait after so many failures in a row, in seconds; `chance` is a random number in 0..1."""
+    """Return the pause after `failures` in a row, in seconds; `chance` is a random number in 0..1."""
     if failures < 2:
         return 0.0
-    # The exponent is bounded, since a float is not: 2.0**1024 raises.
+    # The exponent is bounded, since 2.0**1024 raises.
     whole = min(spec.backoff_max, spec.backoff_first * 2.0 ** min(failures - 2, 64))
     return whole * (1 - spec.jitter * chance)

@@ -1,8 +1,7 @@
 """The supervisor's objects as plain data and back, by their field names.
 
-A field that takes no part in comparison is work in progress and is left out. A field that a newer version
-has and the data has not keeps its default, and one that it no longer has is passed over: that is what lets
-a program take over from the one before it.
+A field that takes no part in comparison is work in progress and is left out. A field that the data does not have keeps
+its default, and one that the version no longer has is ignored, so that a newer version can read an older snapshot.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _CLASSES: dict[str, Any] = {
 
 
 def encode(value: object) -> Any:
-    """Return `value` as what JSON can hold; containers carry their type, since JSON knows only two."""
+    """Return `value` as JSON can hold it; containers have their type, since JSON has only two."""
     match value:
         case None | bool() | int() | float() | str():
             return value

@@ -1,11 +1,11 @@
-"""Which queues stand still: connections wait, and no worker takes them."""
+"""Which queues are stalled: connections wait, and no worker accepts them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 PATIENCE = 2
-"""Unchanged samples in a row that make a queue stalled. A worker that is only slow gets less for a moment."""
+"""Unchanged samples in a row that make a queue stalled. A slow worker gets fewer connections for a moment."""
 
 Sample = tuple[int, object]
 """The queue's length, and its workers' counters: any change of these shows that a worker is alive."""

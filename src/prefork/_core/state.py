@@ -1,4 +1,4 @@
-"""The state of the supervisor, and the changes that its parts share."""
+"""The state of the supervisor, and the operations that its parts share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from .actions import Abandon, Announce, AskToDrain, DismissSpare, KillWorker, Reply, Report
+from .actions import Announce, AskToDrain, DismissSpare, DrainBacklogs, KillWorker, Reply, Report
 from .plan import Plan, Spec
 
 if TYPE_CHECKING:
@@ -20,49 +20,49 @@ MoldPhase = Literal["importing", "able", "planning", "ending", "paused"]
 
 @dataclass(slots=True)
 class Mold:
-    """The process that has imported one generation. It keeps its place while it is dead and shall return."""
+    """The process that has imported one generation. It stays here while it is dead and is to be restarted."""
 
     generation: int
     phase: MoldPhase = "importing"
     since: float = 0.0
     deadline: float | None = None
-    retired: bool = False  # no longer wanted: its end is the end of it
+    retired: bool = False  # its generation is over: not restarted
     idle: list[int] = field(default_factory=list)  # spares, the next one last
-    asking: dict[str, None] = field(default_factory=dict)  # keys that wait for a birth, first come first served
-    stalled: dict[str, None] = field(default_factory=dict)  # keys that wait for the mold to be able again
-    pending_forks: int = 0  # births ordered and not answered
-    starting: int = 0  # workers ordered and not ready: no spare is bred beside them
+    asking: dict[str, None] = field(default_factory=dict)  # keys that wait for a fork, first come first served
+    stalled: dict[str, None] = field(default_factory=dict)  # keys that wait until the mold is able again
+    pending_forks: int = 0  # ordered and not answered
+    starting: int = 0  # workers ordered and not ready: no spare is forked meanwhile
     failures: int = 0
-    failed_forks: int = 0  # births that came to nothing, in a row
-    pause_until: float = 0.0  # no birth is ordered before
+    failed_forks: int = 0  # in a row
+    pause_until: float = 0.0  # no fork is ordered before
 
 
 @dataclass(slots=True)
 class Change:
-    """A target on its way to being the actual state: it is reached as a whole, or taken back as a whole."""
+    """A change under way: it is applied as a whole, or rolled back as a whole."""
 
     what: Literal["start", "reload", "replan", "restart"]
     askers: list[int]
     key: str = ""
-    dry: bool = False  # planned only, so that whoever asks learns what it would change
-    cause: str = ""  # who or what asked for it
+    dry: bool = False  # a preview: planned only
+    cause: str = ""  # what requested it, in words
     stage: Literal["queued", "planning", "binding", "rolling"] = "queued"
     generation: int = 0
     plan: Plan | None = None
-    before: dict[str, Target | None] = field(default_factory=dict)  # what the slots wanted that were moved
-    pending: dict[str, Target] = field(default_factory=dict)  # what is not yet moved, by key
+    before: dict[str, Target | None] = field(default_factory=dict)  # the former targets of the slots that were moved
+    pending: dict[str, Target] = field(default_factory=dict)  # targets of slots not yet moved, by key
     flight: dict[str, None] = field(default_factory=dict)  # keys moved and not settled
-    canary: str | None = None  # the key that has to be ready before any other is moved
+    canary: str | None = None  # the key whose worker must be ready before others are moved
 
     @property
     def name(self) -> str:
-        """What it is called, to people."""
+        """Return its name in logs and replies."""
         return "preview" if self.dry else self.what
 
 
 @dataclass(slots=True)
 class Scaling:
-    """A pool on its way to another size, for whoever waits for it."""
+    """A pool on its way to another size, which a client waits for."""
 
     asker: int
     deadline: float
@@ -71,7 +71,7 @@ class Scaling:
 
 @dataclass(slots=True)
 class Stopping:
-    """The daemon ends: with this status, and these last words."""
+    """The daemon stops: its exit status, and the last report."""
 
     status: int
     askers: list[int]
@@ -85,7 +85,7 @@ class State:
     spec: Spec
     seed: int
     now: float = 0.0
-    generation: int = 0  # the one that is committed; 0 before the first
+    generation: int = 0  # the committed one; 0 before the first
     newest: int = 0
     edition: int = 0
     plan: Plan = field(default_factory=lambda: Plan((), ()))
@@ -97,22 +97,22 @@ class State:
     queue: list[Change] = field(default_factory=list)
     scaling: dict[str, Scaling] = field(default_factory=dict)
     stopping: Stopping | None = None
-    worn: dict[int, str] = field(default_factory=dict)  # pids that are to be replaced, and why, in order
-    recycling: str = ""  # the key whose turn it is
+    worn: dict[int, str] = field(default_factory=dict)  # pids to be replaced, in order, and why
+    recycling: str = ""  # the key that is being recycled
     exited: bool = False
-    proven: bool = False  # some worker was ready once, so that the daemon goes on whatever fails
-    # Slots whose process is being exchanged, by kind: how many may be, which are, which wait for their turn.
+    proven: bool = False  # a worker was ready once, so that no failure stops the daemon
+    # Exchanges by kind: how many may be under way, which slots are, which slots wait.
     room: dict[str, int] = field(default_factory=dict)
     exchanging: dict[str, dict[str, None]] = field(default_factory=dict)
     lined_up: dict[str, dict[str, None]] = field(default_factory=dict)
     untried: dict[str, None] = field(default_factory=dict)  # slots that have not failed yet
-    lacking: dict[str, None] = field(default_factory=dict)  # slots that want a worker and have none that serves
-    leaving: dict[str, None] = field(default_factory=dict)  # slots that want none and have one
-    setback: str = ""  # how the last change failed; empty where it was reached
+    lacking: dict[str, None] = field(default_factory=dict)  # slots with a target and no ready worker
+    leaving: dict[str, None] = field(default_factory=dict)  # slots without a target that still have a process
+    setback: str = ""  # how the last change failed; empty if it succeeded
     last_failure: str = ""
-    last_words: str = ""  # the application's last report: the same one is not written twice in a row
+    last_words: str = ""  # the application's last report: not logged twice in a row
     actions: list[Action] = field(default_factory=list, compare=False)
-    cause: str = field(default="", compare=False)  # of what is being done, in words
+    cause: str = field(default="", compare=False)  # of the present event, in words
     dirty_slots: dict[str, None] = field(default_factory=dict, compare=False)  # slots, in order
     dirty_molds: dict[int, None] = field(default_factory=dict, compare=False)  # molds
     kinds_with_room: dict[str, None] = field(default_factory=dict, compare=False)  # kinds that may have room again
@@ -137,12 +137,11 @@ class State:
         self.edition += 1
         return self.edition
 
-    # Deadlines lie in the objects that wait; the heap only finds them. An entry whose object has another
-    # deadline by now is passed over, and such entries are swept out when they may be half of the heap: no
-    # event pays for all slots.
+    # Deadlines lie in the objects; the heap only finds them. An entry whose object has another deadline by now is
+    # ignored, and such entries are removed when they may be half of the heap: no event pays for all slots.
 
     def expect(self, what: str, name: int | str, deadline: float | None) -> None:
-        """Note when this worker, slot, mold or scaling wants to be looked at again."""
+        """Add the deadline of this worker, slot, mold or scaling to the heap."""
         if deadline is None:
             return
         if len(self.heap) >= self.heap_limit:
@@ -152,7 +151,7 @@ class State:
         heapq.heappush(self.heap, (deadline, what, name))
 
     def rebuild_heap(self) -> None:
-        """Collect the deadlines of all that waits, after a restore."""
+        """Collect all deadlines, after a restore."""
         parts: tuple[tuple[str, dict[Any, Any]], ...] = (
             ("worker", self.workers),
             ("slot", self.slots),
@@ -168,23 +167,23 @@ class State:
         heapq.heapify(self.heap)
 
     def holds(self, entry: tuple[float, str, Any]) -> bool:
-        """Whether what this entry was made for still waits for just that moment."""
+        """Return whether the object of this entry still has this deadline."""
         holders: dict[Any, Any] = getattr(self, _HOLDERS[entry[1]])
         thing = holders.get(entry[2])
         return thing is not None and thing.deadline == entry[0]
 
     def first_deadline(self) -> tuple[float, str, Any] | None:
-        """The earliest deadline that still holds, and whose it is."""
+        """Return the earliest deadline, with the kind and name of its object."""
         while self.heap:
             if self.holds(self.heap[0]):
                 return self.heap[0]
             heapq.heappop(self.heap)
         return None
 
-    # What can be done to a process. Each is an order only where the table of its life has a row for it.
+    # Operations on a process. Each is an order only if `slot.LIFE` has a row for it.
 
     def turn(self, worker: Worker, turn: Turn) -> bool:
-        """Move a process along its life, and keep count of what its mold needs to know."""
+        """Change the phase of a process, and the counts of its mold."""
         was_starting = worker.phase == "starting"
         if not worker.turn(turn, self.now, self.spec):
             return False
@@ -195,27 +194,27 @@ class State:
         return True
 
     def started(self, worker: Worker) -> None:
-        """One of a mold's workers is no longer starting; a spare may be bred again."""
+        """Note that a worker is no longer starting; its mold may fork spares again."""
         mold = self.molds.get(worker.generation)
         if mold is not None and worker.target is not None and worker.target.entry.spawn == "fork":
             mold.starting -= 1
             self.dirty_molds[mold.generation] = None
 
     def drain(self, worker: Worker) -> None:
-        """Ask a worker to go, once; what it abandons is said again where that is known only later."""
+        """Ask a worker to drain, once; its backlogs follow if they are known only later."""
         if self.turn(worker, "drain"):
             worker.asked = True
-            worker.abandoned = self.abandoned(worker)
+            worker.backlogs = self.backlogs_to_drain(worker)
             slot = worker.target and self.slots.get(worker.target.entry.key)
-            self.actions.append(AskToDrain(worker.pid, worker.abandoned, slot.why if slot else ""))
-        elif worker.phase == "draining" and (abandoned := self.abandoned(worker)) and not worker.abandoned:
-            worker.abandoned = abandoned
-            self.actions.append(Abandon(worker.pid, abandoned))
+            self.actions.append(AskToDrain(worker.pid, worker.backlogs, slot.why if slot else ""))
+        elif worker.phase == "draining" and (backlogs := self.backlogs_to_drain(worker)) and not worker.backlogs:
+            worker.backlogs = backlogs
+            self.actions.append(DrainBacklogs(worker.pid, backlogs))
 
-    def abandoned(self, worker: Worker) -> tuple[Listener, ...]:
-        """Return the listeners of a worker that is to go whose queues nobody takes over.
+    def backlogs_to_drain(self, worker: Worker) -> tuple[Listener, ...]:
+        """Return the listeners of a draining worker whose backlogs no other worker takes over.
 
-        A shard is the slot's, and its next process has it; a shared queue is everybody's while some plan has it.
+        A shard passes to the slot's next process; a shared queue is served as long as a plan has it.
         """
         if worker.target is None:
             return ()
@@ -233,14 +232,14 @@ class State:
             self.actions.append(KillWorker(worker.pid, why))
 
     def dismiss(self, worker: Worker) -> None:
-        """Send a spare away."""
+        """Dismiss a spare."""
         if self.turn(worker, "dismiss"):
             self.actions.append(DismissSpare(worker.pid))
 
     def report(self, text: str, words: str = "", about: Literal["fact"] | Announce | None = "fact") -> None:
         """Log one block: what happened, and the application's own report unless it was the last one logged.
 
-        An announcement that it is about follows at once.
+        If it is about an announcement, that follows at once.
         """
         if words and words != self.last_words:
             self.last_words = words
@@ -250,22 +249,22 @@ class State:
             self.actions.append(about)
 
     def reply(self, askers: list[int], ok: bool, text: str, data: Any = None) -> None:
-        """Tell everyone who waits for one outcome."""
+        """Send the outcome to each client that waits for it."""
         self.actions.extend(Reply(asker, ok, text, data) for asker in askers)
 
     def scaling_ended(self, kind: str, ok: bool, text: str) -> None:
-        """Tell whoever waits for a pool, if anybody does, how it went."""
+        """Send the outcome of a scaling to the client, if one waits."""
         if scaling := self.scaling.pop(kind, None):
             self.actions.append(Announce("scale", "done" if ok else "failed", self.generation, text=text, pool=kind))
             self.reply([scaling.asker], ok, text)
 
     def announce(self, change: Change, stage: Stage, key: str = "", text: str = "") -> None:
-        """Announce how far a change has come."""
+        """Announce the progress of a change."""
         self.actions.append(self.announcement(change, stage, key, text))
 
     @staticmethod
     def announcement(change: Change, stage: Stage, key: str = "", text: str = "") -> Announce:
-        """Return what is announced of a change."""
+        """Return the announcement of a change."""
         left = len(change.pending) + len(change.flight)
         return Announce(change.name, stage, change.generation, key or change.key, left, text)
 

@@ -1,4 +1,4 @@
-"""The supervisor of a `Daemon`: desired beside actual workers, and the orders between.
+"""The supervisor of a `Daemon`: compares desired with actual workers, and answers orders.
 
 The contract with the executor
 ==============================
@@ -27,8 +27,8 @@ Molds
     named, or `ForgetGeneration(g)`. No second plan of a generation comes before the first is answered.
 
 Forks
-    `ForkSpares(g, n)` is answered n times: each a `SpareBorn(g, pid)` (adopted by the master, watched, waiting for its
-    order) or counted in a `BirthFailed(g, count, reason)`; or by `MoldEnded(g)`, which settles what is left. A mold
+    `ForkSpares(g, n)` is answered n times: each a `SpareForked(g, pid)` (adopted by the master, watched, awaiting its
+    order) or counted in a `ForkFailed(g, count, reason)`; or by `MoldEnded(g)`, which settles what is left. A mold
     has at most one unanswered `ForkSpares`. `DismissSpare(pid)` closes the spare's channel, on which it exits, and is
     answered by `WorkerEnded(pid)`. The supervisor kills a spare that stays.
 
@@ -42,7 +42,7 @@ Workers
     timeout the supervisor kills. The executor kills the whole session of a worker before it reaps the leader, and
     reaps each pid once. `WorkerEnded(pid, status, reason)`, of spares and workers, comes after all else that the
     process sent; `reason` is in words ("exited 3", "killed by the master: still draining after 30 s"). Facts about an
-    unknown pid are ignored. A `SpareBorn` or `WorkerSpawned` that was not ordered is answered by ending that process.
+    unknown pid are ignored. A `SpareForked` or `WorkerSpawned` that was not ordered is answered by ending that process.
 
 Listeners
     `Bind(g, listeners)` names only listeners that are not open, and is answered by `ListenersBound(g)`, or by
@@ -50,8 +50,8 @@ Listeners
     of a sharded one, the slot's own shard. `Unbind(listeners)` lets no new connection come to them; workers that have
     them are draining, and still accept what waits there. It is repeated at the end, may come before the answer to its
     `Bind`, and may name what is not open. Two records with one address (an option was changed) share the socket for a
-    while. `AskToDrain(pid, abandoned)` names the listeners whose queues no other worker takes over; the worker gets
-    them before the signal. `Abandon` does so for one that drains already, when its successor will not come.
+    while. `AskToDrain(pid, backlogs)` names the listeners whose backlogs no other worker takes over; the worker gets
+    them before the signal. `DrainBacklogs` does so for one that drains already, when its successor will not come.
     `ForgetSlot(key)`: the slot's shards may be closed.
 
 Clients and the log
@@ -72,14 +72,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
-from . import births, failures, gap, recycling, rollout
 from . import events as ev
+from . import failures, gap, molds, recycling, rollout
 from .actions import Announce, Exit, ForgetContexts, OrderWorker, ReopenLogs, Report, ReportStacks
 from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
+from .health import Health, count_slot, health
 from .scaling import scale, scaled, step
 from .slot import Worker
 from .snapshot import decode, encode
-from .standing import Health, note, standing
 from .state import Change, State
 from .view import as_text, overview, slot_view
 
@@ -95,37 +95,37 @@ VERSION = 1
 
 
 class Supervisor:
-    """Decides for one daemon. `seed` is where the jitter of its pauses comes from."""
+    """Decides for one daemon. `seed`: of the random numbers for the jitter of pauses."""
 
     def __init__(self, spec: Spec, seed: int = 0) -> None:
         self._state = State(spec, seed)
 
     def handle(self, event: ev.Event, now: float) -> Sequence[Action]:
-        """Return what is to be done about one fact, in order: orders to workers first, since clients wait for those."""
+        """Return the actions for one event, in order: orders to workers first, since clients wait for those."""
         state = self._state
         if state.exited:
             return ()
         state.now, state.cause = now, ""
         state.actions = []
-        self._take(event)
-        self._close()
+        self._apply(event)
+        self._reconcile()
         orders = [action for action in state.actions if isinstance(action, OrderWorker)]
         if orders:
             state.actions = orders + [action for action in state.actions if not isinstance(action, OrderWorker)]
         return state.actions
 
     def next_deadline(self) -> float | None:
-        """When to be told `DeadlinePassed` if nothing else happens before; None for never."""
+        """Return when `DeadlinePassed` is due if nothing happens before; None for never."""
         first = None if self._state.exited else self._state.first_deadline()
         return None if first is None else first[0]
 
     def snapshot(self) -> dict[str, Any]:
-        """Return everything known as plain data: what JSON can hold."""
+        """Return the whole state as plain data that JSON can hold."""
         return {"version": VERSION, "state": encode(self._state)}
 
     @classmethod
     def restore(cls, data: dict[str, Any]) -> Supervisor:
-        """Go on where a snapshot was taken; ValueError for a version that this program does not know."""
+        """Return a supervisor in the state of a snapshot. Raises ValueError for an unknown version."""
         if data.get("version") != VERSION:
             raise ValueError(f"a snapshot of version {data.get('version')!r}, not {VERSION}")
         state = decode(data["state"])
@@ -137,11 +137,11 @@ class Supervisor:
         return supervisor
 
     def view(self, now: float) -> dict[str, Any]:
-        """Return the state for people and programs, as plain data; times are those of the events' clock."""
+        """Return the state as plain data; times are of the events' clock."""
         return {**self.overview(), "slots": self.slots(self.keys(), now)}
 
     def overview(self) -> dict[str, Any]:
-        """Return the part of the view that is not about slots."""
+        """Return the view without the slots."""
         return overview(self._state)
 
     def keys(self) -> list[str]:
@@ -149,12 +149,12 @@ class Supervisor:
         return list(self._state.slots)
 
     def slots(self, keys: Sequence[str], now: float) -> list[dict[str, Any]]:
-        """Return the part of the view that is about these slots, as far as they are still there."""
+        """Return the view of these slots, as far as they exist."""
         slots = self._state.slots
         return [slot_view(self._state, slots[key], now) for key in keys if key in slots]
 
     def backs_off(self, key: str) -> bool:
-        """Whether a slot has failed more than once in a row, so that it is not tried again at once."""
+        """Return whether a slot has failed more than once in a row, so that it is not restarted at once."""
         slot = self._state.slots.get(key)
         return slot is not None and slot.failures > 1
 
@@ -163,19 +163,19 @@ class Supervisor:
         """The daemon's options in force: those of the plan, or of the start."""
         return self._state.options
 
-    def standing(self) -> Health:
-        """Return how things stand, in short; may be asked for after every event."""
-        return standing(self._state)
+    def health(self) -> Health:
+        """Return the health of the daemon; cheap enough for every event."""
+        return health(self._state)
 
-    def _take(self, event: ev.Event) -> None:
+    def _apply(self, event: ev.Event) -> None:
         state = self._state
         match event:
             case ev.WorkerReady(pid):
                 self._ready(pid)
             case ev.WorkerEnded():
                 failures.worker_ended(state, event)
-            case ev.SpareBorn(generation, pid):
-                births.born(state, generation, pid)
+            case ev.SpareForked(generation, pid):
+                molds.spare_forked(state, generation, pid)
             case ev.DeadlinePassed():
                 failures.deadline_passed(state)
             case ev.WorkerDrained(pid):
@@ -196,7 +196,7 @@ class Supervisor:
             case ev.MoldPlanned(generation, plan):
                 self._planned(generation, plan)
                 self._forget_contexts(generation)
-            case ev.MoldFailed() | ev.PlanFailed() | ev.MoldEnded() | ev.BirthFailed():
+            case ev.MoldFailed() | ev.PlanFailed() | ev.MoldEnded() | ev.ForkFailed():
                 self._mold(event)
             case ev.ListenersBound(generation):
                 if change := self._change(generation, "binding"):
@@ -213,14 +213,14 @@ class Supervisor:
             case ev.Started():
                 if not state.newest:
                     state.cause = "daemon start"
-                    rollout.ask(state, Change("start", []))
+                    rollout.request(state, Change("start", []))
             case ev.ProcessesExited() | ev.ContextTaken() | ev.ContextRefused():
                 pass  # the hooks interface's
             case _:
                 assert_never(event)
 
-    def _close(self) -> None:
-        """Close the gap between wanted and actual for the slots that the event has touched, and for those alone."""
+    def _reconcile(self) -> None:
+        """Reconcile the slots that the event has touched, and those alone."""
         state = self._state
         if not state.proven:
             failures.give_up(state)
@@ -231,22 +231,22 @@ class Supervisor:
                 if slot := state.slots.get(key):
                     gap.reconcile(state, slot)
                     if state.change is not None and state.change.stage == "rolling":
-                        rollout.look(state, state.change, slot)
+                        rollout.slot_reconciled(state, state.change, slot)
                 if state.scaling:
                     scaled(state, key)
-                note(state, key)
+                count_slot(state, key)
             if state.kinds_with_room:
                 gap.next_in_line(state)
                 continue
             for generation in list(state.dirty_molds):
                 del state.dirty_molds[generation]
                 if mold := state.molds.get(generation):
-                    births.breed(state, mold)
+                    molds.fork_spares(state, mold)
         if state.stopping is not None and not state.workers and not state.molds and not state.slots:
             self._finish(state)
 
     def _finish(self, state: State) -> None:
-        """Nothing is left: say the last words, and go."""
+        """Log the last report, answer, and exit: no process is left."""
         stopping = state.stopping
         assert stopping is not None
         state.exited = True
@@ -293,16 +293,14 @@ class Supervisor:
         mold = state.molds.get(generation)
         if mold is None or mold.phase not in ("importing", "planning"):
             return
-        births.rest(state, mold)
+        molds.mold_able(state, mold)
         if change := self._change(generation, "planning"):
             rollout.planned(state, change, plan)
         elif plan != state.plan:
-            state.report(
-                f"mold of generation {generation}: planned again, and differently; it applies from the next reload"
-            )
+            state.report(f"mold of generation {generation}: computed a different plan; it applies from the next reload")
 
     def _forget_contexts(self, generation: int) -> None:
-        """Who wants anything of this generation wants what the plan in force says, or that of the change under way."""
+        """Keep the contexts that the plan in force, or that of the change under way, names."""
         state = self._state
         plans = [state.plan] if generation == state.generation else []
         if state.change is not None and state.change.generation == generation and state.change.plan is not None:
@@ -310,7 +308,7 @@ class Supervisor:
         named = frozenset((entry.key, entry.digest) for plan in plans for entry in plan.entries)
         state.actions.append(ForgetContexts(generation, named))
 
-    def _mold(self, event: ev.MoldFailed | ev.PlanFailed | ev.MoldEnded | ev.BirthFailed) -> None:
+    def _mold(self, event: ev.MoldFailed | ev.PlanFailed | ev.MoldEnded | ev.ForkFailed) -> None:
         state = self._state
         mold = state.molds.get(event.generation)
         if mold is None:
@@ -321,11 +319,11 @@ class Supervisor:
                     failures.give_mold_up(state, mold, "failed to start", report)
             case ev.PlanFailed(_, report):
                 if mold.phase == "planning":
-                    births.rest(state, mold)
+                    molds.mold_able(state, mold)
                     failures.mold_failed(state, mold, "failed to plan", report)
-            case ev.BirthFailed(_, count, reason):
+            case ev.ForkFailed(_, count, reason):
                 if mold.pending_forks:
-                    failures.birth_failed(state, mold, min(count, mold.pending_forks), reason)
+                    failures.fork_failed(state, mold, min(count, mold.pending_forks), reason)
             case ev.MoldEnded(_, reason):
                 failures.mold_ended(state, mold, reason)
             case _:
@@ -342,13 +340,13 @@ class Supervisor:
             return
         match command:
             case Reload():
-                rollout.ask(state, Change("reload", askers))
+                rollout.request(state, Change("reload", askers))
             case Replan():
-                rollout.ask(state, Change("replan", askers))
+                rollout.request(state, Change("replan", askers))
             case Restart(key):
-                rollout.ask(state, Change("restart", askers, key))
+                rollout.request(state, Change("restart", askers, key))
             case Preview(of):
-                rollout.ask(state, Change(of, askers, dry=True))
+                rollout.request(state, Change(of, askers, dry=True))
             case Scale(kind, size):
                 scale(state, kind, size, askers)
             case Stop():
@@ -368,7 +366,7 @@ class Supervisor:
             case "HUP" if terminal_gone:
                 rollout.stop(state, 0, [])
             case "HUP" if state.stopping is None:
-                rollout.ask(state, Change("reload", []))
+                rollout.request(state, Change("reload", []))
             case "TTIN" | "TTOU" if state.stopping is None:
                 step(state, 1 if name == "TTIN" else -1)
             case "QUIT":
@@ -376,6 +374,6 @@ class Supervisor:
             case "USR1":
                 state.actions.append(ReopenLogs())
             case "USR2":
-                state.actions.append(Report("upgrade in place: not yet", "fact"))
+                state.actions.append(Report("prefork: signal USR2 ignored: no upgrade in place yet", "fact"))
             case _:
                 pass

@@ -1,4 +1,4 @@
-"""The state for people: what `prefork status` prints."""
+"""The state for `prefork status`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def overview(state: State) -> dict[str, Any]:
-    """Return all but the slots, as plain data. Times are of the clock that the events carried."""
+    """Return all but the slots, as plain data. Times are of the events' clock."""
     change = state.change
     return {
         "name": state.spec.name,
@@ -42,7 +42,7 @@ def overview(state: State) -> dict[str, Any]:
 
 
 def change_view(change: Change) -> dict[str, Any]:
-    """Return how far a change has come: `left` slots are not yet as they shall be."""
+    """Return the progress of a change: `left` slots have not reached their target."""
     return {
         "what": change.name,
         "slot": change.key,
@@ -54,7 +54,7 @@ def change_view(change: Change) -> dict[str, Any]:
 
 
 def slot_view(state: State, slot: Slot, now: float) -> dict[str, Any]:
-    """Return one slot; its process is the newest that lives there, `leaving` are the others."""
+    """Return one slot: its newest process, and in `leaving` the others."""
     worker = state.workers[slot.pids[-1]] if slot.pids else None
     return {
         "key": slot.key,
@@ -75,7 +75,7 @@ def slot_view(state: State, slot: Slot, now: float) -> dict[str, Any]:
 
 
 def leaving_view(worker: Worker) -> dict[str, Any]:
-    """Return a process that lives in a slot beside a newer one."""
+    """Return a process of a slot that has a newer one."""
     return {"pid": worker.pid, "state": worker.phase, "generation": worker.generation, "since": worker.since}
 
 
@@ -83,8 +83,8 @@ def condition(state: State, slot: Slot, now: float) -> str:
     """Return a slot's state in one word."""
     if slot.pids:
         newest = state.workers[slot.pids[-1]]
-        made_up = newest.phase == "ready" and now - newest.since >= state.spec.healthy_after
-        if slot.failures < state.spec.degraded_after or made_up or newest.asked:
+        recovered = newest.phase == "ready" and now - newest.since >= state.spec.healthy_after
+        if slot.failures < state.spec.degraded_after or recovered or newest.asked:
             return newest.phase
         return "degraded"
     if slot.target is None:

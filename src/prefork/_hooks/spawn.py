@@ -97,18 +97,18 @@ class Spawner:
                 try:
                     self._master.exits.watch(pid)
                 except UsageError:  # At once: a hook may not get, and signal, a pid that is not a child's.
-                    self._master.tell(ProcessesExited((ProcessExit(pid, None),)), at_once=True)
+                    self._master.enqueue(ProcessesExited((ProcessExit(pid, None),)), at_once=True)
             case SendSignal(pid, name):
                 if self._master.exits.watches(pid):  # Otherwise it has been reaped, and the number may be another's.
                     os.kill(pid, signal.Signals[f"SIG{name}"])
             case Report(text):
-                self._master.relay.say(text)
+                self._master.relay.log(text)
             case _:
                 raise InternalError(f"the hooks interface has no {action}")
 
     def reaped(self, exits: tuple[ProcessExit, ...]) -> None:
         """Pass on that watched children have ended."""
-        self._master.tell(ProcessesExited(exits))
+        self._master.enqueue(ProcessesExited(exits))
 
     def children_changed(self) -> None:
         """Do nothing: children that no hook returned are the program's own."""
@@ -162,7 +162,7 @@ class Spawner:
         for line in lines:
             report = json.loads(line)
             pid, reason = report["pid"], report["reason"]
-            self._master.tell(ContextTaken(pid) if reason is None else ContextRefused(pid, reason))
+            self._master.enqueue(ContextTaken(pid) if reason is None else ContextRefused(pid, reason))
 
 
 def _check_inheritable(key: str, descriptor: int) -> None:

@@ -58,20 +58,20 @@ class Deaths:
             self._processes.reaped(end.pid)
             reason = self._reason(end, out_of_memory)
             self._finish(end, reason)
-            self._tell(end, reason)
+            self._enqueue_end(end, reason)
 
-    def _tell(self, end: fact.ProcessExit, reason: str) -> None:
+    def _enqueue_end(self, end: fact.ProcessExit, reason: str) -> None:
         processes, keepers = self._processes, self._keepers
         if end.pid in processes.molds:
             generation = processes.molds.pop(end.pid)
             for heard in processes.channels.finish_mold(generation):
                 self._hear(heard)
-            self._master.tell(fact.MoldEnded(generation, reason))
+            self._master.enqueue(fact.MoldEnded(generation, reason))
         elif processes.workers.pop(end.pid, None) is not None:
             keepers.listeners.worker_ended(end.pid)
             status = end.status if end.status is not None else 1
             keepers.board.end(end.pid, status)
-            self._master.tell(fact.WorkerEnded(end.pid, status, reason))
+            self._master.enqueue(fact.WorkerEnded(end.pid, status, reason))
         else:
             keepers.watchers.ended(end.pid, reason)
 

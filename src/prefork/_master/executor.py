@@ -73,8 +73,8 @@ class DaemonExecutor:
         self._queues = Queues(master, self._board.counted)
         self._listeners = self._made_listeners(launching, Orphans(runtime.roster, launching.options.orphan_grace))
         means = OrderDependencies(self._board, self._listeners, self._channels, self._reader, self._capture)
-        self._orders = Orders(launching, means, master.relay.say)
-        self._options = CodeOptions(launching, master.relay.say)
+        self._orders = Orders(launching, means, master.relay.log)
+        self._options = CodeOptions(launching, master.relay.log)
         keepers = Keepers(self._listeners, self._board, self._hangs, self._crashes, self._watchers, self._capture)
         self._deaths = Deaths(master, self._processes, keepers, self._hear)
         master.signals.catch(signal.SIGCHLD)
@@ -130,10 +130,10 @@ class DaemonExecutor:
         match action:
             case do.OrderWorker(pid):
                 self._order(action, pid)
-            case do.AskToDrain(pid, abandoned):
-                self._drain(pid, abandoned)
-            case do.Abandon(pid, listeners):
-                self._abandon(pid, listeners)
+            case do.AskToDrain(pid, backlogs):
+                self._drain(pid, backlogs)
+            case do.DrainBacklogs(pid, listeners):
+                self._drain_backlogs(pid, listeners)
             case do.KillWorker(pid, why):
                 self._listeners.worker_draining(pid)
                 self._processes.kill_worker(pid, why)
@@ -174,7 +174,7 @@ class DaemonExecutor:
 
     def _say_all(self, texts: list[str]) -> None:
         for text in texts:
-            self._master.relay.say(text)
+            self._master.relay.log(text)
 
     def _say_stacks(self, found: list[dict[str, Any]]) -> None:
         self._say_all([f"{one['slot']} (pid {one['pid']}): {one['verdict']}\n{one['text']}" for one in found])
@@ -183,18 +183,18 @@ class DaemonExecutor:
         try:
             self._processes.start_mold(generation)
         except OSError as error:
-            self._master.tell(fact.MoldFailed(generation, f"cannot start the mold: {error}"))
-            self._master.tell(fact.MoldEnded(generation, "failed to start"))
+            self._master.enqueue(fact.MoldFailed(generation, f"cannot start the mold: {error}"))
+            self._master.enqueue(fact.MoldEnded(generation, "failed to start"))
 
     def _spawn(self, action: do.SpawnWorker) -> None:
         generation, key = action.generation, action.key
         try:
             pid = self._processes.spawn(key, generation, self._orders.assignable(action).interpreter_options)
         except OSError as error:
-            self._master.tell(fact.SpawnFailed(generation, key, str(error)))
+            self._master.enqueue(fact.SpawnFailed(generation, key, str(error)))
             return
         self._order(action, pid)
-        self._master.tell(fact.WorkerSpawned(generation, key, pid))
+        self._master.enqueue(fact.WorkerSpawned(generation, key, pid))
 
     def _order(self, action: Ordered, pid: int) -> None:
         self._processes.workers[pid] = action.key
@@ -204,17 +204,17 @@ class DaemonExecutor:
         try:
             self._orders.give(action, pid)
         except OSError as error:
-            self._master.relay.say(f"{action.key}: setup failed: {error.strerror or error} (pid {pid}); killing it")
+            self._master.relay.log(f"{action.key}: setup failed: {error.strerror or error} (pid {pid}); killing it")
             self._processes.kill_worker(pid, "setup failed")
 
-    def _drain(self, pid: int, abandoned: tuple[Listener, ...]) -> None:
+    def _drain(self, pid: int, backlogs: tuple[Listener, ...]) -> None:
         """Take the worker's shards out of the choice, send it which queues are its to empty, and let it drain."""
         self._board.turn(pid, "draining")  # First, so that no other worker waits for it to accept.
-        self._abandon(pid, abandoned)
+        self._drain_backlogs(pid, backlogs)
         self._processes.signal(pid, signal.SIGTERM)
         self._processes.signal(pid, signal.SIGCONT)  # A stopped worker would not get the TERM.
 
-    def _abandon(self, pid: int, listeners: tuple[Listener, ...]) -> None:
+    def _drain_backlogs(self, pid: int, listeners: tuple[Listener, ...]) -> None:
         self._listeners.worker_draining(pid, listeners)
         if listeners:
             self._channels.drain_backlogs(pid, [listener.name for listener in listeners])
@@ -223,12 +223,12 @@ class DaemonExecutor:
         try:
             news = self._listeners.bind(listeners)
         except PreforkError as error:
-            self._master.tell(fact.BindFailed(generation, str(error)))
+            self._master.enqueue(fact.BindFailed(generation, str(error)))
         else:
             if self._welcome is not None and self._welcome.shows_addresses:
                 news = [text for text in news if not text.startswith("listening on ")]
             self._say_all(news)
-            self._master.tell(fact.ListenersBound(generation))
+            self._master.enqueue(fact.ListenersBound(generation))
 
     # What the processes send.
 
@@ -242,17 +242,17 @@ class DaemonExecutor:
                 self._take_plan(generation, data, warnings)
             case MoldDisconnected(generation, reason):
                 if reason:
-                    self._master.relay.say(f"mold of generation {generation}: {reason}; ending it")
+                    self._master.relay.log(f"mold of generation {generation}: {reason}; ending it")
                 self._processes.kill_mold_soon(generation)
             case fact.WorkerReady(pid) if command := self._watchers.command_of(pid):
-                self._master.tell(fact.CommandReceived(0, command, self._watchers.name_of(pid)))
+                self._master.enqueue(fact.CommandReceived(0, command, self._watchers.name_of(pid)))
             case fact.WorkerFailed(pid, report) if self._watchers.command_of(pid):
                 self._watchers.ended(pid, report)
             case HangMessage():
                 self._hangs.handle(heard)
             case _:
                 self._note(heard)
-                self._master.tell(heard)
+                self._master.enqueue(heard)
 
     def _note(self, heard: fact.Event) -> None:
         """Keep what concerns the kernel's side of a fact that is the supervisor's."""
@@ -262,7 +262,7 @@ class DaemonExecutor:
                 self._board.turn(pid, "ready")
             case fact.WorkerFailed(pid, report):
                 self._crashes.note(pid, "failure", report)
-            case fact.SpareBorn(_, pid):
+            case fact.SpareForked(_, pid):
                 self._processes.adopt(pid)
             case _:
                 pass
@@ -272,12 +272,12 @@ class DaemonExecutor:
         try:
             received = take_apart(data)
         except MalformedPlan as error:
-            self._master.tell(fact.MoldFailed(generation, f"the mold sent a malformed plan: {error}"))
+            self._master.enqueue(fact.MoldFailed(generation, f"the mold sent a malformed plan: {error}"))
             self._processes.kill_mold_soon(generation)
             return
         plan, options = self._options.planned(received.plan, received.options)
         self._orders.learn(generation, received.assignables, options.orphan_grace)
-        self._master.tell(fact.MoldPlanned(generation, plan, received.about))
+        self._master.enqueue(fact.MoldPlanned(generation, plan, received.about))
         self._watchers.planned(generation, received.watched)
 
     # What the kernel says.

@@ -33,7 +33,7 @@ _ALONE = 0.02
 
 
 class Executor(Protocol):
-    """Carries out what a decider asks for, except `Exit`; enqueues the outcome as events by `Master.tell`."""
+    """Carries out what a decider asks for, except `Exit`; enqueues the outcome as events by `Master.enqueue`."""
 
     def perform(self, action: Action) -> None:
         """Carry out one action; never wait."""
@@ -62,7 +62,7 @@ class Master:
     """The loop and the kernel objects that it waits on. Entered once, run once.
 
     Whatever else is to be waited for is registered with `selector`, with a function that is called when it is ready;
-    such functions never wait, and say what they found by `tell`.
+    such functions never wait, and say what they found by `enqueue`.
     """
 
     def __init__(self, form: Form | None = None) -> None:
@@ -95,7 +95,7 @@ class Master:
         self.relay.close()
         self.selector.close()
 
-    def tell(self, event: Event, *, at_once: bool = False) -> None:
+    def enqueue(self, event: Event, *, at_once: bool = False) -> None:
         """Enqueue an event; it is decided in this turn of the loop, `at_once` before all others."""
         self._events.insert(0 if at_once else len(self._events), event)
 
@@ -107,7 +107,7 @@ class Master:
     def run(self, decider: Decider, executor: Executor, observers: Sequence[Observer] = ()) -> int:
         """Serve the decider until it answers `Exit`; return the status that it named. Observers are called in order."""
         self._decider, self._executor, self._observers = decider, executor, observers
-        self.tell(Started())
+        self.enqueue(Started())
         self._decide()
         while self._status is None or not self._may_leave():
             deadline = decider.next_deadline() if self._status is None else self._leave_by
@@ -116,7 +116,7 @@ class Master:
             self._reap()
             self._run_timers()
             if deadline is not None and monotonic() >= deadline:
-                self.tell(DeadlinePassed())
+                self.enqueue(DeadlinePassed())
             self._decide()
         return self._status
 
@@ -192,7 +192,7 @@ class Master:
                 self.exits.poll()
                 self._executor.children_changed()
             else:
-                self.tell(SignalReceived(name, name == "HUP" and self.signals.terminal_gone()))
+                self.enqueue(SignalReceived(name, name == "HUP" and self.signals.terminal_gone()))
 
 
 def _is_order(action: Action) -> bool:

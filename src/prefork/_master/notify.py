@@ -20,7 +20,7 @@ from .._report.notices import Notices
 if TYPE_CHECKING:
     from .._core.actions import Action
     from .._core.events import Event
-    from .._core.standing import Health
+    from .._core.health import Health
     from .loop import Master
 
 _PAUSE = 0.1
@@ -39,7 +39,7 @@ _GONE = (errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT, err
 class HasHealth(Protocol):
     """A decider that can say how things stand."""
 
-    def standing(self) -> Health:
+    def health(self) -> Health:
         """In short."""
 
 
@@ -73,17 +73,17 @@ class Manager:
         """See `Observer`. Send what the manager has not been sent yet."""
         if self._address is None:
             return
-        standing = self._about.standing()
-        if lines := self._notices.look(standing, now):
-            self._status = standing.text
-            self._send([*lines, f"STATUS={standing.text}"])
-        elif standing.text != self._status and not self._status_is_due:
+        health = self._about.health()
+        if lines := self._notices.due(health, now):
+            self._status = health.text
+            self._send([*lines, f"STATUS={health.text}"])
+        elif health.text != self._status and not self._status_is_due:
             self._status_is_due = True
             self._master.later(_PAUSE, self._say_status)
 
     def _say_status(self) -> None:
         self._status_is_due = False
-        text = self._about.standing().text
+        text = self._about.health().text
         if text != self._status:
             self._status = text
             self._send([f"STATUS={text}"])
@@ -151,7 +151,7 @@ class Manager:
     def _complain(self, error: OSError) -> None:
         if not self._complained:
             self._complained = True
-            self._master.relay.say(f"service manager: sd_notify failed: {error.strerror}; retrying at the next change")
+            self._master.relay.log(f"service manager: sd_notify failed: {error.strerror}; retrying at the next change")
 
 
 def _address(text: str) -> str | bytes | None:

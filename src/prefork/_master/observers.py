@@ -53,7 +53,7 @@ class Headline:
 
     def noted(self, event: Event, actions: Sequence[Action], now: float) -> None:
         """See `Observer`."""
-        health = self._about.standing()
+        health = self._about.health()
         words = "stopping" if health.stopping else f"{health.ready}/{health.wanted} ready"
         if words != self._shown:
             self._shown = words
@@ -86,10 +86,10 @@ class Banner:
     def done(self, now: float) -> None:
         """See `Observer`."""
         if self._welcome.due:
-            health = self._about.standing()
+            health = self._about.health()
             if health.generation and health.ready == health.wanted and not health.stopping:
                 text = self._welcome.text(self._addresses(self._welcome.listeners), now)
                 if self._welcome.is_block:
                     self._relay.write(f"{text}\n".encode())  # A time before it would break its columns.
                 else:
-                    self._relay.say(text)
+                    self._relay.log(text)

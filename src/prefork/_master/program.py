@@ -57,7 +57,7 @@ def main() -> int:
 
 def _complain(manner: LogOptions, text: str) -> None:
     """Say something on standard error, whatever file the log goes to."""
-    sys.stderr.write(manner.spoken.said(f"prefork: {text}").decode())
+    sys.stderr.write(manner.spoken.message(f"prefork: {text}").decode())
 
 
 def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]) -> int:
@@ -65,14 +65,14 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
     become_subreaper()
     with Master(manner.form) as master:
         supervisor, journal, replies = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal(), Replies()
-        runtime = Runtime(directory_for(launch.name, dict(os.environ)), master.relay.say)
+        runtime = Runtime(directory_for(launch.name, dict(os.environ)), master.relay.log)
         log = Log(master, manner, supervisor.backs_off)
         launching = launching_from(launch, allow_most())
         executor = DaemonExecutor(master, launching, runtime, People(replies, log))
         view = DaemonView(supervisor, journal, executor.molds, executor.scoreboard, executor.stacks, time())
         control = Control(master, runtime.path, view, replies, group_id(launch.options.control_group))
         manager = Manager(master, launch.manager, supervisor)
-        admission = Admission(control, supervisor, master.relay.say)
+        admission = Admission(control, supervisor, master.relay.log)
         observers: list[Observer] = [Recorder(journal, control, log), Headline(show, supervisor), manager, admission]
         if launching.welcome is not None:
             observers.append(Banner(launching.welcome, supervisor, executor.addresses, master.relay))

@@ -194,9 +194,9 @@ class Relay:
         for source in self._sources.pop(pid, ()):
             source.drain()
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Write a text of the master's own to its standard error, on lines of its own."""
-        self._err.write(self.form.said(text.rstrip("\n")))
+        self._err.write(self.form.message(text.rstrip("\n")))
 
     def write(self, lines: bytes) -> None:
         """Write whole lines of the master's own that have their form already."""
@@ -218,7 +218,7 @@ class Relay:
         return Sink(self._selector, descriptor, self._lost_notice)
 
     def _lost_notice(self, lost: int) -> bytes:
-        return self.form.said(f"log: {lost} lines lost: the reader was too slow")
+        return self.form.message(f"log: {lost} lines lost: the reader was too slow")
 
 
 def _twin(descriptor: int) -> int:

@@ -32,10 +32,10 @@ class Origin:
 class Form(Protocol):
     """How what is to be said is written; each method returns whole lines."""
 
-    def said(self, text: str) -> bytes:
+    def message(self, text: str) -> bytes:
         """Return a text of the master's own."""
 
-    def told(self, news: News) -> bytes:
+    def event(self, news: News) -> bytes:
         """Return one thing that has happened."""
 
     def output(self, lines: bytes, origin: Origin, stream: Stream) -> bytes:
@@ -49,15 +49,15 @@ class Text:
     coloured: bool = False
     clock: Clock | None = None
 
-    def said(self, text: str) -> bytes:
+    def message(self, text: str) -> bytes:
         """See `Form`."""
         return f"{self._date()}{text}\n".encode("utf-8", "backslashreplace")
 
-    def told(self, news: News) -> bytes:
+    def event(self, news: News) -> bytes:
         """See `Form`."""
         first, newline, report = news.text.partition("\n")
         colour = _COLOURS[news.tone] if self.coloured else ""
-        return self.said(f"\033[{colour}m{first}\033[0m{newline}{report}" if colour else news.text)
+        return self.message(f"\033[{colour}m{first}\033[0m{newline}{report}" if colour else news.text)
 
     def output(self, lines: bytes, origin: Origin, stream: Stream) -> bytes:
         """See `Form`."""
@@ -81,12 +81,12 @@ class Json:
 
     clock: Clock
 
-    def said(self, text: str) -> bytes:
+    def message(self, text: str) -> bytes:
         """See `Form`. What follows the first line is the `report`."""
         first, _, rest = text.partition("\n")
         return self._line({"event": "message", "text": first, **({"report": rest} if rest else {})})
 
-    def told(self, news: News) -> bytes:
+    def event(self, news: News) -> bytes:
         """See `Form`. It is the record that watchers see, and the text."""
         first, _, report = news.text.partition("\n")
         return self._line({**news.record, "text": first, **({"report": report} if report else {})})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .._core.standing import Health
+    from .._core.health import Health
 
 _RELOADS = ("reload", "replan")
 """Changes that take up a new configuration. A restarted slot is none."""
@@ -19,19 +19,19 @@ class Notices:
         self._reload: tuple[str, int] | None = None
         self._stopping = False
 
-    def look(self, standing: Health, now: float) -> list[str]:
+    def due(self, health: Health, now: float) -> list[str]:
         """Return what there is to be said now: assignments, for one message. `now` is of CLOCK_MONOTONIC.
 
         READY follows on every RELOADING, whatever came of it: until it does, a manager with `Type=notify-reload` lets
         `systemctl reload` wait. One reload that takes the place of another is said anew, since a manager knows the
         reload that it has asked for by its time.
         """
-        if standing.stopping:
+        if health.stopping:
             said, self._stopping = self._stopping, True
             return [] if said else ["STOPPING=1"]
-        reload = (standing.change, standing.to) if standing.change in _RELOADS else None
+        reload = (health.change, health.to) if health.change in _RELOADS else None
         if not self._ready:
-            self._ready = standing.generation > 0 and standing.ready == standing.wanted and reload is None
+            self._ready = health.generation > 0 and health.ready == health.wanted and reload is None
             return ["READY=1"] if self._ready else []
         if reload == self._reload:
             return []

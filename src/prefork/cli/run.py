@@ -43,7 +43,7 @@ def run(given: dict[str, Any]) -> None:
         style = _style(settings)
         prepared = replace(launch(given, settings), greeting=Greeting(style, started))
         form = _form(style, settings["log_format"])
-        click.echo(form.said(opening(_start(settings), style)), nl=False, err=True)
+        click.echo(form.message(opening(_start(settings), style)), nl=False, err=True)
         become_master(prepared)
 
 

@@ -17,10 +17,10 @@ from typing import assert_never
 
 from ..._core.events import (
     OF_MESSAGE,
-    BirthFailed,
+    ForkFailed,
     MoldFailed,
     PlanFailed,
-    SpareBorn,
+    SpareForked,
     WorkerFailed,
     WorkerReport,
 )
@@ -52,14 +52,14 @@ class HangMessage:
 class MoldDisconnected:
     """A mold sends nothing more: end of file, or it broke the protocol (`reason` says how).
 
-    A `BirthFailed` for the forks under way comes before this. The process may still run.
+    A `ForkFailed` for the forks under way comes before this. The process may still run.
     """
 
     generation: int
     reason: str
 
 
-Fact = PlanReceived | MoldFailed | PlanFailed | MoldDisconnected | SpareBorn | BirthFailed | WorkerReport | HangMessage
+Fact = PlanReceived | MoldFailed | PlanFailed | MoldDisconnected | SpareForked | ForkFailed | WorkerReport | HangMessage
 
 
 @dataclass(eq=False, slots=True)
@@ -138,7 +138,7 @@ class ProcessChannels:
         self._send(mold, messages.ComputePlan())
 
     def fork_spares(self, generation: int, count: int) -> None:
-        """Order `count` forks; each is answered by a SpareBorn or counted in a BirthFailed."""
+        """Order `count` forks; each is answered by a SpareForked or counted in a ForkFailed."""
         if (mold := self._molds.get(generation)) is not None:
             mold.batches.append(count)
         self._send(mold, messages.Fork(count))
@@ -273,7 +273,7 @@ class ProcessChannels:
             if newborn in mold.unborn:
                 self._add_spare_if_complete(newborn, facts)
         if missing:
-            facts.append(BirthFailed(mold.generation, missing, reason))
+            facts.append(ForkFailed(mold.generation, missing, reason))
 
     def _handle_from_newborn(self, newborn: _NewbornPeer, received: Received, facts: list[Fact]) -> None:
         if not isinstance(received.message, messages.Hello) or received.pid is None or newborn.pid is not None:
@@ -294,7 +294,7 @@ class ProcessChannels:
         process = _WorkerPeer(newborn.pid, newborn.channel)
         self._processes[process.pid] = process
         self._peers[process.channel.fileno()] = process
-        facts.append(SpareBorn(mold.generation, process.pid))
+        facts.append(SpareForked(mold.generation, process.pid))
 
     def _handle_from_worker(self, process: _WorkerPeer, received: Received, facts: list[Fact]) -> None:
         match received.message:
@@ -319,7 +319,7 @@ class ProcessChannels:
             case _NewbornPeer(mold):
                 self._drop(peer)
                 mold.unborn.discard(peer)
-                facts.append(BirthFailed(mold.generation, 1, reason or "the process exited before it was ready"))
+                facts.append(ForkFailed(mold.generation, 1, reason or "the process exited before it was ready"))
             case _WorkerPeer(pid):
                 self._drop(peer)
                 if reason:
@@ -335,7 +335,7 @@ class ProcessChannels:
         self._drop(mold)
         self._molds.pop(mold.generation, None)
         if refused:
-            facts.append(BirthFailed(mold.generation, refused, reason or "the mold has exited"))
+            facts.append(ForkFailed(mold.generation, refused, reason or "the mold has exited"))
 
     def _register(self, peer: _Peer) -> None:
         self._peers[peer.channel.fileno()] = peer

@@ -96,7 +96,7 @@ class FileWatcher:
             pause = _PAUSES[self._ends - 1]
             then = f"restarting in {pause:.0f} s"
             self._master.later(pause, lambda: self._begin(path))
-        self._master.relay.say(f"file watcher: exited: {why} ({path}); {then}")
+        self._master.relay.log(f"file watcher: exited: {why} ({path}); {then}")
 
     def _begin(self, path: str | None) -> None:
         """Start the watcher, unless it runs or the path has changed."""

@@ -292,7 +292,7 @@ class Control:
             case "command":
                 assert request.command is not None
                 connection.watches = request.events
-                self._master.tell(CommandReceived(self._await(connection), request.command, connection.who))
+                self._master.enqueue(CommandReceived(self._await(connection), request.command, connection.who))
 
     def _await(self, connection: _Connection) -> int:
         """Return the number by which the outcome will be told to this connection."""

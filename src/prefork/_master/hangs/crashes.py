@@ -109,4 +109,4 @@ class Crashes:
             while len(self._numbers) > KEPT:
                 os.unlink(f"{self._directory}/{self._numbers.pop(0)}.json")
         except OSError as error:
-            self._master.relay.say(f"{report['slot']}: crash report not written: {error}")
+            self._master.relay.log(f"{report['slot']}: crash report not written: {error}")

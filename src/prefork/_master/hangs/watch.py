@@ -98,10 +98,10 @@ class Hangs:
                 continue
             if stopped:
                 self._stopped[pid] = monotonic()
-                self._master.tell(fact.WorkerStopped(pid, number, self._workers[pid].patience))
+                self._master.enqueue(fact.WorkerStopped(pid, number, self._workers[pid].patience))
                 self._start_checks()
             elif self._stopped.pop(pid, None) is not None:
-                self._master.tell(fact.WorkerContinued(pid))
+                self._master.enqueue(fact.WorkerContinued(pid))
 
     # Checks.
 
@@ -132,7 +132,7 @@ class Hangs:
         for pid in result.hung:
             self._inspect_hung(pid, now)
         for pid in result.starved:
-            self._master.tell(fact.WorkerStarved(pid, round(now - self._since(pid, now), 1)))
+            self._master.enqueue(fact.WorkerStarved(pid, round(now - self._since(pid, now), 1)))
 
     def _since(self, pid: int, now: float) -> float:
         """Return since when a worker has made no progress; 0.0 if it is idle."""
@@ -156,7 +156,7 @@ class Hangs:
         before, self._asleep = self._asleep, _seconds_asleep()
         suspended = max(late, self._asleep - before)
         if suspended >= _SUSPENDED:
-            self._master.tell(fact.MachineSlept(round(suspended, 1)))
+            self._master.enqueue(fact.MachineSlept(round(suspended, 1)))
 
     # Inspection.
 
@@ -174,7 +174,7 @@ class Hangs:
             text = report(hang, kind, evidence, stacks, _next_step(worker, over))
             if not over:
                 self._note(pid, "hang", text)
-            self._master.tell(fact.WorkerHung(pid, kind, hang, text, over))
+            self._master.enqueue(fact.WorkerHung(pid, kind, hang, text, over))
 
         self._inspect_one(pid, self._samples.get(pid, (0.0, None))[1], inspected, force=worker.kills)
 

@@ -170,9 +170,9 @@ class Listeners:
         for place in self._places.values():
             place.serves(pid, True)
 
-    def worker_draining(self, pid: int, abandoned: Sequence[Listener] = ()) -> None:
-        """Note that a worker drains; no other worker takes over the queues of the `abandoned` listeners."""
-        left = {self._records.get(listener) for listener in abandoned}
+    def worker_draining(self, pid: int, backlogs: Sequence[Listener] = ()) -> None:
+        """Note that a worker drains; no other worker takes over the queues of the `backlogs` listeners."""
+        left = {self._records.get(listener) for listener in backlogs}
         for at, place in self._places.items():
             place.serves(pid, False, at in left)
 

@@ -104,7 +104,7 @@ class Log:
             try:
                 self._master.relay.divert(file.open())
             except SystemFailure as error:
-                self._master.relay.say(f"log: {error}; continuing in the file that is open")
+                self._master.relay.log(f"log: {error}; continuing in the file that is open")
 
     def _log_pending(self) -> None:
         while self._pending and id(self._pending[0]) not in self._awaited:
@@ -121,7 +121,7 @@ class Log:
         self._write(item)
 
     def _write(self, item: News) -> None:
-        self._master.relay.write(self._options.form.told(item))
+        self._master.relay.write(self._options.form.event(item))
 
     def _log_repeated(self, now: float, at_once: bool = False) -> None:
         for repeated in self._folding.due(now, at_once):

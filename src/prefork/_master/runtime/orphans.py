@@ -24,7 +24,7 @@ class Orphans:
         if self.pids:
             count = f"{len(self.pids)} worker{'s' * (len(self.pids) > 1)}"
             pids = ", ".join(map(str, self.pids))
-            master.relay.say(
+            master.relay.log(
                 f"orphans: found {count} of a previous master (pid {pids}); draining them in {self._grace:g} s"
             )
             master.later(self._grace, self.drain)
@@ -36,7 +36,7 @@ class Orphans:
 
     def _end(self, master: Master) -> None:
         for pid in self._send(signal.SIGKILL):
-            master.relay.say(f"orphans: killed a worker of a previous master that did not drain in time (pid {pid})")
+            master.relay.log(f"orphans: killed a worker of a previous master that did not drain in time (pid {pid})")
 
     def _send(self, number: int) -> list[int]:
         return [pid for pid, started in self.pids.items() if started_at(pid) == started and _sent(pid, number)]

@@ -1,7 +1,4 @@
-"""The health of the daemon, counted as slots change.
-
-So no process has to walk over all slots to know it.
-"""
+"""The health of the daemon, counted as slots change, so that no reader has to walk over all slots."""
 
 from __future__ import annotations
 
@@ -15,15 +12,15 @@ if TYPE_CHECKING:
     from .state import State
 
 _LONGEST = 200
-"""Characters of a failure that are told; the log has all of it."""
+"""Characters of a failure that are kept; the log has all of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How many of the wanted slots have what they want, and what is under way.
+    """How many of the `wanted` slots have a ready worker, and what is under way.
 
-    `change` is a start, reload, replan or restart on its way to generation `to`, with so many slots `left` to move;
-    empty where there is none. `setback` says how the last one failed; it is empty where that one was reached.
+    `change` is a start, reload, replan or restart to generation `to`, with `left` slots to go; empty if there is none.
+    `setback` says how the last change failed; empty if it succeeded.
     """
 
     ready: int
@@ -37,7 +34,7 @@ class Health:
 
     @property
     def text(self) -> str:
-        """All of it, in one line."""
+        """Return all of it as one line."""
         if self.stopping:
             return f"stopping: {self.setback}" if self.setback else "stopping"
         if not self.generation:
@@ -50,8 +47,8 @@ class Health:
         return "; ".join(parts)
 
 
-def standing(state: State) -> Health:
-    """Return how things stand; costs the same for one slot and for a thousand."""
+def health(state: State) -> Health:
+    """Return the health of the daemon; costs the same for one slot and for a thousand."""
     change, stopping = state.change, state.stopping
     wanted = len(state.slots) - len(state.leaving)
     setback = stopping.last_words if stopping else state.setback
@@ -67,8 +64,8 @@ def standing(state: State) -> Health:
     )
 
 
-def note(state: State, key: str) -> None:
-    """Count a slot that was reconciled: among those that lack a worker, those that are leaving, or neither."""
+def count_slot(state: State, key: str) -> None:
+    """Count a slot that was reconciled: among those that lack a worker, those that leave, or neither."""
     slot = state.slots.get(key)
     for kept, belongs in (
         (state.leaving, slot is not None and slot.target is None),
@@ -81,5 +78,5 @@ def note(state: State, key: str) -> None:
 
 
 def lacks(state: State, slot: Slot) -> bool:
-    """Whether a slot is to have a worker and has none that does its work."""
+    """Return whether a slot has a target and no worker that is ready."""
     return slot.target is not None and slot.done != slot.target.edition and serving(state, slot) is None

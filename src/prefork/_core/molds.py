@@ -1,9 +1,8 @@
 """Molds, the spares that they fork, and how a slot gets a process.
 
-A mold's life is importing -> able (-> planning -> able)* -> ending, and from ending, or from a death that
-nobody ordered, to paused and importing again for as long as its generation is wanted. Births are ordered
-one batch at a time: what is needed while a batch is out goes into the next, so that a hundred deaths cost
-two batches and not a hundred.
+The phases of a mold are importing -> able (-> planning -> able)* -> ending. From ending, or from an unexpected exit, it
+goes to paused and importing again, as long as its generation is needed. Forks are ordered one batch at a time: what is
+needed while a batch is out goes into the next, so that a hundred deaths cost two batches and not a hundred.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ def start_mold(state: State, generation: int) -> None:
 
 
 def enter(state: State, mold: Mold, phase: MoldPhase, patience: float | None) -> None:
-    """Put a mold into a phase that may last so many seconds."""
+    """Put a mold into a phase that may last `patience` seconds; None for no limit."""
     mold.phase = phase
     mold.since = state.now
     mold.deadline = None if patience is None else state.now + patience
     state.expect("mold", mold.generation, mold.deadline)
 
 
-def rest(state: State, mold: Mold) -> None:
-    """A mold can be given orders: wait for the births that it owes, or for the end of a pause."""
+def mold_able(state: State, mold: Mold) -> None:
+    """Note that a mold accepts orders; its deadline is for the forks that it owes, or the end of a pause."""
     if mold.phase != "able":
         mold.phase, mold.since = "able", state.now
     if mold.pending_forks:
-        mold.deadline = state.now + state.spec.birth_timeout
+        mold.deadline = state.now + state.spec.fork_timeout
     else:
         mold.deadline = mold.pause_until if mold.pause_until > state.now else None
     state.expect("mold", mold.generation, mold.deadline)
@@ -48,13 +47,13 @@ def rest(state: State, mold: Mold) -> None:
 
 
 def end_mold(state: State, mold: Mold) -> None:
-    """End a mold; asked again for as long as it does not."""
+    """End a mold; repeated until it has ended."""
     enter(state, mold, "ending", state.spec.kill_timeout)
     state.actions.append(EndMold(mold.generation))
 
 
 def retire(state: State, mold: Mold) -> None:
-    """This generation is over: end its mold for good and send its spares away."""
+    """End the mold of a generation that is over, and dismiss its spares."""
     mold.retired = True
     for pid in mold.idle:
         state.dismiss(state.workers[pid])
@@ -69,7 +68,7 @@ def retire(state: State, mold: Mold) -> None:
 
 
 def replace_mold(state: State, mold: Mold, healthy: bool) -> None:
-    """A wanted mold has died: start it again, at once the first time. Forks that it owed are ordered again."""
+    """Restart a mold that has died, at once the first time. Forks that it owed are ordered again."""
     mold.failures = 1 if healthy else mold.failures + 1
     wait = pause(state.spec, mold.failures, state.chance())
     if wait:
@@ -78,8 +77,8 @@ def replace_mold(state: State, mold: Mold, healthy: bool) -> None:
         start_mold(state, mold.generation)
 
 
-def breed(state: State, mold: Mold) -> None:
-    """Order the births that are needed now: for slots that wait, else for the stock of spares."""
+def fork_spares(state: State, mold: Mold) -> None:
+    """Order the forks that are needed now: for slots that wait, else for the stock of spares."""
     if mold.phase != "able" or mold.pending_forks or mold.retired or state.now < mold.pause_until:
         return
     count = len(mold.asking)
@@ -89,13 +88,13 @@ def breed(state: State, mold: Mold) -> None:
             state.dismiss(state.workers[mold.idle.pop()])
     if count > 0:
         mold.pending_forks = count
-        mold.deadline = state.now + state.spec.birth_timeout
+        mold.deadline = state.now + state.spec.fork_timeout
         state.expect("mold", mold.generation, mold.deadline)
         state.actions.append(ForkSpares(mold.generation, count))
 
 
-def born(state: State, generation: int, pid: int) -> None:
-    """Take in a newborn; one that nobody waits for is sent away, and known until it has ended."""
+def spare_forked(state: State, generation: int, pid: int) -> None:
+    """Add a spare; one that was not ordered is dismissed, and known until it has ended."""
     if pid in state.workers:
         return
     worker = state.workers[pid] = Worker(pid, generation, "spare", state.now)
@@ -104,31 +103,31 @@ def born(state: State, generation: int, pid: int) -> None:
         state.dismiss(worker)
         return
     mold.idle.append(pid)
-    answered(state, mold, 1)
+    settle_forks(state, mold, 1)
     if mold.asking:
         state.dirty_slots[next(iter(mold.asking))] = None
 
 
-def answered(state: State, mold: Mold, count: int) -> None:
-    """So many of the births that a mold pending_forks are accounted for; the rest have their time again."""
+def settle_forks(state: State, mold: Mold, count: int) -> None:
+    """Count `count` of a mold's pending forks as settled; the rest get a new deadline."""
     mold.pending_forks -= count
     if mold.phase == "able":
-        rest(state, mold)
+        mold_able(state, mold)
 
 
-def failed_forks(state: State, mold: Mold) -> None:
-    """A birth came to nothing. The next one waits, so that there is no hot loop."""
+def back_off_forks(state: State, mold: Mold) -> None:
+    """Delay the next fork after one that failed, so that there is no hot loop."""
     mold.failed_forks += 1
     mold.pause_until = state.now + pause(state.spec, mold.failed_forks, state.chance())
     if mold.phase == "able" and not mold.pending_forks:
-        rest(state, mold)
+        mold_able(state, mold)
 
 
 def reserve_spare(state: State, slot: Slot, target: Target) -> bool:
     """Reserve a spare of the target generation, or ask its mold for one."""
     if slot.reserve is not None and state.workers[slot.reserve].generation == target.generation:
         return True
-    give_back(state, slot)
+    return_spare(state, slot)
     mold = state.molds[target.generation]
     if mold.idle:
         slot.reserve = mold.idle.pop()
@@ -145,14 +144,14 @@ def reserve_spare(state: State, slot: Slot, target: Target) -> bool:
 
 
 def stop_asking(state: State, slot: Slot) -> None:
-    """This slot waits for no birth any more."""
+    """Let a slot no longer wait for a fork."""
     if slot.asking is not None:
         state.molds[slot.asking].asking.pop(slot.key, None)
         slot.asking = None
 
 
-def give_back(state: State, slot: Slot) -> None:
-    """Return a spare that this slot held, to whom it may serve."""
+def return_spare(state: State, slot: Slot) -> None:
+    """Return the spare that this slot has reserved to its mold."""
     if slot.reserve is None:
         return
     worker = state.workers[slot.reserve]
