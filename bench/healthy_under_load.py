@@ -53,9 +53,9 @@ def run(directory: str, seconds: float) -> list[dict[str, Any]]:
         [*command, *options], cwd=directory, env={**os.environ, "RUNTIME_DIRECTORY": runtime}, stderr=subprocess.PIPE
     )
     assert master.stderr is not None
-    while b"is ready" not in (line := master.stderr.readline()):
+    while b": ready (" not in (line := master.stderr.readline()):
         assert line, "it has not started"
-    port = int(line.rpartition(b":")[2])
+    port = int(line.rpartition(b":")[2].rstrip(b")\n"))
     # Each leads a session of its own, as the worker does: the kernel shares its time among those (sched(7), autogroup).
     busy = [sys.executable, "-c", "while True: pass"]
     spinning = [subprocess.Popen(busy, start_new_session=True) for _ in range(2 * (os.cpu_count() or 1))]

@@ -86,7 +86,7 @@ class Act:
 class Reload(Act):
     def once(self, number: int) -> None:
         self.adapted.running.send(signal.SIGHUP)
-        self.adapted.running.expect(f"reload of generation {number + 2} done", "err")
+        self.adapted.running.expect(rf"reload: done \(generation {number + 2}\)", "err")
 
 
 class ReloadAndEnd(Reload):

@@ -144,7 +144,7 @@ def test_reload_shows_both_generations_and_its_outcome(start: Start) -> None:
         await page.shows("web/0 ● starting .* g2 ", r"└ ● ready .* g1 ", "reload: rolling, 2 to go", "g1 → g2")
         for gate in gates:
             await asyncio.to_thread(gate.write_bytes, b"")
-        await page.shows("✓ reload of generation 2 done", "web/0 ● ready .* g2 ", "web/1 ● ready .* g2 ")
+        await page.shows(r"✓ reload: done \(generation 2\)", "web/0 ● ready .* g2 ", "web/1 ● ready .* g2 ")
         await page.shows_no("g1")
 
     on_page(daemon, use)
@@ -158,7 +158,7 @@ def test_reload_of_broken_code_shows_its_error(start: Start) -> None:
     async def use(page: Page) -> None:
         await page.shows("2/2 ready")
         await page.press("r")
-        await page.shows("reload failed", "ModuleNotFoundError: No module named 'nothing_of_that_name'", "esc: close")
+        await page.shows("reload: failed", "ModuleNotFoundError: No module named 'nothing_of_that_name'", "esc: close")
         await page.press("escape")
         await page.shows("✗ reload", "web/0 ● ready .* g1 ", "2/2 ready")
 

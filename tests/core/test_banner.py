@@ -15,13 +15,13 @@ ABOUT = {"application": "ASGI application (fastapi.FastAPI)", "server": "uvicorn
 
 def test_in_a_log_it_is_one_line_each() -> None:
     assert opening(START, "line") == (
-        "prefork: shop starts (pid 4711): shop:app, Python 3.11.7, options from prefork.toml"
+        "prefork: shop: starting (pid 4711, Python 3.11.7, shop:app, options from prefork.toml)"
     )
     welcome = Welcome("shop", "line", 1.0)
     welcome.planned(PLAN, ABOUT)
     assert welcome.text(["tcp://0.0.0.0:8000", "unix:///run/shop.sock"], 2.0) == (
-        "prefork: shop is ready: ASGI application (fastapi.FastAPI) on uvicorn 0.54.0, workers: 2 web, "
-        "http://0.0.0.0:8000, unix:/run/shop.sock"
+        "prefork: shop: ready (ASGI application (fastapi.FastAPI) on uvicorn 0.54.0, workers: 2 web, "
+        "http://0.0.0.0:8000, unix:/run/shop.sock)"
     )
 
 
@@ -59,7 +59,7 @@ def test_banner_of_a_daemon_has_kinds_and_addresses() -> None:
     welcome = Welcome("chat", "line", 0.0)
     welcome.planned(plan, {})
     said = welcome.text(["tcp://127.0.0.1:9"], 0.0)
-    assert said == "prefork: chat is ready: Daemon, workers: 2 web, 1 scheduler, tcp://127.0.0.1:9"
+    assert said == "prefork: chat: ready (Daemon, workers: 2 web, 1 scheduler, tcp://127.0.0.1:9)"
 
 
 def test_first_plan_is_welcomed_once() -> None:

@@ -56,7 +56,7 @@ def test_a_preview_that_cannot_be_computed_says_why() -> None:
     stage.feed(ev.MoldFailed(2, "SyntaxError: invalid syntax"))
     stage.rest()
     assert not stage.reply().ok
-    assert stage.reply().text.startswith("preview failed")
+    assert stage.reply().text.startswith("preview: failed")
     assert "SyntaxError" in stage.reply().text
     assert stage.serving() == ["solo", "web/0", "web/1"]
 

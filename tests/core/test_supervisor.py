@@ -414,7 +414,7 @@ class TestReload:
         stage = Stage(plan("a"), plan("b")).start()
         stage.feed(ev.SignalReceived("HUP"))
         stage.rest()
-        assert stage.world.reports[-1] == "reload of generation 2 done"
+        assert stage.world.reports[-1] == "reload: done (generation 2)"
 
     def test_hup_without_its_terminal_stops(self) -> None:
         stage = Stage(plan()).start()

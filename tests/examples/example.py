@@ -49,14 +49,14 @@ class Example:
             line = f"{line} {' '.join(more)}"
         self.running = self.command(line)
         if line.startswith("prefork "):
-            self.running.expect(r"^prefork: \S+ is ready: ", "err")
+            self.running.expect(r"^prefork: \S+: ready ", "err")
         return self
 
     def reload(self) -> None:
         """Reload, and wait until everything is new."""
         self.generation += 1
         self.running.send(signal.SIGHUP)
-        self.running.expect(f"^reload of generation {self.generation} done$", "err")
+        self.running.expect(rf"^reload: done \(generation {self.generation}\)$", "err")
 
     def workers(self, kind: str) -> dict[str, int]:
         """Return the pids of the workers of a kind by their key."""

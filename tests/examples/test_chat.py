@@ -58,7 +58,7 @@ def test_it_greets_reloads_and_ends(chat: tuple[Running, int, Path]) -> None:
     old = workers(running)
     (folder / "chat.toml").write_text(f'greeting = "hi"\naddress = "tcp://127.0.0.1:{port}"\n')
     running.send(signal.SIGHUP)
-    running.expect("reload of generation 2 done", "err")
+    running.expect(r"reload: done \(generation 2\)", "err")
     assert all(gone(pid) for pid in old.values())
     assert say(port, "me").startswith("hi from chat/")
     assert running.stop() == 0
@@ -71,7 +71,7 @@ def test_there_are_never_two_schedulers(chat: tuple[Running, int, Path]) -> None
         os.kill(scheduler, signal.SIGKILL)
         until(lambda: len(schedulers(running)) == 1 and scheduler not in schedulers(running), "another")  # noqa: B023
         running.send(signal.SIGHUP)
-        running.expect(f"reload of generation {generation} done", "err")
+        running.expect(rf"reload: done \(generation {generation}\)", "err")
         assert len(schedulers(running)) == 1
     assert running.stop() == 0
 

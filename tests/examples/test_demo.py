@@ -43,7 +43,7 @@ def test_demo_serves_reloads_and_survives_a_kill(start: Start) -> None:
     environment = {"RUNTIME_DIRECTORY": str(start.directory / "runtime")}
     port = free_port()
     daemon = start.command(*shlex.split(line.replace(":8000", f":{port}")), cwd=ROOT, env=environment)
-    daemon.expect("^prefork: demo is ready: .* workers: 4 web", "err")
+    daemon.expect("^prefork: demo: ready .* workers: 4 web", "err")
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
         assert client.get("/").text.startswith("hello from worker process ")
     killed = pid_of(daemon, "web/2")

@@ -51,7 +51,7 @@ def test_reload_ends_events_and_websockets_reconnect(app: Example, server: str) 
             assert closed.value.rcvd.code == 1012
             told = [line for line in [*first, *lines] if line.startswith("data: ")]
         assert told == [f"data: {number} from {teller}" for number in range(8)], "to the end, by one worker"
-        app.running.expect("reload of generation 2 done", "err")
+        app.running.expect(r"reload: done \(generation 2\)", "err")
     assert gone(teller)
     with websocket(app) as again:
         new = echo(again, "here again")
@@ -69,7 +69,7 @@ def test_events_that_never_end_are_cut_at_the_drain_timeout(app: Example) -> Non
             app.running.send(signal.SIGHUP)
             with pytest.raises(httpx.RemoteProtocolError):  # which an EventSource answers by asking again
                 list(lines)
-        app.running.expect("reload of generation 2 done", "err")
+        app.running.expect(r"reload: done \(generation 2\)", "err")
         with client.stream("GET", "/events?count=1") as answer:
             assert next(answer.iter_lines()) == "id: 0"
     assert app.stop() == 0

@@ -341,7 +341,7 @@ def test_who_has_said_all_still_hears_the_answer(desk: Desk) -> None:
     desk.carry_on()
     desk.settle()
     desk.rest()
-    assert client.lines() == [{"ok": True, "text": "restart of web/1 done"}]
+    assert client.lines() == [{"ok": True, "text": "restart: done (web/1)"}]
     assert client.receive() is None
 
 

@@ -287,7 +287,7 @@ def options(sock: socket.socket) -> tuple[bool, int, bool, int]:
 
 def test_changed_option_keeps_the_socket_and_its_queue(listeners: Listeners) -> None:
     before, after = Listener("http", "tcp://127.0.0.1:0"), Listener("http", "tcp://127.0.0.1:0", backlog=9)
-    assert listeners.bind([before])[0].startswith("listening on http at tcp://127.0.0.1:")
+    assert listeners.bind([before])[0].startswith("http: listening on tcp://127.0.0.1:")
     with socket.create_connection(("127.0.0.1", port(listeners, before)), timeout=10):
         assert listeners.bind([after]) == []
         listeners.unbind([before])

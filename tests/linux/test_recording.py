@@ -115,4 +115,4 @@ def test_welcome_is_logged_when_all_are_ready(
         banner.noted(MoldPlanned(1, stage.world.plans[1]), [], 1.0)
         banner.done(1.0)
         banner.done(2.0)
-    assert capfd.readouterr().err.count("shop is ready") == int(said and not stopping)
+    assert capfd.readouterr().err.count("shop: ready") == int(said and not stopping)

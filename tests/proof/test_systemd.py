@@ -68,7 +68,7 @@ def test_the_life_of_a_service(manager: tuple[Systemd, Path]) -> None:
     failed = running.run("systemctl", "reload", "shop.service")
     assert failed.returncode != 0
     assert running.show("shop.service", "ActiveState") == "active"
-    assert "; reload failed: " in status(running)
+    assert "; reload: failed: " in status(running)
     assert get() == "good day"
 
     (directory / "shop.py").write_text(ASGI)

@@ -53,7 +53,7 @@ class Run:
 
     def ready(self) -> str:
         """Wait until all workers are; return what was said of the application."""
-        said = self.running.expect(r"^prefork: \S+ is ready: (.*)$", "err")[1]
+        said = self.running.expect(r"^prefork: \S+: ready \((.*)\)$", "err")[1]
         if match := re.search(r"//127\.0\.0\.1:(\d+)", said):
             self.port = int(match[1])
         return said

@@ -41,7 +41,7 @@ class TestReload:
         before = pool.pids()
         reload = pool.command("reload")
         assert reload.wait() == 0
-        assert reload.out == ["reload of generation 2 done"]
+        assert reload.out == ["reload: done (generation 2)"]
         assert reload.err[:2] == ["reload: importing generation 2", "reload: generation 2 is planned"]
         after = pool.pids()
         for number, line in enumerate(reload.err[2:], 1):
@@ -80,7 +80,7 @@ class TestReload:
         ended_well(pool)
 
     def test_for_programs_it_is_one_object(self, pool: Commanded) -> None:
-        assert pool.json("reload") == {"ok": True, "text": "reload of generation 2 done"}
+        assert pool.json("reload") == {"ok": True, "text": "reload: done (generation 2)"}
         pool.file.write_text("oh no")
         failed = pool.json("reload", status=1)
         assert failed["ok"] is False
@@ -97,7 +97,7 @@ class TestReload:
         for key, pid in pool.pids().items():
             assert re.search(rf"{key}  ready after \S+ s \(pid {pid}, generation 2\)", shown)
         assert "2/2" in shown or "1/2" in shown
-        assert reload.out == ["reload of generation 2 done"]
+        assert reload.out == ["reload: done (generation 2)"]
         os.close(ours)
         ended_well(pool)
 
@@ -113,7 +113,7 @@ def test_a_replan_changes_what_differs_and_plan_says_so_before(start: Start) -> 
     assert served.says("plan", "--replan").split("\n") == ["a replan would add 1, keep 2", "  + web/2"]
     assert served.says("plan").split("\n") == ["a reload would add 1, renew 2", "  + web/2"]
     assert served.pids() == before
-    assert served.says("replan") == "replan of generation 1 done"
+    assert served.says("replan") == "replan: done (generation 1)"
     after = served.pids()
     assert {key: after[key] for key in before} == before
     (start.directory / "size").write_text("1")
@@ -146,7 +146,7 @@ def test_scale_gives_a_pool_another_size_until_auto(pool: Commanded) -> None:
 
 def test_restart_replaces_one_worker_and_no_other(pool: Commanded) -> None:
     before = pool.pids()
-    assert pool.says("restart", "web/1") == "restart of web/1 done"
+    assert pool.says("restart", "web/1") == "restart: done (web/1)"
     after = pool.pids()
     assert after["web/0"] == before["web/0"]
     assert after["web/1"] != before["web/1"]

@@ -78,7 +78,7 @@ class Place:
         (place / "prefork.toml").write_text(file)
         bound = ("-w", "1", "-b", "127.0.0.1:0")
         running = self.command(PREFORK, "run", *arguments, *bound, directory=directory, **environment)
-        running.expect("is ready", "err")
+        running.expect(": ready ", "err")
         return running
 
 

@@ -76,7 +76,7 @@ def test_a_reload_brings_new_code_before_old_code_goes(start: Start) -> None:
     served.write(plan='[Web(0, "new"), Web(1, "new")]')
     served.signal(signal.SIGHUP)
     new = served.ready("web/0", "web/1", generation=2)
-    served.running.expect("reload of generation 2 done", "err")
+    served.running.expect(r"reload: done \(generation 2\)", "err")
     assert served.ask()[3] == "new"
     assert all(gone(pid) for pid in old.values())
     assert all(alive(pid) for pid in new.values())
@@ -108,8 +108,8 @@ def test_reload_goes_on_at_drained_and_ends_at_the_end(start: Start) -> None:
         served.signal(signal.SIGHUP)
         served.ready(*keys, generation=2)
         assert all(alive(pid) for pid in old.values())
-        assert not [line for line in served.running.err if "reload of generation 2 done" in line]
-    served.running.expect("reload of generation 2 done", "err")
+        assert not [line for line in served.running.err if "reload: done (generation 2)" in line]
+    served.running.expect(r"reload: done \(generation 2\)", "err")
     assert all(gone(pid) for pid in old.values())
     assert served.stop() == 0
 
@@ -131,7 +131,7 @@ def test_a_broken_reload_changes_nothing_and_says_why_once(start: Start, part: s
     assert all(alive(pid) for pid in pids.values())
     served.write(plan='[Web(0, "mended"), Web(1, "mended")]')
     served.signal(signal.SIGHUP)
-    served.running.expect("reload of generation 3 done", "err")
+    served.running.expect(r"reload: done \(generation 3\)", "err")
     assert served.ask()[3] == "mended"
     served.stop()
     assert len([line for line in served.running.err if why.replace("\\", "") in line]) == 1
@@ -142,7 +142,7 @@ def test_an_import_that_hangs_is_given_up(start: Start) -> None:
     served.ready("web/0", "web/1")
     served.write(more="signal.pause()\n")
     served.signal(signal.SIGHUP)
-    served.running.expect("reload failed", "err")
+    served.running.expect("reload: failed", "err")
     assert served.ask()[1] == 1
     until(lambda: len(served.running.children()) == 4, "the hanging mold has ended")
     served.stop()
@@ -155,7 +155,7 @@ def test_scaling_by_signal_survives_a_reload(start: Start) -> None:
     served.ready("web/2")
     served.signal(signal.SIGHUP)
     pids = served.ready("web/0", "web/1", "web/2", generation=2)
-    served.running.expect("reload of generation 2 done", "err")
+    served.running.expect(r"reload: done \(generation 2\)", "err")
     served.signal(signal.SIGTTOU)
     assert gone(pids["web/2"])
     served.stop()
@@ -195,7 +195,7 @@ def test_saving_the_configuration_applies_the_difference_only(start: Start) -> N
     watcher(daemon)
     save('texts = ["a", "changed", "c"]')
     after = daemon.ready("web/1", "web/2")
-    daemon.running.expect("replan of generation 1 done", "err")
+    daemon.running.expect(r"replan: done \(generation 1\)", "err")
     assert gone(before["web/1"])
     assert alive(before["web/0"])
     assert alive(after["web/1"])
@@ -307,7 +307,7 @@ def test_an_old_first_worker_never_runs_twice(start: Start) -> None:
     for generation in range(1, 4):
         pid = int(running.expect(rf"scheduler (\d+) g {generation}")[1])
         if generation > 1:
-            running.expect(f"reload of generation {generation} done", "err")
+            running.expect(rf"reload: done \(generation {generation}\)", "err")
         os.kill(pid, signal.SIGKILL)
         running.expect(rf"scheduler (\d+) g {generation}")
         running.send(signal.SIGHUP)

@@ -362,5 +362,5 @@ def test_with_no_descriptors_left_the_daemon_serves_on(start: Start) -> None:
     assert served.ask()[1] == 1
     resource.prlimit(master, resource.RLIMIT_NOFILE, (1024, 4096))
     served.signal(signal.SIGHUP)
-    served.running.expect("reload of generation 3 done", "err")
+    served.running.expect(r"reload: done \(generation 3\)", "err")
     assert served.stop() == 0

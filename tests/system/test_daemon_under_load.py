@@ -62,7 +62,7 @@ def test_no_request_fails_through_broken_and_good_reloads(start: Start) -> None:
             clients.more(200)
             served.write(plan=f'[Web(i, "text {generation}") for i in range(4)]')
             served.signal(signal.SIGHUP)
-            served.running.expect(f"reload of generation {generation + 1} done", "err")
+            served.running.expect(rf"reload: done \(generation {generation + 1}\)", "err")
             clients.more(200)
     assert clients.failures == []
     assert clients.answers[-1][3] == "text 6"

@@ -54,7 +54,7 @@ def served(start: Start, where: str, worker: str = SERVE) -> Served:
 
 def up(daemon: Served) -> str:
     """Wait until it is up; return where it says that it listens."""
-    where = daemon.running.expect(r"^listening on http at (.*)$", "err")[1]
+    where = daemon.running.expect(r"^http: listening on (.*)$", "err")[1]
     daemon.ready("web/0", "web/1")
     return where
 
@@ -88,11 +88,11 @@ def test_kernel_chosen_port_is_logged_and_survives_reloads(start: Start, sharing
     number = port_of(up(daemon))
     assert asked(socket.AF_INET, ("127.0.0.1", number)).startswith("web/")
     daemon.signal(signal.SIGHUP)
-    daemon.running.expect("reload of generation 2 done", "err")
+    daemon.running.expect(r"reload: done \(generation 2\)", "err")
     source = daemon.file.read_text()
     daemon.file.write_text(source.replace("backlog=100", "backlog=200"))  # Another record, and the same place.
     daemon.signal(signal.SIGHUP)
-    daemon.running.expect("reload of generation 3 done", "err")
+    daemon.running.expect(r"reload: done \(generation 3\)", "err")
     assert " g3 " in asked(socket.AF_INET, ("127.0.0.1", number))
     assert daemon.stop() == 0
     assert len([line for line in daemon.running.err if line.startswith("listening")]) == 1
@@ -137,7 +137,7 @@ def test_only_a_dead_daemons_path_is_taken_over(start: Start) -> None:
     other = start.command(sys.executable, "program.py", env={"RUNTIME_DIRECTORY": str(start.directory / "other")})
     assert other.wait() == 1
     assert other.err[-1] == (
-        f"start failed: cannot listen on unix://{path} (http): Address already in use: a running process listens there"
+        f"start: failed: cannot listen on unix://{path} (http): Address already in use: a running process listens there"
     )
     os.kill(daemon.running.pid, signal.SIGKILL)
     daemon.running.wait()
@@ -208,7 +208,7 @@ def test_inherited_socket_goes_to_workers_only(start: Start, way: list[str]) -> 
             holds = [inode in sockets(pid) for inode in inodes]
             assert holds == [" web/" in title(pid), False], title(pid)
         daemon.signal(signal.SIGHUP)
-        running.expect("reload of generation 2 done", "err")
+        running.expect(r"reload: done \(generation 2\)", "err")
         assert " g2 " in asked(socket.AF_INET, given.getsockname())
         assert daemon.stop() == 0
 
@@ -294,14 +294,14 @@ def refused(start: Start, where: str) -> tuple[int, str]:
 def test_address_in_use_is_one_line(start: Start) -> None:
     with a_listening_socket() as other:
         where = f"tcp://127.0.0.1:{other.getsockname()[1]}"
-        line = f"start failed: cannot listen on {where} (http): Address already in use"
+        line = f"start: failed: cannot listen on {where} (http): Address already in use"
         assert refused(start, f'"{where}"') == (1, line)
         assert refused(start, f'prefork.Listener("{where}", sharing="sharded")') == (1, line)
 
 
 def test_other_bind_errors_are_one_line(start: Start) -> None:
     status, line = refused(start, '"tcp://no.such.host.invalid:80"')
-    assert (status, line.startswith("start failed: cannot listen on tcp://no.such.host.invalid:80 (http): ")) == (
+    assert (status, line.startswith("start: failed: cannot listen on tcp://no.such.host.invalid:80 (http): ")) == (
         1,
         True,
     )
@@ -333,7 +333,7 @@ def test_bad_listener_in_a_reload_changes_nothing(start: Start) -> None:
     with a_listening_socket() as other:
         daemon.file.write_text(daemon.file.read_text().replace(str(daemon.port), str(other.getsockname()[1])))
         daemon.signal(signal.SIGHUP)
-        daemon.running.expect("reload failed: cannot listen on .*Address already in use", "err")
+        daemon.running.expect("reload: failed: cannot listen on .*Address already in use", "err")
     assert daemon.ask()[1] == 1
     assert daemon.stop() == 0
 
@@ -348,7 +348,7 @@ def test_waiting_connections_of_a_removed_listener_are_answered(start: Start) ->
     other = free_port()
     daemon.file.write_text(daemon.file.read_text().replace(str(daemon.port), str(other)))
     daemon.signal(signal.SIGHUP)
-    daemon.running.expect("reload of generation 2 done", "err")
+    daemon.running.expect(r"reload: done \(generation 2\)", "err")
     assert all(client.recv(100).startswith(b"web/") for client in clients)
     assert all(gone(pid) for pid in workers)
     with pytest.raises(ConnectionRefusedError):

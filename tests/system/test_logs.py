@@ -159,7 +159,7 @@ def test_the_log_says_who_asked_for_what_and_what_came_of_it(start: Start) -> No
     served.ready("web/0", "web/1")
     served.running.send(signal.SIGHUP)
     served.running.expect("^prefork: signal HUP received$", "err")
-    served.running.expect("^reload of generation 2 done$", "err")
+    served.running.expect(r"^reload: done \(generation 2\)$", "err")
     assert served.running.stop() == 0
     assert not any("ready after" in line for line in served.running.err), "that is for log_level debug"
 
@@ -205,7 +205,7 @@ def test_a_log_file_is_opened_again_when_it_has_been_rotated(start: Start) -> No
     former = old.read_bytes()
     assert former.endswith(b"\n")
     served.running.send(signal.SIGHUP)
-    until(lambda: "reload of generation 2 done" in log.read_text(), "it goes on")
+    until(lambda: "reload: done (generation 2)" in log.read_text(), "it goes on")
     assert served.running.stop() == 0
     assert old.read_bytes() == former
     assert re.search(f"^{DATE}prefork: signal USR1 received$", former.decode(), re.MULTILINE)
@@ -225,7 +225,7 @@ def test_a_log_file_that_cannot_be_opened_again_is_gone_on_with(start: Start) ->
     served.running.send(signal.SIGUSR1)
     until(lambda: "No such file or directory; continuing in the file that is open" in log.read_text(), "it says so")
     served.running.send(signal.SIGHUP)
-    until(lambda: "reload of generation 2 done" in log.read_text(), "it goes on")
+    until(lambda: "reload: done (generation 2)" in log.read_text(), "it goes on")
     assert served.running.stop() == 0
 
 

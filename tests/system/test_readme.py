@@ -64,7 +64,7 @@ def test_readme_application_runs(start: Start) -> None:
     words = command.replace("8000", str(port)).split()[1:]
     environment = {"RUNTIME_DIRECTORY": str(start.directory / "runtime")}
     running = start.command(PREFORK, *words, env=environment)
-    running.expect(rf"^prefork: shop is ready: .* workers: 4 web, http://127.0.0.1:{port}$", "err")
+    running.expect(rf"^prefork: shop: ready .* workers: 4 web, http://127.0.0.1:{port}\)$", "err")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE) as response:
         assert response.read() == b'{"greeting":"hello"}'
     assert "prefork reload" in commands()

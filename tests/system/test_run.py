@@ -89,8 +89,8 @@ def test_options_from_file_environment_and_command_line(start: Start) -> None:
     write(start, "prefork.toml", 'target = "shop:app"\nworkers = 1\nname = "corner-shop"\nbind = "127.0.0.1:1"\n')
     run = Run(start, env={"PREFORK_WORKERS": "3"})
     assert ", workers: 3 web, " in run.ready()
-    assert "prefork: corner-shop starts (pid " in run.running.err[0]
-    assert run.running.err[0].endswith(f"): shop:app, Python {sys.version.split()[0]}, options from prefork.toml")
+    assert "prefork: corner-shop: starting (pid " in run.running.err[0]
+    assert run.running.err[0].endswith(f", Python {sys.version.split()[0]}, shop:app, options from prefork.toml)")
     assert run.stop() == 0
 
 
@@ -125,7 +125,7 @@ def test_a_reload_takes_up_new_code_and_new_options(start: Start) -> None:
     write(start, "shop.py", ASGI + '\nTEXT = "good day"\n')
     write(start, "prefork.toml", "workers = 3\n")
     run.running.send(signal.SIGHUP)
-    run.running.expect("^reload of generation 2 done$", "err")
+    run.running.expect(r"^reload: done \(generation 2\)$", "err")
     until(lambda: run.who()[1] == "good day", "the new code answers")
     run.all_answer(3)
     write(start, "prefork.toml", "workers = 0\n")
@@ -164,7 +164,7 @@ def test_change_reloads_and_broken_change_is_shown(start: Start) -> None:
     until(lambda: _watches(run), "the watcher watches")
     write(start, "shop.py", ASGI + '\nTEXT = "good day"\n')
     run.running.expect("^prefork: shop.py changed: reloading$", "err")
-    run.running.expect("^reload of generation 2 done$", "err")
+    run.running.expect(r"^reload: done \(generation 2\)$", "err")
     commands = [
         event for event in prefork.connect(str(start.directory / "runtime")).events() if event["event"] == "command"
     ]
@@ -176,7 +176,7 @@ def test_change_reloads_and_broken_change_is_shown(start: Start) -> None:
     run.running.expect("^SyntaxError: invalid syntax$", "err")
     assert run.who()[1] == "good day"
     write(start, "shop.py", ASGI + '\nTEXT = "mended again"\n')
-    run.running.expect("^reload of generation 4 done$", "err")
+    run.running.expect(r"^reload: done \(generation 4\)$", "err")
     assert run.who()[1] == "mended again"
     assert run.stop() == 0
 

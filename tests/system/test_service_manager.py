@@ -77,7 +77,7 @@ def test_a_reload_is_told_from_its_beginning_to_its_end(start: Start, notified: 
     served.signal(signal.SIGHUP)
     notified.expect(RELOADING="1")
     status = notified.expect(READY="1")["STATUS"]
-    assert status.startswith("2/2 ready, generation 2; reload failed: ")
+    assert status.startswith("2/2 ready, generation 2; reload: failed: ")
     assert served.stop() == 0
 
 
@@ -117,7 +117,7 @@ def test_a_failed_start_says_so_before_it_ends(start: Start, notified: NotifySoc
     served.write("import prefork\ndaemon = prefork.Daemon('fails')\ndaemon.run()\n")
     served.launch()
     assert served.running.wait() == 1
-    assert notified.expect(STOPPING="1")["STATUS"].startswith("stopping: start failed: ")
+    assert notified.expect(STOPPING="1")["STATUS"].startswith("stopping: start: failed: ")
     assert not any("READY" in message for message in notified.all)
 
 
@@ -127,5 +127,5 @@ def test_a_manager_that_goes_away_harms_nothing(start: Start, notified: NotifySo
     notified.close()
     served.signal(signal.SIGHUP)
     served.running.expect("the service manager cannot be told how things are: Connection refused", "err")
-    served.running.expect("reload of generation 2 done", "err")
+    served.running.expect(r"reload: done \(generation 2\)", "err")
     assert served.stop() == 0

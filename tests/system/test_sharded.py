@@ -127,7 +127,7 @@ def test_scaling_and_reloading_under_load_fail_nobody(start: Start, worker: str)
                 assert gone(pids.popitem()[1])
             load.more(100)
         served.signal(signal.SIGHUP)
-        served.running.expect("reload of generation 2 done", "err")
+        served.running.expect(r"reload: done \(generation 2\)", "err")
         load.more(100)
     assert not load.failures
     assert served.stop() == 0

@@ -149,7 +149,7 @@ def test_application_gets_only_what_its_user_may_have(anywhere: Start) -> None:
     for address in "tcp://127.0.0.1:81", f"unix://{anywhere.directory}/socket":
         served.write(source.replace("tcp://127.0.0.1:PORT", address).replace("THEIRS", str(theirs)))
         served.signal(signal.SIGHUP)
-        served.running.expect(f"reload failed: cannot listen on {address} ", "err")
+        served.running.expect(f"reload: failed: cannot listen on {address} ", "err")
     assert not (anywhere.directory / "socket").exists()
     assert served.ask()[1] == 1
     assert served.stop() == 0

@@ -92,7 +92,7 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: b
             state.scaling_ended(kind, False, f"{text}; restarting\n{words}" if words else f"{text}; restarting")
     change = state.change
     if change is not None and slot.key in change.flight:
-        withdraw(state, f"{change.what} of {change.key or f'generation {change.generation}'} failed: {text}", words)
+        withdraw(state, f"{change.what}: failed ({change.key or f'generation {change.generation}'}): {text}", words)
     elif not hopeless(state):  # else it is logged with the daemon's end
         state.report(f"{text}{_then(state, slot)}", words)
 
@@ -136,7 +136,7 @@ def mold_failed(state: State, mold: Mold, text: str, words: str = "", then: str 
     if mold.retired or state.stopping is not None:
         return
     if change is not None and change.generation == mold.generation:
-        withdraw(state, f"{change.name} failed: mold of generation {mold.generation} {text}", words)
+        withdraw(state, f"{change.name}: failed: mold of generation {mold.generation} {text}", words)
     else:
         state.report(f"mold of generation {mold.generation}: {text}{then}", words)
 

@@ -37,7 +37,7 @@ def request(state: State, change: Change) -> None:
     newer = current is not None and current.what == change.what == "reload" and not change.dry
     if newer and current is not None and current.stage == "planning":
         state.queue.insert(0, change)
-        withdraw(state, f"reload of generation {current.generation} superseded by a newer reload")
+        withdraw(state, f"reload: superseded by a newer reload (generation {current.generation})")
         return
     if current is None:
         begin(state, change)
@@ -79,7 +79,7 @@ def begin(state: State, change: Change) -> None:
 def planned(state: State, change: Change, plan: Plan) -> None:
     """Check the plan of a change, and have its new listeners opened."""
     if refusal := plan.refusal():
-        withdraw(state, f"{change.name} of generation {change.generation} failed: {refusal}")
+        withdraw(state, f"{change.name}: failed (generation {change.generation}): {refusal}")
         return
     change.plan = plan
     if change.dry:
@@ -102,7 +102,7 @@ def roll(state: State, change: Change) -> None:
     if change.what == "restart":
         slot = state.slots.get(change.key)
         if slot is None or slot.target is None:
-            withdraw(state, f"restart failed: there is no slot {change.key}")
+            withdraw(state, f"restart: failed: there is no slot {change.key}")
             return
         change.pending[change.key] = replace(slot.target, edition=state.next_edition())
     else:
@@ -201,7 +201,7 @@ def commit(state: State, change: Change) -> None:
     if gone:
         state.actions.append(Unbind(gone))
     state.dirty_molds[state.generation] = None
-    text = f"{change.what} of {change.key or f'generation {change.generation}'} done"
+    text = f"{change.what}: done ({change.key or f'generation {change.generation}'})"
     if change.what == "start":
         state.announce(change, "done", text=text)
     else:

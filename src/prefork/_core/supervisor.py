@@ -203,7 +203,7 @@ class Supervisor:
                     rollout.roll(state, change)
             case ev.BindFailed(generation, report):
                 if change := self._change(generation, "binding"):
-                    rollout.withdraw(state, f"{change.what} failed: {report}")
+                    rollout.withdraw(state, f"{change.what}: failed: {report}")
             case ev.CommandReceived(asker, command, by):
                 state.cause = f"{words(command)} requested by {by}" if by else words(command)
                 self._command(command, [asker])

@@ -226,7 +226,7 @@ class DaemonExecutor:
             self._master.enqueue(fact.BindFailed(generation, str(error)))
         else:
             if self._welcome is not None and self._welcome.shows_addresses:
-                news = [text for text in news if not text.startswith("listening on ")]
+                news = [text for text in news if ": listening on " not in text]
             self._say_all(news)
             self._master.enqueue(fact.ListenersBound(generation))
 

@@ -1,6 +1,6 @@
-"""The banner: what a daemon logs of itself at its start, and when it is ready.
+"""The banner: what a daemon logs at its start and when it is ready.
 
-On a terminal a few aligned lines, elsewhere one line each: a log is read by the line.
+A few aligned lines on a terminal, elsewhere one line each: a log is read by the line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LABELS = 12  # columns
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What is known before anything runs. `python` and `file` (None for none) are for people."""
+    """What is known before anything runs. `python`: its version; `file`: of the options, None for none."""
 
     name: str
     pid: int
@@ -32,10 +32,11 @@ class Start:
 
 
 def opening(start: Start, style: Style) -> str:
-    """Return what is said at once."""
+    """Return the first message, before the application is imported."""
     if style == "line":
         options = f", options from {start.file}" if start.file else ""
-        return f"prefork: {start.name} starts (pid {start.pid}): {start.target}, Python {start.python}{options}"
+        facts = f"pid {start.pid}, Python {start.python}, {start.target}{options}"
+        return f"prefork: {start.name}: starting ({facts})"
     rows = [("target", start.target), ("pid", str(start.pid)), ("python", start.python)]
     if start.file:
         rows.append(("options", start.file))
@@ -52,7 +53,7 @@ class Welcome:
         self._started = started
         self._plan: Plan | None = None
         self._about: Mapping[str, str] = {}
-        self._said = False
+        self._shown = False
 
     @property
     def is_block(self) -> bool:
@@ -61,27 +62,27 @@ class Welcome:
 
     @property
     def shows_addresses(self) -> bool:
-        """Whether it is a block on a terminal, still to come, which lines of the log should not anticipate."""
-        return self.is_block and not self._said
+        """Whether a block with the addresses is still to come, so that no line of the log names them first."""
+        return self.is_block and not self._shown
 
     def planned(self, plan: Plan, about: Mapping[str, str]) -> None:
-        """Note the first plan, and what the mold has found out about the application."""
+        """Note the first plan, and what the mold has found out about the application (`about`)."""
         if self._plan is None:
             self._plan, self._about = plan, about
 
     @property
     def due(self) -> bool:
-        """Whether there is a plan and nothing was said yet."""
-        return self._plan is not None and not self._said
+        """Whether there is a plan and the text was not returned yet."""
+        return self._plan is not None and not self._shown
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
-        """Those of the first plan."""
+        """The listeners of the first plan."""
         return self._plan.listeners if self._plan else ()
 
     def text(self, addresses: Sequence[str], now: float) -> str:
-        """Return it, once; `addresses` are full, and as they are."""
-        self._said = True
+        """Return the text, to be logged once; `addresses`: the actual ones of the listeners."""
+        self._shown = True
         assert self._plan is not None
         shown = [clickable(each) for each in addresses] if "web" in self._about else list(addresses)
         what, server = self._about.get("application", "Daemon"), self._about.get("server")
@@ -89,7 +90,7 @@ class Welcome:
         crew = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "none"
         if self._style == "line":
             parts = [f"{what} on {server}" if server else what, f"workers: {crew}", *shown]
-            return f"prefork: {self._name} is ready: {', '.join(parts)}"
+            return f"prefork: {self._name}: ready ({', '.join(parts)})"
         rows = [("application", what), *([("server", server)] if server else []), ("workers", crew)]
         links = [_paint(each, _LINK, self._style) for each in shown]
         rows += [("listening" if number == 0 else "", link) for number, link in enumerate(links)]
@@ -99,7 +100,7 @@ class Welcome:
 
 
 def clickable(address: str) -> str:
-    """Return what a person can open of a full address on which HTTP is spoken."""
+    """Return an address on which HTTP is spoken as a link."""
     scheme, _, rest = address.partition("://")
     return {"tcp": "http://", "unix": "unix:"}.get(scheme, f"{scheme}://") + rest
 

@@ -214,7 +214,7 @@ class Listeners:
             reason = _reason(error, address, self._options)
             raise SystemFailure(f"cannot listen on {listener.address} ({listener.name}): {reason}") from None
         if at not in self._records.values():
-            self._notices.append(f"listening on {listener.name} at {_actual_address(place.template())}")
+            self._notices.append(f"{listener.name}: listening on {_actual_address(place.template())}")
         self._places[at], self._records[listener] = place, at
 
     def _open_place(self, listener: Listener, address: Address) -> Port | _SingleSocket:
