@@ -15,7 +15,7 @@ class Log:
 
     def happens(self, slot: str, text: str, event: str = "ended") -> None:
         self.pass_time(0.0)
-        if self.folding.says(event, slot, text, True, self.now):
+        if self.folding.passes(event, slot, text, True, self.now):
             self.lines.append(text)
 
     def pass_time(self, seconds: float) -> None:

@@ -70,13 +70,13 @@ class TestReload:
         assert reload.wait() == 1
         assert reload.out == []
         said = "\n".join(reload.err)
-        assert "prefork: reload " in said
+        assert "prefork: reload: failed" in said
         assert re.search(r'File "[^"]*program\.py", line \d+', said)
         assert told in said
         assert pool.pids() == before
         assert pool.ask()[2] in before.values()
         pool.file.write_text(good)
-        assert pool.says("reload").endswith(" done")
+        assert pool.says("reload").startswith("reload: done ")
         ended_well(pool)
 
     def test_for_programs_it_is_one_object(self, pool: Commanded) -> None:
@@ -233,7 +233,7 @@ def test_a_client_that_is_killed_in_the_middle_harms_nothing(start: Start, comma
         assert kept == before
     assert len(after) == (4 if command[0] == "scale" else 2)
     (start.directory / "gate").unlink()
-    assert served.says("restart", "web/1").endswith("done")
+    assert served.says("restart", "web/1").startswith("restart: done ")
     ended_well(served)
 
 

@@ -302,7 +302,7 @@ def test_paths_that_are_taken(start: Start) -> None:
     with socket.socket(socket.AF_UNIX) as living:
         living.bind(str(start.directory / "living"))
         living.listen()
-        why = "Address already in use: a living process listens there"
+        why = "Address already in use: a running process listens there"
         refused(Run(start, "shop", "-b", "unix:living", bind=False), 1, why)
     assert (start.directory / "file").exists()
     assert (start.directory / "living").exists()

@@ -1,7 +1,7 @@
 """The master's half of the scoreboard: rows, and counts of dead workers.
 
-The master never believes what it has written there itself, since any worker could write there too. All that it reads
-back is what workers have counted, and the worst that comes of that is a wrong count.
+The master never relies on what it has written there itself, since any worker can write there, too. It only reads back
+the workers' counts, so that the worst effect is a wrong count.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _MASK = 2**64 - 1
 
 @dataclass(slots=True)
 class _Slot:
-    """The rows of one name, oldest first, and how its workers have ended.
+    """The rows of one slot, oldest first, and how its workers have ended.
 
-    While none lives, the last row that ended holds what the slot has counted; the others hold nothing.
+    While no worker lives, the last row that ended has the counts of the slot; the others have none.
     """
 
     live: list[int] = field(default_factory=list)
@@ -38,7 +38,7 @@ class _Slot:
 
 @dataclass(slots=True)
 class _Row:
-    """What the master has to remember of a row."""
+    """What the master keeps of a row."""
 
     name: str
     state: State
@@ -47,7 +47,7 @@ class _Row:
 
 
 class Board:
-    """The scoreboard of one daemon. Raises SystemFailure where the system refuses it."""
+    """The scoreboard of one daemon. Raises SystemFailure if it cannot be made."""
 
     def __init__(self, rows: int = ROWS) -> None:
         try:
@@ -57,23 +57,23 @@ class Board:
             raise SystemFailure(f"there is no shared memory for the scoreboard: {error}") from None
         self._words = self._board.words
         self._rows: dict[int, _Row] = {}
-        self._pids: dict[int, int] = {}  # pid -> row, of those that live
+        self._pids: dict[int, int] = {}  # pid -> row, of living workers
         self._slots: dict[str, _Slot] = {}
-        self._ended: dict[int, None] = {}  # rows, the one that ended the longest ago first
+        self._ended: dict[int, None] = {}  # rows, the one that ended first is first
         self._changes = self._requests = self._errors = 0
         self._groups: dict[object, int] = {}
 
     def close(self) -> None:
-        """Let go of it; workers keep theirs."""
+        """Unmap and close it; workers keep theirs."""
         self._board.close()
         os.close(self.descriptor)
 
     def reading(self) -> int:
-        """A new descriptor (close-on-exec), for those who may read it and not write. Raises OSError."""
+        """Return a new read-only descriptor (close-on-exec). Raises OSError."""
         return os.open(f"/proc/self/fd/{self.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
 
     def start(self, pid: int, ordered: do.OrderWorker | do.SpawnWorker) -> int:
-        """The row of a process that is about to have this order; -1 when every row is a living worker's."""
+        """Give a process a row before its order is sent; return it, or -1 if every row is a living worker's."""
         name = ordered.key
         row = self._choose(name)
         if row is None:
@@ -98,7 +98,7 @@ class Board:
         return row
 
     def turn(self, pid: int, state: State) -> None:
-        """A worker is ready, or has been asked to drain; what would lead back comes late, and changes nothing."""
+        """Set a worker's state to ready or draining; an earlier state comes late, and changes nothing."""
         row = self._pids.get(pid)
         if row is not None and STATES.index(state) > STATES.index(self._rows[row].state):
             self._rows[row].state = state
@@ -106,7 +106,7 @@ class Board:
                 self._write(row)
 
     def end(self, pid: int, status: int) -> None:
-        """A process has ended: what it had counted is the daemon's from now on, and its slot's."""
+        """Add the counts of a process that has ended to the daemon's and its slot's."""
         row = self._pids.pop(pid, None)
         if row is None:
             return
@@ -124,8 +124,9 @@ class Board:
             self._errors = (self._errors + errors - ended.errors) & _MASK
             self._words[at.DEAD_REQUESTS], self._words[at.DEAD_ERRORS] = self._requests, self._errors
             if slot.live:
-                heir = self._rows[slot.live[-1]]
-                heir.requests, heir.errors = (heir.requests + requests) & _MASK, (heir.errors + errors) & _MASK
+                newest = self._rows[slot.live[-1]]
+                newest.requests = (newest.requests + requests) & _MASK
+                newest.errors = (newest.errors + errors) & _MASK
                 ended.requests = ended.errors = 0
                 workers = self._board.worker_words(row)
                 self._words[workers + at.REQUESTS] = self._words[workers + at.ERRORS] = 0
@@ -133,15 +134,15 @@ class Board:
             self._write(row)
 
     def watch(self, watching: bool) -> None:
-        """Let workers know whether somebody looks for hangs: where nobody does, who gets busy wakes the master."""
+        """Set whether the master checks for hangs: if not, a worker that becomes busy wakes it."""
         self._words[at.WATCHING] = int(watching)
 
     def ask(self, pid: int) -> None:
-        """Let this process, and no other, write down its stacks when it is signalled to."""
+        """Let this process, and no other, write its stacks when it gets the signal."""
         self._words[at.ASKED] = pid
 
     def beat(self, pid: int) -> tuple[float, float] | None:
-        """What a worker that is ready, or drains, says of itself: `beat` and `busy_since`; None for any other."""
+        """Return `beat` and `busy_since` of a worker that is ready or draining; None for any other."""
         row = self._pids.get(pid)
         if row is None or self._rows[row].state == "starting":
             return None
@@ -149,7 +150,7 @@ class Board:
         return self._board.floats[at_row + at.BEAT], self._board.floats[at_row + at.BUSY_SINCE]
 
     def doing(self, pid: int) -> str:
-        """What a worker has to do, in words; nothing where it has no request."""
+        """Return what a worker is doing, in words; empty if it has no request."""
         row = self._pids.get(pid)
         if row is None:
             return ""
@@ -160,7 +161,7 @@ class Board:
         return f"{label}{more}" if count else ""
 
     def counted(self, pid: int) -> bytes:
-        """What the worker of this pid has counted: only whether it is another than before means anything here."""
+        """Return the counters of a worker, only to see whether they have changed."""
         row = self._pids.get(pid)
         if row is None:
             return b""
@@ -168,7 +169,7 @@ class Board:
         return bytes(self._board.bytes[start : start + LABEL_OFFSET])
 
     def _choose(self, name: str) -> int | None:
-        """The slot's own ended row, else one that was never used, else the one that ended the longest ago."""
+        """Return the slot's own ended row, else an unused one, else the one that ended first; None for none."""
         slot = self._slots.get(name)
         if slot is not None and slot.ended:
             row = slot.ended[-1]
@@ -183,7 +184,7 @@ class Board:
         return row
 
     def _forget(self, row: int) -> None:
-        """Another slot needs this row; a slot whose last row it was is forgotten, and its counts with it."""
+        """Take a row from its slot for another one; a slot without rows is removed, with its counts."""
         name = self._rows[row].name
         slot = self._slots[name]
         slot.ended.remove(row)
@@ -191,22 +192,22 @@ class Board:
             del self._slots[name]
 
     def _group(self, ordered: do.OrderWorker | do.SpawnWorker) -> int:
-        """A number that is the same for those who accept from the same queues, and 0 for who has one of its own.
+        """Return a number that workers that accept from the same queues share; 0 for one with a queue of its own.
 
-        Those are workers of one kind: others may have been given the same listeners and accept from none of them.
+        Such workers are of one kind: another kind may have the same listeners and accept from none of them.
         """
         if not ordered.listeners or any(listener.sharing == "sharded" for listener in ordered.listeners):
             return 0
         return self._groups.setdefault((ordered.key.partition("/")[0], ordered.listeners), len(self._groups) + 1)
 
     def _counted(self, row: int) -> tuple[int, int]:
-        """All that a row holds of its slot's requests and errors."""
+        """Return the requests and errors of the slot that a row holds."""
         workers, held = self._board.worker_words(row), self._rows[row]
         requests, errors = self._words[workers + at.REQUESTS], self._words[workers + at.ERRORS]
         return (held.requests + requests) & _MASK, (held.errors + errors) & _MASK
 
     def _write(self, row: int) -> None:
-        """Write what may change while a row is one process's."""
+        """Write the members that may change while a process has the row."""
         held, masters = self._rows[row], self._board.master_words(row)
         slot = self._slots[held.name]
         self._words[masters + at.STATE] = STATES.index(held.state)
@@ -217,7 +218,7 @@ class Board:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Readers who see `changes` odd, or another number afterwards, read again."""
+        """Make `changes` odd meanwhile: readers that find it odd, or different afterwards, read again."""
         self._changes += 1
         self._words[at.CHANGES] = self._changes
         yield

@@ -1,4 +1,4 @@
-"""The ends of a daemon's processes: why each ended, and what is kept of it."""
+"""The ends of a daemon's processes: reasons, and crash reports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Keepers:
-    """What keeps something about each process. `capture`: None where output is not captured."""
+    """The parts that keep something about each process. `capture`: None if output is not captured."""
 
     listeners: Listeners
     board: Board
@@ -37,14 +37,14 @@ class Keepers:
 
 
 class Deaths:
-    """Turns what the loop has reaped into `WorkerEnded` and `MoldEnded`, after all that the process had sent."""
+    """Turns what the loop has reaped into `WorkerEnded` and `MoldEnded`, after all messages of the process."""
 
-    def __init__(self, master: Master, processes: Processes, keepers: Keepers, hear: Callable[[Fact], None]) -> None:
-        """`hear` is called with what a process had sent."""
+    def __init__(self, master: Master, processes: Processes, keepers: Keepers, receive: Callable[[Fact], None]) -> None:
+        """`receive` is called with each message of a process."""
         self._master = master
         self._processes = processes
         self._keepers = keepers
-        self._hear = hear
+        self._receive = receive
         self._oom = OomCounter()
 
     def close(self) -> None:
@@ -64,8 +64,8 @@ class Deaths:
         processes, keepers = self._processes, self._keepers
         if end.pid in processes.molds:
             generation = processes.molds.pop(end.pid)
-            for heard in processes.channels.finish_mold(generation):
-                self._hear(heard)
+            for message in processes.channels.finish_mold(generation):
+                self._receive(message)
             self._master.enqueue(fact.MoldEnded(generation, reason))
         elif processes.workers.pop(end.pid, None) is not None:
             keepers.listeners.worker_ended(end.pid)
@@ -76,14 +76,14 @@ class Deaths:
             keepers.watchers.ended(end.pid, reason)
 
     def _finish(self, end: fact.ProcessExit, reason: str) -> None:
-        """Read what a process had sent; write a crash report of a worker that has failed."""
+        """Read the last messages of a process; write a crash report of a worker that has failed."""
         keepers = self._keepers
         crash, worker = None, keepers.hangs.ended(end.pid)
         if worker is not None and end.status != 0:
             output = [] if keepers.capture is None else keepers.capture.last_lines(end.pid)
             crash = Crash(worker.key, worker.generation, reason, keepers.board.doing(end.pid), output)
-        for heard in self._processes.channels.finish(end.pid):
-            self._hear(heard)
+        for message in self._processes.channels.finish(end.pid):
+            self._receive(message)
         keepers.crashes.ended(end, crash)
         if keepers.capture is not None:
             keepers.capture.ended(end.pid)

@@ -46,8 +46,8 @@ _ORPHANS_ENDED = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class People:
-    """Those who are told something: clients that wait for the outcome of a command, and readers of the log."""
+class Outputs:
+    """The outputs for people: replies to clients, and the log."""
 
     replies: Replies
     log: Log
@@ -56,10 +56,10 @@ class People:
 class DaemonExecutor:
     """Every process and listener of one daemon."""
 
-    def __init__(self, master: Master, launching: Launching, runtime: Runtime, people: People) -> None:
+    def __init__(self, master: Master, launching: Launching, runtime: Runtime, outputs: Outputs) -> None:
         self._master = master
         self._welcome = launching.welcome
-        self._replies, self._log = people.replies, people.log
+        self._replies, self._log = outputs.replies, outputs.log
         self._leftovers = LeftoverProcesses(master.exits)
         self._board = Board()
         self._crashes = Crashes(master, runtime.path)
@@ -71,16 +71,16 @@ class DaemonExecutor:
         self._channels = self._processes.channels
         self._watchers = Watchers(self._processes.start_watcher, self._processes.kill, master, launching.sources)
         self._queues = Queues(master, self._board.counted)
-        self._listeners = self._made_listeners(launching, Orphans(runtime.roster, launching.options.orphan_grace))
+        self._listeners = self._create_listeners(launching, Orphans(runtime.roster, launching.options.orphan_grace))
         means = OrderDependencies(self._board, self._listeners, self._channels, self._reader, self._capture)
         self._orders = Orders(launching, means, master.relay.log)
         self._options = CodeOptions(launching, master.relay.log)
         keepers = Keepers(self._listeners, self._board, self._hangs, self._crashes, self._watchers, self._capture)
-        self._deaths = Deaths(master, self._processes, keepers, self._hear)
+        self._deaths = Deaths(master, self._processes, keepers, self._receive)
         master.signals.catch(signal.SIGCHLD)
         master.selector.register(self._channels, selectors.EVENT_READ, self._listen)
 
-    def _made_listeners(self, launching: Launching, orphans: Orphans) -> Listeners:
+    def _create_listeners(self, launching: Launching, orphans: Orphans) -> Listeners:
         identity = launching.interpreter.identity
         options = BindOptions(bool(orphans.pids), identity, launching.given, launching.addresses)
         listeners = Listeners(options, self._queues)
@@ -111,7 +111,7 @@ class DaemonExecutor:
         return self._board.reading()
 
     def addresses(self, listeners: tuple[Listener, ...]) -> list[str]:
-        """Return where these listen, in full."""
+        """Return the actual addresses of these listeners."""
         return [self._listeners.address_of(listener) for listener in listeners]
 
     def stacks(self, asker: int, slot: str, force: bool) -> None:
@@ -123,7 +123,7 @@ class DaemonExecutor:
 
         self._hangs.inspect(slot, force, reply)
 
-    # What the supervisor asks for.
+    # Actions of the supervisor.
 
     def perform(self, action: do.Action) -> None:
         """Carry out one action."""
@@ -158,11 +158,11 @@ class DaemonExecutor:
             case do.Bind(generation, listeners):
                 self._bind(generation, listeners)
             case do.Unbind(listeners):
-                self._say_all(self._listeners.unbind(listeners))
+                self._log_all(self._listeners.unbind(listeners))
             case do.Report():
                 self._log.report(action)
             case do.ReportStacks():
-                self._hangs.inspect("", False, self._say_stacks)
+                self._hangs.inspect("", False, self._log_stacks)
             case do.Reply():
                 self._replies.deliver(action)
             case do.ReopenLogs():
@@ -172,12 +172,12 @@ class DaemonExecutor:
             case _:
                 raise InternalError(f"a daemon's master has no {action}")
 
-    def _say_all(self, texts: list[str]) -> None:
+    def _log_all(self, texts: list[str]) -> None:
         for text in texts:
             self._master.relay.log(text)
 
-    def _say_stacks(self, found: list[dict[str, Any]]) -> None:
-        self._say_all([f"{one['slot']} (pid {one['pid']}): {one['verdict']}\n{one['text']}" for one in found])
+    def _log_stacks(self, found: list[dict[str, Any]]) -> None:
+        self._log_all([f"{one['slot']} (pid {one['pid']}): {one['verdict']}\n{one['text']}" for one in found])
 
     def _start_mold(self, generation: int) -> None:
         try:
@@ -208,7 +208,7 @@ class DaemonExecutor:
             self._processes.kill_worker(pid, "setup failed")
 
     def _drain(self, pid: int, backlogs: tuple[Listener, ...]) -> None:
-        """Take the worker's shards out of the choice, send it which queues are its to empty, and let it drain."""
+        """Exclude the worker's shards, send it the backlogs that it must empty, and send SIGTERM."""
         self._board.turn(pid, "draining")  # First, so that no other worker waits for it to accept.
         self._drain_backlogs(pid, backlogs)
         self._processes.signal(pid, signal.SIGTERM)
@@ -221,25 +221,25 @@ class DaemonExecutor:
 
     def _bind(self, generation: int, listeners: tuple[Listener, ...]) -> None:
         try:
-            news = self._listeners.bind(listeners)
+            texts = self._listeners.bind(listeners)
         except PreforkError as error:
             self._master.enqueue(fact.BindFailed(generation, str(error)))
         else:
             if self._welcome is not None and self._welcome.shows_addresses:
-                news = [text for text in news if ": listening on " not in text]
-            self._say_all(news)
+                texts = [text for text in texts if ": listening on " not in text]
+            self._log_all(texts)
             self._master.enqueue(fact.ListenersBound(generation))
 
-    # What the processes send.
+    # Messages of the processes.
 
     def _listen(self) -> None:
-        for heard in self._channels.read():
-            self._hear(heard)
+        for message in self._channels.read():
+            self._receive(message)
 
-    def _hear(self, heard: Fact) -> None:
-        match heard:
+    def _receive(self, message: Fact) -> None:
+        match message:
             case PlanReceived(generation, data, warnings):
-                self._take_plan(generation, data, warnings)
+                self._plan_received(generation, data, warnings)
             case MoldDisconnected(generation, reason):
                 if reason:
                     self._master.relay.log(f"mold of generation {generation}: {reason}; ending it")
@@ -249,14 +249,14 @@ class DaemonExecutor:
             case fact.WorkerFailed(pid, report) if self._watchers.command_of(pid):
                 self._watchers.ended(pid, report)
             case HangMessage():
-                self._hangs.handle(heard)
+                self._hangs.handle(message)
             case _:
-                self._note(heard)
-                self._master.enqueue(heard)
+                self._note(message)
+                self._master.enqueue(message)
 
-    def _note(self, heard: fact.Event) -> None:
-        """Keep what concerns the kernel's side of a fact that is the supervisor's."""
-        match heard:
+    def _note(self, event: fact.Event) -> None:
+        """Update what the executor keeps of a process by an event for the supervisor."""
+        match event:
             case fact.WorkerReady(pid):
                 self._listeners.worker_ready(pid)
                 self._board.turn(pid, "ready")
@@ -267,8 +267,8 @@ class DaemonExecutor:
             case _:
                 pass
 
-    def _take_plan(self, generation: int, data: messages.Json, warnings: tuple[str, ...]) -> None:
-        self._say_all([f"mold of generation {generation}: {warning}" for warning in warnings])
+    def _plan_received(self, generation: int, data: messages.Json, warnings: tuple[str, ...]) -> None:
+        self._log_all([f"mold of generation {generation}: {warning}" for warning in warnings])
         try:
             received = take_apart(data)
         except MalformedPlan as error:
@@ -280,16 +280,16 @@ class DaemonExecutor:
         self._master.enqueue(fact.MoldPlanned(generation, plan, received.about))
         self._watchers.planned(generation, received.watched)
 
-    # What the kernel says.
+    # Exits.
 
     def reaped(self, exits: tuple[fact.ProcessExit, ...]) -> None:
-        """Enqueue the ends of processes, after all that they had sent."""
+        """Enqueue the ends of processes, after all their messages."""
         self._listen()
         self._deaths.reaped(exits)
         self._leftovers.reap_hidden()
 
     def children_changed(self) -> None:
-        """Reap leftover processes among the dead; births are queued before deaths, so read those first."""
+        """Reap leftover processes; forks are queued before exits, so read those first."""
         self._listen()
         self._hangs.poll_stopped()
         self._leftovers.reap()
@@ -297,5 +297,5 @@ class DaemonExecutor:
     def settled(self) -> bool:
         """Kill the leftover processes, and log each."""
         self._watchers.stop()
-        self._say_all(self._leftovers.kill_all())
+        self._log_all(self._leftovers.kill_all())
         return not self._leftovers.any_left()

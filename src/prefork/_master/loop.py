@@ -26,14 +26,14 @@ from .children import ExitWatch
 from .relay import Relay
 
 _LAST_WORDS = 2.0
-"""Seconds a master that is done waits for a stalled reader of its log, and for processes that its executor ends."""
+"""Seconds that a master waits at its end for a stalled reader of its log, and for leftover processes."""
 
 _ALONE = 0.02
 """An order that follows another within this many seconds is part of a burst."""
 
 
 class Executor(Protocol):
-    """Carries out what a decider asks for, except `Exit`; enqueues the outcome as events by `Master.enqueue`."""
+    """Carries out a decider's actions, except `Exit`; enqueues the outcome as events by `Master.enqueue`."""
 
     def perform(self, action: Action) -> None:
         """Carry out one action; never wait."""
@@ -45,7 +45,7 @@ class Executor(Protocol):
         """SIGCHLD came: some child, watched or not, ended or stopped. Only where `Master.signals` catches it."""
 
     def settled(self) -> bool:
-        """The decider is done: end the processes that are left; return whether none is."""
+        """Kill the processes that are left after `Exit`; return whether none is left."""
 
 
 class Observer(Protocol):
@@ -61,8 +61,8 @@ class Observer(Protocol):
 class Master:
     """The loop and the kernel objects that it waits on. Entered once, run once.
 
-    Whatever else is to be waited for is registered with `selector`, with a function that is called when it is ready;
-    such functions never wait, and say what they found by `enqueue`.
+    Other descriptors are registered with `selector`, with a function that is called when they are ready; such functions
+    never wait, and pass on what they found by `enqueue`.
     """
 
     def __init__(self, form: Form | None = None) -> None:
@@ -85,7 +85,7 @@ class Master:
         hold_standard_descriptors()
         self.relay = Relay(self.selector, self._form)
         self.signals.__enter__()
-        self.selector.register(self.signals.wakeup, selectors.EVENT_READ, self._take_signals)
+        self.selector.register(self.signals.wakeup, selectors.EVENT_READ, self._enqueue_signals)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,14 +105,14 @@ class Master:
         heapq.heappush(self._timers, (monotonic() + seconds, self._timers_set, act))
 
     def run(self, decider: Decider, executor: Executor, observers: Sequence[Observer] = ()) -> int:
-        """Serve the decider until it answers `Exit`; return the status that it named. Observers are called in order."""
+        """Run until the decider answers `Exit`; return its status. Observers are called in order."""
         self._decider, self._executor, self._observers = decider, executor, observers
         self.enqueue(Started())
         self._decide()
         while self._status is None or not self._may_leave():
             deadline = decider.next_deadline() if self._status is None else self._leave_by
             self._wait(deadline)
-            self._decide()  # Before any child is reaped: until then, a pid that a hook is given is that child's.
+            self._decide()  # Before any child is reaped: until then the pids that hooks get are valid.
             self._reap()
             self._run_timers()
             if deadline is not None and monotonic() >= deadline:
@@ -121,7 +121,7 @@ class Master:
         return self._status
 
     def _wait(self, deadline: float | None) -> None:
-        for key, _ in self.selector.select(self._patience(deadline)):
+        for key, _ in self.selector.select(self._timeout(deadline)):
             key.data()
 
     def _reap(self) -> None:
@@ -137,8 +137,8 @@ class Master:
         while self._timers and self._timers[0][0] <= now:
             heapq.heappop(self._timers)[2]()
 
-    def _patience(self, deadline: float | None) -> float | None:
-        """How long the loop may wait: not at all where there is news already, for ever where nothing is due."""
+    def _timeout(self, deadline: float | None) -> float | None:
+        """Return how long the loop may wait, in seconds: 0 if there are events already, None if nothing is due."""
         if self._events or self.exits.has_news():
             return 0
         due = [at for at in (deadline, self._timers[0][0] if self._timers else None) if at is not None]
@@ -158,7 +158,7 @@ class Master:
             orders = list(takewhile(_is_order, actions))
             for order in orders:
                 self._executor.perform(order)
-                self._let_it_run()
+                self._yield_to_worker()
             for observer in self._observers:
                 observer.noted(event, actions, now)
             for action in actions[len(orders) :]:
@@ -174,19 +174,18 @@ class Master:
         else:
             self._executor.perform(action)
 
-    def _let_it_run(self) -> None:
-        """Let the process that has just got an order begin before this one goes on, unless it is part of a burst.
+    def _yield_to_worker(self) -> None:
+        """Let the process that has just got an order run before this one continues, unless it is part of a burst.
 
         Linux queues the process that a message wakes on the sender's processor, as the sender is expected to sleep soon
         (a "sync" wake-up): another processor may idle meanwhile, and the rest of this turn, half a millisecond of
-        recording and logging, would come first. In a burst it would cost more than it gives: on a busy machine a time
-        slice each.
+        recording and logging, would come first. In a burst that costs more than it saves: up to a time slice each.
         """
         last, self._ordered = self._ordered, monotonic()
         if self._ordered - last > _ALONE:
             os.sched_yield()
 
-    def _take_signals(self) -> None:
+    def _enqueue_signals(self) -> None:
         for name in self.signals.take():
             if name == "CHLD":
                 self.exits.poll()
@@ -200,7 +199,7 @@ def _is_order(action: Action) -> bool:
 
 
 def hold_standard_descriptors() -> None:
-    """Make sure that 0, 1 and 2 are open, or a pipe of ours would get such a number and be taken for a stream."""
+    """Make sure that 0, 1 and 2 are open, so that no pipe gets such a number and is used as a stream."""
     while (descriptor := os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)

@@ -1,8 +1,8 @@
 """The service manager's socket: sd_notify(3), and the watchdog's beats.
 
-One datagram is one message. The manager may be slow, or restart, or be gone; none of that is the daemon's trouble:
-nothing here waits, what cannot be sent now is kept until there is room (the last state of affairs, not every one), and
-what cannot be sent at all is said once in the log.
+One datagram is one message. The manager may be slow, restart, or be gone, which must not affect the daemon: nothing
+here waits, a message that cannot be sent now is kept until there is room (of statuses only the latest), and an error is
+logged once.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
     from .loop import Master
 
 _PAUSE = 0.1
-"""Seconds in which changes of the status make one message: a start of 500 workers is not 500 of them."""
+"""Seconds in which changes of the status become one message: a start of 500 workers does not send 500."""
 
 _MOST = 32
-"""Messages that are kept for a manager that does not read."""
+"""Messages kept for a manager that does not read."""
 
 _LONGEST = 86400.0
-"""Seconds between two beats, where the manager allows for ever (USEC_INFINITY)."""
+"""The most seconds between two beats; the manager may allow for ever (USEC_INFINITY)."""
 
 _GONE = (errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT, errno.EPIPE)
-"""The socket behind the address is another one by now, or none."""
+"""Errors that mean: at the address is another socket by now, or none."""
 
 
 class HasHealth(Protocol):
-    """A decider that can say how things stand."""
+    """A decider that has the health of its daemon."""
 
     def health(self) -> Health:
-        """In short."""
+        """Return the health."""
 
 
 class Manager:
-    """The service manager as a daemon's master sees it; it says nothing where there is none."""
+    """Sends the daemon's state to the service manager, if there is one."""
 
     def __init__(self, master: Master, variables: Mapping[str, str], about: HasHealth) -> None:
-        """`variables`: what `_launch.inherited` has found. `about` is asked how things stand."""
+        """`variables`: what `_launch.inherited` has found. `about` has the health."""
         self._master = master
         self._about = about
         self._notices = Notices()
@@ -57,20 +57,20 @@ class Manager:
         self._listening = False
         self._status = ""
         self._status_is_due = False
-        self._complained = False
+        self._error_logged = False
         if self._address is not None and (period := _watchdog(variables)):
             self._beat(period)
 
     def close(self) -> None:
-        """Let go of the socket, and of what it has not taken."""
+        """Close the socket; messages that wait are discarded."""
         self._waiting.clear()
         self._drop()
 
     def noted(self, event: Event, actions: Sequence[Action], now: float) -> None:
-        """See `Observer`: what is notified must have been carried out before."""
+        """See `Observer`. Nothing is sent here: the actions must have been carried out before."""
 
     def done(self, now: float) -> None:
-        """See `Observer`. Send what the manager has not been sent yet."""
+        """See `Observer`. Send what has changed."""
         if self._address is None:
             return
         health = self._about.health()
@@ -79,9 +79,9 @@ class Manager:
             self._send([*lines, f"STATUS={health.text}"])
         elif health.text != self._status and not self._status_is_due:
             self._status_is_due = True
-            self._master.later(_PAUSE, self._say_status)
+            self._master.later(_PAUSE, self._send_status)
 
-    def _say_status(self) -> None:
+    def _send_status(self) -> None:
         self._status_is_due = False
         text = self._about.health().text
         if text != self._status:
@@ -89,7 +89,7 @@ class Manager:
             self._send([f"STATUS={text}"])
 
     def _beat(self, period: float) -> None:
-        """Tell the watchdog that the loop turns. It is the loop that says so, and nothing else."""
+        """Send the watchdog's beat. Only the loop sends it, so that a loop that hangs sends none."""
         self._send(["WATCHDOG=1"])
         self._master.later(period, lambda: self._beat(period))
 
@@ -98,7 +98,7 @@ class Manager:
     def _send(self, lines: Sequence[str]) -> None:
         message = "\n".join(lines).encode("utf-8", "replace")
         if len(lines) == 1 and self._waiting and self._waiting[-1][:7] == message[:7]:
-            self._waiting.pop()  # A status, or a beat: the newer one says it all.
+            self._waiting.pop()  # A status or a beat: the newer one replaces it.
         self._waiting.append(message)
         if not self._listening:
             self._flush()
@@ -114,7 +114,7 @@ class Manager:
         except OSError as error:
             self._waiting.clear()
             self._drop()
-            self._complain(error)
+            self._log_error(error)
         self._listen(False)
 
     def _write(self, message: bytes) -> None:
@@ -130,7 +130,7 @@ class Manager:
         assert self._address is not None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        # Connected, since only of a connected one the kernel tells when there is room.
+        # Connected, since only then poll(2) reports when there is room.
         self._socket.connect(self._address)
         self._socket.send(message, socket.MSG_NOSIGNAL)
 
@@ -148,21 +148,21 @@ class Manager:
             self._socket.close()
             self._socket = None
 
-    def _complain(self, error: OSError) -> None:
-        if not self._complained:
-            self._complained = True
+    def _log_error(self, error: OSError) -> None:
+        if not self._error_logged:
+            self._error_logged = True
             self._master.relay.log(f"service manager: sd_notify failed: {error.strerror}; retrying at the next change")
 
 
 def _address(text: str) -> str | bytes | None:
-    """Return where the socket is: a path, or an abstract name; None where there is none."""
+    """Return the socket's path or abstract name; None if there is none."""
     if text.startswith("/"):
         return text
     return b"\0" + os.fsencode(text[1:]) if text.startswith("@") else None
 
 
 def _watchdog(variables: Mapping[str, str]) -> float:
-    """Return how often, in seconds, the watchdog is to hear of us: half of what it allows; 0.0 for never."""
+    """Return the seconds between two beats: half of what the watchdog allows; 0.0 for never."""
     period, pid = variables.get("WATCHDOG_USEC", ""), variables.get("WATCHDOG_PID", str(os.getpid()))
     if pid != str(os.getpid()) or not (period.isascii() and period.isdecimal()):
         return 0.0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """Records each event and its orders; clients and the log get the new records."""
+    """Records each event and its actions, and passes the records to clients and the log."""
 
     def __init__(self, journal: Journal, control: Control, log: Log) -> None:
         self._journal = journal
@@ -41,9 +41,9 @@ class Recorder:
 
 
 class Headline:
-    """Writes the master's own title again when it changes: `4/4 ready`.
+    """Writes the master's title when it changes: `4/4 ready`.
 
-    To write it takes some microseconds, so it is done at once, 500 times in a burst of 500 births.
+    That takes some microseconds, so it is done at once, 500 times in a burst of 500 forks.
     """
 
     def __init__(self, show: Callable[[str], object], about: HasHealth) -> None:
@@ -64,7 +64,7 @@ class Headline:
 
 
 class Banner:
-    """Logs the welcome when every worker of the first plan is ready. `addresses` returns where listeners listen."""
+    """Logs the banner when every worker of the first plan is ready. `addresses`: returns the actual ones."""
 
     def __init__(
         self,

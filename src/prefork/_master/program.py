@@ -21,7 +21,7 @@ from prefork._master.control.admission import Admission, group_id
 from prefork._master.control.replies import Replies
 from prefork._master.control.server import Control
 from prefork._master.control.view import DaemonView
-from prefork._master.executor import DaemonExecutor, People
+from prefork._master.executor import DaemonExecutor, Outputs
 from prefork._master.log.log import Log, LogOptions, log_options
 from prefork._master.loop import Master, Observer
 from prefork._master.notify import Manager
@@ -68,7 +68,7 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
         runtime = Runtime(directory_for(launch.name, dict(os.environ)), master.relay.log)
         log = Log(master, manner, supervisor.backs_off)
         launching = launching_from(launch, allow_most())
-        executor = DaemonExecutor(master, launching, runtime, People(replies, log))
+        executor = DaemonExecutor(master, launching, runtime, Outputs(replies, log))
         view = DaemonView(supervisor, journal, executor.molds, executor.scoreboard, executor.stacks, time())
         control = Control(master, runtime.path, view, replies, group_id(launch.options.control_group))
         manager = Manager(master, launch.manager, supervisor)

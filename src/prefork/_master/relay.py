@@ -1,8 +1,8 @@
 """Workers' output on its way to the master's streams, in whole lines.
 
-Each worker writes into pipes of its own. The master writes on only when the reader has room (poll(2) says POLLOUT),
-at most PIPE_BUF bytes at a time, which a pipe then takes whole. When the reader stalls, the workers' pipes are left
-alone: they fill up and the workers wait, the master does not.
+Each worker writes into pipes of its own. The master writes only when the reader has room (POLLOUT), at most PIPE_BUF
+bytes at a time, which a pipe then takes whole. When the reader stalls, the master stops reading the workers' pipes:
+they fill up and the workers block, the master does not.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from .._report.forms import Form, Text
 
 _PIECE = select.PIPE_BUF
 _FULL = 256 * 1024
-"""With this many bytes waiting for the reader, the workers' pipes are no longer read."""
+"""Bytes waiting for the reader from which the workers' pipes are no longer read."""
 _MOST = 4 * 1024 * 1024
-"""With this many waiting, more is lost: what the master says, and what those had written that die meanwhile."""
+"""Bytes waiting from which more is lost: lines of the master, and the last output of workers that have ended."""
 
 Mark = Callable[[bytes], bytes]
-"""Makes of whole lines what is printed of them: who wrote them may stand before each."""
+"""Returns whole lines in the log's form, with their source."""
 
 
 class Sink:
-    """One stream of the master's, and what waits to be written to it."""
+    """One stream of the master, and what waits to be written to it."""
 
     def __init__(self, selector: selectors.BaseSelector, descriptor: int, lost_notice: Callable[[int], bytes]) -> None:
         self._selector = selector
@@ -43,7 +43,7 @@ class Sink:
 
     @property
     def full(self) -> bool:
-        """Whether the reader is so far behind that no more should be read for it."""
+        """Whether the reader is too far behind to read more from workers."""
         return len(self._waiting) >= _FULL
 
     @property
@@ -60,7 +60,7 @@ class Sink:
         self._advance()
 
     def exchange(self, descriptor: int) -> None:
-        """Write to another open file from now on; what still waits is written there."""
+        """Write to another open file from now on, also what still waits."""
         if self._registered:
             self._selector.unregister(self._descriptor)
             self._registered = False
@@ -71,7 +71,7 @@ class Sink:
         self._advance()
 
     def close(self) -> None:
-        """Give up what is left."""
+        """Discard what is left."""
         self._lost = 0
         self._waiting.clear()
         self._advance()
@@ -82,7 +82,7 @@ class Sink:
             while self._waiting and self._poller.poll(0):
                 del self._waiting[: os.write(self._descriptor, self._waiting[:_PIECE])]
         except BlockingIOError:
-            pass  # Another writer of the same pipe was faster; POLLOUT will come again.
+            pass  # Another process filled the pipe first; POLLOUT will come again.
         except OSError:
             # The reader is gone (EPIPE, EIO for a terminal) or the disk is full: output is lost, the daemon is not.
             self._waiting.clear()
@@ -116,7 +116,7 @@ class Source:
         self.pause(sink.full)
 
     def pause(self, paused: bool) -> None:
-        """Stop, or go on, reading."""
+        """Stop reading, or continue."""
         if paused == self._reading:
             self._reading = not paused
             if self._reading:
@@ -125,10 +125,9 @@ class Source:
                 self._selector.unregister(self._descriptor)
 
     def drain(self) -> None:
-        """The writer has died: take what it left, a last line without its newline too.
+        """Read what a writer that has died left, including a last line without its newline.
 
-        No more than the pipe holds: what a process that it started goes on writing is read as it comes, or this might
-        never end.
+        No more than the pipe holds: a process that it started may still write, and this might never end.
         """
         left = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ) if self in self._sink.sources else 0
         while left > 0 and (count := self._read()):
@@ -143,7 +142,7 @@ class Source:
             os.close(self._descriptor)
 
     def _readable(self) -> None:
-        if not self._sink.full:  # It may have filled up since this turn of the loop began.
+        if not self._sink.full:  # It may have filled up in this turn of the loop.
             self._read()
 
     def _read(self) -> int:
@@ -165,7 +164,7 @@ class Source:
 
 
 class Relay:
-    """All of it: two sinks (one, when both streams are the same file) and two sources a worker."""
+    """The relay of a daemon: two sinks (one if both streams are the same file) and two sources per worker."""
 
     def __init__(self, selector: selectors.BaseSelector, form: Form | None = None) -> None:
         self._selector = selector
@@ -176,30 +175,30 @@ class Relay:
         self._sources: dict[int, list[Source]] = {}
 
     def divert(self, descriptor: int) -> None:
-        """Write both streams to this open file, ours from now on, and no more to where they went. What waits moves."""
+        """Write both streams, also what waits, to this open file instead; the relay closes it."""
         self._err.exchange(descriptor)
         if self._out is not self._err:
             self._out.close()
             self._out = self._err
 
     def add(self, pid: int, out: int, err: int, marks: tuple[Mark | None, Mark | None] = (None, None)) -> None:
-        """Relay what worker `pid` writes; `out` and `err` are the read ends of its pipes, ours from now on."""
+        """Relay what worker `pid` writes; `out` and `err` are the read ends of its pipes, which the relay closes."""
         self._sources[pid] = [
             Source(self._selector, out, self._out, marks[0]),
             Source(self._selector, err, self._err, marks[1]),
         ]
 
     def ended(self, pid: int) -> None:
-        """Worker `pid` has died: relay its last words now, so that they come before what is said of its death."""
+        """Relay the last output of a worker that has died, so that it comes before the line about its end."""
         for source in self._sources.pop(pid, ()):
             source.drain()
 
     def log(self, text: str) -> None:
-        """Write a text of the master's own to its standard error, on lines of its own."""
+        """Log a message of the master."""
         self._err.write(self.form.message(text.rstrip("\n")))
 
     def write(self, lines: bytes) -> None:
-        """Write whole lines of the master's own that have their form already."""
+        """Log whole lines that have their form already."""
         self._err.write(lines)
 
     @property
@@ -208,7 +207,7 @@ class Relay:
         return self._out.idle and self._err.idle
 
     def close(self) -> None:
-        """Stop relaying; what the reader did not take is lost."""
+        """Stop relaying; what the reader has not read is lost."""
         for sink in {self._out, self._err}:
             for source in tuple(sink.sources):
                 source.close()
@@ -222,9 +221,9 @@ class Relay:
 
 
 def _twin(descriptor: int) -> int:
-    """Return a descriptor of the same pipe or terminal that is non-blocking, leaving the original as it is.
+    """Return a non-blocking descriptor of the same pipe or terminal; the original stays as it is.
 
-    The flag belongs to the open file, which others hold too (a shell, `tee`), so it is set on an open file of our own.
+    The flag belongs to the open file, which other processes share (a shell, `tee`), so the file is opened again.
     Sockets cannot be opened again and files must not be (a new one would write from the start): both are written in
     pieces after POLLOUT, which is enough for them.
     """
@@ -239,17 +238,17 @@ def _twin(descriptor: int) -> int:
 
 
 LONGEST = 64 * 1024
-"""A line longer than this many bytes is broken: one worker may not hold back, or fill, the master's memory."""
+"""Bytes from which a line is broken: no worker may fill the master's memory."""
 
 
 class LineBuffer:
-    """Collects what one worker writes and gives it back line by line."""
+    """Collects what one worker writes, and returns it in whole lines."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> bytes:
-        """Take in `data`; return all lines that are now complete (each with its newline), as one piece."""
+        """Add `data`; return all lines that are now complete, each with its newline."""
         self._rest += data
         end = self._rest.rfind(b"\n") + 1
         lines = bytes(self._rest[:end])
@@ -262,7 +261,7 @@ class LineBuffer:
         return lines
 
     def flush(self) -> bytes:
-        """Return what is left, ended by a newline so that the next writer's line starts on its own."""
+        """Return what is left, with a newline."""
         rest = bytes(self._rest)
         self._rest.clear()
         return rest + b"\n" if rest else b""

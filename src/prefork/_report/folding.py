@@ -1,7 +1,7 @@
-"""Folding: what repeats is logged once in a while, with its count.
+"""Folding: repeated log lines of one event and kind become one line with their number.
 
-The first few of a kind are said as they are. Then they are counted, and each `WINDOW` in which there were any ends with
-one line. When a window has passed without one, the next is said as it is again.
+The first `BURST` lines are logged. Then they are counted, and each `WINDOW` with any ends with one line. After a window
+without one, the next is logged again.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dataclasses import dataclass, field
 from .sentences import EVENTS
 
 BURST = 5
-"""How many of a kind are said as they are."""
+"""Lines that are logged before counting begins."""
 
 WINDOW = 10.0
-"""Seconds that are told of in one line."""
+"""Seconds that one line sums up."""
 
 _WORDS = 8
-"""How many different reports of the application are said in one run, however often each of them comes."""
+"""Different reports of the application that are logged in one run, beyond `BURST`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """How often something happened: to one slot, or to several of a kind. `last` is what was said of it last.
+    """The number of repeated events of one slot, or of several of a kind. `last`: the last line.
 
-    `backing_off`: some of it was not tried again at once.
+    `backing_off`: some slot was not restarted at once.
     """
 
     event: str
@@ -43,8 +43,8 @@ class Repeated:
             often += " (backing off)"
         if not self.slots:
             return f"prefork: {often}; last: {self.last}"
-        who = self.slots[0] if len(self.slots) == 1 else f"{self.kind}: {len(self.slots)} workers"
-        return f"{who}{':' if len(self.slots) == 1 else ''} {often}; last: {self.last}"
+        subject = f"{self.slots[0]}:" if len(self.slots) == 1 else f"{self.kind}: {len(self.slots)} workers"
+        return f"{subject} {often}; last: {self.last}"
 
 
 def _times(count: int) -> str:
@@ -54,9 +54,9 @@ def _times(count: int) -> str:
 @dataclass(slots=True)
 class _Run:
     since: float
-    room: int  # so many more are said as they are
+    room: int  # lines that may still be logged
     count: int = 0
-    held: int = 0  # of them were not said
+    held: int = 0  # of `count`, not logged
     slots: dict[str, None] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
     last: str = ""
@@ -64,13 +64,13 @@ class _Run:
 
 
 class Folding:
-    """Decides what is said and what is counted."""
+    """Decides which lines are logged and which are only counted."""
 
     def __init__(self) -> None:
         self._runs: dict[tuple[str, str], _Run] = {}
 
-    def says(self, event: str, slot: str, text: str, backs_off: bool, now: float) -> bool:
-        """Take note of something; tell whether to say it. `due` has to be asked first."""
+    def passes(self, event: str, slot: str, text: str, backs_off: bool, now: float) -> bool:
+        """Count a line; return whether to log it. Call `due` first."""
         first, _, words = text.partition("\n")
         key = event, slot.partition("/")[0]
         run = self._runs.get(key)
@@ -81,28 +81,28 @@ class Folding:
         run.backing_off |= backs_off
         if slot:
             run.slots[slot] = None
-        news = bool(words) and words not in run.words and len(run.words) < _WORDS
-        if news:
+        new = bool(words) and words not in run.words and len(run.words) < _WORDS
+        if new:
             run.words.add(words)
-        if news or run.room > 0:
+        if new or run.room > 0:
             run.room -= 1
             return True
         run.held += 1
         return False
 
     def due(self, now: float, at_once: bool = False) -> list[Repeated]:
-        """Return what is to be said now of what was counted; `at_once`, all of it."""
-        told = []
+        """Return what was counted, once its window is over; `at_once`: all of it now."""
+        repeated = []
         for (event, kind), run in list(self._runs.items()):
             over = now >= run.since + WINDOW
             if run.held and (over or at_once):
                 seconds = now - run.since
-                told.append(Repeated(event, kind, tuple(run.slots), run.count, seconds, run.last, run.backing_off))
+                repeated.append(Repeated(event, kind, tuple(run.slots), run.count, seconds, run.last, run.backing_off))
                 self._runs[event, kind] = _Run(now, 0, words=run.words)
             elif over:
                 del self._runs[event, kind]
-        return told
+        return repeated
 
     def next_deadline(self) -> float | None:
-        """When `due` has something to tell; None while nothing was counted."""
+        """Return when `due` has something to return; None if nothing was counted."""
         return min((run.since + WINDOW for run in self._runs.values() if run.held), default=None)

@@ -1,4 +1,4 @@
-"""What the log looks like: lines for people, or one JSON object a line."""
+"""The formats of the log: text for people, or one JSON object a line."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Stream = Literal["stdout", "stderr"]
 
 _COLOURS: Mapping[Tone, str] = {"good": "32", "bad": "31", "plain": "", "faint": "2"}
 _HUES = (36, 33, 35, 32, 34)
-"""Terminal colours that tell one process's lines from another's."""
+"""Terminal colours by which the lines of different processes are told apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who wrote a line: a worker by its key, or `mold`, or `watcher`, which has no generation (0)."""
+    """The process that wrote a line: a worker by its key, or `mold`, or `watcher`, which has no generation (0)."""
 
     name: str
     pid: int
@@ -30,16 +30,16 @@ class Origin:
 
 
 class Form(Protocol):
-    """How what is to be said is written; each method returns whole lines."""
+    """The format of the log; each method returns whole lines."""
 
     def message(self, text: str) -> bytes:
-        """Return a text of the master's own."""
+        """Return a message of the master."""
 
     def event(self, news: News) -> bytes:
-        """Return one thing that has happened."""
+        """Return an event."""
 
     def output(self, lines: bytes, origin: Origin, stream: Stream) -> bytes:
-        """Return what another process has written, whole lines, with who wrote it."""
+        """Return whole lines of another process, with their origin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,10 @@ class Text:
     def output(self, lines: bytes, origin: Origin, stream: Stream) -> bytes:
         """See `Form`."""
         generation = f" g{origin.generation}" if origin.generation else ""
-        who = f"{origin.name}{generation} {origin.pid} |"
+        source = f"{origin.name}{generation} {origin.pid} |"
         if self.coloured:
-            who = f"\033[{_HUES[sum(origin.name.encode()) % len(_HUES)]}m{who}\033[0m"
-        mark = f"{self._date()}{who} ".encode()
+            source = f"\033[{_HUES[sum(origin.name.encode()) % len(_HUES)]}m{source}\033[0m"
+        mark = f"{self._date()}{source} ".encode()
         return mark + lines[:-1].replace(b"\n", b"\n" + mark) + b"\n"
 
     def _date(self) -> str:
@@ -87,7 +87,7 @@ class Json:
         return self._line({"event": "message", "text": first, **({"report": rest} if rest else {})})
 
     def event(self, news: News) -> bytes:
-        """See `Form`. It is the record that watchers see, and the text."""
+        """See `Form`. The record as in the control protocol, and the text."""
         first, _, report = news.text.partition("\n")
         return self._line({**news.record, "text": first, **({"report": report} if report else {})})
 

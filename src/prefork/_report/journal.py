@@ -1,8 +1,8 @@
 """The journal: events and actions as records, for people and programs.
 
-A record is plain data: its `number` (they only grow), its `time` (seconds since 1970), the `event` in a word and, as
-far as they apply, `slot`, `pid`, `generation` and what the event has to say. docs/control.md lists them. The last
-records are kept, and the last of each slot, so that what happened to one is known however much happened to others.
+A record is plain data: its `number` (they only grow), its `time` (seconds since 1970), its `event` and, as far as they
+apply, `slot`, `pid`, `generation` and the members of the event. docs/control.md lists them. The last records are kept,
+and the last of each slot, so that the history of a slot does not depend on how much happened to others.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ALL, EACH = 1000, 24
 """How many records are kept in all, and of each slot."""
 
 _GONE = 128
-"""So many slots without a process are remembered at least."""
+"""Slots without a process that are remembered at least."""
 
 _LONGEST = 4000
 """Characters of an application's report that are kept: its end, which names the error."""
@@ -36,15 +36,15 @@ _UNRECORDED = ("pid", "patience", "terminal_gone")
 """Fields of events that are for the supervisor alone, or stand in each record of a worker."""
 
 _CALLED = {"key": "slot", "name": "signal"}
-"""Fields of events that the protocol calls by another name, which says what they name."""
+"""Fields of events that have another name in the protocol."""
 
 _line = json.JSONEncoder(separators=(",", ":")).encode
-"""What is kept of a record is its line of JSON: half the memory, in a master that is to stay as small as it was."""
+"""A record is kept as its line of JSON, which takes half the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What one event has brought: its records in order, that of the event itself, and those of changes' progress."""
+    """The records of one event in order; that of the event itself, and those of the changes' progress."""
 
     records: Sequence[Record] = ()
     fact: Record | None = None
@@ -68,7 +68,7 @@ class _Worker:
 
 @dataclass(slots=True)
 class Journal:
-    """Turns facts and orders into records, and remembers the last of them."""
+    """Turns events and actions into records, and keeps the last of them."""
 
     number: int = 0
     kept: int = 0  # how many since the start
@@ -79,7 +79,7 @@ class Journal:
     report: str = ""  # the last one: slots that fail alike share it
 
     def note(self, event: ev.Event, actions: Sequence[act.Action], now: float, time: float) -> Notes:
-        """Record a fact and what was ordered on it. `now` is of the events' clock, `time` is the date."""
+        """Record an event and its actions. `now` is of the events' clock, `time` in seconds since 1970."""
         fact = self._fact(event, now)
         records = [] if fact is None else [self._numbered(fact, time)]
         changes = {}
@@ -93,23 +93,23 @@ class Journal:
     def _numbered(self, record: Record, time: float) -> Record:
         self.number += 1
         whole = {"number": self.number, "time": round(time, 3), **record}
-        if record.get("stage") != "settled":  # It shows clients how far a change has come, and is no news later.
+        if record.get("stage") != "settled":  # It shows clients the progress, and is not kept.
             self._keep(whole)
         return whole
 
     def about(self, key: str) -> list[Record]:
-        """Return what is remembered of a slot, oldest first."""
+        """Return the records of a slot, oldest first."""
         return list(map(json.loads, self.slots.get(key, ())))
 
     def lines(self, first: int, most: int) -> tuple[list[str], int]:
-        """Return so many records at most as JSON, oldest first, and where to go on; `first` is 0 to begin."""
+        """Return up to `most` records as JSON, oldest first, and where to go on; `first` is 0 to begin."""
         forgotten = self.kept - len(self.recent)
         first = max(first, forgotten)
         lines = list(islice(self.recent, first - forgotten, first - forgotten + most))
         return lines, first + len(lines)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return everything as plain data: what JSON can hold."""
+        """Return the journal as plain data that JSON can hold."""
         return {
             "number": self.number,
             "recent": list(map(json.loads, self.recent)),
@@ -119,7 +119,7 @@ class Journal:
 
     @classmethod
     def restore(cls, data: dict[str, Any]) -> Journal:
-        """Go on where a snapshot was taken."""
+        """Return the journal of a snapshot."""
         return cls(
             data["number"],
             len(data["recent"]),
@@ -143,7 +143,7 @@ class Journal:
                 self._forget()
 
     def _forget(self) -> None:
-        """Let go of slots that have had no process for longest; not at each record, so that none pays for all slots."""
+        """Discard the slots without a process for longest; not at each record, so that none pays for all slots."""
         living = {worker.key for worker in self.workers.values()}
         gone = [key for key in self.slots if key not in living]
         for key in gone[:-_GONE]:
@@ -188,8 +188,8 @@ class Journal:
             case act.StartMold(generation):
                 return {"event": "mold_started", "generation": generation}
             case act.Announce():
-                told = {name: value for name, value in asdict(action).items() if value or name == "left"}
-                return {"event": "change", **told}
+                members = {name: value for name, value in asdict(action).items() if value or name == "left"}
+                return {"event": "change", **members}
             case _:
                 return None
 

@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from .._core.health import Health
 
 _RELOADS = ("reload", "replan")
-"""Changes that take up a new configuration. A restarted slot is none."""
+"""Changes that apply a new configuration; a restart does not."""
 
 
 class Notices:
-    """Remembers what has been said, so that each thing is said once."""
+    """Remembers what was sent, so that each state is sent once."""
 
     def __init__(self) -> None:
         self._ready = False
@@ -20,15 +20,15 @@ class Notices:
         self._stopping = False
 
     def due(self, health: Health, now: float) -> list[str]:
-        """Return what there is to be said now: assignments, for one message. `now` is of CLOCK_MONOTONIC.
+        """Return the assignments to send now, in one message. `now` is of CLOCK_MONOTONIC.
 
-        READY follows on every RELOADING, whatever came of it: until it does, a manager with `Type=notify-reload` lets
-        `systemctl reload` wait. One reload that takes the place of another is said anew, since a manager knows the
-        reload that it has asked for by its time.
+        READY follows every RELOADING, also after a failure: until then, `systemctl reload` of a unit with
+        `Type=notify-reload` waits. A reload that supersedes another is sent again, since a manager identifies the
+        reload that it has requested by its time.
         """
         if health.stopping:
-            said, self._stopping = self._stopping, True
-            return [] if said else ["STOPPING=1"]
+            sent, self._stopping = self._stopping, True
+            return [] if sent else ["STOPPING=1"]
         reload = (health.change, health.to) if health.change in _RELOADS else None
         if not self._ready:
             self._ready = health.generation > 0 and health.ready == health.wanted and reload is None

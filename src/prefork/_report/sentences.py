@@ -1,4 +1,4 @@
-"""The words for the journal's records: one table of events, and what fills its gaps."""
+"""The texts of the journal's records: one table of events, and the values for its placeholders."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Tone = Literal["good", "bad", "plain", "faint"]
 
 @dataclass(frozen=True, slots=True)
 class EventText:
-    """What people read of an event.
+    """The text of an event.
 
-    `sentence`: the record fills its gaps. `tone`: of the record; `reported`: of what a decider reports about it, where
-    that is another one. `usual`: it is logged although nothing is reported about it. `verb`: what is said of many of
-    them in one line; an event without one is never folded.
+    `sentence`: with placeholders for the record's members. `tone`: of the record; `reported`: of a report about it, if
+    different. `usual`: it is logged without a report, too. `verb`: for the line that sums up many of them; an event
+    without one is never folded.
     """
 
     sentence: str
@@ -57,11 +57,11 @@ EVENTS: Mapping[str, EventText] = {
     "ended": EventText("{reason}{lived} (pid {pid}, generation {generation})", reported="bad", verb="failed"),
     "lost": EventText("{count} events lost: this client was too slow", "bad"),
 }
-"""All that is known of an event in words, by its name in the control protocol."""
+"""By the event's name in the control protocol."""
 
 
 def tone(record: Record, reported: bool = False) -> Tone:
-    """Return how a record sounds, or a report about it."""
+    """Return the tone of a record, or of a report about it."""
     if record.get("stage") == "failed" or record.get("status") not in (None, 0):
         return "bad"
     if record.get("stage") == "done":
@@ -76,9 +76,9 @@ def subject(record: Record) -> str:
 
 
 def sentence(record: Record) -> str:
-    """Return what happened, without whom it happened to; an application's report is on lines of its own.
+    """Return what happened, without the subject; an application's report is on lines of its own.
 
-    What this version does not know, or not in this form, is shown as it came.
+    An event that this version does not know is returned as its members.
     """
     try:
         if record["event"] == "change":
@@ -112,7 +112,7 @@ def _change(record: Record) -> str:
 
 
 def ended(status: int | None, signal_names: Mapping[int, str]) -> str:
-    """Say how a process ended. `status` is an exit code, or the negated number of the signal that killed it."""
+    """Return how a process ended. `status` is an exit code, or the negated number of the signal that killed it."""
     if status is None:
         return "ended with an unknown status (reaped elsewhere)"
     if status >= 0:

@@ -13,7 +13,7 @@ from ..._report.forms import Origin, Stream
 from ..relay import Relay
 
 _KEPT = 8 * 1024
-"""Bytes that are kept of what one process wrote last."""
+"""Bytes of a process's last output that are kept."""
 
 _DEAD = 64
 """Processes whose last lines are kept after their end."""
@@ -21,7 +21,7 @@ _DEAD = 64
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Of two pipes, what the master reads and what a process writes to: standard output, standard error."""
+    """Two pipes (standard output, standard error): the ends that the master reads, and those of the process."""
 
     read: tuple[int, int]
     write: tuple[int, int]
@@ -37,10 +37,7 @@ class Capture:
 
     @contextmanager
     def pipes(self) -> Iterator[Ends]:
-        """Make the pipes of a process. What it writes to is closed here at the end, and all if this fails.
-
-        Raises OSError where there is no descriptor left.
-        """
+        """Make the pipes of a process. The write ends are closed at the end, or all if this fails. Raises OSError."""
         made: list[int] = []
         try:
             made += os.pipe2(os.O_CLOEXEC)
@@ -55,7 +52,7 @@ class Capture:
                 os.close(descriptor)
 
     def listen(self, origin: Origin, ends: Ends) -> None:
-        """Print what this process writes; the ends that are read are ours from now on."""
+        """Relay what this process writes; the read ends belong to the relay from now on."""
         if origin.pid in self._dead:
             self._dead.remove(origin.pid)
         self._last[origin.pid] = b""
@@ -63,18 +60,18 @@ class Capture:
         self._relay.add(origin.pid, *ends.read, marks)
 
     def ended(self, pid: int) -> None:
-        """A process has been reaped; what it wrote last is kept until more than a few others have ended."""
+        """Note that a process has been reaped; its last output is kept until `_DEAD` others have ended."""
         if pid in self._last:
             self._dead.append(pid)
             if len(self._dead) > _DEAD:
                 self._last.pop(self._dead.popleft(), None)
 
     def last_lines(self, pid: int) -> list[str]:
-        """Return what a process wrote last, on both streams, in the order in which it came; nothing of a stranger."""
+        """Return the last lines of a process, of both streams in order; none for an unknown pid."""
         return self._last.get(pid, b"").decode("utf-8", "backslashreplace").splitlines()
 
     def _marked(self, origin: Origin, stream: Stream, lines: bytes) -> bytes:
-        if origin.pid in self._last:  # Else what it has left running writes on.
+        if origin.pid in self._last:  # Else a process that it has left running writes.
             last = self._last[origin.pid] + lines[-_KEPT - 1 :]
             if len(last) > _KEPT:
                 last = last[-_KEPT - 1 :].partition(b"\n")[2] or last[-_KEPT:]

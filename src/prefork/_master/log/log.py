@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """How the log is written. `everything`: what is no news, too. `file`: in place of the master's own streams."""
+    """How the log is written. `everything`: at level debug. `file`: instead of the master's streams."""
 
     form: Form
     everything: bool = False
@@ -35,7 +35,7 @@ class LogOptions:
 
     @property
     def spoken(self) -> Form:
-        """How it is written to standard error whatever the log is written to."""
+        """The form of messages to standard error, also when the log is a file."""
         return Text() if isinstance(self.form, Text) else self.form
 
 
@@ -53,29 +53,29 @@ def log_options(launch: MasterLaunch) -> LogOptions:
 
 
 class Log:
-    """Writes what happens, and what is reported of it; what is repeated, once in a while.
+    """Writes events, and what the decider reports about them; repeated ones are folded.
 
-    `backs_off` returns whether a slot is not tried again at once.
+    `backs_off` returns whether a slot is not restarted at once.
     """
 
     def __init__(self, master: Master, options: LogOptions, backs_off: Callable[[str], bool]) -> None:
-        """Raises SystemFailure where the file cannot be written."""
+        """Raises SystemFailure if the file cannot be opened."""
         self._master = master
         self._options = options
         self._backs_off = backs_off
         self._folding = Folding()
         self._timer: float | None = None
         self._notes = Notes()
-        self._pending: deque[Record] = deque()  # of the present event
-        self._awaited: set[int] = set()  # those that a report is still to come about, by id()
+        self._pending: deque[Record] = deque()  # records of the present event that are not logged yet
+        self._awaited: set[int] = set()  # records that a report is still to come about, by id()
         self._ends = False
         if options.file is not None:
             master.relay.divert(options.file.open())
 
     def note(self, notes: Notes, actions: Sequence[Action]) -> None:
-        """Log an event, as far as nothing is reported about it.
+        """Log the records of an event that have no report.
 
-        A record with a report waits for it: what is said to be done has been done, and a reader can rely on it.
+        A record with a report waits for it, so that a line about an action follows the action.
         """
         self._ends = any(isinstance(action, Exit) for action in actions)
         self._log_repeated(monotonic(), at_once=self._ends)
@@ -93,13 +93,13 @@ class Log:
         self._log_pending()
 
     def done(self) -> None:
-        """All actions of the present event have been carried out."""
+        """Log what is left of the present event, whose actions have been carried out."""
         self._awaited.clear()
         self._log_pending()
         self._notes = Notes()
 
     def reopen(self) -> None:
-        """Open the file, if there is one, again; where that fails, say so, and go on in the one that is open."""
+        """Open the log file again, if there is one; if that fails, log it and continue in the open one."""
         if (file := self._options.file) is not None:
             try:
                 self._master.relay.divert(file.open())
@@ -114,9 +114,9 @@ class Log:
     def _log_unless_folded(self, item: News) -> None:
         if item.folds and not self._ends:
             now, slot = monotonic(), str(item.record.get("slot", ""))
-            says = self._folding.says(item.record["event"], slot, item.text, self._backs_off(slot), now)
+            passes = self._folding.passes(item.record["event"], slot, item.text, self._backs_off(slot), now)
             self._set_timer(now)
-            if not says:
+            if not passes:
                 return
         self._write(item)
 
@@ -128,7 +128,7 @@ class Log:
             self._write(News(_record(repeated), repeated.text, "plain" if repeated.event == "command" else "bad"))
 
     def _set_timer(self, now: float) -> None:
-        """Wake when something that was counted is to be told; at no time where nothing was."""
+        """Wake when something that was counted is due; not at all if nothing was."""
         due = self._folding.next_deadline()
         if due is not None and (self._timer is None or due < self._timer):
             self._timer = due
@@ -143,9 +143,9 @@ class Log:
 
 
 def _record(repeated: Repeated) -> Record:
-    who = {"slot": repeated.slots[0]} if len(repeated.slots) == 1 else {"kind": repeated.kind}
+    place = {"slot": repeated.slots[0]} if len(repeated.slots) == 1 else {"kind": repeated.kind}
     return {
-        "event": "repeated", "of": repeated.event, **who, "slots": len(repeated.slots), "count": repeated.count,
+        "event": "repeated", "of": repeated.event, **place, "slots": len(repeated.slots), "count": repeated.count,
         "seconds": round(repeated.seconds, 1), "backing_off": repeated.backing_off,
     }  # fmt: skip
 
@@ -158,17 +158,17 @@ _MODE = 0o640
 class LogFile:
     """A file by its path.
 
-    `group`: where the master is root and the application is not, the group that may read a file which we make.
+    `group`: the group of a new file, if the master is root and the application is not.
     """
 
     path: str
     group: int | None = None
 
     def open(self) -> int:
-        """Return a descriptor that appends to it. Raises SystemFailure, which says why it cannot be.
+        """Return a descriptor that appends to it. Raises SystemFailure with the reason.
 
-        Where root writes for others the last part of the path may not be a symbolic link: whoever could make one there
-        would choose what root writes to.
+        With a `group` the last part of the path must not be a symbolic link: the user who could make one there would
+        choose what root writes to.
         """
         flags = _FLAGS if self.group is None else _FLAGS | os.O_NOFOLLOW
         try:
