@@ -199,7 +199,7 @@ class Server:
             try:
                 answered |= self._ask_several(4 * workers)
             except OSError:
-                time.sleep(0.01)  # Nobody listens yet.
+                time.sleep(0.01)  # Not listening yet.
         return answered
 
     def _ask_several(self, count: int) -> set[int]:

@@ -90,7 +90,7 @@ def measure(slots: int, master: int, environment: dict[str, str]) -> None:
         print(f"  {name:15} {took:6.1f} ms ({min(wall):.1f}), {used:.1f} ms of CPU time")
     print(f"  the master's part of one: {spent:.1f} ms of CPU time")
     idle, asked = waits(environment, ask=False), waits(environment, ask=True)
-    for name, found in ("nobody asks", idle), ("status asked for", asked):
+    for name, found in ("idle", idle), ("status asked for", asked):
         most = sorted(found)[len(found) * 99 // 100]
         print(f"  hello while {name:16}: median {statistics.median(found):.2f} ms, 99 % within {most:.2f} ms")
 

@@ -63,7 +63,7 @@ def plan(config: Config) -> prefork.Plan:
 
 @daemon.worker(Chat, drain_timeout=10)
 def chat(worker: prefork.Worker[Chat]) -> None:
-    """Greet whoever writes, and put it into the queue."""
+    """Greet each client, and put what it writes into the queue."""
     for connection, address in worker.accept("chat"):
         with connection, worker.request(f"client {address}"):
             connection.settimeout(10)

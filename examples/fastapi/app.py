@@ -33,7 +33,7 @@ async def slow(seconds: float = 1) -> dict[str, float]:
 
 @app.websocket("/echo")
 async def echo(websocket: WebSocket) -> None:
-    """Send back what comes. When the worker is replaced the client is told 1012, and connects again."""
+    """Echo. When the worker is replaced, the client gets close code 1012 and connects again."""
     await websocket.accept()
     async for text in websocket.iter_text():
         await websocket.send_text(f"{text} from {os.getpid()}")

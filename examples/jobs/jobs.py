@@ -1,4 +1,4 @@
-"""Jobs in SQLite, done by several workers: none is lost and none is done twice, whoever is killed.
+"""Jobs in SQLite, done by several workers: none is lost or done twice when a worker is killed.
 
     python jobs.py                     # or: prefork run jobs:daemon
     python add.py these are jobs       # in another terminal
@@ -33,8 +33,8 @@ def plan() -> list[Consumer]:
     return [Consumer(number) for number in range(4)]
 
 
-# Old first: of one name there are never two. So what has been taken by this name is nobody's else, and when a worker
-# begins, and finds something, then its predecessor has been killed.
+# Old first: two workers never have the same name. So the jobs taken by this name are this worker's alone, and those
+# that it finds at its start were left by a predecessor that was killed.
 @daemon.worker(Consumer, replace="old-first")
 def consume(worker: prefork.Worker[Consumer]) -> None:
     """Take a job, do it, and note the result and that it is done in one transaction."""

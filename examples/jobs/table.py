@@ -33,13 +33,13 @@ class Table:
         self.sql.execute("insert into jobs (text) values (?)", [text])
 
     def take(self, who: str) -> Job | None:
-        """Take the oldest job that nobody has; a single statement is a transaction of its own."""
+        """Take the oldest free job; a single statement is a transaction of its own."""
         free = "select number from jobs where taken_by is null order by number limit 1"
         rows = self.sql.execute(f"update jobs set taken_by = ? where number = ({free}) returning number, text", [who])
         return next((Job(*row) for row in rows.fetchall()), None)
 
     def put_back(self, who: str) -> None:
-        """Let go of what somebody has taken and not done."""
+        """Return the jobs that a worker has taken and not done."""
         self.sql.execute("update jobs set taken_by = null where taken_by = ?", [who])
 
     def done(self, job: Job, result: str) -> None:

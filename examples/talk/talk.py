@@ -1,4 +1,4 @@
-"""A chat over TCP on several workers: whoever is connected to one of them hears what is said at all of them.
+"""A chat over TCP on several workers: a client of one gets the messages of the clients of all.
 
     python talk.py                     # or: prefork run talk:daemon
 
@@ -44,7 +44,7 @@ async def room(worker: prefork.AsyncWorker[Room]) -> None:
     def heard(line: bytes) -> None:
         for client in clients:
             if client.transport.get_write_buffer_size() > MOST_UNREAD:
-                client.transport.abort()  # somebody who does not read
+                client.transport.abort()  # a client that does not read
             client.write(line)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

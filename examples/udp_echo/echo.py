@@ -34,7 +34,7 @@ def plan() -> list[prefork.Pool]:
 
 @daemon.worker(Echo)
 async def echo(worker: prefork.AsyncWorker[Echo]) -> None:
-    """Answer until told to drain, then what still waits where nobody else will."""
+    """Answer until asked to drain, and then what still waits if no other worker will answer it."""
     listener = worker.listener("echo")
     make = asyncio.get_running_loop().create_datagram_endpoint
     transport, _ = await make(lambda: Answers(worker), sock=listener.dup())

@@ -125,7 +125,7 @@ def test_a_reader_that_stalls_costs_so_much_memory_and_no_more(reader: Reader) -
     assert lines[:3] == [f"{number} {text}" for number in range(3)]
     kept = len(lines) - 1
     assert 400 <= kept <= 450, "4 MB"
-    assert lines[-1] == f"prefork: {1000 - kept} lines of the log were lost: its reader was too slow"
+    assert lines[-1] == f"log: {1000 - kept} lines lost: the reader was too slow"
 
 
 def test_long_lines_are_broken(reader: Reader) -> None:

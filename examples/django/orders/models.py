@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Order(models.Model):
-    """What somebody wants."""
+    """An order."""
 
     what = models.CharField(max_length=100)
 

@@ -129,10 +129,10 @@ class Handle(Generic[C]):
         return self.activity.request(label)
 
     def accept_throttle(self) -> AcceptThrottle | None:
-        """Return what tells an accept loop of the application's when to leave connections to less loaded workers.
+        """Return the throttle of an accept loop: when to leave connections to less loaded workers.
 
-        Call its `pause()` before each accept, and wait so many seconds; count connections by `activity.opened()` and
-        `closed()`. `accept` does all this itself. None where no other worker accepts from the same backlog.
+        Before each accept, wait as many seconds as its `pause()` returns; count connections by `activity.opened()` and
+        `closed()`. `accept` does all this itself. None if no other worker accepts from the same backlog.
         """
         board, row = self._assignment.board, self._assignment.row
         if board is None or row < 0 or not board.group(row):

@@ -1,12 +1,12 @@
 """The control socket: its connections and their requests (docs/control.md).
 
-It is served in the master's one loop, so nothing here waits, and whoever connects can cost the daemon neither time nor
-memory: a request is short, a reply is made in pieces as its reader takes them, what waits for one reader is bounded,
-and so is the number of connections: where there are too many, who has been idle longest is cut off. There are no
-timeouts, since those would wake up an idle daemon; an abandoned connection is a descriptor, no more.
+It is served in the master's loop, so nothing here waits, and no client can cost the daemon much time or memory: a
+request is short, a reply is made in pieces as the client reads them, what waits for a client is bounded, and so is the
+number of connections: one too many closes the one that has been idle longest. There are no timeouts, since those would
+wake an idle daemon; an abandoned connection costs a descriptor.
 
-Little is done in one turn of the loop. While a request is being served nothing more is read from its connection. Who
-hangs up before a request is read has not asked; who does so later is not told the outcome.
+Little is done in one turn of the loop. While a request is being served, nothing more is read from its connection. A
+client that closes the connection before its request is read has requested nothing; later, it gets no outcome.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ if TYPE_CHECKING:
     from ..loop import Master
 
 CONNECTIONS = 64
-"""So many at a time."""
+"""At most, at a time."""
 
 WAITING = 64 * 1024
-"""Bytes that may wait for a reader before it loses events."""
+"""Bytes that may wait for a client before it loses events."""
 
 _TURN = 2
-"""Connections that are attended to in one turn of the loop: with a piece of a reply each, below a millisecond."""
+"""Connections served in one turn of the loop: with a piece of a reply each, below a millisecond."""
 
 _ACCEPTED = 8
-"""New ones in one turn."""
+"""Connections accepted in one turn."""
 
 _BACKLOG = 128
 
 _PAUSE = 1.0
-"""Seconds without accepting anybody when there is no descriptor left: else the loop would turn for nothing."""
+"""Seconds without accepting when no descriptor is left: else the loop would spin."""
 
 _SO_PEERGROUPS = 59  # asm-generic/socket.h; Python's socket has no name for it
 _GONE = select.EPOLLHUP | select.EPOLLERR
@@ -57,55 +57,55 @@ _GONE = select.EPOLLHUP | select.EPOLLERR
 
 @dataclass(eq=False, slots=True)
 class _Connection:
-    """One who has connected."""
+    """A connected client."""
 
     socket: socket.socket
-    who: str
+    client: str  # its user and process, for the record
     incoming: bytearray = field(default_factory=bytearray)
     outgoing: bytearray = field(default_factory=bytearray)
     pieces: Iterator[bytes] | None = None  # what is left of a reply
-    waits_for: int | None = None  # the command whose outcome is to be told
+    waits_for: int | None = None  # the command whose outcome it gets
     watches: bool = False
-    follows: bool = False  # it will watch when it has been told what happened before
-    lost: int = 0  # events that there was no room for
-    hears: bool = True  # more may come
-    passes: int | None = None  # a descriptor that goes with the next bytes; ours to close
-    dismissed: bool = False  # when the last byte is written, it is closed
-    events: int = 0  # what epoll waits for
+    follows: bool = False  # it will watch when it has the earlier events
+    lost: int = 0  # events for which there was no room
+    readable: bool = True  # the client has not closed its side
+    passes: int | None = None  # a descriptor to send with the next bytes, and to close
+    closing: bool = False  # it is closed when the last byte is written
+    events: int = 0  # that epoll waits for
 
     @property
     def busy(self) -> bool:
-        """Whether a request of its is being served."""
+        """Whether a request is being served."""
         return bool(self.outgoing) or self.pieces is not None or self.waits_for is not None or self.watches
 
     def send(self) -> int:
-        """Write as much as there is room for, with the descriptor that goes with it; return how many bytes."""
+        """Write what there is room for, with the descriptor to pass; return the number of bytes."""
         control = []
         if self.passes is not None:
             control.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [self.passes]).tobytes()))
         count = self.socket.sendmsg([self.outgoing], control, socket.MSG_NOSIGNAL)
-        self.forget()
+        self.close_passed()
         return count
 
-    def forget(self) -> None:
-        """Close the descriptor that was to be passed."""
+    def close_passed(self) -> None:
+        """Close the descriptor to pass."""
         if self.passes is not None:
             os.close(self.passes)
             self.passes = None
 
     @property
     def more(self) -> bool:
-        """Whether there is something to go on with as soon as its reader has taken what there is."""
+        """Whether there is more to do once the client has read what waits."""
         return self.pieces is not None or (not self.busy and b"\n" in self.incoming)
 
 
 class Control:
-    """The socket and its connections. `group`: its members may steer the daemon besides its user and root."""
+    """The socket and its connections. `group`: its members may control the daemon, besides its user and root."""
 
     def __init__(
         self, master: Master, directory: str, view: DaemonView, replies: Replies, group: int | None = None
     ) -> None:
-        """Listen. Raises SystemFailure where the socket cannot be made."""
+        """Listen. Raises SystemFailure if the socket cannot be made."""
         self._master = master
         self._view = view
         self._replies = replies
@@ -118,12 +118,12 @@ class Control:
         master.selector.register(self._epoll, selectors.EVENT_READ, self._serve)
 
     def admit(self, group: int | None) -> None:
-        """Let the members of this group in from now on, instead of those of the former. Raises OSError."""
+        """Admit the members of this group from now on, instead of the former. Raises OSError."""
         _admit(self._place, group)
         self._group = group
 
     def close(self) -> None:
-        """Hang up on everybody, and remove the socket."""
+        """Close all connections, and remove the socket."""
         self._master.selector.unregister(self._epoll)
         for connection in list(self._connections.values()):
             self._drop(connection)
@@ -132,29 +132,29 @@ class Control:
         try:
             os.unlink(SOCKET, dir_fd=self._place)
         except FileNotFoundError:
-            pass  # Somebody has tidied up.
+            pass  # Another process has removed it.
         os.close(self._place)
 
     def publish(self, records: Sequence[Record]) -> None:
-        """Show what has happened to all who watch."""
+        """Send records to all clients that watch."""
         watching = [connection for connection in self._connections.values() if connection.watches]
         if watching:
             lines = [encoded(record) for record in records]
             for connection in watching:
                 for line in lines:
-                    self._show(connection, line)
+                    self._send_event(connection, line)
                 self._advance(connection)
 
     # Connections.
 
     def _serve(self) -> None:
-        newcomers = False
+        new_connections = False
         for descriptor, events in self._epoll.poll(0, _TURN):
             if connection := self._connections.get(descriptor):
-                self._attend(connection, events)
+                self._handle(connection, events)
             else:
-                newcomers |= descriptor == self._listener.fileno()
-        if newcomers:  # Last, since they may be given the numbers of those who have gone.
+                new_connections |= descriptor == self._listener.fileno()
+        if new_connections:  # Last, since they may get the descriptors of closed ones.
             self._accept()
 
     def _accept(self) -> None:
@@ -168,7 +168,7 @@ class Control:
                     self._epoll.modify(self._listener, 0)
                     self._master.later(_PAUSE, self._accept_again)
                     return
-                continue  # It has gone before it was accepted.
+                continue  # The client closed it before it was accepted.
             self._admit(accepted)
 
     def _accept_again(self) -> None:
@@ -176,7 +176,7 @@ class Control:
             self._epoll.modify(self._listener, select.EPOLLIN)
 
     def _admit(self, accepted: socket.socket) -> None:
-        """Take in who may steer this daemon; anybody else is not even told what this is."""
+        """Add the connection of a user who may control the daemon; close any other without a reply."""
         pid, uid, gid = peer_of(accepted)
         if uid not in (0, os.geteuid()) and (self._group is None or self._group not in (gid, *_groups(accepted))):
             accepted.close()
@@ -190,7 +190,7 @@ class Control:
         connection.events = select.EPOLLIN
         self._epoll.register(accepted, connection.events)
 
-    def _attend(self, connection: _Connection, events: int) -> None:
+    def _handle(self, connection: _Connection, events: int) -> None:
         if events & _GONE:
             self._drop(connection)
             return
@@ -198,12 +198,12 @@ class Control:
             if events & select.EPOLLIN:
                 data = connection.socket.recv(LONGEST)
                 connection.incoming += data
-                connection.hears = bool(data)
-            self._advance(connection, take=True)
+                connection.readable = bool(data)
+            self._advance(connection, proceed=True)
         except BlockingIOError:
-            pass  # A wake-up for nothing.
+            pass  # Nothing to read.
         except OSError:
-            self._drop(connection)  # ECONNRESET, EPIPE: it has gone.
+            self._drop(connection)  # ECONNRESET, EPIPE: the client has closed it.
 
     def _drop(self, connection: _Connection) -> None:
         if self._connections.pop(connection.socket.fileno(), None) is not None:
@@ -211,12 +211,12 @@ class Control:
                 self._replies.forget(connection.waits_for)
             connection.watches = False
             self._epoll.unregister(connection.socket)
-            connection.forget()
+            connection.close_passed()
             connection.socket.close()
 
-    def _advance(self, connection: _Connection, take: bool = False) -> None:
-        """Write what can be written. `take`: but first make the next piece or serve the next request, if it is time."""
-        if take and not connection.outgoing and not connection.dismissed:
+    def _advance(self, connection: _Connection, proceed: bool = False) -> None:
+        """Write what can be written. `proceed`: before, make the next piece or serve the next request, if due."""
+        if proceed and not connection.outgoing and not connection.closing:
             if connection.pieces is not None:
                 self._next_piece(connection, connection.pieces)
             elif not connection.busy:
@@ -225,22 +225,22 @@ class Control:
             if connection.outgoing:
                 del connection.outgoing[: connection.send()]
         except BlockingIOError:
-            pass  # Its reader is slow: EPOLLOUT says when there is room.
+            pass  # The client is slow: EPOLLOUT reports when there is room.
         except OSError:
             self._drop(connection)
             return
-        ended = connection.dismissed or not (connection.hears or connection.busy or connection.more)
+        ended = connection.closing or not (connection.readable or connection.busy or connection.more)
         if ended and not connection.outgoing:
             self._drop(connection)
         else:
             self._listen_for(connection)
 
     def _listen_for(self, connection: _Connection) -> None:
-        """Have epoll wait for what this connection can go on with; that it hangs up is always told."""
+        """Have epoll wait for what this connection can go on with; it always reports a hang-up."""
         events = 0
         if connection.outgoing or connection.more:
             events = select.EPOLLOUT
-        elif connection.hears and not connection.busy:
+        elif connection.readable and not connection.busy:
             events = select.EPOLLIN
         if events != connection.events:
             connection.events = events
@@ -263,21 +263,21 @@ class Control:
                 raise MalformedRequest(f"a request has at most {LONGEST} bytes")
             if end:
                 connection.incoming = rest
-                self._take(connection, parse(bytes(line)))
+                self._serve_request(connection, parse(bytes(line)))
         except MalformedRequest as error:
             self._refuse(connection, str(error))
 
     def _refuse(self, connection: _Connection, why: str) -> None:
-        """Say what is wrong, and hang up: who speaks another language would go on in it."""
+        """Send the error and close: what follows a malformed request cannot be understood."""
         connection.outgoing += encoded({"ok": False, "error": "malformed", "text": why})
-        connection.dismissed = True
+        connection.closing = True
         connection.incoming.clear()
 
-    def _take(self, connection: _Connection, request: Request) -> None:
+    def _serve_request(self, connection: _Connection, request: Request) -> None:
         match request.what:
             case "hello":
-                who = {"ok": True, "protocol": PROTOCOL, "name": self._view.name(), "pid": os.getpid()}
-                connection.outgoing += encoded(who)
+                hello = {"ok": True, "protocol": PROTOCOL, "name": self._view.name(), "pid": os.getpid()}
+                connection.outgoing += encoded(hello)
             case "status":
                 connection.pieces = self._view.status()
             case "scoreboard":
@@ -292,10 +292,10 @@ class Control:
             case "command":
                 assert request.command is not None
                 connection.watches = request.events
-                self._master.enqueue(CommandReceived(self._await(connection), request.command, connection.who))
+                self._master.enqueue(CommandReceived(self._await(connection), request.command, connection.client))
 
     def _await(self, connection: _Connection) -> int:
-        """Return the number by which the outcome will be told to this connection."""
+        """Return the id of the reply that this connection waits for."""
         connection.waits_for = self._replies.expect(lambda reply: self._answer(connection, reply))
         return connection.waits_for
 
@@ -311,8 +311,8 @@ class Control:
         self._advance(connection)
 
     @staticmethod
-    def _show(connection: _Connection, line: bytes) -> None:
-        """Let a watcher have an event, or count it as lost where it is too far behind."""
+    def _send_event(connection: _Connection, line: bytes) -> None:
+        """Send an event to a client that watches, or count it as lost if the client is too far behind."""
         if connection.lost:
             line = encoded({"event": "lost", "count": connection.lost}) + line
         if len(connection.outgoing) + len(line) > WAITING:
@@ -325,10 +325,10 @@ class Control:
 def _listen(place: int, group: int | None) -> socket.socket:
     """Return the listening socket, in the directory `place`. Raises SystemFailure."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    path = f"/proc/self/fd/{place}/{SOCKET}"  # However long the directory's own name is: a socket's has 107 bytes.
+    path = f"/proc/self/fd/{place}/{SOCKET}"  # For a directory of any length: a socket's path has at most 107 bytes.
     mask = os.umask(0o177)
     try:
-        if os.path.lexists(path):  # A master that was killed has left it; we hold the lock.
+        if os.path.lexists(path):  # Left by a master that was killed; this one holds the lock.
             os.unlink(path)
         listener.bind(path)
         if group is not None:
@@ -343,7 +343,7 @@ def _listen(place: int, group: int | None) -> socket.socket:
 
 
 def _admit(place: int, group: int | None) -> None:
-    """Open the directory `place` and the socket in it to a group; to no group but the master's for None."""
+    """Give a group access to the directory `place` and the socket in it; None for no group."""
     owner = os.getegid() if group is None else group
     for path, modes in (f"/proc/self/fd/{place}/{SOCKET}", (0o600, 0o660)), (f"/proc/self/fd/{place}", (0o700, 0o710)):
         os.chown(path, -1, owner)
@@ -351,7 +351,7 @@ def _admit(place: int, group: int | None) -> None:
 
 
 def _groups(connected: socket.socket) -> Sequence[int]:
-    """Return the groups of the peer, besides its first."""
+    """Return the supplementary groups of the peer."""
     try:
         data = connected.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 1024)  # Python gives no more room.
     except OSError:  # More than 256 groups, or an old kernel: then its first one has to do.
