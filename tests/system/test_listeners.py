@@ -95,7 +95,7 @@ def test_kernel_chosen_port_is_logged_and_survives_reloads(start: Start, sharing
     daemon.running.expect(r"reload: done \(generation 3\)", "err")
     assert " g3 " in asked(socket.AF_INET, ("127.0.0.1", number))
     assert daemon.stop() == 0
-    assert len([line for line in daemon.running.err if line.startswith("listening")]) == 1
+    assert len([line for line in daemon.running.err if ": listening on " in line]) == 1
 
 
 @needs_ipv6
