@@ -68,10 +68,12 @@ class Node:
         self.world.happen(event)
         before = {key: slot.target for key, slot in state.slots.items()}
         ready = {pid for pid, process in self.world.processes.items() if process.ready and process.staying}
+        exchanging = {kind: len(keys) for kind, keys in state.exchanging.items()}
         try:
             actions = self.supervisor.handle(event, now)
             self.world.carry_out(actions)
             check(self, ready, before)
+            check_exchanges(self.supervisor._state, exchanging)
         except Exception as error:
             raise AssertionError(f"{error!r} after:\n" + "\n".join(map(repr, self.events()))) from error
 
@@ -133,7 +135,7 @@ def check(node: Node, ready: set[int], before: dict[str, Any]) -> None:
         home = state.slots.get(process.key)
         if gone and home is not None and home.target is not None and home.target.kind.options.replace == "new-first":
             successors = [one for one in world.living(process.key) if one.ready and one.staying]
-            assert successors or slot.target is not before[process.key] is not None, (
+            assert successors or home.target is not before[process.key] is not None, (
                 "drained before the new one was ready"
             )
     world.check_surge({kind: (count, surge[kind]) for kind, count in wanted.items()})
@@ -149,6 +151,13 @@ def check_health(node: Node) -> None:
     ready |= {key for key, target in wanted.items() if state.slots[key].done == target.edition}
     health = node.supervisor.health()
     assert (health.ready, health.wanted) == (len(ready & wanted.keys()), len(wanted))
+
+
+def check_exchanges(state: State, before: dict[str, int]) -> None:
+    """No exchange begins without room. Where scaling has left less room, those that have begun may end."""
+    for kind, keys in state.exchanging.items():
+        assert len(keys) <= max(state.room[kind], before.get(kind, 0))
+        assert all(state.slots[key].exchange == kind for key in keys)
 
 
 def check_deadlines(supervisor: Supervisor) -> None:
@@ -178,9 +187,6 @@ def check_deadlines(supervisor: Supervisor) -> None:
                 slot.key in mold.asking and bool(mold.pending_forks or mold.deadline),
             ]
             assert any(waits_for), f"nothing will ever fill {slot.key}"
-    for kind, keys in state.exchanging.items():
-        assert len(keys) <= state.room[kind]
-        assert all(state.slots[key].exchange == kind for key in keys)
     first = supervisor.next_deadline()
     if waits and not state.exited:
         assert first is not None
