@@ -263,7 +263,7 @@ class TestHistory:
         follower = pair.command("events", "--follow", "--json")
         follower.expect_lines(len(before))
         pair.says("restart", "web/1")
-        follower.expect('"event":"command","command":"restart","key":"web/1"')
+        follower.expect('"event":"command","command":"restart","slot":"web/1"')
         follower.expect('"what":"restart","stage":"done"')
         assert pair.stop() == 0
         assert follower.wait() == 0

@@ -344,7 +344,7 @@ def test_soft_limit_of_open_files_applies_to_workers_only(start: Start) -> None:
 def test_where_the_hard_limit_is_too_low_the_log_says_what_to_do(start: Start) -> None:
     served = Served(start, "many", plan="[Web(i) for i in range(50)]", options="capture=True")
     served.launch("sh", "-c", f"ulimit -n 120; exec {sys.executable} program.py")
-    served.running.expect(r"web/\d+ cannot have .* limit of 120 open files: .*LimitNOFILE=", "err")
+    served.running.expect(r"web/\d+: setup failed: .* limit of 120 open files: .*LimitNOFILE=", "err")
     assert served.stop() == 0
 
 

@@ -54,7 +54,7 @@ def served(start: Start, where: str, worker: str = SERVE) -> Served:
 
 def up(daemon: Served) -> str:
     """Wait until it is up; return where it says that it listens."""
-    where = daemon.running.expect(r"^http: listening on (.*)$", "err")[1]
+    where = daemon.running.expect(r"^(?:\S+T\S+ )?http: listening on (.*)$", "err")[1]
     daemon.ready("web/0", "web/1")
     return where
 

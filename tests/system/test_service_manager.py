@@ -126,6 +126,6 @@ def test_a_manager_that_goes_away_harms_nothing(start: Start, notified: NotifySo
     notified.expect(READY="1")
     notified.close()
     served.signal(signal.SIGHUP)
-    served.running.expect("the service manager cannot be told how things are: Connection refused", "err")
+    served.running.expect("service manager: sd_notify failed: Connection refused", "err")
     served.running.expect(r"reload: done \(generation 2\)", "err")
     assert served.stop() == 0
