@@ -358,7 +358,7 @@ def test_with_no_descriptors_left_the_daemon_serves_on(start: Start) -> None:
     os.kill(pids["web/0"], signal.SIGKILL)
     served.ready("web/0")
     served.signal(signal.SIGHUP)
-    served.running.expect("reload .*failed", "err")
+    served.running.expect(r"reload: .*failed", "err")
     assert served.ask()[1] == 1
     resource.prlimit(master, resource.RLIMIT_NOFILE, (1024, 4096))
     served.signal(signal.SIGHUP)
