@@ -58,7 +58,8 @@ def test_web_brings_a_killed_worker_back_with_its_id(start: Start) -> None:
     web, port = start.web()
     before = by_id(web)
     os.kill(before["id=2"], signal.SIGKILL)
-    web.expect(rf"^prefork: web/2: killed by SIGKILL(?: before it decoded its context)? \(pid {before['id=2']}\)", "err")
+    died = rf"^prefork: web/2: killed by SIGKILL(?: before it decoded its context)? \(pid {before['id=2']}\)"
+    web.expect(died, "err")
     until(lambda: by_id(web).keys() == before.keys(), "four workers again")
     after = by_id(web)
     assert after.pop("id=2") != before.pop("id=2")
