@@ -19,7 +19,7 @@ from support import Spied, Start
 HERE = Path(__file__).parent
 WITH_PROCESSES = {"adapters", "examples", "proof", "system"}
 """Folders of which every test starts processes; in others a module says so: `pytestmark = pytest.mark.processes`."""
-STARTERS = {"start", "open_start", "master"}
+STARTERS = {"start", "module_start", "open_start", "master"}
 """Fixtures that start some."""
 
 
@@ -59,6 +59,14 @@ def pytest_sessionstart() -> None:
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start programs; when the test is over they are ended, and whatever they leave behind fails the test."""
     starter = Start(tmp_path)
+    yield starter
+    starter.close()
+
+
+@pytest.fixture(scope="module")
+def module_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Start programs that all tests of a module share; such a module belongs to one `xdist_group`."""
+    starter = Start(tmp_path_factory.mktemp("module"))
     yield starter
     starter.close()
 

@@ -11,7 +11,7 @@ import re
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -23,6 +23,8 @@ from prefork.cli._top.app import Top
 from support import PATIENCE, Running, Start, until
 from system.daemons import HEAD, RUN, Served, served
 from system.runs import PREFORK
+
+pytestmark = pytest.mark.xdist_group("top")  # They share a daemon.
 
 POOL = "[prefork.Pool(Web, size=2, min=1, max=4)]"
 
@@ -59,21 +61,22 @@ class Page:
 
     async def shows(self, *patterns: str) -> list[str]:
         """Wait until each of these is found in a line of the screen; return the lines in which they were."""
-        deadline = monotonic() + PATIENCE
+        deadline, pause = monotonic() + PATIENCE, 0.02
         while True:
             lines = self.lines()
             found = [next((line for line in lines if re.search(pattern, line)), None) for pattern in patterns]
             if None not in found:
                 return [line for line in found if line is not None]
             assert monotonic() < deadline, f"{patterns} never came; there is\n" + "\n".join(lines)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause)
+            pause = min(0.2, pause * 1.5)  # What is on the screen costs milliseconds.
 
     async def shows_no(self, pattern: str) -> None:
         """Wait until this is no longer there."""
         deadline = monotonic() + PATIENCE
         while any(re.search(pattern, line) for line in self.lines()):
             assert monotonic() < deadline, f"{pattern} stays"
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
 
 
 def on_page(daemon: Served, use: Callable[[Page], Awaitable[None]], size: tuple[int, int] = (80, 24)) -> None:
@@ -90,26 +93,38 @@ def on_page(daemon: Served, use: Callable[[Page], Awaitable[None]], size: tuple[
     until(lambda: sum(thread.is_alive() for thread in left) <= 1, "its threads end, but the one that follows events")
 
 
+@pytest.fixture(scope="module")
+def shared(module_start: Start) -> Iterator[Served]:
+    """A daemon that most tests here share, with two workers before and after."""
+    daemon, _ = pooled(module_start)
+    yield daemon
+    assert daemon.stop() == 0
+
+
+def pids_of(daemon: Served) -> dict[str, int]:
+    slots = prefork.connect(daemon.environment["RUNTIME_DIRECTORY"]).status()["slots"]
+    return {slot["key"]: slot["pid"] for slot in slots}
+
+
 def pooled(start: Start) -> tuple[Served, dict[str, int]]:
     daemon = Served(start, "pooled", plan=POOL).launch()
     return daemon, daemon.ready("web/0", "web/1")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)])
-def test_shows_the_daemon_and_each_slot(start: Start, size: tuple[int, int]) -> None:
-    daemon, pids = pooled(start)
+def test_shows_the_daemon_and_each_slot(shared: Served, size: tuple[int, int]) -> None:
+    pids = pids_of(shared)
 
     async def use(page: Page) -> None:
         python = platform.python_version()
-        await page.shows(rf"pooled master {daemon.running.pid} up .* Python {python} 2/2 ready g1")
+        await page.shows(rf"pooled master {shared.running.pid} up .* Python {python} 2/2 ready g1")
         await page.shows("pool web 2 of 1-4 mold g1, 1 spare")
         for key, pid in pids.items():
             await page.shows(rf"{key} ● ready {pid} g1 \d+s ")
             await page.shows(rf"{key} ready after .* \(pid {pid}\)")
         await page.shows("requests/s 0", "latency -", "r reload s scale k restart slot e explain x stacks q quit")
 
-    on_page(daemon, use, size)
-    assert daemon.stop() == 0
+    on_page(shared, use, size)
 
 
 def test_shows_load_and_what_is_being_done_without_obeying_it(start: Start) -> None:
@@ -128,7 +143,7 @@ def test_shows_load_and_what_is_being_done_without_obeying_it(start: Start) -> N
     assert daemon.stop() == 0
 
 
-def test_reload_shows_both_generations_and_its_outcome(start: Start) -> None:
+def test_reload_shows_generations_outcome_and_error(start: Start) -> None:
     daemon, _ = pooled(start)
     gates = [start.directory / f"gate{number}" for number in range(2)]  # One each: no worker takes another's go-ahead.
     for gate in gates:
@@ -146,29 +161,17 @@ def test_reload_shows_both_generations_and_its_outcome(start: Start) -> None:
             await asyncio.to_thread(gate.write_bytes, b"")
         await page.shows(r"✓ reload: done \(generation 2\)", "web/0 ● ready .* g2 ", "web/1 ● ready .* g2 ")
         await page.shows_no("g1")
-
-    on_page(daemon, use)
-    assert daemon.stop() == 0
-
-
-def test_reload_of_broken_code_shows_its_error(start: Start) -> None:
-    daemon, _ = pooled(start)
-    daemon.write("import nothing_of_that_name\n")
-
-    async def use(page: Page) -> None:
-        await page.shows("2/2 ready")
+        daemon.write("import nothing_of_that_name\n")
         await page.press("r")
         await page.shows("reload: failed", "ModuleNotFoundError: No module named 'nothing_of_that_name'", "esc: close")
         await page.press("escape")
-        await page.shows("✗ reload", "web/0 ● ready .* g1 ", "2/2 ready")
+        await page.shows("✗ reload", "web/0 ● ready .* g2 ", "2/2 ready")
 
     on_page(daemon, use)
     assert daemon.stop() == 0
 
 
-def test_scale_asks_for_a_number_and_takes_no_other(start: Start) -> None:
-    daemon, _ = pooled(start)
-
+def test_scale_asks_for_a_number_and_takes_no_other(shared: Served) -> None:
     async def use(page: Page) -> None:
         await page.shows("2/2 ready")
         await page.press("s")
@@ -181,12 +184,11 @@ def test_scale_asks_for_a_number_and_takes_no_other(start: Start) -> None:
         await page.shows("2/2 ready", "pool web 2 of 1-4")
         await page.shows_no("web/2 ●")
 
-    on_page(daemon, use)
-    assert daemon.stop() == 0
+    on_page(shared, use)
 
 
-def test_restarts_and_explains_the_chosen_slot(start: Start) -> None:
-    daemon, pids = pooled(start)
+def test_restarts_and_explains_the_chosen_slot(shared: Served) -> None:
+    pids = pids_of(shared)
 
     async def use(page: Page) -> None:
         await page.shows("2/2 ready")
@@ -199,12 +201,11 @@ def test_restarts_and_explains_the_chosen_slot(start: Start) -> None:
         await page.press("up", "e")
         await page.shows(rf"ready, pid {pids['web/0']}, generation 1, for")
 
-    on_page(daemon, use)
-    assert daemon.stop() == 0
+    on_page(shared, use)
 
 
-def test_shows_the_stacks_of_the_chosen_slot(start: Start) -> None:
-    daemon, pids = pooled(start)
+def test_shows_the_stacks_of_the_chosen_slot(shared: Served) -> None:
+    pids = pids_of(shared)
 
     async def use(page: Page) -> None:
         await page.shows("2/2 ready")
@@ -213,21 +214,7 @@ def test_shows_the_stacks_of_the_chosen_slot(start: Start) -> None:
         await page.press("escape")
         await page.shows_no("esc: close")
 
-    on_page(daemon, use, (120, 40))
-    assert daemon.stop() == 0
-
-
-def test_where_there_is_no_pool_scale_says_so(start: Start) -> None:
-    daemon = Served(start, "fixed").launch()
-    daemon.ready("web/0", "web/1")
-
-    async def use(page: Page) -> None:
-        await page.shows("2/2 ready")
-        await page.press("s")
-        await page.shows("nothing to scale: the plan has no pool")
-
-    on_page(daemon, use)
-    assert daemon.stop() == 0
+    on_page(shared, use, (120, 40))
 
 
 def test_a_daemon_that_ends_is_waited_for(start: Start) -> None:
@@ -248,7 +235,7 @@ def test_a_daemon_that_ends_is_waited_for(start: Start) -> None:
     assert daemon.stop() == 0
 
 
-def test_the_slots_are_scrolled_and_clicked(start: Start) -> None:
+def test_many_slots_are_scrolled_and_fixed_ones_not_scaled(start: Start) -> None:
     daemon = Served(start, "many", plan="[Web(i) for i in range(30)]").launch()
     daemon.ready(*(f"web/{number}" for number in range(30)))
 
@@ -261,27 +248,25 @@ def test_the_slots_are_scrolled_and_clicked(start: Start) -> None:
         await page.shows("─ web/29 ─")
         await page.press("escape", "home", "pagedown", "e")
         await page.shows(r"─ web/\d ─")
+        await page.press("escape", "s")
+        await page.shows("nothing to scale: the plan has no pool")
 
     on_page(daemon, use)
     assert daemon.stop() == 0
 
 
 @pytest.mark.parametrize("key", [b"q", b"\x03"], ids=["q", "Ctrl-C"])
-def test_on_a_terminal_it_is_left_by(start: Start, key: bytes) -> None:
-    daemon, _ = pooled(start)
-    top, ours = on_terminal(start, PREFORK, "top", env=daemon.environment)
+def test_on_a_terminal_it_is_left_by(start: Start, shared: Served, key: bytes) -> None:
+    top, ours = on_terminal(start, PREFORK, "top", env=shared.environment)
     top.expect("pooled")
     os.write(ours, key)
     assert top.wait() == 0
-    assert daemon.stop() == 0
 
 
-def test_without_a_terminal_it_says_so(start: Start) -> None:
-    daemon, _ = pooled(start)
-    top = start.command(PREFORK, "top", env=daemon.environment)
+def test_without_a_terminal_it_says_so(start: Start, shared: Served) -> None:
+    top = start.command(PREFORK, "top", env=shared.environment)
     assert top.wait() == 2
     assert top.err == ["prefork: `prefork top` needs a terminal; use `prefork status` instead"]
-    assert daemon.stop() == 0
 
 
 def test_without_a_daemon_it_says_so(start: Start) -> None:
@@ -290,13 +275,11 @@ def test_without_a_daemon_it_says_so(start: Start) -> None:
     assert "no daemon is running" in top.out[-1]
 
 
-def test_without_textual_it_names_the_extra(start: Start) -> None:
-    daemon, _ = pooled(start)
+def test_without_textual_it_names_the_extra(start: Start, shared: Served) -> None:
     source = "import sys; sys.modules['textual'] = None; from prefork.cli import main; main(['top'])"
-    top, _ = on_terminal(start, sys.executable, "-c", source, env=daemon.environment)
+    top, _ = on_terminal(start, sys.executable, "-c", source, env=shared.environment)
     assert top.wait() == 2
     assert top.out[-1] == "prefork: `prefork top` needs textual, which is not installed: pip install 'prefork[top]'"
-    assert daemon.stop() == 0
 
 
 def on_terminal(start: Start, *command: str | Path, env: dict[str, str]) -> tuple[Running, int]:

@@ -50,7 +50,7 @@ class Commanded(Served):
 
     def pids(self) -> dict[str, int]:
         """Return the process of each slot."""
-        return {key: slot["pid"] for key, slot in self.slots().items()}
+        return {slot["key"]: slot["pid"] for slot in self.client.status()["slots"]}
 
     @property
     def client(self) -> prefork.Client:

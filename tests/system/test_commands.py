@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import pytest
 from support import Start, children, state, until
 from system.commanded import PREFORK, Commanded
 from system.daemons import HEAD, RUN, title
+
+pytestmark = pytest.mark.xdist_group("commands that show")  # They share a daemon.
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -65,11 +68,14 @@ def broken(worker):
 """
 
 
-@pytest.fixture
-def pair(start: Start) -> Commanded:
-    served = Commanded(start, "pair")
+@pytest.fixture(scope="module")
+def pair(module_start: Start) -> Iterator[Commanded]:
+    """A daemon that most tests here share; only one of them restarts web/0."""
+    served = Commanded(module_start, "pair")
     served.launch()
-    return served
+    served.at_rest("web/0", "web/1")
+    yield served
+    assert served.stop() == 0
 
 
 def since_boot(pid: int) -> float:
@@ -98,9 +104,13 @@ def agrees_with_proc(slot: dict[str, Any], master: int) -> None:
     assert slot["in_flight"] >= 0
 
 
+def leaving(busy: Commanded) -> list[str]:
+    (slot,) = busy.client.status()["slots"]
+    return [worker["state"] for worker in slot["leaving"]]
+
+
 class TestStatus:
     def test_all_that_it_says_of_a_slot_agrees_with_proc(self, pair: Commanded) -> None:
-        pair.at_rest("web/0", "web/1")
         seen = pair.json("status", "--memory")
         assert seen["pid"] == pair.running.pid
         assert [slot["key"] for slot in seen["slots"]] == ["web/0", "web/1"]
@@ -111,7 +121,6 @@ class TestStatus:
         assert mold["pid"] == pair.mold
         workers = {slot["pid"] for slot in seen["slots"]}
         assert len(set(pair.running.children()) - workers - {mold["pid"]}) == mold["spares"] == 1
-        assert pair.stop() == 0
 
     def test_it_goes_on_agreeing_after_deaths_reloads_and_scaling(self, start: Start) -> None:
         pool = Commanded(start, "pool", plan="[prefork.Pool(Web, size=2, max=4)]")
@@ -129,9 +138,10 @@ class TestStatus:
         for slot in slots.values():
             agrees_with_proc(slot, pool.running.pid)
         assert slots["web/0"]["last_exit"] == "exited 0"
+        assert completed(pool, "prefork scale w") == {"web"}
         assert pool.stop() == 0
 
-    def test_what_is_in_flight_is_shown_while_it_is(self, start: Start) -> None:
+    def test_what_is_in_flight_is_shown_and_so_is_who_leaves(self, start: Start) -> None:
         busy = Commanded(start, "busy", BUSY)
         busy.launch()
         busy.at_rest("web/0")
@@ -143,10 +153,29 @@ class TestStatus:
         until(lambda: busy.slots()["web/0"]["requests"] == 1, "the request counted")
         slot = busy.slots()["web/0"]
         assert (slot["in_flight"], slot["doing"]) == (0, None)
+        self._leaves(busy, slot["pid"])
         assert busy.stop() == 0
 
+    def _leaves(self, busy: Commanded, old: int) -> None:
+        """See that a worker that leaves has a line of its own."""
+        with socket.create_connection(("127.0.0.1", busy.port)):
+            busy.running.expect("asked web/0")
+            reload = busy.command("reload", "--json")
+            new = busy.ready("web/0", generation=2)["web/0"]
+            until(
+                lambda: [one["state"] for one in busy.client.status()["slots"][0]["leaving"]] == ["draining"],
+                "the old one",
+            )
+            slot = busy.slots()["web/0"]
+            assert (slot["pid"], slot["leaving"][0]["pid"]) == (new, old)
+            assert (slot["leaving"][0]["in_flight"], slot["leaving"][0]["doing"]) == (1, "GET /orders")
+            assert re.search(rf"^ └ +draining +{old} +1 ", busy.says("status"), re.M)
+            assert state(old) != "X"
+        assert reload.wait() == 0
+        assert busy.slots()["web/0"]["leaving"] == []
+
     def test_the_table_has_the_same(self, pair: Commanded) -> None:
-        pids = pair.at_rest("web/0", "web/1")
+        pids = pair.pids()
         head, _, columns, *rows = [line for line in pair.says("status", "--memory").split("\n") if line]
         assert re.fullmatch(rf"pair: 2 of 2 slots served, generation 1, pid {pair.running.pid}, up \S+ s", head)
         assert {"SLOT", "PRIVATE"} <= set(columns.split())
@@ -157,20 +186,16 @@ class TestStatus:
             private, shared = (float(word.removesuffix("M")) * 1e6 for word in words[9:11])
             assert abs(private - memory(pid)["Private"]) < 6e5
             assert abs(shared - memory(pid)["Shared"]) < 6e5
-        assert pair.stop() == 0
 
     def test_it_imports_nothing_that_it_does_not_need(self, pair: Commanded) -> None:
-        pair.at_rest("web/0", "web/1")
         run = pair.start.command(sys.executable, "-X", "importtime", PREFORK, "status", env=pair.environment)
         assert run.wait() == 0
         imported = {line.rpartition("|")[2].strip() for line in run.err}
         heavy = {"asyncio", "difflib", "logging", "msgspec", "rich", "subprocess", "textual", "tomllib", "tempfile"}
         assert imported & heavy == set()
         assert "prefork.scoreboard" in imported
-        assert pair.stop() == 0
 
     def test_a_master_that_does_not_answer_is_not_waited_for(self, pair: Commanded) -> None:
-        pair.at_rest("web/0", "web/1")
         late = f"prefork: the daemon in {pair.environment['RUNTIME_DIRECTORY']} did not answer within 5 s"
         os.kill(pair.running.pid, signal.SIGSTOP)
         until(lambda: state(pair.running.pid) == "T", "it has stopped")
@@ -183,34 +208,12 @@ class TestStatus:
                     sock.connect(f"{pair.environment['RUNTIME_DIRECTORY']}/control.sock")
             assert pair.refuses("status") == late
         os.kill(pair.running.pid, signal.SIGCONT)
-        assert pair.stop() == 0
-
-    def test_a_worker_that_leaves_has_a_line_of_its_own(self, start: Start) -> None:
-        busy = Commanded(start, "busy", BUSY)
-        busy.launch()
-        old = busy.at_rest("web/0")["web/0"]
-        with socket.create_connection(("127.0.0.1", busy.port)):
-            busy.running.expect("asked web/0")
-            reload = busy.command("reload", "--json")
-            new = busy.ready("web/0", generation=2)["web/0"]
-            until(lambda: [one["state"] for one in busy.slots()["web/0"]["leaving"]] == ["draining"], "the old one")
-            slot = busy.slots()["web/0"]
-            assert (slot["pid"], slot["leaving"][0]["pid"]) == (new, old)
-            assert (slot["leaving"][0]["in_flight"], slot["leaving"][0]["doing"]) == (1, "GET /orders")
-            assert re.search(rf"^ └ +draining +{old} +1 ", busy.says("status"), re.M)
-            assert state(old) != "X"
-        assert reload.wait() == 0
-        assert busy.slots()["web/0"]["leaving"] == []
-        assert busy.stop() == 0
 
 
 class TestCheck:
     def test_it_says_whether_all_is_well(self, pair: Commanded) -> None:
-        pair.at_rest("web/0", "web/1")
         assert pair.says("status", "--check") == "2 slots served"
         assert pair.json("status", "--check") == {"ok": True, "text": "2 slots served"}
-        assert pair.stop() == 0
-        assert pair.refuses("status", "--check", status=3).startswith("prefork: no daemon is running in ")
 
     def test_it_names_what_is_not_served_and_why(self, start: Start) -> None:
         served = Commanded(start, "ill", plan="[Web(0), Broken()]", more=FAILS)
@@ -235,7 +238,7 @@ class TestCheck:
 
 class TestHistory:
     def test_explain_tells_why_a_worker_was_replaced_and_by_whom(self, pair: Commanded) -> None:
-        pids = pair.at_rest("web/0", "web/1")
+        pids = pair.pids()
         os.kill(pids["web/0"], signal.SIGSEGV)
         until(lambda: pair.pids()["web/0"] not in (None, pids["web/0"]), "another one")
         pair.says("restart", "web/0")
@@ -249,54 +252,51 @@ class TestHistory:
         asked = [one for one in said if "restart web/0 requested by" in one]
         assert asked[0].startswith(f"started (generation 1, pid {new}): ")
         assert pair.json("explain", "web/0")["slot"]["pid"] == new
-        assert pair.stop() == 0
 
     def test_a_slot_that_never_was_is_refused(self, pair: Commanded) -> None:
-        pair.at_rest("web/0", "web/1")
         assert pair.refuses("explain", "web/7") == "prefork: there is no slot web/7"
-        assert pair.stop() == 0
 
-    def test_events_are_numbered_and_followed_until_the_daemon_ends(self, pair: Commanded) -> None:
-        pair.at_rest("web/0", "web/1")
-        before = [json.loads(line) for line in pair.says("events", "--json").split("\n")]
+    def test_events_are_numbered_and_followed_until_the_daemon_ends(self, start: Start) -> None:
+        served = Commanded(start, "followed")
+        served.launch()
+        served.at_rest("web/0", "web/1")
+        before = [json.loads(line) for line in served.says("events", "--json").split("\n")]
         assert [event["event"] for event in before[:3]] == ["started", "change", "mold_started"]
-        follower = pair.command("events", "--follow", "--json")
+        follower = served.command("events", "--follow", "--json")
         follower.expect_lines(len(before))
-        pair.says("restart", "web/1")
+        served.says("restart", "web/1")
         follower.expect('"event":"command","command":"restart","slot":"web/1"')
         follower.expect('"what":"restart","stage":"done"')
-        assert pair.stop() == 0
+        assert served.stop() == 0
         assert follower.wait() == 0
         events = [json.loads(line) for line in follower.out]
         assert events[: len(before)] == before
         assert [event["number"] for event in events] == list(range(1, len(events) + 1))
         assert (events[-1]["what"], events[-1]["stage"]) == ("stop", "done")
+        assert served.refuses("status", "--check", status=3).startswith("prefork: no daemon is running in ")
+        assert completed(served, "prefork restart w") == {""}
 
     def test_a_reader_that_has_seen_enough_is_no_error(self, pair: Commanded) -> None:
-        pair.at_rest("web/0", "web/1")
         line = f"{shlex.quote(str(PREFORK))} events --follow --json | head -n 1"
         piped = pair.start.command("sh", "-c", line, env=pair.environment)
         piped.expect('"event":"started"')
-        pair.says("restart", "web/0")  # What it writes next, nobody reads.
+        pair.says("restart", "web/1")  # What it writes next, nobody reads.
         assert piped.wait() == 0
         assert piped.err == []
-        assert pair.stop() == 0
 
     def test_ctrl_c_ends_the_watching_and_nothing_else(self, pair: Commanded) -> None:
-        pair.at_rest("web/0", "web/1")
         events = pair.command("events", "--follow")
         events.expect("master started")
         events.send(signal.SIGINT)
         assert events.wait() == 130
         assert pair.says("status", "--check") == "2 slots served"
-        assert pair.stop() == 0
 
 
 def test_one_that_is_done_counts_as_served_everywhere(start: Start) -> None:
     daemon = Commanded(start, "done", plan="[Web(0), Once()]", more=FINISHES)
     daemon.launch()
     daemon.ready("web/0")
-    until(lambda: daemon.slots()["once"]["state"] == "finished", "its end")
+    until(lambda: daemon.client.status()["slots"][1]["state"] == "finished", "its end")
     assert daemon.says("status").startswith("done: 2 of 2 slots served")
     assert daemon.says("status", "--check") == "2 slots served"
     until(lambda: title(daemon.running.pid) == "prefork: master done [2/2 ready]", "the master's title")
@@ -310,21 +310,14 @@ def completed(served: Commanded, typed: str) -> set[str]:
     return {line.partition(",")[2] for line in served.says(env=env).split("\n")}
 
 
-def test_a_shell_completes_commands_slots_pools_and_names(start: Start) -> None:
-    pool = Commanded(start, "pool", plan="[prefork.Pool(Web, size=2, max=4)]")
-    pool.launch()
-    pool.at_rest("web/0", "web/1")
-    assert completed(pool, "prefork rep") == {"replan"}
-    assert completed(pool, "prefork restart w") == {"web/0", "web/1"}
-    assert completed(pool, "prefork explain web/1") == {"web/1"}
-    assert completed(pool, "prefork scale w") == {"web"}
-    assert pool.stop() == 0
-    assert completed(pool, "prefork restart w") == {""}
+def test_a_shell_completes_commands_slots_and_pools(pair: Commanded) -> None:
+    assert completed(pair, "prefork rep") == {"replan"}
+    assert completed(pair, "prefork restart w") == {"web/0", "web/1"}
+    assert completed(pair, "prefork explain web/1") == {"web/1"}
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 def test_the_line_that_is_to_be_typed_has_bash_complete(pair: Commanded) -> None:
-    pair.at_rest("web/0", "web/1")
     document = (Path(__file__).parents[2] / "docs" / "control.md").read_text()
     line = re.findall(r"^    (eval .*?) +# bash", document, re.M)[0]
     script = f"""
@@ -337,4 +330,3 @@ def test_the_line_that_is_to_be_typed_has_bash_complete(pair: Commanded) -> None
     shell = pair.start.command("bash", "-c", script, env={**pair.environment, **path})
     assert shell.wait() == 0
     assert shell.out == ["offered web/0", "offered web/1"], shell.err
-    assert pair.stop() == 0

@@ -7,6 +7,7 @@ import pty
 import re
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import prefork
 from support import PATIENCE, Start, gone, until
 from system.commanded import Commanded
 
+pytestmark = pytest.mark.xdist_group("commands that steer")  # They share a daemon.
+
 POOL = "[prefork.Pool(Web, size=2, min=1, max=5)]"
 
 # A plan that takes its time: it goes on when somebody writes to the gate.
@@ -24,34 +27,54 @@ GATED = f"{POOL} if not os.path.exists('gate') or open('gate').read() is not Non
 READS = "[Web(i, open('text').read()) for i in range(int(open('size').read()))]"
 
 
-@pytest.fixture
-def pool(start: Start) -> Commanded:
-    served = Commanded(start, "pool", plan=POOL)
+@pytest.fixture(scope="module")
+def shared(module_start: Start) -> Iterator[Commanded]:
+    served = Commanded(module_start, "pool", plan=GATED)
     served.launch()
     served.at_rest("web/0", "web/1")
-    return served
+    yield served
+    ended_well(served)
+
+
+@pytest.fixture
+def pool(shared: Commanded) -> Iterator[Commanded]:
+    """The daemon that most tests here share, at rest before and after, with two workers."""
+    good = shared.file.read_text()
+    yield shared
+    (shared.start.directory / "gate").unlink(missing_ok=True)
+    shared.file.write_text(good)
+    until(shared.rests, "the daemon at rest")
+    assert shared.pids().keys() == {"web/0", "web/1"}
 
 
 def ended_well(served: Commanded) -> None:
     assert served.stop() == 0
 
 
+def done(text: str) -> int:
+    """Return the generation that a reload has brought; one that fails uses up a number, too."""
+    match = re.fullmatch(r"reload: done \(generation (\d+)\)", text)
+    assert match, text
+    return int(match[1])
+
+
 class TestReload:
     def test_on_good_code_it_shows_each_slot_and_exits_0(self, pool: Commanded) -> None:
-        before = pool.pids()
+        before, old = pool.pids(), pool.client.status()["generation"]
         reload = pool.command("reload")
         assert reload.wait() == 0
-        assert reload.out == ["reload: done (generation 2)"]
-        assert reload.err[:2] == ["reload: importing generation 2", "reload: generation 2 is planned"]
+        (said,) = reload.out
+        new = done(said)
+        assert new > old
+        assert reload.err[:2] == [f"reload: importing generation {new}", f"reload: generation {new} is planned"]
         after = pool.pids()
         for number, line in enumerate(reload.err[2:], 1):
-            match = re.fullmatch(r"(\S+)  ready after \S+ s \(pid (\d+), generation 2\)  \((\d) of 2\)", line)
+            match = re.fullmatch(rf"(\S+)  ready after \S+ s \(pid (\d+), generation {new}\)  \((\d) of 2\)", line)
             assert match, line
             assert (after[match[1]], int(match[3])) == (int(match[2]), number)
         assert len(reload.err) == 4
         assert set(before.values()) & set(after.values()) == set()
         assert all(gone(pid) for pid in before.values())
-        ended_well(pool)
 
     @pytest.mark.parametrize(
         ("spoil", "told"),
@@ -64,8 +87,8 @@ class TestReload:
         ids=["syntax", "import", "plan", "worker"],
     )
     def test_on_broken_code_it_prints_the_traceback_and_exits_1(self, pool: Commanded, spoil, told: str) -> None:  # type: ignore[no-untyped-def]
-        before, good = pool.pids(), pool.file.read_text()
-        pool.file.write_text(spoil(good))
+        before = pool.pids()
+        pool.file.write_text(spoil(pool.file.read_text()))
         reload = pool.command("reload")
         assert reload.wait() == 1
         assert reload.out == []
@@ -75,17 +98,15 @@ class TestReload:
         assert told in said
         assert pool.pids() == before
         assert pool.ask()[2] in before.values()
-        pool.file.write_text(good)
-        assert pool.says("reload").startswith("reload: done ")
-        ended_well(pool)
 
     def test_for_programs_it_is_one_object(self, pool: Commanded) -> None:
-        assert pool.json("reload") == {"ok": True, "text": "reload: done (generation 2)"}
+        reloaded = pool.json("reload")
+        assert reloaded == {"ok": True, "text": reloaded["text"]}
+        assert done(reloaded["text"]) == pool.client.status()["generation"]
         pool.file.write_text("oh no")
         failed = pool.json("reload", status=1)
         assert failed["ok"] is False
         assert "SyntaxError" in failed["text"]
-        ended_well(pool)
 
     def test_on_a_terminal_the_slots_stand_above_a_bar(self, pool: Commanded) -> None:
         ours, theirs = pty.openpty()
@@ -93,13 +114,12 @@ class TestReload:
         os.close(theirs)
         reload.listen("err", ours)
         assert reload.wait() == 0
-        shown = "\n".join(reload.err)
+        (said,) = reload.out
+        shown, new = "\n".join(reload.err), done(said)
         for key, pid in pool.pids().items():
-            assert re.search(rf"{key}  ready after \S+ s \(pid {pid}, generation 2\)", shown)
+            assert re.search(rf"{key}  ready after \S+ s \(pid {pid}, generation {new}\)", shown)
         assert "2/2" in shown or "1/2" in shown
-        assert reload.out == ["reload: done (generation 2)"]
         os.close(ours)
-        ended_well(pool)
 
 
 def test_a_replan_changes_what_differs_and_plan_says_so_before(start: Start) -> None:
@@ -141,7 +161,6 @@ def test_scale_gives_a_pool_another_size_until_auto(pool: Commanded) -> None:
     assert pool.refuses("scale", "web", "6") == "prefork: web takes 1 to 5 workers, not 6"
     assert "no pool nix; it has web" in pool.refuses("scale", "nix", "1")
     assert "'x' is not a number of workers; give a number or auto" in pool.refuses("scale", "web", "x", status=2)
-    ended_well(pool)
 
 
 def test_restart_replaces_one_worker_and_no_other(pool: Commanded) -> None:
@@ -152,40 +171,37 @@ def test_restart_replaces_one_worker_and_no_other(pool: Commanded) -> None:
     assert after["web/1"] != before["web/1"]
     assert gone(before["web/1"])
     assert "there is no slot web/9" in pool.refuses("restart", "web/9")
-    ended_well(pool)
 
 
 @pytest.mark.parametrize("size", [-1, 2.5, True, "x", "-1"])
 def test_a_client_refuses_what_is_no_size(pool: Commanded, size: Any) -> None:
     with pytest.raises(prefork.UsageError, match="invalid pool size"):
         pool.client.scale("web", size)
-    ended_well(pool)
 
 
-def test_stop_returns_when_the_master_has_gone(pool: Commanded) -> None:
-    stop = pool.command("stop")
-    assert stop.wait() == 0
-    assert gone(pool.running.pid, timeout=0)
-    assert stop.out == ["stopped"]
-    assert pool.running.wait() == 0
-    assert {line.split("  ")[0] for line in stop.err} == {"web/0", "web/1"}
-    for command in ("status",), ("reload",), ("stop",), ("scale", "web", "3"), ("events",), ("plan",):
-        assert pool.refuses(*command, status=3).startswith("prefork: no daemon is running in ")
-
-
-def test_a_command_that_is_interrupted_leaves_it_to_the_daemon(start: Start) -> None:
-    served = Commanded(start, "gated", plan=GATED)
+def test_stop_returns_when_the_master_has_gone(start: Start) -> None:
+    served = Commanded(start, "stopped")
     served.launch()
     served.at_rest("web/0", "web/1")
-    os.mkfifo(start.directory / "gate")
-    reload = served.command("reload")
-    reload.expect("importing generation 2", "err")
+    stop = served.command("stop")
+    assert stop.wait() == 0
+    assert gone(served.running.pid, timeout=0)
+    assert stop.out == ["stopped"]
+    assert served.running.wait() == 0
+    assert {line.split("  ")[0] for line in stop.err} == {"web/0", "web/1"}
+    for command in ("status",), ("reload",), ("stop",), ("scale", "web", "3"), ("events",), ("plan",):
+        assert served.refuses(*command, status=3).startswith("prefork: no daemon is running in ")
+
+
+def test_a_command_that_is_interrupted_leaves_it_to_the_daemon(pool: Commanded) -> None:
+    os.mkfifo(pool.start.directory / "gate")
+    reload = pool.command("reload")
+    new = int(reload.expect(r"importing generation (\d+)", "err")[1])
     reload.send(signal.SIGINT)
     assert reload.wait() == 130
     assert reload.err[-1].startswith("prefork: interrupted; the command continues in the daemon")
-    (start.directory / "gate").write_text("")
-    served.ready("web/0", "web/1", generation=2)
-    ended_well(served)
+    (pool.start.directory / "gate").write_text("")
+    pool.ready("web/0", "web/1", generation=new)
 
 
 COMMANDS = {
@@ -200,30 +216,26 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_client_that_is_killed_in_the_middle_harms_nothing(start: Start, command: list[str]) -> None:
-    served = Commanded(start, "gated", plan=GATED)
-    served.launch()
-    before = served.at_rest("web/0", "web/1")
-    descriptors = asked_descriptors(served)
-    os.mkfifo(start.directory / "gate")
-    blocking = served.command("replan")  # Whatever is asked for now waits behind this.
-    until(lambda: served.client.status()["change"] is not None, "a change under way")
-    doomed = served.command(*command)
+def test_a_client_that_is_killed_in_the_middle_harms_nothing(pool: Commanded, command: list[str]) -> None:
+    before, descriptors, gate = pool.pids(), asked_descriptors(pool), pool.start.directory / "gate"
+    os.mkfifo(gate)
+    blocking = pool.command("replan")  # Whatever is asked for now waits behind this.
+    until(lambda: pool.client.status()["change"] is not None, "a change under way")
+    doomed = pool.command(*command)
     if command[0] in ("status", "events"):
         doomed.expect_lines(1)
     else:
-        until(lambda: waits(served, command), "the command taken up")
+        until(lambda: waits(pool, command), "the command taken up")
     doomed.send(signal.SIGKILL)
     blocking.send(signal.SIGKILL)
     assert doomed.wait() in (-signal.SIGKILL, 0)
     blocking.wait()
-    feeds = 0
-    while served.client.status()["change"] is not None:
-        feeds += feed(start.directory / "gate")
-    until(served.rests, "the daemon at rest")
-    after = served.pids()
+    while pool.client.status()["change"] is not None:
+        feed(gate)
+    until(pool.rests, "the daemon at rest")
+    after = pool.pids()
     expected = descriptors + 2 * (len(after) - 2)  # A channel and a pidfd for each worker more.
-    until(lambda: asked_descriptors(served) == expected, "no descriptor of it is left")
+    until(lambda: asked_descriptors(pool) == expected, "no descriptor of it is left")
     kept = {key: pid for key, pid in after.items() if before.get(key) == pid}
     if command[0] == "reload":  # It had been asked, and was done.
         assert kept == {}
@@ -232,9 +244,10 @@ def test_a_client_that_is_killed_in_the_middle_harms_nothing(start: Start, comma
     else:
         assert kept == before
     assert len(after) == (4 if command[0] == "scale" else 2)
-    (start.directory / "gate").unlink()
-    assert served.says("restart", "web/1").startswith("restart: done ")
-    ended_well(served)
+    gate.unlink()
+    if command[0] == "scale":
+        pool.client.scale("web", "auto")
+    assert pool.says("restart", "web/1").startswith("restart: done ")
 
 
 def test_a_stop_whose_client_is_killed_is_carried_out(start: Start) -> None:
