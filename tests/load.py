@@ -34,7 +34,7 @@ class Load:
         path: str = "/",
         keep: bool = False,
         until_refused: bool = False,
-        pause: float = 0 if PROOF else 0.005,
+        pause: float = 0 if PROOF else 0.02,
     ) -> None:
         self._port = port
         self._body = body

@@ -56,6 +56,7 @@ class Act:
 
     def __init__(self, start: Start, server: tuple[str, str], *, times: int, share: int, **load: Any) -> None:
         self.times, self.share = times, share
+        self.workers = load.pop("workers", self.workers)
         self.may_fail = 0
         """How many of the requests may: those that a killed worker had accepted."""
         kind = {"max_requests": self.max_requests and min(self.max_requests, share)}
@@ -104,10 +105,10 @@ class ReloadAndEnd(Reload):
 
 
 class Scale(Act):
-    """4 -> 8 -> 2 -> 4."""
+    """To twice as many workers, to half as many, and back: 4 -> 8 -> 2 -> 4."""
 
     def once(self, number: int) -> None:
-        for size in (8, 2, 4):
+        for size in (self.workers * 2, self.workers // 2, self.workers):
             while len(self.pids) < size:
                 self.adapted.running.send(signal.SIGTTIN)
                 self.pids |= self.adapted.ready(f"web/{len(self.pids)}")
@@ -124,6 +125,19 @@ class Recycle(Act):
 
     def once(self, number: int) -> None:
         self.adapted.running.expect(r"worn out: \d+ requests", "err")
+
+
+class RecycleReloadAndEnd(ReloadAndEnd):
+    """Recycle, reload, then end, with one daemon; `told` is how many kept connections closed before the reload."""
+
+    max_requests = 500
+    told = 0
+
+    def once(self, number: int) -> None:
+        self.adapted.running.expect(r"worn out: \d+ requests", "err")
+        self.clients.more(self.share)
+        self.told = self.clients.kept.closed
+        super().once(number)
 
 
 class End(Act):

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import pytest
+
 from adapters.served import REQUEST, Adapted, connect, fetch
 from scoreboards import attach
 from support import PATIENCE, Start, until
@@ -19,6 +21,7 @@ MANY = 200
 WHOLE = re.compile(rb"\r\n\r\n(\d+)\n$")
 
 
+@pytest.mark.alone
 def test_long_connections_are_spread_evenly(start: Start) -> None:
     adapted = Adapted(start, UVICORN, workers=4, keepalive_window=0.1)
     adapted.ready(*(f"web/{number}" for number in range(4)))
