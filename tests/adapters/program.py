@@ -159,7 +159,10 @@ def stream() -> Iterator[bytes]:
 application: Callable[..., Any] = asgi if SETTINGS["protocol"] == "asgi" else wsgi
 server = adapters.find(SETTINGS["server"], SETTINGS["protocol"])
 listener = prefork.Listener(SETTINGS["address"], sharing=SETTINGS["sharing"] or server.sharing)
-daemon = prefork.Daemon("adapted", listeners={"http": listener})
+listeners = {"http": listener}
+if SETTINGS.get("also"):
+    listeners["also"] = prefork.Listener(SETTINGS["also"])
+daemon = prefork.Daemon("adapted", listeners=listeners)
 
 
 @daemon.plan
@@ -183,7 +186,7 @@ def web(handle: prefork.Worker[Web]) -> None:
         say("ready", handle.key, f"g{handle.generation}", "pid", os.getpid())
 
     handle.ready = send_ready  # type: ignore[method-assign]
-    server.serve(handle, [handle.listener("http")], application, SETTINGS["protocol"], OPTIONS)
+    server.serve(handle, [handle.listener(name) for name in listeners], application, SETTINGS["protocol"], OPTIONS)
 
 
 if __name__ == "__main__":

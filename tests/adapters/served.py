@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,10 @@ SILENCE = 0.2
 """Seconds that a client lets pass between connecting and asking; shorter than the window, longer than any drain."""
 
 PROGRAM = Path(__file__).with_name("program.py")
+SLOW: dict[str, Any] = {"keepalive_window": 10, "sharing": "shared"}
+BRIEF: dict[str, Any] = {"keepalive_window": 0.1, "sharing": "sharded"}
+"""The options of the daemons that most tests share."""
+
 STREAMS_PROGRAM = Path(__file__).with_name("streams_program.py")
 
 
@@ -47,7 +51,8 @@ class Adapted:
             server=server[0],
             protocol=server[1],
             workers=workers,
-            address=self.address,
+            address=self.address.replace("DIRECTORY", str(self.directory)),
+            also=options.pop("also", "").replace("DIRECTORY", str(self.directory)),
             sharing=options.pop("sharing", None),
             kind=options.pop("kind", {}),
             lifespan=options.pop("lifespan_test", ""),
@@ -56,6 +61,12 @@ class Adapted:
         environment = {"RUNTIME_DIRECTORY": str(self.directory / "runtime"), "SETTINGS": str(self.settings)}
         program = STREAMS_PROGRAM if server in STREAMS else PROGRAM
         self.running: Running = start.command(sys.executable, program, env=environment)
+        self.pids: dict[str, int] = {}
+
+    @property
+    def pid(self) -> int:
+        """The only worker's, of those that `ready` has found."""
+        return self.pids["web/0"]
 
     def write(self, **settings: Any) -> None:
         self.settings.write_text(json.dumps(settings))
@@ -64,11 +75,16 @@ class Adapted:
         """Wait until these workers serve; return their pids."""
         patterns = {key: rf"^ready {key} g{generation} pid (\d+)$" for key in keys or ("web/0",)}
         found = self.running.expect_each(patterns.values())
-        return {key: int(found[pattern][1]) for key, pattern in patterns.items()}
+        self.pids = {key: int(found[pattern][1]) for key, pattern in patterns.items()}
+        return self.pids
 
     def release(self) -> None:
         """Let the requests end that wait for it."""
         (self.directory / "release").touch()
+
+    def hold(self) -> None:
+        """Let such requests wait again."""
+        (self.directory / "release").unlink()
 
     @contextmanager
     def connection(self) -> Iterator[http.client.HTTPConnection]:
@@ -86,6 +102,53 @@ class Adapted:
 
     def stop(self) -> int:
         return self.running.stop(signal.SIGTERM)
+
+
+class Shared:
+    """Daemons with one worker that a test uses after another; `server` and options say which.
+
+    A test that fails, or that ends its daemon, does not give it back, and the next one gets a new one.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._starts: list[Start] = []
+        self._idle: dict[str, Adapted] = {}
+
+    def take(self, server: tuple[str, str], **options: Any) -> Adapted:
+        """Return a daemon whose worker is ready: its pid is `pid`."""
+        what = repr((server, options))
+        if what not in self._idle:
+            start = Start(self._directory / str(len(self._starts)))
+            start.directory.mkdir()
+            self._starts.append(start)
+            if server[0] != "waitress":  # It does not serve both.
+                options["also"] = "unix://DIRECTORY/http.sock"
+            adapted = Adapted(start, server, **options)
+            adapted.ready()
+            return adapted
+        return self._idle.pop(what)
+
+    def give_back(self, adapted: Adapted, server: tuple[str, str], **options: Any) -> None:
+        """Let other tests have it, if its worker is ready."""
+        self._idle[repr((server, options))] = adapted
+
+    @contextmanager
+    def use(self, server: tuple[str, str], **options: Any) -> Iterator[Adapted]:
+        """Take one and give it back after a test that has not failed."""
+        adapted = self.take(server, **options)
+        yield adapted
+        self.give_back(adapted, server, **options)
+
+    def close(self) -> None:
+        """End all of them; the idle ones have to end well."""
+        try:
+            statuses = [adapted.stop() for adapted in self._idle.values()]
+            assert not any(statuses), statuses
+        finally:
+            with ExitStack() as stack:
+                for start in self._starts:
+                    stack.callback(start.close)
 
 
 def fetch(client: http.client.HTTPConnection, path: str, **headers: str) -> tuple[int, str, http.client.HTTPMessage]:

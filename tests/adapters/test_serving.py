@@ -4,41 +4,39 @@ from __future__ import annotations
 
 import json
 import os
-import select
-import socket
 from pathlib import Path
 
 import pytest
 import websockets.exceptions
 import websockets.sync.client
 
-from adapters.served import ASGI, REQUEST, SERVERS, SILENCE, WSGI, Adapted, fetch, read_all, term
+from adapters.served import ASGI, SERVERS, SLOW, WSGI, Adapted, Shared, fetch, term
 from support import PATIENCE, Start, gone, until
 
 
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)
-def test_it_answers_again_and_again_on_one_connection(start: Start, server: tuple[str, str]) -> None:
-    adapted = Adapted(start, server)
-    pid = adapted.ready()["web/0"]
-    with adapted.connection() as client:
-        for _ in range(3):
-            status, text, headers = fetch(client, "/")
-            assert (status, text) == (200, f"{pid}\n")
-            assert headers.get("connection", "keep-alive") == "keep-alive"
-            assert "date" in headers
-    assert adapted.stop() == 0
+def test_it_answers_again_and_again_on_one_connection(shared: Shared, server: tuple[str, str]) -> None:
+    with shared.use(server, **SLOW) as adapted:
+        pid = adapted.pid
+        with adapted.connection() as client:
+            for _ in range(3):
+                status, text, headers = fetch(client, "/")
+                assert (status, text) == (200, f"{pid}\n")
+                assert headers.get("connection", "keep-alive") == "keep-alive"
+                assert "date" in headers
 
 
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)
-def test_it_counts(start: Start, server: tuple[str, str]) -> None:
-    adapted = Adapted(start, server)
-    adapted.ready()
-    assert adapted.get("/")[0] == 200
-    assert adapted.get("/boom")[0] == 500
-    counts = json.loads(adapted.get("/counts")[1])
-    assert counts.pop("open") < 4
-    assert counts == {"in_flight": 1, "requests": 2, "errors": 1, "label": "GET /counts"}
-    assert adapted.stop() == 0
+def test_it_counts(shared: Shared, server: tuple[str, str]) -> None:
+    with shared.use(server, **SLOW) as adapted:
+        before = json.loads(adapted.get("/counts")[1])
+        assert adapted.get("/")[0] == 200
+        assert adapted.get("/boom")[0] == 500
+        counts = json.loads(adapted.get("/counts")[1])
+        assert counts.pop("open") < 4
+        assert counts.pop("requests") == before["requests"] + 3, "with the first for the counts"
+        assert counts.pop("errors") == before["errors"] + 1
+        assert counts == {"in_flight": 1, "label": "GET /counts"}
 
 
 @pytest.mark.parametrize("server", WSGI, ids="-".join)
@@ -56,52 +54,62 @@ def test_wsgi_environ_holds_nothing_of_the_process(start: Start, server: tuple[s
 
 
 @pytest.mark.parametrize("server", WSGI, ids="-".join)
-def test_wsgi_generator_must_start_its_response(start: Start, server: tuple[str, str]) -> None:
-    adapted = Adapted(start, server)
-    adapted.ready()
-    with adapted.connection() as client:
-        status, text, headers = fetch(client, "/lazy")
-        assert (status, text, headers["content-type"]) == (201, "one, two", "text/x-lazy")
-        assert fetch(client, "/mute")[0] == 500
-    counts = json.loads(adapted.get("/counts")[1])
-    assert (counts["requests"], counts["in_flight"]) == (2, 1)
-    assert adapted.stop() == 0
+def test_wsgi_generator_must_start_its_response(shared: Shared, server: tuple[str, str]) -> None:
+    with shared.use(server, **SLOW) as adapted:
+        before = json.loads(adapted.get("/counts")[1])["requests"]
+        with adapted.connection() as client:
+            status, text, headers = fetch(client, "/lazy")
+            assert (status, text, headers["content-type"]) == (201, "one, two", "text/x-lazy")
+            assert fetch(client, "/mute")[0] == 500
+        counts = json.loads(adapted.get("/counts")[1])
+        assert (counts["requests"], counts["in_flight"]) == (before + 3, 1)
 
 
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)
-def test_an_answer_is_sent_while_it_is_made(start: Start, server: tuple[str, str]) -> None:
-    adapted = Adapted(start, server)
-    adapted.ready()
-    with adapted.connection() as client:
-        client.request("GET", "/events")
-        events = client.getresponse()
-        assert events.headers["content-type"] == "text/event-stream"
-        assert events.readline() == b"data: first\n"
-        assert json.loads(adapted.get("/counts")[1])["in_flight"] == 2
-        adapted.release()
-        assert events.read() == b"\ndata: second\n\n"
-    until(lambda: json.loads(adapted.get("/counts")[1])["in_flight"] == 1, "only the request for the counts")
-    assert adapted.stop() == 0
+def test_an_answer_is_sent_while_it_is_made(shared: Shared, server: tuple[str, str]) -> None:
+    with shared.use(server, **SLOW) as adapted:
+        with adapted.connection() as client:
+            client.request("GET", "/events")
+            events = client.getresponse()
+            assert events.headers["content-type"] == "text/event-stream"
+            assert events.readline() == b"data: first\n"
+            assert json.loads(adapted.get("/counts")[1])["in_flight"] == 2
+            adapted.release()
+            assert events.read() == b"\ndata: second\n\n"
+        until(lambda: json.loads(adapted.get("/counts")[1])["in_flight"] == 1, "only the request for the counts")
+        adapted.hold()
 
 
 @pytest.mark.parametrize("server", ASGI, ids="-".join)
-def test_websocket_counts_as_one_request_and_is_closed(start: Start, server: tuple[str, str]) -> None:
-    adapted = Adapted(start, server)
-    pid = adapted.ready()["web/0"]
-    with websockets.sync.client.connect(f"ws://127.0.0.1:{adapted.port}/ws") as client:
-        for number in range(3):
-            client.send(f"hello {number}")
-            text, counts = str(client.recv(PATIENCE)).split("{")
-            assert text == f"hello {number}"
-            assert json.loads("{" + counts).items() >= {"in_flight": 0, "requests": 1, "errors": 0}.items()
-        term(pid)
-        with pytest.raises(websockets.exceptions.ConnectionClosed) as closed:
-            client.recv(PATIENCE)
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1012
-    adapted.running.expect("^websocket 1012$")
-    assert gone(pid)
-    assert adapted.stop() == 0
+def test_lifespan_spans_the_requests_and_its_state_is_theirs(shared: Shared, server: tuple[str, str]) -> None:
+    with shared.use(server, **SLOW) as adapted:
+        assert adapted.get("/state") == (200, "at startup")
+        term(adapted.pid)
+        adapted.running.expect(f"^lifespan over in {adapted.pid}$")
+        assert gone(adapted.pid)
+        adapted.ready()
+
+
+@pytest.mark.parametrize("server", ASGI, ids="-".join)
+def test_websocket_counts_as_one_request_and_is_closed(shared: Shared, server: tuple[str, str]) -> None:
+    with shared.use(server, **SLOW) as adapted:
+        pid = adapted.pid
+        before = json.loads(adapted.get("/counts")[1])
+        expected = {"in_flight": 0, "requests": before["requests"] + 2, "errors": before["errors"]}
+        with websockets.sync.client.connect(f"ws://127.0.0.1:{adapted.port}/ws") as client:
+            for number in range(3):
+                client.send(f"hello {number}")
+                text, counts = str(client.recv(PATIENCE)).split("{")
+                assert text == f"hello {number}"
+                assert json.loads("{" + counts).items() >= expected.items()
+            term(pid)
+            with pytest.raises(websockets.exceptions.ConnectionClosed) as closed:
+                client.recv(PATIENCE)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1012
+        adapted.running.expect("^websocket 1012$")
+        assert gone(pid)
+        adapted.ready()
 
 
 def test_granians_threads_do_not_compete(start: Start) -> None:
@@ -122,28 +130,4 @@ def test_a_granian_worker_that_is_to_be_preferred_stays_so(start: Start) -> None
         assert os.sched_getscheduler(pid) == os.SCHED_OTHER
     else:
         assert os.sched_getscheduler(pid) == os.SCHED_BATCH | os.SCHED_RESET_ON_FORK
-    assert adapted.stop() == 0
-
-
-@pytest.mark.parametrize("server", SERVERS, ids="-".join)
-def test_it_serves_a_unix_socket(start: Start, server: tuple[str, str]) -> None:
-    path = start.directory / "http.sock"
-    adapted = Adapted(start, server, address=f"unix://{path}", sharing="shared", keepalive_window=10)
-    pid = adapted.ready()["web/0"]
-    with socket.socket(socket.AF_UNIX) as asked, socket.socket(socket.AF_UNIX) as silent:
-        for client in silent, asked:
-            client.settimeout(PATIENCE)
-            client.connect(str(path))
-        asked.sendall(REQUEST)
-        answer = b""
-        while not answer.endswith(f"\r\n\r\n{pid}\n".encode()):
-            answer += asked.recv(65536)
-        term(pid)
-        select.select([], [], [], SILENCE)
-        for client in silent, asked:
-            client.sendall(REQUEST)
-            answer = read_all(client)
-            assert answer.startswith(b"HTTP/1.1 200 ")
-            assert b"\r\nconnection: close\r\n" in answer.lower()
-    assert gone(pid)
     assert adapted.stop() == 0
