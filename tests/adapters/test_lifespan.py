@@ -7,7 +7,6 @@ import pytest
 from adapters.served import ASGI, Adapted
 from support import Start
 
-
 FAILING = [*((server, "raises") for server in ASGI), (ASGI[0], "fails")]
 
 

@@ -80,6 +80,17 @@ def test_an_answer_is_sent_while_it_is_made(shared: Shared, server: tuple[str, s
         adapted.hold()
 
 
+@pytest.mark.parametrize("server", [("granian", "asgi")], ids="-".join)
+def test_granians_threads_do_not_compete(shared: Shared, server: tuple[str, str]) -> None:
+    with shared.use(server, **SLOW) as adapted:
+        pid = str(adapted.pid)
+        policies = {task.name: os.sched_getscheduler(int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()}
+        mine = policies.pop(pid)
+        assert mine == os.SCHED_BATCH | os.SCHED_RESET_ON_FORK, "the loop's thread; a process that it starts is not so"
+        assert policies, "granian's own threads"
+        assert set(policies.values()) == {os.SCHED_OTHER}
+
+
 @pytest.mark.parametrize("server", ASGI, ids="-".join)
 def test_lifespan_spans_the_requests_and_its_state_is_theirs(shared: Shared, server: tuple[str, str]) -> None:
     with shared.use(server, **SLOW) as adapted:
@@ -112,18 +123,7 @@ def test_websocket_counts_as_one_request_and_is_closed(shared: Shared, server: t
         adapted.ready()
 
 
-def test_granians_threads_do_not_compete(start: Start) -> None:
-    adapted = Adapted(start, ("granian", "asgi"))
-    pid = adapted.ready()["web/0"]
-    policies = {task.name: os.sched_getscheduler(int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()}
-    mine = policies.pop(str(pid))
-    assert mine == os.SCHED_BATCH | os.SCHED_RESET_ON_FORK, "the loop's thread; a process that it starts is not so"
-    assert policies, "granian's own threads"
-    assert set(policies.values()) == {os.SCHED_OTHER}
-    assert adapted.stop() == 0
-
-
-def test_a_granian_worker_that_is_to_be_preferred_stays_so(start: Start) -> None:
+def test_a_preferred_granian_worker_stays_so(start: Start) -> None:
     adapted = Adapted(start, ("granian", "asgi"), kind={"nice": -1})
     pid = adapted.ready()["web/0"]
     if os.getpriority(os.PRIO_PROCESS, pid) == -1:  # The daemon says so where it has no right to it.

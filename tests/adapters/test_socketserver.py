@@ -57,18 +57,12 @@ def launch(start: Start, server: str, handler: str = "Shout") -> tuple[Served, i
 
 
 @pytest.mark.parametrize("server", LINES)
-def test_connections_are_handled_one_after_another(start: Start, server: str) -> None:
+def test_connections_are_handled_and_a_failure_lets_its_client_go(start: Start, server: str) -> None:
     served, _ = launch(start, server)
     for text in b"hello\n", b"again\n":
         with connect(served.port) as client:
             client.sendall(text)
             assert client.recv(100) == text.upper()
-    assert served.stop() == 0
-
-
-@pytest.mark.parametrize("server", LINES)
-def test_a_handler_that_fails_lets_its_client_go(start: Start, server: str) -> None:
-    served, _ = launch(start, server)
     with connect(served.port) as client:
         client.sendall(b"fail\n")
         assert client.recv(1) == b""

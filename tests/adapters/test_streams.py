@@ -43,7 +43,7 @@ def launch(start: Start, window: float) -> tuple[Served, int]:
     return served, served.ready("web/0")["web/0"]
 
 
-def test_lines_are_answered_and_counted(start: Start) -> None:
+def test_lines_are_counted_and_a_failure_lets_its_client_go(start: Start) -> None:
     served, _ = launch(start, 0.1)
     with connect(served.port) as one, connect(served.port) as other:
         for client in one, other:
@@ -51,11 +51,6 @@ def test_lines_are_answered_and_counted(start: Start) -> None:
             assert client.recv(100) == b"HELLO\n"
         one.sendall(b"count\n")
         assert json.loads(one.recv(100)) == [2, 2]
-    assert served.stop() == 0
-
-
-def test_a_handler_that_fails_is_reported_and_its_client_let_go(start: Start) -> None:
-    served, _ = launch(start, 0.1)
     with connect(served.port) as client:
         client.sendall(b"fail\n")
         assert client.recv(1) == b""
