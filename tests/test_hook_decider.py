@@ -244,12 +244,13 @@ def test_early_misuse_exits_2_and_later_only_reports() -> None:
     assert later.tell(SignalReceived("HUP")) == [Report("prefork: hook update_server: Web.ratio: nan")]
 
 
-def test_a_hook_that_returns_no_pids_is_told_so() -> None:
-    told = Told(update_server=lambda _config: ["eleven"])
+@pytest.mark.parametrize("returned", [["eleven"], 7.5, "12", [None], [0], [-1], True, [True], object], ids=repr)
+def test_a_hook_that_returns_no_pids_is_told_so(returned: Any) -> None:
+    told = Told(update_server=lambda _config: returned)
     told.configs = ["first", "second"]
     (report,) = told.tell(Started())
     assert isinstance(report, Report)
-    assert "returned ['eleven'], not the pids" in report.text
+    assert f"returned {returned!r}, not the pids" in report.text
 
 
 def test_refused_context_ends_only_a_daemon_without_workers() -> None:

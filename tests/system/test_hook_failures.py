@@ -126,8 +126,15 @@ def test_a_hook_may_end_the_daemon_by_leaving(start: Start, hook: str) -> None:
     assert program.left() == []
 
 
-@pytest.mark.parametrize("hook", ["update_server", "on_child_finished"])
-@pytest.mark.parametrize("returned", ["7.5", "'12'", "[None]", "[0]", "[-1]", "True", "[True]", "object()"])
+@pytest.mark.parametrize(
+    ("hook", "returned"),
+    [
+        ("update_server", "7.5"),
+        ("update_server", "[None]"),
+        ("on_child_finished", "[-1]"),
+        ("on_child_finished", "True"),
+    ],
+)
 def test_what_is_no_pid_is_refused(start: Start, hook: str, returned: str) -> None:
     program = start.program(FAILING, hook, "returns", returned)
     first = int(program.expect(r"^ready (\d+)")[1])
@@ -138,7 +145,7 @@ def test_what_is_no_pid_is_refused(start: Start, hook: str, returned: str) -> No
     assert program.stop() == 0, "the worker that the hook did start was adopted all the same"
 
 
-@pytest.mark.parametrize("returned", ["[1]", "[2 ** 22 + 1]", "[2 ** 40]"])
+@pytest.mark.parametrize("returned", ["[1]", "[2 ** 40]"])
 def test_a_pid_that_is_no_child_is_not_waited_for(start: Start, returned: str) -> None:
     program = start.program(FAILING, "update_server", "returns", returned)
     program.expect(r"^prefork: process \d+: ", "err")

@@ -60,7 +60,7 @@ for number in range(20):
     sys.stdout.write(worker.key[-1] * 4_999 + chr(10))
 print("an error", file=sys.stderr)
 """
-    workers = 2 if spawn else 8
+    workers = 2 if spawn else 4
     served = writers(start, work, workers, spawn).launch()
     served.running.expect_each([f"^web/{number} g1 .* an error$" for number in range(workers)], "err")
     assert served.running.stop() == 0
