@@ -30,7 +30,7 @@ def fork(context):
     return prefork.fork_worker_process(context)
 
 def update(workers):
-    prefork.update_worker_set(workers, [Waiting(i) for i in range(4)])
+    prefork.update_worker_set(workers, [Waiting(i) for i in range(2)])
     return "configuration"
 
 def limited(settings):
@@ -60,20 +60,20 @@ prefork.default_main(settings, work)
 @pytest.mark.parametrize("way", ["pidfd", "no pidfd_open"])
 def test_dead_worker_is_replaced(start: Start, way: str) -> None:
     program = start.program(PROGRAM, way)
-    workers = {match[1]: int(match[2]) for match in (program.expect(r"^ready (\d) (\d+)") for _ in range(4))}
+    workers = {match[1]: int(match[2]) for match in (program.expect(r"^ready (\d) (\d+)") for _ in range(2))}
     for number, pid in workers.items():
         os.kill(pid, signal.SIGKILL)
         program.expect(rf"^prefork: waiting/{number}: killed by SIGKILL \(pid {pid}\)$", "err")
         program.expect(rf"^ready {number} \d+$")
     for pid in program.children():
         os.kill(pid, signal.SIGKILL)
-    program.expect_each([rf"^ready {number} \d+$" for number in range(4)])
+    program.expect_each([rf"^ready {number} \d+$" for number in range(2)])
     assert program.stop() == 0
 
 
 def test_exit_is_noticed_without_free_descriptors(start: Start) -> None:
     program = start.program(PROGRAM, "no descriptor left")
-    workers = [int(program.expect(r"^ready \d (\d+)")[1]) for _ in range(4)]
+    workers = [int(program.expect(r"^ready \d (\d+)")[1]) for _ in range(2)]
     os.kill(workers[0], signal.SIGKILL)
     program.expect(rf"killed by SIGKILL \(pid {workers[0]}\)$", "err")
     program.expect(r"^prefork: hook on_child_finished: cannot start worker .*Too many open files", "err")

@@ -191,7 +191,7 @@ def update(workers):
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)
         with open(os.devnull) as lowest_free:
             resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno() + int(spare), limit[1]))
-    prefork.update_worker_set(workers, [Waiting(i) for i in range(4)])
+    prefork.update_worker_set(workers, [Waiting(i) for i in range(2)])
     return 1
 
 def quit(_config):
@@ -213,13 +213,13 @@ def test_arguments_that_are_too_long_are_the_worlds_refusal(start: Start) -> Non
     program.expect("^prefork: hook update_server: cannot start worker waiting/0: .*Argument list too long", "err")
     program.send(signal.SIGQUIT)
     program.expect("^mended$")
-    program.expect_each([f"^ready {number} " for number in range(4)])
+    program.expect_each([f"^ready {number} " for number in range(2)])
     assert program.stop() == 0
 
 
 def test_where_descriptors_run_out_it_is_tried_again(start: Start) -> None:
     # Wherever they run out on the way to the first worker, nothing is lost or left open.
-    programs = [start.program(REFUSED, "descriptors", str(spare)) for spare in range(9)]
+    programs = [start.program(REFUSED, "descriptors", str(spare)) for spare in range(7)]
     for program in programs:
         program.expect("^prefork: hook update_server: cannot start worker .*Too many open files", "err")
         held = []
@@ -231,5 +231,5 @@ def test_where_descriptors_run_out_it_is_tried_again(start: Start) -> None:
         program.send(signal.SIGQUIT)
         program.expect("^mended$")
     for program in programs:
-        until(lambda pid=program.pid: len(children(pid)) == 4, "all four workers")  # type: ignore[misc]
+        until(lambda pid=program.pid: len(children(pid)) == 2, "both workers")  # type: ignore[misc]
         assert program.stop() == 0

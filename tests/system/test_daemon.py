@@ -317,7 +317,7 @@ def test_an_old_first_worker_never_runs_twice(start: Start) -> None:
 
 
 def test_old_first_worker_never_runs_twice_after_a_crash(start: Start) -> None:
-    for _ in range(4):
+    for _ in range(3):
         running = start.program(SINGLETON, env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
         running.expect(r"scheduler (\d+) g 1")
         assert "TWO AT ONCE" not in running.out

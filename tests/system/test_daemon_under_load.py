@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import TracebackType
 
-from support import PATIENCE, Start, gone
+from support import PATIENCE, PROOF, Start, gone
 from system.daemons import Served
+
+PAUSE = 0 if PROOF else 0.02
+"""Seconds that each client waits after an answer."""
+
+BREAKS, DEATHS, ANSWERS = (3, 5, 200) if PROOF else (1, 3, 50)
 
 
 class Clients:
@@ -49,40 +55,41 @@ class Clients:
                 with self._news:
                     self.answers.append(answer)
                     self._news.notify_all()
+            time.sleep(PAUSE)
 
 
 def test_no_request_fails_through_broken_and_good_reloads(start: Start) -> None:
     served = Served(start, "loaded", plan="[Web(i) for i in range(4)]").launch()
     served.ready("web/0", "web/1", "web/2", "web/3")
     with Clients(served) as clients:
-        for generation in range(2, 8, 2):
+        for generation in range(2, 2 + 2 * BREAKS, 2):
             served.write(more="def broken(:\n")
             served.signal(signal.SIGHUP)
             served.running.expect("SyntaxError", "err")
-            clients.more(200)
+            clients.more(ANSWERS)
             served.write(plan=f'[Web(i, "text {generation}") for i in range(4)]')
             served.signal(signal.SIGHUP)
             served.running.expect(rf"reload: done \(generation {generation + 1}\)", "err")
-            clients.more(200)
+            clients.more(ANSWERS)
     assert clients.failures == []
-    assert clients.answers[-1][3] == "text 6"
+    assert clients.answers[-1][3] == f"text {2 * BREAKS}"
     assert served.stop() == 0
 
 
 def test_the_death_of_an_idle_worker_fails_nobody(start: Start) -> None:
     served = Served(start, "deaths", plan="[Web(0), Web(1)]").launch()
     pids = served.ready("web/0", "web/1")
-    for _ in range(5):
+    for _ in range(DEATHS):
         os.kill(pids["web/0"], signal.SIGKILL)  # Nobody asks it now, so it holds no connection.
         with Clients(served) as clients:
             pids["web/0"] = served.ready("web/0")["web/0"]
-            clients.more(100)
+            clients.more(ANSWERS)
         assert clients.failures == []
     assert served.stop() == 0
 
 
 def test_new_master_takes_over_orphans_without_a_gap(start: Start) -> None:
-    served = Served(start, "taken-over", options="orphan_grace=10").launch()
+    served = Served(start, "taken-over", options="orphan_grace=4").launch()
     old = served.ready("web/0", "web/1")
     with Clients(served, 4) as clients:
         clients.more(50)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from load import Load
-from support import PATIENCE, Start, gone, state, until
+from support import PATIENCE, PROOF, Start, gone, state, until
 from system.daemons import HEAD, RUN, Served
 
 SHARDED = """
@@ -51,6 +51,7 @@ async def web(worker):
             )
 """
 WORKERS = pytest.mark.parametrize("worker", [PLAIN, ASYNC], ids=["plain", "async"])
+PAUSE = 0 if PROOF else 0.02
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 
 
@@ -117,7 +118,7 @@ def test_what_waits_when_the_daemon_stops_is_answered(start: Start, worker: str)
 @WORKERS
 def test_scaling_and_reloading_under_load_fail_nobody(start: Start, worker: str) -> None:
     served, pids = launched(start, worker)
-    with Load(served.port, b"ok", clients=8) as load:
+    with Load(served.port, b"ok", clients=8, pause=PAUSE) as load:
         for size in (8, 2, 4):
             while len(pids) < size:
                 served.signal(signal.SIGTTIN)
@@ -135,7 +136,7 @@ def test_scaling_and_reloading_under_load_fail_nobody(start: Start, worker: str)
 
 def test_death_of_busy_worker_loses_only_what_it_accepted(start: Start) -> None:
     served, pids = launched(start, PLAIN)
-    with Load(served.port, b"ok", clients=8) as load:
+    with Load(served.port, b"ok", clients=8, pause=PAUSE) as load:
         for _ in range(4):
             for key in ("web/0", "web/3"):
                 os.kill(pids[key], signal.SIGKILL)
@@ -155,7 +156,7 @@ def web(worker):
             if connection.recv(65536) == b"hang":
                 say("hangs", worker.key)
                 while not os.path.exists("go on"):
-                    pass
+                    time.sleep(0.02)
             connection.sendall(worker.key.encode())
 """
 

@@ -114,7 +114,7 @@ def test_a_worker_killed_before_it_was_up_is_started_again(start: Start) -> None
     assert program.stop() == 0
 
 
-MANY = 200 if PROOF else 40
+MANY = 200 if PROOF else 20
 
 
 def test_many_workers_start_and_one_is_replaced(start: Start) -> None:
