@@ -25,6 +25,21 @@ daemon = prefork.Daemon("places", listeners={"http": WHERE}, orphan_grace=20)
 def plan():
     return [Web(0, os.environ.get("LISTEN_FDS", "") + os.environ.get("LISTEN_PID", "")), Web(1)]
 """
+EVERYWHERE = """
+import asyncio
+
+async def serve(worker, name):
+    async for connection, _ in worker.accept(name):
+        with connection:
+            text = f"{worker.key} g{worker.generation} {os.getpid()} "
+            await asyncio.get_running_loop().sock_sendall(connection, text.encode())
+
+@daemon.worker(Web)
+async def web(worker):
+    worker.ready()
+    say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
+    await asyncio.gather(*(serve(worker, name) for name in daemon.listeners))
+"""
 DATAGRAMS = """
 import asyncio
 
@@ -52,11 +67,12 @@ def served(start: Start, where: str, worker: str = SERVE) -> Served:
     return Served(start, "places", HEAD + LISTENERS.replace("WHERE", where) + worker + RUN)
 
 
-def up(daemon: Served) -> str:
-    """Wait until it is up; return where it says that it listens."""
-    where = daemon.running.expect(r"^(?:\S+T\S+ )?http: listening on (.*)$", "err")[1]
+def up(daemon: Served, *names: str) -> list[str]:
+    """Wait until it is up; return where it says that it listens, in the order of the names."""
+    patterns = [rf"^(?:\S+T\S+ )?{name}: listening on (.*)$" for name in names]
+    found = daemon.running.expect_each(patterns, "err")
     daemon.ready("web/0", "web/1")
-    return where
+    return [found[pattern][1] for pattern in patterns]
 
 
 def asked(family: socket.AddressFamily, address: object) -> str:
@@ -82,49 +98,44 @@ def ipv6() -> bool:
 needs_ipv6 = pytest.mark.skipif(not ipv6(), reason="this machine does without IPv6")
 
 
-@pytest.mark.parametrize("sharing", ["shared", "sharded"])
-def test_kernel_chosen_port_is_logged_and_survives_reloads(start: Start, sharing: str) -> None:
-    daemon = served(start, f'prefork.Listener("tcp://127.0.0.1:0", sharing="{sharing}", backlog=100)').launch()
-    number = port_of(up(daemon))
-    assert asked(socket.AF_INET, ("127.0.0.1", number)).startswith("web/")
+def test_kernel_chosen_ports_are_logged_and_survive_reloads(start: Start) -> None:
+    where = 'prefork.Listener("tcp://127.0.0.1:0", sharing="{}", backlog=100)'
+    daemon = served(start, f'{where.format("shared")}, "own": {where.format("sharded")}', EVERYWHERE).launch()
+    numbers = [port_of(place) for place in up(daemon, "http", "own")]
+    assert all(asked(socket.AF_INET, ("127.0.0.1", number)).startswith("web/") for number in numbers)
     daemon.signal(signal.SIGHUP)
     daemon.running.expect(r"reload: done \(generation 2\)", "err")
     source = daemon.file.read_text()
     daemon.file.write_text(source.replace("backlog=100", "backlog=200"))  # Another record, and the same place.
     daemon.signal(signal.SIGHUP)
     daemon.running.expect(r"reload: done \(generation 3\)", "err")
-    assert " g3 " in asked(socket.AF_INET, ("127.0.0.1", number))
+    assert all(" g3 " in asked(socket.AF_INET, ("127.0.0.1", number)) for number in numbers)
     assert daemon.stop() == 0
-    assert len([line for line in daemon.running.err if ": listening on " in line]) == 1
+    assert len([line for line in daemon.running.err if ": listening on " in line]) == 2
 
 
 @needs_ipv6
-@pytest.mark.parametrize("host", ["*", "[::]"])
-def test_any_address_serves_both_families(start: Start, host: str) -> None:
-    daemon = served(start, f'"tcp://{host}:0"').launch()
-    number = port_of(up(daemon))
-    assert asked(socket.AF_INET, ("127.0.0.1", number)).startswith("web/")
-    assert asked(socket.AF_INET6, ("::1", number)).startswith("web/")
-    assert daemon.stop() == 0
-
-
-@needs_ipv6
-def test_ipv6_address_serves_only_itself(start: Start) -> None:
-    daemon = served(start, '"tcp://[::1]:0"').launch()
-    where = up(daemon)
-    assert where.startswith("tcp://[::1]:")
-    assert asked(socket.AF_INET6, ("::1", port_of(where))).startswith("web/")
+def test_any_address_serves_both_families_and_ipv6_its_own(start: Start) -> None:
+    daemon = served(start, '"tcp://*:0", "any": "tcp://[::]:0", "own": "tcp://[::1]:0"', EVERYWHERE).launch()
+    *both, own = up(daemon, "http", "any", "own")
+    for where in both:
+        assert asked(socket.AF_INET, ("127.0.0.1", port_of(where))).startswith("web/")
+        assert asked(socket.AF_INET6, ("::1", port_of(where))).startswith("web/")
+    assert own.startswith("tcp://[::1]:")
+    assert asked(socket.AF_INET6, ("::1", port_of(own))).startswith("web/")
     with pytest.raises(ConnectionRefusedError):
-        asked(socket.AF_INET, ("127.0.0.1", port_of(where)))
+        asked(socket.AF_INET, ("127.0.0.1", port_of(own)))
     assert daemon.stop() == 0
 
 
-def test_path_has_its_mode_and_is_removed_at_exit(start: Start) -> None:
+def test_path_has_mode_and_is_removed_abstract_has_none(start: Start) -> None:
     path = start.directory / "s"
-    daemon = served(start, f'prefork.Listener("unix://{path}", mode=0o640)').launch()
-    assert up(daemon) == f"unix://{path}"
+    where = f'prefork.Listener("unix://{path}", mode=0o640), "own": "unix://@prefork-test-PORT"'
+    daemon = served(start, where, EVERYWHERE).launch()
+    assert up(daemon, "http", "own") == [f"unix://{path}", f"unix://@prefork-test-{daemon.port}"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert asked(socket.AF_UNIX, str(path)).startswith("web/")
+    assert asked(socket.AF_UNIX, f"\0prefork-test-{daemon.port}").startswith("web/")
     assert daemon.stop() == 0
     assert not path.exists()
 
@@ -132,7 +143,7 @@ def test_path_has_its_mode_and_is_removed_at_exit(start: Start) -> None:
 def test_only_a_dead_daemons_path_is_taken_over(start: Start) -> None:
     path = start.directory / "s"
     daemon = served(start, f'"unix://{path}"').launch()
-    up(daemon)
+    up(daemon, "http")
     workers = [pid for pid in daemon.running.children() if " web/" in title(pid)]
     other = start.command(sys.executable, "program.py", env={"RUNTIME_DIRECTORY": str(start.directory / "other")})
     assert other.wait() == 1
@@ -143,24 +154,17 @@ def test_only_a_dead_daemons_path_is_taken_over(start: Start) -> None:
     daemon.running.wait()
     assert path.exists()
     successor = daemon.launch()
-    up(successor)
+    up(successor, "http")
     assert int(asked(socket.AF_UNIX, str(path)).split()[2]) not in workers
     for pid in workers:  # They end by themselves after their grace, which is longer than this test.
         os.kill(pid, signal.SIGKILL)
     assert successor.stop() == 0
 
 
-def test_abstract_name_has_no_path(start: Start) -> None:
-    daemon = served(start, '"unix://@prefork-test-PORT"').launch()
-    assert up(daemon) == f"unix://@prefork-test-{daemon.port}"
-    assert asked(socket.AF_UNIX, f"\0prefork-test-{daemon.port}").startswith("web/")
-    assert daemon.stop() == 0
-
-
 @pytest.mark.parametrize("sharing", ["shared", "sharded"])
 def test_datagram_client_stays_with_its_worker(start: Start, sharing: str) -> None:
     daemon = served(start, f'prefork.Listener("udp://127.0.0.1:0", sharing="{sharing}")', DATAGRAMS).launch()
-    where = up(daemon)
+    (where,) = up(daemon, "http")
     # Said when the master knows it, too: whose turn a client is changes with each worker that begins to serve.
     until(lambda: title(daemon.running.pid).endswith("[2/2 ready]"), "both serve")
     assert where.startswith("udp://127.0.0.1:")
@@ -201,7 +205,7 @@ def test_inherited_socket_goes_to_workers_only(start: Start, way: list[str]) -> 
         passed = (given.fileno(), other.fileno())
         running = start.command(*way, env=daemon.environment, pass_fds=passed)
         daemon.running = running
-        assert up(daemon) == f"tcp://127.0.0.1:{given.getsockname()[1]}"
+        assert up(daemon, "http") == [f"tcp://127.0.0.1:{given.getsockname()[1]}"]
         assert asked(socket.AF_INET, given.getsockname()).startswith("web/")
         inodes = [os.fstat(number).st_ino for number in passed]
         for pid in running.children():
@@ -246,10 +250,14 @@ def by_systemd(port: int, name: str) -> list[str]:
     return [found, f"--listen=127.0.0.1:{port}", f"--fdname={name}", *passed, sys.executable]
 
 
-@pytest.mark.parametrize("activate", ["by hand", "by systemd"])
 @pytest.mark.parametrize(
-    ("name", "listener"),
-    [("http", '"tcp://127.0.0.1:1"'), ("places.socket", '"tcp://127.0.0.1:1"'), ("web", '"fd://web"')],
+    ("activate", "name", "listener"),
+    [
+        ("by systemd", "http", '"tcp://127.0.0.1:1"'),
+        ("by hand", "http", '"tcp://127.0.0.1:1"'),
+        ("by hand", "places.socket", '"tcp://127.0.0.1:1"'),
+        ("by hand", "web", '"fd://web"'),
+    ],
 )
 def test_socket_activation(start: Start, activate: str, name: str, listener: str) -> None:
     daemon = served(start, listener)
@@ -259,7 +267,7 @@ def test_socket_activation(start: Start, activate: str, name: str, listener: str
     if activate == "by systemd":  # It starts the program at the first connection.
         daemon.running.expect("Listening on", "err")
         text = asked(socket.AF_INET, ("127.0.0.1", number))
-    assert up(daemon) == f"tcp://127.0.0.1:{number}"
+    assert up(daemon, "http") == [f"tcp://127.0.0.1:{number}"]
     text = ""
 
     def first_answers() -> bool:
@@ -275,7 +283,7 @@ def test_socket_activation(start: Start, activate: str, name: str, listener: str
 def test_unused_activated_socket_is_logged(start: Start) -> None:
     daemon = served(start, '"tcp://127.0.0.1:PORT", "admin": "tcp://127.0.0.1:0"')
     daemon.running = start.command(*by_hand(free_port(), "metrics"), "program.py", env=daemon.environment)
-    assert up(daemon) == f"tcp://127.0.0.1:{daemon.port}"
+    assert up(daemon, "http") == [f"tcp://127.0.0.1:{daemon.port}"]
     assert "socket activation: no listener is named metrics; not used" in daemon.running.err
     assert daemon.stop() == 0
 
@@ -291,29 +299,12 @@ def refused(start: Start, where: str) -> tuple[int, str]:
     return status, daemon.running.err[0]
 
 
-def test_address_in_use_is_one_line(start: Start) -> None:
+def test_address_in_use_or_not_given_is_one_line(start: Start) -> None:
     with a_listening_socket() as other:
         where = f"tcp://127.0.0.1:{other.getsockname()[1]}"
         line = f"start: failed: cannot listen on {where} (http): Address already in use"
         assert refused(start, f'"{where}"') == (1, line)
         assert refused(start, f'prefork.Listener("{where}", sharing="sharded")') == (1, line)
-
-
-def test_other_bind_errors_are_one_line(start: Start) -> None:
-    status, line = refused(start, '"tcp://no.such.host.invalid:80"')
-    assert (status, line.startswith("start: failed: cannot listen on tcp://no.such.host.invalid:80 (http): ")) == (
-        1,
-        True,
-    )
-    status, line = refused(start, f'"unix://{start.directory}/missing/s"')
-    assert (status, line.endswith("/missing/s (http): No such file or directory")) == (1, True)
-    (start.directory / "file").write_text("precious")
-    status, line = refused(start, f'"unix://{start.directory}/file"')
-    assert (status, line.endswith("a file of this name exists that is not a socket")) == (1, True)
-    assert (start.directory / "file").read_text() == "precious"
-    status, line = refused(start, f'prefork.Listener("unix://{start.directory}/s", owner="nobody-at-all")')
-    assert (status, line.endswith("(http): there is no user 'nobody-at-all'")) == (1, True)
-    assert not (start.directory / "s").exists()
     status, line = refused(start, '"fd://3"')
     assert (status, "the program was not started with this listening socket (it has none)" in line) == (1, True)
 
@@ -327,20 +318,37 @@ def test_invalid_address_is_refused_at_the_listener(start: Start) -> None:
     )
 
 
-def test_bad_listener_in_a_reload_changes_nothing(start: Start) -> None:
+def test_bad_listeners_in_reloads_are_one_line_each(start: Start) -> None:
     daemon = served(start, '"tcp://127.0.0.1:PORT"').launch()
-    up(daemon)
+    up(daemon, "http")
+    good = daemon.file.read_text()
+    place = start.directory
+    (place / "file").write_text("precious")
     with a_listening_socket() as other:
-        daemon.file.write_text(daemon.file.read_text().replace(str(daemon.port), str(other.getsockname()[1])))
-        daemon.signal(signal.SIGHUP)
-        daemon.running.expect("reload: failed: cannot listen on .*Address already in use", "err")
-    assert daemon.ask()[1] == 1
+        taken = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        for where, reason in (
+            (f'"{taken}"', f"{taken} \\(http\\): Address already in use$"),
+            ('"tcp://no.such.host.invalid:80"', r"tcp://no\.such\.host\.invalid:80 \(http\): "),
+            (f'"unix://{place}/missing/s"', r"/missing/s \(http\): No such file or directory$"),
+            (f'"unix://{place}/file"', "a file of this name exists that is not a socket$"),
+            (
+                f'prefork.Listener("unix://{place}/s", owner="nobody-at-all")',
+                r"\(http\): there is no user 'nobody-at-all'$",
+            ),
+        ):
+            daemon.file.write_text(good.replace(f'"tcp://127.0.0.1:{daemon.port}"', where))
+            daemon.signal(signal.SIGHUP)
+            line = daemon.running.expect("^reload: failed: ", "err").string
+            assert re.search(f"cannot listen on .*{reason}", line), line
+            assert daemon.ask()[1] == 1
+    assert (place / "file").read_text() == "precious"
+    assert not (place / "s").exists()
     assert daemon.stop() == 0
 
 
 def test_waiting_connections_of_a_removed_listener_are_answered(start: Start) -> None:
     daemon = served(start, '"tcp://127.0.0.1:PORT"').launch()
-    up(daemon)
+    up(daemon, "http")
     workers = [pid for pid in daemon.running.children() if " web/" in title(pid)]
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
