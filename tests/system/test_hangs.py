@@ -21,6 +21,13 @@ from system.daemons import HEAD, RUN, Served, alive
 from system.runs import Run, write
 
 TIMEOUT = 2.0
+VERDICTS = {
+    "spin": "blocked_loop",
+    "sleep": "blocked_loop",
+    "gil": "gil_held",
+    "lock": "deadlock",
+    "read": "waiting_for_io",
+}
 
 ASGI = """
 import asyncio, ctypes, os, threading, time
@@ -99,24 +106,21 @@ def noticed_in_time(event: dict[str, Any]) -> bool:
     return bool(TIMEOUT <= event["seconds"] - event["excused"] + 0.01 <= 1.2 * TIMEOUT)
 
 
-@pytest.mark.parametrize(
-    ("path", "verdict"),
-    [("spin", "blocked_loop"), ("sleep", "blocked_loop"), ("gil", "gil_held"), ("lock", "deadlock"),
-     ("read", "waiting_for_io")],
-)  # fmt: skip
-def test_hung_loop_is_reported_with_its_line_and_replaced(start: Start, path: str, verdict: str) -> None:
+def test_hung_loop_is_reported_with_its_line_and_replaced(start: Start) -> None:
     hanging = run(start)
     old, _ = hanging.who()
-    with asked(hanging.port, f"/{path}"):
-        hanging.running.expect(rf"^web/0: hung for .* s \(pid {old}, generation 1.*\): {verdict}: ", "err")
-        hanging.running.expect(rf"request: GET /{path}$", "err")
-        hanging.running.expect(rf'File ".*app\.py", line {line_of(path)} in app$', "err")
-        hanging.running.expect(rf"^web/0: killed by the master: hung for .*: {verdict} .*; restarting$", "err")
-        new, _ = hanging.who()
-    assert new != old
-    (event,) = events_of(start, "hung")
-    assert (event["pid"], event["verdict"], event["doing"]) == (old, verdict, f"GET /{path}")
-    assert noticed_in_time(event)
+    for path, verdict in VERDICTS.items():
+        with asked(hanging.port, f"/{path}"):
+            hanging.running.expect(rf"^web/0: hung for .* s \(pid {old}, generation 1.*\): {verdict}: ", "err")
+            hanging.running.expect(rf"request: GET /{path}$", "err")
+            hanging.running.expect(rf'File ".*app\.py", line {line_of(path)} in app$', "err")
+            hanging.running.expect(rf"^web/0: killed by the master: hung for .*: {verdict} .*; restarting$", "err")
+            new, _ = hanging.who()
+        assert new != old
+        (event,) = (event for event in events_of(start, "hung") if event["pid"] == old)
+        assert (event["verdict"], event["doing"]) == (verdict, f"GET /{path}")
+        assert noticed_in_time(event)
+        old = new
     assert hanging.stop() == 0
 
 
@@ -135,20 +139,7 @@ def test_hung_loop_of_other_servers_is_replaced(start: Start, server: str) -> No
     assert hanging.stop() == 0
 
 
-def test_stopped_worker_is_reported_then_replaced(start: Start) -> None:
-    stopped = run(start)
-    old, _ = stopped.who()
-    os.kill(old, signal.SIGSTOP)
-    stopped.running.expect(rf"^web/0: stopped by signal 19 \(pid {old}\); killing it in 2 s unless", "err")
-    stopped.running.expect(rf"^web/0: hung for .* s \(pid {old}, generation 1.*\): stopped: ", "err")
-    assert stopped.who()[0] != old
-    (event,) = events_of(start, "hung")
-    assert event["verdict"] == "stopped"
-    assert noticed_in_time(event)
-    assert stopped.stop() == 0
-
-
-def test_stopped_worker_continued_in_time_is_kept(start: Start) -> None:
+def test_stopped_worker_is_kept_if_continued_or_replaced(start: Start) -> None:
     stopped = run(start)
     old, _ = stopped.who()
     os.kill(old, signal.SIGSTOP)
@@ -157,6 +148,13 @@ def test_stopped_worker_continued_in_time_is_kept(start: Start) -> None:
     stopped.running.expect(rf"^web/0: continued \(pid {old}\)$", "err")
     with asked(stopped.port, "/await") as client:  # Longer than the timeout.
         assert str(old).encode() in received(client)
+    os.kill(old, signal.SIGSTOP)
+    stopped.running.expect(rf"^web/0: stopped by signal 19 \(pid {old}\); killing it in 2 s unless", "err")
+    stopped.running.expect(rf"^web/0: hung for .* s \(pid {old}, generation 1.*\): stopped: ", "err")
+    assert stopped.who()[0] != old
+    (event,) = events_of(start, "hung")
+    assert event["verdict"] == "stopped"
+    assert noticed_in_time(event)
     assert stopped.stop() == 0
 
 
@@ -272,22 +270,16 @@ def send(port: int, what: str) -> socket.socket:
     return client
 
 
-@pytest.mark.parametrize(("what", "verdict"), [("lock", "deadlock"), ("spin", "computing")])
-def test_hung_threads_are_found_by_the_oldest_request(start: Start, what: str, verdict: str) -> None:
-    threads = Served(start, "threads", THREADS).launch()
-    old = threads.ready("web/0")["web/0"]
-    with send(threads.port, what):
-        threads.running.expect(rf"^web/0: hung for .* s \(pid {old}, generation 1.*\): {verdict}: ", "err")
-        threads.running.expect(rf"request: {what}$", "err")
-        threads.running.expect(r'File ".*program\.py", line \d+ in work$', "err")
-        threads.ready("web/0")
-    assert threads.stop() == 0
-
-
-def test_beat_in_a_thread_prevents_a_hang(start: Start) -> None:
+def test_threads_hang_by_the_oldest_request_unless_they_beat(start: Start) -> None:
     threads = Served(start, "threads", THREADS).launch()
     old = threads.ready("web/0")["web/0"]
     with send(threads.port, "long") as client:
         assert client.recv(100) == str(old).encode()
     assert not [line for line in threads.running.err if re.search(": hung for", line)]
+    for what, verdict in ("lock", "deadlock"), ("spin", "computing"):
+        with send(threads.port, what):
+            threads.running.expect(rf"^web/0: hung for .* s \(pid {old}, generation 1.*\): {verdict}: ", "err")
+            threads.running.expect(rf"request: {what}$", "err")
+            threads.running.expect(r'File ".*program\.py", line \d+ in work$', "err")
+            old = threads.ready("web/0")["web/0"]
     assert threads.stop() == 0

@@ -74,41 +74,30 @@ class Asked:
         return sum(client.recv(100).endswith(b"ok") for client in self.clients)
 
 
+def stopped(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: state(pid) == "T", "a worker that stands still")
+
+
 @WORKERS
-def test_queue_of_killed_worker_is_answered_by_successor(start: Start, worker: str) -> None:
+def test_what_waits_is_answered_after_kill_scaling_and_stop(start: Start, worker: str) -> None:
     served, pids = launched(start, worker)
     with ExitStack() as stack:
         for key in ("web/0", "web/1"):
-            os.kill(pids[key], signal.SIGSTOP)
-            until(lambda pid=pids[key]: state(pid) == "T", "a worker that stands still")  # type: ignore[misc]
+            stopped(pids[key])
         asked = Asked(served, stack, 80)
         for key in ("web/0", "web/1"):
             os.kill(pids[key], signal.SIGKILL)
         assert asked.answered() == 80
-    assert served.stop() == 0
-
-
-@WORKERS
-def test_queue_of_scaled_away_worker_is_answered_first(start: Start, worker: str) -> None:
-    served, pids = launched(start, worker, size=2)
-    with ExitStack() as stack:
-        os.kill(pids["web/1"], signal.SIGSTOP)
-        until(lambda: state(pids["web/1"]) == "T", "a worker that stands still")
+        pids |= served.ready("web/0", "web/1")
+        stopped(pids["web/3"])
         asked = Asked(served, stack, 60)
         served.signal(signal.SIGTTOU)
         assert asked.answered() == 60
-        assert gone(pids["web/1"])
+        assert gone(pids.pop("web/3"))
         assert Asked(served, stack, 20).answered() == 20
-    assert served.stop() == 0
-
-
-@WORKERS
-def test_what_waits_when_the_daemon_stops_is_answered(start: Start, worker: str) -> None:
-    served, pids = launched(start, worker, size=2)
-    with ExitStack() as stack:
         for pid in pids.values():
-            os.kill(pid, signal.SIGSTOP)
-            until(lambda pid=pid: state(pid) == "T", "a worker that stands still")  # type: ignore[misc]
+            stopped(pid)
         asked = Asked(served, stack, 60)
         served.signal(signal.SIGTERM)
         assert asked.answered() == 60
