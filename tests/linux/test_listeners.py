@@ -156,7 +156,7 @@ def test_only_a_stale_socket_is_replaced(listeners: Listeners, tmp_path: Path) -
     with socket.socket(socket.AF_UNIX) as live:
         live.bind(str(path))
         live.listen()
-        with pytest.raises(SystemFailure, match="in use"):
+        with pytest.raises(SystemFailure, match="Address already in use: a running process listens there"):
             listeners.bind([local])
     listeners.bind([local])
     with socket.socket(socket.AF_UNIX) as client:
@@ -164,9 +164,11 @@ def test_only_a_stale_socket_is_replaced(listeners: Listeners, tmp_path: Path) -
     listeners.unbind([local])
     assert not path.exists()
     path.write_text("precious")
-    with pytest.raises(SystemFailure, match="not a socket"):
+    with pytest.raises(SystemFailure, match="a file of this name exists that is not a socket"):
         listeners.bind([local])
     assert path.read_text() == "precious"
+    with pytest.raises(SystemFailure, match="a file of this name exists that is not a socket"):
+        listeners.bind([Listener("local", f"unix://{tmp_path}")])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights that an application must not have")

@@ -105,10 +105,9 @@ def test_the_only_one_needs_no_name_and_one_of_several_does(place: Place) -> Non
     ("arguments", "file", "environment", "name"),
     [
         ([], 'target = "shop:app"', {}, "shop"),
-        ([], 'target = "shop:app"\nname = "till"', {"PREFORK_NAME": "desk"}, "desk"),
         (["--name", "safe"], 'target = "shop:app"\nname = "till"', {"PREFORK_NAME": "desk"}, "safe"),
     ],
-    ids=["file's target", "variable", "command line"],
+    ids=["file's target", "command line"],
 )
 def test_prefork_run_is_found_by_the_name_that_it_has_been_given(
     place: Place, arguments: list[str], file: str, environment: dict[str, str], name: str

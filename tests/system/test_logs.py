@@ -160,6 +160,9 @@ def test_the_log_says_who_asked_for_what_and_what_came_of_it(start: Start) -> No
     served.running.send(signal.SIGHUP)
     served.running.expect("^prefork: signal HUP received$", "err")
     served.running.expect(r"^reload: done \(generation 2\)$", "err")
+    served.running.send(signal.SIGUSR1)  # Without a log file there is nothing to open again.
+    served.running.expect("^prefork: signal USR1 received$", "err")
+    assert served.ask()[1] == 2
     assert served.running.stop() == 0
     assert not any("ready after" in line for line in served.running.err), "that is for log_level debug"
 
@@ -244,15 +247,6 @@ def test_failed_start_says_where_the_reason_is(start: Start) -> None:
     log = start.directory / "a.log"
     assert served.running.err == [f"prefork: bad failed; see {log}"]
     assert log.read_text().endswith("ZeroDivisionError: division by zero\n")
-
-
-def test_without_a_log_file_there_is_nothing_to_open_again(start: Start) -> None:
-    served = Served(start, "streams").launch()
-    served.ready("web/0", "web/1")
-    served.running.send(signal.SIGUSR1)
-    served.running.expect("^prefork: signal USR1 received$", "err")
-    assert served.ask()[1] == 1
-    assert served.running.stop() == 0
 
 
 def test_lines_have_a_time_where_no_journal_adds_it(start: Start) -> None:

@@ -33,22 +33,12 @@ def tick(worker):
 """
 
 
-@pytest.mark.parametrize(
-    ("target", "what"),
-    [
-        ("./shop.py:app", "ASGI function on uvicorn"),
-        ("plain:app", "WSGI function on "),
-        ("package.factory:create_app()", "ASGI function, made by package.factory:create_app() on uvicorn"),
-    ],
-)
-def test_application_is_named_by_file_module_or_factory(start: Start, target: str, what: str) -> None:
-    """All ways to name one are in `test_target.py`."""
-    write(start, "shop.py", ASGI)
-    write(start, "plain.py", WSGI)
+def test_application_is_made_by_a_factory_in_a_package(start: Start) -> None:
+    """All ways to name one are in `test_target.py`; files and modules run in `test_run_frameworks.py`."""
     write(start, "package/__init__.py", "")
     write(start, "package/factory.py", ASGI + "\nasgi = app\ndel app\ndef create_app(config=None):\n    return asgi\n")
-    run = Run(start, target, "-w", "1")
-    assert run.ready().startswith(what)
+    run = Run(start, "package.factory:create_app()", "-w", "1")
+    assert run.ready().startswith("ASGI function, made by package.factory:create_app() on uvicorn")
     assert run.who()[1] == "hello"
     assert run.stop() == 0
 
@@ -203,24 +193,21 @@ def refused(run: Run, status: int, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "why"),
+    ("source", "why"),
     [
-        ("app = 1", "shop:ap", "the module shop has no ap: did you mean app?"),
-        ("x = = 1", "shop", 'shop.py", line 1\n    x = = 1\n        ^\nSyntaxError: invalid syntax'),
-        ("def f():\n    1 / 0\nf()", "shop", 'shop.py", line 2, in f\n    1 / 0\n    ~~^~~\nZeroDivisionError'),
-        ("raise SystemExit('no database')", "shop", "SystemExit: no database"),
-        ("def create_app():\n    raise RuntimeError('no database')", "shop", "RuntimeError: no database"),
+        ("x = = 1", 'shop.py", line 1\n    x = = 1\n        ^\nSyntaxError: invalid syntax'),
+        ("def f():\n    1 / 0\nf()", 'shop.py", line 2, in f\n    1 / 0\n    ~~^~~\nZeroDivisionError'),
+        ("raise SystemExit('no database')", "SystemExit: no database"),
         (
             "def app(scope, receive, send): ...",
-            "shop",
             "returned NoneType, which cannot be awaited",
         ),
     ],
 )
-def test_a_target_that_cannot_be_run(start: Start, source: str, target: str, why: str) -> None:
+def test_a_target_that_cannot_be_run(start: Start, source: str, why: str) -> None:
     """What else is wrong with one is in `test_target.py`, `test_recognise.py` and, for `check`, `test_check.py`."""
     write(start, "shop.py", source)
-    refused(Run(start, target), 1, why)
+    refused(Run(start, "shop"), 1, why)
 
 
 @pytest.mark.parametrize(
@@ -266,20 +253,6 @@ def test_paths_that_cannot_be_bound(start: Start) -> None:
     refused(Run(start, "echo:serve", "-b", "unix:/" + 107 * "x", bind=False), 2, "108 bytes: the most is 107")
     run = Run(start, "echo:serve", "-b", "unix:/no/such/folder/x.sock", bind=False)
     refused(run, 1, "cannot listen on unix:///no/such/folder/x.sock (http): No such file or directory")
-
-
-def test_paths_that_are_taken(start: Start) -> None:
-    write(start, "echo.py", FUNCTION)
-    write(start, "file", "")
-    why = "a file of this name exists that is not a socket"
-    refused(Run(start, "echo:serve", "-b", "unix:file", bind=False), 1, why)
-    with socket.socket(socket.AF_UNIX) as living:
-        living.bind(str(start.directory / "living"))
-        living.listen()
-        why = "Address already in use: a running process listens there"
-        refused(Run(start, "echo:serve", "-b", "unix:living", bind=False), 1, why)
-    assert (start.directory / "file").exists()
-    assert (start.directory / "living").exists()
 
 
 def test_an_application_is_not_asked_by_datagrams(start: Start) -> None:
