@@ -88,32 +88,25 @@ def reloads_lose_no_datagram(echo: Example) -> None:
     assert not lost, f"{len(lost)} of {sum(asked)}"
 
 
-def test_what_waits_without_a_successor_is_answered(echo: Example) -> None:
-    backlog_is_answered(echo, "echo/3", signal.SIGTTOU)
-    until(lambda: title(echo.running.pid).endswith("[3/3 ready]"), "it is scaled away")
-    backlog_is_answered(echo, "echo/2", signal.SIGTERM)
-    assert echo.running.wait() == 0
-
-
-def backlog_is_answered(echo: Example, key: str, end: signal.Signals) -> None:
-    """Send datagrams to a stopped worker, then the signal that ends it."""
+@pytest.mark.parametrize("end", [signal.SIGTTOU, signal.SIGTERM], ids=["scaled away", "stopped"])
+def test_what_waits_when_nobody_comes_after_is_answered(echo: Example, end: signal.Signals) -> None:
     clients: list[socket.socket] = []
-    who = key.encode()
     while len(clients) < 5:
         asking = client(echo)
         asking.send(b"which?")
-        if asking.recv(100).startswith(who + b": "):
+        if asking.recv(100).startswith(b"echo/3: "):
             clients.append(asking)
         else:
             asking.close()
-    pid = echo.workers(key)[key]
+    pid = echo.workers("echo/3")["echo/3"]
     os.kill(pid, signal.SIGSTOP)
     until(lambda: state(pid) == "T", "it is stopped")
     for asking in clients:
         asking.send(b"still there?")
     echo.running.send(end)
     os.kill(pid, signal.SIGCONT)
-    assert [asking.recv(100) for asking in clients] == [who + b": still there?"] * 5
+    assert [asking.recv(100) for asking in clients] == [b"echo/3: still there?"] * 5
     assert gone(pid)
     for asking in clients:
         asking.close()
+    assert (echo.running.wait() if end == signal.SIGTERM else echo.stop()) == 0
