@@ -43,7 +43,7 @@ def measure(name: str, program: str, requests: int, reloads: int) -> int:
         match = re.search(r":(\d+)/", master.stdout.readline())
         assert match is not None
         begun = monotonic()
-        with Load(int(match[1]), BODY) as load:
+        with Load(int(match[1]), BODY, pause=0.005) as load:
             for _ in range(reloads):
                 load.more(requests // (reloads + 1))
                 os.kill(master.pid, signal.SIGHUP)
