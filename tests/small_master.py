@@ -75,7 +75,7 @@ class SmallMaster:
         os.close(self.board)
         os.close(self.stacks)
         self.listener.close()
-        while ours := set(children(os.getpid(), ended=True)) - self._before:
+        while ours := self.children():
             for pid in ours:
                 os.kill(pid, signal.SIGKILL)
             for pid in ours:
@@ -171,6 +171,10 @@ class SmallMaster:
         found = json.loads(answer)
         assert isinstance(found, dict)
         return found
+
+    def children(self) -> set[int]:
+        """Return the children that have come since the start: this process may have daemons that tests share."""
+        return set(children(os.getpid(), ended=True)) - self._before
 
     def status(self, pid: int) -> int:
         """Reap a child, as subprocess gives the status: negative for the signal."""

@@ -184,14 +184,15 @@ def test_private_memory_leaves_out_pages_shared_with_the_parent() -> None:
     size = 32 << 20
     inherited = bytearray(b"x") * size
     reader, writer = os.pipe()
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         try:
             before = private()
             own = bytearray(b"x") * size
             os.write(writer, f"{resident()} {before} {private()}".encode())
         finally:
             os._exit(len(own) - len(inherited))
-    os.wait()
+    os.waitpid(child, 0)
     in_memory, before, after = map(int, os.read(reader, 100).split())
     os.close(reader)
     os.close(writer)

@@ -18,6 +18,8 @@ from prefork._wire.launch import Identity
 from small_master import SOURCE, SmallMaster, readable, standard_error_to
 from support import children, state, until
 
+pytestmark = pytest.mark.xdist_group("births")  # They count the processes of one user.
+
 NOBODYS_UID = 54_321  # of which nothing else runs here, so that a limit of its processes counts ours alone
 
 
@@ -29,7 +31,7 @@ def master() -> Iterator[SmallMaster]:
 
 def everyone_ends_in_peace(master: SmallMaster, besides: set[int]) -> None:
     """All children but these exit 0 by themselves."""
-    while ours := set(children(os.getpid(), ended=True)) - besides:
+    while ours := master.children() - besides:
         for pid in ours:
             assert master.status(pid) == 0
 
@@ -38,7 +40,7 @@ def test_newborns_are_children_of_the_master_and_lead_sessions(master: SmallMast
     master.planned()
     master.channels.fork_spares(1, 3)
     pids = {master.expect(SpareForked).pid for _ in range(3)}
-    assert pids <= set(children(os.getpid(), ended=True))
+    assert pids <= master.children()
     assert all(os.getsid(pid) == pid for pid in pids)
     titles = {Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0") for pid in pids}
     assert titles == {b"prefork: spare g1 test"}
@@ -143,7 +145,7 @@ def test_births_of_a_mold_that_dies_are_refused(master: SmallMaster) -> None:
     [intermediate] = children(mold)
     os.kill(mold, signal.SIGKILL)
     assert master.status(mold) == -signal.SIGKILL
-    assert intermediate in children(os.getpid(), ended=True)
+    assert intermediate in master.children()
 
     failed, *rest = master.facts + master.channels.finish_mold(1)
     assert not rest
@@ -158,7 +160,7 @@ def test_births_of_a_mold_that_dies_are_refused(master: SmallMaster) -> None:
 def test_mold_socket_is_read_to_its_end_first(master: SmallMaster) -> None:
     mold = master.planned()
     master.channels.fork_spares(1, 2)
-    until(lambda: len(children(os.getpid(), ended=True)) == 3, "the births")
+    until(lambda: len(master.children()) == 3, "the births")
     os.kill(mold, signal.SIGKILL)
     master.status(mold)
     facts = master.channels.read()
