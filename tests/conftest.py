@@ -65,7 +65,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def module_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Start programs that all tests of a module share; such a module belongs to one `xdist_group`."""
+    """Start programs that all tests of a module share: the files of tests are what runs in parallel."""
     starter = Start(tmp_path_factory.mktemp("module"))
     yield starter
     starter.close()

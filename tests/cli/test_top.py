@@ -24,8 +24,6 @@ from support import PATIENCE, Running, Start, until
 from system.daemons import HEAD, RUN, Served, served
 from system.runs import PREFORK
 
-pytestmark = pytest.mark.xdist_group("top")  # They share a daemon.
-
 POOL = "[prefork.Pool(Web, size=2, min=1, max=4)]"
 
 BUSY = """

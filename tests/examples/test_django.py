@@ -15,8 +15,6 @@ from examples.example import Example
 from load import Load
 from support import PATIENCE, PROOF, Start
 
-pytestmark = pytest.mark.xdist_group("django")  # They share a database to copy.
-
 RUN = "prefork run shop.wsgi -w 4 -b 127.0.0.1:8000"
 
 

@@ -18,8 +18,6 @@ from prefork._wire.launch import Identity
 from small_master import SOURCE, SmallMaster, readable, standard_error_to
 from support import children, state, until
 
-pytestmark = pytest.mark.xdist_group("births")  # They count the processes of one user.
-
 NOBODYS_UID = 54_321  # of which nothing else runs here, so that a limit of its processes counts ours alone
 
 

@@ -86,8 +86,8 @@ def test_signals_across_a_change_of_user(ends: tuple[int, int], armed_first: boo
         if armed_first:
             lifeline.arm(reader, signal.SIGKILL)
         os.setgroups([])
-        os.setgid(54_321)
-        os.setuid(54_321)
+        os.setgid(54_322)
+        os.setuid(54_322)
         if not armed_first:
             lifeline.arm(reader, signal.SIGKILL)
 

@@ -22,8 +22,6 @@ from support import Start, children, state, until
 from system.commanded import PREFORK, Commanded
 from system.daemons import HEAD, RUN, title
 
-pytestmark = pytest.mark.xdist_group("commands that show")  # They share a daemon.
-
 TICKS = os.sysconf("SC_CLK_TCK")
 
 BUSY = (

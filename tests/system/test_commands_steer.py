@@ -17,8 +17,6 @@ import prefork
 from support import PATIENCE, Start, gone, until
 from system.commanded import Commanded
 
-pytestmark = pytest.mark.xdist_group("commands that steer")  # They share a daemon.
-
 POOL = "[prefork.Pool(Web, size=2, min=1, max=5)]"
 
 # A plan that takes its time: it goes on when somebody writes to the gate.
