@@ -85,7 +85,7 @@ def test_who_finds_no_room_waits_for_it(start: Start) -> None:
     assert adapted.stop() == 0
 
 
-def test_client_is_as_proxies_tell_and_a_head_alone_is_sent_at_once(start: Start) -> None:
+def test_client_address_is_forwarded_and_head_is_sent_at_once(start: Start) -> None:
     adapted = Adapted(start, UVICORN)
     pid = adapted.ready()["web/0"]
     with adapted.connection() as proxy:

@@ -57,7 +57,7 @@ def launch(start: Start, server: str, handler: str = "Shout") -> tuple[Served, i
 
 
 @pytest.mark.parametrize("server", LINES)
-def test_connections_are_handled_and_a_failure_lets_its_client_go(start: Start, server: str) -> None:
+def test_connections_are_handled_and_a_failure_closes_one(start: Start, server: str) -> None:
     served, _ = launch(start, server)
     for text in b"hello\n", b"again\n":
         with connect(served.port) as client:
