@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import prefork
 from prefork._core.events import SpareForked, WorkerReady
 from prefork._linux import lifeline, stacks
+from prefork._linux.subreaper import become_subreaper
 from prefork._master.births.channels import Fact, PlanReceived, ProcessChannels
 from prefork._master.births.start import Interpreter, Shared, start_mold
-from prefork._master.children import become_subreaper
 from prefork._wire import messages, scoreboard
 from support import children
 

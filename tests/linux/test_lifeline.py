@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from prefork._linux import lifeline
-from prefork._master.children import become_subreaper
+from prefork._linux.subreaper import become_subreaper
 from small_master import PATIENCE, SOURCE, readable
 from support import children, state, until
 

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from .._errors import InternalError, SystemFailure, UsageError
 from .._linux import descriptors, memfd
 from .._linux.program import Program
+from .._linux.subreaper import become_subreaper
 from .._options.records import DaemonOptions
 from .._wire.launch import MasterLaunch, encode
 from . import inherited
@@ -47,6 +48,7 @@ def become_master(launch: MasterLaunch) -> NoReturn:
     # The package directory that contains it, or the directory of a single extension module.
     parent = os.path.dirname(title.origin)
     libraries = os.path.dirname(parent) if title.submodule_search_locations else parent
+    become_subreaper()  # The master's, since exec keeps it: the master would have to import ctypes.
     descriptor = memfd.write("prefork-master", encode(replace(launch, libraries=libraries)))
     _leave_as_found(launch.directory, launch.sockets.numbers)
     os.set_inheritable(descriptor, True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import selectors
 import signal
@@ -178,17 +177,3 @@ def _command(pid: int) -> str:
             return file.read().replace(b"\0", b" ").strip().decode("utf-8", "replace")
     except OSError:
         return ""
-
-
-_PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
-
-
-def become_subreaper() -> None:
-    """Make this process the new parent of every descendant whose parent dies. Survives exec; not inherited.
-
-    Raises OSError. The standard library has no prctl; loading ctypes costs the master about half a megabyte.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

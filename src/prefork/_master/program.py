@@ -16,7 +16,6 @@ from prefork._core.supervisor import Supervisor
 from prefork._errors import PreforkError
 from prefork._linux import memfd
 from prefork._master.births.launches import launching_from
-from prefork._master.children import become_subreaper
 from prefork._master.control.admission import Admission, group_id
 from prefork._master.control.replies import Replies
 from prefork._master.control.server import Control
@@ -62,7 +61,6 @@ def _complain(manner: LogOptions, text: str) -> None:
 
 def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]) -> int:
     spec = Spec(name=launch.name, options=launch.options)
-    become_subreaper()
     with Master(manner.form) as master:
         supervisor, journal, replies = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal(), Replies()
         runtime = Runtime(directory_for(launch.name, dict(os.environ)), master.relay.log)

@@ -11,8 +11,9 @@ from .._errors import SystemFailure
 from .._linux import lifeline, stacks
 from .._linux.channel import Channel
 from .._linux.signals import NAMES
+from .._linux.subreaper import become_subreaper
 from .._master.births.start import Shared, described, start_mold
-from .._master.children import become_subreaper, child_pids
+from .._master.children import child_pids
 from .._report.sentences import ended
 from .._wire import scoreboard
 from .._wire.launch import MasterLaunch

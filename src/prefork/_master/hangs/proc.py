@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 from dataclasses import dataclass
 from time import monotonic
@@ -18,7 +17,7 @@ _CALLS = {
                35: "nanosleep", 230: "nanosleep", 271: "poll", 43: "accept", 288: "accept", 19: "read"},
     "aarch64": {98: "futex", 63: "read", 73: "poll", 207: "recv", 212: "recv", 22: "poll", 101: "nanosleep",
                 115: "nanosleep", 72: "poll", 202: "accept", 242: "accept", 65: "read"},
-}.get(platform.machine(), {})  # fmt: skip
+}.get(os.uname().machine, {})  # fmt: skip
 """Blocking system calls, for kernels that hide wchan (asm/unistd.h)."""
 
 
