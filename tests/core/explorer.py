@@ -31,7 +31,7 @@ SPEC = Spec(jitter=0.0, healthy_after=1e9)
 
 @dataclass(frozen=True)
 class Scenario:
-    """What may happen besides everyone's part: so many faults and late deadlines, and these wishes."""
+    """What may happen besides everyone's part: `faults` faults and late deadlines, and these wishes."""
 
     name: str
     plans: dict[int, Plan]
@@ -171,7 +171,7 @@ def check_deadlines(supervisor: Supervisor) -> None:
         else:
             assert worker.deadline is None
     for mold in state.molds.values():
-        if mold.phase != "able" or mold.pending_forks:
+        if mold.phase != "ready" or mold.pending_forks:
             assert mold.deadline is not None, mold
             waits.append(mold.deadline)
         assert len(set(mold.idle)) == len(mold.idle)

@@ -42,7 +42,7 @@ class Desk:
         self.control = Control(master, str(directory), seen, self.replies)
 
     def stacks(self, asker: int, slot: str, force: bool) -> None:
-        """Somebody asks for stacks."""
+        """A client asks for stacks."""
         self.asked_for_stacks.append((asker, slot, force))
 
     def turn(self) -> int:
@@ -53,7 +53,7 @@ class Desk:
         return len(ready)
 
     def rest(self) -> int:
-        """Turn until nobody has news; return how often."""
+        """Turn until no descriptor has news; return how often."""
         turns = 0
         while self.turn():
             turns += 1
@@ -180,7 +180,7 @@ def test_status_of_500_slots_holds_the_loop_under_1_ms(tmp_path: Path) -> None:
         desk.board.close()
 
 
-def test_a_status_that_nobody_reads_is_not_made(tmp_path: Path) -> None:
+def test_status_without_a_reader_is_not_made(tmp_path: Path) -> None:
     with Master() as master:
         stage = Stage(plan(web=10_000, most=10_000))
         stage.feed(ev.Started())
@@ -202,7 +202,7 @@ def test_a_status_that_nobody_reads_is_not_made(tmp_path: Path) -> None:
         desk.board.close()
 
 
-def test_a_half_sent_request_holds_up_nobody_and_may_be_finished(desk: Desk) -> None:
+def test_half_sent_request_delays_no_other_and_may_be_finished(desk: Desk) -> None:
     half, other = desk.client(), desk.client()
     half.send(b'{"protocol": 1, "req')
     desk.rest()
@@ -291,7 +291,7 @@ def test_a_command_is_answered_when_its_outcome_is_known(desk: Desk) -> None:
     *events, answer = begin + client.lines()
     of_slot = [event["event"] for event in events if event.get("slot") == "web/2"]
     assert of_slot == ["ordered", "ready", "change"]
-    assert answer == {"ok": True, "text": "web has been scaled"}
+    assert answer == {"ok": True, "text": "web: scaled to 3"}
     client.ask("status")  # The conversation goes on, and nothing is watched any more.
     desk.rest()
     assert [next(iter(line)) for line in client.lines()] == ["ok"]
@@ -390,7 +390,7 @@ def test_slow_watcher_is_told_how_many_events_it_lost(desk: Desk) -> None:
     assert len(got) - 1 + lost == 3000 + 1 - 1
 
 
-def test_an_idle_watcher_wakes_nobody(desk: Desk) -> None:
+def test_idle_watcher_wakes_no_process(desk: Desk) -> None:
     client = desk.client()
     client.ask("events", follow=True)
     desk.rest()
@@ -399,7 +399,7 @@ def test_an_idle_watcher_wakes_nobody(desk: Desk) -> None:
     assert not desk.master.selector.select(0.05)
 
 
-def test_thousand_abandoned_connections_lock_nobody_out(desk: Desk) -> None:
+def test_thousand_abandoned_connections_lock_no_client_out(desk: Desk) -> None:
     before = descriptors()
     abandoned = []
     for number in range(1000):

@@ -19,7 +19,7 @@ from system.commanded import Commanded
 
 POOL = "[prefork.Pool(Web, size=2, min=1, max=5)]"
 
-# A plan that takes its time: it goes on when somebody writes to the gate.
+# A plan that takes its time: it goes on when a process writes to the gate.
 GATED = f"{POOL} if not os.path.exists('gate') or open('gate').read() is not None else []"
 
 READS = "[Web(i, open('text').read()) for i in range(int(open('size').read()))]"
@@ -149,14 +149,14 @@ def test_a_replan_changes_what_differs_and_plan_says_so_before(start: Start) -> 
 
 
 def test_scale_gives_a_pool_another_size_until_auto(pool: Commanded) -> None:
-    assert pool.says("scale", "web", "4") == "web has been scaled"
+    assert pool.says("scale", "web", "4") == "web: scaled to 4"
     assert pool.pids().keys() == {"web/0", "web/1", "web/2", "web/3"}
     pool.says("reload")
     assert len(pool.pids()) == 4
     assert "pool web: 4 workers (min 1, max 5, 2 planned)" in pool.says("status")
     pool.says("scale", "web", "auto")
     assert pool.pids().keys() == {"web/0", "web/1"}
-    assert pool.refuses("scale", "web", "6") == "prefork: web takes 1 to 5 workers, not 6"
+    assert pool.refuses("scale", "web", "6") == "prefork: web: scale to 6 refused: the pool takes 1 to 5 workers"
     assert "no pool nix; it has web" in pool.refuses("scale", "nix", "1")
     assert "'x' is not a number of workers; give a number or auto" in pool.refuses("scale", "web", "x", status=2)
 
@@ -279,13 +279,13 @@ def feed(gate: Path) -> bool:
     try:
         descriptor = os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
     except OSError:
-        return False  # ENXIO: nobody waits there.
+        return False  # ENXIO: no process waits there.
     os.close(descriptor)
     return True
 
 
 def asked_descriptors(served: Commanded) -> int:
-    """Return how many descriptors a master has while somebody asks."""
+    """Return how many descriptors a master has while a client asks."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(PATIENCE)
         sock.connect(f"{served.environment['RUNTIME_DIRECTORY']}/control.sock")

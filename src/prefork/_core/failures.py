@@ -143,7 +143,7 @@ def mold_failed(state: State, mold: Mold, text: str, words: str = "", then: str 
 
 def mold_ended(state: State, mold: Mold, reason: str) -> None:
     """Handle the end of a mold: it is restarted unless its generation is over."""
-    healthy = mold.phase in ("able", "planning") and state.now - mold.since >= state.spec.healthy_after
+    healthy = mold.phase in ("ready", "planning") and state.now - mold.since >= state.spec.healthy_after
     expected = mold.phase == "ending"
     mold.phase, mold.deadline, mold.pending_forks = "paused", None, 0
     for key in list(mold.asking):
@@ -195,10 +195,10 @@ def mold_late(state: State, mold: Mold) -> None:
     match mold.phase:
         case "paused":
             start_mold(state, mold.generation)
-        case "able" if not mold.pending_forks:
+        case "ready" if not mold.pending_forks:
             mold.deadline = None
             state.dirty_molds[mold.generation] = None
-        case "able":
+        case "ready":
             give_mold_up(state, mold, "did not fork the requested workers in time")
         case "importing":
             give_mold_up(state, mold, f"did not import and plan within {waited}")

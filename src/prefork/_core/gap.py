@@ -67,7 +67,7 @@ def may_exchange(state: State, slot: Slot, target: Target) -> bool:
     end_exchange(state, slot)
     if target.entry.spawn == "fork":
         mold = state.molds[target.generation]
-        if mold.phase not in ("able", "planning"):
+        if mold.phase not in ("ready", "planning"):
             mold.stalled[slot.key] = None
             return False
     places = state.exchanging.setdefault(name, {})

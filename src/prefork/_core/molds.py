@@ -1,8 +1,8 @@
 """Molds, the spares that they fork, and how a slot gets a process.
 
-The phases of a mold are importing -> able (-> planning -> able)* -> ending. From ending, or from an unexpected exit, it
-goes to paused and importing again, as long as its generation is needed. Forks are ordered one batch at a time: what is
-needed while a batch is out goes into the next, so that a hundred deaths cost two batches and not a hundred.
+The phases of a mold are importing -> ready (-> planning -> ready)* -> ending. From ending, or from an unexpected exit,
+it goes to paused and importing again, as long as its generation is needed. Forks are ordered one batch at a time: what
+is needed while a batch is out goes into the next, so that a hundred deaths cost two batches and not a hundred.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def enter(state: State, mold: Mold, phase: MoldPhase, patience: float | None) ->
 
 def mold_able(state: State, mold: Mold) -> None:
     """Note that a mold accepts orders; its deadline is for the forks that it owes, or the end of a pause."""
-    if mold.phase != "able":
-        mold.phase, mold.since = "able", state.now
+    if mold.phase != "ready":
+        mold.phase, mold.since = "ready", state.now
     if mold.pending_forks:
         mold.deadline = state.now + state.spec.fork_timeout
     else:
@@ -79,7 +79,7 @@ def replace_mold(state: State, mold: Mold, healthy: bool) -> None:
 
 def fork_spares(state: State, mold: Mold) -> None:
     """Order the forks that are needed now: for slots that wait, else for the stock of spares."""
-    if mold.phase != "able" or mold.pending_forks or mold.retired or state.now < mold.pause_until:
+    if mold.phase != "ready" or mold.pending_forks or mold.retired or state.now < mold.pause_until:
         return
     count = len(mold.asking)
     if not count and not mold.starting and mold.generation == state.generation:
@@ -111,7 +111,7 @@ def spare_forked(state: State, generation: int, pid: int) -> None:
 def settle_forks(state: State, mold: Mold, count: int) -> None:
     """Count `count` of a mold's pending forks as settled; the rest get a new deadline."""
     mold.pending_forks -= count
-    if mold.phase == "able":
+    if mold.phase == "ready":
         mold_able(state, mold)
 
 
@@ -119,7 +119,7 @@ def back_off_forks(state: State, mold: Mold) -> None:
     """Delay the next fork after one that failed, so that there is no hot loop."""
     mold.failed_forks += 1
     mold.pause_until = state.now + pause(state.spec, mold.failed_forks, state.chance())
-    if mold.phase == "able" and not mold.pending_forks:
+    if mold.phase == "ready" and not mold.pending_forks:
         mold_able(state, mold)
 
 

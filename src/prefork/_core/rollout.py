@@ -68,7 +68,7 @@ def begin(state: State, change: Change) -> None:
     elif change.what == "replan":
         # A mold that is being restarted computes a plan anyway, which counts as the answer.
         mold = state.molds[state.generation]
-        if mold.phase == "able":
+        if mold.phase == "ready":
             enter(state, mold, "planning", state.options.import_timeout)
             state.actions.append(PlanAgain(mold.generation))
     else:

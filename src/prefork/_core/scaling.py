@@ -24,7 +24,8 @@ def scale(state: State, kind: str | None, size: int | None, askers: list[int]) -
         refuse(state, askers, f"the plan has no pool {kind or 'by default'}; it has {known}")
         return
     if size is not None and pool.clamp(size) != size:
-        refuse(state, askers, f"{pool.kind} takes {pool.minimum} to {len(pool.keys)} workers, not {size}")
+        limits = f"the pool takes {pool.minimum} to {len(pool.keys)} workers"
+        refuse(state, askers, f"{pool.kind}: scale to {size} refused: {limits}")
         return
     if size is None:
         state.overrides.pop(pool.kind, None)
@@ -37,10 +38,11 @@ def scale(state: State, kind: str | None, size: int | None, askers: list[int]) -
     if not keys:
         state.reply(askers, True, f"{pool.kind}: nothing to do")
         return
+    goal = pool.clamp(state.overrides.get(pool.kind, pool.size))
     for asker in askers:
         options = plan.kind(pool.kind).options
         patience = state.options.import_timeout + options.start_timeout + options.drain_timeout
-        state.scaling[pool.kind] = Scaling(asker, state.now + patience, keys)
+        state.scaling[pool.kind] = Scaling(asker, goal, state.now + patience, keys)
         state.expect("scaling", pool.kind, state.now + patience)
         state.actions.append(Announce("scale", "rolling", state.generation, left=len(keys), pool=pool.kind))
     if rolling is not None:
@@ -65,13 +67,12 @@ def scaled(state: State, key: str) -> None:
             del scaling.keys[key]
             state.actions.append(Announce("scale", "settled", state.generation, key, len(scaling.keys), pool=kind))
             if not scaling.keys:
-                state.scaling_ended(kind, True, f"{kind} has been scaled")
+                state.scaling_ended(kind, True, f"{kind}: scaled to {scaling.size}")
 
 
 def refuse(state: State, askers: list[int], text: str) -> None:
-    """Send the reason to the client, or log it if a signal asked."""
-    if not askers:
-        state.report(text)
+    """Send the reason to the client, and log it: the log has the request, too."""
+    state.report(text)
     state.reply(askers, False, text)
 
 

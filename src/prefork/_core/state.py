@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .plan import Listener
     from .slot import Slot, Target, Turn, Worker
 
-MoldPhase = Literal["importing", "able", "planning", "ending", "paused"]
+MoldPhase = Literal["importing", "ready", "planning", "ending", "paused"]
 
 
 @dataclass(slots=True)
@@ -65,6 +65,7 @@ class Scaling:
     """A pool on its way to another size, which a client waits for."""
 
     asker: int
+    size: int
     deadline: float
     keys: dict[str, None]
 

@@ -85,7 +85,7 @@ class Head(Widget):
         status = self._status or {}
         facts = [f"pool {pool['pool']} {pool['size']} of {pool['min']}-{pool['max']}" for pool in status["pools"]]
         for mold in status["molds"]:
-            state = counted(mold["spares"], "spare") if mold["state"] == "able" else mold["state"]
+            state = counted(mold["spares"], "spare") if mold["state"] == "ready" else mold["state"]
             facts.append(f"mold g{mold['generation']}, {state}")
         changes = [change for change in [status["change"], *status["queue"]] if change]
         text = ""
