@@ -42,6 +42,31 @@ if __name__ == "__main__":
     daemon.run()
 """
 
+HOOKS = """
+import os, signal, sys
+from dataclasses import dataclass
+import prefork
+
+@dataclass(frozen=True)
+class Waiting(prefork.WorkerContext):
+    id: int
+
+def work(worker):
+    print("ready")
+    signal.pause()
+
+def start(_config):
+    count = int(sys.argv[1])
+    return [prefork.fork_worker_process(Waiting(i), sys.argv[1:]) for i in range(count)]
+
+prefork.default_main(prefork.PreforkSettings(
+    update_config=lambda: 1,
+    update_server=start,
+    on_quit=lambda _config: print(*sorted(sys.modules), flush=True),
+), work)
+"""
+"""The hooks interface with as many idle workers as its argument says; at QUIT the master prints its imports."""
+
 
 def served(name: str, plan: str = "[Web(0), Web(1)]", options: str = "", more: str = "") -> str:
     """Return the program of a daemon whose web workers answer with who they are."""

@@ -1,4 +1,4 @@
-"""Idle costs nothing: no process of a daemon wakes up, whatever it runs and whoever watches it.
+"""Idle costs nothing: no process of a daemon wakes up, whatever it runs and whatever watches it.
 
 All subjects are started first, and measured in one window of ten seconds.
 """
@@ -20,7 +20,7 @@ import pytest
 
 from adapters.served import SERVERS, STREAMS, Adapted
 from support import Running, Start, children, switches, until
-from system.daemons import HEAD, RUN, Served, title
+from system.daemons import HEAD, HOOKS, RUN, Served, title
 from system.runs import ASGI, PREFORK, Run, write
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
@@ -28,25 +28,6 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 WINDOW = 10.0
 REST = 8.0
 """Seconds without a wake-up before the window: a server's last beat comes a sixth of `hang_timeout` after a request."""
-
-HOOKS = """
-import signal, sys
-from dataclasses import dataclass
-import prefork
-
-@dataclass(frozen=True)
-class Waiting(prefork.WorkerContext):
-    id: int
-
-def work(worker):
-    print("ready")
-    signal.pause()
-
-def start(_config):
-    return [prefork.fork_worker_process(Waiting(i), sys.argv[1:]) for i in range(int(sys.argv[1]))]
-
-prefork.default_main(prefork.PreforkSettings(update_config=lambda: 1, update_server=start), work)
-"""
 
 DAEMON = (
     HEAD

@@ -11,7 +11,7 @@ import prefork
 from prefork._master import program
 from support import Running, Start, resident
 from system.commanded import Commanded
-from system.daemons import Served
+from system.daemons import HOOKS, Served
 
 HEAVY = {"logging", "argparse", "subprocess", "tomllib", "asyncio", "multiprocessing", "threading"}
 
@@ -73,31 +73,6 @@ def test_the_package_is_where_it_says(start: Start) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(prefork.__file__).parent.parent)}
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30, env=environment, cwd=start.directory)
     assert set(prefork.__all__) <= set(dir(prefork))
-
-
-HOOKS = """
-import os, signal, sys
-from dataclasses import dataclass
-import prefork
-
-@dataclass(frozen=True)
-class Waiting(prefork.WorkerContext):
-    id: int
-
-def work(worker):
-    print("ready")
-    signal.pause()
-
-def start(_config):
-    count = int(sys.argv[1])
-    return [prefork.fork_worker_process(Waiting(i), sys.argv[1:]) for i in range(count)]
-
-prefork.default_main(prefork.PreforkSettings(
-    update_config=lambda: 1,
-    update_server=start,
-    on_quit=lambda _config: print(*sorted(sys.modules), flush=True),
-), work)
-"""
 
 
 def with_workers(start: Start, count: int) -> Running:
