@@ -61,6 +61,7 @@ def test_it_shows_where_each_value_stood(start: Start) -> None:
     [
         ("app = 1", "shop is an int, which cannot be called"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
     ],
 )
 def test_check_shows_the_applications_own_traceback(start: Start, source: str, why: str) -> None:
@@ -88,6 +89,7 @@ def test_an_import_that_does_not_end_is_ended(start: Start) -> None:
 
 def test_wrong_usage_is_no_failure(start: Start) -> None:
     assert check(start)[0] == 2
+    assert check(start, "shop", "--workers", "0")[0] == 2
     assert check(start, "shop:")[0] == 2
 
 

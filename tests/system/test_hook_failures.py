@@ -1,4 +1,4 @@
-"""Hooks that raise, leave, or return what they should not: the master goes on, and nobody is forgotten."""
+"""Hooks that raise, leave, or return what they should not: the master goes on, and no worker is forgotten."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_what_is_no_pid_is_refused(start: Start, hook: str, returned: str) -> No
     assert program.stop() == 0, "the worker that the hook did start was adopted all the same"
 
 
-@pytest.mark.parametrize("returned", ["[1]", "[2 ** 40]"])
+@pytest.mark.parametrize("returned", ["[1]", "[2 ** 22 + 1]", "[2 ** 40]"])
 def test_a_pid_that_is_no_child_is_not_waited_for(start: Start, returned: str) -> None:
     program = start.program(FAILING, "update_server", "returns", returned)
     program.expect(r"^prefork: process \d+: ", "err")

@@ -217,7 +217,9 @@ def test_a_target_that_cannot_be_run(start: Start, source: str, why: str) -> Non
             ["shop", "--workers", "none"],
             "for '-w' / '--workers': 'none' is not a whole number, 1 or more, or 'auto'",
         ),
+        (["shop", "-w"], "Option '-w' requires an argument"),
         (["shop", "--worker", "2"], "No such option"),
+        (["shop", "more"], "Got unexpected extra argument"),
         ([""], "'' is not a target"),
         ([], "there is no TARGET, and there is no prefork.toml either: name one, as in shop:app"),
         (["shop", "--group", "nogroup"], "--group: a group needs a user: give --user too"),
@@ -229,10 +231,16 @@ def test_a_command_line_that_makes_no_sense(start: Start, arguments: list[str], 
     refused(Run(start, *arguments, bind=False), 2, why)
 
 
-def test_a_server_that_cannot_serve_it(start: Start) -> None:
+@pytest.mark.parametrize(
+    ("server", "why"),
+    [
+        ("uvicron", "did you mean uvicorn?"),
+        ("waitress", "the server waitress serves wsgi applications, not asgi; choose another"),
+    ],
+)
+def test_a_server_that_cannot_serve_it(start: Start, server: str, why: str) -> None:
     write(start, "shop.py", ASGI)
-    why = "the server waitress serves wsgi applications, not asgi; choose another"
-    refused(Run(start, "shop", "--server", "waitress"), 1, why)
+    refused(Run(start, "shop", "--server", server), 1, why)
 
 
 def test_missing_server_is_named_with_what_to_install(start: Start) -> None:
@@ -255,10 +263,11 @@ def test_paths_that_cannot_be_bound(start: Start) -> None:
     refused(run, 1, "cannot listen on unix:///no/such/folder/x.sock (http): No such file or directory")
 
 
-def test_an_application_is_not_asked_by_datagrams(start: Start) -> None:
+@pytest.mark.parametrize("address", ["udp://127.0.0.1:0", "udp://[::1]:5353"])
+def test_an_application_is_not_asked_by_datagrams(start: Start, address: str) -> None:
     write(start, "shop.py", WSGI)
-    why = "--bind udp://[::1]:5353: an application needs connections: use tcp:// or unix://"
-    refused(Run(start, "shop", "-b", "udp://[::1]:5353", bind=False), 1, why)
+    why = f"--bind {address}: an application needs connections: use tcp:// or unix://"
+    refused(Run(start, "shop", "-b", address, bind=False), 1, why)
 
 
 def without(start: Start, capability: str, *arguments: str) -> str:

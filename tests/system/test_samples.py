@@ -114,10 +114,14 @@ def test_web_helps(start: Start) -> None:
     ("arguments", "reason"),
     [
         (["-w", "0"], "'0' is not a number of workers"),
+        (["-w", "-1"], "'-1' is not a number of workers"),
         (["-w", "x"], "'x' is not a number of workers"),
+        (["-w", ""], "'' is not a number of workers"),
         (["-p", "70000"], "'70000' is not a port"),
+        (["-p", "-1"], "'-1' is not a port"),
         (["-p", "http"], "'http' is not a port"),
         (["--host", "nowhere.invalid"], "cannot listen on nowhere.invalid"),
+        (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
         (["--hots", "localhost"], "--hots"),
     ],
 )
