@@ -62,7 +62,7 @@ class Load:
             assert not thread.is_alive()
 
     def more(self, requests: int) -> None:
-        """Wait until so many more requests have ended."""
+        """Wait until `requests` more requests have ended."""
         with self._news:
             goal = self.ended + requests
             assert self._news.wait_for(lambda: self.ended >= goal, 2 * _SLOWEST), f"{self.ended} ended, not {goal}"

@@ -44,7 +44,7 @@ class Lines:
         self.all += [line.decode(errors="replace").rstrip("\r") for line in lines]
 
     def next(self) -> str | None:
-        """Return the next line that nobody has asked for yet; None when there is none so far."""
+        """Return the next line that has not been read yet; None when there is none so far."""
         if self._looked_at == len(self.all):
             return None
         self._looked_at += 1
@@ -113,7 +113,7 @@ class Running:
         return self._until(lambda: self._search(pattern, stream), f"a line with {pattern!r} on {stream}")
 
     def expect_lines(self, count: int) -> list[str]:
-        """Wait until so many lines have come, on both streams together; return all of them."""
+        """Wait until `count` lines have come, on both streams together; return all of them."""
         return self._until(lambda: lines if len(lines := self.out + self.err) >= count else None, f"{count} lines")
 
     def expect_each(self, patterns: Iterable[str], stream: str = "out") -> dict[str, re.Match[str]]:
@@ -160,7 +160,7 @@ class Running:
         return children(self.pid)
 
     def left(self) -> list[int]:
-        """Return all living processes that come from this one, whoever their parent is now; itself included."""
+        """Return all living processes that come from this one, itself included, also those with another parent now."""
         return [pid for pid in _pids() if f"{_MARKER}={self.marker}".encode() in _environment(pid)]
 
     def close(self) -> None:
@@ -204,7 +204,7 @@ class Running:
     def _read(self, name: str, descriptor: int) -> None:
         try:
             data = os.read(descriptor, 1 << 20)
-        except OSError:  # EIO: a terminal that nobody has open any more.
+        except OSError:  # EIO: a terminal that no process has open any more.
             data = b""
         if data:
             self._lines[name].feed(data)

@@ -131,7 +131,7 @@ def test_worker_that_retries_accepts_in_the_end(open_: list[int], seed: int) -> 
 
 
 @given(st.integers(2, 6), st.randoms(use_true_random=False), st.integers(0, 3))
-def test_it_balances_whoever_comes_first(workers: int, chance: random.Random, greed: int) -> None:
+def test_it_balances_in_any_order_of_arrival(workers: int, chance: random.Random, greed: int) -> None:
     """One worker comes to the queue far more often than the others, who all come now and then."""
     board = Board(*[0] * workers)
     while sum(board.open) < 50 * workers:

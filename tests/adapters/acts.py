@@ -34,7 +34,7 @@ class Clients:
         self.kept.__exit__(*error)
 
     def more(self, requests: int) -> None:
-        """Wait until each half has made so many more."""
+        """Wait until each half has made `requests` more."""
         self.new.more(requests)
         self.kept.more(requests)
 
@@ -119,7 +119,7 @@ class Scale(Act):
 
 
 class Recycle(Act):
-    """Workers are replaced when they have done so many requests, or a share of them where that is less."""
+    """Workers are replaced when they have done a number of requests, or a share of them where that is less."""
 
     max_requests = 500
 
@@ -141,7 +141,7 @@ class RecycleReloadAndEnd(ReloadAndEnd):
 
 
 class End(Act):
-    """SIGTERM: whoever has a connection is answered, and the others are refused."""
+    """SIGTERM: clients with a connection are answered, and the others are refused."""
 
     until_refused = True
 
@@ -164,7 +164,7 @@ class Kill(Act):
         until(lambda: state(pid) == "T", "it is stopped")
         port, new = self.adapted.port, self.clients.new
         goal, taken = new.ended + 10, accepted(pid, port)
-        # All of them may be with this one worker, and then nobody goes on.
+        # All of them may be with this one worker, and then no other goes on.
         until(lambda: new.ended >= goal or waiting(port) > 0 or taken >= new.clients, "others answer, or some wait")
         self.may_fail += taken
         os.kill(pid, signal.SIGKILL)

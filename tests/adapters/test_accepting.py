@@ -59,7 +59,7 @@ def opened_at_once(adapted: Adapted, count: int) -> Counter[bytes]:
 
 @contextmanager
 def few_descriptors(count: int) -> Iterator[None]:
-    """What is started meanwhile may have so many descriptors."""
+    """Limit the descriptors of what is started meanwhile."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
     yield

@@ -38,7 +38,7 @@ def test_the_first_few_are_said_and_then_their_number() -> None:
     assert log.lines == [f"web/2 (pid {number}) exited 3" for number in range(BURST)]
     log.pass_time(5)
     assert log.lines[BURST:] == ["web/2: failed 50 times in 10 s (backing off); last: web/2 (pid 49) exited 3"]
-    assert log.folding.next_deadline() is None, "nothing was counted since: nobody has to wake"
+    assert log.folding.next_deadline() is None, "nothing was counted since: no process has to wake"
 
 
 def test_repeats_give_one_line_a_window_then_news_again() -> None:

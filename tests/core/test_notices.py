@@ -90,7 +90,7 @@ def test_after_a_failed_reload_the_status_says_so() -> None:
     assert heard.text == "3/3 ready, generation 3"
 
 
-def test_a_reload_in_place_of_another_is_said_anew() -> None:
+def test_reload_in_place_of_another_is_logged_again() -> None:
     heard = started(plan("a"), plan("b"), plan("c"))
     heard.feed(ev.SignalReceived("HUP"))
     heard.stage.now += 1

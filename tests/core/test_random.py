@@ -74,7 +74,7 @@ class Daemon(RuleBasedStateMachine):
 
     @precondition(lambda self: self.lives)
     @rule(data=st.data(), count=st.integers(1, 6))
-    def somebody_does_his_part(self, data: st.DataObject, count: int) -> None:
+    def some_process_does_its_part(self, data: st.DataObject, count: int) -> None:
         for _ in range(count):
             if events := list(self.node.world.kind_answers()):
                 self.tell(data.draw(st.sampled_from(events)))
@@ -119,7 +119,7 @@ class Daemon(RuleBasedStateMachine):
 
     @precondition(lambda self: self.lives)
     @rule(data=st.data(), key=st.sampled_from(KEYS), size=st.one_of(st.none(), st.integers(1, 5)))
-    def somebody_wants_something(self, data: st.DataObject, key: str, size: int | None) -> None:
+    def some_client_wants_something(self, data: st.DataObject, key: str, size: int | None) -> None:
         if self.node.world.newest >= 50:
             return
         self.asked += 1

@@ -695,7 +695,7 @@ class TestStop:
         stage.feed(ev.SignalReceived("INT"))
         assert len(stage.all(act.KillWorker)) == 4
 
-    def test_whoever_waits_is_told(self) -> None:
+    def test_waiting_clients_are_answered(self) -> None:
         stage = Stage(plan("a"), plan("b")).start()
         stage.command(cmd.Reload())
         stage.command(cmd.Scale("web", 4))
@@ -733,7 +733,7 @@ class TestExec:
 
 
 class TestAbandoned:
-    """Whose queues nobody takes over when a worker goes."""
+    """Listeners whose queues no process takes over when a worker ends."""
 
     SHARD = replace(HTTP, sharing="sharded")
 

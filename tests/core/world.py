@@ -50,7 +50,7 @@ class World:
     bound: frozenset[Listener] = frozenset()
     forgotten: frozenset[int] = frozenset()
     contexts: frozenset[tuple[int, str, str]] = frozenset()  # generation, key and digest of what orders may name
-    shards: frozenset[str] = frozenset()  # keys whose shard somebody would have to take over if all ended now
+    shards: frozenset[str] = frozenset()  # keys whose shard another process would have to take over if all ended now
     newest: int = 0
     next_pid: int = 100
     waiting: frozenset[int] = frozenset()  # commands without a reply
@@ -142,7 +142,7 @@ class World:
                     self.shards -= {process.key}
             case act.ForgetSlot(key):
                 assert not self.living(key), "forgot a slot that is lived in"
-                assert key not in self.shards, "forgot a slot whose queue nobody was told to empty"
+                assert key not in self.shards, "forgot a slot whose queue no worker was told to empty"
             case act.AskToDrain(pid, backlogs):
                 process = self.processes[pid]
                 if any(listener.sharing == "sharded" for listener in backlogs):
@@ -161,7 +161,7 @@ class World:
                     self.binding = None
                 self.bound -= frozenset(listeners)
             case act.Reply(asker):
-                assert asker in self.waiting, "a second reply, or one that nobody waits for"
+                assert asker in self.waiting, "a second reply, or one that no client waits for"
                 self.waiting -= {asker}
                 self.replies += (action,)
             case act.Report(text):
@@ -170,8 +170,8 @@ class World:
                 assert not self.processes, "left processes behind"
                 assert not self.molds, "left a mold behind"
                 assert not self.spawns
-                assert not self.waiting, "left somebody waiting"
-                assert not self.under_way, "left somebody watching for an end"
+                assert not self.waiting, "left a client waiting"
+                assert not self.under_way, "left a client watching for an end"
                 self.exited = status
             case act.Announce(what, "planning" | "rolling", _, slot, _, _, pool):
                 self.under_way |= {(what, slot or pool)}
@@ -205,7 +205,7 @@ class World:
     # What may happen next. Each is an event together with what it makes of the world.
 
     def happen(self, event: ev.Event) -> None:
-        # A slot without a process leaves its queue to the next one; it is nobody's if there will be none.
+        # A slot without a process leaves its queue to the next one; it has no owner if there will be none.
         self.shards = frozenset(key for key in self.shards if self.living(key))
         match event:
             case ev.MoldPlanned(generation, plan):
@@ -235,7 +235,7 @@ class World:
             case ev.WorkerEnded(pid):
                 process = self.processes.pop(pid)
                 if (process.killed or not process.asked) and not self.living(process.key):
-                    self.shards -= {process.key}  # A crash: there is nobody left to empty it.
+                    self.shards -= {process.key}  # A crash: no process is left to empty it.
             case ev.ListenersBound():
                 assert self.binding is not None
                 self.bound |= frozenset(self.binding[1])

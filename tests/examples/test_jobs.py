@@ -18,7 +18,7 @@ from system.daemons import free_port
 
 COUNT = 40
 HOLD = "1000"
-"""Seconds that a job takes until the program is changed: whoever is killed before is in the middle of one."""
+"""Seconds that a job takes until the program is changed: a worker that is killed before is in the middle of one."""
 KILLED = 12
 """Workers that are killed, in the middle of a job, by `kill_in_the_middle`."""
 BEGINS = r"^(consumer/\d) \(pid (\d+)\) begins job (\S+)$"

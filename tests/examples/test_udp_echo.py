@@ -30,7 +30,7 @@ def client(echo: Example) -> socket.socket:
 
 
 def ask(echo: Example, text: bytes) -> str:
-    """Return who answers; nobody where nothing listens yet."""
+    """Return who answers; an empty text where nothing listens yet."""
     with client(echo) as asking:
         try:
             asking.send(text)
@@ -89,7 +89,7 @@ def reloads_lose_no_datagram(echo: Example) -> None:
 
 
 @pytest.mark.parametrize("end", [signal.SIGTTOU, signal.SIGTERM], ids=["scaled away", "stopped"])
-def test_what_waits_when_nobody_comes_after_is_answered(echo: Example, end: signal.Signals) -> None:
+def test_what_waits_without_a_successor_is_answered(echo: Example, end: signal.Signals) -> None:
     clients: list[socket.socket] = []
     while len(clients) < 5:
         asking = client(echo)

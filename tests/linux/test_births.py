@@ -170,7 +170,7 @@ def test_mold_socket_is_read_to_its_end_first(master: SmallMaster) -> None:
     assert len(born) + refused == 2
 
 
-def test_a_stopped_mold_holds_nobody_up(master: SmallMaster) -> None:
+def test_a_stopped_mold_delays_no_other(master: SmallMaster) -> None:
     mold = master.planned()
     os.kill(mold, signal.SIGSTOP)
     for _ in range(500):

@@ -1,4 +1,4 @@
-"""The lifeline: whoever armed it is signalled when the master has died, and not before."""
+"""The lifeline: the process that armed it is signalled when the master has died, and not before."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_it_is_made_for_its_owner_and_its_group_and_appended_to(tmp_path: Path) 
     status = written(LogFile(str(path)), b"one\n")
     assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o640, os.geteuid())
     path.chmod(0o600)
-    assert stat.S_IMODE(written(LogFile(str(path)), b"two\n").st_mode) == 0o600, "somebody has chosen that"
+    assert stat.S_IMODE(written(LogFile(str(path)), b"two\n").st_mode) == 0o600, "an operator has chosen that mode"
     assert path.read_bytes() == b"one\ntwo\n"
 
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_opened_is_said_by_name(tmp_path: Path) -> None:
     with pytest.raises(SystemFailure, match=rf"^cannot open the log file {tmp_path} for writing: Is a directory$"):
         LogFile(str(tmp_path)).open()
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(SystemFailure, match="No such device or address"):  # Nobody reads it, and nobody here waits.
+    with pytest.raises(SystemFailure, match="No such device or address"):  # The master does not wait for a reader.
         LogFile(str(tmp_path / "fifo")).open()
 
 

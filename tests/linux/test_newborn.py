@@ -175,7 +175,7 @@ def test_workers_share_a_listener(master: SmallMaster) -> None:
     pids = {master.worker("serve"), master.worker("serve_async"), master.worker("serve")}
     answering = {master.ask()["pid"] for _ in range(100)}
     assert answering <= pids
-    # Whoever is asked to drain leaves the rest of the queue to the others.
+    # A worker that is asked to drain leaves the rest of the queue to the others.
     survivor = pids.pop()
     for pid in pids:
         os.kill(pid, signal.SIGTERM)

@@ -102,7 +102,7 @@ def test_many_changes_of_the_status_are_one_message(notified: NotifySocket) -> N
     assert len(messages) < 100
 
 
-def test_nobody_to_tell_is_no_matter(notified: NotifySocket) -> None:
+def test_without_a_manager_nothing_is_sent(notified: NotifySocket) -> None:
     run(decider_for(READY), {})
     run(decider_for(READY), {"NOTIFY_SOCKET": "vsock:2:1234"})
     assert notified.read(0) is None
@@ -185,7 +185,7 @@ def test_the_watchdog_is_fed_at_half_its_time(notified: NotifySocket) -> None:
         {"WATCHDOG_PID": str(os.getpid())},
     ],
 )
-def test_a_watchdog_of_somebody_else_s_is_not_fed(notified: NotifySocket, variables: dict[str, str]) -> None:
+def test_watchdog_of_another_process_is_not_fed(notified: NotifySocket, variables: dict[str, str]) -> None:
     with Master() as master:
         Manager(master, {"NOTIFY_SOCKET": notified.address, **variables}, decider_for(READY)).close()
         assert master._timers == []  # So that an idle master sleeps for ever.

@@ -58,7 +58,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def full(write_end: int) -> bool:
-    """Tell whether a pipe has no room, since nobody reads it."""
+    """Return whether a pipe is full, since no process reads it."""
     return not select.select([], [write_end], [], 0)[1]
 
 
@@ -138,7 +138,7 @@ def test_finished_master_waits_for_stalled_reader_briefly(start: Start) -> None:
         assert program.stop() == 0
 
 
-def test_a_reader_that_is_gone_ends_nobody(start: Start) -> None:
+def test_a_reader_that_is_gone_ends_no_process(start: Start) -> None:
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     program = start.program(PROGRAM, "2", MANY, stdout=write_end)
     until(lambda: full(write_end), "the reader's pipe is full")

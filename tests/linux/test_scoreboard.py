@@ -224,7 +224,7 @@ def test_more_slots_than_rows_reuses_the_longest_ended(small: Small) -> None:
     assert small.start(6, "web/5") == 2
     assert small.start(7, "web/0") == 0
     assert small.start(8, "web/6") == -1
-    # What the dead have counted is the daemon's, whoever has their row.
+    # What ended workers have counted stays in the daemon's totals, also when their row is used again.
     assert small.totals == (4, 0)
     assert small.of_slot("web/0") == (1, 0)
 

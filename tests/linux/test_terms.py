@@ -1,4 +1,4 @@
-"""Terms imposed on real processes, and what is refused where nobody is privileged to ask for it."""
+"""Terms imposed on real processes, and what is refused without the privilege for it."""
 
 from __future__ import annotations
 

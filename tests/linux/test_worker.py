@@ -102,7 +102,7 @@ def test_accepts_until_it_drains(place: Place) -> None:
         if accepted == 2:
             place.drain.request()
     assert accepted == 2
-    # The third is still in the queue, for somebody else.
+    # The third is still in the queue, for another worker.
     place.listener.accept()[0].close()
     for each in clients:
         each.close()

@@ -73,7 +73,7 @@ def test_the_life_of_a_service(manager: tuple[Systemd, Path]) -> None:
 
     (directory / "shop.py").write_text(ASGI)
     main = running.show("shop.service", "MainPID")
-    running.ctl("restart", "shop.service")  # Nobody is refused meanwhile: the socket is systemd's.
+    running.ctl("restart", "shop.service")  # No client is refused meanwhile: the socket is systemd's.
     assert get() == "hello"
     assert running.show("shop.service", "MainPID") != main
     running.ctl("stop", "shop.service", "shop.socket")

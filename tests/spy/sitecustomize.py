@@ -1,6 +1,6 @@
 """Loaded by a program that a test starts with this directory in PYTHONPATH: notes births, signals and ends, in order.
 
-From outside nobody can see with what status another process's child ended, or which of two system calls came first.
+From outside no process can see with what status another process's child ended, or which of two system calls came first.
 """
 
 from __future__ import annotations

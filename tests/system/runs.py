@@ -70,12 +70,12 @@ class Run:
             connection.close()
 
     def who(self) -> tuple[int, str]:
-        """Return the pid and the text of whoever answers."""
+        """Return the pid and the text of the worker that answers."""
         pid, _, text = self.get().decode().partition(" ")
         return int(pid), text
 
     def all_answer(self, count: int) -> None:
-        """Wait until so many different workers have answered."""
+        """Wait until `count` different workers have answered."""
         seen: set[int] = set()
 
         def more() -> bool:

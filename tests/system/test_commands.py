@@ -278,7 +278,7 @@ class TestHistory:
         line = f"{shlex.quote(str(PREFORK))} events --follow --json | head -n 1"
         piped = pair.start.command("sh", "-c", line, env=pair.environment)
         piped.expect('"event":"started"')
-        pair.says("restart", "web/1")  # What it writes next, nobody reads.
+        pair.says("restart", "web/1")  # What it writes next, no process reads.
         assert piped.wait() == 0
         assert piped.err == []
 

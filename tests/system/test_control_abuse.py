@@ -67,7 +67,7 @@ def at_rest(served: Served) -> dict[str, int]:
 
 
 def descriptors(served: Served) -> int:
-    """Return how many a master has, with the one of who asks here: whoever asked before is closed by then."""
+    """Return how many a master has, this request's included: earlier ones are closed by then."""
     with connected(served) as asking:
         asking.sendall(b'{"protocol": 1, "request": "hello"}\n')
         assert b'"ok":true' in asking.recv(1000)
@@ -99,7 +99,7 @@ def garbage(chance: random.Random) -> bytes:
 
 
 def throw(served: Served, count: int, chance: random.Random) -> None:
-    """Send so many inputs, most on connections of their own that are given up in some way."""
+    """Send `count` inputs, most on connections of their own that are given up in some way."""
     kept: list[socket.socket] = []
     for number in range(count):
         sock = connected(served)
@@ -157,7 +157,7 @@ def test_wrong_requests_cost_the_master_nothing(start: Start) -> None:
 def test_a_stranger_gets_nothing(open_start: Start, options: str, who: dict[str, int], answered: bool) -> None:
     served = Served(open_start, "strange", options=options).launch()
     pids = at_rest(served)
-    if not options:  # Whoever opens the directory by mistake has not opened the daemon.
+    if not options:  # A directory that is opened by mistake does not open the daemon.
         os.chmod(served.environment["RUNTIME_DIRECTORY"], 0o755)
         os.chmod(path(served), 0o666)
     before = descriptors(served)

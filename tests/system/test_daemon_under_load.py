@@ -40,7 +40,7 @@ class Clients:
             assert not thread.is_alive()
 
     def more(self, count: int) -> None:
-        """Wait until so many more have been answered."""
+        """Wait until `count` more have been answered."""
         with self._news:
             goal = len(self.answers) + count
             assert self._news.wait_for(lambda: len(self.answers) >= goal or bool(self.failures), 3 * PATIENCE)
@@ -76,11 +76,11 @@ def test_no_request_fails_through_broken_and_good_reloads(start: Start) -> None:
     assert served.stop() == 0
 
 
-def test_the_death_of_an_idle_worker_fails_nobody(start: Start) -> None:
+def test_death_of_an_idle_worker_fails_no_request(start: Start) -> None:
     served = Served(start, "deaths", plan="[Web(0), Web(1)]").launch()
     pids = served.ready("web/0", "web/1")
     for _ in range(DEATHS):
-        os.kill(pids["web/0"], signal.SIGKILL)  # Nobody asks it now, so it holds no connection.
+        os.kill(pids["web/0"], signal.SIGKILL)  # No client asks it now, so it holds no connection.
         with Clients(served) as clients:
             pids["web/0"] = served.ready("web/0")["web/0"]
             clients.more(ANSWERS)

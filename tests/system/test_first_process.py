@@ -55,9 +55,9 @@ def test_term_stops_it_and_nothing_is_left(start: Start) -> None:
     assert served.running.wait() == 0
 
 
-def test_orphans_of_whoever_are_reaped_and_ended(start: Start) -> None:
+def test_orphans_of_any_process_are_reaped_and_ended(start: Start) -> None:
     served, first = launch(start, "orphans", ORPHANS)
-    # Those of the application, and those of somebody who came in from outside.
+    # Those of the application, and those of a process that came in from outside.
     assert inside(first, "sh", "-c", LEAVE).returncode == 0
 
     def sleeping(seconds: str) -> list[int]:

@@ -29,7 +29,7 @@ def small(start: Start) -> Iterator[Path]:
 
 
 def fill(directory: Path, room: int = 0) -> None:
-    """Leave room for so many pages."""
+    """Fill the file system; leave `room` pages."""
     with (directory / "filling").open("wb", buffering=0) as file:
         with contextlib.suppress(OSError):
             while file.write(PAGE):

@@ -1,4 +1,4 @@
-"""Connections are spread evenly over the workers of an accept loop, and a hung worker keeps nobody waiting."""
+"""Connections are spread evenly over the workers of an accept loop, and a hung worker keeps no client waiting."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def web(worker):
 def daemon(start: Start) -> Served:
     daemon = Served(start, "balanced", HEAD + PROGRAM + RUN).launch()
     daemon.ready(*(f"web/{number}" for number in range(4)))
-    # The master has heard it too when the rows say so: who is not ready is nobody's peer.
+    # The master has heard it too when the rows say so: a worker that is not ready is no peer.
     board = attach(daemon.running.pid)
     until(lambda: all(row.state == "ready" for row in board.read().rows), "all are ready")
     return daemon
@@ -90,7 +90,7 @@ def opened_at_once(daemon: Served, count: int) -> Iterator[Counter[int]]:
 
 
 def wakeups(daemon: Served, after: float = 0.0) -> dict[int, int]:
-    """How often each process has been switched to; `after` so many seconds in which nothing is to happen."""
+    """How often each process has been switched to; `after`: seconds in which nothing is to happen."""
     time.sleep(after)
     pids = [daemon.running.pid, *daemon.running.children()]
     return {pid: switches(pid) for pid in pids}

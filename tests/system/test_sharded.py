@@ -151,7 +151,7 @@ def web(worker):
 
 
 def asked(served: Served, request: bytes = b"who", timeout: float = 0.5) -> str:
-    """Which worker answers; nobody where it takes too long."""
+    """Return which worker answers; None where it takes too long."""
     with socket.create_connection(("127.0.0.1", served.port), timeout=timeout) as client:
         client.sendall(request)
         try:

@@ -50,7 +50,9 @@ def test_worker_that_fails_at_once_restarts_more_slowly(start: Start) -> None:
     programs = {start.program(PROGRAM, "1", code): report for code, report in FAILURES.items()}
     for program, report in programs.items():
         pause, before = 0.0, float("inf")
-        for _ in range(40):  # 9 would do, but on a busy machine a worker may take so long to fail that it begins anew.
+        for _ in range(
+            40
+        ):  # 9 would do, but on a busy machine a worker may take so long to fail that the count begins again.
             pid, moment = program.expect(r"^started 0 (\d+) (\S+)$").groups()
             program.expect(rf"^prefork: worker/0: {report} \(pid {pid}\)$", "err")
             pause, before = float(moment) - before, float(moment)
@@ -133,6 +135,6 @@ def test_a_context_of_a_megabyte(start: Start) -> None:
     code = "import hashlib; print(len(worker.load), hashlib.sha256(worker.load).hexdigest())"
     program = start.program(PROGRAM, "1", code, str(1 << 20))
     first = program.expect(r"^1048576 (\w+)$")[1]
-    # Random bytes, made anew in each worker: they can only be equal if they were sent.
+    # Random bytes, made again in each worker: they can only be equal if they were sent.
     assert program.expect(r"^1048576 (\w+)$")[1] == first
     assert program.stop() == 0
