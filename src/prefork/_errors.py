@@ -22,6 +22,10 @@ class UsageError(PreforkError):
     exit_code = 2
 
 
+class MisplacedError(UsageError):
+    """A master is to start inside another daemon, which reports the message as it is, without a traceback."""
+
+
 class SystemFailure(PreforkError):
     """The kernel, the file system or another process failed. Exit code 1."""
 

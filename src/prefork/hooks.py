@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from . import _context
 from ._context import WorkerContext
-from ._errors import PreforkError, SystemFailure, UsageError, exit_with
+from ._errors import MisplacedError, PreforkError, SystemFailure, UsageError, exit_with
 from ._hooks import role
 from ._hooks.settings import C, send
 from ._hooks.settings import PreforkSettings as PreforkSettings
@@ -153,8 +153,8 @@ def default_main(
     2 for a UsageError, 1 for a SystemFailure, or what a hook gave to sys.exit.
     """
     try:
+        own = role.take("default_main()")
         _check_action(action)
-        own = role.take()
         if own is not None:
             context = _take_context(own)
         else:
@@ -162,6 +162,8 @@ def default_main(
             if status:
                 sys.exit(status)
             return
+    except MisplacedError:
+        raise
     except PreforkError as error:
         exit_with(error)
     action(context)
@@ -195,7 +197,7 @@ def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[An
     _context.check_classes()
     role.print_by_line()  # Otherwise what a hook prints would appear after the workers' lines.
     spawner = Spawner(THIS_PROGRAM)
-    with ExitStack() as stack:
+    with role.master(), ExitStack() as stack:
         try:
             master = stack.enter_context(Master())
             stack.enter_context(spawner.attached(master))

@@ -12,11 +12,12 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from .._errors import UsageError
-from .._linux import lifeline, memfd
+from .._linux import lifeline, memfd, place
 
 ENVIRONMENT_KEY = "PREFORK"
 _MEMFD = "prefork-launch"
@@ -131,18 +132,45 @@ def _settle(launch: WorkerLaunch) -> None:
     print_by_line()
 
 
-CLAIMED: WorkerRole | FalseRole | TakenRole | None = claim()
+@dataclass(frozen=True, slots=True)
+class MasterRole:
+    """This process is a master, and calls hooks."""
+
+    complaint: str = "a master runs in this process already: call default_main() once, and not in a hook"
+    """The error's text for `take`."""
+
+
+CLAIMED: WorkerRole | FalseRole | TakenRole | MasterRole | None = claim()
 """The role of this process, taken out of its environment when prefork is first imported."""
 
 
-def take() -> WorkerRole | None:
-    """Return the role of a worker, once; None for an ordinary program. Raises UsageError for a false or taken role.
+@contextmanager
+def master() -> Iterator[None]:
+    """Be a master meanwhile."""
+    global CLAIMED
+    CLAIMED = MasterRole()
+    try:
+        yield
+    finally:
+        CLAIMED = None
+
+
+def belongs_to_master() -> bool:
+    """Return whether this process is a master that calls hooks, or a worker of one."""
+    return CLAIMED is not None and not isinstance(CLAIMED, FalseRole)
+
+
+def take(call: str) -> WorkerRole | None:
+    """Return the role of a worker, once; None where `call` may start a master.
+
+    Raises UsageError for any other role, and MisplacedError in the processes of a `Daemon`.
 
     Its descriptors are closed after use, and their numbers then become those of the application's own files.
     """
     global CLAIMED
+    place.check(call)
     found = CLAIMED
-    if isinstance(found, (FalseRole, TakenRole)):
+    if isinstance(found, (FalseRole, TakenRole, MasterRole)):
         raise UsageError(found.complaint)
     if found is not None:
         CLAIMED = TakenRole(found.launch.key)

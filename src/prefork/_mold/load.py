@@ -18,7 +18,9 @@ from .daemon_application import DaemonApplication
 
 def load(target: Any) -> None:
     """Run a `script`, a `module` or a `code`, or the target of `prefork run` (`run`: see `_mold.run_target`)."""
+    assert mold.own is not None
     mold.adopt = DaemonApplication
+    mold.own.awaits_run = "run" not in target
     match target:
         case {"script": str(path)}:
             search_first(os.path.dirname(os.path.abspath(path)))

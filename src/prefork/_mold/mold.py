@@ -56,6 +56,8 @@ class Mold:
         self._drain = Drain()
         self._planned = False
         self._serving = False
+        self.awaits_run = False
+        """Whether the program runs up to its `daemon.run()`, which serves. Any other call of it starts a master."""
 
     def run(self) -> int:
         """Load the application, which serves; return the exit status where loading fails."""
@@ -77,7 +79,7 @@ class Mold:
         Raises SystemExit in the mold, at its end. A worker exits the interpreter from here: blocks around the
         application's call of `run()`, such as `with TemporaryDirectory():`, are left by the mold alone, once.
         """
-        self._serving = True
+        self._serving, self.awaits_run = True, False
         self._share = share if self._launch.share == "" else self._launch.share
         self._inheritance = newborn.Inheritance(application.worker, self._drain, self._board, self._stacks)
         os.close(self._loading)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from types import CodeType, ModuleType
 from typing import Any, Literal, get_args
 
 from .._errors import UsageError
@@ -14,6 +15,7 @@ from ..daemon import Daemon
 Interface = Literal["asgi", "wsgi"]
 What = Literal["daemon", "asgi", "wsgi", "function"]
 
+_HOOKS = {"default_main", "run_settings"}
 _HELP = "an application takes (scope, receive, send) for ASGI or (environ, start_response) for WSGI"
 
 
@@ -43,6 +45,20 @@ def recognise(found: Any, name: str, interface: str = "auto") -> Recognised:
     if what == "factory":
         raise UsageError(f"what {name}() returns is {_noun(made)}, which is no application: {_HELP}")
     return Recognised(what, made, f"{_words(what, made)}, made by {name}()")
+
+
+def has_hooks(module: ModuleType) -> bool:
+    """Return whether a module's code calls `default_main`. Nothing else shows it where the call has a guard."""
+    spec = getattr(module, "__spec__", None)
+    code = getattr(spec.loader, "get_code", lambda _: None)(spec.name) if spec is not None else None
+    return code is not None and not _HOOKS.isdisjoint(_names(code))
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
 
 
 def _what(found: Any, name: str, interface: str) -> What | Literal["factory"]:

@@ -6,13 +6,15 @@ It runs between `_mold.load` and `Mold.serve`, which never returns.
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from .._errors import UsageError
+from .._linux import place
 from .._options import target
 from .._options.table import OPTIONS, PREFIX, Settings, resolve
 from . import mold
-from .recognise import Recognised, recognise
+from .recognise import Recognised, has_hooks, recognise
 
 
 def run(started: dict[str, Any]) -> None:
@@ -28,7 +30,8 @@ def run(started: dict[str, Any]) -> None:
     assert mold.own is not None
     if recognised.what == "daemon":
         _refuse_for_a_daemon(settings)
-        recognised.application.run()
+        daemon = recognised.application
+        mold.own.serve(mold.adopt(daemon), daemon.options.share)
     # Imported here, since a Daemon may have contexts of the same kinds.
     from .serve_application import ServedApplication
 
@@ -41,7 +44,20 @@ def recognised_target(settings: Settings, directory: str) -> Recognised:
         raise UsageError("there is no target: prefork.toml had one when the daemon was started, and has none now")
     parsed = target.parse(settings["target"], directory)
     target.search_first(parsed.folder)
-    return recognise(target.find(parsed), parsed.text.removesuffix("()"), settings["interface"])
+    try:
+        found = target.find(parsed)
+    except UsageError:
+        _refuse_hooks(sys.modules.get(parsed.module))
+        raise
+    return recognise(found, parsed.text.removesuffix("()"), settings["interface"])
+
+
+def _refuse_hooks(module: Any) -> None:
+    """Raise UsageError if a module without an application is a program with hooks: no name in it could be run."""
+    if module is None or not has_hooks(module):
+        return
+    name, command = place.command_for(vars(module))
+    raise UsageError(f"{name} is a program with hooks, which starts its own master: type `{command}`")
 
 
 def _take_variables() -> dict[str, str]:

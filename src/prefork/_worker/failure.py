@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from .._errors import PreforkError
+from .._errors import MisplacedError, PreforkError
 from .._wire.frames import is_own
 
 _LIMIT = 64 * 1024  # characters; the end says what failed
@@ -15,7 +15,7 @@ def describe(error: BaseException) -> str:
     frames = error.__traceback__
     while frames is not None and is_own(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
-    if frames is None and isinstance(error, PreforkError):
+    if isinstance(error, MisplacedError) or (frames is None and isinstance(error, PreforkError)):
         return str(error)  # Raised by prefork itself: the message suffices.
     text = "".join(traceback.format_exception(type(error), error, frames)).rstrip("\n")
     return text if len(text) <= _LIMIT else "[...]" + text[-_LIMIT:]
