@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import gc
 import math
+import pickle
+import re
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import InitVar, dataclass, field
 from decimal import Decimal
 from enum import Enum, IntFlag
@@ -17,7 +19,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVa
 import pytest
 
 from prefork import Descriptor, UsageError, WorkerContext, _context
-from prefork._context import check_classes, descriptors, find, key, order
+from prefork._context import check_classes, decoded, descriptors, encoded, find, key, order
 
 T = TypeVar("T")
 
@@ -187,9 +189,9 @@ HOLDING: dict[str, tuple[Any, Any, list[int]]] = {
 }
 
 
-def with_field(annotation: Any) -> Any:
+def with_field(annotation: Any, **more: Any) -> Any:
     """Return a context class of this one parameter. The registry keeps the newest class of a name."""
-    body = {"__annotations__": {"odd": annotation}, "odd": field(compare=False)}
+    body = {"__annotations__": {"odd": annotation}, "odd": field(compare=False), **more}
     return dataclass(frozen=True)(type("Refused", (WorkerContext,), body))
 
 
@@ -334,6 +336,153 @@ def test_classes_that_are_no_values_are_refused() -> None:
     for context in contexts:
         with pytest.raises(UsageError, match=f"{type(context).__name__} "):
             context.encode()
+
+
+def compared(self: Any, other: Any) -> bool:
+    return bool(self.id == other.id)
+
+
+@pytest.mark.parametrize("name", sorted(_context._COMPARISONS))
+@pytest.mark.parametrize("options", [{}, {"slots": True}])
+def test_comparison_of_its_own_is_refused_by_name(name: str, options: dict[str, bool]) -> None:
+    """Identity would be two things: what the method says, and what the key, the set and the order go by."""
+    body = {"__annotations__": {"id": int, "port": int}, name: compared}
+    cls: Any = dataclass(frozen=True, **options)(type("Refused", (WorkerContext,), body))
+    with pytest.raises(UsageError) as refused:
+        key(cls(0, 1))
+    assert str(refused.value) == (
+        f"Refused.{name}: remove it: the compared fields are a worker's identity, and its key, its equality and its "
+        "order are made of them; for a parameter, use field(compare=False)"
+    )
+    with pytest.raises(UsageError, match=rf"^Refused\.{name}: "):
+        check_classes()
+    type("Refused", (WorkerContext,), {})
+
+
+class Ordered:
+    def __lt__(self, other: Any) -> bool:
+        return True
+
+
+class Abstract(WorkerContext):
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("base", [Ordered, Abstract])
+def test_inherited_comparison_is_refused_by_the_name_of_its_class(base: type) -> None:
+    bases = (base,) if issubclass(base, WorkerContext) else (base, WorkerContext)
+    cls: Any = dataclass(frozen=True)(type("Refused", bases, {"__annotations__": {"id": int}}))
+    with pytest.raises(UsageError, match=rf"^{base.__name__}\.__(lt|eq)__: remove it"):
+        key(cls(0))
+    type("Refused", (WorkerContext,), {})
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Sorted(WorkerContext):
+    id: int
+
+
+@dataclass(frozen=True)
+class SortedToo(Sorted):
+    name: str = "a"
+
+
+def test_comparisons_that_a_dataclass_makes_are_its_own_fields() -> None:
+    assert key(Sorted(1)) == "sorted/1"
+    assert key(SortedToo(1)) == "sorted-too/1/a"
+
+
+def test_parameter_cannot_be_part_of_the_hash() -> None:
+    body = {"__annotations__": {"odd": int}, "odd": field(compare=False, hash=True)}
+    cls: Any = dataclass(frozen=True)(type("Refused", (WorkerContext,), body))
+    with pytest.raises(UsageError, match=r"^Refused\.odd: remove hash=True"):
+        key(cls(1))
+    type("Refused", (WorkerContext,), {})
+
+
+@dataclass(frozen=True)
+class Pickled(WorkerContext, Generic[T]):
+    """What JSON cannot carry: any object, a path, a pattern, a complex number, and a generic field."""
+
+    id: int
+    anything: Any = field(default=None, compare=False)
+    path: Path = field(default=Path("/"), compare=False)
+    pattern: re.Pattern[str] = field(default=re.compile("a+"), compare=False)
+    number: complex = field(default=0j, compare=False)
+    call: Callable[[int], str] = field(default=str, compare=False)
+    value: T | None = field(default=None, compare=False)
+    held: Descriptor | None = field(default=None, compare=False)
+
+    def encode(self) -> bytes:
+        return pickle.dumps(vars(self))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Pickled[Any]:
+        return cls(**pickle.loads(data))
+
+
+def test_own_codec_carries_what_json_cannot() -> None:
+    context = Pickled(7, {1, (2, 3)}, Path("/tmp"), re.compile("x"), 1 + 2j, repr, (b"\0\xff",), Descriptor(5))
+    data = encoded(context)
+    with pytest.raises(UnicodeDecodeError):
+        data.decode()
+    back = decoded(key(context), data)
+    assert vars(back) == vars(context)
+    assert descriptors(context) == [5]
+
+
+@dataclass(frozen=True)
+class Wrapped(WorkerContext):
+    id: int
+    text: str = field(default="", compare=False)
+
+    def encode(self) -> bytes:
+        return super().encode()[::-1]
+
+    @classmethod
+    def decode(cls, data: bytes) -> Wrapped:
+        return super().decode(data[::-1])
+
+
+def test_own_codec_may_wrap_the_inherited_one() -> None:
+    context = Wrapped(1, "abc")
+    assert vars(decoded("wrapped/1", encoded(context))) == vars(context)
+
+
+def test_own_codec_that_calls_the_inherited_one_for_another_type_is_refused_by_the_field() -> None:
+    both = {"encode": lambda self: WorkerContext.encode(self), "decode": staticmethod(print)}
+    with pytest.raises(UsageError, match=r"^Refused\.odd: its type allows values that JSON would change"):
+        with_field(Any, **both)(1).encode()
+    type("Refused", (WorkerContext,), {})
+
+
+def test_half_a_codec_is_none() -> None:
+    for half in {"encode": lambda self: b""}, {"decode": staticmethod(print)}:
+        with pytest.raises(UsageError, match=r"^Refused\.odd: its type allows values that JSON would change"):
+            key(with_field(Any, **half)(1))
+    type("Refused", (WorkerContext,), {})
+
+
+@pytest.mark.parametrize("returned", ["text", None, bytearray(b"a")])
+def test_encode_that_returns_no_bytes_is_refused(returned: Any) -> None:
+    cls = with_field(int, encode=lambda self: returned)
+    with pytest.raises(UsageError, match=r"^Refused\.encode\(\) returned .*, not bytes$"):
+        encoded(cls(1))
+
+
+@pytest.mark.parametrize("returned", [None, {"odd": 1}, Slotted(3), Numbered(4)])
+def test_decode_that_returns_another_context_is_refused(returned: Any) -> None:
+    """Its worker would do another's work, under this one's name."""
+    body = {"__annotations__": {"id": int}, "decode": staticmethod(lambda data: returned)}
+    dataclass(frozen=True)(type("Refused", (WorkerContext,), body))
+    with pytest.raises(UsageError, match=r"^Refused\.decode\(\) returned .*, not the context of refused/3$"):
+        decoded("refused/3", b"")
+
+
+def test_decode_that_returns_another_identity_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^Wrapped\.decode\(\) returned .*, not the context of wrapped/2$"):
+        decoded("wrapped/2", encoded(Wrapped(1)))
 
 
 def test_init_vars_and_hiding_names_are_refused() -> None:

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import inspect as ms
 
 from ._errors import UsageError
-from ._wire.keys import key_of, kind_of, name_of
+from ._wire.keys import key_of, kind_in, kind_of, name_of
 
 Descriptor = NewType("Descriptor", int)
 """An open file descriptor: a worker inherits those that its context's fields of this type name (hooks interface).
@@ -36,6 +36,7 @@ _NO_KEY = (
     *(ms.DataclassType, ms.StructType, ms.NamedTupleType),
 )
 """Types that cannot be keys in JSON."""
+_COMPARISONS = frozenset({"__eq__", "__ne__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__"})
 _RESERVED = frozenset({"encode", "decode", "interpreter_options", "launch"})
 
 _classes: dict[str, dict[str, type[WorkerContext]]] = {}
@@ -48,20 +49,28 @@ class WorkerContext:
     """The base class of worker contexts: frozen dataclasses that say which worker a process is.
 
     Compared fields (int, str, bool or an Enum) are the worker's identity; fields with `compare=False` are parameters of
-    any type that msgspec can send as JSON. The kind is the class's name in kebab case, or the keyword in the class
-    statement: `class Web(WorkerContext, kind="www")`.
+    any type that msgspec can send as JSON, or of any type at all in a class with an `encode` and a `decode` of its own.
+    The kind is the class's name in kebab case, or the keyword in the class statement:
+    `class Web(WorkerContext, kind="www")`.
     """
 
     _kind: ClassVar[str]
+    _comparisons: ClassVar[Collection[str]] = ()
+    """The methods that compare, as the class's own code defines them."""
 
     def __init_subclass__(cls, *, kind: str | None = None, **others: Any) -> None:
         super().__init_subclass__(**others)
         # @dataclass(slots=True) makes the class again without its keywords, but with its attributes.
         cls._kind = kind or cls.__dict__.get("_kind") or kind_of(cls.__name__)
+        if "__dataclass_params__" not in vars(cls):  # Otherwise they are those that @dataclass has added.
+            cls._comparisons = _COMPARISONS & vars(cls).keys()
         _classes.setdefault(cls._kind, {})[_full_name(cls)] = cls
 
     def encode(self) -> bytes:
-        """Return this context as JSON. Raises UsageError that names the field whose value JSON would change."""
+        """Return this context as JSON. Raises UsageError that names the field whose value JSON would change.
+
+        A class may override it together with `decode`, and return any bytes: `pickle.dumps(self)`, say.
+        """
         spec = _spec(type(self))
         fields = {field.name: field.encoded(self) for field in spec if field.travels}
         return _ENCODER.encode({"kind": self._kind, "fields": fields})
@@ -89,13 +98,13 @@ class WorkerContext:
         return ()
 
     def launch(self) -> Launch:
-        """Return how a `Daemon` starts this worker; unless overridden, with its `interpreter_options()`."""
-        return Launch(interpreter_options=tuple(self.interpreter_options()))
+        """Return how this worker is started; unless overridden, with its `interpreter_options()`."""
+        return Launch(interpreter_options=self.interpreter_options())
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How one worker of a `Daemon` is started; overrides the options of its kind."""
+    """How one worker is started; overrides the options of its kind."""
 
     env: dict[str, str] = dataclasses.field(default_factory=dict)
     """Variables to set in its environment."""
@@ -103,8 +112,8 @@ class Launch:
     """The numbers of the processors that it may run on (sched_setaffinity(2)); empty for all."""
     nice: int | None = None
     """Its nice value, -20 to 19 (setpriority(2)); None for the master's."""
-    interpreter_options: tuple[str, ...] = ()
-    """Interpreter options such as `-X dev`; only for a kind with `spawn="exec"`."""
+    interpreter_options: Sequence[str] = ()
+    """Interpreter options such as `-X dev`. In a `Daemon` only for a kind with `spawn="exec"`."""
 
 
 _Finder = Callable[[Any], Iterable[int]]
@@ -121,7 +130,8 @@ class _Field:
     owner: str
     name: str
     annotation: Any
-    decoder: msgspec.json.Decoder[Any]
+    decoder: msgspec.json.Decoder[Any] | None
+    refusal: str | None
     finder: _Finder | None
     compared: bool
     travels: bool
@@ -131,6 +141,8 @@ class _Field:
         if self.compared and type(value) is not self.annotation:
             # 1 == True == 1.0, but their keys differ; and a key must not depend on a subclass's `__str__`.
             self._refuse(f"{value!r} is {type(value).__name__}, not {self.annotation.__name__}")
+        if self.decoder is None:
+            self._refuse(f"{self.refusal}")
         try:
             # The encoder can sort only keys that are strings, and would refuse a dict[int, str].
             data = _ENCODER.encode(msgspec.to_builtins(value, str_keys=True, order="deterministic"))
@@ -142,6 +154,8 @@ class _Field:
         return msgspec.Raw(data)
 
     def decoded(self, data: msgspec.Raw) -> Any:
+        if self.decoder is None:
+            self._refuse(f"{self.refusal}")
         try:
             return self.decoder.decode(data)
         except msgspec.MsgspecError as error:
@@ -149,6 +163,26 @@ class _Field:
 
     def _refuse(self, why: str) -> typing.NoReturn:
         raise UsageError(f"{self.owner}.{self.name}: {why}")
+
+
+def encoded(context: WorkerContext) -> bytes:
+    """Return what the context's `encode` returns. Raises UsageError if that is not bytes, and what it raises."""
+    data = context.encode()
+    if not isinstance(data, bytes):
+        raise UsageError(f"{type(context).__qualname__}.encode() returned {_short(data)}, not bytes")
+    return data
+
+
+def decoded(expected: str, data: bytes) -> WorkerContext:
+    """Return the context of the worker with the key `expected`.
+
+    Raises UsageError if its class's `decode` returns another one, and what it raises.
+    """
+    cls = find(kind_in(expected))
+    context = cls.decode(data)
+    if not isinstance(context, cls) or key(context) != expected:
+        raise UsageError(f"{cls.__qualname__}.decode() returned {_short(context)}, not the context of {expected}")
+    return context
 
 
 def key(context: WorkerContext) -> str:
@@ -204,13 +238,35 @@ def _check_class(cls: type[WorkerContext]) -> None:
     name = cls.__qualname__
     if params is None or not params.frozen or not params.eq:
         raise UsageError(f"decorate {name} with @dataclass(frozen=True): it is a value that names a worker")
-    if getattr(cls, "__parameters__", ()):
+    _check_comparisons(cls)
+    if getattr(cls, "__parameters__", ()) and not _has_own_codec(cls):
         raise UsageError(f"{name} is generic, and its type arguments cannot be sent: give it concrete types")
     for field, annotation in vars(cls).get("__annotations__", {}).items():
         if field in _RESERVED:
             raise UsageError(f"{name}.{field}: rename it, it would hide WorkerContext.{field}()")
-        if isinstance(annotation, dataclasses.InitVar) or "InitVar[" in str(annotation):
+        is_init_var = isinstance(annotation, dataclasses.InitVar) or "InitVar[" in str(annotation)
+        if is_init_var and not _has_own_codec(cls):
             raise UsageError(f"{name}.{field}: an InitVar is not stored and cannot be sent: make it a field")
+
+
+def _check_comparisons(cls: type) -> None:
+    for each in cls.__mro__[:-1]:
+        if issubclass(each, WorkerContext):
+            own = each._comparisons if "_comparisons" in vars(each) else ()
+        else:
+            own = () if dataclasses.is_dataclass(each) else _COMPARISONS & vars(each).keys()
+        # `__hash__` last: Python adds one to a class that defines `__eq__`.
+        for method in sorted(own, key=lambda name: (name == "__hash__", name)):
+            raise UsageError(
+                f"{each.__qualname__}.{method}: remove it: the compared fields are a worker's identity, and its key, "
+                "its equality and its order are made of them; for a parameter, use field(compare=False)"
+            )
+
+
+def _has_own_codec(cls: type[WorkerContext]) -> bool:
+    """Return whether both methods are the program's: then its fields need not be values that JSON can carry."""
+    decode = getattr(cls.decode, "__func__", cls.decode)
+    return cls.encode is not WorkerContext.encode and decode is not vars(WorkerContext)["decode"].__func__
 
 
 def _field(cls: type[WorkerContext], field: dataclasses.Field[Any], annotation: Any) -> _Field:
@@ -220,15 +276,25 @@ def _field(cls: type[WorkerContext], field: dataclasses.Field[Any], annotation: 
             f"{where}: a compared field is part of the worker's identity and must be int, str, bool or an Enum; "
             "for a parameter, use field(compare=False)"
         )
-    try:
-        decoder = msgspec.json.Decoder(annotation)
-        refusal = _refusal(ms.type_info(annotation), set())
-        finder = _finder(annotation)
-    except (TypeError, NameError, ValueError, RecursionError) as error:
-        refusal = str(error)
-    if refusal:
+    if field.hash and not field.compare:
+        raise UsageError(f"{where}: remove hash=True: a parameter is not part of the worker's identity")
+    decoder, refusal = _json(annotation)
+    if refusal and not _has_own_codec(cls):
         raise UsageError(f"{where}: {refusal}")
-    return _Field(cls.__qualname__, field.name, annotation, decoder, finder, field.compare, field.init)
+    try:
+        finder = _finder(annotation)
+    except TypeError as error:
+        raise UsageError(f"{where}: {error}") from None
+    return _Field(cls.__qualname__, field.name, annotation, decoder, refusal, finder, field.compare, field.init)
+
+
+def _json(annotation: Any) -> tuple[msgspec.json.Decoder[Any] | None, str | None]:
+    """Return the decoder of a type, or why values of it cannot be sent."""
+    try:
+        decoder, refusal = msgspec.json.Decoder(annotation), _refusal(ms.type_info(annotation), set())
+    except (TypeError, NameError, ValueError, RecursionError) as error:
+        return None, str(error)
+    return (None, refusal) if refusal else (decoder, None)
 
 
 def _hints(cls: type) -> dict[str, Any]:

@@ -17,15 +17,13 @@ from . import _context
 from ._context import WorkerContext
 from ._errors import MisplacedError, PreforkError, SystemFailure, UsageError, exit_with
 from ._hooks import role
+from ._hooks.functions import check_plain, checked
 from ._hooks.settings import C, send
 from ._hooks.settings import PreforkSettings as PreforkSettings
 from ._hooks.settings import default_settings as default_settings
 from ._linux.program import THIS_PROGRAM
 
 # What only a master needs is imported where it is used: it takes longer to import than all that a worker needs.
-
-_MAKES_AN_OBJECT = 0x20 | 0x80 | 0x200
-"""The flags of generators, coroutines and asynchronous generators: inspect.CO_GENERATOR and so on; inspect is large."""
 
 W = TypeVar("W", bound=WorkerContext)
 
@@ -44,9 +42,15 @@ def update_worker_set(resource: PreforkResource[W], workers: Iterable[W]) -> Non
 
     Raises UsageError, and changes nothing, if one of them cannot be sent to a worker.
     """
+    if not isinstance(resource, PreforkResource):
+        raise UsageError(f"the resource is {resource!r}, not a PreforkResource(): is it called?")
+    if not isinstance(workers, Iterable):
+        raise UsageError(f"update_worker_set() takes a list of worker contexts, not {workers!r}")
     wanted: dict[str, W] = {}
     for context in workers:
-        context.encode()
+        if not isinstance(context, WorkerContext):
+            raise UsageError(f"update_worker_set() takes worker contexts, not {context!r}")
+        _context.encoded(context)
         wanted[_context.key(context)] = context
     resource.workers = set(wanted.values())
 
@@ -63,6 +67,12 @@ def relaunch_settings(
     is started again if it is still desired. If one of the new workers cannot be started, the new ones that have been
     get TERM, and the former ones stay.
     """
+
+    def update_config() -> C | None:
+        # Not when the settings are made: there the error would be a traceback.
+        check_plain("update", update)
+        check_plain("fork", fork)
+        return update(resource)
 
     def update_server(_config: C) -> Iterable[int]:
         started: dict[int, W] = {}
@@ -91,7 +101,7 @@ def relaunch_settings(
     settings: PreforkSettings[C] = default_settings()
     return replace(
         settings,
-        update_config=lambda: update(resource),
+        update_config=update_config,
         update_server=update_server,
         on_child_finished=on_child_finished,
         cleanup_child=cleanup_child,
@@ -108,11 +118,11 @@ def _started(fork: Callable[[W], int], context: W) -> int:
 def fork_worker_process(context: WorkerContext, args: Sequence[str] = ()) -> int:
     """Start a worker with this context and return its pid; only hooks may call it.
 
-    Executes the program again with `args` as its command line, after the context's `interpreter_options()`. Raises
-    UsageError outside of a hook and for a context that cannot be sent, and SystemFailure if no process can be started.
+    Executes the program again with `args` as its command line, as the context's `launch()` says. Raises UsageError
+    outside of a hook and for a context that cannot be sent, and SystemFailure if no process can be started.
     """
+    from ._hooks import image
     from ._hooks.decider import running
-    from ._hooks.spawn import WorkerImage
 
     spawner = running.get(None)
     if spawner is None:
@@ -122,24 +132,20 @@ def fork_worker_process(context: WorkerContext, args: Sequence[str] = ()) -> int
         )
     if not isinstance(context, WorkerContext):
         raise UsageError(f"fork_worker_process() takes a WorkerContext, not {context!r}")
-    image = WorkerImage(
-        kind=context._kind,
-        key=_context.key(context),
-        context=context.encode(),
-        interpreter_options=_words("interpreter_options()", context.interpreter_options()),
-        arguments=_words("args", args),
-        descriptors=tuple(_context.descriptors(context)),
+    own, launch = f"{type(context).__qualname__}.launch()", context.launch()
+    if not isinstance(launch, _context.Launch):
+        raise UsageError(f"{own} returned {launch!r}, not a prefork.Launch")
+    return spawner.start(
+        image.WorkerImage(
+            key=_context.key(context),
+            context=_context.encoded(context),
+            interpreter_options=image.words("interpreter_options()", launch.interpreter_options),
+            arguments=image.words("args", args),
+            descriptors=tuple(_context.descriptors(context)),
+            environ=image.variables(f"{own}.env", launch.env),
+            terms=image.terms(own, launch.affinity, launch.nice),
+        )
     )
-    return spawner.start(image)
-
-
-def _words(what: str, words: Sequence[str]) -> tuple[str, ...]:
-    """Return `words` if a command line can hold them. A string is refused: it is a sequence of its letters."""
-    if isinstance(words, str) or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
-        raise UsageError(f"{what}: {words!r} is not a list of strings")
-    if any("\0" in word for word in words):
-        raise UsageError(f"{what}: {words!r} contains a NUL byte, which ends an argument")
-    return tuple(words)
 
 
 def default_main(
@@ -154,7 +160,7 @@ def default_main(
     """
     try:
         own = role.take("default_main()")
-        _check_action(action)
+        check_plain("the workers' action", action)
         if own is not None:
             context = _take_context(own)
         else:
@@ -174,15 +180,6 @@ run_settings = default_main
 """The same, under the other name that haskell-prefork has for it."""
 
 
-def _check_action(action: object) -> None:
-    flags = getattr(getattr(action, "__code__", None), "co_flags", 0)
-    if not callable(action) or flags & _MAKES_AN_OBJECT:
-        raise UsageError(
-            f"the workers' action is {action!r}, not a plain function: "
-            "to run coroutines, give a function that calls asyncio.run()"
-        )
-
-
 def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[Any]]) -> int:
     from ._hooks.decider import HookDecider
     from ._hooks.spawn import Spawner
@@ -191,9 +188,11 @@ def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[An
 
     hold_standard_descriptors()  # Before a socket that the program opens can come to be number 0.
     if callable(settings):
+        check_plain("the settings' function", settings)
         settings = settings()
     if not isinstance(settings, PreforkSettings):
         raise UsageError(f"the settings are {settings!r}, not PreforkSettings: is a `return` missing?")
+    settings = checked(settings)
     _context.check_classes()
     role.print_by_line()  # Otherwise what a hook prints would appear after the workers' lines.
     spawner = Spawner(THIS_PROGRAM)
@@ -209,7 +208,7 @@ def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[An
 def _take_context(own: role.WorkerRole) -> Any:
     try:
         _context.check_classes()
-        context = _context.find(own.launch.kind).decode(own.context)
+        context = _context.decoded(own.launch.key, own.context)
     except Exception as error:  # An overridden decode() may raise anything.
         own.refused(str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}")
         sys.exit(2)

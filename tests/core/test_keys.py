@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefork import UsageError
-from prefork._wire.keys import LONGEST, key_of, kind_of
+from prefork._wire.keys import LONGEST, key_of, kind_in, kind_of
 
 
 class Colour(Enum):
@@ -57,3 +57,9 @@ def test_equal_keys_mean_equal_values(one: list[str], other: list[str]) -> None:
     except UsageError:
         return
     assert same == (one == other)
+
+
+@pytest.mark.parametrize("kind", ["web", "a/b", "100 %", "ü", "%41"])
+def test_a_key_begins_with_its_kind(kind: str) -> None:
+    assert kind_in(key_of(kind, [0, "x/y"])) == kind
+    assert kind_in(key_of(kind, [])) == kind

@@ -30,7 +30,6 @@ six bytes of one."""
 class WorkerLaunch:
     """What a master passes to the program that it executes as a worker, besides the encoded context."""
 
-    kind: str
     key: str
     lifeline: int
     reports: int

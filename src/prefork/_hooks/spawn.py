@@ -9,30 +9,19 @@ import json
 import os
 import selectors
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 
 from .._core.actions import Action, Report, SendSignal, Watch
 from .._core.events import ContextRefused, ContextTaken, ProcessesExited, ProcessExit
 from .._errors import InternalError, SystemFailure, UsageError
 from .._linux import descriptors, lifeline
 from .._linux.program import Program, current_directory
+from .._linux.terms import apply
 from .._master.loop import Master
 from .forks import reset_children
+from .image import WorkerImage
 from .role import ENVIRONMENT_KEY, WorkerLaunch
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerImage:
-    """What a worker is to be: its kind and key, its encoded context, and what it inherits."""
-
-    kind: str
-    key: str
-    context: bytes
-    interpreter_options: Sequence[str] = ()
-    arguments: Sequence[str] = ()
-    descriptors: Sequence[int] = field(default=())
 
 
 class Spawner:
@@ -127,7 +116,7 @@ class Spawner:
         with ExitStack() as ours:
             out, out_write_end = pipe()
             err, err_write_end = pipe()
-            launch = WorkerLaunch(image.kind, image.key, self._lifeline, self._reports_write_end, image.descriptors)
+            launch = WorkerLaunch(image.key, self._lifeline, self._reports_write_end, image.descriptors)
             memfd = launch.seal(image.context)
             parents.callback(os.close, memfd)
             inherited = (memfd, self._lifeline, self._reports_write_end, *image.descriptors)
@@ -138,7 +127,7 @@ class Spawner:
                 # Onto itself: so that only this child inherits the descriptor (posix_spawn(3)).
                 *((os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in inherited),
             ]
-            environment = {**os.environ, ENVIRONMENT_KEY: f"worker:{memfd}"}
+            environment = {**os.environ, **image.environ, ENVIRONMENT_KEY: f"worker:{memfd}"}
             descriptors.close_on_exec()
             with _directory(self._program.directory):
                 pid = os.posix_spawn(
@@ -155,6 +144,8 @@ class Spawner:
         self._names[pid] = image.key
         self._started.append(pid)
         self._master.relay.add(pid, out, err)
+        for failed in apply(pid, image.terms, privileged=True):  # It has this process's rights.
+            self._master.relay.log(f"prefork: {image.key}: running without {failed}")
         return pid
 
     def _receive(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from .. import _context
-from .._context import WorkerContext
+from .._context import Launch, WorkerContext
 from .._errors import UsageError
 from .._listener import as_data, declared
 from .._worker.activity import Limits
@@ -83,12 +83,13 @@ class DaemonApplication:
         key = _context.key(context)
         if context._kind not in self._daemon.kinds:
             raise UsageError(f"{key} has no function: declare one with @daemon.worker({type(context).__name__})")
-        encoded = context.encode()
-        # Once here, so that it fails before anything is started.
-        if (back := WorkerContext.decode(encoded)) != context:
-            raise UsageError(f"{key}: what a worker would decode is {back!r}, not {context!r}")
-        launch = msgspec.to_builtins(context.launch())
-        text = encoded.decode()
+        encoded = _context.encoded(context)
+        back = _context.decoded(key, encoded)  # Once here, so that it fails before anything is started.
+        launch = context.launch()
+        if not isinstance(launch, Launch):
+            raise UsageError(f"{type(context).__qualname__}.launch() returned {launch!r}, not a prefork.Launch")
+        launch = msgspec.to_builtins(launch)
+        text = encoded.decode(errors="surrogateescape")  # A class's own encode() need not return text.
         self._contexts[text] = back
         digest = blake2b(encoded + b"\n" + msgspec.json.encode(launch, order="deterministic"), digest_size=16)
         return {
@@ -124,12 +125,12 @@ class DaemonApplication:
                 break
         assignment.listeners[name].close()
 
-    def worker(self, _key: str, context: Json) -> Callable[[Assignment], None]:
+    def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
         """Return the function of the worker that this encoded context describes."""
         text = str(context)
         decoded = self._contexts.get(text)
         if decoded is None:  # From an earlier plan of this mold, or in an interpreter of its own.
-            decoded = WorkerContext.decode(text.encode())
+            decoded = _context.decoded(key, text.encode(errors="surrogateescape"))
         kind = self._daemon.kinds[decoded._kind]
         lifespan = self._daemon.lifespans.get(decoded._kind)
         work: Callable[[Assignment], None] = partial(_live, decoded, kind, lifespan)

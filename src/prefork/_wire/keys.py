@@ -39,6 +39,12 @@ def key_of(kind: str, values: Iterable[Identifying]) -> str:
     return key
 
 
+def kind_in(key: str) -> str:
+    """Return the kind that a key begins with."""
+    first = key.partition("/")[0].encode()
+    return re.sub(rb"%(..)", lambda code: bytes.fromhex(code[1].decode()), first).decode("utf-8", "surrogatepass")
+
+
 def name_of(value: Enum) -> str:
     """Return the name of an enum's member, or its value where it has none: the 0 of a Flag, say."""
     name: str | None = value.name
