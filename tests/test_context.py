@@ -370,7 +370,7 @@ class Abstract(WorkerContext):
 
 
 @pytest.mark.parametrize("base", [Ordered, Abstract])
-def test_inherited_comparison_is_refused_by_the_name_of_its_class(base: type) -> None:
+def test_inherited_comparison_is_refused_by_its_class(base: type) -> None:
     bases = (base,) if issubclass(base, WorkerContext) else (base, WorkerContext)
     cls: Any = dataclass(frozen=True)(type("Refused", bases, {"__annotations__": {"id": int}}))
     with pytest.raises(UsageError, match=rf"^{base.__name__}\.__(lt|eq)__: remove it"):
@@ -450,7 +450,7 @@ def test_own_codec_may_wrap_the_inherited_one() -> None:
     assert vars(decoded("wrapped/1", encoded(context))) == vars(context)
 
 
-def test_own_codec_that_calls_the_inherited_one_for_another_type_is_refused_by_the_field() -> None:
+def test_inherited_encode_refuses_what_json_cannot_carry() -> None:
     both = {"encode": lambda self: WorkerContext.encode(self), "decode": staticmethod(print)}
     with pytest.raises(UsageError, match=r"^Refused\.odd: its type allows values that JSON would change"):
         with_field(Any, **both)(1).encode()
