@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pytest
 
-from prefork import PreforkSettings, UsageError, default_settings
+from prefork import (
+    PreforkResource,
+    PreforkSettings,
+    UsageError,
+    WorkerContext,
+    default_settings,
+    fork_worker_process,
+    relaunch_settings,
+    update_worker_set,
+)
 from prefork._hooks.functions import check_plain, checked
 
 HOOKS = list(PreforkSettings.__dataclass_fields__)
@@ -50,8 +60,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "method": (Object().method, COROUTINE),
     "object": (AsynchronousObject(), COROUTINE),
     "asynchronous generator": (asynchronous_generator, COROUTINE),
-    "class of objects that can be called": (Object, "call it, and give what the call returns"),
-    "class derived from one": (Derived, "call it, and give what the call returns"),
+    "class of objects that can be called": (Object, "call it, and give what that returns"),
+    "class derived from one": (Derived, "call it, and give what that returns"),
     "nothing": (None, "give a function"),
     "result of a call": ([1, 2], "give a function"),
 }
@@ -75,7 +85,9 @@ def test_generator_is_refused_where_no_pids_are_wanted(hook: str) -> None:
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-@pytest.mark.parametrize("given", [plain, partial(plain), Object(), Derived()])
+@pytest.mark.parametrize(
+    "given", [plain, partial(plain), Object(), Derived()], ids=["function", "partial", "object", "derived"]
+)
 def test_whatever_runs_when_it_is_called_is_a_hook(hook: str, given: Callable[..., Any]) -> None:
     checked(PreforkSettings(**{hook: given}))
 
@@ -106,7 +118,7 @@ class Configuration:
 
 def test_class_of_configurations_is_a_hook_for_them_alone() -> None:
     assert isinstance(checked(PreforkSettings(update_config=Configuration)).update_config(), Configuration)
-    with pytest.raises(UsageError, match=r"^hook on_start is .*: give a function$"):
+    with pytest.raises(UsageError, match=r"^hook on_start is .*: call it, and give what that returns$"):
         checked(PreforkSettings(on_start=Configuration))  # type: ignore[arg-type]
 
 
@@ -119,6 +131,48 @@ def test_result_that_has_not_run_is_no_configuration(function: Callable[..., Any
 
 def test_configurations_pass() -> None:
     assert checked(PreforkSettings(update_config=lambda: {"a": 1})).update_config() == {"a": 1}
+
+
+@dataclass(frozen=True)
+class Greeter(WorkerContext):
+    id: int
+
+
+def wanted(resource: PreforkResource[Greeter]) -> str:
+    update_worker_set(resource, [Greeter(0)])
+    return "configuration"
+
+
+@pytest.mark.parametrize("given", [*(given for given, _ in REFUSED.values()), generator], ids=[*REFUSED, "generator"])
+def test_relaunching_refuses_functions_by_their_names(given: Any) -> None:
+    with pytest.raises(UsageError) as refused:
+        relaunch_settings(PreforkResource[Greeter](), given, fork_worker_process).update_config()
+    assert str(refused.value).startswith(f"update is {given!r}, not a plain function: ")
+    with pytest.raises(UsageError) as refused:
+        relaunch_settings(PreforkResource[Greeter](), wanted, given).update_config()
+    assert str(refused.value).startswith(f"fork is {given!r}, not a plain function: ")
+
+
+def test_relaunching_takes_functions() -> None:
+    resource = PreforkResource[Greeter]()
+    assert relaunch_settings(resource, wanted, fork_worker_process).update_config() == "configuration"
+    assert resource.workers == {Greeter(0)}
+
+
+@pytest.mark.parametrize(
+    ("resource", "workers", "complaint"),
+    [
+        (PreforkResource, [Greeter(0)], "the resource is <class .*>, not a PreforkResource"),
+        (None, [Greeter(0)], "the resource is None, not a PreforkResource"),
+        (PreforkResource(), [Greeter], r"update_worker_set\(\) takes worker contexts, not <class "),
+        (PreforkResource(), Greeter(0), r"update_worker_set\(\) takes a list of worker contexts, not Greeter\(id=0\)"),
+        (PreforkResource(), None, r"update_worker_set\(\) takes a list of worker contexts, not None"),
+        (PreforkResource(), ["0"], r"update_worker_set\(\) takes worker contexts, not '0'"),
+    ],
+)
+def test_workers_that_are_none_are_refused(resource: Any, workers: Any, complaint: str) -> None:
+    with pytest.raises(UsageError, match=f"^{complaint}"):
+        update_worker_set(resource, workers)
 
 
 def test_generator_is_no_action() -> None:

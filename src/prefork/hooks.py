@@ -43,7 +43,7 @@ def update_worker_set(resource: PreforkResource[W], workers: Iterable[W]) -> Non
     Raises UsageError, and changes nothing, if one of them cannot be sent to a worker.
     """
     if not isinstance(resource, PreforkResource):
-        raise UsageError(f"the resource is {resource!r}, not a PreforkResource(): is it called?")
+        raise UsageError(f"the resource is {resource!r}, not a PreforkResource: give what `PreforkResource()` returns")
     if not isinstance(workers, Iterable):
         raise UsageError(f"update_worker_set() takes a list of worker contexts, not {workers!r}")
     wanted: dict[str, W] = {}

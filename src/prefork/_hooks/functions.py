@@ -59,7 +59,7 @@ def _why_not(function: Any, may_generate: bool) -> str | None:
     while isinstance(function, partial):
         function = function.func
     if isinstance(function, type):
-        return "call it, and give what the call returns" if _is_callable_when_made(function) else "give a function"
+        return "call it, and give what that returns"
     if not callable(function):
         return "give a function"
     for body in function, function.__call__:  # Of an object, its method is what runs.
