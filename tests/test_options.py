@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from prefork import UsageError
-from prefork._options.table import BY_NAME, OPTIONS, Settings, resolve
+from prefork._options.table import BY_NAME, OPTIONS, Settings, daemon_here, resolve
 
 
 def settings(directory: Path, command_line: Mapping[str, Any] | None = None, **environ: str) -> Settings:
@@ -83,6 +83,11 @@ def test_another_file_may_be_named(tmp_path: Path) -> None:
         ("", {"PREFORK_NAME": "a/b"}, "PREFORK_NAME: 'a/b' is not a daemon's name: letters, digits, '-', '_' and '.'"),
         ("", {"PREFORK_NAME": ".."}, "PREFORK_NAME: '..' is not a daemon's name"),
         ("", {"PREFORK_SERVER": ""}, "PREFORK_SERVER: '' is not the name of a server"),
+        ("", {"PREFORK_PORT": "8000"}, "PREFORK_PORT: there is no such variable"),
+        ("", {"PREFORK_SERVICE": "x"}, "PREFORK_SERVICE: there is no such variable"),
+        ("", {"WEB_CONCURRENCY": "many"}, "WEB_CONCURRENCY: 'many' is not a whole number, 1 or more, or 'auto'"),
+        ("", {"PORT": "http"}, "PORT: ':http' is no address"),
+        ("", {"PORT": "70000"}, "PORT: ':70000' is no address"),
         ("", {"PREFORK_CONFIG": "none.toml"}, "none.toml: cannot be read: No such file or directory"),
     ],
 )
@@ -93,6 +98,38 @@ def test_what_is_no_option_or_no_value_is_refused_by_place(
     with pytest.raises(UsageError) as refused:
         resolve({}, environ, str(tmp_path))
     assert str(refused.value).startswith(why)
+
+
+SERVICE_LINKS = {
+    "PREFORK_SERVICE_HOST": "10.0.0.7",
+    "PREFORK_SERVICE_PORT": "80",
+    "PREFORK_SERVICE_PORT_HTTP": "80",
+    "PREFORK_PORT": "tcp://10.0.0.7:80",
+    "PREFORK_PORT_80_TCP": "tcp://10.0.0.7:80",
+    "PREFORK_PORT_80_TCP_PROTO": "tcp",
+    "PREFORK_PORT_80_TCP_PORT": "80",
+    "PREFORK_PORT_80_TCP_ADDR": "10.0.0.7",
+    "PREFORK_WEB_SERVICE_HOST": "10.0.0.8",
+    "PREFORK_WEB_PORT": "udp://10.0.0.8:53",
+    "PREFORK_WEB_PORT_53_UDP_ADDR": "10.0.0.8",
+}
+
+
+def test_variables_of_kubernetes_for_services_are_no_options(tmp_path: Path) -> None:
+    found = resolve({}, SERVICE_LINKS | {"PREFORK_WORKERS": "3"}, str(tmp_path))
+    assert (found["workers"], list(found.sources)) == (3, ["workers"])
+    assert daemon_here(SERVICE_LINKS | {"PREFORK_NAME": "till"}, str(tmp_path)) == "till"
+
+
+def test_variables_of_platforms_count_less_than_any_other_source(tmp_path: Path) -> None:
+    platform = {"PORT": "5000", "WEB_CONCURRENCY": "5"}
+    found = resolve({}, platform, str(tmp_path))
+    assert (found["bind"], found["workers"]) == (["tcp://*:5000"], 5)
+    assert (found.source("bind"), found.source("workers")) == ("PORT", "WEB_CONCURRENCY")
+    (tmp_path / "prefork.toml").write_text("workers = 2\n")
+    found = resolve({}, platform | {"PREFORK_BIND": "127.0.0.1:1"}, str(tmp_path))
+    assert (found["bind"], found["workers"]) == (["tcp://127.0.0.1:1"], 2)
+    assert settings(tmp_path, PORT="", WEB_CONCURRENCY="")["workers"] == 2
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """Every option of `prefork run` in one table, and how its value is found.
 
-Defaults < the file (`prefork.toml`, or `[tool.prefork]` in `pyproject.toml`) < variables `PREFORK_...` < command line.
+Defaults < `PORT` and `WEB_CONCURRENCY` of a hosting platform < the file (`prefork.toml`, or `[tool.prefork]` in
+`pyproject.toml`) < variables `PREFORK_...` < command line.
 The flags, the keys of the file, the variables, `prefork check --show` and docs/run.md are made from the table.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -18,6 +20,11 @@ from .target import daemon_name
 from .types import DAEMON_NAME, SECONDS, Choice, Flag, OptionType, Parsed, Several, Text, Whole
 
 PREFIX = "PREFORK_"
+
+_SERVICE_LINK = re.compile(
+    r".*(_SERVICE_(HOST|PORT(_\w+)?)=|_PORT(_\d+_\w+)?=\w+://|_PORT_\d+_[A-Z]+_(PROTO|PORT|ADDR)=)"
+)
+"""A variable that Kubernetes, or a link of Docker's, sets in each container for a service called `prefork-...`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,38 +58,26 @@ def _flags(record: type[KindOptions | DaemonOptions]) -> Iterator[Option]:
 
 
 _ADDRESSES = Several(Parsed("ADDRESS", address))
+_SERVER = Text("NAME", "the name of a server")
+_INTERFACE = Choice(("auto", "asgi", "wsgi"))
 
 OPTIONS: tuple[Option, ...] = (
-    Option(
-        "target", Text("TARGET", "a target such as shop:app"), None, "Application to run; an argument of the command."
-    ),
+    Option("target", Text("TARGET", "a target such as shop:app"), None, "Application to run; the command's argument."),
     Option("config", Text("FILE", "a path"), None, "File with options; default: prefork.toml.", in_file=False),
     Option("name", DAEMON_NAME, None, "Name of the daemon; default: made of the target."),
     Option("workers", Whole(1, word="auto"), "auto", "Number of workers; auto: one per processor.", "served", "-w"),
     Option("bind", _ADDRESSES, ["tcp://127.0.0.1:8000"], "Address to listen on; repeatable.", "served", "-b"),
     Option(
-        "server",
-        Text("NAME", "the name of a server"),
-        None,
-        "Server to use; default: uvicorn for ASGI, granian or waitress for WSGI.",
-        "served",
+        "server", _SERVER, None, "Server to use; default: uvicorn for ASGI, granian or waitress for WSGI.", "served"
     ),
-    Option(
-        "interface",
-        Choice(("auto", "asgi", "wsgi")),
-        "auto",
-        "Application interface; auto: detected from its arguments.",
-        "served",
-    ),
+    Option("interface", _INTERFACE, "auto", "Application interface; auto: detected from its arguments.", "served"),
     Option("threads", Whole(1), 8, "Threads per worker for a WSGI application.", "served"),
     Option("lifespan", Choice(("auto", "on", "off")), "auto", "ASGI lifespan; auto: where supported.", "served"),
     Option("root_path", Text("PATH", "a path"), None, "Path below which a proxy serves the application.", "served"),
     Option("keepalive_window", SECONDS, 1.0, "Seconds a draining worker keeps idle connections open.", "served"),
     *_flags(KindOptions),
     Option("user", Text("USER", "a user"), None, "User to run the application as (root only); the master stays root."),
-    Option(
-        "group", Text("GROUP", "a group"), None, "Group to run the application as; default: the user's primary group."
-    ),
+    Option("group", Text("GROUP", "a group"), None, "Group to run the application as; default: the user's primary."),
     Option("reload", Flag(), False, "Reload when a Python file changes, in development."),
     Option("reload_dir", Several(Text("DIR", "a directory")), ["."], "Directory to watch with --reload; repeatable."),
     *_flags(DaemonOptions),
@@ -126,6 +121,8 @@ def resolve(command_line: Mapping[str, Any], environ: Mapping[str, str], directo
     file, table = _find_file(chosen, directory)
     values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
     sources: dict[str, str] = {}
+    for variable, name, value in _from_platform(environ):
+        values[name], sources[name] = value, variable
     for name, value in _from_file(file, table):
         values[name], sources[name] = value, f"{_place(file)}: {name}"
     for name, value in variables.items():
@@ -152,12 +149,22 @@ def daemon_here(environ: Mapping[str, str], directory: str) -> str | None:
     return daemon_name(target, directory) if name is None and target is not None else name
 
 
+def _from_platform(environ: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
+    """Return variable, option and value of what hosting platforms set, with the meaning that it has for gunicorn."""
+    for variable, name, before in ("WEB_CONCURRENCY", "workers", ""), ("PORT", "bind", ":"):
+        if text := environ.get(variable):
+            try:
+                yield variable, name, BY_NAME[name].type.parse(before + text)
+            except ValueError as error:
+                raise UsageError(f"{variable}: {error}") from None
+
+
 def _from_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     known = {option.variable: option for option in OPTIONS}
     for variable, text in environ.items():
-        if not variable.startswith(PREFIX):
-            continue
         option = known.get(variable)
+        if not variable.startswith(PREFIX) or (option is None and _SERVICE_LINK.match(f"{variable}={text}")):
+            continue
         if option is None:
             raise UsageError(f"{variable}: there is no such variable" + did_you_mean(variable, known))
         try:
