@@ -686,7 +686,17 @@ class TestStop:
         assert stage.late() == [act.KillWorker(pid, "still draining after 9 s")]
         assert isinstance(stage.late()[0], act.KillWorker)
         stage.rest()
-        assert stage.world.exited == 0
+        assert stage.world.exited == 4
+
+    def test_stop_that_killed_a_worker_is_done_and_says_so(self) -> None:
+        stage = Stage(plan(web=1, solo=False, drain_timeout=9)).start()
+        stage.command(cmd.Stop())
+        pid = stage.pid("web/0")
+        stage.rest(but=lambda event: isinstance(event, ev.WorkerEnded) and event.pid == pid)
+        stage.late()
+        stage.rest()
+        assert stage.reply().ok
+        assert stage.reply().text == "stopped; workers killed because they were still draining: 1"
 
     def test_a_second_interrupt_ends_at_once(self) -> None:
         stage = Stage(plan()).start()

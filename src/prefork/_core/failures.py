@@ -184,6 +184,8 @@ def worker_late(state: State, worker: Worker) -> None:
     elif worker.phase == "starting":
         state.kill(worker, f"not ready after {waited}", "deadline")
     elif worker.phase == "draining":
+        if state.stopping is not None:
+            state.stopping.killed += 1
         state.kill(worker, f"still draining after {waited}", "deadline")
     else:
         state.kill(worker, f"still there {waited} after it was to end", "deadline")

@@ -72,11 +72,12 @@ class Scaling:
 
 @dataclass(slots=True)
 class Stopping:
-    """The daemon stops: its exit status, and the last report."""
+    """The daemon stops: its exit status, the last report, and how many workers were killed for draining too long."""
 
     status: int
     askers: list[int]
     last_words: str = ""
+    killed: int = 0
 
 
 @dataclass(slots=True)

@@ -93,6 +93,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 
+KILLED = 4
+"""The exit status of a stop that had to kill workers."""
+
 
 class Supervisor:
     """Decides for one daemon. `seed`: of the random numbers for the jitter of pauses."""
@@ -251,11 +254,14 @@ class Supervisor:
         assert stopping is not None
         state.exited = True
         ok = stopping.status == 0
-        text = "stopped" if ok else stopping.last_words
+        stopped = "stopped"
+        if stopping.killed:
+            stopped += f"; workers killed because they were still draining: {stopping.killed}"
+        text = stopped if ok else stopping.last_words
         end = Announce("stop", "done" if ok else "failed", state.generation, text=text)
         state.actions += [Report(stopping.last_words, end), end] if stopping.last_words else [end]
-        state.reply(stopping.askers, ok, "stopped")
-        state.actions.append(Exit(stopping.status))
+        state.reply(stopping.askers, ok, stopped)
+        state.actions.append(Exit(stopping.status or (KILLED if stopping.killed else 0)))
 
     def _ready(self, pid: int) -> None:
         state = self._state
