@@ -27,10 +27,13 @@ class Together:
 
     def write(self, data: bytes) -> None:
         """Write, as a transport."""
-        if self._kept is not None:
+        if len(data) > _MOST:
+            # Two writes, since many connections may send the same data, and a copy would be each connection's own.
+            self._flush()
+        elif self._kept is not None:
             data = self._kept + data
             self._kept = None
-        elif len(data) <= _MOST:
+        else:
             self._kept = bytes(data)
             self._call_soon(self._flush)
             return
