@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from ._context import Descriptor, Launch, WorkerContext
     from ._errors import CommandFailedError, InternalError, NotRunningError, PreforkError, SystemFailure, UsageError
     from ._listener import Listener
-    from ._worker.async_handle import AsyncWorker
-    from ._worker.handle import Worker
+    from ._worker.async_handle import AsyncWorker, wait_draining
+    from ._worker.handle import Worker, draining
     from .client import Client, connect
     from .config import toml_file
     from .daemon import Daemon, Plan, Pool
@@ -50,17 +50,19 @@ __all__ = [
     "connect",
     "default_main",
     "default_settings",
+    "draining",
     "fork_worker_process",
     "open_scoreboard",
     "relaunch_settings",
     "run_settings",
     "toml_file",
     "update_worker_set",
+    "wait_draining",
 ]
 
 # Imported on access: a master imports only what it needs itself, and must stay small.
 _HOMES = {
-    "_worker.async_handle": ["AsyncWorker"],
+    "_worker.async_handle": ["AsyncWorker", "wait_draining"],
     "_context": ["Descriptor", "Launch", "WorkerContext"],
     "_errors": [
         "CommandFailedError",
@@ -71,7 +73,7 @@ _HOMES = {
         "SystemFailure",
     ],
     "_listener": ["Listener"],
-    "_worker.handle": ["Worker"],
+    "_worker.handle": ["Worker", "draining"],
     "client": ["Client", "connect"],
     "config": ["toml_file"],
     "daemon": ["Daemon", "Plan", "Pool"],

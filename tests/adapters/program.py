@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,12 +60,15 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
         await lifespan(scope, receive, send)
         return
     if scope["type"] == "websocket":
-        await echo(receive, send)
+        await (talk_for_ever if scope["path"] == "/forever" else echo)(receive, send)
         return
     path = scope["path"]
     begun(path)
     if path == "/boom":
         raise RuntimeError("boom")
+    if path in ENDINGS:
+        await ENDINGS[path](receive, send)
+        return
     if path == "/events":
         await events(send)
         return
@@ -99,12 +104,147 @@ async def events(send: Any) -> None:
     await send({"type": "http.response.body", "body": b"data: second\n\n"})
 
 
+def start(length: int | None = None) -> dict[str, Any]:
+    headers = [] if length is None else [(b"content-length", str(length).encode())]
+    return {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain"), *headers]}
+
+
+def piece(body: bytes, more: bool = True) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": body, "more_body": more}
+
+
+async def work_after_response(receive: Any, send: Any) -> None:
+    await send(start(2))
+    await send(piece(b"ok", more=False))
+    say("work begun")
+    await released()
+    say("work ended")
+
+
+async def break_off(receive: Any, send: Any) -> None:
+    await send(start(100))
+    await send(piece(b"begun"))
+    raise RuntimeError("broken off")
+
+
+async def call_exit(receive: Any, send: Any) -> None:
+    sys.exit(3)
+
+
+async def endless(receive: Any, send: Any) -> None:
+    """Send for ever, whether or not the client is there."""
+    await send(start())
+    try:
+        while True:
+            await send(piece(b"data: more\n\n"))
+            await asyncio.sleep(0.02)
+    finally:
+        say("finally /endless")
+
+
+async def flood(receive: Any, send: Any) -> None:
+    await send(start())
+    try:
+        while True:
+            await send(piece(b"x" * 65536))
+            await asyncio.sleep(0)
+    finally:
+        say("finally /flood")
+
+
+async def work_for_ever(receive: Any, send: Any) -> None:
+    await send(start(2))
+    await send(piece(b"ok", more=False))
+    try:
+        await asyncio.Event().wait()
+    finally:
+        say("finally /forever")
+
+
+async def listen(receive: Any, send: Any) -> None:
+    await send(start())
+    await send(piece(b"listening"))
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    say("disconnected /listen")
+
+
+async def upload(receive: Any, send: Any) -> None:
+    length, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            say("disconnected /upload")
+            return
+        length, more = length + len(message["body"]), message["more_body"]
+    text = str(length).encode()
+    await send(start(len(text)))
+    await send(piece(text, more=False))
+
+
+async def stream_until_drain(receive: Any, send: Any) -> None:
+    await send(start())
+    await send(piece(b"streaming"))
+    await prefork.wait_draining()
+    await send(piece(b" and bye" if prefork.draining() else b" too early", more=False))
+
+
+async def send_large(receive: Any, send: Any) -> None:
+    await send(start(8_000_000))
+    for _ in range(80):
+        await send(piece(b"x" * 100_000))
+    await send(piece(b"", more=False))
+
+
+async def start_thread(receive: Any, send: Any) -> None:
+    await asyncio.to_thread(leave_thread)
+    await send(start(2))
+    await send(piece(b"ok", more=False))
+
+
+def leave_thread() -> None:
+    threading.Thread(target=work_in_thread).start()
+
+
+def work_in_thread() -> None:
+    say("work begun")
+    while not os.path.exists(RELEASE):
+        time.sleep(0.01)
+    say("work ended")
+
+
+ENDINGS: dict[str, Callable[[Any, Any], Awaitable[None]]] = {
+    "/work": work_after_response,
+    "/broken": break_off,
+    "/exit": call_exit,
+    "/endless": endless,
+    "/flood": flood,
+    "/forever": work_for_ever,
+    "/listen": listen,
+    "/upload": upload,
+    "/until-drain": stream_until_drain,
+    "/thread": start_thread,
+    "/large": send_large,
+}
+
+
 async def echo(receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": message["text"] + counts()})
     say("websocket", message.get("code"))
+
+
+async def talk_for_ever(receive: Any, send: Any) -> None:
+    """Work on when the client has gone."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": (await receive())["text"]})
+    try:
+        await asyncio.Event().wait()
+    finally:
+        say("finally WebSocket")
 
 
 async def lifespan(scope: Any, receive: Any, send: Any) -> None:
@@ -134,6 +274,8 @@ def wsgi(environ: Any, start_response: Any) -> Any:
         return stream()
     if path == "/lazy":
         return lazy(start_response)
+    if path in WSGI_ENDINGS:
+        return WSGI_ENDINGS[path](environ, start_response)
     if path == "/mute":
         return [b"no head"]
     while path == "/held" and not os.path.exists(RELEASE):
@@ -155,6 +297,92 @@ def stream() -> Iterator[bytes]:
         time.sleep(0.01)
     yield b"data: second\n\n"
 
+
+class WorksInClose:
+    """An answer whose end does the work, as Werkzeug's `call_on_close` makes it."""
+
+    def __init__(self, environ: Any, start_response: Any) -> None:
+        start_response("200 OK", [("Content-Length", "2")])
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"ok"
+
+    def close(self) -> None:
+        work_in_thread()
+
+
+def wsgi_break_off(environ: Any, start_response: Any) -> Iterator[bytes]:
+    start_response("200 OK", [("Content-Length", "100")])
+    yield b"begun"
+    raise RuntimeError("broken off")
+
+
+def wsgi_exit(environ: Any, start_response: Any) -> list[bytes]:
+    sys.exit(3)
+
+
+def wsgi_exit_late(environ: Any, start_response: Any) -> Iterator[bytes]:
+    start_response("200 OK", [("Content-Length", "100")])
+    yield b"begun"
+    sys.exit(3)
+
+
+def wsgi_endless(environ: Any, start_response: Any) -> Iterator[bytes]:
+    start_response("200 OK", [])
+    try:
+        while True:
+            yield b"data: more\n\n"
+            time.sleep(0.02)
+    finally:
+        say("finally /endless")
+
+
+def wsgi_flood(environ: Any, start_response: Any) -> Iterator[bytes]:
+    start_response("200 OK", [])
+    try:
+        while True:
+            yield b"x" * 65536
+    finally:
+        say("finally /flood")
+
+
+def wsgi_upload(environ: Any, start_response: Any) -> list[bytes]:
+    text = str(len(environ["wsgi.input"].read())).encode()
+    start_response("200 OK", [("Content-Length", str(len(text)))])
+    return [text]
+
+
+def wsgi_stream_until_drain(environ: Any, start_response: Any) -> Iterator[bytes]:
+    start_response("200 OK", [])
+    yield b"streaming"
+    while not prefork.draining():
+        time.sleep(0.01)
+    yield b" and bye"
+
+
+def wsgi_send_large(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [("Content-Length", "8000000")])
+    return [b"x" * 8_000_000]
+
+
+def wsgi_start_thread(environ: Any, start_response: Any) -> list[bytes]:
+    leave_thread()
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+WSGI_ENDINGS: dict[str, Callable[[Any, Any], Iterable[bytes]]] = {
+    "/work": WorksInClose,
+    "/broken": wsgi_break_off,
+    "/exit": wsgi_exit,
+    "/exit-late": wsgi_exit_late,
+    "/endless": wsgi_endless,
+    "/flood": wsgi_flood,
+    "/upload": wsgi_upload,
+    "/until-drain": wsgi_stream_until_drain,
+    "/thread": wsgi_start_thread,
+    "/large": wsgi_send_large,
+}
 
 application: Callable[..., Any] = asgi if SETTINGS["protocol"] == "asgi" else wsgi
 server = adapters.find(SETTINGS["server"], SETTINGS["protocol"])

@@ -148,6 +148,7 @@ def _masked(umask: int, work: Callable[[Assignment], None], assignment: Assignme
 
 
 def _limit(worker: H, kind: Kind) -> H:
+    worker._drain.timeout = kind.options.drain_timeout
     worker.activity.hang_timeout = kind.options.hang_timeout
     if not worker.activity.hang_timeout:
         worker.activity.wake = None

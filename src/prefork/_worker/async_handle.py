@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import socket
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
+from . import drain
 from .accept_throttle import BATCH, SLACK
 from .async_accept import Accepting
 from .async_drain import AsyncDrain
@@ -16,16 +18,20 @@ from .async_loop import run
 from .connection import Connection
 from .handle import NO_ROOM_PAUSE, Accepted, C, Handle, accept_one
 
-if TYPE_CHECKING:
-    from .assignment import Assignment
+
+async def wait_draining() -> None:
+    """Wait until this worker is asked to drain; elsewhere than in a worker, for ever.
+
+    For streams and other long requests of an application, which are cut at the end of `drain_timeout`.
+    """
+    if drain.current is None:
+        await asyncio.get_running_loop().create_future()
+    else:
+        await AsyncDrain.of(drain.current).wait()
 
 
 class AsyncWorker(Handle[C]):
     """The handle of a worker whose function is an `async def`: as `Worker`, for use in one event loop."""
-
-    def __init__(self, context: C, assignment: Assignment) -> None:
-        super().__init__(context, assignment)
-        self._drained = AsyncDrain(self._drain)
 
     async def accept(self, name: str) -> AsyncGenerator[Accepted, None]:
         """Yield connections as `Worker.accept` does; the accepted sockets are non-blocking."""
@@ -42,7 +48,7 @@ class AsyncWorker(Handle[C]):
                         if not await _readable(listener, self._late()):
                             return
                     case "nothing":
-                        await self._drained.wait(listener)
+                        await AsyncDrain.of(self._drain).wait(listener)
                     case "no room":
                         await self.wait_draining(NO_ROOM_PAUSE)
                     case (connection, address):
@@ -69,7 +75,7 @@ class AsyncWorker(Handle[C]):
         self._about_to_wait()
         try:
             async with asyncio.timeout(timeout):
-                await self._drained.wait()
+                await AsyncDrain.of(self._drain).wait()
         except TimeoutError:
             pass  # what it ended with is the answer below
         return self.draining
@@ -99,7 +105,9 @@ async def _serve_streams(worker: AsyncWorker[Any], handler: Handler, name: str, 
     await accepting.start()
     await worker.wait_draining()
     await accepting.stop(empty=worker.must_drain_backlog)
-    await streams.finish(window)
+    if not await streams.finish(window, worker._drain.until_cut):
+        worker._report_cut([f"a connection at {name}"] * streams.count)
+        await streams.cut(worker._drain.deadline)
 
 
 class _Reader(asyncio.StreamReader):
@@ -122,23 +130,37 @@ class _Streams:
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self._open: dict[asyncio.Task[None], asyncio.StreamReader] = {}
+        self._writers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def protocol(self) -> asyncio.StreamReaderProtocol:
         return asyncio.StreamReaderProtocol(_Reader(), self._connected)
 
-    async def finish(self, window: float) -> None:
-        """Wait until every handler has returned; after `window` seconds what they read ends."""
+    @property
+    def count(self) -> int:
+        """How many handlers have not returned."""
+        return len(self._open)
+
+    async def finish(self, window: float, until_cut: Callable[[], float | None]) -> bool:
+        """Wait for the handlers, and return whether all have returned; after `window` seconds what they read ends."""
         if self._open:
             await asyncio.wait(self._open, timeout=window)
         for reader in self._open.values():
             assert isinstance(reader, _Reader)
             reader.end()
-        while self._open:
-            await asyncio.wait(self._open)
+        while self._open and until_cut() != 0:
+            await asyncio.wait(self._open, timeout=until_cut())
+        return not self._open
+
+    async def cut(self, deadline: float) -> None:
+        """Close the connections and cancel the handlers; wait for them until half of the time to `deadline` is left."""
+        for task, writer in self._writers.items():
+            writer.transport.abort()
+            task.cancel()
+        await asyncio.wait(self._open, timeout=(deadline - time.monotonic()) / 2)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._handle(reader, writer))
-        self._open[task] = reader
+        self._open[task], self._writers[task] = reader, writer
         task.add_done_callback(self._closed)
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -150,7 +172,7 @@ class _Streams:
             writer.close()
 
     def _closed(self, task: asyncio.Task[None]) -> None:
-        del self._open[task]
+        del self._open[task], self._writers[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             context = {"message": "a connection's handler failed", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from types import FrameType
+
+LAST_SHARE, LAST_SECONDS = 0.25, 5.0
+"""The last part of a drain, in which what is still in flight is cut: a share of its time, and its most in seconds."""
 
 
 class Drain:
@@ -32,6 +37,11 @@ class Drain:
         """The master has died: no successor will take over this worker's backlog."""
         self.orphan_grace = 0.0
         """Seconds from the master's death to the drain, and that the drain may then last."""
+        self.timeout = math.inf
+        """Seconds from the request to the moment when the master kills this process."""
+        self.deadline = self.cut_at = math.inf
+        """That moment, and when to cut what is still in flight, so that the application ends before it, in order
+        (time.monotonic)."""
         self.descriptor = self.waker = -1
         self.lifeline = -1
         """The descriptor that keeps the signal for the master's death armed."""
@@ -40,6 +50,7 @@ class Drain:
         self._numbers: tuple[int, ...] = ()
         self._owner = 0
         self._former = -1
+        self._begun = 0.0
 
     def catch(self, *numbers: int) -> None:
         """Take these signals for the request. Main thread only."""
@@ -59,8 +70,15 @@ class Drain:
         self._owner = os.getpid()
         self._former = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
 
+    def become_current(self) -> None:
+        """Make this the drain of the worker that this process is: after rehearsals, which have drains of their own."""
+        global current
+        current = self
+
     def close(self) -> None:
-        """Undo `begin`, and disarm the lifeline."""
+        """Undo `begin` and `become_current`, and disarm the lifeline."""
+        global current
+        current = None
         signal.set_wakeup_fd(self._former, warn_on_full_buffer=False)
         for descriptor in (self.descriptor, self.waker, self._wake, self.lifeline):
             os.close(descriptor)
@@ -78,9 +96,29 @@ class Drain:
     def request(self) -> None:
         """Request the drain; a second call does nothing."""
         if not self.requested:
+            timeout = self.orphan_grace if self.orphaned else self.timeout
+            self._begun = monotonic()
+            self.deadline = self._begun + timeout
+            self.cut_at = self.deadline - min(timeout * LAST_SHARE, LAST_SECONDS)
             self.requested = True
             os.eventfd_write(self.descriptor, 1)
             self.on_request()
+
+    def drained(self) -> float:
+        """Return the seconds since the request."""
+        return monotonic() - self._begun
+
+    def until_cut(self) -> float | None:
+        """Return the seconds that are left until `cut_at`, at least 0; None where nothing is ever cut."""
+        return max(0.0, self.cut_at - monotonic()) if self.cut_at < math.inf else None
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether the drain is requested, by the name that uvicorn's `Server` has for it.
+
+        sse-starlette, which finds the server as the object of the SIGTERM handler, ends its streams by it.
+        """
+        return self.requested
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._owner:
@@ -88,6 +126,10 @@ class Drain:
         else:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+current: Drain | None = None
+"""The request of the worker that this process is."""
 
 
 def _do_nothing() -> None:

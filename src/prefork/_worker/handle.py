@@ -6,11 +6,14 @@ import errno
 import math
 import select
 import socket
+import sys
 import time
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from .._errors import UsageError
+from . import drain
 from .accept_throttle import SLACK, AcceptThrottle
 from .activity import Activity, Request
 from .connection import Connection
@@ -46,7 +49,13 @@ _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 EMPTYING = 1.0  # seconds, at most, that a draining worker accepts from a backlog that no other worker accepts from
 LATE = 0.25  # seconds, at least: a connection that has begun is in the backlog a round trip later
 NO_ROOM_PAUSE = 0.1  # seconds
+_SHOWN = 5  # labels of what is cut, at most
 _LONGEST_POLL = 2**31 - 1  # milliseconds, of which poll(2) takes an int
+
+
+def draining() -> bool:
+    """Return whether this process is a worker that has been asked to drain: to finish what is in flight, and to end."""
+    return drain.current is not None and drain.current.requested
 
 
 class Handle(Generic[C]):
@@ -55,6 +64,7 @@ class Handle(Generic[C]):
     def __init__(self, context: C, assignment: Assignment) -> None:
         self._assignment = assignment
         self._drain = assignment.drain
+        self._drain.become_current()
         self.context = context
         self.activity = Activity(assignment.board, assignment.row)
         if assignment.row >= 0:
@@ -146,6 +156,16 @@ class Handle(Generic[C]):
         if self._throttle is None:
             self._throttle = self.accept_throttle() or AcceptThrottle(lambda: 0, tuple)
         return self._throttle.pause()
+
+    def _report_cut(self, labels: Iterable[str]) -> None:
+        """Print what is in flight at the end of a drain, when it is cut."""
+        counted = Counter(labels)
+        shown = [f"{label} ({count} times)" if count > 1 else label for label, count in counted.most_common(_SHOWN)]
+        if len(counted) > _SHOWN:
+            shown.append("others")
+        what = f"{counted.total()} in flight: {', '.join(shown)}" if shown else "a response is still being sent"
+        text = f"{self.key}: requests cut after {self._drain.drained():.1f} s of draining ({what}); the worker ends"
+        print(text, file=sys.stderr, flush=True)
 
     def _takes_more(self, name: str) -> bool:
         """Return whether to accept: until the drain, and then for EMPTYING seconds if no other worker will.

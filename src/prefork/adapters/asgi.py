@@ -7,8 +7,11 @@ here, when a response starts. HTTP/2 forbids the header: there servers send GOAW
 from __future__ import annotations
 
 import asyncio
+from asyncio import current_task
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
+
+from .calls import TaskCalls, exited
 
 if TYPE_CHECKING:
     from .._worker.handle import Worker
@@ -27,7 +30,8 @@ class CountingApplication:
     """The application, with each HTTP request counted from its begin to its end.
 
     A request has failed when the application raises or answers 500 or more. Of a WebSocket only the handshake counts as
-    a request: it is open for hours, mostly silent, and must not count as a hang.
+    a request: it is open for hours, mostly silent, and must not count as a hang. `calls` has both until the application
+    has returned.
     """
 
     def __init__(self, application: Any, worker: Worker[Any], state: State | None = None) -> None:
@@ -36,6 +40,7 @@ class CountingApplication:
         self._activity = worker.activity
         self._drain = worker._drain
         self._state = state
+        self.calls = TaskCalls(worker)
 
     def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
         """Handle one request."""
@@ -57,14 +62,23 @@ class CountingApplication:
                     message = closing(scope, message)
             return send(message)
 
-        self._activity.begin(f"{scope['method']} {scope['path']}")
+        label, task = f"{scope['method']} {scope['path']}", current_task()
+        self._activity.begin(label)
+        self.calls.labels[task] = label
         try:
             await self._application(scope, receive, sending)
         except Exception:
             failed = True
             raise
+        except asyncio.CancelledError:
+            if not self.calls.cancelled:  # else the drain has, and it just ends
+                raise
+        except (SystemExit, KeyboardInterrupt) as error:
+            failed = True
+            raise exited(error) from error
         finally:
             self._activity.end(failed)
+            self.calls.ended(task)
 
     async def _websocket(self, scope: Message, receive: Receive, send: Send) -> None:
         shaking = True
@@ -79,14 +93,23 @@ class CountingApplication:
             shaken(message.get("status", 0) >= 500)  # with any answer
             return send(message)
 
-        self._activity.begin(f"WebSocket {scope['path']}")
+        label, task = f"WebSocket {scope['path']}", current_task()
+        self._activity.begin(label)
+        self.calls.labels[task] = label
         try:
             await self._application(scope, receive, sending)
         except Exception:
             shaken(failed=True)
             raise
+        except asyncio.CancelledError:
+            if not self.calls.cancelled:
+                raise
+        except (SystemExit, KeyboardInterrupt) as error:
+            shaken(failed=True)
+            raise exited(error) from error
         finally:
             shaken()
+            self.calls.ended(task)
 
 
 def closing(scope: Message, start: Message) -> Message:

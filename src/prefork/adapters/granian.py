@@ -15,8 +15,7 @@ import inspect
 import os
 import socket
 import threading
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +25,7 @@ import granian
 from .._errors import UsageError
 from .._worker.async_drain import AsyncDrain
 from . import ServerOptions, asgi, outside
+from .calls import GRACE
 from .granian_wsgi import Calls
 from .lifespan import State, lifespan, run
 
@@ -106,30 +106,44 @@ async def _serve_asgi(
         servers.start(_granian.asgi_worker, scheduler, loop, {"py_threads": 1, "websockets_enabled": True})
         _schedule_as_batch()
         worker.ready()
-        await AsyncDrain(worker._drain).wait()
-        await watched.close_websockets()
-        for seconds in outside.drain(worker, listeners, servers.take_no_more, options.keepalive_window):
-            await asyncio.sleep(seconds)
-        await watched.close_websockets()
-        servers.end()
-        await done.wait()
+        await AsyncDrain.of(worker._drain).wait()
+
+        async def ended() -> None:
+            await watched.close_websockets()
+            for seconds in outside.drain(worker, listeners, servers.take_no_more, options.keepalive_window):
+                await asyncio.sleep(seconds)
+            await watched.close_websockets()
+            servers.end()
+            for seconds in outside.end(listeners, watched.calls.labels):
+                if done.is_set():
+                    break
+                await asyncio.sleep(seconds)
+            await asyncio.sleep(GRACE)
+
+        await watched.calls.finish(ended(), lambda: outside.close(listeners))
 
 
 def _serve_wsgi(
     worker: Worker[Any], listeners: list[socket.socket], application: Application, options: ServerOptions
 ) -> None:
     loop = asyncio.new_event_loop()  # granian needs one, and does not run it
-    calls = Calls(application, worker, options.root_path, _granian.pieces)
-    scheduler = _granian.scheduler(loop, calls.answer, impl_asyncio=True)
+    answering = Calls(application, worker, options.root_path, _granian.pieces)
+    scheduler = _granian.scheduler(loop, answering.answer, impl_asyncio=True)
     done = threading.Event()
     servers = _Servers(listeners, done.set)
     servers.start(_granian.wsgi_worker, scheduler, loop, {"py_threads": options.threads})
     worker.ready()
     worker.wait_draining()
-    for seconds in outside.drain(worker, listeners, servers.take_no_more, options.keepalive_window):
-        time.sleep(seconds)
-    servers.end()
-    done.wait()
+
+    def ended() -> Iterator[float]:
+        yield from outside.drain(worker, listeners, servers.take_no_more, options.keepalive_window)
+        servers.end()
+        for seconds in outside.end(listeners, answering.calls.labels):
+            if done.is_set():
+                break
+            yield seconds
+
+    answering.calls.finish(ended(), lambda: outside.close(listeners))
     loop.close()
 
 
@@ -161,23 +175,32 @@ class _Application(asgi.ClosesWebSockets):
                     message = asgi.closing(scope, message)
             return send(message)  # type: ignore[no-any-return]
 
-        self._activity.begin(f"{scope['method']} {scope['path']}")
+        label, task = f"{scope['method']} {scope['path']}", asyncio.current_task()
+        self._activity.begin(label)
+        self.calls.labels[task] = label
         try:
             await self._application(scope, receive, sending)
         except BaseException as error:  # granian answers all of them alike
             failed = True
-            watcher.err(error)
+            self._failed(watcher, error)
         else:
             watcher.done()
         self._activity.end(failed)
+        self.calls.ended(task)
 
     async def _other(self, watcher: Any) -> None:
         try:
             await self._websocket(watcher.scope, watcher.proto.receive, watcher.proto.send)
         except BaseException as error:
-            watcher.err(error)
+            self._failed(watcher, error)
         else:
             watcher.done()
+
+    def _failed(self, watcher: Any, error: BaseException) -> None:
+        if isinstance(error, asyncio.CancelledError) and self.calls.cancelled:
+            watcher.done()  # by the drain, and no error of the application's
+        else:
+            watcher.err(error)
 
 
 def _schedule_as_batch() -> None:

@@ -11,6 +11,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from .._errors import UsageError
+from .calls import ThreadCalls
 from .wsgi import Pieces
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Calls:
         self._wrapped = wrapped
         self._worker = worker
         self._activity = worker.activity
+        self.calls = ThreadCalls(worker)
         self._root_path = root_path
         self._environ: dict[str, Any] = {
             "GATEWAY_INTERFACE": "CGI/1.1",
@@ -51,8 +53,8 @@ class Calls:
         environ = self._environ | scope
         if self._root_path:
             environ["PATH_INFO"] = environ["PATH_INFO"][len(self._root_path) :] or "/"
-        head, activity = _Head(), self._activity
-        activity.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        head, end = _Head(), self.calls.end
+        number = self.calls.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
         try:
             answer = self._application(environ, head)
             body = b"".join(answer) if isinstance(answer, list) else None
@@ -60,16 +62,16 @@ class Calls:
                 answer = _Begun(answer)
                 head.check()
         except BaseException:
-            activity.end(failed=True)
+            end(number, failed=True)
             raise
         status, headers = head.status, head.headers
         if self._worker.draining and environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
             headers = [*headers, ("connection", "close")]
         if body is None:
-            pieces = Pieces(answer, activity.beat, lambda raised: activity.end(raised or status >= 500))
+            pieces = Pieces(answer, self._activity.beat, lambda raised: end(number, raised or status >= 500))
             protocol.response_iter(status, headers, self._wrapped(pieces))
         else:
-            activity.end(status >= 500)
+            end(number, status >= 500)
             protocol.response_bytes(status, headers, body)
         return status
 

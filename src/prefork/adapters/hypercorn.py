@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import hypercorn.asyncio
@@ -33,7 +34,9 @@ protocols = frozenset({"asgi"})
 sharing: Literal["shared"] = "shared"
 
 _FOR_EVER = 10**9
-"""Seconds that hypercorn gives requests in flight. The master's timeout ends first."""
+"""Seconds that hypercorn gives requests in flight. The drain's end is decided here."""
+_STUCK, _POLL = 0.1, 0.02
+"""Seconds without anything in flight after which hypercorn is stuck, and between two looks."""
 
 
 def warm(application: Application, protocol: str, options: ServerOptions) -> None:
@@ -64,15 +67,43 @@ async def _serve(
     async def drained() -> None:
         """Wait for the drain, as hypercorn's shutdown trigger: hypercorn awaits it when it accepts."""
         worker.ready()
-        await AsyncDrain(worker._drain).wait()
+        await drain.wait()
         await watched.close_websockets()
         for seconds in outside.drain(worker, listeners, take_no_more, options.keepalive_window):
             await asyncio.sleep(seconds)
         await watched.close_websockets()
+        closing.set_result(None)
 
+    drain = AsyncDrain.of(worker._drain)
+    closing: asyncio.Future[None] = loop.create_future()
     async with lifespan(application, options.lifespan) as state:
         watched = ClosesWebSockets(application, worker, state)
-        await hypercorn.asyncio.serve(_Requests(watched), config, shutdown_trigger=drained, mode="asgi")
+        serving: asyncio.Future[None] = asyncio.ensure_future(
+            hypercorn.asyncio.serve(_Requests(watched), config, shutdown_trigger=drained, mode="asgi")
+        )
+        begun = asyncio.ensure_future(drain.wait())
+        await asyncio.wait([serving, begun], return_when=asyncio.FIRST_COMPLETED)
+        ended = _ended(serving, closing, lambda: bool(watched.calls.labels) or outside.sending(listeners))
+        await watched.calls.finish(ended, lambda: outside.close(listeners))
+
+
+async def _ended(serving: asyncio.Future[None], closing: asyncio.Future[None], busy: Callable[[], bool]) -> None:
+    """Wait for the end of hypercorn, which begins when its trigger returns; end it when nothing is in flight.
+
+    It may wait for ever for a connection's task: after an exception in the midst of a response, where the client's next
+    request had come already, it waits to be allowed to read that one.
+    """
+    await asyncio.wait([serving, closing], return_when=asyncio.FIRST_COMPLETED)
+    since = time.monotonic()
+    while not serving.done() and time.monotonic() - since < _STUCK:
+        await asyncio.wait([serving], timeout=_POLL)
+        if busy():
+            since = time.monotonic()
+    serving.cancel()
+    try:
+        await serving
+    except asyncio.CancelledError:
+        pass  # by this, or by hypercorn, which cancels the tasks that it gathers
 
 
 class _Config(Config):

@@ -6,12 +6,15 @@ have sent no request yet. All this is for draining only: it polls, and walks ove
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import socket
 import struct
+import termios
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .._linux.steering import turn_away
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 _POLL, _SLOW_POLL = 0.01, 0.1
 """Seconds between two polls."""
+_STUCK = 0.1
+"""Seconds without anything in flight after which a server that has not ended waits for something that never comes."""
 _DEFAULT_BACKLOG = 2048
 # struct tcp_info of linux/tcp.h. Of a listener, tcpi_sacked is the longest that its queue may be.
 _ESTABLISHED, _SACKED = 1, slice(28, 32)
@@ -45,6 +50,21 @@ def drain(
         yield _POLL
 
 
+def end(listeners: list[socket.socket], calls: Collection[object]) -> Iterator[float]:
+    """Yield seconds to sleep while a server ends that was told to; close its connections when nothing is in flight.
+
+    A server may wait for the rest of half a request. In flight is what the application has not returned from, `calls`,
+    and what has been sent and not received.
+    """
+    since = time.monotonic()
+    while True:
+        yield _POLL
+        if calls or sending(listeners):
+            since = time.monotonic()
+        elif time.monotonic() - since > _STUCK:
+            close(listeners)
+
+
 def more_may_come(worker: Worker[Any], begun: float, listeners: Iterable[socket.socket]) -> bool:
     """Return whether to go on accepting, in a drain since `begun`, because no other worker drains the backlog."""
     drained = time.monotonic() - begun
@@ -58,6 +78,18 @@ def connections(listeners: Iterable[socket.socket]) -> int:
     its client has closed does not count: the server may keep it while the application works on it.
     """
     return _open_at({_place(listener) for listener in listeners})
+
+
+def sending(listeners: Iterable[socket.socket]) -> bool:
+    """Return whether a connection that was accepted from `listeners` has data that its client has not received."""
+    return any(_unsent(sock) for sock in _accepted({_place(listener) for listener in listeners}))
+
+
+def close(listeners: Iterable[socket.socket]) -> None:
+    """Shut down all connections that were accepted from `listeners`: the server takes their clients for gone."""
+    for sock in _accepted({_place(listener) for listener in listeners}):
+        with suppress(OSError):  # Its client has just closed it.
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def leave_port(port: int, patience: float = 0.0) -> int:
@@ -150,19 +182,28 @@ def _copy(number: int) -> socket.socket | None:
 
 
 def _open_at(places: set[object]) -> int:
-    return sum(_is_connection(int(number), places) for number in os.listdir("/proc/self/fd"))
+    return sum(map(_is_established, _accepted(places)))
 
 
-def _is_connection(number: int, places: set[object]) -> bool:
-    sock = _copy(number)
-    if sock is None:
-        return False
-    with sock:
-        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) or _place(sock) not in places:
-            return False
-        if sock.family == socket.AF_UNIX:
-            return True
-        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED
+def _accepted(places: set[object]) -> Iterator[socket.socket]:
+    """Yield a copy of each connection at one of these places, whatever its state; it is closed before the next one."""
+    for number in os.listdir("/proc/self/fd"):
+        sock = _copy(int(number))
+        if sock is None:
+            continue
+        with sock:
+            if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and _place(sock) in places:
+                yield sock
+
+
+def _is_established(sock: socket.socket) -> bool:
+    return sock.family == socket.AF_UNIX or sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED
+
+
+def _unsent(sock: socket.socket) -> int:
+    """Return how many bytes the kernel has still to send (tcp(7), unix(7): SIOCOUTQ)."""
+    (unsent,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
+    return int(unsent)
 
 
 def _place(sock: socket.socket) -> object:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .outside import Listener
@@ -79,14 +80,21 @@ def _made(server: Any, handler: type[socketserver.BaseRequestHandler], worker: W
                 self._news.notify()
 
         def finish(self, window: float) -> None:
-            """Wait until no connection is open; after the window, reading from silent clients ends."""
+            """Wait until no connection is open; after the window, reading from silent clients ends.
+
+            Before the master's timeout writing ends, too.
+            """
             with self._news:
                 self._news.wait_for(lambda: not self._open, window)
-                for connection in self._open:
-                    try:
-                        connection.shutdown(socket.SHUT_RD)
-                    except OSError:
-                        pass  # its handler, or its client, has just closed it
-                self._news.wait_for(lambda: not self._open)
+                self._shut(socket.SHUT_RD)
+                if not self._news.wait_for(lambda: not self._open, worker._drain.until_cut()):
+                    worker._report_cut([handler.__name__] * len(self._open))
+                    self._shut(socket.SHUT_RDWR)
+                    self._news.wait_for(lambda: not self._open)
+
+        def _shut(self, how: int) -> None:
+            for connection in self._open:
+                with suppress(OSError):  # Its handler, or its client, has just closed it.
+                    connection.shutdown(how)
 
     return Served

@@ -102,14 +102,19 @@ async def _serve(
         loop = asyncio.get_running_loop()
         native = type(loop).__module__.startswith("uvloop")
         connections = _Connections(worker.activity if native else None)
-        chosen = _config(CountingApplication(application, worker), options, config)
+        counting = CountingApplication(application, worker)
+        chosen = _config(counting, options, config)
         factory = _factory(chosen, connections, state or {})
         accepting = (NativeAccepting if native else Accepting)(worker, listeners, factory)
         await accepting.start()
         worker.ready()
-        await AsyncDrain(worker._drain).wait()
-        await accepting.stop(empty=worker.must_drain_backlog)
-        await connections.finish(options.keepalive_window)
+        await AsyncDrain.of(worker._drain).wait()
+
+        async def ended() -> None:
+            await accepting.stop(empty=worker.must_drain_backlog)
+            await connections.finish(options.keepalive_window)
+
+        await counting.calls.finish(ended(), connections.close)
 
 
 def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> uvicorn.Config:
@@ -196,6 +201,14 @@ class _Connections(set[Any]):
         await self._empty()
         while self.tasks:
             await asyncio.wait(self.tasks)
+
+    def close(self) -> None:
+        """Close all at once, by which their applications get their disconnect; what is not yet sent is dropped."""
+        for connection in list(self):
+            if connection.transport.get_write_buffer_size():
+                connection.transport.abort()  # its client does not read, and closing would wait for it
+            else:
+                connection.transport.close()
 
     async def _empty(self) -> None:
         while self:  # Again, since a connection that becomes a WebSocket is removed and added.

@@ -66,8 +66,10 @@ class _Waitress:
         self._worker = worker
         self._map: dict[int, Any] = {}
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        counting = CountingApplication(application, worker)
+        self._calls = counting.calls
         create_server(
-            CountingApplication(application, worker),
+            counting,
             map=self._map,
             sockets=[Listener.of(listener) for listener in listeners],
             threads=options.threads,
@@ -87,7 +89,7 @@ class _Waitress:
         self._map |= dict.fromkeys(watch.numbers, watch)
         while not self._worker.draining:
             pause = min(gate.pause() for gate in self._gates)
-            self._turn(pause if pause < math.inf else _CLEANING if self._channels() else None)
+            self._turn(pause if pause < math.inf else _CLEANING if self._channels() else math.inf)
         for number in watch.numbers:
             del self._map[number]
 
@@ -104,17 +106,32 @@ class _Waitress:
         while channels := self._channels():
             rest = end - time.monotonic()
             if rest <= 0:
-                silent = [channel for channel in channels if _is_silent(channel, window)]
-                for channel in silent:
-                    channel.will_close = True
                 # Nothing reports when a connection with half a request has been silent for too long.
                 rest = window if any(channel.request for channel in channels) else math.inf
-            self._turn(rest if rest < math.inf else None)
+                for channel in channels:
+                    if self._is_forgotten(channel) or _is_silent(channel, window):
+                        channel.will_close = True
+            if (cut := self._worker._drain.until_cut()) == 0:
+                self._cut(channels)
+                break
+            self._turn(min(rest, math.inf if cut is None else cut))
         self._servers[0].task_dispatcher.shutdown(timeout=math.inf)  # the master's timeout ends first
         wasyncore.close_all(self._map)
 
-    def _turn(self, timeout: float | None) -> None:
-        wasyncore.loop(timeout=timeout, use_poll=True, map=self._map, count=1)
+    def _cut(self, channels: list[HTTPChannel]) -> None:
+        """Close all connections: a thread that writes to one learns it by an exception."""
+        self._worker._report_cut(self._calls.labels.values())
+        for channel in channels:
+            channel.handle_close()  # now: `will_close` would wait for a client that does not read
+
+    def _is_forgotten(self, channel: HTTPChannel) -> bool:
+        """Return whether no thread works on a connection's request, and none will: one has ended without answering."""
+        threads = self._servers[0].task_dispatcher
+        with threads.lock:
+            return bool(channel.requests) and not threads.queue and not threads.active_count
+
+    def _turn(self, timeout: float) -> None:
+        wasyncore.loop(timeout=timeout if timeout < math.inf else None, use_poll=True, map=self._map, count=1)
 
     def _channels(self) -> list[HTTPChannel]:
         return [channel for server in self._servers for channel in server.active_channels.values()]

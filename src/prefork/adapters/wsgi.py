@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from .calls import ThreadCalls, exited
+
 if TYPE_CHECKING:
     from .._worker.handle import Worker
 
@@ -16,7 +18,8 @@ class CountingApplication:
 
     def __init__(self, application: Callable[..., Iterable[bytes]], worker: Worker[Any]) -> None:
         self._application = application
-        self._activity = worker.activity
+        self._beat = worker.activity.beat
+        self.calls = ThreadCalls(worker)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Handle one request."""
@@ -28,16 +31,20 @@ class CountingApplication:
             return start_response(status, headers, *exc_info)
 
         environ["wsgi.multiprocess"] = True  # A server that has no processes of its own cannot know.
-        self._activity.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        end = self.calls.end
+        number = self.calls.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
         try:
             answer = self._application(environ, starting)
-        except BaseException:
-            self._activity.end(failed=True)
+        except Exception:
+            end(number, failed=True)
             raise
+        except BaseException as error:
+            end(number, failed=True)
+            raise exited(error) from error
         if _is_whole(answer, environ):
-            self._activity.end(failed)
+            end(number, failed)
             return answer
-        return Pieces(answer, self._activity.beat, lambda raised: self._activity.end(failed or raised))
+        return Pieces(answer, self._beat, lambda raised: end(number, failed or raised))
 
 
 def _is_whole(answer: Iterable[bytes], environ: Environ) -> bool:
@@ -60,15 +67,18 @@ class Pieces:
             for piece in self._answer:
                 self._beat()  # It makes progress, however long it takes in all.
                 yield piece
-        except GeneratorExit:
+        except (Exception, GeneratorExit) as error:
+            self._raised = not isinstance(error, GeneratorExit)
             raise
-        except BaseException:
+        except BaseException as error:
             self._raised = True
-            raise
+            raise exited(error) from error
 
     def close(self) -> None:
         """Count the end. The server calls it in any case (PEP 3333)."""
         try:
             getattr(self._answer, "close", lambda: None)()
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise exited(error) from error
         finally:
             self._end(self._raised)

@@ -1,0 +1,133 @@
+"""The calls of the application that have not returned, and the end of a drain that waits for them.
+
+A server forgets a request once its response is written, while the application works on: background tasks, `close()` of
+a WSGI answer. So what decides when a drain is over is counted here, around the application, whatever a server believes.
+
+A worker knows when the master will kill it. Some time before that (`Drain.cut_at`) it closes the connections that are
+open, by which the application gets its disconnect, and cancels the tasks that go on: `finally` and the end of the
+lifespan run, and the worker exits with 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain, count
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .._worker.handle import Worker
+
+GRACE = 0.02
+"""Seconds after a server's end for a call that it has ordered and not yet begun."""
+_TO_REACT, _TO_CANCEL = 0.2, 0.4
+"""Shares of the time from the cut to the kill: to react to the disconnect, and then to being cancelled."""
+
+
+class TaskCalls:
+    """The calls of an ASGI application, each in a task of its own; a WebSocket is one as long as it is open."""
+
+    def __init__(self, worker: Worker[Any]) -> None:
+        self.labels: dict[asyncio.Task[Any] | None, str] = {}
+        self.cancelled = False
+        """Whether the tasks were cancelled, by which their applications end."""
+        self._worker = worker
+        self._emptied: asyncio.Event | None = None
+
+    def ended(self, task: asyncio.Task[Any] | None) -> None:
+        """Forget a call: it has returned or raised."""
+        del self.labels[task]
+        if self._emptied is not None and not self.labels:
+            self._emptied.set()
+
+    async def finish(self, serving: Awaitable[None], close_connections: Callable[[], object]) -> None:
+        """Await the server's end, and then that of each call; cut what is not over at `cut_at`."""
+        drain = self._worker._drain
+        ending = asyncio.ensure_future(self._ended(serving))
+        await asyncio.wait([ending], timeout=drain.until_cut())
+        if not ending.done():
+            self._worker._report_cut(self.labels.values())
+            left = drain.deadline - time.monotonic()
+            close_connections()
+            await asyncio.wait([ending], timeout=left * _TO_REACT)
+            self._cancel()
+            await asyncio.wait([ending], timeout=left * _TO_CANCEL)
+        if ending.done():
+            ending.result()
+        else:
+            ending.cancel()
+
+    async def _ended(self, serving: Awaitable[None]) -> None:
+        await serving
+        while self.labels:
+            self._emptied = asyncio.Event()
+            await self._emptied.wait()
+
+    def _cancel(self) -> None:
+        self.cancelled = True
+        for task in list(self.labels):
+            if task is not None:
+                task.cancel()
+
+
+def exited(error: BaseException) -> RuntimeError:
+    """Return the error of a request whose application called `sys.exit()`: the worker serves the others on.
+
+    An event loop would end by the original, and waitress would leave the client without an answer.
+    """
+    return RuntimeError(f"the application raised {error!r} in a request")
+
+
+class ThreadCalls:
+    """The calls of a WSGI application, from the call to the end of `close()`, in whatever threads they are."""
+
+    def __init__(self, worker: Worker[Any]) -> None:
+        self.labels: dict[int, str] = {}
+        self._worker = worker
+        self._activity = worker.activity
+        self._numbers = count()
+        self._thread = threading.local()
+
+    def begin(self, label: str) -> int:
+        """Count one more; return its number."""
+        if not hasattr(self._thread, "known"):
+            self._know_thread()
+        number = next(self._numbers)
+        self._activity.begin(label)
+        self.labels[number] = label
+        return number
+
+    def end(self, number: int, failed: bool) -> None:
+        """Count its end."""
+        self._activity.end(failed)
+        del self.labels[number]
+
+    def finish(self, serving: Iterator[float], close_connections: Callable[[], object]) -> None:
+        """Sleep as long as the server's end takes, and each call; close the connections at `cut_at`.
+
+        A thread cannot be cancelled: what does not end by that is killed by the master.
+        """
+        cut = False
+        for seconds in chain(serving, self._ended()):
+            if not cut and self._worker._drain.until_cut() == 0:
+                cut = True
+                self._worker._report_cut(self.labels.values())
+                close_connections()
+            time.sleep(seconds)
+
+    def _know_thread(self) -> None:
+        """Let threads that this one starts be as those that the main thread starts: at its exit Python waits for them.
+
+        The threads of servers are daemons, or count as such where Python has not started them, and what a daemon starts
+        is one, too. There is no public way to change it in a thread that runs; this one itself stays a daemon.
+        """
+        threading.current_thread()._daemonic = False  # type: ignore[attr-defined]
+        self._thread.known = True
+
+    def _ended(self) -> Iterator[float]:
+        requests = -1
+        while self.labels or requests != self._activity.requests:
+            requests = self._activity.requests
+            yield GRACE
