@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 
@@ -27,6 +28,7 @@ def update(resource):
 def work(worker):
     print("ready", os.getpid())
     WORK
+    signal.pause()
 
 def main():
     settings = prefork.relaunch_settings(prefork.PreforkResource(), update, prefork.fork_worker_process)
@@ -44,19 +46,20 @@ def plan():
 def work(worker):
     say("ready", os.getpid())
     WORK
+    worker.wait_draining()
 
 def main():
     daemon.run()
 """
 GUARD = 'if __name__ == "__main__":\n    main()\n'
-WAIT = "signal.sigwait([signal.SIGTERM])"
+NOTHING = "pass"
 
 
-def hooks(work: str = WAIT, end: str = "main()\n", call: str = "default_main") -> str:
+def hooks(work: str = NOTHING, end: str = "main()\n", call: str = "default_main") -> str:
     return HOOKS.replace("WORK", work).replace("CALL", call) + end
 
 
-def daemon(work: str = WAIT, end: str = "main()\n") -> str:
+def daemon(work: str = NOTHING, end: str = "main()\n") -> str:
     return DAEMON.replace("WORK", work) + end
 
 
@@ -120,16 +123,23 @@ def test_run_of_a_program_with_a_master_is_refused(start: Start) -> None:
     ],
 )
 def test_process_of_a_daemon_starts_no_master(start: Start, place: str, call: str, name: str) -> None:
-    source = daemon(call if place == "worker" else WAIT, GUARD)
+    source = daemon(call if place == "worker" else NOTHING, GUARD)
     write(start, "hello.py", source.replace("return [Web(0)]", call) if place == "plan" else source)
     running = start.command(sys.executable, "hello.py", env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
     sentence = inside("hello.py", "python hello.py", name)
-    running.expect(sentence.replace("(", r"\(").replace(")", r"\)"), "err")
+    running.expect(re.escape(sentence), "err")
     if place == "plan":
         assert running.wait() == 1
     else:
         running.stop()
     assert "Traceback" not in "\n".join(running.err)
+
+
+def test_worker_of_hooks_starts_no_daemon(start: Start) -> None:
+    write(start, "greeters.py", hooks("prefork.Daemon('inner').run()"))
+    running = start.command(sys.executable, "greeters.py")
+    running.expect(re.escape(inside("greeters.py", "python greeters.py", "Daemon.run()")), "err")
+    running.stop()
 
 
 @pytest.mark.parametrize("call", ["main()", "prefork.Daemon('inner').run()"])
@@ -151,7 +161,6 @@ CHILDREN = """
     with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
         raised = pool.submit(main).exception()
     os.write(1, f"pool {raised!r}\\n".encode())
-    signal.sigwait([signal.SIGTERM])
 """
 
 
@@ -206,7 +215,6 @@ WORKING = """
         child = multiprocessing.get_context(method).Process(target=print, args=("child of", method))
         child.start()
         child.join()
-    signal.sigwait([signal.SIGTERM])
 """
 
 
