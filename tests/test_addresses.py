@@ -27,6 +27,8 @@ from prefork._linux.address import address
         ("udp://127.0.0.1:9", "udp://127.0.0.1:9"),
         ("fd://3", "fd://3"),
         ("fd://http", "fd://http"),
+        ("unix:/s?mode=660&group=www-data", "unix:///s?mode=660&group=www-data"),
+        ("unix:@name?mode=660", "unix://@name?mode=660"),
     ],
 )
 def test_short_forms_are_made_full(text: str, full: str) -> None:
@@ -50,6 +52,15 @@ def test_short_forms_are_made_full(text: str, full: str) -> None:
         ("fd://", "give "),
         ("a b:80", "'a b' is no host"),
         ("unix:/" + 107 * "x", "108 bytes"),
+        ("unix:/" + 107 * "x" + "?mode=660", "108 bytes"),
+        ("unix:/s?mod=660", "'mod=660' is no option of a path"),
+        ("unix:/s?", "'' is no option of a path"),
+        ("unix:/s?mode", "'mode' is no option of a path"),
+        ("unix:/s?mode=660&mode=600", "'mode=600' is no option of a path"),
+        ("unix:/s?mode=rw", "'rw' is no mode"),
+        ("unix:/s?mode=0o660", "'0o660' is no mode"),
+        ("unix:/s?mode=1777", "'1777' is no mode"),
+        ("unix:/s?mode=-60", "'-60' is no mode"),
     ],
 )
 def test_what_is_no_address_is_refused_with_what_it_could_be(text: str, why: str) -> None:

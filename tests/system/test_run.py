@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import stat
 import sys
 from pathlib import Path
 
@@ -85,9 +87,10 @@ def test_options_come_from_file_variables_and_command_line(start: Start) -> None
 
 def test_it_listens_at_several_addresses_and_scales(start: Start) -> None:
     write(start, "shop.py", ASGI)
-    run = Run(start, "shop", "-w", "1", "-b", "unix:shop.sock")
+    run = Run(start, "shop", "-w", "1", "-b", f"unix:shop.sock?mode=620&group={os.getgid()}")
     said = run.ready()
     assert f"unix:{start.directory}/shop.sock" in said
+    assert stat.S_IMODE(os.stat(start.directory / "shop.sock").st_mode) == 0o620
     assert run.who()[1] == "hello"
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(PATIENCE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Scheme = Literal["tcp", "udp", "unix", "abstract", "fd"]
 
@@ -93,14 +93,34 @@ def address(text: str) -> str:
     """Return the full address (`tcp://host:port`, `unix:///path`, `fd://3`) that `text` means.
 
     `HOST:PORT`, `[::1]:PORT`, `:PORT` (every address of this machine), `unix:PATH` (a relative one is made absolute)
-    and `unix:@NAME` (abstract) are short forms; a full address is returned as it is. Raises ValueError otherwise.
+    and `unix:@NAME` (abstract) are short forms; a full address is returned as it is, and so are the options of a path
+    (`unix:PATH?mode=660&group=www-data`, see `split`). Raises ValueError otherwise.
     """
     try:
         full = _full(text)
-        parse(full)
+        parse(split(full)[0])
     except ValueError as error:
         raise ValueError(f"{text!r} is no address: {error}") from None
     return full
+
+
+def split(full: str) -> tuple[str, dict[str, Any]]:
+    """Return the address without the options that follow the `?` of a Unix socket's path, and these options.
+
+    They are `mode` (octal digits), `owner` and `group`. Raises ValueError for others.
+    """
+    address, mark, query = full.partition("?")
+    if not mark or not address.startswith("unix:///"):
+        return full, {}
+    options: dict[str, Any] = {}
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if name not in ("mode", "owner", "group") or not value or name in options:
+            raise ValueError(f"{pair!r} is no option of a path: give mode, owner or group, as in unix:/s?mode=660")
+        if name == "mode" and not (len(value) <= 4 and set(value) <= set("01234567") and int(value, 8) <= 0o777):
+            raise ValueError(f"{value!r} is no mode: give octal digits such as 660")
+        options[name] = int(value, 8) if name == "mode" else value
+    return address, options
 
 
 def _full(text: str) -> str:

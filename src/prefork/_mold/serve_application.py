@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .. import adapters
 from .._context import WorkerContext
 from .._errors import UsageError
-from .._linux.address import parse
+from .._linux.address import parse, split
 from .._listener import Listener
 from .._options.records import KindOptions
 from .._options.table import Settings
@@ -135,12 +135,12 @@ def _listeners(recognised: Recognised, settings: Settings) -> dict[str, Listener
                 raise UsageError(f"--bind {given}: an application needs connections: use tcp:// or unix://")
     elif not settings.given("bind"):
         return {}
-    return {
-        f"http-{number}" if number > 1 else "http": Listener(
-            address, sharing=sharing if parse(address).has_port else "shared"
-        )
-        for number, address in enumerate(dict.fromkeys(settings["bind"]), 1)
-    }
+    found = {}
+    for number, given in enumerate(dict.fromkeys(settings["bind"]), 1):
+        address, options = split(given)
+        options["sharing"] = sharing if parse(address).has_port else "shared"
+        found[f"http-{number}" if number > 1 else "http"] = Listener(address, **options)
+    return found
 
 
 def _about(recognised: Recognised, settings: Settings) -> dict[str, Json]:

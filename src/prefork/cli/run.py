@@ -18,6 +18,7 @@ import click
 
 from .._errors import PreforkError, SystemFailure, UsageError, exit_with
 from .._launch.become_master import become_master, launch_of
+from .._linux.address import split
 from .._linux.program import THIS_PROGRAM
 from .._linux.terminal import is_journal, shows_colours
 from .._options.records import DaemonOptions, checked
@@ -76,7 +77,7 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
         launch_of(settings["name"], {"run": {"given": given}}, THIS_PROGRAM, checked(DaemonOptions, options)),
         fixed=tuple(options),
         sources=_sources(settings),
-        addresses=tuple(settings["bind"]),
+        addresses=tuple(split(given)[0] for given in settings["bind"]),
     )
     if settings["user"] is not None:
         identity, environ = _identity(settings)
