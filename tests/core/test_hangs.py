@@ -9,8 +9,8 @@ import pytest
 from core.stage import Stage, plan
 from prefork._core import actions as act
 from prefork._core import events as ev
-from prefork._core.hang_watch import Check, HangDetector, Sign
-from prefork._core.verdicts import Evidence, Hang, Thread, Verdict, verdict
+from prefork._core.watch.hang_watch import Check, HangDetector, Sign
+from prefork._core.watch.verdicts import Evidence, Hang, Thread, Verdict, verdict
 from prefork._report.hang_report import SENTENCES, report
 
 

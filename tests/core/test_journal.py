@@ -9,7 +9,7 @@ from core.stage import Stage, plan
 from prefork._core import actions as act
 from prefork._core import commands as cmd
 from prefork._core import events as ev
-from prefork._core.verdicts import Hang
+from prefork._core.watch.verdicts import Hang
 from prefork._report.journal import ALL, EACH, Journal, Record
 from prefork._report.sentences import sentence
 

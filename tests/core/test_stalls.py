@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prefork._core.stalls import PATIENCE, Stalls
+from prefork._core.watch.stalls import PATIENCE, Stalls
 
 
 def last(*samples: tuple[int, object]) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from .commands import Command
     from .plan import Plan
-    from .verdicts import Hang
+    from .watch.verdicts import Hang
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._core.verdicts import Evidence, Hang, Verdict
+from .._core.watch.verdicts import Evidence, Hang, Verdict
 
 SENTENCES: dict[Verdict, str] = {
     "stopped": "it was stopped by a signal",

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from time import monotonic
 
-from ..._core.verdicts import Evidence, Thread
+from ..._core.watch.verdicts import Evidence, Thread
 
 _MOST = 200
 """Threads of a process that are read, at most."""

@@ -1,7 +1,7 @@
 """The hang watch: when to check workers, and how to inspect a hung one.
 
-`_core.hang_watch` says when a worker counts as hung, `_core.verdicts` what kind of hang it is; `proc` and `dumps` read
-the evidence. Nothing here waits: each step is a deadline in the master's loop.
+`_core.watch.hang_watch` says when a worker counts as hung, `_core.watch.verdicts` what kind of hang it is; `proc` and
+`dumps` read the evidence. Nothing here waits: each step is a deadline in the master's loop.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..._core import events as fact
-from ..._core.hang_watch import SHARE, HangDetector, Sign
-from ..._core.verdicts import Evidence, Hang, current_activity, verdict
+from ..._core.watch.hang_watch import SHARE, HangDetector, Sign
+from ..._core.watch.verdicts import Evidence, Hang, current_activity, verdict
 from ..._report.hang_report import details, report
 from ..._wire import messages
 from . import proc

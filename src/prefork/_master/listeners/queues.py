@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..._core.stalls import Stalls
+from ..._core.watch.stalls import Stalls
 
 if TYPE_CHECKING:
     from ..loop import Master
