@@ -3,7 +3,7 @@
     python bench/core_events.py [turns]
 
 One turn is three events: an exit, which gives a spare its order, the spare's `ready`, and the fork of the next spare.
-In `crash` turns the workers are never healthy in between, so that each one waits for its restart delay.
+In `crash` turns no worker lives for longer than its start, so that most of them wait for the next start of their pool.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Run:
         self.events += 1
         for action in self.supervisor.handle(event, self.now):
             match action:
-                case act.Breed(generation, count):
+                case act.ForkSpares(generation, count):
                     for _ in range(count):
                         self.feed(SpareForked(generation, next(self.pids)))
                 case act.OrderWorker(pid):

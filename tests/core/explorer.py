@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from core.world import World
@@ -26,7 +26,11 @@ from prefork._options.records import KindOptions
 if TYPE_CHECKING:
     from prefork._core.state import State
 
-SPEC = Spec(jitter=0.0, healthy_after=1e9)
+SPEC = Spec(jitter=0.0, healthy_after=1e9, rate=1.0, rate_down=1.0)
+"""No worker lives for long enough, and the second that dies in the same second waits."""
+
+LIMIT = SPEC.pause_down
+"""Seconds for which a pool that was ready may be without a worker on its way, or a fortieth of the outage."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,12 @@ class Node:
     faults: int
     lates: int
     way: Any = None  # the last event and what led before it
+    down: dict[str, float] = field(default_factory=dict)  # kinds that were ready and have no worker, since when
 
     def copy(self) -> Node:
         supervisor = Supervisor.__new__(Supervisor)
         supervisor._state = copy_state(self.supervisor._state)
-        return Node(supervisor, self.world.copy(), self.wishes, self.faults, self.lates, self.way)
+        return Node(supervisor, self.world.copy(), self.wishes, self.faults, self.lates, self.way, self.down)
 
     def feed(self, event: ev.Event) -> None:
         state = self.supervisor._state
@@ -73,6 +78,7 @@ class Node:
             actions = self.supervisor.handle(event, now)
             self.world.carry_out(actions)
             check(self, ready, before)
+            self.down = check_supply(self, now)
             check_exchanges(self.supervisor._state, exchanging)
         except Exception as error:
             raise AssertionError(f"{error!r} after:\n" + "\n".join(map(repr, self.events()))) from error
@@ -104,8 +110,15 @@ def copy_state(state: State) -> State:
     new.room, new.worn = state.room.copy(), state.worn.copy()
     new.lacking, new.leaving = state.lacking.copy(), state.leaving.copy()
     new.exchanging = {kind: keys.copy() for kind, keys in state.exchanging.items()}
+    new.paces = {kind: copy_pace(pace) for kind, pace in state.paces.items()}
     new.lined_up = {kind: keys.copy() for kind, keys in state.lined_up.items()}
     new.actions, new.dirty_slots, new.dirty_molds, new.kinds_with_room = [], {}, {}, {}
+    return new
+
+
+def copy_pace(pace: Any) -> Any:
+    new = copy(pace)
+    new.waiting, new.failed = pace.waiting.copy(), pace.failed.copy()
     return new
 
 
@@ -141,6 +154,35 @@ def check(node: Node, ready: set[int], before: dict[str, Any]) -> None:
     world.check_surge({kind: (count, surge[kind]) for kind, count in wanted.items()})
     check_deadlines(node.supervisor)
     check_health(node)
+
+
+def check_supply(node: Node, now: float) -> dict[str, float]:
+    """A pool that has lately been ready is never without a worker on its way for longer than the limit.
+
+    What the world owes is on its way: a fork, the end of a worker that the next one waits for, a mold's import. Return
+    since when each pool has had no ready worker.
+    """
+    state, world = node.supervisor._state, node.world
+    wanted = {
+        slot.target.kind.name
+        for slot in state.slots.values()
+        if slot.target is not None and slot.done != slot.target.edition
+    }
+    ready = {process.kind for process in world.processes.values() if process.ready and process.staying}
+    down = {kind: node.down.get(kind, now) for kind in world.proven - ready}
+    for kind in down.keys() & wanted:
+        keys = {slot.key for slot in state.slots.values() if slot.kind == kind}
+        coming = [
+            any(process.key in keys for process in world.processes.values()),
+            any(key in keys for _, key in world.spawns),
+            any(mold.due or mold.ending or mold.pending_forks for mold in world.molds.values()),
+        ]
+        if not any(coming) and world.exited is None:
+            first = node.supervisor.next_deadline()
+            limit = max(LIMIT, (now - down[kind]) / 40)
+            assert first is not None, f"{kind} is down and nothing is to come"
+            assert first - now <= limit + 0.001, f"{kind} is down, and nothing is to come for {first - now} s"
+    return down
 
 
 def check_health(node: Node) -> None:
@@ -180,8 +222,10 @@ def check_deadlines(supervisor: Supervisor) -> None:
     for slot in state.slots.values():
         if slot.target is not None and not slot.pids:
             mold = state.molds[slot.target.generation]
+            assert not slot.waits or slot.key in state.pace(slot.kind).waiting
             waits_for = [
                 slot.deadline is not None,
+                slot.waits and state.pace(slot.kind).deadline is not None,
                 slot.spawning is not None,
                 slot.done == slot.target.edition,
                 slot.key in mold.asking and bool(mold.pending_forks or mold.deadline),
@@ -220,8 +264,8 @@ def canonical(node: Node) -> int:
         (
             slot.key, edition(slot.target), tuple(map(person, slot.pids)),
             slot.reserve and person(slot.reserve), slot.asking, edition(slot.spawning),
-            editions.get(slot.done, -1) if slot.done else 0, slot.failures, when(slot.deadline),
-            slot.exchange,
+            editions.get(slot.done, -1) if slot.done else 0, slot.failures, slot.failed_starts, when(slot.deadline),
+            slot.exchange, slot.waits,
         )
         for slot in state.slots.values()
     )  # fmt: skip
@@ -245,9 +289,18 @@ def canonical(node: Node) -> int:
         if change is not None
     )  # fmt: skip
     scaling = tuple((kind, one.asker, tuple(one.keys), when(one.deadline)) for kind, one in state.scaling.items())
+    paces = tuple(
+        (
+            kind, pace.ready, when(pace.down_since), pace.early,
+            pace.failures, pace.failures and (when(pace.since), when(pace.last)),
+            round(max(0.0, pace.spent - (now - pace.counted) * (rate if pace.ready else SPEC.rate_down)), 3),
+            tuple(pace.waiting), tuple(pace.failed), when(pace.deadline),
+        )
+        for kind, pace, rate in ((kind, pace, state.rate(kind)) for kind, pace in state.paces.items())
+    )  # fmt: skip
     lines = tuple((kind, tuple(keys)) for kind, keys in state.lined_up.items() if keys)
     return hash((
-        lines, slots, molds, tuple(rest), changes, scaling, state.generation, state.newest, state.proven,
+        lines, paces, slots, molds, tuple(rest), changes, scaling, state.generation, state.newest, state.proven,
         tuple(state.untried), tuple(state.overrides.items()), state.stopping is not None, state.exited,
         world.spawns, world.binding is not None, world.bound, world.shards, node.wishes, node.faults, node.lates,
         world.contexts, bool(state.last_failure), tuple(person(pid) for pid in state.worn), state.recycling,
@@ -291,7 +344,7 @@ def behave(node: Node, limit: int = 400) -> Node:
         event = next(node.world.kind_answers(), None)
         if event is None:
             state = node.supervisor._state
-            waiting = any(slot.deadline is not None for slot in state.slots.values())
+            waiting = any(slot.deadline is not None or slot.waits for slot in state.slots.values())
             waiting |= any(mold.deadline is not None for mold in state.molds.values())
             if not waiting or state.exited:
                 return node

@@ -72,11 +72,12 @@ class Stage:
         assert found, "no reply yet"
         return found[0]
 
-    def crash(self, key: str, report: str = "", status: int = 3) -> Sequence[act.Action]:
+    def crash(self, key: str, report: str = "", status: int = 3, doing: str = "") -> Sequence[act.Action]:
+        """Let the newest process of a slot end; `doing`: the request that it had."""
         pid = self.pid(key)
         if report:
             self.feed(ev.WorkerFailed(pid, report))
-        return self.feed(ev.WorkerEnded(pid, status, f"exited {status}"))
+        return self.feed(ev.WorkerEnded(pid, status, f"exited {status}", bool(doing), doing))
 
     def pid(self, key: str) -> int:
         """The newest process of a slot."""

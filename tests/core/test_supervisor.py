@@ -166,7 +166,7 @@ class TestCrashes:
 
     def test_jitter_comes_from_the_seed(self) -> None:
         def deadlines(seed: int) -> list[float | None]:
-            stage = Stage(plan(), spec=replace(SPEC, jitter=0.5), seed=seed).start()
+            stage = Stage(plan(web=3), spec=replace(SPEC, jitter=0.5), seed=seed).start()
             for key in WEB * 2:
                 stage.crash(key)
                 stage.rest()

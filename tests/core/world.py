@@ -57,6 +57,7 @@ class World:
     replies: tuple[act.Reply, ...] = ()
     under_way: frozenset[tuple[str, str]] = frozenset()  # announced and not ended
     reports: tuple[str, ...] = ()
+    proven: frozenset[str] = frozenset()  # kinds of which a worker was ready once
     stopping: bool = False
     exited: int | None = None
 
@@ -230,6 +231,7 @@ class World:
                 self.spawns = tuple(one for one in self.spawns if one != (generation, key))
             case ev.WorkerReady(pid):
                 self.processes[pid].ready = True
+                self.proven |= {self.processes[pid].kind}
             case ev.WorkerDrained(pid):
                 self.processes[pid].drained = True
             case ev.WorkerEnded(pid):
@@ -293,6 +295,8 @@ class World:
             if process.asked and process.key and not process.ready:
                 yield ev.WorkerReady(pid)
             yield ev.WorkerEnded(pid, 3, "exited 3")
+            if process.ready and process.staying:
+                yield ev.WorkerEnded(pid, -11, "killed by SIGSEGV", True, "GET /crash")
             if process.ready and process.staying:
                 yield ev.WorkerWornOut(pid, "a limit")
             if process.asked and process.key and not process.drained:

@@ -257,13 +257,18 @@ class MachineSlept:
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnded:
-    """A spare or a worker has been reaped, and its session killed before; `status` as in `ProcessExit`."""
+    """A spare or a worker has been reaped, and its session killed before; `status` as in `ProcessExit`.
+
+    `worked`: it had connections or requests. `doing`: the latest request that was in flight when it ended.
+    """
 
     NAME: ClassVar = "ended"
 
     pid: int
     status: int
     reason: str
+    worked: bool = False
+    doing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from . import events as ev
 from .gap import end_exchange
 from .molds import back_off_forks, end_mold, replace_mold, settle_forks, start_mold, stop_asking
 from .recycling import worn_out
+from .relaunch import ended, next_start, report_outage, start_waiting
 from .rollout import stop, withdraw
-from .slot import pause
 from .units import duration
 
 if TYPE_CHECKING:
@@ -29,11 +29,13 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
         return
     if worker.phase == "starting":
         state.started(worker)
+    elif worker.phase == "ready":
+        state.count_ready(worker, -1)
     slot = state.slots[worker.target.entry.key]
     slot.pids.remove(event.pid)
     slot.last_exit = event.reason
     state.dirty_slots[slot.key] = None
-    text = f"{slot.key}: {_end(state, worker, event.reason)} (pid {event.pid}, generation {worker.generation})"
+    text = f"{slot.key}: {_end(state, worker, event)} (pid {event.pid}, generation {worker.generation})"
     if worker.asked:
         # A failure while draining is no failure of the slot, and is logged all the same.
         if worker.phase == "killed" or event.status != 0:
@@ -49,13 +51,21 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
         if event.status == 0:
             state.proven = True
             return
-    healthy = worker.hung or (worker.phase == "ready" and state.now - worker.since >= state.spec.healthy_after)
-    slot_failed(state, slot, text, worker.report, healthy)
+    lived = None if worker.ready_at is None else state.now - worker.ready_at
+    if lived is not None and worker.hung:
+        lived = max(lived, state.spec.healthy_after)
+    if slot.done != worker.target.edition:
+        slot.restarts += 1
+        ended(state, slot, lived, event.worked)
+    slot_failed(state, slot, text, worker.report)
 
 
-def _end(state: State, worker: Worker, reason: str) -> str:
-    """Return how a worker ended, with the time in its last state unless the master has killed it."""
-    return reason if worker.phase == "killed" else f"{reason} after {duration(state.now - worker.since)}"
+def _end(state: State, worker: Worker, event: WorkerEnded) -> str:
+    """Return how a worker ended: unless the master has killed it, with the time in its last state and its request."""
+    if worker.phase == "killed":
+        return event.reason
+    while_doing = f", while doing {event.doing}" if event.doing else ""
+    return f"{event.reason} after {duration(state.now - worker.since)}{while_doing}"
 
 
 def spare_ended(state: State, worker: Worker) -> None:
@@ -73,16 +83,15 @@ def spare_ended(state: State, worker: Worker) -> None:
         back_off_forks(state, mold)
 
 
-def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: bool = False) -> None:
-    """Handle a failed start or a crash in a slot: it is restarted, at once the first time."""
-    spec = state.spec
-    slot.failures = 1 if healthy else slot.failures + 1
-    if slot.target is not None and slot.done != slot.target.edition:
-        slot.restarts += 1
-        wait = pause(spec, slot.failures, state.chance())
-        if wait:
-            slot.deadline = state.now + wait
-            state.expect("slot", slot.key, slot.deadline)
+def start_failed(state: State, slot: Slot, text: str) -> None:
+    """Handle a start for which there was no process."""
+    slot.restarts += 1
+    ended(state, slot, None, worked=False)
+    slot_failed(state, slot, text)
+
+
+def slot_failed(state: State, slot: Slot, text: str, words: str = "") -> None:
+    """Report a crash or a failed start in a slot: a change or a scaling that it belongs to fails."""
     end_exchange(state, slot)
     state.dirty_slots[slot.key] = None
     state.last_failure = f"{text}\n{words}" if words else text
@@ -95,16 +104,18 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", healthy: b
         withdraw(state, f"{change.what}: failed ({change.key or f'generation {change.generation}'}): {text}", words)
     elif not hopeless(state):  # else it is logged with the daemon's end
         state.report(f"{text}{_then(state, slot)}", words)
+        report_outage(state, slot)
 
 
 def _then(state: State, slot: Slot) -> str:
     """Return what happens next to a slot that has failed."""
     if slot.target is None or slot.done == slot.target.edition:
         return ""
-    if slot.deadline is None:
+    start = next_start(state, slot)
+    if start is None:
         return "; restarting"
     degraded = "degraded, " if slot.failures >= state.spec.degraded_after else ""
-    return f"; {degraded}restarting in {duration(slot.deadline - state.now)} ({slot.failures} failures in a row)"
+    return f"; {degraded}restarting in {duration(start - state.now)} ({slot.failures} failures in a row)"
 
 
 def spawn_failed(state: State, slot: Slot, target: Target, reason: str) -> None:
@@ -112,7 +123,7 @@ def spawn_failed(state: State, slot: Slot, target: Target, reason: str) -> None:
     slot.spawning = None
     state.dirty_slots[slot.key] = None
     if slot.target is not None and slot.target.edition == target.edition:
-        slot_failed(state, slot, f"{slot.key}: failed to start: {reason}")
+        start_failed(state, slot, f"{slot.key}: failed to start: {reason}")
 
 
 def fork_failed(state: State, mold: Mold, count: int, reason: str) -> None:
@@ -125,7 +136,7 @@ def fork_failed(state: State, mold: Mold, count: int, reason: str) -> None:
             slot = state.slots[key]
             del mold.asking[key]
             slot.asking = None
-            slot_failed(state, slot, f"{key}: failed to start: {text}")
+            start_failed(state, slot, f"{key}: failed to start: {text}")
     if not mold.asking and not mold.retired:
         state.report(text)
 
@@ -169,6 +180,8 @@ def deadline_passed(state: State) -> None:
         elif what == "slot":
             state.slots[name].deadline = None
             state.dirty_slots[name] = None
+        elif what == "pace":
+            start_waiting(state, name)
         elif what == "mold":
             mold_late(state, state.molds[name])
         else:

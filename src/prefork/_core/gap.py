@@ -25,7 +25,7 @@ def reconcile(state: State, slot: Slot) -> None:
         vacate(state, slot)
         return
     fresh = up_to_date(state, slot)
-    if fresh is not None or slot.spawning or slot.deadline is not None or slot.done == target.edition:
+    if fresh is not None or slot.spawning or slot.waits or slot.deadline is not None or slot.done == target.edition:
         stop_asking(state, slot)
         return_spare(state, slot)
         starting = slot.spawning or (fresh is not None and fresh.phase != "ready")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .actions import EndMold, ForgetGeneration, ForkSpares, OrderWorker, SpawnWorker, StartMold
+from .pace import pause_down
 from .slot import Slot, Target, Worker, pause
 from .state import Mold
 
@@ -73,8 +74,18 @@ def replace_mold(state: State, mold: Mold, healthy: bool) -> None:
     wait = pause(state.spec, mold.failures, state.chance())
     if wait:
         enter(state, mold, "paused", wait)
+        hurry(state, mold)
     else:
         start_mold(state, mold.generation)
+
+
+def hurry(state: State, mold: Mold) -> None:
+    """Shorten the pause of a mold while a pool has no ready worker."""
+    outages = [state.now - pace.down_since for pace in state.paces.values() if pace.down_since is not None]
+    due = mold.since + pause_down(state.spec, mold.failures, min(outages, default=state.now))
+    if outages and mold.deadline is not None and due < mold.deadline:
+        mold.deadline = max(state.now, due)
+        state.expect("mold", mold.generation, mold.deadline)
 
 
 def fork_spares(state: State, mold: Mold) -> None:
@@ -140,6 +151,8 @@ def reserve_spare(state: State, slot: Slot, target: Target) -> bool:
         slot.asking = target.generation
         mold.asking[slot.key] = None
         state.dirty_molds[mold.generation] = None
+        if mold.phase == "paused":
+            hurry(state, mold)
     return False
 
 

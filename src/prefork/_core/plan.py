@@ -128,10 +128,13 @@ class Plan:
 class Spec:
     """The daemon's options before it has a plan, and the supervisor's own times, in seconds.
 
-    `fork_timeout` bounds the wait for the next fork that was ordered. After a first failure a slot is filled again at
-    once; then the pause starts at `backoff_first` and doubles up to `backoff_max`, less up to `jitter` (a share of it,
-    0 to 1). A worker that was ready for `healthy_after` resets the count of failures; `degraded_after` failures in a
-    row are a crash loop. A process that is still there `kill_timeout` after a kill is killed again.
+    `fork_timeout` bounds the wait for the next fork that was ordered. After a first start that failed a slot is filled
+    again at once; then the pause starts at `backoff_first` and doubles up to `backoff_max`, less up to `jitter` (a
+    share of it, 0 to 1); `degraded_after` failures in a row are a crash loop. A pool that was ready and is not
+    starts one of its slots each `pause_down`, and more rarely when that lasts for long (`pace.py`). A worker that was
+    ready for `healthy_after` is replaced at once when it dies. For those that die earlier a pool has, for each four
+    workers, `rate` starts a second, and while none of it is ready `rate_down` in all. A process that is still there
+    `kill_timeout` after a kill is killed again.
     """
 
     name: str = "daemon"
@@ -140,6 +143,9 @@ class Spec:
     backoff_first: float = 0.1
     backoff_max: float = 30.0
     jitter: float = 0.5
+    pause_down: float = 1.5
+    rate: float = 40.0
+    rate_down: float = 5.0
     healthy_after: float = 1.0
     degraded_after: int = 4
     kill_timeout: float = 5.0

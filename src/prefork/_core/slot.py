@@ -55,6 +55,7 @@ class Worker:
     drained: bool = False  # it is about to exit
     holder: str | None = None  # the slot that keeps this spare in reserve
     report: str = ""
+    ready_at: float | None = None  # when it became ready
     hung: bool = False  # it is killed for that; before, it was healthy
     backlogs: tuple[Listener, ...] = ()  # those that it was asked to accept before it exits
 
@@ -65,6 +66,8 @@ class Worker:
             return False
         self.phase = phase
         self.since = now
+        if phase == "ready":
+            self.ready_at = now
         patience = self.patience(spec)
         self.deadline = None if patience is None else now + patience
         return True
@@ -93,16 +96,24 @@ class Slot:
     spawning: Target | None = None  # of a `SpawnWorker` that has not been answered
     exchange: str | None = None  # the kind in which it holds a place for an exchange
     done: int = 0  # the edition that has ended and, by its restart policy, is not restarted
-    failures: int = 0  # in a row
-    deadline: float | None = None  # the end of the pause after a failure
+    failures: int = 0  # failed starts and early deaths in a row
+    failed_starts: int = 0  # in a row
+    deadline: float | None = None  # the end of the pause after a failed start
+    waits: bool = False  # for the next start of its pool (`pace.Pace.waiting`)
     restarts: int = 0
     last_exit: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The name of its target's kind; empty without a target."""
+        return "" if self.target is None else self.target.kind.name
 
     def retarget(self, target: Target | None, why: str) -> None:
         """Set a new target. Failures of the earlier one no longer count."""
         if target is None or self.target is None or target.edition != self.target.edition:
-            self.failures = 0
+            self.failures = self.failed_starts = 0
             self.deadline = None
+            self.waits = False
         self.target, self.why = target, why
 
 

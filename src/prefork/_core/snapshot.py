@@ -11,7 +11,7 @@ from typing import Any
 
 from .._errors import InternalError
 from .._options import records
-from . import plan, slot, state
+from . import pace, plan, slot, state
 
 _CLASSES: dict[str, Any] = {
     cls.__name__: cls
@@ -20,6 +20,7 @@ _CLASSES: dict[str, Any] = {
         *(plan.Pool, plan.Listener, plan.Plan, plan.Spec),
         *(slot.Target, slot.Worker, slot.Slot),
         *(state.Mold, state.Change, state.Scaling, state.Stopping, state.State),
+        pace.Pace,
     )
 }
 

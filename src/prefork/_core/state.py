@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from .actions import Announce, AskToDrain, DismissSpare, DrainBacklogs, KillWorker, Reply, Report
+from .pace import Pace
 from .plan import Plan, Spec
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class State:
     room: dict[str, int] = field(default_factory=dict)
     exchanging: dict[str, dict[str, None]] = field(default_factory=dict)
     lined_up: dict[str, dict[str, None]] = field(default_factory=dict)
+    paces: dict[str, Pace] = field(default_factory=dict)  # by kind
     untried: dict[str, None] = field(default_factory=dict)  # slots that have not failed yet
     lacking: dict[str, None] = field(default_factory=dict)  # slots with a target and no ready worker
     leaving: dict[str, None] = field(default_factory=dict)  # slots without a target that still have a process
@@ -143,7 +145,7 @@ class State:
     # ignored, and such entries are removed when they may be half of the heap: no event pays for all slots.
 
     def expect(self, what: str, name: int | str, deadline: float | None) -> None:
-        """Add the deadline of this worker, slot, mold or scaling to the heap."""
+        """Add the deadline of this worker, slot, mold, scaling or pool to the heap."""
         if deadline is None:
             return
         if len(self.heap) >= self.heap_limit:
@@ -159,6 +161,7 @@ class State:
             ("slot", self.slots),
             ("mold", self.molds),
             ("scaling", self.scaling),
+            ("pace", self.paces),
         )
         self.heap = [
             (thing.deadline, what, name)
@@ -186,14 +189,39 @@ class State:
 
     def turn(self, worker: Worker, turn: Turn) -> bool:
         """Change the phase of a process, and the counts of its mold."""
-        was_starting = worker.phase == "starting"
+        before = worker.phase
         if not worker.turn(turn, self.now, self.spec):
             return False
         if worker.deadline is not None:
             self.expect("worker", worker.pid, worker.deadline)
-        if was_starting:
+        if before == "starting":
             self.started(worker)
+        if before == "ready":
+            self.count_ready(worker, -1)
+        elif worker.phase == "ready":
+            self.count_ready(worker, 1)
         return True
+
+    def count_ready(self, worker: Worker, by: int) -> None:
+        """Count a worker that has become ready (1), or is ready no more (-1)."""
+        if worker.target is not None:
+            kind = worker.target.kind.name
+            pace = self.pace(kind)
+            if pace.spent:
+                pace.count(self.now, self.rate(kind), self.spec)
+            pace.ready += by
+            pace.down_since = None if pace.ready else self.now
+
+    def pace(self, kind: str) -> Pace:
+        """Return the pace of a pool."""
+        pace = self.paces.get(kind)
+        if pace is None:
+            pace = self.paces[kind] = Pace()
+        return pace
+
+    def rate(self, kind: str) -> float:
+        """Return how many starts a second a pool has after the deaths of workers that were ready."""
+        return self.spec.rate * self.room.get(kind, 1)
 
     def started(self, worker: Worker) -> None:
         """Note that a worker is no longer starting; its mold may fork spares again."""
@@ -271,4 +299,4 @@ class State:
         return Announce(change.name, stage, change.generation, key or change.key, left, text)
 
 
-_HOLDERS = {"worker": "workers", "slot": "slots", "mold": "molds", "scaling": "scaling"}
+_HOLDERS = {"worker": "workers", "slot": "slots", "mold": "molds", "scaling": "scaling", "pace": "paces"}

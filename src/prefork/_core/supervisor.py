@@ -73,7 +73,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, assert_never
 
 from . import events as ev
-from . import failures, gap, molds, recycling, rollout
+from . import failures, gap, molds, recycling, relaunch, rollout
 from .actions import Announce, Exit, ForgetContexts, OrderWorker, ReopenLogs, Report, ReportStacks
 from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
 from .health import Health, count_slot, health
@@ -157,9 +157,9 @@ class Supervisor:
         return [slot_view(self._state, slots[key], now) for key in keys if key in slots]
 
     def backs_off(self, key: str) -> bool:
-        """Return whether a slot has failed more than once in a row, so that it is not restarted at once."""
+        """Return whether a slot is not restarted at once, or was not after its last failure."""
         slot = self._state.slots.get(key)
-        return slot is not None and slot.failures > 1
+        return slot is not None and (slot.failed_starts > 1 or slot.waits)
 
     @property
     def options(self) -> DaemonOptions:
@@ -271,6 +271,7 @@ class Supervisor:
         recycling.age(state, worker)
         state.proven = True
         state.dirty_slots[worker.target.entry.key] = None
+        relaunch.became_ready(state, worker)
         if mold := state.molds.get(worker.generation):
             mold.failed_forks = 0
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .relaunch import next_start
+
 if TYPE_CHECKING:
     from .slot import Slot, Worker
     from .state import Change, State
@@ -69,7 +71,7 @@ def slot_view(state: State, slot: Slot, now: float) -> dict[str, Any]:
         "restarts": slot.restarts,
         "failures": slot.failures,
         "last_exit": slot.last_exit,
-        "retry_at": slot.deadline,
+        "retry_at": next_start(state, slot),
         "why": slot.why,
     }
 

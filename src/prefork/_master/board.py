@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from .._errors import SystemFailure
 from .._wire import scoreboard as at
+from .._wire.printable import printable
 from .._wire.scoreboard import HALF, LABEL_OFFSET, NAME_BYTES, NAME_OFFSET, ROWS, STATES, Scoreboard, State
 
 if TYPE_CHECKING:
@@ -151,14 +152,23 @@ class Board:
 
     def doing(self, pid: int) -> str:
         """Return what a worker is doing, in words; empty if it has no request."""
+        row, label = self._pids.get(pid), self.request(pid)
+        count = 0 if row is None else self._words[self._board.worker_words(row) + at.IN_FLIGHT]
+        return f"{label} (the latest of {count} in flight)" if count > 1 else label
+
+    def request(self, pid: int) -> str:
+        """Return the latest request that a worker has begun; empty if it has none in flight."""
         row = self._pids.get(pid)
-        if row is None:
+        start = 0 if row is None else self._board.worker_words(row)
+        if row is None or not self._words[start + at.IN_FLIGHT]:
             return ""
-        start = self._board.worker_words(row)
-        count = self._words[start + at.IN_FLIGHT]
-        label = at.text(self._board.bytes[start * 8 + LABEL_OFFSET : start * 8 + HALF])
-        more = f" (the latest of {count} in flight)" if count > 1 else ""
-        return f"{label}{more}" if count else ""
+        return printable(at.text(self._board.bytes[start * 8 + LABEL_OFFSET : start * 8 + HALF]))
+
+    def has_worked(self, pid: int) -> bool:
+        """Return whether a worker has, or has had, requests, or has connections."""
+        row = self._pids.get(pid)
+        start = 0 if row is None else self._board.worker_words(row)
+        return row is not None and any(self._words[start + word] for word in (at.REQUESTS, at.IN_FLIGHT, at.OPEN))
 
     def counted(self, pid: int) -> bytes:
         """Return the counters of a worker, only to see whether they have changed."""

@@ -70,8 +70,9 @@ class Deaths:
         elif processes.workers.pop(end.pid, None) is not None:
             keepers.listeners.worker_ended(end.pid)
             status = end.status if end.status is not None else 1
+            worked, doing = keepers.board.has_worked(end.pid), keepers.board.request(end.pid)
             keepers.board.end(end.pid, status)
-            self._master.enqueue(fact.WorkerEnded(end.pid, status, reason))
+            self._master.enqueue(fact.WorkerEnded(end.pid, status, reason, worked, doing))
         else:
             keepers.watchers.ended(end.pid, reason)
 

@@ -54,7 +54,9 @@ EVENTS: Mapping[str, EventText] = {
     "continued": EventText("continued after {after_span} (pid {pid})"),
     "starved": EventText("no progress for {seconds} s, starved of CPU (pid {pid}); not treated as hung"),
     "suspended": EventText("suspended for {seconds} s; hang timers adjusted"),
-    "ended": EventText("{reason}{lived} (pid {pid}, generation {generation})", reported="bad", verb="failed"),
+    "ended": EventText(
+        "{reason}{lived}{while_doing} (pid {pid}, generation {generation})", reported="bad", verb="failed"
+    ),
     "lost": EventText("{count} events lost: this client was too slow", "bad"),
 }
 """By the event's name in the control protocol."""
