@@ -35,6 +35,7 @@ ORDER = [
     "_hooks",
     "_launch",
     "_options",
+    "_client",
     "cli",
     "cli/_top",
     "samples",

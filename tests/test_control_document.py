@@ -44,7 +44,8 @@ def test_its_statuses_have_the_members_that_they_have() -> None:
     seen = stage.supervisor.view(stage.now)
     (slot, *_) = seen["slots"]
     assert set(re.findall(r"`(\w+)`", table("| of a slot |"))) == set(slot)
-    assert set(re.findall(r"`(\w+)`", table("| member |"))) == {*seen, "pid", "python", "started", "time"}
+    added = {"pid", "python", "started", "time", "directory", "target", "model"}
+    assert set(re.findall(r"`(\w+)`", table("| member |"))) == {*seen, *added}
 
 
 def test_every_command_is_named() -> None:

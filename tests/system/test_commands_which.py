@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,12 +54,13 @@ class Place:
         """Run a command there, in a directory below the test's own."""
         where = self.start.directory / directory
         prefix: list[str | Path] = [*self._prefix, where] if self._prefix else []
+        environment["PWD"] = str(where)
         environment["XDG_RUNTIME_DIR"] = str(self.start.directory / "session")
         return self.start.command(*prefix, *command, env=environment, cwd=where)
 
-    def says(self, *arguments: str, status: int = 0, directory: str = "") -> str:
+    def says(self, *arguments: str, status: int = 0, directory: str = "", **environment: str) -> str:
         """Return what a `prefork` there has said."""
-        running = self.command(PREFORK, *arguments, directory=directory)
+        running = self.command(PREFORK, *arguments, directory=directory, **environment)
         assert running.wait() == status, (running.out, running.err)
         return "\n".join(running.out + running.err)
 
@@ -70,6 +73,15 @@ class Place:
         running.expect("ready web/0")
         return running
 
+    def run(self, directory: str, target: str) -> Running:
+        """Start `prefork run` in a directory."""
+        return self.command(PREFORK, "run", target, "-w", "1", "-b", "127.0.0.1:0", directory=directory)
+
+    @staticmethod
+    def ready(running: Running) -> str:
+        """Return what an application says when it is ready."""
+        return running.expect(": ready ", "err").string
+
     def application(self, directory: str, *arguments: str, file: str = "", **environment: str) -> Running:
         """Run an application in a directory, with a prefork.toml; return it when it is ready."""
         place = self.start.directory / directory
@@ -78,7 +90,7 @@ class Place:
         (place / "prefork.toml").write_text(file)
         bound = ("-w", "1", "-b", "127.0.0.1:0")
         running = self.command(PREFORK, "run", *arguments, *bound, directory=directory, **environment)
-        running.expect(": ready ", "err")
+        self.ready(running)
         return running
 
 
@@ -87,18 +99,95 @@ def place(start: Start) -> Place:
     return Place(start)
 
 
-def test_the_only_one_needs_no_name_and_one_of_several_does(place: Place) -> None:
+def test_commands_without_a_name_are_for_their_directory(place: Place) -> None:
     assert place.says("status", status=3) == "prefork: no daemon is running; start one with `prefork run`"
+    assert place.says("list").startswith("no daemon is running; searched: /run/prefork, ")
     one = place.script("one")
+    top = place.start.directory
+    elsewhere = f"prefork: no daemon runs in this directory; this is one in {top}/one"
+    assert place.says("status").splitlines()[-1] == elsewhere
     assert place.says("status").startswith("one: 1 of 1 slot served")
+    assert place.says("status", directory="one").startswith("one: 1 of 1 slot served")
+    assert elsewhere not in place.says("status", directory="one")
+    refusal = f"prefork: no daemon runs in this directory ({top}); running: one in {top}/one"
+    for command in (
+        ("stop",),
+        ("reload",),
+        ("replan",),
+        ("plan",),
+        ("scale", "web", "3"),
+        ("restart", "web/0"),
+        ("stacks",),
+    ):
+        assert place.says(*command, status=2) == f"{refusal}; name the daemon that you mean, as in `-n one`", command
     two = place.script("two")
-    assert place.says("status", status=2) == "prefork: several daemons are running: one, two; choose one with -n NAME"
+    assert place.says("status", status=2).startswith(f"{refusal}, two in {top}/two")
     assert place.says("status", "-n", "two").startswith("two: 1 of 1 slot served")
-    assert place.says("status", "--name", "tow", status=3) == "prefork: no daemon tow is running; running: one, two"
-    assert place.says("stop", "-n", "one").startswith("stopped")
+    told = place.says("status", "--name", "tow", status=3)
+    assert told == f"prefork: no daemon tow is running; running: one in {top}/one, two in {top}/two"
+    assert place.says("stop", directory="one") == "stopped"
     assert one.wait() == 0
-    assert place.says("status").startswith("two: ")
-    assert two.stop() == 0
+    assert place.says("stop", PREFORK_NAME="two") == "stopped"
+    assert two.wait() == 0
+
+
+def test_daemons_behind_a_switched_link_and_of_one_name(place: Place) -> None:
+    """Each command is for the daemon that was started behind the link, whatever the link leads to now."""
+    top = place.start.directory
+    for release in "1", "2":
+        (top / "releases" / release).mkdir(parents=True)
+        (top / "releases" / release / "main.py").write_text(WSGI)
+    (top / "current").symlink_to("releases/1")
+    first = place.run("current", "main:app")
+    assert "current: ready" in place.ready(first)
+    (top / "new").symlink_to("releases/2")
+    (top / "new").rename(top / "current")
+    assert place.says("reload", directory="current") == "done (generation 2)"
+    refused = place.run("current", "main:app")
+    assert refused.wait() == 2
+    assert refused.err[-1].startswith(f"prefork: the daemon current is already running: pid {first.pid} ")
+    (top / "b").mkdir()
+    (top / "b" / "current.py").write_text(WSGI)
+    other = place.run("b", "current:app")
+    assert other.wait() == 2
+    assert other.err[-1].endswith(
+        f", started in {top}/current; give this one another name, as in `prefork run --name NAME`"
+    )
+    (top / "b" / "prefork.toml").write_text('target = "current:app"')
+    for command in "reload", "stop", "status":
+        told = place.says(command, status=2, directory="b")
+        assert told.startswith(
+            f"prefork: no daemon current is running in this directory ({top}/b); running: current in"
+        )
+    assert place.says("stop", directory="current") == "stopped"
+    assert first.wait() == 0
+
+
+def test_list_has_what_each_daemon_says_and_who_does_not_answer(place: Place) -> None:
+    running = place.application("application", file='target = "shop:app"\nname = "till"')
+    silent = place.script("silent")
+    silent.send(signal.SIGSTOP)
+    lines = place.says("list").splitlines()
+    assert lines[0].split()[:3] == ["NAME", "STATE", "PID"]
+    silenced, served = (line.split() for line in lines[1:])
+    assert silenced[:3] == ["silent", "unresponsive", str(silent.pid)]
+    assert silenced[-1] == str(place.start.directory / "silent")
+    assert served[:3] == ["till", "running", str(running.pid)]
+    assert "1/1" in served
+    assert served[-2:] == ["shop:app", str(place.start.directory / "application")]
+    records = [json.loads(line) for line in place.says("list", "--json").splitlines()]
+    (record,) = [record for record in records if record["name"] == "till"]
+    assert record.pop("started") < time.time()
+    assert record == {
+        "name": "till", "state": "running", "pid": running.pid, "uid": os.geteuid(), "user": record["user"],
+        "directory": str(place.start.directory / "application"), "target": "shop:app", "model": "daemon",
+        "ready": 1, "wanted": 1, "runtime_directory": record["runtime_directory"],
+    }  # fmt: skip
+    assert place.says("status", "-n", record["runtime_directory"]).startswith("till: ")
+    silent.send(signal.SIGKILL)
+    silent.wait()
+    assert [json.loads(line)["name"] for line in place.says("list", "--json").splitlines()] == ["till"]
+    assert running.stop() == 0
 
 
 @pytest.mark.parametrize(
@@ -135,7 +224,8 @@ def test_directory_names_its_daemon_in_spite_of_mistakes(place: Place) -> None:
 def test_directory_of_a_stopped_daemon_means_no_other(place: Place) -> None:
     running = place.script("other")
     (place.start.directory / "prefork.toml").write_text('name = "till"')
-    assert place.says("status", status=3) == "prefork: no daemon till is running; running: other"
+    other = f"other in {place.start.directory}/other"
+    assert place.says("status", status=3) == f"prefork: no daemon till is running; running: {other}"
     (place.start.directory / "prefork.toml").write_text("naem = 1")
     assert "prefork.toml: there is no option naem" in place.says("status", status=2)
     assert running.stop() == 0

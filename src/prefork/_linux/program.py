@@ -73,6 +73,10 @@ class Program:
                 return {"script": script}
         raise InternalError(f"no program: {self.command}")
 
+    def typed(self) -> str:
+        """Return the program as it was typed, for people: `shop.py`, `-m shop`, `-c`."""
+        return " ".join(self.command.program if self.command.program[:1] != ("-c",) else ("-c",))
+
 
 def current_directory() -> str | None:
     """Return the directory that this process is in; None where it has been removed.

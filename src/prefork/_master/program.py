@@ -19,7 +19,7 @@ from prefork._master.births.launches import launching_from
 from prefork._master.control.admission import Admission, group_id
 from prefork._master.control.replies import Replies
 from prefork._master.control.server import Control
-from prefork._master.control.view import DaemonView
+from prefork._master.control.view import DaemonView, Origin
 from prefork._master.executor import DaemonExecutor, Outputs
 from prefork._master.log.log import Log, LogOptions, log_options
 from prefork._master.loop import Master, Observer
@@ -63,11 +63,12 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
     spec = Spec(name=launch.name, options=launch.options)
     with Master(manner.form) as master:
         supervisor, journal, replies = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal(), Replies()
-        runtime = Runtime(directory_for(launch.name, dict(os.environ)), master.relay.log)
+        runtime = Runtime(directory_for(launch.name, dict(os.environ)), launch.directory, master.relay.log)
         log = Log(master, manner, supervisor.backs_off)
         launching = launching_from(launch, allow_most())
         executor = DaemonExecutor(master, launching, runtime, Outputs(replies, log))
-        view = DaemonView(supervisor, journal, executor.molds, executor.scoreboard, executor.stacks, time())
+        origin = Origin(launch.directory, launch.runs)
+        view = DaemonView(supervisor, journal, executor.molds, executor.scoreboard, executor.stacks, origin, time())
         control = Control(master, runtime.path, view, replies, group_id(launch.options.control_group))
         manager = Manager(master, launch.manager, supervisor)
         admission = Admission(control, supervisor, master.relay.log)

@@ -134,8 +134,8 @@ def resolve(command_line: Mapping[str, Any], environ: Mapping[str, str], directo
     return Settings(values, sources, file)
 
 
-def daemon_here(environ: Mapping[str, str], directory: str) -> str | None:
-    """Return the name of the daemon that `resolve` would start, even if its other options are wrong.
+def daemon_here(environ: Mapping[str, str], directory: str) -> tuple[str | None, str | None]:
+    """Return name and target of the daemon that `resolve` would start, even if its other options are wrong.
 
     A user who has broken the file still wants the status of the daemon that runs with the earlier one. Raises
     UsageError if the name is unknown.
@@ -146,7 +146,7 @@ def daemon_here(environ: Mapping[str, str], directory: str) -> str | None:
     file, table = _find_file(variables.get("config"), directory)
     values = dict(_from_file(file, {name: value for name, value in table.items() if name in naming})) | variables
     name, target = values.get("name"), values.get("target")
-    return daemon_name(target, directory) if name is None and target is not None else name
+    return daemon_name(target, directory) if name is None and target is not None else name, target
 
 
 def _from_platform(environ: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:

@@ -43,11 +43,11 @@ class Greeting:
 class MasterLaunch:
     """One daemon's name, program and options.
 
-    `target` is what a mold runs (see `_mold.load`); `command` is the interpreter with its options. `fixed` names the
-    options that the operator gave, which the daemon's code cannot change; `addresses` are those that the operator gave,
-    which are opened with the master's own rights. `manager` has the variables of a service manager. `libraries` is the
-    folder of setproctitle. `sources` are the folders in which a changed Python file means a reload. `identity` is that
-    of the application, None for the master's own.
+    `target` is what a mold runs (see `_mold.load`), and `runs` the same as it was typed; `command` is the interpreter
+    with its options. `fixed` names the options that the operator gave, which the daemon's code cannot change;
+    `addresses` are those that the operator gave, which are opened with the master's own rights. `manager` has the
+    variables of a service manager. `libraries` is the folder of setproctitle. `sources` are the folders in which a
+    changed Python file means a reload. `identity` is that of the application, None for the master's own.
     """
 
     name: str
@@ -56,6 +56,7 @@ class MasterLaunch:
     argv: tuple[str, ...]
     directory: str | None
     environ: dict[str, str]
+    runs: str = ""
     options: DaemonOptions = field(default_factory=DaemonOptions)
     fixed: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()

@@ -9,39 +9,67 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
+from .._client.search import search
 from .._errors import PreforkError, exit_with
-from ..client import connect
+from .._wire.printable import printable
+from ..client import choice, connect
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def daemon_command(function: Callable[..., None]) -> Callable[..., None]:
     """Make a command of a function that takes `client` and `as_json`; its errors become messages and exit codes."""
+    return _command(function, reads=False)
 
+
+def reading_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a command that changes nothing: it may be for the only daemon of all, and says so if it is."""
+    return _command(function, reads=True)
+
+
+def _command(function: Callable[..., None], reads: bool) -> Callable[..., None]:
     @name_option
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
+    @json_option
     @functools.wraps(function)
     def command(name: str | None, as_json: bool, **options: Any) -> None:
-        try:
-            function(connect(name), as_json=as_json, **options)
+        with errors_as(as_json):
+            chosen = choice(name, reads=reads)
+            if (found := chosen.elsewhere) is not None:
+                where = f" in {found.directory}" if found.directory else ""
+                text = printable(f"no daemon runs in this directory; this is {found.name}{where}")
+                click.echo(f"prefork: {text}", err=True)
+            function(chosen.client, as_json=as_json, **options)
             sys.stdout.flush()
-        except PreforkError as error:
-            if not as_json:
-                exit_with(error)
-            print_json({"ok": False, "text": str(error)})
-            sys.exit(error.exit_code)
 
     return command
 
 
+@contextmanager
+def errors_as(as_json: bool) -> Iterator[None]:
+    """End the command with a message and its exit code where something fails."""
+    try:
+        yield
+    except PreforkError as error:
+        if not as_json:
+            exit_with(error)
+        print_json({"ok": False, "text": str(error)})
+        sys.exit(error.exit_code)
+
+
+def json_option(function: F) -> F:
+    """Add `--json`, as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")(function)
+
+
 def name_option(function: F) -> F:
     """Add `-n`, the daemon that a command is for."""
-    text = "Name or runtime directory of the daemon (default: the one configured in this directory, or the only one)."
+    text = "Name or runtime directory of the daemon (default: the one that was started in this directory)."
     return click.option("-n", "--name", metavar="NAME", help=text, shell_complete=_names)(function)
 
 
@@ -69,6 +97,4 @@ def _status(context: click.Context) -> dict[str, Any]:
 
 def _names(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
     """Complete the name of a daemon."""
-    from ..client import running
-
-    return [name for name in map(os.path.basename, running()) if name.startswith(typed)]
+    return [found.name for found in search(os.environ) if not found.refused and found.name.startswith(typed)]

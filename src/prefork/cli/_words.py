@@ -16,10 +16,11 @@ def moment(when: float, now: float) -> str:
 
 def with_user_names(text: str) -> str:
     """Return a text with user names for numbers. Not done in the master: a lookup may block."""
-    return re.sub(r"\buid (\d+)", lambda match: _user(int(match[1])), text)
+    return re.sub(r"\buid (\d+)", lambda match: user_name(int(match[1])), text)
 
 
-def _user(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """Return the name of a user, or `uid 4711` without one."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -10,7 +10,7 @@ import click
 from .._report.hang_report import SENTENCES
 from .._report.units import duration
 from ..client import Client
-from ._daemon import daemon_command, print_json, slots
+from ._daemon import daemon_command, print_json, reading_command, slots
 from ._words import moment
 
 
@@ -38,7 +38,7 @@ def stacks(client: Client, as_json: bool, slot: str | None, force: bool) -> None
 
 @click.command()
 @click.argument("number", type=int, required=False)
-@daemon_command
+@reading_command
 def crashes(client: Client, as_json: bool, number: int | None) -> None:
     """List recent crash reports, or show the one with NUMBER."""
     if number is not None:

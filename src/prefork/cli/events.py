@@ -10,13 +10,13 @@ import click
 from .._report.sentences import sentence, subject, tone
 from .._report.units import counted, duration
 from ..client import Client, Event
-from ._daemon import daemon_command, print_json, slots
+from ._daemon import print_json, reading_command, slots
 from ._words import moment, with_user_names
 
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Keep printing new events until the daemon ends.")
-@daemon_command
+@reading_command
 def events(client: Client, as_json: bool, follow: bool) -> None:
     """Show recent events, oldest first."""
     for event in client.events(follow):
@@ -28,7 +28,7 @@ def events(client: Client, as_json: bool, follow: bool) -> None:
 
 @click.command()
 @click.argument("slot", shell_complete=slots)
-@daemon_command
+@reading_command
 def explain(client: Client, as_json: bool, slot: str) -> None:
     """Show the history of a slot: when and why it was restarted."""
     found = client.explain(slot)

@@ -19,7 +19,7 @@ import click
 from .._errors import PreforkError, SystemFailure, UsageError, exit_with
 from .._launch.become_master import become_master, launch_of
 from .._linux.address import split
-from .._linux.program import THIS_PROGRAM
+from .._linux.program import THIS_PROGRAM, current_directory
 from .._linux.terminal import is_journal, shows_colours
 from .._options.records import DaemonOptions, checked
 from .._options.table import Settings, resolve
@@ -75,6 +75,7 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
     options = settings.given_for(DaemonOptions)
     launch = replace(
         launch_of(settings["name"], {"run": {"given": given}}, THIS_PROGRAM, checked(DaemonOptions, options)),
+        runs=settings["target"],
         fixed=tuple(options),
         sources=_sources(settings),
         addresses=tuple(split(given)[0] for given in settings["bind"]),
@@ -125,11 +126,13 @@ def _identity(settings: Settings) -> tuple[Identity, dict[str, str]]:
 
 
 def here() -> str:
-    """Return the current directory. Raises SystemFailure if it was removed."""
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        raise SystemFailure("the current directory was removed: change to another") from None
+    """Return the current directory, by the shell's name for it. Raises SystemFailure if it was removed.
+
+    Behind a link such as `current` a daemon keeps its name when the link is switched.
+    """
+    if (directory := current_directory()) is None:
+        raise SystemFailure("the current directory was removed: change to another")
+    return directory
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from .._wire import keys
 from ..client import Client
 from ..scoreboard import Counts, Process, open_scoreboard
 from . import _processes
-from ._daemon import daemon_command, print_json
+from ._daemon import print_json, reading_command
 from ._words import with_user_names
 
 _COLOURS = {
@@ -31,7 +31,7 @@ _COLOURS = {
 @click.command()
 @click.option("--memory", is_flag=True, help="Add the private and shared memory of each worker.")
 @click.option("--check", is_flag=True, help="Health check: exit 0 if every slot is served, 1 if not.")
-@daemon_command
+@reading_command
 def status(client: Client, as_json: bool, memory: bool, check: bool) -> None:
     """Show the slots of a running daemon: state, load, last exit."""
     view = client.status()

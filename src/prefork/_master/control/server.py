@@ -25,10 +25,10 @@ from ..._core.actions import Reply
 from ..._core.events import CommandReceived
 from ..._errors import SystemFailure
 from ..._linux.credentials import peer_of
-from ..._wire.places import PROTOCOL, SOCKET
+from ..._wire.places import SOCKET
 from .replies import Replies
 from .requests import LONGEST, MalformedRequest, Request, parse
-from .view import DaemonView, encoded
+from .view import DaemonView, Refused, encoded
 
 if TYPE_CHECKING:
     from ..._report.journal import Record
@@ -207,8 +207,7 @@ class Control:
 
     def _drop(self, connection: _Connection) -> None:
         if self._connections.pop(connection.socket.fileno(), None) is not None:
-            if connection.waits_for is not None:
-                self._replies.forget(connection.waits_for)
+            self._cease_waiting(connection)
             connection.watches = False
             self._epoll.unregister(connection.socket)
             connection.close_passed()
@@ -266,6 +265,9 @@ class Control:
                 self._serve_request(connection, parse(bytes(line)))
         except MalformedRequest as error:
             self._refuse(connection, str(error))
+        except Refused as error:
+            self._cease_waiting(connection)
+            connection.outgoing += encoded({"ok": False, "error": "failed", "text": str(error)})
 
     def _refuse(self, connection: _Connection, why: str) -> None:
         """Send the error and close: what follows a malformed request cannot be understood."""
@@ -276,8 +278,7 @@ class Control:
     def _serve_request(self, connection: _Connection, request: Request) -> None:
         match request.what:
             case "hello":
-                hello = {"ok": True, "protocol": PROTOCOL, "name": self._view.name(), "pid": os.getpid()}
-                connection.outgoing += encoded(hello)
+                connection.outgoing += encoded(self._view.hello())
             case "status":
                 connection.pieces = self._view.status()
             case "scoreboard":
@@ -298,6 +299,11 @@ class Control:
         """Return the id of the reply that this connection waits for."""
         connection.waits_for = self._replies.expect(lambda reply: self._answer(connection, reply))
         return connection.waits_for
+
+    def _cease_waiting(self, connection: _Connection) -> None:
+        if connection.waits_for is not None:
+            self._replies.forget(connection.waits_for)
+            connection.waits_for = None
 
     def _answer(self, connection: _Connection, reply: Reply) -> None:
         """Send the outcome of a command."""

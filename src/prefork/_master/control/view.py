@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from time import time as date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from ..._wire.places import PROTOCOL
 
 if TYPE_CHECKING:
-    from ..._core.supervisor import Supervisor
+    from ..._core.health import Health
     from ..._report.journal import Journal
 
 _PIECE = 20
@@ -27,20 +29,69 @@ _PYTHON = ".".join(map(str, sys.version_info[:3]))
 _DATES = ("since", "retry_at")
 
 
+class Seen(Protocol):
+    """What decides about slots, as plain data: see `_core.view` for the members. Times are of the events' clock."""
+
+    def overview(self) -> dict[str, Any]:
+        """Return all but the slots."""
+
+    def keys(self) -> list[str]:
+        """Return the keys of all slots."""
+
+    def slots(self, keys: Sequence[str], now: float) -> list[dict[str, Any]]:
+        """Return these slots, as far as they exist."""
+
+    def health(self) -> Health:
+        """Return how many slots are served."""
+
+
+class Refused(Exception):
+    """A request that this daemon cannot answer; the text says why, and what to use instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a daemon was started, what it runs as it was typed, and which interface its program uses.
+
+    A command without a name is for the daemon of its own directory.
+    """
+
+    directory: str | None
+    target: str
+    model: Literal["daemon", "hooks"] = "daemon"
+
+
 @dataclass(frozen=True, slots=True)
 class DaemonView:
     """A daemon's state, its journal, and what the executor knows.
 
     `molds` returns their pids by generation, `scoreboard` a descriptor to read from, and to close. `stacks` is called
-    with the number of a command, a slot (empty: all) and whether to use force; the outcome is a `Reply`.
+    with the number of a command, a slot (empty: all) and whether to use force; the outcome is a `Reply`. Both may raise
+    `Refused`.
     """
 
-    supervisor: Supervisor
+    supervisor: Seen
     journal: Journal
     molds: Callable[[], dict[int, int]]
     scoreboard: Callable[[], int]
     stacks: Callable[[int, str, bool], object]
+    origin: Origin
     started: float
+
+    def hello(self) -> dict[str, Any]:
+        """Return the reply to `hello`."""
+        health = self.supervisor.health()
+        return {
+            "ok": True, "protocol": PROTOCOL, "name": self.supervisor.overview()["name"], **self._about(),
+            "ready": health.ready, "wanted": health.wanted, "stopping": health.stopping,
+        }  # fmt: skip
+
+    def _about(self) -> dict[str, Any]:
+        origin, started = self.origin, round(self.started, 3)
+        return {
+            "pid": os.getpid(), "started": started,
+            "directory": origin.directory, "target": origin.target, "model": origin.model,
+        }  # fmt: skip
 
     def status(self) -> Iterator[bytes]:
         """Make the reply to `status`."""
@@ -49,8 +100,7 @@ class DaemonView:
         for mold in seen["molds"]:
             mold["pid"] = molds.get(mold["generation"])
             _dated(mold)
-        head = {"name": seen.pop("name"), "pid": os.getpid(), "started": round(self.started, 3), "time": _now()}
-        head["python"] = _PYTHON
+        head = {"name": seen.pop("name"), **self._about(), "time": _now(), "python": _PYTHON}
         yield encoded({"ok": True, "status": {**head, **seen, "slots": []}})[: -len(b"]}}\n")]
         keys, comma = supervisor.keys(), b""
         for first in range(0, len(keys), _PIECE):
@@ -75,10 +125,6 @@ class DaemonView:
         if not slots and not events:
             return {"ok": False, "error": "failed", "text": f"there is no slot {key}"}
         return {"ok": True, "time": _now(), "slot": _slot(slots[0]) if slots else None, "events": events}
-
-    def name(self) -> str:
-        """Return the daemon's name."""
-        return str(self.supervisor.overview()["name"])
 
 
 def encoded(message: dict[str, Any]) -> bytes:

@@ -8,8 +8,12 @@ from collections.abc import Callable, Mapping
 
 from ..._errors import SystemFailure, UsageError
 from ..._wire.places import given_in, homes_in
+from ..._wire.printable import printable
 from . import trust
 from .roster import Roster
+
+_NOTED = 4200
+"""Bytes of a lock that are read: a pid, and a path of any length (PATH_MAX)."""
 
 
 def directory_for(name: str, environ: Mapping[str, str]) -> str:
@@ -42,12 +46,13 @@ def _place_for(name: str, homes: list[str]) -> str:
 class Runtime:
     """The runtime directory of one running daemon, locked from start to exit."""
 
-    def __init__(self, path: str, say: Callable[[str], object] | None = None) -> None:
-        """Take the lock. `say`: see `Roster`.
+    def __init__(self, path: str, directory: str | None = None, say: Callable[[str], object] | None = None) -> None:
+        """Take the lock, and note in it the `directory` that the daemon is started in. `say`: see `Roster`.
 
-        Raises UsageError, with its pid, if this daemon is already running; SystemFailure.
+        Raises UsageError if this daemon is already running; SystemFailure.
         """
         self.path = path
+        self._directory = directory
         try:
             self._take_lock()
             self.roster = Roster(f"{path}/roster", say)
@@ -59,13 +64,18 @@ class Runtime:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            other = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            pid, directory = [*os.pread(self._lock, _NOTED, 0).decode(errors="replace").split("\n"), "", ""][:2]
             os.close(self._lock)
-            name = os.path.basename(self.path)
-            text = f"the daemon {name} is already running: pid {other} (runtime directory {self.path})"
-            raise UsageError(text) from None
+            raise UsageError(self._taken(pid, directory)) from None
         os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n{self._directory or ''}\n".encode(errors="surrogateescape"), 0)
+
+    def _taken(self, pid: str, directory: str) -> str:
+        name = os.path.basename(self.path)
+        text = f"the daemon {name} is already running: pid {pid or 'unknown'} (runtime directory {self.path})"
+        if not directory or directory == self._directory:
+            return text
+        return f"{text}, started in {printable(directory)}; give this one another name, as in `prefork run --name NAME`"
 
     def close(self) -> None:
         """Release the lock."""

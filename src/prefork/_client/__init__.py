@@ -1,0 +1,1 @@
+"""How programs find running daemons and talk to them."""
