@@ -33,6 +33,7 @@ ORDER = [
     "_worker",
     "adapters",
     "_hooks",
+    "_hooks/control",
     "_launch",
     "_options",
     "_client",

@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_options": {"_errors", "_linux.address"},
     "_mold": {"_errors", "_wire", "_linux", "_worker", "_options", "adapters", "_context", "_listener", "daemon"},
     "_master": {"_errors", "_wire", "_linux", "_core", "_report", "_options.records"},
-    "_hooks": {"_errors", "_linux", "_core", "_report", "_master.loop"},
+    "_hooks": {"_errors", "_linux", "_core", "_report", "_master.loop", "_master.control", "_master.runtime"}
+    | {"_wire.places", "_options.target", "_options.types"},
     "_launch": {"_errors", "_options.records", "_wire.launch", "_linux", "_mold.mold", "_hooks.role"},
     "adapters": {"_errors", "_worker", "_linux.steering"},
     "_client": {"_errors", "_wire", "_linux.credentials"},
@@ -60,8 +61,8 @@ PURE_STANDARD = {
 }
 """Of `time` what formats a time that is given; `test_pure_folders_read_no_clock` holds that."""
 CLOCKS = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "sleep"}
-STANDARD_ONLY = PURE | {"_wire", "_linux", "_master"}
-"""What a `Daemon`'s master imports: the standard library, setproctitle, and none of the large modules below."""
+STANDARD_ONLY = PURE | {"_wire", "_linux", "_master", "_hooks", "_options.target"}
+"""What masters import: the standard library, setproctitle, and none of the large modules below."""
 MASTER_MAY_NOT = {"logging", "argparse", "subprocess", "tomllib", "asyncio", "msgspec", "multiprocessing", "threading"}
 
 MOST_MODULES, MOST_AT_THE_ROOT = 25, 10
@@ -76,6 +77,7 @@ LARGEST = {
     "_worker": 1300,
     "_mold": 900,
     "_hooks": 650,
+    "_hooks/control": 420,
     "_launch": 250,
     "_options": 500,
     "_client": 400,

@@ -149,7 +149,10 @@ def fork_worker_process(context: WorkerContext, args: Sequence[str] = ()) -> int
 
 
 def default_main(
-    settings: PreforkSettings[C] | Callable[[], PreforkSettings[C]], action: Callable[[W], object]
+    settings: PreforkSettings[C] | Callable[[], PreforkSettings[C]],
+    action: Callable[[W], object],
+    *,
+    name: str | None = None,
 ) -> None:
     """Run the master, or, where a master has started this process as a worker, `action` with the worker's context.
 
@@ -157,6 +160,9 @@ def default_main(
     line, which in a worker has the worker's own arguments. A worker never returns from here: it exits with status 0
     when `action` returns. The master returns when its last child has ended, or raises SystemExit with the exit status:
     2 for a UsageError, 1 for a SystemFailure, or what a hook gave to sys.exit.
+
+    `name` is what `prefork status` and other commands call the daemon, if PREFORK_NAME is not set. Without either the
+    name is made of the program's, with a number where another daemon has it already.
     """
     try:
         own = role.take("default_main()")
@@ -164,7 +170,7 @@ def default_main(
         if own is not None:
             context = _take_context(own)
         else:
-            status = _run_master(settings)
+            status = _run_master(settings, name)
             if status:
                 sys.exit(status)
             return
@@ -180,7 +186,8 @@ run_settings = default_main
 """The same, under the other name that haskell-prefork has for it."""
 
 
-def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[Any]]) -> int:
+def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[Any]], name: str | None) -> int:
+    from ._hooks.control.serve import controlled
     from ._hooks.decider import HookDecider
     from ._hooks.spawn import Spawner
     from ._linux.signals import NAMES
@@ -202,7 +209,9 @@ def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[An
             stack.enter_context(spawner.attached(master))
         except OSError as error:
             raise SystemFailure(f"cannot start the master: {error}") from error
-        return master.run(HookDecider(settings, spawner, NAMES, master.signals.regain), spawner)
+        decider = HookDecider(settings, spawner, NAMES, master.signals.regain)
+        steered, observers = stack.enter_context(controlled(master, decider, spawner, THIS_PROGRAM, name))
+        return master.run(steered, spawner, observers)
 
 
 def _take_context(own: role.WorkerRole) -> Any:

@@ -6,92 +6,20 @@ import grp
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 import prefork
 from prefork._errors import PreforkError
-from support import Running, Start
+from support import Start
 from system.commanded import PREFORK, Commanded
-from system.daemons import HEAD, RUN, root
+from system.daemons import root
+from system.places import Place
 from system.runs import WSGI
 
 STRANGER = 65534
-
-DAEMON = """
-daemon = prefork.Daemon("NAME")
-
-@daemon.plan
-def plan():
-    return [Web(0)]
-
-@daemon.worker(Web)
-def web(worker):
-    worker.ready()
-    say("ready", worker.key)
-    worker.wait_draining()
-"""
-
-
-class Place:
-    """Where daemons are found by name: a /run of the test's own for root, and a session's directory for others."""
-
-    def __init__(self, start: Start) -> None:
-        self.start = start
-        (start.directory / "session").mkdir(mode=0o700)
-        self._prefix: list[str] = []
-        if root():
-            script = "mount -t tmpfs -o mode=755 none /run && echo mounted && exec cat"
-            holder = start.command("unshare", "-m", "sh", "-c", script, stdin=subprocess.PIPE)
-            holder.expect("mounted")
-            self._prefix = ["nsenter", "-t", str(holder.pid), "-m", "env", "-C"]
-
-    def command(self, *command: str | Path, directory: str = "", **environment: str) -> Running:
-        """Run a command there, in a directory below the test's own."""
-        where = self.start.directory / directory
-        prefix: list[str | Path] = [*self._prefix, where] if self._prefix else []
-        environment["PWD"] = str(where)
-        environment["XDG_RUNTIME_DIR"] = str(self.start.directory / "session")
-        return self.start.command(*prefix, *command, env=environment, cwd=where)
-
-    def says(self, *arguments: str, status: int = 0, directory: str = "", **environment: str) -> str:
-        """Return what a `prefork` there has said."""
-        running = self.command(PREFORK, *arguments, directory=directory, **environment)
-        assert running.wait() == status, (running.out, running.err)
-        return "\n".join(running.out + running.err)
-
-    def script(self, name: str) -> Running:
-        """Run a daemon as a script, in a directory of its name; return it when it is ready."""
-        place = self.start.directory / name
-        place.mkdir()
-        (place / "program.py").write_text(HEAD + DAEMON.replace("NAME", name) + RUN)
-        running = self.command(sys.executable, "program.py", directory=name)
-        running.expect("ready web/0")
-        return running
-
-    def run(self, directory: str, target: str) -> Running:
-        """Start `prefork run` in a directory."""
-        return self.command(PREFORK, "run", target, "-w", "1", "-b", "127.0.0.1:0", directory=directory)
-
-    @staticmethod
-    def ready(running: Running) -> str:
-        """Return what an application says when it is ready."""
-        return running.expect(": ready ", "err").string
-
-    def application(self, directory: str, *arguments: str, file: str = "", **environment: str) -> Running:
-        """Run an application in a directory, with a prefork.toml; return it when it is ready."""
-        place = self.start.directory / directory
-        place.mkdir()
-        (place / "shop.py").write_text(WSGI)
-        (place / "prefork.toml").write_text(file)
-        bound = ("-w", "1", "-b", "127.0.0.1:0")
-        running = self.command(PREFORK, "run", *arguments, *bound, directory=directory, **environment)
-        self.ready(running)
-        return running
 
 
 @pytest.fixture
@@ -110,24 +38,17 @@ def test_commands_without_a_name_are_for_their_directory(place: Place) -> None:
     assert place.says("status", directory="one").startswith("one: 1 of 1 slot served")
     assert elsewhere not in place.says("status", directory="one")
     refusal = f"prefork: no daemon runs in this directory ({top}); running: one in {top}/one"
-    for command in (
-        ("stop",),
-        ("reload",),
-        ("replan",),
-        ("plan",),
-        ("scale", "web", "3"),
-        ("restart", "web/0"),
-        ("stacks",),
-    ):
-        assert place.says(*command, status=2) == f"{refusal}; name the daemon that you mean, as in `-n one`", command
+    for command in "stop", "reload", "plan", "scale web 3", "restart web/0", "stacks":
+        told = place.says(*command.split(), status=2)
+        assert told == f"{refusal}; name the daemon that you mean, as in `-n one`", command
     two = place.script("two")
     assert place.says("status", status=2).startswith(f"{refusal}, two in {top}/two")
     assert place.says("status", "-n", "two").startswith("two: 1 of 1 slot served")
     told = place.says("status", "--name", "tow", status=3)
     assert told == f"prefork: no daemon tow is running; running: one in {top}/one, two in {top}/two"
-    assert place.says("stop", directory="one") == "stopped"
+    assert place.says("stop", directory="one").startswith("stopped")
     assert one.wait() == 0
-    assert place.says("stop", PREFORK_NAME="two") == "stopped"
+    assert place.says("stop", PREFORK_NAME="two").startswith("stopped")
     assert two.wait() == 0
 
 
@@ -142,7 +63,7 @@ def test_daemons_behind_a_switched_link_and_of_one_name(place: Place) -> None:
     assert "current: ready" in place.ready(first)
     (top / "new").symlink_to("releases/2")
     (top / "new").rename(top / "current")
-    assert place.says("reload", directory="current") == "done (generation 2)"
+    assert place.says("reload", directory="current").startswith("reload: done (generation 2)")
     refused = place.run("current", "main:app")
     assert refused.wait() == 2
     assert refused.err[-1].startswith(f"prefork: the daemon current is already running: pid {first.pid} ")
@@ -159,7 +80,7 @@ def test_daemons_behind_a_switched_link_and_of_one_name(place: Place) -> None:
         assert told.startswith(
             f"prefork: no daemon current is running in this directory ({top}/b); running: current in"
         )
-    assert place.says("stop", directory="current") == "stopped"
+    assert place.says("stop", directory="current").startswith("stopped")
     assert first.wait() == 0
 
 

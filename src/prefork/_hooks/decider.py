@@ -98,6 +98,11 @@ class HookDecider:
             self._actions.append(Exit(self._status))
         return self._actions
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the master ends with its last child."""
+        return self._finishing
+
     def next_deadline(self) -> float | None:
         """Return when relaunching goes on, if it is delayed."""
         return self._relaunch_at

@@ -12,12 +12,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from .._core.actions import Action, Report, SendSignal, Watch
+from .._core.actions import Action, Announce, Reply, Report, SendSignal, Watch
 from .._core.events import ContextRefused, ContextTaken, ProcessesExited, ProcessExit
 from .._errors import InternalError, SystemFailure, UsageError
 from .._linux import descriptors, lifeline
 from .._linux.program import Program, current_directory
 from .._linux.terms import apply
+from .._master.control.replies import Replies
 from .._master.loop import Master
 from .forks import reset_children
 from .image import WorkerImage
@@ -32,6 +33,7 @@ class Spawner:
 
     def __init__(self, program: Program) -> None:
         self._program = program
+        self.replies = Replies()
         self._names: dict[int, str] = {}
         self._started: list[int] = []
         self._partial = b""
@@ -92,6 +94,10 @@ class Spawner:
                     os.kill(pid, signal.Signals[f"SIG{name}"])
             case Report(text):
                 self._master.relay.log(text)
+            case Reply():
+                self.replies.deliver(action)
+            case Announce():
+                pass  # It is for observers.
             case _:
                 raise InternalError(f"the hooks interface has no {action}")
 

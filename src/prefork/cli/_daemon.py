@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 import click
 
 from .._client.search import search
-from .._errors import PreforkError, exit_with
+from .._errors import CommandFailedError, PreforkError, exit_with
 from .._wire.printable import printable
-from ..client import choice, connect
+from ..client import Client, choice, connect
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,6 +48,12 @@ def _command(function: Callable[..., None], reads: bool) -> Callable[..., None]:
             sys.stdout.flush()
 
     return command
+
+
+def refuse_for_hooks(client: Client, text: str) -> None:
+    """Raise CommandFailedError, with this reason, if the daemon is a program with hooks."""
+    if client.hello().get("model") == "hooks":
+        raise CommandFailedError(text)
 
 
 @contextmanager

@@ -10,8 +10,10 @@ import click
 from .._report.hang_report import SENTENCES
 from .._report.units import duration
 from ..client import Client
-from ._daemon import daemon_command, print_json, reading_command, slots
+from ._daemon import daemon_command, print_json, reading_command, refuse_for_hooks, slots
 from ._words import moment
+
+_NO_REPORTS = "a program with hooks writes no crash reports: use its log, which has each end, or `prefork explain SLOT`"
 
 
 @click.command()
@@ -49,6 +51,8 @@ def crashes(client: Client, as_json: bool, number: int | None) -> None:
             _show(crash)
         return
     found = client.crashes()
+    if not found:
+        refuse_for_hooks(client, _NO_REPORTS)
     if not (found or as_json):
         click.echo("no crash reports", err=True)
     for crash in found:

@@ -9,7 +9,7 @@ import click
 
 from .._errors import PreforkError, UsageError, exit_with
 from ..client import Client, connect
-from ._daemon import name_option
+from ._daemon import name_option, refuse_for_hooks
 
 
 @click.command()
@@ -32,4 +32,5 @@ def _show(client: Client) -> None:
         if (error.name or "").partition(".")[0] not in ("textual", "rich"):
             raise
         raise UsageError("`prefork top` needs textual, which is not installed: pip install 'prefork[top]'") from None
+    refuse_for_hooks(client, "a program with hooks has no scoreboard, which `prefork top` shows: use `prefork status`")
     Top(client).run()

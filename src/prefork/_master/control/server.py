@@ -5,18 +5,20 @@ request is short, a reply is made in pieces as the client reads them, what waits
 number of connections: one too many closes the one that has been idle longest. There are no timeouts, since those would
 wake an idle daemon; an abandoned connection costs a descriptor.
 
+It takes the interpreter's own `_socket`: the module around it has nothing for it, and is not in a master with hooks.
+
 Little is done in one turn of the loop. While a request is being served, nothing more is read from its connection. A
 client that closes the connection before its request is read has requested nothing; later, it gets no outcome.
 """
 
 from __future__ import annotations
 
-import array
+import _socket as socket
 import errno
 import os
 import select
 import selectors
-import socket
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -82,7 +84,7 @@ class _Connection:
         """Write what there is room for, with the descriptor to pass; return the number of bytes."""
         control = []
         if self.passes is not None:
-            control.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [self.passes]).tobytes()))
+            control.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", self.passes)))
         count = self.socket.sendmsg([self.outgoing], control, socket.MSG_NOSIGNAL)
         self.close_passed()
         return count
@@ -122,6 +124,10 @@ class Control:
         _admit(self._place, group)
         self._group = group
 
+    def descriptors(self) -> list[int]:
+        """Return the descriptors that a fork of the master has no use for."""
+        return [self._place, self._listener.fileno(), self._epoll.fileno(), *self._connections]
+
     def close(self) -> None:
         """Close all connections, and remove the socket."""
         self._master.selector.unregister(self._epoll)
@@ -160,7 +166,7 @@ class Control:
     def _accept(self) -> None:
         for _ in range(_ACCEPTED):
             try:
-                accepted, _address = self._listener.accept()
+                number, _address = self._listener._accept()  # type: ignore[attr-defined]  # typeshed has it not
             except BlockingIOError:
                 return
             except OSError as error:
@@ -169,7 +175,7 @@ class Control:
                     self._master.later(_PAUSE, self._accept_again)
                     return
                 continue  # The client closed it before it was accepted.
-            self._admit(accepted)
+            self._admit(socket.socket(fileno=number))
 
     def _accept_again(self) -> None:
         if not self._epoll.closed:
@@ -362,4 +368,4 @@ def _groups(connected: socket.socket) -> Sequence[int]:
         data = connected.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 1024)  # Python gives no more room.
     except OSError:  # More than 256 groups, or an old kernel: then its first one has to do.
         return ()
-    return array.array("I", data)
+    return struct.unpack(f"{len(data) // 4}I", data)

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from ..._wire.places import PROTOCOL
 
 if TYPE_CHECKING:
-    from ..._core.health import Health
     from ..._report.journal import Journal
 
 _PIECE = 20
@@ -27,6 +26,22 @@ _PIECE = 20
 _PYTHON = ".".join(map(str, sys.version_info[:3]))
 
 _DATES = ("since", "retry_at")
+
+
+class Served(Protocol):
+    """How many of the `wanted` slots are served by a ready worker."""
+
+    @property
+    def ready(self) -> int:
+        """Slots with one."""
+
+    @property
+    def wanted(self) -> int:
+        """All slots."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the daemon is stopping."""
 
 
 class Seen(Protocol):
@@ -41,7 +56,7 @@ class Seen(Protocol):
     def slots(self, keys: Sequence[str], now: float) -> list[dict[str, Any]]:
         """Return these slots, as far as they exist."""
 
-    def health(self) -> Health:
+    def health(self) -> Served:
         """Return how many slots are served."""
 
 

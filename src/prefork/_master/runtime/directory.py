@@ -43,32 +43,31 @@ def _place_for(name: str, homes: list[str]) -> str:
     return made if ours or os.geteuid() == 0 else f"{homes[1]}/{name}"
 
 
-class Runtime:
-    """The runtime directory of one running daemon, locked from start to exit."""
+class Lock:
+    """The lock of a runtime directory, which one running daemon has from start to exit."""
 
-    def __init__(self, path: str, directory: str | None = None, say: Callable[[str], object] | None = None) -> None:
-        """Take the lock, and note in it the `directory` that the daemon is started in. `say`: see `Roster`.
+    def __init__(self, path: str, directory: str | None = None) -> None:
+        """Take the lock, and note in it the `directory` that the daemon is started in.
 
         Raises UsageError if this daemon is already running; SystemFailure.
         """
         self.path = path
         self._directory = directory
         try:
-            self._take_lock()
-            self.roster = Roster(f"{path}/roster", say)
+            self._take()
         except OSError as error:
-            raise SystemFailure(f"cannot write to the runtime directory {path}: {error.strerror}") from None
+            raise _not_writable(path, error) from None
 
-    def _take_lock(self) -> None:
-        self._lock = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    def _take(self) -> None:
+        self.descriptor = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid, directory = [*os.pread(self._lock, _NOTED, 0).decode(errors="replace").split("\n"), "", ""][:2]
-            os.close(self._lock)
+            pid, directory = [*os.pread(self.descriptor, _NOTED, 0).decode(errors="replace").split("\n"), "", ""][:2]
+            os.close(self.descriptor)
             raise UsageError(self._taken(pid, directory)) from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n{self._directory or ''}\n".encode(errors="surrogateescape"), 0)
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, f"{os.getpid()}\n{self._directory or ''}\n".encode(errors="surrogateescape"), 0)
 
     def _taken(self, pid: str, directory: str) -> str:
         name = os.path.basename(self.path)
@@ -79,6 +78,27 @@ class Runtime:
 
     def close(self) -> None:
         """Release the lock."""
-        os.ftruncate(self._lock, 0)
-        os.close(self._lock)
+        os.ftruncate(self.descriptor, 0)
+        os.close(self.descriptor)
+
+
+class Runtime(Lock):
+    """The runtime directory of a daemon whose workers outlive a killed master: with their roster."""
+
+    def __init__(self, path: str, directory: str | None = None, say: Callable[[str], object] | None = None) -> None:
+        """`say`: see `Roster`. Raises as `Lock`."""
+        super().__init__(path, directory)
+        try:
+            self.roster = Roster(f"{path}/roster", say)
+        except OSError as error:
+            raise _not_writable(path, error) from None
+
+    def close(self) -> None:
+        """Release the lock."""
+        super().close()
         self.roster.close()
+
+
+def _not_writable(path: str, error: OSError) -> SystemFailure:
+    """Return the error about a runtime directory that cannot be used."""
+    return SystemFailure(f"cannot write to the runtime directory {path}: {error.strerror}")

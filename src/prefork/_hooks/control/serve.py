@@ -1,0 +1,135 @@
+"""The control socket of a hooks master: its name, its runtime directory, and what is served there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from time import time
+from typing import TYPE_CHECKING, NoReturn
+
+from ..._core.actions import Action
+from ..._core.events import Event
+from ..._errors import SystemFailure, UsageError
+from ..._linux.program import Program
+from ..._linux.signals import NAMES
+from ..._master.control.server import Control
+from ..._master.control.view import DaemonView, Origin, Refused
+from ..._master.runtime.directory import Lock, directory_for
+from ..._options.target import daemon_name
+from ..._report.journal import Journal
+from ..._wire.places import given_in
+from ..forks import closed_in_children
+from .steered import NO_SCOREBOARD, NO_STACKS, SteeredDecider
+from .table import Table
+
+if TYPE_CHECKING:
+    from ..._core.decider import Decider
+    from ..._master.loop import Master, Observer
+    from ..spawn import Spawner
+    from .steered import HookMaster
+
+_VARIABLE = "PREFORK_NAME"
+_NO_NAME = re.compile(r"[^\w.-]")
+_MOST = 100
+"""Daemons of one program in one directory that get names of their own."""
+
+
+class Recorder:
+    """Keeps the journal of a hooks daemon, and sends its records to the clients that follow."""
+
+    def __init__(self, decider: SteeredDecider, journal: Journal, control: Control) -> None:
+        self._decider = decider
+        self._journal = journal
+        self._control = control
+
+    def noted(self, event: Event, actions: Sequence[Action], now: float) -> None:
+        """See `Observer`."""
+        for fact, orders in self._decider.facts:
+            if records := self._journal.note(fact, orders, now, time()).records:
+                self._control.publish(records)
+
+    def done(self, now: float) -> None:
+        """See `Observer`."""
+
+
+@contextmanager
+def controlled(
+    master: Master, decider: HookMaster, spawner: Spawner, program: Program, name: str | None
+) -> Iterator[tuple[Decider, Sequence[Observer]]]:
+    """Serve the control socket; yield the decider and the observers to run.
+
+    Raises UsageError if a daemon of this `name`, or PREFORK_NAME, is running. Where there can be no socket, that is
+    logged, and the program runs without one: it did so before there was one.
+    """
+    with ExitStack() as stack:
+        try:
+            name, lock = _locked(os.environ.get(_VARIABLE) or name, program, os.environ)
+            stack.callback(lock.close)
+            table = Table(name, spawner.name, NAMES)
+            steered, journal = SteeredDecider(decider, table), Journal()
+            origin = Origin(program.directory, program.typed(), "hooks")
+            view = DaemonView(table, journal, dict, _no_scoreboard, _no_stacks, origin, time())
+            control = Control(master, lock.path, view, spawner.replies)
+        except (SystemFailure, OSError) as error:
+            stack.close()
+            master.relay.log(f"prefork: control: {error}; running without: `prefork status` will not find this daemon")
+            yield decider, ()
+            return
+        stack.callback(control.close)
+        stack.enter_context(closed_in_children(lambda: [lock.descriptor, *control.descriptors()]))
+        yield steered, [Recorder(steered, journal, control)]
+
+
+def _locked(name: str | None, program: Program, environ: Mapping[str, str]) -> tuple[str, Lock]:
+    """Return the daemon's name, and the lock of a runtime directory that is free. Raises UsageError, SystemFailure.
+
+    Two programs may be started with one RUNTIME_DIRECTORY, and one program twice in one directory, on two ports: as
+    long as no name was given, both run, and the later one gets a number.
+    """
+    usual = {variable: value for variable, value in environ.items() if variable != "RUNTIME_DIRECTORY"}
+    own = _default_name(program) if name is None else _checked(name)
+    if given_in(environ):
+        try:
+            return own, Lock(directory_for(own, environ), program.directory)
+        except UsageError:
+            pass  # Another daemon has it.
+    if name is not None:
+        return own, Lock(directory_for(own, usual), program.directory)
+    for number in range(1, _MOST + 1):
+        numbered = own if number == 1 else f"{own}-{number}"
+        try:
+            return numbered, Lock(directory_for(numbered, usual), program.directory)
+        except UsageError:
+            continue
+    raise SystemFailure(f"{_MOST} daemons are called {own}")
+
+
+def _checked(name: str) -> str:
+    from ..._options.types import DAEMON_NAME  # Here: few programs give a name.
+
+    try:
+        return DAEMON_NAME.check(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _default_name(program: Program) -> str:
+    """Return the name that `prefork run` would give a daemon of this module, or of this file."""
+    match program.command.program:
+        case ("-m", module):
+            target = module
+        case (script,):
+            target = os.path.basename(os.path.normpath(script)).removesuffix(".py")
+        case _:
+            target = "main"  # It says nothing, so that the name is that of the directory.
+    return daemon_name(_NO_NAME.sub("-", target).strip(".") or "main", program.directory or "/")
+
+
+def _no_scoreboard() -> NoReturn:
+    raise Refused(NO_SCOREBOARD)
+
+
+def _no_stacks(_command: int, _slot: str, _force: bool) -> NoReturn:
+    raise Refused(NO_STACKS)
