@@ -87,7 +87,7 @@ class Daemon:
         return [record["event"] for records in found for record in records]
 
 
-def test_slots_are_the_workers_and_ready_when_they_have_their_contexts() -> None:
+def test_slots_are_ready_when_workers_have_their_contexts() -> None:
     daemon = Daemon()
     daemon.tell(Started(), 11, 12)
     assert daemon.states() == {"web/1": "starting", "web/2": "starting"}
@@ -121,7 +121,7 @@ def test_worker_that_is_started_again_keeps_its_slot() -> None:
     ]  # fmt: skip
 
 
-def test_worker_that_no_hook_starts_again_has_no_slot_and_a_history() -> None:
+def test_worker_that_is_not_started_again_has_a_history_only() -> None:
     daemon = Daemon().started(11, 12)
     daemon.exited(11)
     assert daemon.states() == {"web/2": "ready"}
@@ -224,7 +224,7 @@ def test_stop_is_told_how_the_daemon_ended() -> None:
     assert daemon.exited(12)[-2:] == [Reply(7, False, "exit status 5; the log has the reason"), Exit(5)]
 
 
-def test_commands_of_a_daemon_are_refused_with_what_to_use_instead() -> None:
+def test_commands_that_hooks_decide_are_refused() -> None:
     daemon = Daemon().started(11)
     for command in Scale("web", 3), Replan(), Preview("reload"), Restart("web/1"):
         assert daemon.command(command) == Reply(len(daemon.replies) + 6, False, REFUSED[type(command)])
