@@ -124,9 +124,7 @@ def test_page_walks_through_every_sample() -> None:
 
 def test_page_answers_for_every_promise() -> None:
     promises = re.findall(r"^\| \*\*(.*?)\.?\*\*", (ROOT / "docs" / "promises.md").read_text(), re.MULTILINE)
-    answered = [
-        line.split("|")[1].strip() for line in section("Promises").splitlines() if line[:2] == "| "
-    ]
+    answered = [line.split("|")[1].strip() for line in section("Promises").splitlines() if line[:2] == "| "]
     assert [promise for promise in promises if not any(promise.startswith(row) for row in answered)] == []
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
@@ -43,28 +43,6 @@ def reset_children(signals: SignalInbox, lifeline: int) -> Iterator[None]:
 
     # It cannot be undone: hence `entered`.
     os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
-    try:
-        yield
-    finally:
-        entered = False
-
-
-@contextmanager
-def closed_in_children(descriptors: Callable[[], Iterable[int]]) -> Iterator[None]:
-    """Close these descriptors in each process that is forked meanwhile, which would keep them in use after the master.
-
-    That is for what names this process: a lock, a listening socket and its connections.
-    """
-    entered = True
-
-    def in_child() -> None:
-        nonlocal entered
-        if entered:
-            entered = False
-            for descriptor in descriptors():
-                os.close(descriptor)
-
-    os.register_at_fork(after_in_child=in_child)
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from time import time
 from typing import TYPE_CHECKING, NoReturn
@@ -20,7 +20,6 @@ from ..._master.runtime.directory import Lock, directory_for
 from ..._options.target import daemon_name
 from ..._report.journal import Journal
 from ..._wire.places import given_in
-from ..forks import closed_in_children
 from .steered import NO_SCOREBOARD, NO_STACKS, SteeredDecider
 from .table import Table
 
@@ -78,8 +77,30 @@ def controlled(
             yield decider, ()
             return
         stack.callback(control.close)
-        stack.enter_context(closed_in_children(lambda: [lock.descriptor, *control.descriptors()]))
+        stack.enter_context(_closed_in_children(lambda: [lock.descriptor, *control.descriptors()]))
         yield steered, [Recorder(steered, journal, control)]
+
+
+@contextmanager
+def _closed_in_children(descriptors: Callable[[], Iterable[int]]) -> Iterator[None]:
+    """Close these descriptors in each process that is forked meanwhile, which would keep them in use after the master.
+
+    That is for what names this process: a lock, a listening socket and its connections.
+    """
+    entered = True
+
+    def in_child() -> None:
+        nonlocal entered
+        if entered:
+            entered = False
+            for descriptor in descriptors():
+                os.close(descriptor)
+
+    os.register_at_fork(after_in_child=in_child)
+    try:
+        yield
+    finally:
+        entered = False
 
 
 def _locked(name: str | None, program: Program, environ: Mapping[str, str]) -> tuple[str, Lock]:
