@@ -118,7 +118,7 @@ SERVICE_LINKS = {
 def test_variables_of_kubernetes_for_services_are_no_options(tmp_path: Path) -> None:
     found = resolve({}, SERVICE_LINKS | {"PREFORK_WORKERS": "3"}, str(tmp_path))
     assert (found["workers"], list(found.sources)) == (3, ["workers"])
-    assert daemon_here(SERVICE_LINKS | {"PREFORK_NAME": "till"}, str(tmp_path)) == "till"
+    assert daemon_here(SERVICE_LINKS | {"PREFORK_NAME": "till"}, str(tmp_path)) == ("till", None)
 
 
 def test_variables_of_platforms_count_less_than_any_other_source(tmp_path: Path) -> None:
