@@ -72,29 +72,31 @@ def command_for(module: Mapping[str, Any]) -> tuple[str, str]:
 
 def _program() -> tuple[str, str]:
     """Return the name of the program that has led here, and the command that runs it."""
-    modules = [frame for frame in _application_frames() if "__file__" in frame[1]]
-    bodies = [found for name, found in modules if name == "<module>"]
-    for found in [*bodies, *(found for _, found in modules), vars(sys.modules["__main__"])]:
-        if "__file__" in found:
-            return command_for(found)
+    functions = [*_functions(), ("", vars(sys.modules["__main__"]))]
+    functions.sort(key=lambda each: each[0] != "<module>")  # What is being imported says more than what is called.
+    for _, module in functions:
+        if _is_application(module):
+            return command_for(module)
     return "the program", "python PROGRAM.py"
 
 
-def _application_frames() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the name and the globals of each function that is being called, the innermost first, but for libraries."""
+def _functions() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the name and the globals of each function that is being called, the innermost first."""
     frame = sys._getframe(1)
     while frame is not None:
-        if _is_application(frame.f_globals):
-            yield frame.f_code.co_name, frame.f_globals
+        yield frame.f_code.co_name, frame.f_globals
         frame = frame.f_back  # type: ignore[assignment]
 
 
 def _is_application(module: Mapping[str, Any]) -> bool:
+    """Return whether it is a file, and neither prefork's own nor one of the standard library."""
     name = str(module.get("__name__"))
     if name == "__main__" and (spec := module.get("__spec__")) is not None:
         name = spec.name
+    if name.startswith("prefork.samples."):
+        return True
     top = name.partition(".")[0]
-    return name.startswith("prefork.samples.") or not (top == "prefork" or top in sys.stdlib_module_names)
+    return "__file__" in module and top != "prefork" and top not in sys.stdlib_module_names
 
 
 def _relative(path: str) -> str:

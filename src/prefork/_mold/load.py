@@ -20,7 +20,7 @@ def load(target: Any) -> None:
     """Run a `script`, a `module` or a `code`, or the target of `prefork run` (`run`: see `_mold.run_target`)."""
     assert mold.own is not None
     mold.adopt = DaemonApplication
-    mold.own.awaits_run = "run" not in target
+    mold.own.awaits_run = True
     match target:
         case {"script": str(path)}:
             search_first(os.path.dirname(os.path.abspath(path)))
@@ -34,6 +34,7 @@ def load(target: Any) -> None:
         case {"run": dict(started)}:
             from .run_target import run
 
+            mold.own.awaits_run = False  # The target is imported, and served from there.
             run(started)
         case _:
             raise UsageError(f"{target!r} cannot be run")
