@@ -17,6 +17,7 @@ def daemon(name: str, directory: str | None = None, **more: Any) -> Found:
 
 A = daemon("app", "/srv/a", target="app:app")
 B = daemon("app", "/srv/b", target="app:app", place="/tmp/prefork-7/app")
+UNIT = daemon("till", place="/run/prefork/unit")
 TILL = daemon("till", "/srv/c", target="jobs.py")
 
 
@@ -32,6 +33,8 @@ TILL = daemon("till", "/srv/c", target="jobs.py")
         (Wish("/srv/a", "till"), [A, TILL], TILL),
         (Wish("/srv/b", "app"), [A, B], B),
         (Wish(None, "till"), [A, TILL], TILL),
+        (Wish("/srv/a", "till"), [daemon("till", "/srv/a", place="/run/prefork/pretender"), TILL], TILL),
+        (Wish("/srv/a", "unit"), [UNIT, TILL], UNIT),
     ],
 )
 def test_daemon_of_this_directory_or_name_is_chosen(reads: bool, wish: Wish, found: list[Found], chosen: Found) -> None:

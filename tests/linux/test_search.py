@@ -17,6 +17,8 @@ import pytest
 from prefork._client import search as module
 from prefork._client.search import Found, search
 
+STRANGER = 65534
+
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
@@ -30,6 +32,7 @@ class Session:
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self.home, self._stack = directory / "prefork", stack
         self.home.mkdir()
+        self.listeners: dict[str, socket.socket] = {}
         self.environ = {"XDG_RUNTIME_DIR": str(directory)}
 
     def socket(self, name: str, backlog: int = 8) -> socket.socket:
@@ -39,6 +42,7 @@ class Session:
         listener = self._stack.enter_context(socket.socket(socket.AF_UNIX))
         listener.bind(str(place / "control.sock"))
         listener.listen(backlog)
+        self.listeners[name] = listener
         return listener
 
     def answering(self, name: str, answer: bytes) -> None:
@@ -130,3 +134,16 @@ def test_more_daemons_than_descriptors_are_found(session: Session, monkeypatch: 
     for number in range(5):
         session.answering(f"shop{number}", hello(name=f"shop{number}"))
     assert [each.name for each in session.found().values()] == [f"shop{number}" for number in range(5)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_root_finds_what_a_service_manager_runs_as_another_user(session: Session) -> None:
+    """Root's own directory has the daemon's in it: no other user could have put it there."""
+    session.answering("shop", hello(name="shop"))
+    os.seteuid(STRANGER)
+    try:
+        session.listeners["shop"].listen(8)  # Whose daemon it is, is said by who listens (unix(7)).
+    finally:
+        os.seteuid(0)
+    (found,) = session.found().values()
+    assert (found.uid, found.answers) == (STRANGER, True)

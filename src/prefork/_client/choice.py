@@ -56,7 +56,10 @@ def choose(wish: Wish, found: Sequence[Found]) -> Found:
 
 
 def _named(name: str, wish: Wish, found: Sequence[Found]) -> Found:
-    called = [each for each in found if each.is_called(name)]
+    # First by the name of the runtime directory, which no daemon can choose for itself where the one around is root's.
+    called = [each for each in found if each.has_directory_called(name)] or [
+        each for each in found if each.name == name
+    ]
     able = [each for each in called if not each.refused]
     if len(able) > 1:
         able = _local(wish.here, able) or able

@@ -58,7 +58,11 @@ class Found:
 
     def is_called(self, name: str) -> bool:
         """Whether a command may call it so: by its own name, or by that of its runtime directory."""
-        return name in (self.name, os.path.basename(self.place))
+        return self.name == name or self.has_directory_called(name)
+
+    def has_directory_called(self, name: str) -> bool:
+        """Whether its runtime directory is called so."""
+        return os.path.basename(self.place) == name
 
 
 def search(environ: Mapping[str, str], here: str | None = None, everyone: bool = False) -> list[Found]:
@@ -69,7 +73,7 @@ def search(environ: Mapping[str, str], here: str | None = None, everyone: bool =
     places = list(_places(environ, everyone))
     found: list[Found] = []
     for first in range(0, len(places), _AT_ONCE):
-        found += _asked(places[first : first + _AT_ONCE], everyone)
+        found += _asked(places[first : first + _AT_ONCE])
     return sorted((_located(each, here) for each in found), key=lambda each: (each.name, each.place))
 
 
@@ -86,7 +90,11 @@ def _homes(environ: Mapping[str, str], everyone: bool) -> list[str]:
 
 
 def _places(environ: Mapping[str, str], everyone: bool) -> Iterator[str]:
-    """Yield each runtime directory, once. Those of other users could pretend to be our daemons."""
+    """Yield each runtime directory, once.
+
+    The directory around it belongs to this user or to root, who alone can make an entry there: another user could
+    pretend to be our daemon. The daemon itself may be another user's, where a service manager has made its directory.
+    """
     trusted = (0, os.geteuid())
     given, seen = given_in(environ), set()
     if given and (status := _status(given)) is not None:
@@ -120,19 +128,16 @@ class _Asked:
     data: bytearray = field(default_factory=bytearray)
 
 
-def _asked(places: Iterable[str], everyone: bool) -> Iterator[Found]:
+def _asked(places: Iterable[str]) -> Iterator[Found]:
     """Yield the daemons in these runtime directories, those that are late last."""
-    trusted = (0, os.geteuid())
     deadline = monotonic() + PATIENCE
     with selectors.DefaultSelector() as selector:
         for place in places:
             connection = _connection(place)
             if isinstance(connection, Found):
                 yield connection
-            elif connection is not None and (everyone or connection.found.uid in trusted):
-                selector.register(connection.socket, selectors.EVENT_READ, connection)
             elif connection is not None:
-                connection.socket.close()
+                selector.register(connection.socket, selectors.EVENT_READ, connection)
         while selector.get_map() and (events := selector.select(max(0.0, deadline - monotonic()))):
             for key, _ in events:
                 if _read(key.data):
@@ -187,6 +192,8 @@ def _answered(asked: _Asked) -> Found:
     except ValueError:
         said = None
     found = asked.found
+    if not asked.data and os.geteuid() not in (0, found.uid):
+        return replace(found, refused=True)  # It closes the connections of users whom it does not serve.
     if not isinstance(said, dict) or said.get("ok") is not True:
         return found
 
