@@ -19,7 +19,7 @@ from prefork import (
     relaunch_settings,
     update_worker_set,
 )
-from prefork._hooks.functions import check_plain, checked
+from prefork._hooks.functions import check_function, checked
 
 HOOKS = list(PreforkSettings.__dataclass_fields__)
 GENERATING = {"update_server", "on_child_finished"}
@@ -153,6 +153,18 @@ def test_relaunching_refuses_functions_by_their_names(given: Any) -> None:
     assert str(refused.value).startswith(f"fork is {given!r}, not a plain function: ")
 
 
+@pytest.mark.parametrize(
+    ("update", "fork", "complaint"),
+    [
+        (lambda: None, fork_worker_process, r"update is called with \(resource\), but .* takes \(\)"),
+        (wanted, lambda context, args: 1, r"fork is called with \(context\), but .* takes \(context, args\)"),
+    ],
+)
+def test_relaunching_refuses_functions_with_other_arguments(update: Any, fork: Any, complaint: str) -> None:
+    with pytest.raises(UsageError, match=f"^{complaint}$"):
+        relaunch_settings(PreforkResource[Greeter](), update, fork).update_config()
+
+
 def test_relaunching_takes_functions() -> None:
     resource = PreforkResource[Greeter]()
     assert relaunch_settings(resource, wanted, fork_worker_process).update_config() == "configuration"
@@ -177,4 +189,4 @@ def test_workers_that_are_none_are_refused(resource: Any, workers: Any, complain
 
 def test_generator_is_no_action() -> None:
     with pytest.raises(UsageError, match=r"^the workers' action is .*: a call runs nothing of a generator"):
-        check_plain("the workers' action", generator)
+        check_function("the workers' action", generator, ("context",))

@@ -69,7 +69,7 @@ class WorkerContext:
     def encode(self) -> bytes:
         """Return this context as JSON. Raises UsageError that names the field whose value JSON would change.
 
-        A class may override it together with `decode`, and return any bytes: `pickle.dumps(self)`, say.
+        A class may override it and `decode`, for any bytes. A `Daemon` replaces a worker whose bytes have changed.
         """
         spec = _spec(type(self))
         fields = {field.name: field.encoded(self) for field in spec if field.travels}

@@ -17,7 +17,7 @@ from . import _context
 from ._context import WorkerContext
 from ._errors import MisplacedError, PreforkError, SystemFailure, UsageError, exit_with
 from ._hooks import role
-from ._hooks.functions import check_plain, checked
+from ._hooks.functions import check_function, checked
 from ._hooks.settings import C, send
 from ._hooks.settings import PreforkSettings as PreforkSettings
 from ._hooks.settings import default_settings as default_settings
@@ -70,8 +70,8 @@ def relaunch_settings(
 
     def update_config() -> C | None:
         # Not when the settings are made: there the error would be a traceback.
-        check_plain("update", update)
-        check_plain("fork", fork)
+        check_function("update", update, ("resource",))
+        check_function("fork", fork, ("context",))
         return update(resource)
 
     def update_server(_config: C) -> Iterable[int]:
@@ -166,7 +166,7 @@ def default_main(
     """
     try:
         own = role.take("default_main()")
-        check_plain("the workers' action", action)
+        check_function("the workers' action", action, ("context",))
         if own is not None:
             context = _take_context(own)
         else:
@@ -195,7 +195,7 @@ def _run_master(settings: PreforkSettings[Any] | Callable[[], PreforkSettings[An
 
     hold_standard_descriptors()  # Before a socket that the program opens can come to be number 0.
     if callable(settings):
-        check_plain("the settings' function", settings)
+        check_function("the settings' function", settings, ())
         settings = settings()
     if not isinstance(settings, PreforkSettings):
         raise UsageError(f"the settings are {settings!r}, not PreforkSettings: is a `return` missing?")

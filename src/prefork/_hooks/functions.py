@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
@@ -35,8 +35,7 @@ def checked(settings: PreforkSettings[Any]) -> PreforkSettings[Any]:
     for name, arguments in _ARGUMENTS.items():
         hook = getattr(settings, name)
         if name != "update_config" or not _makes_configurations(hook):
-            check_plain(f"hook {name}", hook, name in _MAY_GENERATE)
-        _check_arguments(name, hook, arguments)
+            check_function(f"hook {name}", hook, arguments, name in _MAY_GENERATE)
 
     def update_config() -> Any:
         config = settings.update_config()
@@ -49,10 +48,22 @@ def checked(settings: PreforkSettings[Any]) -> PreforkSettings[Any]:
     return replace(settings, update_config=update_config)
 
 
-def check_plain(what: str, function: Any, may_generate: bool = False) -> None:
-    """Raise UsageError unless a call of this runs a function's body: not of an `async def`, a generator, a class."""
+def check_function(what: str, function: Any, arguments: Sequence[str], may_generate: bool = False) -> None:
+    """Raise UsageError unless a call with these arguments runs a function's body.
+
+    A call does not run that of an `async def` or a generator, nor what the objects of a class are for.
+    """
     if why := _why_not(function, may_generate):
         raise UsageError(f"{what} is {function!r}, not a plain function: {why}")
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):  # A function of C may have none.
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        given = ", ".join(arguments)
+        raise UsageError(f"{what} is called with ({given}), but {function!r} takes {signature}") from None
 
 
 def _why_not(function: Any, may_generate: bool) -> str | None:
@@ -77,16 +88,3 @@ def _makes_configurations(hook: Any) -> bool:
 
 def _is_callable_when_made(cls: type) -> bool:
     return any("__call__" in vars(each) for each in cls.__mro__)
-
-
-def _check_arguments(name: str, hook: Callable[..., Any], arguments: tuple[str, ...]) -> None:
-    try:
-        signature = inspect.signature(hook)
-    except (ValueError, TypeError):  # A function of C may have none.
-        return
-    try:
-        signature.bind(*arguments)
-    except TypeError:
-        raise UsageError(
-            f"hook {name} is called with ({', '.join(arguments)}), but {hook!r} takes {signature}"
-        ) from None
