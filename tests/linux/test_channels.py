@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from prefork._core.events import ForkFailed, MoldFailed, SpareForked, WorkerFailed
+from prefork._core.events import ForkFailed, MoldFailed, SpareForked, WorkerDrained, WorkerFailed, WorkerWornOut
 from prefork._linux.channel import Channel
 from prefork._master.births.channels import Fact, MoldDisconnected, PlanReceived, ProcessChannels
-from prefork._wire import messages
+from prefork._master.births.master_end import MasterEnd
+from prefork._wire import messages, plan_memory
 from small_master import SmallMaster, readable
 from support import own_descriptors
 
@@ -28,7 +29,7 @@ def channels() -> Iterator[ProcessChannels]:
 @pytest.fixture
 def mold(channels: ProcessChannels) -> Iterator[Channel]:
     """The mold's end: the test sends what a mold would send."""
-    ours, theirs = Channel.pair()
+    ours, theirs = MasterEnd.made()
     channels.add_mold(1, 999_999, ours)
     yield theirs
     theirs.close()
@@ -39,39 +40,47 @@ def facts(channels: ProcessChannels) -> list[Fact]:
     return channels.read()
 
 
-def announce(mold: Channel) -> Channel:
-    """The newborn's end."""
-    ours, theirs = Channel.pair()
-    mold.send(messages.ChildAnnounced(), [theirs.fileno()])
-    theirs.close()
-    return ours
+def ordered(mold: Channel) -> list[Channel]:
+    """The newborns' ends of the next batch that the mold is ordered."""
+    received = mold.receive()
+    assert received is not None
+    assert received.message == messages.Fork(len(received.descriptors))
+    return [Channel.from_descriptor(each) for each in received.descriptors]
+
+
+def plan(mold: Channel, text: str) -> None:
+    """Answer the next order of a plan."""
+    received = mold.receive()
+    assert received is not None
+    assert isinstance(received.message, messages.ComputePlan)
+    [memory] = received.descriptors
+    mold.send(messages.Planned(plan_memory.write(memory, text), ()))
+    os.close(memory)
 
 
 class Child:
-    """A child of this process that sends Hello on both of its channels, in order, when told to."""
+    """A child of this process that sends Hello on the channels that it is given, in order, when told to."""
 
     def __init__(self) -> None:
         go, self.go = Channel.pair()
-        pairs = [Channel.pair(), Channel.pair()]
         self.pid = os.fork()
         if self.pid == 0:
             self.go.close()
-            while go.receive() is not None:
-                for ours, _ in pairs:
-                    ours.send_hello()
+            while (received := go.receive()) is not None:
+                for each in received.descriptors:
+                    os.dup(each)  # It stays open, as a newborn's does.
+                    Channel.from_descriptor(each).send_hello()
             os._exit(0)
         go.close()
-        for ours, _ in pairs:
-            ours.close()
         self.ended = False
-        self.channels = [theirs for _, theirs in pairs]
 
-    def send_hello(self) -> None:
-        self.go.send(messages.Ready())
+    def send_hello(self, *channels: Channel) -> None:
+        self.go.send(messages.Ready(), [each.fileno() for each in channels])
+        for each in channels:
+            each.close()
 
     def end(self) -> None:
-        for each in [self.go, *self.channels]:
-            each.close()
+        self.go.close()
         if not self.ended:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             self.ended = True
@@ -88,86 +97,103 @@ def child() -> Iterator[Child]:
     child.reap()
 
 
+def until_facts(channels: ProcessChannels, count: int) -> list[Fact]:
+    found: list[Fact] = []
+    while len(found) < count:
+        found += facts(channels)
+    return found
+
+
 def test_spare_is_reported_after_batch_end_and_hello(channels: ProcessChannels, mold: Channel, child: Child) -> None:
     channels.fork_spares(1, 1)
-    mold.send(messages.ChildAnnounced(), [child.channels[0].fileno()])
+    newborns = ordered(mold)
     mold.send(messages.ForksEnded(1, ""))
     assert facts(channels) == []
-    child.send_hello()
+    child.send_hello(*newborns)
     assert facts(channels) == [SpareForked(1, child.pid)]
 
 
 def test_spare_is_reported_after_hello_and_batch_end(channels: ProcessChannels, mold: Channel, child: Child) -> None:
     channels.fork_spares(1, 1)
-    mold.send(messages.ChildAnnounced(), [child.channels[0].fileno()])
-    child.send_hello()
-    assert facts(channels) == []
-    readable(channels)
+    child.send_hello(*ordered(mold))
     assert facts(channels) == []
     mold.send(messages.ForksEnded(1, ""))
-    assert facts(channels) == [SpareForked(1, child.pid)]
+    assert until_facts(channels, 1) == [SpareForked(1, child.pid)]
 
 
 def test_second_newborn_of_one_pid_fails(channels: ProcessChannels, mold: Channel, child: Child) -> None:
     channels.fork_spares(1, 2)
-    for each in child.channels:
-        mold.send(messages.ChildAnnounced(), [each.fileno()])
+    newborns = ordered(mold)
     mold.send(messages.ForksEnded(2, ""))
     assert facts(channels) == []
-    child.send_hello()
-    found: list[Fact] = []
-    while len(found) < 2:
-        found += facts(channels)
+    child.send_hello(*newborns)
+    found = until_facts(channels, 2)
     assert SpareForked(1, child.pid) in found
     assert ForkFailed(1, 1, f"pid {child.pid} is not a new child of the master") in found
 
 
 def test_newborn_of_another_parent_fails(channels: ProcessChannels, mold: Channel) -> None:
     channels.fork_spares(1, 1)
-    newborn = announce(mold)
-    # This process is not its own child.
-    readable(channels)
-    assert channels.read() == []
-    newborn.send_hello()
+    [newborn] = ordered(mold)
+    newborn.send_hello()  # This process is not its own child.
     mold.send(messages.ForksEnded(1, ""))
-    found: list[Fact] = []
-    while not found:
-        found = facts(channels)
-    assert found == [ForkFailed(1, 1, f"pid {os.getpid()} is not a new child of the master")]
+    assert until_facts(channels, 1) == [ForkFailed(1, 1, f"pid {os.getpid()} is not a new child of the master")]
     assert newborn.receive() is None
+    newborn.close()
 
 
-def test_hello_without_pid_fails(channels: ProcessChannels, mold: Channel) -> None:
+def test_newborn_whose_pid_has_a_role_fails(child: Child) -> None:
+    """The channel of a newborn was given to a process that the master knows as something else, such as a mold."""
+    roles = {child.pid}
+    channels = ProcessChannels(lambda pid: pid not in roles)
+    ours, mold = MasterEnd.made()
+    channels.add_mold(1, 999_999, ours)
     channels.fork_spares(1, 1)
-    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    mold.send(messages.ChildAnnounced(), [other.fileno()])
-    other.close()
-    with one:
-        one.send(b"=" + messages.encode(messages.Ready()))
-        readable(channels)
-        channels.read()
-        assert facts(channels) == [ForkFailed(1, 1, "a newborn must send Hello once, with its pid")]
+    child.send_hello(*ordered(mold))
+    mold.send(messages.ForksEnded(1, ""))
+    assert until_facts(channels, 1) == [ForkFailed(1, 1, f"pid {child.pid} is not a new child of the master")]
+    assert channels.finish(child.pid) == []
+    channels.close()
+    mold.close()
+
+
+def test_newborn_that_says_something_else_fails(channels: ProcessChannels, mold: Channel) -> None:
+    channels.fork_spares(1, 1)
+    [newborn] = ordered(mold)
+    newborn.send(messages.Ready())
+    assert facts(channels) == []
+    mold.send(messages.ForksEnded(1, ""))
+    assert until_facts(channels, 1) == [ForkFailed(1, 1, "a newborn must send Hello once, with its pid")]
+    newborn.close()
 
 
 def test_newborn_that_dies_before_hello_fails(channels: ProcessChannels, mold: Channel) -> None:
     channels.fork_spares(1, 2)
-    announce(mold).close()
+    early, late = ordered(mold)
+    early.close()
     mold.send(messages.ForksEnded(2, "the intermediate killed by signal 9"))
-    found: list[Fact] = []
-    while len(found) < 2:
-        found += facts(channels)
-    assert found == [
-        ForkFailed(1, 1, "the intermediate killed by signal 9"),
-        ForkFailed(1, 1, "the process exited before it was ready"),
-    ]
+    assert until_facts(channels, 1) == [ForkFailed(1, 1, "the intermediate killed by signal 9")]
+    late.close()
+    assert until_facts(channels, 1) == [ForkFailed(1, 1, "the process exited before it was ready")]
+
+
+def test_large_order_is_several_batches(channels: ProcessChannels, mold: Channel) -> None:
+    channels.fork_spares(1, 250)
+    batches = [ordered(mold) for _ in range(3)]
+    assert list(map(len, batches)) == [100, 100, 50]
+    for batch in batches:
+        for newborn in batch:
+            newborn.close()
+        mold.send(messages.ForksEnded(len(batch), "they are full"))
+    assert until_facts(channels, 3) == [ForkFailed(1, count, "they are full") for count in (100, 100, 50)]
 
 
 def test_spare_that_dies_at_once_is_reported(channels: ProcessChannels, mold: Channel, child: Child) -> None:
     channels.fork_spares(1, 1)
-    mold.send(messages.ChildAnnounced(), [child.channels[0].fileno()])
+    newborns = ordered(mold)
     mold.send(messages.ForksEnded(1, ""))
     assert facts(channels) == []
-    child.send_hello()
+    child.send_hello(*newborns)
     child.end()
     assert facts(channels) == [SpareForked(1, child.pid)]
     assert channels.read() == []
@@ -175,14 +201,15 @@ def test_spare_that_dies_at_once_is_reported(channels: ProcessChannels, mold: Ch
     assert channels.finish(child.pid) == []
 
 
-def test_unordered_forks_disconnect_the_mold(channels: ProcessChannels, mold: Channel) -> None:
+def test_batch_that_was_not_ordered_disconnects_the_mold(channels: ProcessChannels, mold: Channel) -> None:
     channels.fork_spares(1, 1)
-    newborns = [announce(mold), announce(mold)]
-    assert facts(channels) == [
-        ForkFailed(1, 1, "the mold announced a fork that was not ordered"),
-        MoldDisconnected(1, "the mold announced a fork that was not ordered"),
+    newborns = ordered(mold)
+    mold.send(messages.ForksEnded(2, ""))
+    assert until_facts(channels, 2) == [
+        ForkFailed(1, 1, "the mold ended a batch of forks that was not ordered"),
+        MoldDisconnected(1, "the mold ended a batch of forks that was not ordered"),
     ]
-    assert [each.receive() for each in newborns] == [None, None]
+    assert [each.receive() for each in newborns] == [None]
     for each in newborns:
         each.close()
 
@@ -206,30 +233,26 @@ def test_wrong_message_disconnects_the_mold(
     [fact] = facts(channels)
     assert isinstance(fact, MoldDisconnected)
     assert fact.reason
-    assert not mold.try_send(messages.Planned(None, ()))
+    assert not mold.try_send(messages.Planned(0, ()))
 
 
 def test_mold_sends_one_plan_per_order(channels: ProcessChannels, mold: Channel) -> None:
     for text in ("first", "second"):
         channels.compute_plan(1)
-        mold.send(messages.Planned(text, ()))
+        plan(mold, text)
         assert facts(channels) == [PlanReceived(1, text, ())]
-    mold.send(messages.Planned("third", ()))
+    mold.send(messages.Planned(2, ()))
     assert facts(channels) == [MoldDisconnected(1, "the mold sent a plan that was not ordered")]
 
 
-def test_descriptor_of_no_channel_is_refused(channels: ProcessChannels, mold: Channel) -> None:
-    channels.fork_spares(1, 1)
-    with open("/etc/passwd") as file:
-        mold.send(messages.ChildAnnounced(), [file.fileno()])
-    assert facts(channels) == [
-        ForkFailed(1, 1, "the descriptor is no socket"),
-        MoldDisconnected(1, "the descriptor is no socket"),
-    ]
+def test_plan_longer_than_its_memory_disconnects_the_mold(channels: ProcessChannels, mold: Channel) -> None:
+    channels.compute_plan(1)
+    mold.send(messages.Planned(2**40, ()))
+    assert facts(channels) == [MoldDisconnected(1, f"a plan of {2**40} bytes")]
 
 
 def test_flood_does_not_starve_other_peers(channels: ProcessChannels, mold: Channel) -> None:
-    ours, other = Channel.pair()
+    ours, other = MasterEnd.made()
     channels.add_mold(2, 999_998, ours)
     try:
         while True:
@@ -237,7 +260,7 @@ def test_flood_does_not_starve_other_peers(channels: ProcessChannels, mold: Chan
     except BlockingIOError:
         pass
     channels.compute_plan(2)
-    other.send(messages.Planned("other", ()))
+    plan(other, "other")
     found = facts(channels)
     assert PlanReceived(2, "other", ()) in found
     assert 0 < found.count(MoldFailed(1, "plan failed:\nflood")) < 100
@@ -246,13 +269,25 @@ def test_flood_does_not_starve_other_peers(channels: ProcessChannels, mold: Chan
 
 def test_worker_that_breaks_the_protocol_fails_by_pid(channels: ProcessChannels) -> None:
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    channels.add_process(12_345, Channel(one))
+    channels.add_process(12_345, MasterEnd(one))
     with other:
         other.send(b"hello")
         [fact] = facts(channels)
         assert isinstance(fact, WorkerFailed)
         assert fact.pid == 12_345
         assert other.recv(1) == b""
+
+
+def test_reports_of_one_process_are_bounded(channels: ProcessChannels) -> None:
+    ours, worker = MasterEnd.made()
+    channels.add_process(12_345, ours)
+    for number in range(50):
+        worker.send(messages.ReplacementRequested(f"reason {number}"))
+    worker.send(messages.Drained())
+    found = until_facts(channels, 17)
+    assert found[:16] == [WorkerWornOut(12_345, f"reason {number}") for number in range(16)]
+    assert found[16:] == [WorkerDrained(12_345)]
+    worker.close()
 
 
 def test_order_to_an_ended_process_is_ignored(channels: ProcessChannels) -> None:
@@ -262,18 +297,6 @@ def test_order_to_an_ended_process_is_ignored(channels: ProcessChannels) -> None
     channels.order(7, messages.Order("web/0", 1, None, os.getpid(), ""), [0])
     channels.dismiss(7)
     assert channels.read() == channels.finish(7) == channels.finish_mold(7) == []
-
-
-def test_unconnected_socket_is_refused(channels: ProcessChannels, mold: Channel) -> None:
-    channels.fork_spares(1, 1)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-        mold.send(messages.ChildAnnounced(), [sock.fileno()])
-    found: list[Fact] = []
-    while not found:
-        found = facts(channels)
-    [fact] = found
-    assert isinstance(fact, ForkFailed)
-    assert fact.count == 1
 
 
 def test_failure_before_and_after_a_plan_differ(channels: ProcessChannels, mold: Channel) -> None:

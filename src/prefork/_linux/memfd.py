@@ -56,11 +56,15 @@ def read(descriptor: int, name: str | None = None) -> bytes:
     size = os.fstat(descriptor).st_size
     if seals & _SEALS != _SEALS or size > LIMIT:
         raise ValueError("a memfd that is not sealed, or too large")
-    pieces = []
-    offset = 0
-    while offset < size:
-        pieces.append(os.pread(descriptor, size - offset, offset))
-        offset += len(pieces[-1])
+    return read_start(descriptor, size)
+
+
+def read_start(descriptor: int, size: int) -> bytes:
+    """Return the first `size` bytes of a memfd, whose size cannot change. Raises OSError."""
+    pieces = [b""]
+    while size > 0 and (piece := os.pread(descriptor, size, sum(map(len, pieces)))):
+        pieces.append(piece)
+        size -= len(piece)
     return b"".join(pieces)
 
 

@@ -68,6 +68,27 @@ class ExitWatch:
         """Return whether this is a watched child that has not been reaped."""
         return pid in self._pidfds or pid in self._without_pidfd
 
+    def holds(self, pid: int) -> bool:
+        """Return whether this is a watched child, by the kernel's word: then its number is no other process's."""
+        if not self.watches(pid):
+            return False
+        pidfd = self._pidfds.get(pid)
+        try:
+            os.waitid(os.P_PID if pidfd is None else os.P_PIDFD, pid if pidfd is None else pidfd, _PEEK)
+        except ChildProcessError:  # Other code in this program reaped it.
+            return False
+        return True
+
+    def signal(self, pid: int, number: int) -> None:
+        """Send a signal to a watched child, by its pidfd if there is one; nothing if it has been reaped."""
+        try:
+            if (pidfd := self._pidfds.get(pid)) is not None:
+                signal.pidfd_send_signal(pidfd, number)
+            elif pid in self._without_pidfd:
+                os.kill(pid, number)
+        except ProcessLookupError:
+            pass  # Other code in this program reaped it.
+
     def close(self) -> None:
         """Stop watching, without reaping."""
         for pidfd in self._pidfds.values():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from .._core import events as fact
 from .._linux.signals import NAMES
 from .._report.sentences import ended
+from .births.processes import MoldRole, Role, WatcherRole, WorkerRole
 from .hangs.crashes import Crash, Crashes
 from .hangs.oom import OomCounter
 
@@ -55,26 +56,30 @@ class Deaths:
         """Enqueue the ends of processes."""
         out_of_memory = any(end.status == -signal.SIGKILL for end in exits) and self._oom.grown()
         for end in exits:
-            self._processes.reaped(end.pid)
+            role = self._processes.reaped(end.pid)
             reason = self._reason(end, out_of_memory)
             self._finish(end, reason)
-            self._enqueue_end(end, reason)
+            self._enqueue_end(end, role, reason)
 
-    def _enqueue_end(self, end: fact.ProcessExit, reason: str) -> None:
-        processes, keepers = self._processes, self._keepers
-        if end.pid in processes.molds:
-            generation = processes.molds.pop(end.pid)
-            for message in processes.channels.finish_mold(generation):
-                self._receive(message)
-            self._master.enqueue(fact.MoldEnded(generation, reason))
-        elif processes.workers.pop(end.pid, None) is not None:
-            keepers.listeners.worker_ended(end.pid)
-            status = end.status if end.status is not None else 1
-            worked, doing = keepers.board.has_worked(end.pid), keepers.board.request(end.pid)
-            keepers.board.end(end.pid, status)
-            self._master.enqueue(fact.WorkerEnded(end.pid, status, reason, worked, doing))
-        else:
-            keepers.watchers.ended(end.pid, reason)
+    def _enqueue_end(self, end: fact.ProcessExit, role: Role | None, reason: str) -> None:
+        keepers = self._keepers
+        match role:
+            case MoldRole(generation):
+                for message in self._processes.channels.finish_mold(generation):
+                    self._receive(message)
+                self._master.enqueue(fact.MoldEnded(generation, reason))
+            case WorkerRole():
+                keepers.listeners.worker_ended(end.pid)
+                status = end.status if end.status is not None else 1
+                worked, doing = keepers.board.has_worked(end.pid), keepers.board.request(end.pid)
+                keepers.board.end(end.pid, status)
+                self._master.enqueue(fact.WorkerEnded(end.pid, status, reason, worked, doing))
+            case WatcherRole():
+                keepers.watchers.ended(end.pid, reason)
+            case None:
+                pass
+            case _:
+                assert_never(role)
 
     def _finish(self, end: fact.ProcessExit, reason: str) -> None:
         """Read the last messages of a process; write a crash report of a worker that has failed."""

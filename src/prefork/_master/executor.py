@@ -72,7 +72,7 @@ class DaemonExecutor:
         self._watchers = Watchers(self._processes.start_watcher, self._processes.kill, master, launching.sources)
         self._queues = Queues(master, self._board.counted)
         self._listeners = self._create_listeners(launching, Orphans(runtime.roster, launching.options.orphan_grace))
-        means = OrderDependencies(self._board, self._listeners, self._channels, self._reader, self._capture)
+        means = OrderDependencies(self._board, self._listeners, self._processes, self._reader, self._capture)
         self._orders = Orders(launching, means, master.relay.log)
         self._options = CodeOptions(launching, master.relay.log)
         keepers = Keepers(self._listeners, self._board, self._hangs, self._crashes, self._watchers, self._capture)
@@ -104,7 +104,7 @@ class DaemonExecutor:
 
     def molds(self) -> dict[int, int]:
         """Return the pids of the molds, by generation."""
-        return {generation: pid for pid, generation in self._processes.molds.items()}
+        return self._processes.molds()
 
     def scoreboard(self) -> int:
         """Return a new descriptor of the scoreboard, for reading."""
@@ -140,7 +140,8 @@ class DaemonExecutor:
             case do.ForgetSlot(key):
                 self._listeners.slot_removed(key)
             case do.ForkSpares(generation, count):
-                self._channels.fork_spares(generation, count)
+                for failed in self._channels.fork_spares(generation, count):
+                    self._receive(failed)
             case do.DismissSpare(pid):
                 self._channels.dismiss(pid)
             case do.SpawnWorker():
@@ -148,7 +149,7 @@ class DaemonExecutor:
             case do.StartMold(generation):
                 self._start_mold(generation)
             case do.PlanAgain(generation):
-                self._channels.compute_plan(generation)
+                self._plan_again(generation)
             case do.EndMold(generation):
                 self._processes.end_mold(generation)
             case do.ForgetGeneration(generation):
@@ -184,7 +185,14 @@ class DaemonExecutor:
             self._processes.start_mold(generation)
         except OSError as error:
             self._master.enqueue(fact.MoldFailed(generation, f"cannot start the mold: {error}"))
-            self._master.enqueue(fact.MoldEnded(generation, "failed to start"))
+            if generation not in self._processes.molds():
+                self._master.enqueue(fact.MoldEnded(generation, "failed to start"))
+
+    def _plan_again(self, generation: int) -> None:
+        try:
+            self._channels.compute_plan(generation)
+        except OSError as error:
+            self._master.enqueue(fact.PlanFailed(generation, f"no descriptor left in the master: {error.strerror}"))
 
     def _spawn(self, action: do.SpawnWorker) -> None:
         generation, key = action.generation, action.key
@@ -197,7 +205,6 @@ class DaemonExecutor:
         self._master.enqueue(fact.WorkerSpawned(generation, key, pid))
 
     def _order(self, action: Ordered, pid: int) -> None:
-        self._processes.workers[pid] = action.key
         it = self._orders.assignable(action).options
         kills = it.hang_policy == "kill"
         self._hangs.expect(pid, WatchedWorker(action.key, action.generation, it.hang_timeout, kills))

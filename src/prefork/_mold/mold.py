@@ -19,6 +19,7 @@ from .._errors import InternalError, UsageError
 from .._linux import lifeline, memfd, title
 from .._linux.channel import Channel
 from .._linux.stacks import Stacks
+from .._wire import plan_memory
 from .._wire.messages import (
     ComputePlan,
     Failed,
@@ -106,21 +107,25 @@ class Mold:
         while (received := self._channel.receive()) is not None:
             match received.message:
                 case ComputePlan():
-                    self._plan(application)
+                    self._plan(application, received.descriptors)
                     if not self._planned:
                         return
                 case Fork(count):
                     # A single newborn may be kept as a spare. In a large batch they wait for each other, and a
                     # rehearsal of all of them meanwhile would cost half a megabyte each.
                     live = partial(self._live, meanwhile=self._rehearse) if count == 1 else self._live
-                    fork_children(self._channel, count, self._launch.spare_title, live)
+                    fork_children(self._channel, count, received.descriptors, self._launch.spare_title, live)
                 case message:
                     raise InternalError(f"the master sent {type(message).__name__} to a mold")
 
-    def _plan(self, application: Application) -> None:
+    def _plan(self, application: Application, memory: tuple[int, ...]) -> None:
+        """Compute the plan and write it to the master's memory, a descriptor that it has sent."""
         step, armed = "plan", self._bind_to_master()
         try:
             plan = application.plan()
+            if not memory:
+                raise UsageError("this process has no descriptor left to pass the plan on: raise its limit")
+            size = plan_memory.write(memory[0], plan)
             step = "before_fork"
             application.before_fork()
         except BaseException as error:
@@ -128,13 +133,15 @@ class Mold:
             return
         finally:
             os.close(armed)
+            for descriptor in memory:
+                os.close(descriptor)
         newborn.take_signals(self._drain, self._stacks)
         stage = newborn.Inheritance(application.rehearsal, self._drain, self._board, self._stacks)
         self._rehearse = partial(rehearse, stage, self._launch.spare_title, 1)
         rehearse(stage, self._launch.title)
         prepared = sharing.prepare(self._share)
         self._planned = True
-        self._channel.try_send(Planned(plan, tuple(_warnings(prepared))))
+        self._channel.try_send(Planned(size, tuple(_warnings(prepared))))
 
     def _bind_to_master(self) -> int:
         """Let this process die with the master until the returned descriptor is closed.

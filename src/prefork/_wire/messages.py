@@ -7,12 +7,11 @@ The master and a mold, over the socket that the mold was started with (`MoldLaun
 and the scoreboard come with it):
 
     mold    StepFailed(step="load")   unasked: the import failed, the mold ends
-    master  ComputePlan               at once, the mold answers after its import; again for each replan
+    master  ComputePlan               [memory for it] at once, the mold answers after its import; again for each replan
     mold    Planned | StepFailed      to each; a failure before the first plan ends the mold
-    master  Fork(count)               only after Planned; the mold works off several in order
-      intermediate  ChildAnnounced    [channel]: each process of the batch, as soon as it has been forked
+    master  Fork(count)               [a channel for each] only after Planned; the mold works off several in order
       intermediate  ForkFailed        the fork or what it needs failed; ends the batch
-    mold    ForksEnded                the mold has reaped the intermediate: the master adopts what was announced
+    mold    ForksEnded                the mold has reaped the intermediate: the master adopts what was forked
     master  end of file               the mold ends, by a normal exit
 
 The master and a newborn, over the newborn's own channel:
@@ -30,8 +29,11 @@ The master and a newborn, over the newborn's own channel:
 
 A newborn becomes a spare when it has sent Hello and its mold has sent ForksEnded, in whichever order the two arrive.
 Before that it is not yet the master's child: its getppid() names the intermediate, and an order would let it conclude
-that its master is dead. A batch is Fork.count forks: what has not been announced when its ForksEnded arrives has
-failed.
+that its master is dead. A channel of a batch that ends without a Hello is a fork that has failed.
+
+Only the master sends descriptors, and makes all of them itself: it may have rights that its peers have not, and closing
+what a peer has chosen can take for ever (`_linux.rights`). So a message to the master fits a packet; a plan does not,
+and is written to memory that the master has sent.
 
 SIGTERM asks for the drain, and no message does, so that it means the same whichever process sends it. DrainBacklogs is
 in the worker's channel before the signal, and the worker reads it after the signal.
@@ -42,12 +44,18 @@ from __future__ import annotations
 import json
 import marshal
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias, get_args
 
+from .printable import printable, printable_lines
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Share: TypeAlias = Literal["freeze", "immortal", "none", ""]
+
+
+_LINE, _MOST_TEXTS, _LEFT_OUT = 500, 20, "[...]"
+"""The most characters of a text that becomes part of a line, the most texts of a list, and what stands for the rest."""
 
 
 class MalformedMessage(Exception):
@@ -89,9 +97,12 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan, and warnings for the user about forking from this application (lost threads, ...)."""
+    """The plan is in the memory that came with ComputePlan, `size` bytes of JSON.
 
-    plan: Json
+    `warnings` are for the user, about forking from this application (lost threads, ...).
+    """
+
+    size: int
     warnings: tuple[str, ...]
 
 
@@ -101,11 +112,6 @@ class StepFailed:
 
     step: str
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChildAnnounced:
-    """A process was forked; the descriptor is the master's end of its channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +208,6 @@ Message = (
     | Fork
     | Planned
     | StepFailed
-    | ChildAnnounced
     | ForkFailed
     | ForksEnded
     | Hello
@@ -273,15 +278,42 @@ def decode_order(data: bytes) -> Order:
         raise MalformedMessage(f"not an order: {error}") from None
 
 
-def descriptor_count(message: Message) -> int:
-    """Return how many descriptors an honest peer sends with it."""
-    match message:
-        case ChildAnnounced():
-            return 1
-        case Order():
-            return 1 + len(message.listeners) + 2 * message.captured
-        case _:
-            return 0
+def fitting(message: Message, most: int) -> bytes:
+    """Return a message as `encode` does, its texts cut so far that it takes `most` bytes; of each its end is left."""
+    data = encode(message)
+    while len(data) > most:
+        share = 0.9 * most / len(data)
+        texts = {each.name: getattr(message, each.name) for each in fields(message)}
+        message = replace(message, **{name: _cut(value, share) for name, value in texts.items()})
+        data = encode(message)
+    return data
+
+
+def _cut(value: Any, share: float) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_cut(each, share) for each in value[:_MOST_TEXTS])
+    if isinstance(value, str) and len(value) > _LINE:
+        return _LEFT_OUT + value[-int(len(value) * share) :]
+    return value
+
+
+def cleaned(message: Message) -> Message:
+    """Return a message of a peer that is not trusted with its texts made printable, and those of one line cut.
+
+    Of `text` the lines are kept: it is a report. Everything else becomes part of a line of the log.
+    """
+    changed: dict[str, Any] = {}
+    for each in fields(message):
+        value = getattr(message, each.name)
+        if isinstance(value, str):
+            changed[each.name] = printable_lines(value) if each.name == "text" else _line(value)
+        elif isinstance(value, tuple):
+            changed[each.name] = tuple(_line(text) for text in value[:_MOST_TEXTS])
+    return replace(message, **changed) if changed else message
+
+
+def _line(text: str) -> str:
+    return printable(text if len(text) <= _LINE else _LEFT_OUT + text[-_LINE:])
 
 
 def _is_number(value: object) -> bool:

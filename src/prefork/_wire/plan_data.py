@@ -19,6 +19,9 @@ T = TypeVar("T")
 _LONGEST_NAME = 200
 """Characters."""
 
+_MOST = {"entries": 2048, "kinds": 256, "pools": 256, "listeners": 256}
+"""The most of each: what is made of them must not keep the master from its loop for long."""
+
 _HIGHEST_ID = 2**32 - 2
 """The next one means no change; chown(2)."""
 
@@ -55,6 +58,10 @@ class ReceivedPlan:
 
 def take_apart(data: Any) -> ReceivedPlan:
     """Return the plan. Raises MalformedPlan."""
+    for part, most in _MOST.items():
+        if (count := len(_part(data, part, list if part in ("entries", "pools") else dict))) > most:
+            what = "workers" if part == "entries" else part
+            raise MalformedPlan(f"it has {count:,} {what}, and {most:,} are the most")
     kinds = {
         name: Kind(_name(name), _options(KindOptions, options)) for name, options in _part(data, "kinds", dict).items()
     }
@@ -132,7 +139,8 @@ def _assignable(given: Any, options: KindOptions) -> Assignable:
 def _terms(options: KindOptions, launch: Any) -> Terms:
     """Return the terms of the kind, or those that the worker's own launch sets instead."""
     own = {name: launch[name] for name in ("affinity", "nice") if launch.get(name) not in (None, [])}
-    options = replace(options, **{name: getattr(_options(KindOptions, own), name) for name in own})
+    if own:
+        options = replace(options, **{name: getattr(_options(KindOptions, own), name) for name in own})
     return Terms(
         limits=tuple((name, *pair) for name, pair in options.limits.items()),  # type: ignore[misc]  # pairs, once checked
         nice=options.nice,

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import select
 import signal
+from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 
 from .._errors import SystemFailure
 from .._linux import lifeline, stacks
-from .._linux.channel import Channel
 from .._linux.signals import NAMES
 from .._linux.subreaper import become_subreaper
-from .._master.births.start import Shared, described, start_mold
+from .._master.births.start import MasterEnd, Shared, described, start_mold
 from .._master.children import child_pids
 from .._report.sentences import ended
-from .._wire import scoreboard
+from .._wire import plan_memory, scoreboard
 from .._wire.launch import MasterLaunch
-from .._wire.messages import ComputePlan, MalformedMessage, Planned, StepFailed
+from .._wire.messages import ComputePlan, Json, MalformedMessage, Planned, StepFailed
 
 _END_GRACE = 1.0
 """Seconds that the mold may take to end by itself."""
@@ -27,7 +28,15 @@ class Failed(SystemFailure):
     """The application failed; the message is its own."""
 
 
-def planned(launch: MasterLaunch, timeout: float) -> Planned:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A plan, not yet checked, and the mold's warnings."""
+
+    plan: Json
+    warnings: tuple[str, ...]
+
+
+def planned(launch: MasterLaunch, timeout: float) -> Answer:
     """Return the answer of this launch's mold, within `timeout` seconds. Raises Failed; leaves no process behind."""
     interpreter, mold = described(launch)
     become_subreaper()  # So that processes which the application leaves become ours to end.
@@ -47,28 +56,37 @@ def planned(launch: MasterLaunch, timeout: float) -> Planned:
         for descriptor in ours, reader, writer, board, dumps:
             os.close(descriptor)
     match answer:
-        case Planned():
+        case Answer():
             return answer
         case StepFailed(_, text):
             raise Failed(text)
     raise Failed(answer or f"the process that imports the application {ended(status, NAMES)}")
 
 
-def _ask(channel: Channel, deadline: float) -> Planned | StepFailed | str:
+def _ask(channel: MasterEnd, deadline: float) -> Answer | StepFailed | str:
     """Return its answer, or why there is none; empty text if the mold has ended."""
-    channel.try_send(ComputePlan())
-    waiting = select.poll()
-    waiting.register(channel, select.POLLIN)
-    if not waiting.poll(max(0, deadline - monotonic()) * 1000):
-        return "importing the application took longer than --import-timeout: raise it"
+    memory = plan_memory.create()
     try:
-        received = channel.receive()
+        with suppress(BrokenPipeError, ConnectionResetError):
+            channel.send(ComputePlan(), [memory])
+        waiting = select.poll()
+        waiting.register(channel, select.POLLIN)
+        if not waiting.poll(max(0, deadline - monotonic()) * 1000):
+            return "importing the application took longer than --import-timeout: raise it"
+        told = channel.hear()
+        match None if told is None else told.message:
+            case None:
+                return ""
+            case Planned(size, warnings):
+                return Answer(plan_memory.read(memory, size), warnings)
+            case StepFailed() as failed:
+                return failed
+            case message:
+                return f"the process that imports the application sent {type(message).__name__} instead of a plan"
     except MalformedMessage as error:
         return f"the process that imports the application sent an unreadable message: {error}"
-    if received is None:
-        return ""
-    assert isinstance(received.message, Planned | StepFailed)
-    return received.message
+    finally:
+        os.close(memory)
 
 
 def _end(pid: int) -> int:

@@ -1,18 +1,18 @@
 """The master's channels to molds and forked processes.
 
-One descriptor stands for all channels in the master's loop. Nothing here waits or decides, and no peer is trusted: the
-master may still have privileges that they have dropped. A peer that breaks the protocol is not read any more. Orders
-are sent without a check that they arrive: if the peer is dead or stopped, its exit or the deadline of the order shows
-it, and nothing else could be done.
+The master makes every channel itself, and gives the other end away with the start or the order. One descriptor stands
+for all channels in the master's loop. Nothing here waits or decides, and no peer is trusted: the master may still have
+privileges that they have dropped. A peer that breaks the protocol is not read any more. Orders are sent without a check
+that they arrive: if the peer is dead or stopped, its exit or the deadline of the order shows it, and nothing else could
+be done.
 """
 
 from __future__ import annotations
 
 import os
 import select
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import assert_never
 
 from ..._core.events import (
@@ -24,9 +24,18 @@ from ..._core.events import (
     WorkerFailed,
     WorkerReport,
 )
-from ..._linux.channel import Channel, DescriptorsLost, Received
-from ..._wire import messages
+from ..._wire import messages, plan_memory
 from ..._wire.messages import MalformedMessage, Message
+from .master_end import MasterEnd, Told
+from .peers import Batch, MoldPeer, NewbornPeer, Peer, WorkerPeer
+
+_BATCH = 100
+"""Forks in one order: their channels travel in one packet (253 at most), and are open in the mold at the same time."""
+
+_REPORTS = 16
+"""Texts that are taken from one process: an honest one fails once, and asks now and then to be replaced."""
+
+_TOO_EARLY = "the process exited before it was ready"
 
 _TURN = 64  # messages read from one peer in a turn: a flood must not starve the loop
 
@@ -62,50 +71,16 @@ class MoldDisconnected:
 Fact = PlanReceived | MoldFailed | PlanFailed | MoldDisconnected | SpareForked | ForkFailed | WorkerReport | HangMessage
 
 
-@dataclass(eq=False, slots=True)
-class _MoldPeer:
-    generation: int
-    pid: int
-    channel: Channel
-    asked: bool = False
-    """It has been asked for a plan that has not come yet."""
-    planned: bool = False
-    batches: deque[int] = field(default_factory=deque)
-    """The forks ordered and not ended, one number for each Fork."""
-    announced: list[_NewbornPeer] = field(default_factory=list)
-    """The children announced for the first batch."""
-    unborn: set[_NewbornPeer] = field(default_factory=set)
-    """Children announced in any batch that are not spares yet."""
-    reason: str = ""
-
-
-@dataclass(eq=False, slots=True)
-class _NewbornPeer:
-    mold: _MoldPeer
-    channel: Channel
-    pid: int | None = None
-    adopted: bool = False
-
-
-@dataclass(eq=False, slots=True)
-class _WorkerPeer:
-    """A spare or a worker."""
-
-    pid: int
-    channel: Channel
-
-
-_Peer = _MoldPeer | _NewbornPeer | _WorkerPeer
-
-
 class ProcessChannels:
     """The channels of one master to all its molds, newborns, spares and workers."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_new: Callable[[int], bool] | None = None) -> None:
+        """`is_new`: whether a pid is a child of the master that has no role yet; without it, whether it is a child."""
+        self._is_new = is_new or is_child
         self._epoll = select.epoll()
-        self._peers: dict[int, _Peer] = {}
-        self._molds: dict[int, _MoldPeer] = {}
-        self._processes: dict[int, _WorkerPeer] = {}
+        self._peers: dict[int, Peer] = {}
+        self._molds: dict[int, MoldPeer] = {}
+        self._processes: dict[int, WorkerPeer] = {}
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when `read` has facts."""
@@ -117,31 +92,57 @@ class ProcessChannels:
             self._drop(peer)
         self._epoll.close()
 
-    def add_mold(self, generation: int, pid: int, channel: Channel) -> None:
+    def add_mold(self, generation: int, pid: int, channel: MasterEnd) -> None:
         """Add the channel of a mold that has been started."""
-        mold = _MoldPeer(generation, pid, channel)
+        mold = MoldPeer(generation, pid, channel)
         self._molds[generation] = mold
         self._register(mold)
 
-    def add_process(self, pid: int, channel: Channel) -> None:
+    def add_process(self, pid: int, channel: MasterEnd) -> None:
         """Add the channel of a process that no mold here has forked: inherited, or started by exec."""
-        process = _WorkerPeer(pid, channel)
+        process = WorkerPeer(pid, channel)
         self._processes[pid] = process
         self._register(process)
 
     # Orders.
 
     def compute_plan(self, generation: int) -> None:
-        """Order a plan; the answer is PlanReceived, MoldFailed, PlanFailed or MoldDisconnected."""
+        """Order a plan; the answer is PlanReceived, MoldFailed, PlanFailed or MoldDisconnected. Raises OSError."""
         if (mold := self._molds.get(generation)) is not None:
-            mold.asked = True
-        self._send(mold, messages.ComputePlan())
+            mold.memory = plan_memory.create() if mold.memory is None else mold.memory
+            self._send(mold, messages.ComputePlan(), [mold.memory])
 
-    def fork_spares(self, generation: int, count: int) -> None:
-        """Order `count` forks; each is answered by a SpareForked or counted in a ForkFailed."""
+    def fork_spares(self, generation: int, count: int) -> list[Fact]:
+        """Order `count` forks; each is answered by a SpareForked or counted in a ForkFailed.
+
+        Returns the facts that are known at once: those for which the master has no descriptor left.
+        """
+        facts: list[Fact] = []
         if (mold := self._molds.get(generation)) is not None:
-            mold.batches.append(count)
-        self._send(mold, messages.Fork(count))
+            while count > 0:
+                self._fork_batch(mold, min(count, _BATCH), facts)
+                count -= _BATCH
+        return facts
+
+    def _fork_batch(self, mold: MoldPeer, count: int, facts: list[Fact]) -> None:
+        batch, given = Batch(), []
+        try:
+            for _ in range(count):
+                ours, theirs = MasterEnd.made()
+                ours.verify_sender(True)  # Before the other end is given away: nothing comes without its sender.
+                newborn = NewbornPeer(mold, batch, ours)
+                self._register(newborn)
+                batch.newborns.append(newborn)
+                given.append(theirs)
+        except OSError as error:
+            missing = count - len(given)
+            facts.append(ForkFailed(mold.generation, missing, f"no descriptor left in the master: {error.strerror}"))
+        if given:
+            mold.unborn.update(batch.newborns)
+            mold.batches.append(batch)
+            self._send(mold, messages.Fork(len(given)), [each.fileno() for each in given])
+        for each in given:
+            each.close()
 
     def end_mold(self, generation: int) -> None:
         """Have a mold exit, by end of file; its last messages are still read."""
@@ -162,7 +163,7 @@ class ProcessChannels:
             self._drop(process)
 
     @staticmethod
-    def _send(peer: _MoldPeer | _WorkerPeer | None, message: Message, descriptors: Sequence[int] = ()) -> None:
+    def _send(peer: MoldPeer | WorkerPeer | None, message: Message, descriptors: Sequence[int] = ()) -> None:
         if peer is None:
             return  # its end has been read already, and is among the facts of this turn
         try:
@@ -194,7 +195,7 @@ class ProcessChannels:
         """
         facts: list[Fact] = []
         if (mold := self._molds.get(generation)) is not None:
-            self._read_peer(mold.channel.fileno(), facts, _TURN + sum(mold.batches))
+            self._read_peer(mold.channel.fileno(), facts, _TURN + _BATCH)
             self._forget_mold(mold, "", facts)
         return facts
 
@@ -206,149 +207,150 @@ class ProcessChannels:
             if peer is None:
                 return
             try:
-                received = peer.channel.receive(wait=False)
-                if received is None:
+                told = peer.channel.hear(wait=False)
+                if told is None:
                     self._end(peer, "", facts)
                     return
-                self._handle(peer, received, facts)
+                self._handle(peer, told, facts)
             except BlockingIOError:
                 return
-            except DescriptorsLost as error:
-                if not (isinstance(peer, _MoldPeer) and peer.batches):
-                    self._end(peer, str(error), facts)
-                    return
-                # The lost descriptor was a newborn's channel: it reads end of file, and its batch is one short.
-                peer.reason = str(error)
             except (MalformedMessage, OSError) as error:
                 self._end(peer, str(error), facts)
                 return
 
-    def _handle(self, peer: _Peer, received: Received, facts: list[Fact]) -> None:
+    def _handle(self, peer: Peer, told: Told, facts: list[Fact]) -> None:
         match peer:
-            case _MoldPeer():
-                self._handle_from_mold(peer, received, facts)
-            case _NewbornPeer():
-                self._handle_from_newborn(peer, received, facts)
-            case _WorkerPeer():
-                self._handle_from_worker(peer, received, facts)
+            case MoldPeer():
+                self._handle_from_mold(peer, told, facts)
+            case NewbornPeer():
+                self._handle_from_newborn(peer, told, facts)
+            case WorkerPeer():
+                self._handle_from_worker(peer, told, facts)
             case _:
                 assert_never(peer)
 
-    def _handle_from_mold(self, mold: _MoldPeer, received: Received, facts: list[Fact]) -> None:
-        match received.message:
-            case messages.ChildAnnounced():
-                channel = Channel.from_descriptor(*received.descriptors)
-                if not mold.batches or len(mold.announced) == mold.batches[0]:
-                    channel.close()
-                    raise MalformedMessage("the mold announced a fork that was not ordered")
-                channel.verify_sender(True)
-                newborn = _NewbornPeer(mold, channel)
-                mold.announced.append(newborn)
-                mold.unborn.add(newborn)
-                self._register(newborn)
+    def _handle_from_mold(self, mold: MoldPeer, told: Told, facts: list[Fact]) -> None:
+        match told.message:
             case messages.ForkFailed(reason):
-                mold.reason = reason
+                if mold.batches:
+                    mold.batches[0].reason = reason
             case messages.ForksEnded(ordered, reason):
-                if not mold.batches or ordered != mold.batches[0]:
+                if not mold.batches or ordered != len(mold.batches[0].newborns):
                     raise MalformedMessage("the mold ended a batch of forks that was not ordered")
-                self._adopt(mold, mold.reason or reason, facts)
-            case messages.Planned(plan, warnings):
-                if not mold.asked:
+                self._adopt(mold, reason, facts)
+            case messages.Planned(size, warnings):
+                if mold.memory is None:
                     raise MalformedMessage("the mold sent a plan that was not ordered")
-                mold.asked, mold.planned = False, True
+                plan = plan_memory.read(mold.memory, size)
+                mold.forget_memory()
+                mold.planned = True
                 facts.append(PlanReceived(mold.generation, plan, warnings))
             case messages.StepFailed(step, text):
-                mold.asked = False
+                mold.forget_memory()
                 failed = PlanFailed if mold.planned else MoldFailed
                 facts.append(failed(mold.generation, f"{step} failed:\n{text}"))
             case message:
                 raise MalformedMessage(f"a mold must not send {type(message).__name__}")
 
-    def _adopt(self, mold: _MoldPeer, reason: str, facts: list[Fact]) -> None:
-        """End the first batch: what it announced is now the master's child, the rest has failed."""
-        missing = mold.batches.popleft() - len(mold.announced)
-        announced, mold.announced, mold.reason = mold.announced, [], ""
-        for newborn in announced:
-            newborn.adopted = True
-            if newborn in mold.unborn:
-                self._add_spare_if_complete(newborn, facts)
-        if missing:
-            facts.append(ForkFailed(mold.generation, missing, reason))
+    def _adopt(self, mold: MoldPeer, reason: str, facts: list[Fact]) -> None:
+        """End the first batch: what was forked is now the master's child, what has ended before has failed."""
+        batch = mold.batches.popleft()
+        for newborn in batch.newborns:  # A channel that no process took is counted here, with the reason.
+            self._read_peer(newborn.channel.fileno(), facts, _TURN)
+        batch.ended = True
+        for newborn in batch.newborns:
+            self._add_spare_if_complete(newborn, facts)
+        if batch.failed:
+            facts.append(ForkFailed(mold.generation, batch.failed, batch.reason or reason or _TOO_EARLY))
 
-    def _handle_from_newborn(self, newborn: _NewbornPeer, received: Received, facts: list[Fact]) -> None:
-        if not isinstance(received.message, messages.Hello) or received.pid is None or newborn.pid is not None:
+    def _handle_from_newborn(self, newborn: NewbornPeer, told: Told, facts: list[Fact]) -> None:
+        if not isinstance(told.message, messages.Hello) or told.pid is None or newborn.pid is not None:
             raise MalformedMessage("a newborn must send Hello once, with its pid")
-        newborn.pid = received.pid
+        newborn.pid = told.pid
         newborn.channel.verify_sender(False)
         self._add_spare_if_complete(newborn, facts)
 
-    def _add_spare_if_complete(self, newborn: _NewbornPeer, facts: list[Fact]) -> None:
-        """Make a newborn a spare once it has sent Hello and its batch has ended, if it is a child of the master."""
-        if newborn.pid is None or not newborn.adopted:
-            return
+    def _add_spare_if_complete(self, newborn: NewbornPeer, facts: list[Fact]) -> None:
+        """Make a newborn a spare once it has sent Hello and its batch has ended, if it is a new child of the master.
+
+        The kernel vouches for its pid, but not for its being the newborn: its mold may have given the channel to any
+        process, such as another mold.
+        """
         mold = newborn.mold
-        if newborn.pid in self._processes or not _is_child(newborn.pid) or newborn.pid == mold.pid:
+        if newborn.pid is None or not newborn.batch.ended or newborn not in mold.unborn:
+            return
+        if newborn.pid in self._processes or not self._is_new(newborn.pid):
             self._end(newborn, f"pid {newborn.pid} is not a new child of the master", facts)
             return
         mold.unborn.discard(newborn)
-        process = _WorkerPeer(newborn.pid, newborn.channel)
+        process = WorkerPeer(newborn.pid, newborn.channel)
         self._processes[process.pid] = process
         self._peers[process.channel.fileno()] = process
         facts.append(SpareForked(mold.generation, process.pid))
 
-    def _handle_from_worker(self, process: _WorkerPeer, received: Received, facts: list[Fact]) -> None:
-        match received.message:
+    def _handle_from_worker(self, process: WorkerPeer, told: Told, facts: list[Fact]) -> None:
+        match told.message:
             case messages.Hello():
                 pass  # From a worker started by exec, whose pid is known.
             case messages.Busy() | messages.StacksWritten() as message:
                 facts.append(HangMessage(process.pid, message))
             case message:
-                told = OF_MESSAGE.get(type(message).__name__)
-                if told is None:
+                event = OF_MESSAGE.get(type(message).__name__)
+                if event is None:
                     raise MalformedMessage(f"a worker must not send {type(message).__name__}")
-                facts.append(told(process.pid, *(getattr(message, each.name) for each in fields(message))))
+                values = [getattr(message, each.name) for each in fields(message)]
+                process.reports += bool(values)
+                if not values or process.reports <= _REPORTS:
+                    facts.append(event(process.pid, *values))
 
     # Ends.
 
-    def _end(self, peer: _Peer, reason: str, facts: list[Fact]) -> None:
+    def _end(self, peer: Peer, reason: str, facts: list[Fact]) -> None:
         """Handle end of file (no reason), or a peer that broke the protocol."""
         match peer:
-            case _MoldPeer():
+            case MoldPeer():
                 self._forget_mold(peer, reason, facts)
                 facts.append(MoldDisconnected(peer.generation, reason))
-            case _NewbornPeer(mold):
+            case NewbornPeer(mold):
                 self._drop(peer)
                 mold.unborn.discard(peer)
-                facts.append(ForkFailed(mold.generation, 1, reason or "the process exited before it was ready"))
-            case _WorkerPeer(pid):
+                if peer.batch.ended:
+                    facts.append(ForkFailed(mold.generation, 1, reason or _TOO_EARLY))
+                else:
+                    peer.batch.failed += 1
+                    peer.batch.reason = peer.batch.reason or reason
+            case WorkerPeer(pid):
                 self._drop(peer)
                 if reason:
                     facts.append(WorkerFailed(pid, reason))
             case _:
                 assert_never(peer)
 
-    def _forget_mold(self, mold: _MoldPeer, reason: str, facts: list[Fact]) -> None:
+    def _forget_mold(self, mold: MoldPeer, reason: str, facts: list[Fact]) -> None:
         """Forget a mold and count its forks under way as failed: none of them has had an order."""
-        refused = len(mold.unborn) + sum(mold.batches) - len(mold.announced)
+        refused = len(mold.unborn) + sum(batch.failed for batch in mold.batches)
         for newborn in mold.unborn:
             self._drop(newborn)
+        mold.unborn.clear()
+        mold.batches.clear()
+        mold.forget_memory()
         self._drop(mold)
         self._molds.pop(mold.generation, None)
         if refused:
             facts.append(ForkFailed(mold.generation, refused, reason or "the mold has exited"))
 
-    def _register(self, peer: _Peer) -> None:
+    def _register(self, peer: Peer) -> None:
         self._peers[peer.channel.fileno()] = peer
         self._epoll.register(peer.channel, select.EPOLLIN)
 
-    def _drop(self, peer: _Peer) -> None:
+    def _drop(self, peer: Peer) -> None:
         descriptor = peer.channel.fileno()
         if descriptor >= 0 and self._peers.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
         peer.channel.close()
 
 
-def _is_child(pid: int) -> bool:
+def is_child(pid: int) -> bool:
     """Return whether a pid is a child of this process, dead or alive."""
     try:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from ..board import Board
 from ..listeners.opened import Listeners
 from ..log.capture import Capture
 from ..open_files import explained
-from .channels import ProcessChannels
 from .launches import Launching
+from .processes import Processes
 
 _EXIT = 10.0
 """Seconds that an idle interpreter may take to exit, whatever `drain_timeout` is."""
@@ -30,7 +31,7 @@ class OrderDependencies:
 
     board: Board
     listeners: Listeners
-    channels: ProcessChannels
+    processes: Processes
     lifeline: int
     capture: Capture | None = None
 
@@ -94,7 +95,7 @@ class Orders:
             raise explained(error) from None
 
     def _deliver(self, pid: int, order: messages.Order, descriptors: list[int]) -> None:
-        channels, capture = self._dependencies.channels, self._dependencies.capture
+        channels, capture = self._dependencies.processes.channels, self._dependencies.capture
         if capture is None or not order.captured:
             channels.order(pid, order, descriptors)
             return
@@ -103,6 +104,8 @@ class Orders:
             capture.listen(Origin(order.key, pid, order.generation), ends)
 
     def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
-        """Set what needs the master's rights, before the process gets its order."""
+        """Set what needs the master's rights, before the process gets its order. Raises OSError if it is not ours."""
+        if not self._dependencies.processes.is_ours(pid):
+            raise ProcessLookupError(errno.ESRCH, "the process has ended")
         for failed in apply(pid, assignable.terms, self._launching.interpreter.identity is None):
             self._log(f"{key}: running without {failed}")

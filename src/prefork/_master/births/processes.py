@@ -1,4 +1,10 @@
-"""The processes of a daemon: started, found by pid, and killed here."""
+"""The processes of a daemon: which pid is what, and every act on one by its number.
+
+A pid is a number, and a number can become another process's. So there is one registry of pid and role, in which a
+process has one role from its start until it has been reaped, and one gate for each act by number (a signal, a limit, a
+nice value, a file of /proc): the process is in the registry, and the kernel says that it is still ours to reap. Until
+it is reaped its number cannot be another's.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +14,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..._report.forms import Origin
-from .channels import ProcessChannels
+from .channels import ProcessChannels, is_child
 from .start import Interpreter, Shared, start_mold
 
 if TYPE_CHECKING:
-    from ..._linux.channel import Channel
     from ..._wire import messages
     from ..log.capture import Capture
     from ..loop import Master
     from ..runtime.roster import Roster
     from .launches import Launching
+    from .master_end import MasterEnd
 
 _END_GRACE = 1.0
 """Seconds a mold that is no longer wanted may take to exit by itself."""
@@ -32,6 +38,26 @@ class Start:
     capture: Capture | None
 
 
+@dataclass(frozen=True, slots=True)
+class MoldRole:
+    """The mold of a generation."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRole:
+    """A worker, or a spare."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatcherRole:
+    """A watcher of files."""
+
+
+Role = MoldRole | WorkerRole | WatcherRole
+
+
 class Processes:
     """Every process that this master has started or adopted and not reaped, and the channels to them."""
 
@@ -39,10 +65,21 @@ class Processes:
         self._master = master
         self._roster = roster
         self._with = start
-        self.channels = ProcessChannels()
-        self.molds: dict[int, int] = {}  # pid -> generation
-        self.workers: dict[int, str] = {}  # pid -> key; empty for a spare
+        self.channels = ProcessChannels(self._is_new)
+        self._roles: dict[int, Role] = {}
         self.killed: dict[int, str] = {}  # pid -> why
+
+    def molds(self) -> dict[int, int]:
+        """Return the pids of the molds, by generation."""
+        return {role.generation: pid for pid, role in self._roles.items() if isinstance(role, MoldRole)}
+
+    def _is_new(self, pid: int) -> bool:
+        """Return whether a pid is a child of this process that has no role: only then it may become a spare."""
+        return pid not in self._roles and is_child(pid)
+
+    def is_ours(self, pid: int) -> bool:
+        """Return whether this number belongs to a process of ours, living or dead: whether to act on it is safe."""
+        return pid in self._roles and self._master.exits.holds(pid)
 
     # Starting. Each raises OSError.
 
@@ -50,8 +87,7 @@ class Processes:
         """Start the mold of a generation, and have it plan."""
         launching = self._with.launching
         pid, channel = self._begin(launching.interpreter, launching.of_mold(generation), "mold")
-        self.molds[pid] = generation
-        self._watch(pid)
+        self._add(pid, MoldRole(generation))
         self.channels.add_mold(generation, pid, channel)
         self.channels.compute_plan(generation)
 
@@ -59,25 +95,24 @@ class Processes:
         """Start a process that waits for the order of a slot in an interpreter of its own; return its pid."""
         launching = self._with.launching
         interpreter = launching.interpreter_with(interpreter_options)
-        return self._start(interpreter, launching.of_worker(key, generation), key)
+        return self._start(interpreter, launching.of_worker(key, generation), key, WorkerRole())
 
     def start_watcher(self, program: str, arguments: messages.Json) -> int:
         """Start a watcher of files, by the name of its program; return its pid."""
         launching = self._with.launching
-        return self._start(launching.interpreter, launching.of_watcher(program, arguments), "watcher")
+        return self._start(launching.interpreter, launching.of_watcher(program, arguments), "watcher", WatcherRole())
 
     def adopt(self, pid: int) -> None:
         """A mold has forked a spare."""
-        self.workers[pid] = ""
-        self._watch(pid)
+        self._add(pid, WorkerRole())
 
-    def _start(self, interpreter: Interpreter, launch: messages.MoldLaunch, name: str) -> int:
+    def _start(self, interpreter: Interpreter, launch: messages.MoldLaunch, name: str, role: Role) -> int:
         pid, channel = self._begin(interpreter, launch, name)
-        self._watch(pid)
+        self._add(pid, role)
         self.channels.add_process(pid, channel)
         return pid
 
-    def _begin(self, interpreter: Interpreter, launch: messages.MoldLaunch, name: str) -> tuple[int, Channel]:
+    def _begin(self, interpreter: Interpreter, launch: messages.MoldLaunch, name: str) -> tuple[int, MasterEnd]:
         capture = self._with.capture
         if capture is None:
             return start_mold(interpreter, launch, self._with.shared)
@@ -86,7 +121,8 @@ class Processes:
             capture.listen(Origin(name, pid, launch.generation), ends)
         return pid, channel
 
-    def _watch(self, pid: int) -> None:
+    def _add(self, pid: int, role: Role) -> None:
+        self._roles[pid] = role
         self._master.exits.watch(pid, leads_session=True)
         self._roster.add(pid)
 
@@ -99,12 +135,11 @@ class Processes:
 
     def kill_mold_soon(self, generation: int) -> None:
         """Kill a mold unless it exits within a moment."""
-        for pid, of in self.molds.items():
-            if of == generation:
-                self._master.later(_END_GRACE, lambda pid=pid: self._kill_mold(pid, generation))  # type: ignore[misc]
+        if (pid := self.molds().get(generation)) is not None:
+            self._master.later(_END_GRACE, lambda: self._kill_mold(pid, generation))
 
     def _kill_mold(self, pid: int, generation: int) -> None:
-        if self.molds.get(pid) == generation:
+        if self._roles.get(pid) == MoldRole(generation):
             self.kill(pid)
 
     def kill_worker(self, pid: int, why: str) -> None:
@@ -114,18 +149,19 @@ class Processes:
 
     def kill(self, pid: int) -> None:
         """Kill the whole session that a watched process leads."""
-        if self._master.exits.watches(pid):
-            os.kill(pid, signal.SIGKILL)
+        if self.is_ours(pid):
+            self._master.exits.signal(pid, signal.SIGKILL)
             try:
                 os.killpg(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass  # It has left the group that it led at birth, and no other process is in it.
 
     def signal(self, pid: int, number: int) -> None:
-        """Send a signal to a watched process."""
-        if self._master.exits.watches(pid):  # Otherwise it has been reaped, and the number may be another's.
-            os.kill(pid, number)
+        """Send a signal to a process of ours; nothing if it is none, or has been reaped."""
+        if self.is_ours(pid):
+            self._master.exits.signal(pid, number)
 
-    def reaped(self, pid: int) -> None:
-        """A process has been reaped: a next master need not look for it."""
+    def reaped(self, pid: int) -> Role | None:
+        """Forget a process that has been reaped; return what it was. A next master need not look for it."""
         self._roster.remove(pid)
+        return self._roles.pop(pid, None)

@@ -13,6 +13,7 @@ from ..._linux.channel import Channel
 from ..._wire.launch import Identity, MasterLaunch
 from ..._wire.messages import MoldLaunch, StepFailed, encode
 from .. import open_files, privileges
+from .master_end import MasterEnd as MasterEnd  # For those who start a mold: it is what they get.
 
 _HIGHEST = 2**31 - 1  # close_range(2) visits open descriptors only
 
@@ -58,7 +59,7 @@ def described(launch: MasterLaunch) -> tuple[Interpreter, MoldLaunch]:
 
 def start_mold(
     interpreter: Interpreter, launch: MoldLaunch, shared: Shared, streams: tuple[int, ...] = ()
-) -> tuple[int, Channel]:
+) -> tuple[int, MasterEnd]:
     """Start a mold; return its pid and the master's end of its channel.
 
     `streams`: its standard output and error, if not the master's. Privileges are dropped between fork and exec, not by
@@ -67,7 +68,7 @@ def start_mold(
     """
     description = memfd.write("prefork-launch", encode(launch))
     try:
-        ours, theirs = Channel.pair()
+        ours, theirs = MasterEnd.made()
         # The master's handlers must not run in the child: they would write to the shared wake-up pipe.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:

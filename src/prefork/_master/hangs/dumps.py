@@ -86,9 +86,9 @@ class Dumps:
         """Send the signal to write; False if the process has no handler for it, or has ended."""
         os.lseek(self.descriptor, 0, os.SEEK_SET)
         self._board.ask(request.pid)
-        if not self._master.exits.watches(request.pid) or not catches(request.pid, number):
+        if not self._master.exits.holds(request.pid) or not catches(request.pid, number):
             return False
-        os.kill(request.pid, number)
+        self._master.exits.signal(request.pid, number)
         return True
 
     def _timed_out(self, request: _Request) -> None:
