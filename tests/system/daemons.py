@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import re
 import signal
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 from support import PATIENCE, Running, Start, until
@@ -144,16 +146,19 @@ class Served:
 
 
 _ports = itertools.count(10_000 + os.getpid() % 220 * 100)
+_taken = open(Path(tempfile.gettempdir(), f"test-of-prefork-ports-{os.getuid()}"), "ab")  # noqa: SIM115 - While it runs.
 
 
 def free_port() -> int:
-    """Return a port that no process listens on.
+    """Return a port that no process listens on, and that no other process of tests gets while this one runs.
 
-    It is below those that the kernel gives away, and tests in other processes count from elsewhere.
+    It is below those that the kernel gives away. Others cannot see a port in use before the daemon under test listens,
+    so each is taken by a lock on one byte of a file that all tests have in common (fcntl_locking(2)).
     """
     while True:
         port = 10_000 + (next(_ports) - 10_000) % 22_000
         with socket.socket() as probe, contextlib.suppress(OSError):
+            fcntl.lockf(_taken, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             probe.bind(("127.0.0.1", port))
             return port
 
