@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from prefork import PreforkSettings
-from prefork._core.actions import Action, Announce, Exit, Reply, Report, SendSignal, Watch
+from prefork._core.actions import Action, Announce, Exit, KillWorker, Reply, Report, SendSignal, Watch
 from prefork._core.commands import COMMANDS, Command, Preview, Reload, Replan, Restart, Scale, Stop
 from prefork._core.events import (
     CommandReceived,
@@ -21,6 +21,7 @@ from prefork._core.events import (
     ProcessExit,
     SignalReceived,
     Started,
+    WorkerReady,
 )
 from prefork._hooks.control.steered import REFUSED, SteeredDecider
 from prefork._hooks.control.table import Table
@@ -231,6 +232,38 @@ def test_commands_that_hooks_decide_are_refused() -> None:
     assert set(COMMANDS.values()) == {*REFUSED, Reload, Stop}
     assert daemon.states() == {"web/1": "ready"}
     assert all("prefork" in text for text in REFUSED.values())
+
+
+def test_workers_whose_kind_says_when_it_is_ready_are_ready_then() -> None:
+    table = Table("greeters", {11: "web/1", 12: "web/2", 13: "jobs/1"}.get, NAMES)
+    told = [fact for pid in (11, 12, 13) for fact, _ in table.note(Started(), [Watch(pid)], 1.0)]
+    assert len(told) == 6
+
+    def tell(event: Event, *actions: Action) -> list[str]:
+        return [type(fact).__name__ for fact, _ in table.note(event, actions, 2.0)]
+
+    assert tell(ContextTaken(11)) == ["WorkerReady"], "none of its kind has said it so far"
+    assert tell(WorkerReady(11)) == []
+    assert tell(ContextTaken(12)) == []
+    assert tell(ContextTaken(13)) == ["WorkerReady"]
+    assert table.health().ready == 2
+    assert tell(WorkerReady(12)) == ["WorkerReady"]
+    assert tell(WorkerReady(4711)) == []
+    assert table.health().ready == 3
+
+
+def test_worker_that_is_killed_is_recorded() -> None:
+    table, journal = Table("greeters", {11: "web/1"}.get, NAMES), Journal()
+    turns: list[list[Action]] = [
+        [Watch(11)],
+        [SendSignal(11, "TERM"), SendSignal(11, "CONT")],
+        [KillWorker(11, "late")],
+    ]
+    for actions in turns:
+        for fact, orders in table.note(DeadlinePassed(), actions, 1.0):
+            journal.note(fact, orders, 1.0, 1.0)
+    assert [record["event"] for record in journal.about("web/1")] == ["spawned", "draining", "killing"]
+    assert table.slots(["web/1"], 1.0)[0]["state"] == "killed"
 
 
 def test_signal_of_the_decider_drains_and_is_recorded() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..._core import events as fact
-from ..._core.actions import Action, AskToDrain, SendSignal, Watch
+from ..._core.actions import Action, AskToDrain, KillWorker, SendSignal, Watch
 from ..._report.sentences import ended
 
 Fact = tuple[fact.Event, Sequence[Action]]
@@ -63,6 +63,7 @@ class Table:
         self._signal_names = signal_names
         self._slots: dict[str, Slot] = {}
         self._keys: dict[int, str] = {}  # by pid
+        self._announcing: set[str] = set()  # the kinds whose workers call `prefork.ready()`
         self._retry_at: float | None = None
         self._stopping = False
         self.generation = 0
@@ -74,7 +75,7 @@ class Table:
             case fact.ProcessesExited(exits):
                 for one in exits:
                     yield from self._ended(one)
-            case fact.ContextTaken(pid):
+            case fact.ContextTaken(pid) | fact.WorkerReady(pid) if self._is_up(pid, event):
                 self._turn(pid, "ready", now)
                 yield fact.WorkerReady(pid), ()
             case fact.ContextRefused(pid, reason):
@@ -88,6 +89,9 @@ class Table:
                 case SendSignal(pid, name) if name in _ENDING and pid in self._keys:
                     self._turn(pid, "draining", now)
                     yield NO_RECORD, [AskToDrain(pid, why="stop" if self._stopping else "replaced")]
+                case KillWorker(pid) if pid in self._keys:
+                    self._turn(pid, "killed", now)
+                    yield NO_RECORD, [action]
 
     def settle(self, retry_at: float | None, stopping: bool, now: float) -> None:
         """Drop the slots that are no longer wanted: without a process, and no hook will be called to start one."""
@@ -117,11 +121,20 @@ class Table:
         slot.processes.append(Process(pid, self.generation, now, "starting" if own else "ready"))
         return fact.WorkerSpawned(self.generation, key, pid)
 
+    def _is_up(self, pid: int, event: fact.Event) -> bool:
+        """Return whether a worker is ready, which it was not: it has its context, and says so where its kind does."""
+        key = self._keys.get(pid, "")
+        if isinstance(event, fact.WorkerReady):
+            self._announcing.add(_kind(key))
+        elif _kind(key) in self._announcing:
+            return False
+        return bool(key) and self._process(pid, key).state == "starting"
+
     def _turn(self, pid: int, state: str, now: float) -> None:
-        """Enter that a process is in another state; nothing turns one that drains to ready."""
+        """Enter that a process is in another state."""
         if (key := self._keys.get(pid)) is not None:
             process = self._process(pid, key)
-            if process.state not in (state, "draining"):
+            if process.state != state:
                 process.state, process.since = state, now
 
     def _ended(self, exit_: fact.ProcessExit) -> Iterator[Fact]:
@@ -132,7 +145,7 @@ class Table:
         process = self._process(exit_.pid, key)
         slot.processes.remove(process)
         slot.last_exit = words
-        slot.ended_early = not slot.processes and process.state != "draining"
+        slot.ended_early = not slot.processes and process.state not in ("draining", "killed")
         slot.failures = slot.failures + 1 if slot.ended_early and exit_.status != 0 else 0
         yield fact.WorkerEnded(exit_.pid, -1 if exit_.status is None else exit_.status, words), ()
 
@@ -162,7 +175,7 @@ class Table:
         newest = slot.processes[-1] if slot.processes else None
         return {
             "key": slot.key,
-            "kind": slot.key.partition("/")[0],
+            "kind": _kind(slot.key),
             "state": "waiting" if newest is None else newest.state,
             "pid": newest and newest.pid,
             "generation": newest and newest.generation,
@@ -179,6 +192,10 @@ class Table:
             "retry_at": self._retry_at if newest is None else None,
             "why": "",
         }
+
+
+def _kind(key: str) -> str:
+    return key.partition("/")[0]
 
 
 def _serves(slot: Slot) -> bool:
