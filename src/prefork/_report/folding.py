@@ -1,7 +1,7 @@
 """Folding: repeated log lines of one event and kind become one line with their number.
 
-The first `BURST` lines are logged. Then they are counted, and each `WINDOW` with any ends with one line. After a window
-without one, the next is logged again.
+The first few lines, usually `BURST`, are logged. Then they are counted, and each `WINDOW` with any ends with one line.
+After a window without one, the next is logged again.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ WINDOW = 10.0
 """Seconds that one line sums up."""
 
 _WORDS = 8
-"""Different reports of the application that are logged in one run, beyond `BURST`."""
+"""Different reports of the application that are logged in one run, beyond the burst."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
     """The number of repeated events of one slot, or of several of a kind. `last`: the last line.
 
-    `backing_off`: some slot was not restarted at once.
+    `event`: one of `EVENTS`, or else its own verb. `backing_off`: some slot was not restarted at once.
     """
 
     event: str
@@ -38,7 +38,8 @@ class Repeated:
     @property
     def text(self) -> str:
         """Return it as a line."""
-        often = f"{EVENTS[self.event].verb} {_times(self.count)} in {self.seconds:.0f} s"
+        verb = EVENTS[self.event].verb if self.event in EVENTS else self.event
+        often = f"{verb} {_times(self.count)} in {self.seconds:.0f} s"
         if self.backing_off:
             often += " (backing off)"
         if not self.slots:
@@ -64,9 +65,10 @@ class _Run:
 
 
 class Folding:
-    """Decides which lines are logged and which are only counted."""
+    """Decides which lines are logged and which are only counted, from the line after `burst` lines on."""
 
-    def __init__(self) -> None:
+    def __init__(self, burst: int = BURST) -> None:
+        self._burst = burst
         self._runs: dict[tuple[str, str], _Run] = {}
 
     def passes(self, event: str, slot: str, text: str, backs_off: bool, now: float) -> bool:
@@ -75,7 +77,7 @@ class Folding:
         key = event, slot.partition("/")[0]
         run = self._runs.get(key)
         if run is None or now >= run.since + WINDOW:
-            run = self._runs[key] = _Run(now, BURST)
+            run = self._runs[key] = _Run(now, self._burst)
         run.count += 1
         run.last = first
         run.backing_off |= backs_off
