@@ -16,13 +16,17 @@ owner stays the process that armed it.
 
 from __future__ import annotations
 
+import _thread
 import fcntl
 import os
 import select
 import signal
+import time
+from types import FrameType
 
 # For a worker that may outlive its master for a while. Not TERM, which always means drain.
 ORPHANED = signal.SIGRTMIN + 1
+_LAST = signal.SIGRTMIN + 4  # Those between ask for stacks; programs that use some of their own begin at the first.
 
 _F_SETSIG = 10  # <asm-generic/fcntl.h>; the fcntl module does not name it
 
@@ -48,6 +52,26 @@ def arm(reader: int, number: int) -> int:
     if cut(descriptor):
         os.kill(os.getpid(), number)
     return descriptor
+
+
+def arm_last(reader: int, grace: float) -> None:
+    """Kill this process's session `grace` seconds after the master's death, if it is still there then.
+
+    For a process that is armed with TERM, which it may ignore. Main thread only. Raises OSError.
+    """
+
+    def orphaned(_number: int, _frame: FrameType | None) -> None:
+        _thread.start_new_thread(_kill_later, (grace,))
+
+    signal.signal(_LAST, orphaned)
+    arm(reader, _LAST)
+
+
+def _kill_later(grace: float) -> None:
+    time.sleep(grace)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def cut(descriptor: int) -> bool:
