@@ -58,10 +58,13 @@ def serve(
     _run(worker, listeners, application, options, {})
 
 
-def serve_socket(application: Application, sock: socket.socket, **config: Any) -> None:
+def serve_socket(
+    application: Application, sock: socket.socket, *, ready: Callable[[], None] = lambda: None, **config: Any
+) -> None:
     """Serve on a listening socket until SIGTERM, then drain and return: for workers of the hooks interface.
 
-    `config`: arguments of `uvicorn.Config`, except those about addresses and processes.
+    `ready` is called when it can serve: give `prefork.ready`. `config`: arguments of `uvicorn.Config`, except those
+    about addresses and processes.
     """
     from .._worker.assignment import Assignment
     from .._worker.drain import Drain
@@ -73,9 +76,7 @@ def serve_socket(application: Application, sock: socket.socket, **config: Any) -
     drain = Drain()
     drain.catch(signal.SIGTERM)
     drain.begin()
-    assignment = Assignment(
-        "", 0, {}, drain, explicit_ready=True, report_ready=lambda: None, send=lambda _message: None
-    )
+    assignment = Assignment("", 0, {}, drain, explicit_ready=True, report_ready=ready, send=lambda _message: None)
     options = ServerOptions(lifespan=config.pop("lifespan", "auto"))
     _run(Worker(None, assignment), [sock], application, options, config)
 
