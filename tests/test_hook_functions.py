@@ -21,7 +21,7 @@ from prefork import (
 )
 from prefork._hooks.functions import check_function, checked
 
-HOOKS = list(PreforkSettings.__dataclass_fields__)
+HOOKS = [name for name in PreforkSettings.__dataclass_fields__ if name != "drain_timeout"]
 GENERATING = {"update_server", "on_child_finished"}
 
 
@@ -71,17 +71,17 @@ REFUSED: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize(("given", "why"), REFUSED.values(), ids=REFUSED.keys())
 def test_hook_that_a_call_would_not_run_is_refused_by_name(hook: str, given: Any, why: str) -> None:
     with pytest.raises(UsageError) as refused:
-        checked(PreforkSettings(**{hook: given}))
+        checked(PreforkSettings(**dict[str, Any]({hook: given})))
     assert str(refused.value) == f"hook {hook} is {given!r}, not a plain function: {why}"
 
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_generator_is_refused_where_no_pids_are_wanted(hook: str) -> None:
     if hook in GENERATING:
-        checked(PreforkSettings(**{hook: generator}))
+        checked(PreforkSettings(**dict[str, Any]({hook: generator})))
         return
     with pytest.raises(UsageError, match=rf"^hook {hook} is .*: a call runs nothing of a generator"):
-        checked(PreforkSettings(**{hook: generator}))
+        checked(PreforkSettings(**dict[str, Any]({hook: generator})))
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -89,7 +89,7 @@ def test_generator_is_refused_where_no_pids_are_wanted(hook: str) -> None:
     "given", [plain, partial(plain), Object(), Derived()], ids=["function", "partial", "object", "derived"]
 )
 def test_whatever_runs_when_it_is_called_is_a_hook(hook: str, given: Callable[..., Any]) -> None:
-    checked(PreforkSettings(**{hook: given}))
+    checked(PreforkSettings(**dict[str, Any]({hook: given})))
 
 
 def test_settings_of_the_library_are_allowed() -> None:
@@ -108,7 +108,7 @@ def test_settings_of_the_library_are_allowed() -> None:
 )
 def test_hook_that_takes_other_arguments_is_refused(hook: str, given: Any, arguments: str) -> None:
     with pytest.raises(UsageError) as refused:
-        checked(PreforkSettings(**{hook: given}))
+        checked(PreforkSettings(**dict[str, Any]({hook: given})))
     assert str(refused.value).startswith(f"hook {hook} is called with ({arguments}), but {given!r} takes (")
 
 

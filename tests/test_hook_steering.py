@@ -44,7 +44,7 @@ class Daemon:
             "on_child_finished": lambda _config: self.take_new(),
         }
         self.table = Table("greeters", lambda pid: None if pid == 99 else f"web/{pid % 10}", NAMES)
-        inner = HookDecider(PreforkSettings(**{**own, **hooks}), Spawner(Program.record()), NAMES)
+        inner = HookDecider(PreforkSettings(**dict[str, Any](own | hooks)), Spawner(Program.record()), NAMES)
         self.decider, self.journal = SteeredDecider(inner, self.table), Journal()
         self.replies: dict[int, Reply] = {}
 
@@ -176,7 +176,8 @@ def test_reload_fails_with_its_hooks_and_with_its_workers() -> None:
             raise ValueError("no such port")
         return daemon.take_new()
 
-    daemon = Daemon(update_server=fail).started(11)
+    daemon = Daemon(update_server=fail)
+    daemon.started(11)
     failed = daemon.command(Reload(), 13)
     assert failed
     assert (failed.ok, failed.text.splitlines()[-1]) == (False, "ValueError: no such port")

@@ -78,6 +78,7 @@ LARGEST = {
     "_mold": 900,
     "_hooks": 650,
     "_hooks/control": 420,
+    "_hooks/decider": 570,
     "_launch": 250,
     "_options": 500,
     "_client": 400,

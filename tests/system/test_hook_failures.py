@@ -1,4 +1,4 @@
-"""Hooks that raise, leave, or return what they should not: the master goes on, and no worker is forgotten."""
+"""Hooks that raise, leave, or return what they should not: only a first start that fails ends the daemon."""
 
 from __future__ import annotations
 
@@ -47,8 +47,6 @@ prefork.default_main(prefork.PreforkSettings(**hooks), work)
 print("returned", flush=True)
 """
 
-BY_ITSELF = {"on_start", "update_server"}
-
 
 def provoke(program: Running, hook: str) -> None:
     """Make the hook be called in a running program, if nothing has called it yet."""
@@ -62,17 +60,24 @@ def provoke(program: Running, hook: str) -> None:
     program.expect(f"^called {hook}$")
 
 
-@pytest.mark.parametrize("hook", ["on_start", "update_server", "on_child_finished", "cleanup_child", "on_quit"])
+@pytest.mark.parametrize("hook", ["update_config", "on_start", "update_server"])
+def test_a_hook_that_raises_at_the_start_ends_the_daemon(start: Start, hook: str) -> None:
+    program = start.program(FAILING, hook, "raises")
+    assert program.wait() == 1
+    assert f"prefork: hook {hook}: raised an exception:" in program.err
+    assert program.err[-1] == "RuntimeError: as it was told to"
+    assert program.left() == []
+
+
+@pytest.mark.parametrize("hook", ["on_child_finished", "cleanup_child", "on_quit"])
 def test_a_hook_that_raises_is_reported_and_the_master_goes_on(start: Start, hook: str) -> None:
     program = start.program(FAILING, hook, "raises")
-    if hook != "on_start":
-        program.expect("^ready")
-    if hook not in BY_ITSELF:
-        provoke(program, hook)
+    program.expect("^ready")
+    provoke(program, hook)
     program.expect(f"^prefork: hook {hook}: raised an exception:$", "err")
     program.expect(r'^  File ".*/program.py", line \d+, in call$', "err")
     program.expect("^RuntimeError: as it was told to$", "err")
-    if hook == "on_start" or hook == "cleanup_child":
+    if hook == "cleanup_child":
         program.expect("^ready")
     program.send(signal.SIGHUP)
     program.expect("^ready")
@@ -96,16 +101,6 @@ def test_stopped_worker_ends_where_its_hook_raises(start: Start) -> None:
     program = start.program(FAILING, "on_terminate", "raises")
     pid = int(program.expect(r"^ready (\d+)")[1])
     os.kill(pid, signal.SIGSTOP)
-    assert program.stop() == 0
-
-
-def test_a_configuration_that_cannot_be_read_is_as_none(start: Start) -> None:
-    program = start.program(FAILING, "update_config", "raises")
-    for _ in range(2):
-        program.expect("^prefork: hook update_config: raised an exception:$", "err")
-    assert program.children() == []
-    program.send(signal.SIGHUP)
-    program.expect("^prefork: hook update_config: raised an exception:$", "err")
     assert program.stop() == 0
 
 

@@ -26,6 +26,10 @@ _REASON_BYTES = 600
 six bytes of one."""
 
 
+ORPHAN_GRACE = 10.0
+"""Seconds that a worker may take to end after its master's death, as those of a `Daemon` by default."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerLaunch:
     """What a master passes to the program that it executes as a worker, besides the encoded context."""
@@ -55,19 +59,11 @@ class WorkerRole:
 
     def taken(self) -> None:
         """Report to the master that the context has been decoded."""
-        self._report(None)
+        _report(self.launch.reports, reason=None)
 
     def refused(self, reason: str) -> None:
         """Report to the master that the context cannot be decoded, and why."""
-        self._report(reason.encode("utf-8", "replace")[:_REASON_BYTES].decode("utf-8", "ignore"))
-
-    def _report(self, reason: str | None) -> None:
-        line = json.dumps({"pid": os.getpid(), "reason": reason}, ensure_ascii=False) + "\n"
-        try:
-            os.write(self.launch.reports, line.encode())
-        except BrokenPipeError:
-            pass  # The master has just died; the lifeline says so.
-        os.close(self.launch.reports)
+        _report(self.launch.reports, reason=reason.encode("utf-8", "replace")[:_REASON_BYTES].decode("utf-8", "ignore"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +80,24 @@ class FalseRole:
 
 @dataclass(frozen=True, slots=True)
 class TakenRole:
-    """This process is a worker, and has taken its context."""
+    """This process is a worker, and has taken its context. `reports`: the pipe, until it has said that it is ready."""
 
     key: str
+    reports: list[int]
 
     @property
     def complaint(self) -> str:
         """The error's text for a second `take`."""
         return f"this process is the worker {self.key} already: call default_main() once"
+
+    def ready(self) -> None:
+        """Report to the master that this worker is ready; again, and in a child that it has forked, do nothing."""
+        try:
+            reports = self.reports.pop()  # Atomic: of several threads one reports.
+        except IndexError:
+            return
+        _report(reports, reason=None, ready=True)
+        os.close(reports)
 
 
 def claim() -> WorkerRole | FalseRole | None:
@@ -111,6 +117,14 @@ def claim() -> WorkerRole | FalseRole | None:
     return role
 
 
+def _report(reports: int, **words: str | bool | None) -> None:
+    line = json.dumps({"pid": os.getpid(), **words}, ensure_ascii=False) + "\n"
+    try:
+        os.write(reports, line.encode())
+    except BrokenPipeError:
+        pass  # The master has just died; the lifeline says so.
+
+
 def print_by_line() -> None:
     """Flush standard output at each line, so that nothing printed comes late or is lost when this process is killed."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -127,6 +141,7 @@ def _settle(launch: WorkerLaunch) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     lifeline.arm(launch.lifeline, signal.SIGTERM)
+    lifeline.arm_last(launch.lifeline, ORPHAN_GRACE)
     os.close(launch.lifeline)
     print_by_line()
 
@@ -172,5 +187,5 @@ def take(call: str) -> WorkerRole | None:
     if isinstance(found, (FalseRole, TakenRole, MasterRole)):
         raise UsageError(found.complaint)
     if found is not None:
-        CLAIMED = TakenRole(found.launch.key)
+        CLAIMED = TakenRole(found.launch.key, [found.launch.reports])
     return found

@@ -12,7 +12,7 @@ C = TypeVar("C")
 """The program's configuration."""
 
 
-def send(pids: Iterable[int], number: signal.Signals) -> None:
+def _send(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         try:
             os.kill(pid, number)
@@ -22,19 +22,20 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
 
 
 def _terminate(_config: Any, pids: Sequence[int]) -> None:
-    send(pids, signal.SIGTERM)
+    _send(pids, signal.SIGTERM)
 
 
 def _interrupt(_config: Any, pids: Sequence[int]) -> None:
-    send(pids, signal.SIGINT)
+    _send(pids, signal.SIGINT)
 
 
 @dataclass(frozen=True)
 class PreforkSettings(Generic[C]):
-    """The nine hooks of a master, over a configuration of type `C`.
+    """The nine hooks of a master, over a configuration of type `C`, and the deadline of its workers' end.
 
-    A hook that raises is logged with its traceback and the master goes on; one that raises SystemExit ends the daemon
-    with that status, after its workers.
+    A hook that raises is logged with its traceback; the master goes on, and calls `on_child_finished` after a pause.
+    Before a worker has taken its context it ends the daemon with status 1, or 2 for a UsageError. A hook that raises
+    SystemExit ends the daemon with that status, after its workers.
     """
 
     on_terminate: Callable[[C, Sequence[int]], object] = _terminate
@@ -55,6 +56,13 @@ class PreforkSettings(Generic[C]):
     """Called for each child that has ended, before `on_child_finished`."""
     update_config: Callable[[], C | None] = lambda: None
     """Return the present configuration, or None to keep the former one and start nothing."""
+    drain_timeout: float = 30.0
+    """Seconds that workers may take to end once they are asked to; then their sessions are killed. It counts for the
+    default `on_terminate` and `on_interrupt`, and for the former workers of `relaunch_settings`."""
+
+    def __post_init__(self) -> None:
+        if callable(self.drain_timeout):  # By a program that wraps all fields: they were hooks when it was written.
+            object.__setattr__(self, "drain_timeout", PreforkSettings.drain_timeout)
 
 
 def default_settings() -> PreforkSettings[Any]:

@@ -12,8 +12,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from .._core.actions import Action, Announce, Reply, Report, SendSignal, Watch
-from .._core.events import ContextRefused, ContextTaken, ProcessesExited, ProcessExit
+from .._core.actions import Action, Announce, KillWorker, Reply, Report, SendSignal, Watch
+from .._core.events import ContextRefused, ContextTaken, ProcessesExited, ProcessExit, WorkerReady
 from .._errors import InternalError, SystemFailure, UsageError
 from .._linux import descriptors, lifeline
 from .._linux.program import Program, current_directory
@@ -26,7 +26,8 @@ from .role import ENVIRONMENT_KEY, WorkerLaunch
 
 
 class Spawner:
-    """Starts workers by executing the program again, and receives from each whether it could decode its context.
+    """Starts workers by executing the program again, and receives from each whether it could decode its
+    context, and whether it is ready.
 
     As the master's executor it watches and signals children for the decider of hooks; the hooks do the rest.
     """
@@ -92,6 +93,9 @@ class Spawner:
             case SendSignal(pid, name):
                 if self._master.exits.watches(pid):  # Otherwise it has been reaped, and the number may be another's.
                     os.kill(pid, signal.Signals[f"SIG{name}"])
+            case KillWorker(pid):
+                if self._master.exits.watches(pid):
+                    _kill_session(pid)
             case Report(text):
                 self._master.relay.log(text)
             case Reply():
@@ -159,7 +163,10 @@ class Spawner:
         for line in lines:
             report = json.loads(line)
             pid, reason = report["pid"], report["reason"]
-            self._master.enqueue(ContextTaken(pid) if reason is None else ContextRefused(pid, reason))
+            if report.get("ready"):
+                self._master.enqueue(WorkerReady(pid))
+            else:
+                self._master.enqueue(ContextTaken(pid) if reason is None else ContextRefused(pid, reason))
 
 
 def _check_inheritable(key: str, descriptor: int) -> None:
@@ -169,6 +176,14 @@ def _check_inheritable(key: str, descriptor: int) -> None:
         os.fstat(descriptor)
     except OSError as error:
         raise UsageError(f"worker {key}: descriptor {descriptor} cannot be inherited: {error.strerror}") from None
+
+
+def _kill_session(pid: int) -> None:
+    """Kill a child with the group that it leads; alone where it leads none, as one that a hook has forked."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def work(worker: Web) -> None:
     """Serve in a worker's process. uvicorn is imported here, so that the master stays small."""
     from prefork.adapters.uvicorn import serve_socket
 
-    serve_socket(hello, socket.socket(fileno=worker.listener), lifespan="off")
+    serve_socket(hello, socket.socket(fileno=worker.listener), ready=prefork.ready, lifespan="off")
 
 
 def settings() -> prefork.PreforkSettings[Any]:

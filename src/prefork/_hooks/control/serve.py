@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..._core.decider import Decider
     from ..._master.loop import Master, Observer
     from ..spawn import Spawner
-    from .steered import HookMaster
+    from .changes import HookMaster
 
 _VARIABLE = "PREFORK_NAME"
 _NO_NAME = re.compile(r"[^\w.-]")

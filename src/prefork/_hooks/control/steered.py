@@ -6,13 +6,11 @@ Pure. It drives another decider, and adds the outcomes that clients wait for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
 
 from ..._core import events as fact
 from ..._core.actions import Action, Announce, Exit, Reply, Report, Watch
 from ..._core.commands import Command, Preview, Reload, Replan, Restart, Scale, Stop, words
-from ..._core.decider import Decider
-from .changes import Changes
+from .changes import Changes, HookMaster
 from .table import NO_RECORD, Fact, Table
 
 REFUSED: Mapping[type[Command], str] = {
@@ -29,14 +27,6 @@ NO_STACKS = (
     "use `py-spy dump --pid PID`; `prefork status` has the pid"
 )
 NO_SCOREBOARD = "workers of a program with hooks count no requests: there is no scoreboard; use `prefork status`"
-
-
-class HookMaster(Decider, Protocol):
-    """A decider that knows whether the daemon is stopping."""
-
-    @property
-    def stopping(self) -> bool:
-        """Whether it is."""
 
 
 class SteeredDecider:
@@ -61,8 +51,8 @@ class SteeredDecider:
             self._table.generation += 1
         self.facts = list(self._table.note(event, actions, now))
         stopping = self._decider.stopping
-        self._table.settle(self.next_deadline(), stopping, now)
-        outcomes = self._changes.proceed(event, stopping)
+        self._table.settle(self._decider.retry_at, stopping, now)
+        outcomes = self._changes.proceed(event, self._decider)
         if what and not stopping:
             outcomes += self._changed(what, event, actions)
         self._table.change = self._changes.view()
@@ -91,14 +81,12 @@ class SteeredDecider:
 
     def _changed(self, what: str, event: fact.Event, actions: Sequence[Action]) -> list[Action]:
         """Return the outcome of a start or reload, or what shows that it is under way."""
-        command = isinstance(event, fact.CommandReceived)
         asker, why = (event.id, event.by) if isinstance(event, fact.CommandReceived) else (0, what)
         generation = self._table.generation
-        reports = [action for action in actions if isinstance(action, Report)][command:]
-        if reports:
-            return self._changes.fail(what, generation, asker, reports)
+        if self._decider.failed:
+            return self._changes.fail(what, generation, asker, self._decider.failed)
         started = self._table.starting([action.pid for action in actions if isinstance(action, Watch)])
-        return self._changes.begin(what, generation, (asker, why), started)
+        return self._changes.begin(what, generation, (asker, why), started, self._decider.reloading)
 
     def _ending(self, last: Exit) -> Iterator[Action]:
         """Yield the end, and before it what those are told who have asked for it."""

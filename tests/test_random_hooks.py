@@ -1,0 +1,209 @@
+"""Random failures of a hooks program: hooks that raise anywhere, deaths, reloads, silence. No processes."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from hooked import Hooked, Hooks, version
+from prefork import SystemFailure, UsageError
+from prefork._core.events import SignalReceived, Started
+from prefork._hooks.decider.pauses import LONGEST_REST, LONGEST_RETRY
+from prefork._hooks.decider.reload import SHORTEST_WAIT
+from support import PROOF
+
+ERRORS = (OSError(98, "in use"), KeyError("port"), UsageError("no such kind"), SystemFailure("no process left"))
+PLACES = ("update", "fork", "on_quit", "cleanup_child", "on_child_finished", "update_server", "update_config")
+STATUSES = (0, 1, 2, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGSEGV)
+DRAIN = 7.0
+
+
+class Program(RuleBasedStateMachine):
+    """`raising`: where the program raises now. `refused`: versions that no process may be started for any more."""
+
+    @initialize(
+        count=st.integers(1, 3), raising=st.sampled_from([None, *PLACES]), up=st.sampled_from([True, True, False])
+    )
+    def start(self, count: int, raising: str | None, up: bool) -> None:
+        self.raising = None if up else raising
+        self.error: BaseException = ERRORS[0]
+        self.only: int | None = None
+        self.count = count
+        self.versions = 0
+        self.refused: set[int] = set()
+        self.pending: int | None = None
+        self.served = 0
+        self.first_up = False
+        self.seen = 0
+        self.hooks = Hooks(count, drain_timeout=DRAIN)
+        self.hooks.before_return = lambda: self.fails("update")
+        self.hooks.before_fork = lambda context: self.fails("fork", context)
+        made = self.hooks.decider._settings
+        for name in PLACES[2:]:
+            object.__setattr__(made, name, self.wrapped(name, getattr(made, name)))
+        self.tell(Started())
+        if up:
+            self.hooks.take(*self.hooks.live)
+
+    def wrapped(self, name: str, hook: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            result = hook(*arguments)
+            self.fails(name)
+            return result
+
+        return call
+
+    def fails(self, where: str, context: Hooked | None = None) -> None:
+        if where == self.raising and (context is None or self.only in (None, context.id)):
+            raise type(self.error)(*self.error.args)
+
+    def tell(self, event: Any, after: float = 0.1) -> None:
+        self.after(self.hooks.tell(event, after))
+
+    def after(self, reports: list[str]) -> None:
+        """Take in what an event has brought about."""
+        if any(text.startswith("prefork: reload failed") for text in reports) and self.pending is not None:
+            self.refused.add(self.pending)
+            self.pending = None
+        started, self.seen = self.hooks.births.all[self.seen :], len(self.hooks.births.all)
+        for pid, context in started:
+            if pid in self.hooks.live and pid not in self.hooks.asked:
+                assert context.version not in self.refused, f"a refused set is started: {context}"
+
+    @property
+    def lives(self) -> bool:
+        return self.hooks.status is None
+
+    @precondition(lambda self: self.lives)
+    @rule(where=st.sampled_from([None, *PLACES]), error=st.sampled_from(ERRORS), only=st.sampled_from([None, 0, 1]))
+    def raise_from_now_on(self, where: str | None, error: BaseException, only: int | None) -> None:
+        self.raising, self.error, self.only = where, error, only
+
+    @precondition(lambda self: self.lives and self.pending is not None)
+    @rule(data=st.data(), status=st.sampled_from(STATUSES))
+    def new_worker_dies(self, data: st.DataObject, status: int) -> None:
+        change = self.hooks.decider._reloads.present
+        if change is not None and (new := [pid for pid in change.started if pid in self.hooks.live]):
+            self.after(self.hooks.exit(data.draw(st.sampled_from(new)), status=status, after=0.3))
+
+    @precondition(lambda self: self.lives)
+    @rule(count=st.integers(0, 4), gives=st.sampled_from(["config", "config", "none"]))
+    def hup(self, count: int, gives: str) -> None:
+        self.versions += 1
+        hooks, number = self.hooks, self.versions
+        hooks.wanted = version(number, count)
+        hooks.config = None if gives == "none" else f"config {number}"
+        before = hooks.resource.workers
+        self.tell(SignalReceived("HUP"))
+        if not self.lives:
+            return
+        if hooks.resource.workers is before or {one.version for one in hooks.resource.workers} != (
+            {number} if count else set()
+        ):
+            self.refused.add(number)
+        elif count or hooks.resource.workers == set():
+            if self.pending is not None:
+                self.refused.add(self.pending)
+            self.pending = number if hooks.decider._reloads.present is not None else None
+
+    @precondition(lambda self: self.lives and self.hooks.live)
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def workers_get_on(self, data: st.DataObject, count: int) -> None:
+        for _ in range(count):
+            pid = data.draw(st.sampled_from(self.hooks.live))
+            if data.draw(st.booleans()):
+                self.hooks.take(pid)
+            else:
+                self.hooks.ready(pid)
+            self.after([])
+            if self.hooks.decider._reloads.present is None:
+                self.pending = None
+
+    @precondition(lambda self: self.lives and self.hooks.live)
+    @rule(data=st.data(), status=st.sampled_from(STATUSES), after=st.sampled_from([0.01, 0.3, 5.0]))
+    def worker_dies(self, data: st.DataObject, status: int, after: float) -> None:
+        pid = data.draw(st.sampled_from(self.hooks.live))
+        self.after(self.hooks.exit(pid, status=status, after=after))
+
+    @precondition(lambda self: self.lives and self.hooks.live)
+    @rule(data=st.data())
+    def worker_refuses(self, data: st.DataObject) -> None:
+        self.after(self.hooks.refuse(data.draw(st.sampled_from(self.hooks.live))))
+
+    @precondition(lambda self: self.lives)
+    @rule(name=st.sampled_from(["QUIT", "USR1"]))
+    def signal_that_changes_nothing(self, name: str) -> None:
+        self.tell(SignalReceived(name))
+
+    @precondition(lambda self: self.lives)
+    @rule()
+    def time_passes(self) -> None:
+        if self.hooks.decider.next_deadline() is not None:
+            self.after(self.hooks.deadline())
+
+    @precondition(lambda self: not self.lives)
+    @rule()
+    def it_has_ended(self) -> None:
+        """Hypothesis needs something that can still happen."""
+
+    @invariant()
+    def no_refused_set_runs(self) -> None:
+        """A worker of a refused set is at most on its way to the end."""
+        started = dict(self.hooks.births.all)
+        for pid in self.hooks.live:
+            if pid not in self.hooks.asked:
+                assert started[pid].version not in self.refused
+
+    def rest(self) -> None:
+        """Nothing fails from now on: all that were asked to end do so, and all others are up."""
+        self.raising = None
+        hooks, begun = self.hooks, self.hooks.now
+        while self.lives and hooks.now - begun < LONGEST_REST + LONGEST_RETRY + SHORTEST_WAIT:
+            for pid in [pid for pid in hooks.live if pid in hooks.asked or pid in hooks.killed]:
+                self.after(hooks.exit(pid, status=-signal.SIGTERM, after=0.01))
+            if not self.lives:
+                return
+            waiting = [pid for pid in hooks.live if pid not in hooks.asked and not self.is_up(pid)]
+            for pid in waiting:
+                hooks.take(pid, after=0.01)
+                hooks.ready(pid, after=0.01)
+            if not waiting and not hooks.asked & set(hooks.live):
+                if hooks.decider.next_deadline() is None:
+                    return
+                self.after(hooks.deadline())
+
+    def is_up(self, pid: int) -> bool:
+        child = self.hooks.decider._live[pid]
+        return child.began is not None and child.ready
+
+    def teardown(self) -> None:
+        if not hasattr(self, "hooks"):
+            return
+        hooks = self.hooks
+        if self.lives:
+            self.rest()
+        if self.lives:
+            running = [context for pid, context in hooks.births.all if pid in hooks.live]
+            assert {one.id for one in running} == {one.id for one in hooks.resource.workers}
+            assert len(running) == len(hooks.resource.workers)
+            assert not {one.version for one in running} & self.refused
+            hooks.signal("TERM")
+            if self.lives:
+                begun = hooks.now
+                hooks.deadline()
+                while not hooks.killed >= set(hooks.live):
+                    hooks.deadline()
+                assert hooks.now - begun <= DRAIN + 0.1
+                hooks.exit(*hooks.live, after=0.0)
+        assert hooks.status is not None
+        assert hooks.live == []
+
+
+TestProgram = Program.TestCase
+TestProgram.settings = settings(
+    max_examples=2000 if PROOF else 100, stateful_step_count=40, deadline=None, print_blob=True
+)
