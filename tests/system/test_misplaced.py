@@ -186,6 +186,7 @@ def test_child_of_multiprocessing_is_no_master(start: Start, name: str, source: 
     running.send(signal.SIGTERM)
     assert running.wait() == 0  # The fork server may end after it.
     assert running.err.count(child(name, call)) == 4
+    assert "Traceback" not in "\n".join(running.err)
 
 
 ORPHANED = """
