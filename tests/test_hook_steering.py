@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hooked import Hooks, version
 from prefork import PreforkSettings
 from prefork._core.actions import Action, Announce, Exit, KillWorker, Reply, Report, SendSignal, Watch
 from prefork._core.commands import COMMANDS, Command, Preview, Reload, Replan, Restart, Scale, Stop
@@ -289,3 +290,32 @@ def test_members_of_a_slot_are_those_of_a_daemon() -> None:
     assert daemon.slots()["web/1"].keys() == seen["slots"][0].keys()
     assert daemon.tell(SignalReceived("QUIT"), 11) == []
     assert Watch(11) not in daemon.tell(SignalReceived("HUP"), 11)
+
+
+def test_reload_is_done_when_the_former_workers_are_asked_to_end() -> None:
+    hooks = Hooks(2).start()
+    hooks.ready(*hooks.live)
+    daemon = SteeredDecider(hooks.decider, Table("greeters", hooks.births.name, NAMES))
+    hooks.wanted = version(1)
+
+    def tell(event: Event) -> list[Reply]:
+        hooks.now += 0.1
+        actions = daemon.handle(event, hooks.now)
+        for action in actions:
+            hooks.perform(action)
+        return [action for action in actions if isinstance(action, Reply)]
+
+    former = list(hooks.live)
+    assert tell(CommandReceived(7, Reload(), "uid 5 (pid 6)")) == []
+    new = [pid for pid in hooks.live if pid not in former]
+    assert [reply for pid in new for reply in tell(ContextTaken(pid))] == []
+    assert tell(WorkerReady(new[0])) == []
+    (reply,) = tell(WorkerReady(new[1]))
+    assert reply.ok
+    assert hooks.asked == set(former)
+    hooks.wanted = version(2)
+    assert tell(CommandReceived(8, Reload(), "uid 5 (pid 6)")) == []
+    failed = hooks.live[-1]
+    hooks.live.remove(failed)
+    (reply,) = tell(ProcessesExited((ProcessExit(failed, 1),)))
+    assert (reply.ok, "exited 1 before it decoded its context" in reply.text) == (False, True)

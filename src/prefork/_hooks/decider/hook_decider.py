@@ -33,6 +33,8 @@ _STARTING = {"update_server", "on_child_finished"}
 """The hooks that return pids."""
 KILLED = 4
 """The exit status of a stop that had to kill workers, as a `Daemon`'s."""
+_MORE = 5
+"""Workers that hooks may start and raise afterwards, beyond twice as many as there were."""
 _ALMOST = 0.001
 """Seconds before its deadline in which something is done with what is done now."""
 
@@ -362,7 +364,7 @@ class HookDecider:
             return
         if not self._first.succeeded and hook != "on_quit":
             self._give_up(2 if isinstance(error, UsageError) else 1)
-        elif self._config is not None and self.retry_at is None and len(self._live) <= 2 * self._most:
+        elif self._config is not None and self.retry_at is None and len(self._live) <= 2 * self._most + _MORE:
             # Not beyond that: a hook that starts a worker and then raises would do so for ever.
             self.retry_at = self._now + self._pauses.after_raise()
 
