@@ -83,8 +83,4 @@ def _why_not(function: Any, may_generate: bool) -> str | None:
 
 def _makes_configurations(hook: Any) -> bool:
     """Return whether it is a class whose objects can be configurations: those that can be called are hooks."""
-    return isinstance(hook, type) and not _is_callable_when_made(hook)
-
-
-def _is_callable_when_made(cls: type) -> bool:
-    return any("__call__" in vars(each) for each in cls.__mro__)
+    return isinstance(hook, type) and not any("__call__" in vars(each) for each in hook.__mro__)
