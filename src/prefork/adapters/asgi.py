@@ -7,6 +7,7 @@ here, when a response starts. HTTP/2 forbids the header: there servers send GOAW
 from __future__ import annotations
 
 import asyncio
+from asyncio import current_task
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ class CountingApplication:
         self._activity = worker.activity
         self._drain = worker._drain
         self._state = state
-        self.calls = TaskCalls(worker, CountingApplication._http, CountingApplication._websocket)
+        self.calls = TaskCalls(worker)
 
     def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
         """Handle one request."""
@@ -61,7 +62,9 @@ class CountingApplication:
                     message = closing(scope, message)
             return send(message)
 
-        self._activity.begin(f"{scope['method']} {scope['path']}")
+        label, task = f"{scope['method']} {scope['path']}", current_task()
+        self._activity.begin(label)
+        self.calls.labels[task] = label
         try:
             await self._application(scope, receive, sending)
         except Exception:
@@ -75,6 +78,7 @@ class CountingApplication:
             raise exited(error) from error
         finally:
             self._activity.end(failed)
+            self.calls.ended(task)
 
     async def _websocket(self, scope: Message, receive: Receive, send: Send) -> None:
         shaking = True
@@ -89,8 +93,9 @@ class CountingApplication:
             shaken(message.get("status", 0) >= 500)  # with any answer
             return send(message)
 
-        self._activity.begin(f"WebSocket {scope['path']}")
-        self.calls.websockets += 1
+        label, task = f"WebSocket {scope['path']}", current_task()
+        self._activity.begin(label)
+        self.calls.labels[task] = label
         try:
             await self._application(scope, receive, sending)
         except Exception:
@@ -104,7 +109,7 @@ class CountingApplication:
             raise exited(error) from error
         finally:
             shaken()
-            self.calls.websockets -= 1
+            self.calls.ended(task)
 
 
 def closing(scope: Message, start: Message) -> Message:

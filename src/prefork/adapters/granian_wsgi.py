@@ -57,7 +57,7 @@ class Calls:
         number = self.calls.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
         try:
             answer = self._application(environ, head)
-            body = b"".join(answer) if type(answer) is list else None
+            body = b"".join(answer) if isinstance(answer, list) else None
             if not head.status:
                 answer = _Begun(answer)
                 head.check()

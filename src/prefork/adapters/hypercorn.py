@@ -10,7 +10,6 @@ has passed, and only then the trigger returns. Tested with 0.17.3 and 0.18.0.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -23,6 +22,7 @@ from .._worker.accept_throttle import BATCH
 from .._worker.async_drain import AsyncDrain
 from . import ServerOptions, outside
 from .asgi import ClosesWebSockets, CountingApplication
+from .lasting_logger import lasting
 from .lifespan import lifespan, run
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ async def _serve(
     config = _Config(listeners)
     config.root_path = options.root_path
     config.graceful_timeout = _FOR_EVER
-    config.errorlog = logging.getLogger("hypercorn.error")  # for the application to configure; warnings on stderr
+    config.errorlog = lasting("hypercorn.error")  # for the application to configure; warnings on stderr
 
     def take_no_more() -> None:
         for sock in config.listeners:
@@ -83,7 +83,7 @@ async def _serve(
         )
         begun = asyncio.ensure_future(drain.wait())
         await asyncio.wait([serving, begun], return_when=asyncio.FIRST_COMPLETED)
-        ended = _ended(serving, closing, lambda: watched.calls.left() or outside.sending(listeners))
+        ended = _ended(serving, closing, lambda: bool(watched.calls.labels) or outside.sending(listeners))
         await watched.calls.finish(ended, lambda: outside.close(listeners))
 
 

@@ -29,6 +29,7 @@ from .._worker.async_accept import Accepting
 from .._worker.async_drain import AsyncDrain
 from . import ServerOptions
 from .asgi import CountingApplication
+from .lasting_logger import lasting
 from .lifespan import State, lifespan, run
 from .native_accepting import NativeAccepting
 from .together import written_together
@@ -42,7 +43,7 @@ name = "uvicorn"
 protocols = frozenset({"asgi"})
 sharing: Literal["shared"] = "shared"
 
-_logger = logging.getLogger("uvicorn.error")
+_logger = lasting("uvicorn.error")
 _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 
 

@@ -24,6 +24,7 @@ from waitress.task import WSGITask
 
 from .._worker.handle import LATE
 from . import ServerOptions
+from .lasting_logger import lasting
 from .outside import Listener, more_may_come
 from .wsgi import CountingApplication
 
@@ -51,6 +52,7 @@ def serve(
     worker: Worker[Any], listeners: list[socket.socket], application: Application, protocol: str, options: ServerOptions
 ) -> None:
     """Serve until the worker has drained."""
+    lasting("waitress")
     server = _Waitress(worker, listeners, application, options)
     worker.ready()
     server.serve()
