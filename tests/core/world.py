@@ -179,7 +179,7 @@ class World:
             case act.Announce(what, "done" | "failed", _, slot, _, _, pool):
                 assert (what, slot or pool) in self.under_way, "the end of what was not begun"
                 self.under_way -= {(what, slot or pool)}
-            case act.ReopenLogs() | act.ReportStacks() | act.Announce():
+            case act.DrainOrphan() | act.KillOrphan() | act.ReopenLogs() | act.ReportStacks() | act.Announce():
                 pass
             case act.Watch() | act.SendSignal():
                 raise AssertionError(action)

@@ -227,7 +227,7 @@ def all_children(pid: int) -> list[int]:
 
 
 def test_orphans_serve_until_the_next_master_ends_them(start: Start) -> None:
-    served = Served(start, "orphans", options="orphan_grace=1.5").launch()
+    served = Served(start, "orphans").launch()
     old = served.ready("web/0", "web/1")
     os.kill(served.running.pid, signal.SIGKILL)
     served.running.wait()
@@ -259,7 +259,7 @@ def test_master_after_a_failed_one_takes_over_orphans(start: Start) -> None:
 
 
 def test_hanging_orphans_are_ended_by_a_later_master(start: Start) -> None:
-    served = Served(start, "failing", HANGING.replace('Daemon("failing")', 'Daemon("failing", orphan_grace=1)'))
+    served = Served(start, "failing", HANGING.replace("(Web)\n", "(Web, drain_timeout=1)\n"))
     pids: list[int] = []
     for _ in range(2):
         served.launch()

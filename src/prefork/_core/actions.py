@@ -172,6 +172,20 @@ class Unbind:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainOrphan:
+    """Ask a worker of a dead master to drain."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillOrphan:
+    """Kill the whole session of a worker of a dead master."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReopenLogs:
     """Open the log files again, by name: they have been rotated."""
 
@@ -224,6 +238,8 @@ DaemonAction = (
     | ForgetSlot
     | Bind
     | Unbind
+    | DrainOrphan
+    | KillOrphan
     | ReopenLogs
     | ReportStacks
     | Reply

@@ -80,6 +80,22 @@ class DeadlinePassed:
 
 
 @dataclass(frozen=True, slots=True)
+class OrphansFound:
+    """Workers of a dead master run: their pids, and how many seconds the drain of each may last."""
+
+    NAME: ClassVar = "orphans_found"
+
+    drain_timeouts: Mapping[int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanEnded:
+    """A worker of a dead master has ended, or cannot be signalled."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class MoldPlanned:
     """The mold of a generation has computed its plan, after its import or after `PlanAgain`.
 
@@ -311,7 +327,9 @@ OF_MESSAGE: Mapping[str, type[WorkerReport]] = {
 """The message that a worker sends, by its class in `_wire.messages` -> the fact: its pid, then the message's fields."""
 
 DaemonEvent = (
-    MoldPlanned
+    OrphansFound
+    | OrphanEnded
+    | MoldPlanned
     | MoldFailed
     | PlanFailed
     | MoldEnded

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from . import events as ev
+from . import orphans
 from .gap import end_exchange
 from .molds import back_off_forks, end_mold, replace_mold, settle_forks, start_mold, stop_asking
 from .recycling import worn_out
@@ -184,6 +185,8 @@ def deadline_passed(state: State) -> None:
             start_waiting(state, name)
         elif what == "mold":
             mold_late(state, state.molds[name])
+        elif what == "orphan":
+            orphans.late(state, state.orphans[name])
         else:
             state.scaling_ended(name, False, f"timed out; still waiting for {', '.join(state.scaling[name].keys)}")
 

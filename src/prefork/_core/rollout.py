@@ -302,10 +302,12 @@ def refuse_all(state: State, why: str) -> None:
 
 def stop(state: State, status: int, askers: list[int], words: str = "") -> None:
     """Stop the daemon: no slot has a target any more."""
+    requested = status == 0
     if state.stopping is not None:
         state.stopping.askers += askers
+        state.stopping.requested |= requested
         return
-    state.stopping = Stopping(status, askers, words)
+    state.stopping = Stopping(status, askers, words, requested=requested)
     plan = None if state.change is None else state.change.plan
     if listeners := tuple(dict.fromkeys((*state.plan.listeners, *(plan.listeners if plan else ())))):
         state.actions.append(Unbind(listeners))  # New connections are refused; those that wait are still served.

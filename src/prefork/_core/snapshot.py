@@ -19,7 +19,7 @@ _CLASSES: dict[str, Any] = {
         *(records.KindOptions, records.DaemonOptions, plan.Kind, plan.Entry),
         *(plan.Pool, plan.Listener, plan.Plan, plan.Spec),
         *(slot.Target, slot.Worker, slot.Slot),
-        *(state.Mold, state.Change, state.Scaling, state.Stopping, state.State),
+        *(state.Mold, state.Change, state.Scaling, state.Stopping, state.Orphan, state.State),
         pace.Pace,
     )
 }

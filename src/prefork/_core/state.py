@@ -73,12 +73,29 @@ class Scaling:
 
 @dataclass(slots=True)
 class Stopping:
-    """The daemon stops: its exit status, the last report, and how many workers were killed for draining too long."""
+    """The daemon stops: its exit status, the last report, and how many workers were killed for draining too long.
+
+    `requested`: a person or a program wants it to end. Otherwise it has failed, and its orphans serve on for the next
+    master.
+    """
 
     status: int
     askers: list[int]
     last_words: str = ""
     killed: int = 0
+    requested: bool = False
+
+
+@dataclass(slots=True)
+class Orphan:
+    """A worker of a dead master. `deadline`: it is killed then, and again each time that it passes."""
+
+    pid: int
+    drain_timeout: float
+    since: float = 0.0
+    deadline: float | None = None
+    asked: bool = False  # to drain
+    killed: bool = False
 
 
 @dataclass(slots=True)
@@ -111,6 +128,7 @@ class State:
     paces: dict[str, Pace] = field(default_factory=dict)  # by kind
     untried: dict[str, None] = field(default_factory=dict)  # slots that have not failed yet
     lacking: dict[str, None] = field(default_factory=dict)  # slots with a target and no ready worker
+    orphans: dict[int, Orphan] = field(default_factory=dict)  # by pid
     leaving: dict[str, None] = field(default_factory=dict)  # slots without a target that still have a process
     setback: str = ""  # how the last change failed; empty if it succeeded
     last_failure: str = ""
@@ -145,7 +163,7 @@ class State:
     # ignored, and such entries are removed when they may be half of the heap: no event pays for all slots.
 
     def expect(self, what: str, name: int | str, deadline: float | None) -> None:
-        """Add the deadline of this worker, slot, mold, scaling or pool to the heap."""
+        """Add the deadline of this worker, slot, mold, scaling, pool or orphan to the heap."""
         if deadline is None:
             return
         if len(self.heap) >= self.heap_limit:
@@ -162,6 +180,7 @@ class State:
             ("mold", self.molds),
             ("scaling", self.scaling),
             ("pace", self.paces),
+            ("orphan", self.orphans),
         )
         self.heap = [
             (thing.deadline, what, name)
@@ -299,4 +318,11 @@ class State:
         return Announce(change.name, stage, change.generation, key or change.key, left, text)
 
 
-_HOLDERS = {"worker": "workers", "slot": "slots", "mold": "molds", "scaling": "scaling", "pace": "paces"}
+_HOLDERS = {
+    "worker": "workers",
+    "slot": "slots",
+    "mold": "molds",
+    "scaling": "scaling",
+    "pace": "paces",
+    "orphan": "orphans",
+}

@@ -11,9 +11,9 @@ Order
     none of them; the explorer and the random machine (tests/core) prove this order.
 
 Beginning and end
-    `Started` comes first, once. After `Exit(status)` the loop ends, and the executor kills leftover processes. `Exit`
-    is answered only when every process that the supervisor knows has ended. On a failed start, the application's
-    report is in the last `Report` before it.
+    `Started` comes first, once; only `OrphansFound` may come before it. After `Exit(status)` the loop ends, and the
+    executor kills leftover processes. `Exit` is answered only when every process that the supervisor knows has ended.
+    On a failed start, the application's report is in the last `Report` before it.
 
 Molds
     `StartMold(g)` is answered by exactly one of `MoldPlanned(g, plan)` and `MoldFailed(g, report)`, or by neither, and
@@ -44,6 +44,11 @@ Workers
     process sent; `reason` is in words ("exited 3", "killed by the master: still draining after 30 s"). Facts about an
     unknown pid are ignored. A `SpareForked` or `WorkerSpawned` that was not ordered is answered by ending that process.
 
+Orphans
+    `OrphansFound(drain_timeouts)` names the workers of a dead master. `DrainOrphan(pid)` and `KillOrphan(pid)` are
+    answered by `OrphanEnded(pid)`, which may come unasked, too. A stop that was requested waits for it; a failed start
+    leaves them alone.
+
 Listeners
     `Bind(g, listeners)` names only listeners that are not open, and is answered by `ListenersBound(g)`, or by
     `BindFailed(g, report)` with none of them left open. An order gives the worker exactly the listeners that it names;
@@ -73,7 +78,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, assert_never
 
 from . import events as ev
-from . import failures, gap, molds, recycling, relaunch, rollout
+from . import failures, gap, molds, orphans, recycling, relaunch, rollout
 from .actions import Announce, Exit, ForgetContexts, OrderWorker, ReopenLogs, Report, ReportStacks
 from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
 from .health import Health, count_slot, health
@@ -213,6 +218,10 @@ class Supervisor:
             case ev.SignalReceived(name, terminal_gone):
                 state.cause = f"signal {name}"
                 self._signal(name, terminal_gone)
+            case ev.OrphansFound(drain_timeouts):
+                orphans.found(state, drain_timeouts)
+            case ev.OrphanEnded(pid):
+                orphans.ended(state, pid)
             case ev.Started():
                 if not state.newest:
                     state.cause = "daemon start"
@@ -245,7 +254,9 @@ class Supervisor:
                 del state.dirty_molds[generation]
                 if mold := state.molds.get(generation):
                     molds.fork_spares(state, mold)
-        if state.stopping is not None and not state.workers and not state.molds and not state.slots:
+        orphans.reconcile(state)
+        left = (state.workers, state.molds, state.slots)
+        if state.stopping is not None and not any(left) and not (state.stopping.requested and state.orphans):
             self._finish(state)
 
     def _finish(self, state: State) -> None:
@@ -368,6 +379,8 @@ class Supervisor:
                 for worker in state.workers.values():
                     worker.asked = True
                     state.kill(worker, "second interrupt")
+                for orphan in state.orphans.values():
+                    orphans.kill(state, orphan)
             case "TERM" | "INT":
                 rollout.stop(state, 0, [])
             case "HUP" if terminal_gone:

@@ -4,6 +4,9 @@ The master holds the only write end of a pipe as long as it lives, across its ow
 of its death opens the read end as a file description of its own and asks for a signal when something happens there
 (fcntl(2), F_SETSIG and O_ASYNC). Nothing is ever written, so that only the end can happen.
 
+The next master opens the write end of that pipe again, through a worker that holds it. From then on the workers of the
+dead master see that there is a master, until that one dies, too.
+
 Not the parent-death signal (PR_SET_PDEATHSIG): that binds to the parent at the moment it is set, comes when a parent's
 *thread* ends, is cleared by setuid, and needs ctypes in every worker. And not the process's own channel: each message
 would send a signal, too.
@@ -19,7 +22,6 @@ from __future__ import annotations
 import _thread
 import fcntl
 import os
-import select
 import signal
 import time
 from types import FrameType
@@ -34,7 +36,7 @@ _F_SETSIG = 10  # <asm-generic/fcntl.h>; the fcntl module does not name it
 def create() -> tuple[int, int]:
     """Return the read end and the write end, for a master. No other process may ever have the write end."""
     reader, writer = os.pipe()
-    os.fchmod(reader, 0o444)
+    os.fchmod(reader, 0o644)
     return reader, writer
 
 
@@ -75,7 +77,8 @@ def _kill_later(grace: float) -> None:
 
 
 def cut(descriptor: int) -> bool:
-    """Return whether the master has died."""
-    waiting = select.poll()
-    waiting.register(descriptor, 0)
-    return bool(waiting.poll(0))
+    """Return whether there is no master now."""
+    try:
+        return not os.read(descriptor, 1)
+    except BlockingIOError:
+        return False

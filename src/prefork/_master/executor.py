@@ -16,6 +16,7 @@ from .._core import events as fact
 from .._core.plan import Listener
 from .._errors import InternalError, PreforkError
 from .._linux import lifeline
+from .._linux.drain_request import signals_for
 from .._wire.plan_data import MalformedPlan, take_apart
 from .births.channels import Fact, HangMessage, MoldDisconnected, PlanReceived
 from .births.options import CodeOptions
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     from .loop import Master
     from .runtime.directory import Runtime
 
-_ORPHANS_ENDED = 1.0
-"""Seconds after the end of their grace until orphans are gone."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
@@ -58,6 +56,7 @@ class DaemonExecutor:
 
     def __init__(self, master: Master, launching: Launching, runtime: Runtime, outputs: Outputs) -> None:
         self._master = master
+        self._orphans = Orphans(runtime.roster, master, self._orphan_ended)
         self._welcome = launching.welcome
         self._replies, self._log = outputs.replies, outputs.log
         self._leftovers = LeftoverProcesses(master.exits)
@@ -65,13 +64,14 @@ class DaemonExecutor:
         self._crashes = Crashes(master, runtime.path)
         self._hangs = Hangs(master, self._board, self._crashes.note)
         self._reader, self._writer = lifeline.create()
+        runtime.roster.lifeline = os.fstat(self._reader).st_ino
         shared = Shared(self._reader, self._board.descriptor, self._hangs.dumps.descriptor)
         self._capture = Capture(master.relay) if launching.mold.captured else None
         self._processes = Processes(master, runtime.roster, Start(launching, shared, self._capture))
         self._channels = self._processes.channels
         self._watchers = Watchers(self._processes.start_watcher, self._processes.kill, master, launching.sources)
         self._queues = Queues(master, self._board.counted)
-        self._listeners = self._create_listeners(launching, Orphans(runtime.roster, launching.options.orphan_grace))
+        self._listeners = self._create_listeners(launching)
         means = OrderDependencies(self._board, self._listeners, self._processes, self._reader, self._capture)
         self._orders = Orders(launching, means, master.relay.log)
         self._options = CodeOptions(launching, master.relay.log)
@@ -80,19 +80,22 @@ class DaemonExecutor:
         master.signals.catch(signal.SIGCHLD)
         master.selector.register(self._channels, selectors.EVENT_READ, self._listen)
 
-    def _create_listeners(self, launching: Launching, orphans: Orphans) -> Listeners:
-        identity = launching.interpreter.identity
-        options = BindOptions(bool(orphans.pids), identity, launching.given, launching.addresses)
-        listeners = Listeners(options, self._queues)
-        orphans.start_grace(self._master)
-        if orphans.pids:
-            self._master.later(2 * launching.options.orphan_grace + _ORPHANS_ENDED, listeners.orphans_ended)
-        return listeners
+    def _create_listeners(self, launching: Launching) -> Listeners:
+        orphans, identity = len(self._orphans) > 0, launching.interpreter.identity
+        options = BindOptions(orphans, orphans, identity, launching.given, launching.addresses)
+        return Listeners(options, self._queues)
+
+    def _orphan_ended(self) -> None:
+        if len(self._orphans):
+            self._listeners.orphan_ended()
+        else:
+            self._listeners.orphans_ended()
 
     def close(self) -> None:
         """Close every descriptor."""
         self._master.selector.unregister(self._channels)
         self._channels.close()
+        self._orphans.close()
         self._listeners.close()
         self._queues.close()
         self._deaths.close()
@@ -166,6 +169,11 @@ class DaemonExecutor:
                 self._hangs.inspect("", False, self._log_stacks)
             case do.Reply():
                 self._replies.deliver(action)
+            case do.DrainOrphan(pid):
+                self._listeners.orphans_drain()
+                self._orphans.drain(pid)
+            case do.KillOrphan(pid):
+                self._orphans.kill(pid)
             case do.ReopenLogs():
                 self._log.reopen()
             case do.Announce():
@@ -206,6 +214,7 @@ class DaemonExecutor:
 
     def _order(self, action: Ordered, pid: int) -> None:
         it = self._orders.assignable(action).options
+        self._processes.ordered(pid, it.drain_timeout)
         kills = it.hang_policy == "kill"
         self._hangs.expect(pid, WatchedWorker(action.key, action.generation, it.hang_timeout, kills))
         try:
@@ -215,11 +224,11 @@ class DaemonExecutor:
             self._processes.kill_worker(pid, "setup failed")
 
     def _drain(self, pid: int, backlogs: tuple[Listener, ...]) -> None:
-        """Exclude the worker's shards, send it the backlogs that it must empty, and send SIGTERM."""
+        """Exclude the worker's shards, send it the backlogs that it must empty, and the request."""
         self._board.turn(pid, "draining")  # First, so that no other worker waits for it to accept.
         self._drain_backlogs(pid, backlogs)
-        self._processes.signal(pid, signal.SIGTERM)
-        self._processes.signal(pid, signal.SIGCONT)  # A stopped worker would not get the TERM.
+        for number in (*signals_for(pid), signal.SIGCONT):  # A stopped worker would not get the others.
+            self._processes.signal(pid, number)
 
     def _drain_backlogs(self, pid: int, listeners: tuple[Listener, ...]) -> None:
         self._listeners.worker_draining(pid, listeners)
@@ -283,7 +292,7 @@ class DaemonExecutor:
             self._processes.kill_mold_soon(generation)
             return
         plan, options = self._options.planned(received.plan, received.options)
-        self._orders.learn(generation, received.assignables, options.orphan_grace)
+        self._orders.learn(generation, received.assignables, options)
         self._master.enqueue(fact.MoldPlanned(generation, plan, received.about))
         self._watchers.planned(generation, received.watched)
 

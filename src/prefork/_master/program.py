@@ -62,8 +62,8 @@ def _complain(manner: LogOptions, text: str) -> None:
 def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]) -> int:
     spec = Spec(name=launch.name, options=launch.options)
     with Master(manner.form) as master:
-        supervisor, journal, replies = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal(), Replies()
         runtime = Runtime(directory_for(launch.name, dict(os.environ)), launch.directory, master.relay.log)
+        supervisor, journal, replies = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal(), Replies()
         log = Log(master, manner, supervisor.backs_off)
         launching = launching_from(launch, allow_most())
         executor = DaemonExecutor(master, launching, runtime, Outputs(replies, log))

@@ -183,10 +183,10 @@ class Relay:
 
     def add(self, pid: int, out: int, err: int, marks: tuple[Mark | None, Mark | None] = (None, None)) -> None:
         """Relay what worker `pid` writes; `out` and `err` are the read ends of its pipes, which the relay closes."""
-        self._sources[pid] = [
-            Source(self._selector, out, self._out, marks[0]),
-            Source(self._selector, err, self._err, marks[1]),
-        ]
+        # A worker with its own interpreter has pipes from its start, and others from its order on.
+        self._sources.setdefault(pid, []).extend(
+            (Source(self._selector, out, self._out, marks[0]), Source(self._selector, err, self._err, marks[1]))
+        )
 
     def ended(self, pid: int) -> None:
         """Relay the last output of a worker that has died, so that it comes before the line about its end."""

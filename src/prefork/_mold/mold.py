@@ -37,6 +37,7 @@ from .._worker import newborn, sharing
 from .._worker.drain import Drain
 from .._worker.failure import describe
 from .._worker.newborn import leave
+from .._worker.orphan import Orphan
 from .fork import fork_children
 from .rehearsal import rehearse
 
@@ -54,7 +55,7 @@ class Mold:
         self._reader = reader
         self._board = board
         self._stacks = stacks
-        self._drain = Drain()
+        self._orphan = Orphan(Drain())
         self._planned = False
         self._serving = False
         self.awaits_run = False
@@ -82,19 +83,21 @@ class Mold:
         """
         self._serving, self.awaits_run = True, False
         self._share = share if self._launch.share == "" else self._launch.share
-        self._inheritance = newborn.Inheritance(application.worker, self._drain, self._board, self._stacks)
+        self._inheritance = self._inheritance_of(application.worker)
         os.close(self._loading)
         if self._launch.alone:
-            newborn.take_signals(self._drain, self._stacks)
+            newborn.take_signals(self._orphan, self._stacks)
             self._live(self._channel)
         self._obey(application)
         sharing.before_exit()
         sys.exit(0 if self._planned else 1)
 
+    def _inheritance_of(self, worker: Callable[[str, Json], Callable[[Assignment], None]]) -> newborn.Inheritance:
+        return newborn.Inheritance(worker, self._orphan.drain, self._board, self._stacks, self._orphan)
+
     def _live(self, channel: Channel, meanwhile: Callable[[], None] | None = None) -> NoReturn:
         os.close(self._reader)
-        status = newborn.live(channel, self._inheritance, meanwhile)
-        leave(status, late=self._drain.until_cut() == 0)
+        leave(newborn.live(channel, self._inheritance, meanwhile))
 
     def send_ready(self) -> None:
         """Send Ready, from a process that is `alone` and waits for no order: its watched files have changed."""
@@ -136,8 +139,8 @@ class Mold:
             os.close(armed)
             for descriptor in memory:
                 os.close(descriptor)
-        newborn.take_signals(self._drain, self._stacks)
-        stage = newborn.Inheritance(application.rehearsal, self._drain, self._board, self._stacks)
+        newborn.take_signals(self._orphan, self._stacks)
+        stage = self._inheritance_of(application.rehearsal)
         self._rehearse = partial(rehearse, stage, self._launch.spare_title, 1)
         rehearse(stage, self._launch.title)
         prepared = sharing.prepare(self._share)

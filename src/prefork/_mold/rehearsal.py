@@ -21,6 +21,7 @@ from .._wire import scoreboard
 from .._wire.messages import Order
 from .._worker.drain import Drain
 from .._worker.newborn import Inheritance, wait_for_order, work
+from .._worker.orphan import Orphan
 
 _TIMES = 8
 """CPython 3.11 to 3.13 adapts an instruction within its first eight runs."""
@@ -43,7 +44,9 @@ def rehearse(stage: Inheritance, title: str, times: int = _TIMES) -> None:
             for _ in range(times):
                 with socket.socket(socket.AF_UNIX) as client:
                     client.connect(listener.getsockname())
-                    _once(replace(stage, drain=Drain(), board=board), order, [reader, listener.fileno()])
+                    drain = Drain()
+                    newborn = replace(stage, drain=drain, orphan=Orphan(drain), board=board)
+                    _once(newborn, order, [reader, listener.fileno()])
         board.close()
         for descriptor in (reader, writer, memory):
             os.close(descriptor)

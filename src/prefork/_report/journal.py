@@ -160,6 +160,8 @@ class Journal:
                 record = self._of(pid, name, now, _members(event))
                 self.workers.pop(pid, None)
                 return record
+            case ev.OrphansFound(drain_timeouts):
+                return {"event": name, "pids": list(drain_timeouts)}
             case ev.MoldPlanned(generation, plan):
                 return {"event": name, "generation": generation, "workers": len(plan.wanted({}))}
             case ev.CommandReceived(_, command, by):

@@ -31,6 +31,7 @@ class EventText:
 
 EVENTS: Mapping[str, EventText] = {
     "started": EventText("master started"),
+    "orphans_found": EventText("found workers of a previous master: pid {pids}"),
     "command": EventText("{words} requested by {by}", usual=True, verb="commands received"),
     "signal": EventText("signal {signal} received", usual=True),
     "change": EventText("", verb="changes failed"),

@@ -35,8 +35,9 @@ Only the master sends descriptors, and makes all of them itself: it may have rig
 what a peer has chosen can take for ever (`_linux.rights`). So a message to the master fits a packet; a plan does not,
 and is written to memory that the master has sent.
 
-SIGTERM asks for the drain, and no message does, so that it means the same whichever process sends it. DrainBacklogs is
-in the worker's channel before the signal, and the worker reads it after the signal.
+SIGTERM asks for the drain, and no message does, so that it means the same whichever process sends it; the master sends
+a signal of prefork's own, too (`_linux.drain_request`). DrainBacklogs is in the worker's channel before the signals,
+and the worker reads it after them.
 """
 
 from __future__ import annotations
@@ -139,11 +140,13 @@ class Order:
     """Be this worker.
 
     `context` is the encoded context, `listeners` names the descriptors that follow the lifeline, in order.
-    `master` is the sender's pid. `orphan_grace` (seconds) is how long to serve on after the master's death: 0
-    ends the process with it. `exit_timeout` (seconds) bounds the interpreter's exit, and `finish_timeout` that of
-    a worker whose function has returned but whose threads may still work. `explicit_ready` leaves it to the function
-    to report readiness. `row` is the worker's in the scoreboard, -1 for none. The worker replaces `{}` in `title` by
-    its state. `captured`: the worker's standard output and error follow the listeners.
+    `master` is the sender's pid. `orphan_grace` (seconds) is how long to serve without a master after its death: 0
+    ends the process with it. `takeover_timeout` (seconds) is how long to serve beside later masters until one is ready.
+    `own_queues` names the listeners that no process outside of the daemon holds. `exit_timeout` (seconds) bounds the
+    interpreter's exit, and `finish_timeout` that of a worker whose function has returned but whose threads may still
+    work. `explicit_ready` leaves it to the function to report readiness. `row` is the worker's in the scoreboard, -1
+    for none. The worker replaces `{}` in `title` by its state. `captured`: six descriptors follow the listeners. They
+    are the worker's standard output and error, their ends for reading, and the streams that it uses without a master.
     """
 
     key: str
@@ -159,6 +162,8 @@ class Order:
     finish_timeout: float = 10.0
     row: int = -1
     captured: bool = False
+    takeover_timeout: float = 0.0
+    own_queues: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

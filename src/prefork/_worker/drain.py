@@ -35,8 +35,6 @@ class Drain:
         self.requested = False
         self.orphaned = False
         """The master has died: no successor will take over this worker's backlog."""
-        self.orphan_grace = 0.0
-        """Seconds from the master's death to the drain, and that the drain may then last."""
         self.timeout = math.inf
         """Seconds from the request to the moment when the master kills this process."""
         self.deadline = self.cut_at = math.inf
@@ -96,10 +94,9 @@ class Drain:
     def request(self) -> None:
         """Request the drain; a second call does nothing."""
         if not self.requested:
-            timeout = self.orphan_grace if self.orphaned else self.timeout
             self._begun = monotonic()
-            self.deadline = self._begun + timeout
-            self.cut_at = self.deadline - min(timeout * LAST_SHARE, LAST_SECONDS)
+            self.deadline = self._begun + self.timeout
+            self.cut_at = self.deadline - min(self.timeout * LAST_SHARE, LAST_SECONDS)
             self.requested = True
             os.eventfd_write(self.descriptor, 1)
             self.on_request()

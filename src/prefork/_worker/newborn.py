@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import _thread
 import faulthandler
 import os
 import select
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
@@ -17,11 +15,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from .._linux import lifeline
 from .._linux.channel import Channel
+from .._linux.drain_request import DRAIN
+from .._linux.stacks import ASK, FORCE
 from .._wire.messages import Drained, Failed, Order
 from . import sharing
 from .assignment import Assignment, Reports
 from .drain import Drain
 from .failure import describe
+from .orphan import Captured, Orphan, Patience
 
 if TYPE_CHECKING:
     from .._linux.stacks import Stacks
@@ -41,6 +42,7 @@ class Inheritance:
     drain: Drain
     board: Scoreboard
     stacks: Stacks
+    orphan: Orphan
 
 
 def live(channel: Channel, inheritance: Inheritance, meanwhile: Callable[[], None] | None) -> int:
@@ -53,6 +55,8 @@ def live(channel: Channel, inheritance: Inheritance, meanwhile: Callable[[], Non
     received = wait_for_order(channel, inheritance.drain, meanwhile)
     if received is None:
         os._exit(0)
+    # Here and not in the mold, whose newborns it would cost pages: it would run after each of their forks.
+    os.register_at_fork(after_in_child=_restore_signals)
     status, order = 1, received[0]
     try:
         status = work(channel, inheritance, *received)
@@ -67,28 +71,35 @@ def live(channel: Channel, inheritance: Inheritance, meanwhile: Callable[[], Non
         sharing.before_exit()
 
 
-def take_signals(drain: Drain, stacks: Stacks) -> None:
+def take_signals(orphan: Orphan, stacks: Stacks) -> None:
     """Install the signal handlers of newborns; called in the mold, whose memory they share."""
-
-    def orphaned(number: int, frame: FrameType | None) -> None:
-        drain.orphaned = True
-        # Not threading.Timer: each fork would have to make that module's locks again.
-        _thread.start_new_thread(_drain_later, (drain.orphan_grace,))
-
     signal.set_wakeup_fd(-1)
-    drain.catch(signal.SIGTERM)
-    signal.signal(lifeline.ORPHANED, orphaned)
+    orphan.drain.catch(signal.SIGTERM, DRAIN)
+    signal.signal(lifeline.ORPHANED, orphan.begin)
     # A handler and not SIG_IGN, which programs that the application starts would inherit.
     signal.signal(signal.SIGINT, _pass_over)
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         # The kernel would reap a newborn that dies before its intermediate does, and the master would not learn of it.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, lifeline.ORPHANED])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, lifeline.ORPHANED, DRAIN])
     stacks.install()
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:
     """Ignore INT: it is for the master, which turns it into a drain."""
+
+
+def _restore_signals() -> None:
+    """Restore the default handlers of signals in a child that the application has forked, but for its own handlers.
+
+    Children that execute another program have them anyway.
+    """
+    for number in (signal.SIGTERM, DRAIN, lifeline.ORPHANED, ASK):
+        if getattr(signal.getsignal(number), "__module__", "").startswith("prefork."):
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is _pass_over:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    faulthandler.unregister(FORCE)
 
 
 def wait_for_order(
@@ -124,7 +135,7 @@ def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: 
     """Run the worker's function; return its exit status, which it may give by SystemExit."""
     try:
         if order.captured:
-            descriptors = _take_streams(descriptors)
+            descriptors, inheritance.orphan.captured = _take_streams(descriptors)
         reports = Reports(channel, order.title, inheritance.drain)
         reports.starting()
         inheritance.stacks.channel = channel
@@ -144,14 +155,18 @@ def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: 
 
 def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptors: list[int]) -> Assignment:
     drain = inheritance.drain
+    listeners = _open(order.listeners, descriptors[1:])
+    orphan = inheritance.orphan
+    orphan.patience = Patience(order.orphan_grace, order.takeover_timeout)
+    orphan.drain_timeout = order.finish_timeout
+    orphan.queues = [listeners[name] for name in order.own_queues]
     # KILL where there is no grace: the kernel ends even a worker that hangs.
-    drain.orphan_grace = order.orphan_grace
     drain.lifeline = lifeline.arm(descriptors[0], lifeline.ORPHANED if order.orphan_grace > 0 else signal.SIGKILL)
     os.close(descriptors[0])
     return Assignment(
         key=order.key,
         generation=order.generation,
-        listeners=_open(order.listeners, descriptors[1:]),
+        listeners=listeners,
         drain=drain,
         explicit_ready=order.explicit_ready,
         report_ready=reports.ready,
@@ -163,12 +178,13 @@ def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptor
     )
 
 
-def _take_streams(descriptors: list[int]) -> list[int]:
-    """Make the last two the standard output and error; return the others."""
-    for number, descriptor in enumerate(descriptors[-2:], 1):
+def _take_streams(descriptors: list[int]) -> tuple[list[int], Captured]:
+    """Make the first two of the last six the standard output and error; return the others, and what the rest is."""
+    *others, out, err, out_reader, err_reader, instead_of_out, instead_of_err = descriptors
+    for number, descriptor in enumerate((out, err), 1):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    return descriptors[:-2]
+    return others, Captured([out_reader, err_reader], [instead_of_out, instead_of_err])
 
 
 def _status(exit_: SystemExit) -> int:
@@ -188,45 +204,17 @@ def _open(names: tuple[str, ...], descriptors: list[int]) -> dict[str, socket.so
     return listeners
 
 
-def _drain_later(grace: float) -> None:
-    """Serve on for `grace` seconds after the master's death, and drain for as long at most."""
-    time.sleep(grace)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(grace)
-    os.killpg(os.getpid(), signal.SIGKILL)  # There is no master to do it; this process leads a session.
-
-
-def leave(status: int, late: bool = False) -> NoReturn:
+def leave(status: int) -> NoReturn:
     """End this process by a normal interpreter exit, without leaving the blocks of code that surround the call.
 
     sys.exit() would unwind them, and in a forked process they belong to the mold: the first worker to end would remove
     the temporary directory that its mold has made `with TemporaryDirectory():`. os._exit() would skip exit handlers,
     the flush of files and finalizers. So Py_Exit, as CPython itself ends on a SystemExit below Python frames
     (PyErr_PrintEx).
-
-    `late`: the master kills this process soon. Threads and exit handlers end as always, and the teardown of modules is
-    left out, which takes a second for a large application on a busy machine.
     """
-    if late:
-        _leave_without_teardown(status)
     try:
         import ctypes
     except ImportError:  # An interpreter built without it: the exit handlers are worth more.
         sys.exit(status)
     ctypes.pythonapi.Py_Exit(status)
     raise SystemExit(status)
-
-
-def _leave_without_teardown(status: int) -> NoReturn:
-    """Do what Py_FinalizeEx does for an application, and end: as multiprocessing ends its processes."""
-    import atexit
-    import threading
-
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    for stream in sys.stdout, sys.stderr:
-        try:
-            stream.flush()
-        except Exception:
-            pass  # Closed, full, or without a reader: a plain exit loses it, too.
-    os._exit(status)

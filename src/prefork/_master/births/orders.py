@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..._core import actions as do
 from ..._linux.terms import apply
+from ..._options.records import DaemonOptions
 from ..._report.forms import Origin
 from ..._wire import messages
 from ..._wire.plan_data import Assignable
 from ..board import Board
 from ..listeners.opened import Listeners
-from ..log.capture import Capture
+from ..log.capture import Capture, Ends
 from ..open_files import explained
 from .launches import Launching
 from .processes import Processes
@@ -44,11 +46,11 @@ class Orders:
         self._dependencies = dependencies
         self._log = log
         self._assignables: dict[int, dict[tuple[str, str], Assignable]] = {}  # generation -> (key, digest) -> it
-        self._orphan_grace: dict[int, float] = {}  # generation -> seconds
+        self._options: dict[int, DaemonOptions] = {}  # by generation
 
-    def learn(self, generation: int, assignables: Mapping[tuple[str, str], Assignable], orphan_grace: float) -> None:
+    def learn(self, generation: int, assignables: Mapping[tuple[str, str], Assignable], options: DaemonOptions) -> None:
         """Keep the contents of the orders of a plan's workers."""
-        self._orphan_grace[generation] = orphan_grace
+        self._options[generation] = options
         self._assignables.setdefault(generation, {}).update(assignables)
 
     def keep(self, generation: int, named: frozenset[tuple[str, str]]) -> None:
@@ -60,7 +62,7 @@ class Orders:
     def forget(self, generation: int) -> None:
         """Drop a generation: no order of it follows."""
         self._assignables.pop(generation, None)
-        self._orphan_grace.pop(generation, None)
+        self._options.pop(generation, None)
 
     def assignable(self, action: Ordered) -> Assignable:
         """Return the contents of this order."""
@@ -68,7 +70,8 @@ class Orders:
 
     def give(self, action: Ordered, pid: int) -> None:
         """Send a process its order, which makes it a worker. Raises OSError, and sends nothing, if its setup fails."""
-        assignable = self.assignable(action)
+        assignable, daemon = self.assignable(action), self._options[action.generation]
+        listeners = self._dependencies.listeners
         self._prepare(pid, action.key, assignable)
         order = messages.Order(
             key=action.key,
@@ -80,16 +83,17 @@ class Orders:
             environ=dict(assignable.env),
             explicit_ready=assignable.options.ready == "explicit",
             # Old-first must never run twice: the next master starts its successor at once, so it ends with this one.
-            orphan_grace=0.0 if assignable.options.replace == "old-first" else self._orphan_grace[action.generation],
+            orphan_grace=0.0 if assignable.options.replace == "old-first" else daemon.orphan_grace,
             exit_timeout=_EXIT,
             # Threads that its function left are drained as well; the master's own deadline comes first.
             finish_timeout=max(_EXIT, assignable.options.drain_timeout),
             row=self._dependencies.board.start(pid, action),
-            # A worker with its own interpreter was started with its streams.
-            captured=self._dependencies.capture is not None and isinstance(action, do.OrderWorker),
+            captured=self._dependencies.capture is not None,
+            takeover_timeout=daemon.import_timeout + assignable.options.start_timeout,
+            own_queues=tuple(listener.name for listener in action.listeners if listeners.is_own_queue(listener)),
         )
         try:
-            sockets = [self._dependencies.listeners.give(listener, action.key, pid) for listener in action.listeners]
+            sockets = [listeners.give(listener, action.key, pid) for listener in action.listeners]
             self._deliver(pid, order, [self._dependencies.lifeline, *(each.fileno() for each in sockets)])
         except OSError as error:
             raise explained(error) from None
@@ -99,9 +103,29 @@ class Orders:
         if capture is None or not order.captured:
             channels.order(pid, order, descriptors)
             return
-        with capture.pipes() as ends:
-            channels.order(pid, order, [*descriptors, *ends.write])
+        with capture.pipes() as ends, self._without_master(ends) as others:
+            channels.order(pid, order, [*descriptors, *ends.write, *others])
             capture.listen(Origin(order.key, pid, order.generation), ends)
+
+    @contextmanager
+    def _without_master(self, ends: Ends) -> Iterator[list[int]]:
+        """Yield what a captured worker needs when this master is dead: its pipes' ends for reading, and streams.
+
+        The ends are opened again: the flags of its own would be the worker's to change. The streams are this process's,
+        but for a worker of another user, who could write there what looks like lines of the log.
+        """
+        opened: list[int] = []
+        try:
+            for reader in ends.read:
+                opened.append(os.open(f"/proc/self/fd/{reader}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+            if self._launching.interpreter.identity is None:
+                yield [*opened, 1, 2]
+            else:
+                opened.append(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
+                yield [*opened, opened[-1]]
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
 
     def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
         """Set what needs the master's rights, before the process gets its order. Raises OSError if it is not ours."""

@@ -106,6 +106,10 @@ class Processes:
         """A mold has forked a spare."""
         self._add(pid, WorkerRole())
 
+    def ordered(self, pid: int, drain_timeout: float) -> None:
+        """A process becomes a worker, whose drain may last so many seconds."""
+        self._roster.ordered(pid, drain_timeout)
+
     def _start(self, interpreter: Interpreter, launch: messages.MoldLaunch, name: str, role: Role) -> int:
         pid, channel = self._begin(interpreter, launch, name)
         self._add(pid, role)

@@ -30,11 +30,14 @@ class BindOptions:
     Otherwise a socket is bound exclusively, and gets SO_REUSEPORT only once it listens: another program's bind then
     fails, while a later master of this daemon can bind beside our orphans.
 
+    `orphans_serve`: until a worker of ours is ready they get all new connections to a port.
+
     `identity`: the user of the mold, if it has dropped root and the master has not. Everything is bound with that
     user's rights, except the addresses in `operator`, which the command that started the daemon named.
     """
 
     beside_orphans: bool = False
+    orphans_serve: bool = False
     identity: Identity | None = None
     given: Given = field(default_factory=Given)
     operator: frozenset[str] = frozenset()
@@ -87,6 +90,8 @@ class _SingleSocket:
     def ended(self, pid: int) -> None: ...
     def forget(self, key: str) -> None: ...
     def count_again(self) -> None: ...
+    def orphan_ended(self) -> None: ...
+    def orphans_drain(self) -> None: ...
 
 
 class Listeners:
@@ -102,6 +107,7 @@ class Listeners:
         self._records: dict[Listener, tuple[Address, str]] = {}
         self._places: dict[tuple[Address, str], Port | _SingleSocket] = {}
         self._notices: list[str] = []
+        self._orphans_serve = options.orphans_serve
 
     def bind(self, listeners: Sequence[Listener]) -> list[str]:
         """Open all of these listeners, or none; return lines for the log.
@@ -165,6 +171,11 @@ class Listeners:
         """Return the socket for a process that becomes the worker `key`. Raises OSError if none can be opened."""
         return self._places[self._records[listener]].give(listener, key, pid)
 
+    def is_own_queue(self, listener: Listener) -> bool:
+        """Return whether new connections to a listener can be refused by its socket: no other program holds it."""
+        place = self._places[self._records[listener]]
+        return isinstance(place, Port) and place.template().type == socket.SOCK_STREAM
+
     def worker_ready(self, pid: int) -> None:
         """Note that a worker is ready and accepts connections."""
         for place in self._places.values():
@@ -187,10 +198,23 @@ class Listeners:
         for place in self._places.values():
             place.forget(key)
 
-    def orphans_ended(self) -> None:
-        """Count the remaining sockets of orphans; to be called after their grace."""
+    def orphan_ended(self) -> None:
+        """Note that a worker of a dead master has ended, and others have not."""
         for place in self._places.values():
+            place.orphan_ended()
+
+    def orphans_ended(self) -> None:
+        """Note that all workers of a dead master have ended; count the sockets that processes of theirs still hold."""
+        for place in self._places.values():
+            place.orphans_drain()
             place.count_again()
+        self._sweep()
+
+    def orphans_drain(self) -> None:
+        """Note that the workers of a dead master accept no further connections."""
+        self._orphans_serve = False
+        for place in self._places.values():
+            place.orphans_drain()
 
     def _sweep(self) -> None:
         for at in [at for at, place in self._places.items() if place.gone]:
@@ -236,7 +260,9 @@ class Listeners:
         if foreign and not orphans:  # Beside our port at another host, other programs may listen at this one.
             sock.close()
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-        return Port(sock, identity, foreign, self._queues)
+        port = Port(sock, identity, foreign, self._queues)
+        port.orphans_serve = self._orphans_serve
+        return port
 
     def _has_port(self, port: int) -> bool:
         """Return whether we listen at this port at another host: a change from one host to all needs both."""

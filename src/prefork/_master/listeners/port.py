@@ -8,9 +8,10 @@ that place (`steering`). When a socket leaves, the last one moves into its place
 removes a TCP socket by shutdown(2), which works at once even if other processes hold a copy. New connections always go
 to a socket that a ready worker serves or, if there is none yet, to one that a worker will serve.
 
-Sockets of orphans, workers of a dead master, come before ours in the list, and the master does not learn when they
-leave. So as many *guards* follow ours and get no connections: a guard moves into the place that an orphan leaves, and
-ours keep theirs. Nothing is removed before all orphans have gone.
+Sockets of orphans, workers of a dead master, come before ours in the list. They get new connections until a worker of
+ours is ready, so that a start that fails, or is stopped, loses none. The master learns too late when they leave. So as
+many *guards* follow ours and get no connections: a guard moves into the place that an orphan leaves, and ours keep
+theirs. Nothing is removed before all orphans have gone.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from . import bind
 from .queues import Queue, Queues
 
 Use = Literal["shared", "shard", "guard", "foreign"]
+
+_READY = 2
+"""The least rank of a socket with a ready worker."""
 
 
 @dataclass(eq=False, slots=True)
@@ -65,6 +69,8 @@ class Port:
         self._first: socket.socket | None = first
         self._identity = identity
         self._foreign = foreign
+        self.orphans_serve = False
+        """Whether orphans get all new connections until a worker of ours is ready."""
         self._queues = queues
         self._members = [Member("foreign", None) for _ in range(foreign)]
         self._steered: list[int] = []
@@ -149,6 +155,16 @@ class Port:
                 self._remove_if_unused(member)
                 self._steer()
 
+    def orphan_ended(self) -> None:
+        """Note that an orphan has ended, and others have not."""
+        if self._foreign > 1:  # Not known which place it has left. One socket is shared: the others hold it.
+            self.orphans_drain()
+
+    def orphans_drain(self) -> None:
+        """Note that the orphans accept no further connections."""
+        self.orphans_serve = False
+        self._steer()
+
     def count_again(self) -> None:
         """Count the sockets of orphans that are left."""
         ours = sum(1 for member in self._members if member.socket is not None)
@@ -221,7 +237,7 @@ class Port:
     def _remove_if_unused(self, member: Member) -> None:
         """Close a socket that no process holds or will get, if the list stays correct without it."""
         queues = [one for one in self._members if one.use in ("shared", "shard")]
-        if all(one.withdrawn and not one.holders for one in queues):
+        if not self._foreign and all(one.withdrawn and not one.holders for one in queues):
             self.close()
             return
         moved = len(self._members) - 1
@@ -241,7 +257,7 @@ class Port:
     # Steering.
 
     def _steer(self) -> None:
-        """Send new connections to the sockets of the best rank."""
+        """Send new connections to the sockets of the best rank, or to those of orphans while no worker is ready."""
         places = [
             (member.rank(), member.use == self._newest, place)
             for place, member in enumerate(self._members)
@@ -250,6 +266,10 @@ class Port:
         # While one sharing replaces the other, the newer gets all as soon as a worker serves there.
         best = max((each[:2] for each in places), default=None)
         chosen = [place for *rank, place in places if tuple(rank) == best]
+        if self._foreign and self.orphans_serve and (best is None or best[0] < _READY):
+            chosen = list(range(self._foreign))
+        elif self._foreign and best is None:  # Ours refuse new connections; an orphan that hangs does not.
+            chosen = [place for place, member in enumerate(self._members) if member.withdrawn]
         if chosen and chosen != self._steered:
             self._attach(chosen)
 

@@ -55,7 +55,8 @@ class Capture:
         """Relay what this process writes; the read ends belong to the relay from now on."""
         if origin.pid in self._dead:
             self._dead.remove(origin.pid)
-        self._last[origin.pid] = b""
+            del self._last[origin.pid]
+        self._last.setdefault(origin.pid, b"")
         marks = partial(self._marked, origin, "stdout"), partial(self._marked, origin, "stderr")
         self._relay.add(origin.pid, *ends.read, marks)
 

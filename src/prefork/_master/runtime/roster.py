@@ -1,8 +1,9 @@
 """The roster: a small mapped file of processes, for the next master.
 
 A killed master leaves workers that serve for their grace. The next master finds them here, and so does the one after
-it, until they end. A record is a pid and the time that the process started (field 22 of /proc/PID/stat), so that a
-reused pid is not mistaken for a worker. Writing a record costs no system call.
+it, until they end. A record is a pid, the time that the process started (field 22 of /proc/PID/stat), so that a reused
+pid is not mistaken for a worker, how long its drain may last, and the number of its lifeline's pipe. Writing a record
+costs no system call.
 """
 
 from __future__ import annotations
@@ -11,11 +12,28 @@ import mmap
 import os
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ..._linux import proc_stat
 
-_RECORD = struct.Struct("=QQ")
+_RECORD = struct.Struct("=QQdQ")
+_DRAIN_TIMEOUT = struct.Struct("=d"), 16  # its place in a record
 _GROWTH = 64
+
+_SHORT = 1.0
+"""Seconds in which a process without an order ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """A process of a previous master: its start in clock ticks since boot, and how many seconds its drain may last.
+
+    `lifeline`: the number of the pipe by which it knows of a master.
+    """
+
+    started: int
+    drain_timeout: float
+    lifeline: int
 
 
 class Roster:
@@ -25,13 +43,16 @@ class Roster:
         """`log` writes, once, that a process cannot be recorded."""
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._places: dict[int, int] = {}
+        self._survivors: dict[int, int] = {}
         self._free: list[int] = []
         self._size = 0
         self._map: mmap.mmap | None = None
         self._log = log
+        self.lifeline = 0
+        """The number of this master's own pipe, for the records that are added."""
 
-    def survivors(self) -> dict[int, int]:
-        """Return the pids of previous masters' processes that still run, and when each started.
+    def survivors(self) -> dict[int, Survivor]:
+        """Return the processes of previous masters that still run, by pid.
 
         To be called once, before `add`. Their records stay, since this master may die before they do.
         """
@@ -39,9 +60,10 @@ class Roster:
         records = list(_RECORD.iter_unpack(data[: len(data) - len(data) % _RECORD.size]))
         self._size = len(records)
         found = {}
-        for place, (pid, started) in enumerate(records):
-            if pid and started_at(pid) == started:
-                found[pid] = started
+        for place, (pid, started, drain_timeout, lifeline) in enumerate(records):
+            if pid and pid not in found and started_at(pid) == started:
+                found[pid] = Survivor(started, max(_SHORT, drain_timeout), lifeline)
+                self._survivors[pid] = place
             else:
                 self._free.append(place)
         return found
@@ -54,13 +76,25 @@ class Roster:
         if (self._map is None or not self._free) and not self._map_with_room():
             return
         place = self._places[pid] = self._free.pop()
-        self._write(place, pid, started)
+        self._write(place, _RECORD.pack(pid, started, _SHORT, self.lifeline))
+
+    def ordered(self, pid: int, drain_timeout: float) -> None:
+        """Note that a process is a worker, and how many seconds its drain may last."""
+        if self._map is not None and (place := self._places.get(pid)) is not None:
+            field, offset = _DRAIN_TIMEOUT
+            field.pack_into(self._map, place * _RECORD.size + offset, drain_timeout)
 
     def remove(self, pid: int) -> None:
         """Remove a process; one that was never recorded is ignored."""
-        place = self._places.pop(pid, None)
+        self._clear(self._places.pop(pid, None))
+
+    def survivor_ended(self, pid: int) -> None:
+        """Remove a process of a previous master."""
+        self._clear(self._survivors.pop(pid, None))
+
+    def _clear(self, place: int | None) -> None:
         if place is not None:
-            self._write(place, 0, 0)
+            self._write(place, bytes(_RECORD.size))
             self._free.append(place)
 
     def close(self) -> None:
@@ -86,9 +120,12 @@ class Roster:
             self._log(f"roster: cannot record new processes: {error.strerror}; the next master would not find them")
             self._log = None
 
-    def _write(self, place: int, pid: int, started: int) -> None:
-        assert self._map is not None
-        _RECORD.pack_into(self._map, place * _RECORD.size, pid, started)
+    def _write(self, place: int, record: bytes) -> None:
+        start = place * _RECORD.size
+        if self._map is None:  # Only a survivor has ended so far.
+            os.pwrite(self._descriptor, record, start)
+        else:
+            self._map[start : start + _RECORD.size] = record
 
 
 def started_at(pid: int) -> int | None:
