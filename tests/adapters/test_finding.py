@@ -52,8 +52,10 @@ def test_missing_server_is_named_with_what_to_install(start: Start, name: str) -
 
 def test_the_best_there_is_serves_who_names_none(start: Start) -> None:
     assert find(start, None, "asgi") == "found uvicorn"
-    assert find(start, None, "wsgi") == "found granian"
-    assert find(start, None, "wsgi", "sys.modules['granian'] = None") == "found waitress"
+    assert find(start, None, "wsgi") == "found waitress"
+    assert find(start, None, "wsgi", "sys.modules['waitress'] = None") == "found granian"
+    neither = find(start, None, "wsgi", "sys.modules['waitress'] = sys.modules['granian'] = None")
+    assert neither.startswith("refused: the server waitress is not installed (")
 
 
 def test_a_granian_with_other_names_is_refused_with_its_version(start: Start) -> None:
@@ -63,7 +65,8 @@ def test_a_granian_with_other_names_is_refused_with_its_version(start: Start) ->
     answer = find(start, "granian", "asgi", other)
     assert answer.startswith(f"refused: granian {granian.__version__} is not supported (")
     assert "SocketHolder" in answer
-    assert find(start, None, "wsgi", other) == "found waitress"
+    alone = find(start, None, "wsgi", f"{other}; sys.modules['waitress'] = None")
+    assert alone.startswith("refused: the server waitress is not installed (")
 
 
 def test_a_granian_that_nobody_has_tried_is_refused(start: Start) -> None:

@@ -68,7 +68,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("workers", Whole(1, word="auto"), "auto", "Number of workers; auto: one per processor.", "served", "-w"),
     Option("bind", _ADDRESSES, ["tcp://127.0.0.1:8000"], "Address to listen on; repeatable.", "served", "-b"),
     Option(
-        "server", _SERVER, None, "Server to use; default: uvicorn for ASGI, granian or waitress for WSGI.", "served"
+        "server", _SERVER, None, "Server to use; default: uvicorn for ASGI, waitress or granian for WSGI.", "served"
     ),
     Option("interface", _INTERFACE, "auto", "Application interface; auto: detected from its arguments.", "served"),
     Option("threads", Whole(1), 8, "Threads per worker for a WSGI application.", "served"),

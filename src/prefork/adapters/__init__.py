@@ -76,7 +76,7 @@ _GROUP = "prefork.servers"
 def find(name: str | None, protocol: str) -> Server:
     """Return the server of this name, or the default for `protocol` ("asgi" or "wsgi").
 
-    Without a name: uvicorn for ASGI; granian for WSGI, or waitress where granian is not installed. Raises UsageError
+    Without a name: uvicorn for ASGI; waitress for WSGI, or granian where waitress is not installed. Raises UsageError
     for an unknown name, a server that is not installed, or one that does not serve the protocol.
     """
     server = _best(protocol) if name is None else _named(name)
@@ -92,9 +92,12 @@ def _best(protocol: str) -> Server:
     if protocol != "wsgi":
         raise UsageError(f"no server for {protocol!r} applications: give 'asgi' or 'wsgi'")
     try:
-        return _ours("granian")
-    except UsageError:  # Not installed, or not a version that its adapter knows.
         return _ours("waitress")
+    except UsageError as missing:
+        try:
+            return _ours("granian")
+        except UsageError:  # Not installed, or not a version that its adapter knows.
+            raise missing from None
 
 
 def _named(name: str) -> Server:
