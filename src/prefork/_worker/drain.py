@@ -10,9 +10,6 @@ from functools import partial
 from time import monotonic
 from types import FrameType
 
-LAST_SHARE, LAST_SECONDS = 0.25, 5.0
-"""The last part of a drain, in which what is still in flight is cut: a share of its time, and its most in seconds."""
-
 
 class Drain:
     """The request to drain: once it has come, `requested` is True and `descriptor` readable, for good.
@@ -96,7 +93,7 @@ class Drain:
         if not self.requested:
             self._begun = monotonic()
             self.deadline = self._begun + self.timeout
-            self.cut_at = self.deadline - min(self.timeout * LAST_SHARE, LAST_SECONDS)
+            self.cut_at = self.deadline - last_part(self.timeout)
             self.requested = True
             os.eventfd_write(self.descriptor, 1)
             self.on_request()
@@ -123,6 +120,14 @@ class Drain:
         else:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+def last_part(timeout: float) -> float:
+    """Return the last seconds of a drain of `timeout` seconds, in which the application ends that was cut.
+
+    A quarter, of which more than 5 s would be of no use; at least 1 s, which a busy machine needs, or else half of it.
+    """
+    return min(max(timeout / 4, min(1.0, timeout / 2)), 5.0)
 
 
 current: Drain | None = None
