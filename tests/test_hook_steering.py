@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+import prefork
 from hooked import Hooks, version
 from prefork import PreforkSettings
 from prefork._core.actions import Action, Announce, Exit, KillWorker, Reply, Report, SendSignal, Watch
@@ -33,6 +35,13 @@ from prefork._linux.signals import NAMES
 from prefork._report.journal import Journal
 
 
+class Named(Spawner):
+    """Has started every worker that a hook returns."""
+
+    def name(self, pid: int) -> str | None:
+        return None if pid == 99 else f"web/{pid % 10}"
+
+
 class Daemon:
     """A hooks daemon whose hooks start what a test says: the worker of pid 12 is web/2, 99 was forked by a hook."""
 
@@ -44,8 +53,9 @@ class Daemon:
             "update_server": lambda _config: self.take_new(),
             "on_child_finished": lambda _config: self.take_new(),
         }
-        self.table = Table("greeters", lambda pid: None if pid == 99 else f"web/{pid % 10}", NAMES)
-        inner = HookDecider(PreforkSettings(**dict[str, Any](own | hooks)), Spawner(Program.record()), NAMES)
+        spawner = Named(Program.record())
+        self.table = Table("greeters", spawner.name, NAMES)
+        inner = HookDecider(PreforkSettings(**dict[str, Any](own | hooks)), spawner, NAMES)
         self.decider, self.journal = SteeredDecider(inner, self.table), Journal()
         self.replies: dict[int, Reply] = {}
 
@@ -142,7 +152,7 @@ def test_worker_whose_restart_is_delayed_waits() -> None:
     assert (slot["state"], slot["pid"], slot["serving"]) == ("waiting", None, False)
     assert slot["retry_at"] == daemon.decider.next_deadline()
     assert daemon.table.health().wanted == 2
-    daemon.tell(DeadlinePassed(), 1011)
+    daemon.tell(DeadlinePassed(), 1011, after=slot["retry_at"] - daemon.now)
     assert daemon.slots()["web/1"]["state"] == "starting"
 
 
@@ -200,6 +210,73 @@ def test_reload_during_a_reload_replaces_it() -> None:
     assert daemon.replies[8].ok
 
 
+@dataclass(frozen=True)
+class Web(prefork.WorkerContext):
+    id: int
+
+
+class Relaunching(Daemon):
+    """A hooks daemon with `relaunch_settings`: web/1 and web/2 are 11 and 12, then 21 and 22, and so on."""
+
+    def __init__(self) -> None:
+        self.tens = -10  # A start asks for the configuration twice.
+        self.broken: BaseException | None = None
+        settings = prefork.relaunch_settings(prefork.PreforkResource[Web](), self.update, self.fork)
+        super().__init__(**vars(settings))
+        self.started()
+        self.tell(ContextTaken(11))
+        self.tell(ContextTaken(12))
+
+    def update(self, resource: prefork.PreforkResource[Web]) -> str:
+        if self.broken is not None:
+            raise self.broken
+        self.tens += 10
+        prefork.update_worker_set(resource, [Web(1), Web(2)])
+        return "config"
+
+    def fork(self, worker: Web) -> int:
+        return self.tens + worker.id
+
+
+def test_reload_that_keeps_former_workers_is_done_when_they_are_asked() -> None:
+    daemon = Relaunching()
+    daemon.command(Reload())
+    daemon.tell(ContextTaken(21))
+    assert (daemon.replies, daemon.states()) == ({}, {"web/1": "ready", "web/2": "starting"})
+    actions = daemon.tell(ContextTaken(22))
+    assert SendSignal(11, "TERM") in actions
+    assert daemon.replies[7] == Reply(7, True, "reload: done (2 workers started, generation 2)")
+    assert [each["state"] for slot in daemon.slots().values() for each in slot["leaving"]] == ["draining"] * 2
+
+
+def test_reload_that_is_undone_fails_with_the_reason() -> None:
+    daemon = Relaunching()
+    daemon.command(Reload())
+    daemon.tell(ContextTaken(21))
+    daemon.exited(22)
+    assert not daemon.replies[7].ok
+    assert "web/2" in daemon.replies[7].text
+    assert daemon.slots()["web/2"]["pid"] == 12
+
+
+def test_reload_whose_hook_fails_leaves_one_that_is_under_way() -> None:
+    daemon = Relaunching()
+    daemon.command(Reload())
+    daemon.broken = ValueError("no such port")
+    daemon.tell(CommandReceived(8, Reload(), "uid 5 (pid 6)"))
+    assert daemon.replies.keys() == {8}
+    assert "ValueError: no such port" in daemon.replies[8].text
+    daemon.tell(ContextTaken(21))
+    daemon.tell(ContextTaken(22))
+    assert daemon.replies[7].ok
+
+
+def test_reload_whose_hook_ends_the_daemon_is_answered() -> None:
+    daemon = Relaunching()
+    daemon.broken = SystemExit(3)
+    assert daemon.command(Reload()) == Reply(7, False, "reload: failed: the daemon is stopping")
+
+
 def test_stop_is_answered_at_the_end() -> None:
     daemon = Daemon().started(11, 12)
     daemon.command(Reload(), 21)
@@ -210,7 +287,7 @@ def test_stop_is_answered_at_the_end() -> None:
     assert set(daemon.states().values()) == {"draining"}
     assert daemon.table.overview()["stopping"]
     daemon.tell(CommandReceived(9, Reload(), "uid 5 (pid 6)"))
-    assert daemon.replies[9] == Reply(9, False, "the daemon is stopping")
+    assert daemon.replies[9] == Reply(9, False, "reload: failed: the daemon is stopping")
     daemon.exited(11)
     daemon.exited(12)
     assert daemon.exited(21)[-2:] == [Reply(8, True, "stopped"), Exit(0)]

@@ -147,3 +147,16 @@ def test_root_finds_what_a_service_manager_runs_as_another_user(session: Session
         os.seteuid(0)
     (found,) = session.found().values()
     assert (found.uid, found.answers) == (STRANGER, True)
+
+
+def test_empty_list_says_where_it_looked(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from prefork.cli import main
+
+    monkeypatch.setenv("XDG_RUNTIME_DIR", session.environ["XDG_RUNTIME_DIR"])
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/nowhere")
+    said = CliRunner().invoke(main, ["list"])
+    assert said.exit_code == 0
+    if not search({}, everyone=os.geteuid() == 0):  # Other tests may run daemons at the moment.
+        assert said.output.startswith(f"no daemon is running; searched: /nowhere, /run/prefork, {session.home}, /tmp/")

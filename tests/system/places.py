@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from support import Running, Start
 from system.commanded import PREFORK
@@ -52,6 +54,12 @@ class Place:
         running = self.command(PREFORK, *arguments, directory=directory, **environment)
         assert running.wait() == status, (running.out, running.err)
         return "\n".join(running.out + running.err)
+
+    def listed(self) -> dict[str, dict[str, Any]]:
+        """Return the records of `prefork list` by name; without daemons of other tests, which root sees elsewhere."""
+        records = [json.loads(line) for line in self.says("list", "--json").splitlines()]
+        top = str(self.start.directory)
+        return {record["name"]: record for record in records if (record["directory"] or "").startswith(top)}
 
     def script(self, name: str) -> Running:
         """Run a daemon as a script, in a directory of its name; return it when it is ready."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -173,10 +172,12 @@ def test_program_runs_twice_in_one_directory_and_is_told_apart(start: Start) -> 
         return running
 
     one, two, named = launch(), launch(), launch(PREFORK_NAME="shop")
-    listed = [json.loads(line) for line in place.says("list", "--json").splitlines()]
-    assert {each["name"]: each["pid"] for each in listed} == {"web": one.pid, "web-2": two.pid, "shop": named.pid}
-    assert {each["directory"] for each in listed} == {str(start.directory / "greeters")}
-    assert {(each["target"], each["model"], each["ready"]) for each in listed} == {("web.py", "hooks", 1)}
+    listed = place.listed()
+    assert {name: each["pid"] for name, each in listed.items()} == {
+        "web": one.pid, "web-2": two.pid, "shop": named.pid,
+    }  # fmt: skip
+    assert {each["directory"] for each in listed.values()} == {str(start.directory / "greeters")}
+    assert {(each["target"], each["model"], each["ready"]) for each in listed.values()} == {("web.py", "hooks", 1)}
     assert place.says("stop", status=2, directory="greeters").endswith("choose one with -n NAME")
     taken = place.command(sys.executable, "web.py", directory="greeters", PREFORK_NAME="shop")
     assert taken.wait() == 2

@@ -52,8 +52,9 @@ class SteeredDecider:
         self.facts = list(self._table.note(event, actions, now))
         stopping = self._decider.stopping
         self._table.settle(self._decider.retry_at, stopping, now)
-        outcomes = self._changes.proceed(event, self._decider)
-        if what and not stopping:
+        # A reload whose hooks have failed changes nothing about one that is under way.
+        outcomes = [] if what and not stopping else self._changes.proceed(event, self._decider)
+        if what:
             outcomes += self._changed(what, event, actions)
         self._table.change = self._changes.view()
         self.facts.append((NO_RECORD, [each for each in outcomes if isinstance(each, Announce)]))
@@ -70,8 +71,6 @@ class SteeredDecider:
         elif isinstance(event.command, Stop):
             self._stop_askers.append(event.id)
             yield from self._signalled("TERM", event, now)
-        elif self._decider.stopping:
-            yield Reply(event.id, False, "the daemon is stopping")
         else:
             yield from self._signalled("HUP", event, now)
 
@@ -83,8 +82,8 @@ class SteeredDecider:
         """Return the outcome of a start or reload, or what shows that it is under way."""
         asker, why = (event.id, event.by) if isinstance(event, fact.CommandReceived) else (0, what)
         generation = self._table.generation
-        if self._decider.failed:
-            return self._changes.fail(what, generation, asker, self._decider.failed)
+        if why_not := self._decider.failed or ("the daemon is stopping" if self._decider.stopping else ""):
+            return self._changes.fail(what, generation, asker, why_not)
         started = self._table.starting([action.pid for action in actions if isinstance(action, Watch)])
         return self._changes.begin(what, generation, (asker, why), started, self._decider.reloading)
 
