@@ -238,7 +238,7 @@ class Relaunching(Daemon):
         return self.tens + worker.id
 
 
-def test_reload_that_keeps_former_workers_is_done_when_they_are_asked() -> None:
+def test_reload_is_done_when_former_workers_are_asked_to_end() -> None:
     daemon = Relaunching()
     daemon.command(Reload())
     daemon.tell(ContextTaken(21))
@@ -313,7 +313,7 @@ def test_commands_that_hooks_decide_are_refused() -> None:
     assert all("prefork" in text for text in REFUSED.values())
 
 
-def test_workers_whose_kind_says_when_it_is_ready_are_ready_then() -> None:
+def test_workers_of_kinds_that_say_so_are_ready_then() -> None:
     table = Table("greeters", {11: "web/1", 12: "web/2", 13: "jobs/1"}.get, NAMES)
     told = [fact for pid in (11, 12, 13) for fact, _ in table.note(Started(), [Watch(pid)], 1.0)]
     assert len(told) == 6
