@@ -492,8 +492,11 @@ def test_reload_without_workers_ends_the_former_ones() -> None:
     assert hooks.asked == former
 
 
-def test_successor_that_has_done_its_work_is_no_failure() -> None:
+@pytest.mark.parametrize("former", [0, 2])
+def test_successor_that_has_done_its_work_is_no_failure(former: int) -> None:
     hooks = up()
+    hooks.take(*hooks.reload(*version(0, former)))
+    hooks.obey()
     first, second = hooks.reload(*version(1))
     hooks.take(first)
     hooks.exit(first, status=0, after=0.1)

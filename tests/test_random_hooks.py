@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import astuple
 from typing import Any
 
 from hypothesis import settings
@@ -88,7 +89,11 @@ class Program(RuleBasedStateMachine):
     def new_worker_dies(self, data: st.DataObject, status: int) -> None:
         change = self.hooks.decider._reloads.present
         if change is not None and (new := [pid for pid in change.started if pid in self.hooks.live]):
-            self.after(self.hooks.exit(data.draw(st.sampled_from(new)), status=status, after=0.3))
+            pid = data.draw(st.sampled_from(new))
+            works = status == 0 and self.hooks.decider._live[pid].began is not None
+            reports = self.hooks.exit(pid, status=status, after=0.3)
+            assert works != any(text.startswith("prefork: reload failed") for text in reports)
+            self.after(reports)
 
     @precondition(lambda self: self.lives)
     @rule(count=st.integers(0, 4), gives=st.sampled_from(["config", "config", "none"]))
@@ -97,13 +102,13 @@ class Program(RuleBasedStateMachine):
         hooks, number = self.hooks, self.versions
         hooks.wanted = version(number, count)
         hooks.config = None if gives == "none" else f"config {number}"
-        before = hooks.resource.workers
+        before = set(hooks.resource.workers)
         self.tell(SignalReceived("HUP"))
         if not self.lives:
             return
-        if hooks.resource.workers is before or {one.version for one in hooks.resource.workers} != (
-            {number} if count else set()
-        ):
+        if gives == "none":
+            assert {*map(astuple, hooks.resource.workers)} == {*map(astuple, before)}
+        if {one.version for one in hooks.resource.workers} != ({number} if count else set()):
             self.refused.add(number)
         elif count or hooks.resource.workers == set():
             if self.pending is not None:
@@ -124,10 +129,13 @@ class Program(RuleBasedStateMachine):
                 self.pending = None
 
     @precondition(lambda self: self.lives and self.hooks.live)
-    @rule(data=st.data(), status=st.sampled_from(STATUSES), after=st.sampled_from([0.01, 0.3, 5.0]))
-    def worker_dies(self, data: st.DataObject, status: int, after: float) -> None:
-        pid = data.draw(st.sampled_from(self.hooks.live))
+    @rule(data=st.data(), status=st.sampled_from(STATUSES), after=st.sampled_from([0.01, 0.3, 5.0]), once=st.booleans())
+    def worker_dies(self, data: st.DataObject, status: int, after: float, once: bool) -> None:
+        """`once`: its successor cannot be started the first time."""
+        pid, raising = data.draw(st.sampled_from(self.hooks.live)), self.raising
+        self.raising = "fork" if once else raising
         self.after(self.hooks.exit(pid, status=status, after=after))
+        self.raising = raising
 
     @precondition(lambda self: self.lives and self.hooks.live)
     @rule(data=st.data())
@@ -158,8 +166,10 @@ class Program(RuleBasedStateMachine):
             if pid not in self.hooks.asked:
                 assert started[pid].version not in self.refused
 
+    @precondition(lambda self: self.lives)
+    @rule()
     def rest(self) -> None:
-        """Nothing fails from now on: all that were asked to end do so, and all others are up."""
+        """Let nothing fail for a while, and all that were asked end: then wanted and running meet."""
         self.raising = None
         hooks, begun = self.hooks, self.hooks.now
         while self.lives and hooks.now - begun < LONGEST_REST + LONGEST_RETRY + SHORTEST_WAIT:
@@ -173,8 +183,13 @@ class Program(RuleBasedStateMachine):
                 hooks.ready(pid, after=0.01)
             if not waiting and not hooks.asked & set(hooks.live):
                 if hooks.decider.next_deadline() is None:
-                    return
+                    break
                 self.after(hooks.deadline())
+        running = [context for pid, context in hooks.births.all if pid in hooks.live]
+        assert {one.id for one in running} == {one.id for one in hooks.resource.workers}
+        assert len(running) == len(hooks.resource.workers)
+        assert not {one.version for one in running} & self.refused
+        self.pending = None
 
     def is_up(self, pid: int) -> bool:
         child = self.hooks.decider._live[pid]
@@ -187,10 +202,6 @@ class Program(RuleBasedStateMachine):
         if self.lives:
             self.rest()
         if self.lives:
-            running = [context for pid, context in hooks.births.all if pid in hooks.live]
-            assert {one.id for one in running} == {one.id for one in hooks.resource.workers}
-            assert len(running) == len(hooks.resource.workers)
-            assert not {one.version for one in running} & self.refused
             hooks.signal("TERM")
             if self.lives:
                 begun = hooks.now
@@ -205,5 +216,5 @@ class Program(RuleBasedStateMachine):
 
 TestProgram = Program.TestCase
 TestProgram.settings = settings(
-    max_examples=2000 if PROOF else 100, stateful_step_count=40, deadline=None, print_blob=True
+    max_examples=5000 if PROOF else 300, stateful_step_count=40, deadline=None, print_blob=True
 )
