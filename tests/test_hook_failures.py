@@ -310,6 +310,12 @@ def test_fork_that_raises_is_called_again_after_growing_pauses() -> None:
     while len(hooks.live) < 2:
         hooks.deadline()
     assert hooks.now - begun <= LONGEST_RETRY
+    hooks.take(hooks.live[-1])
+    broken.error = OSError(-2, "Name or service not known")
+    hooks.exit(hooks.live[0])
+    while len(tries) < 10:
+        hooks.deadline()
+    assert tries[-1] - tries[-2] == pytest.approx(LONGEST_DELAY), "a first one again"
 
 
 def test_equal_errors_become_one_line_with_their_number() -> None:
