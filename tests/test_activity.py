@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefork._errors import UsageError
-from prefork._wire.scoreboard import HALF, Scoreboard, create
+from prefork._wire.scoreboard import HALF, HEADER, Scoreboard, create
 from prefork._worker.activity import Activity, private, resident
 
 
@@ -29,7 +29,7 @@ def mapped() -> Scoreboard:
 
 
 def row(board: Scoreboard) -> memoryview:
-    return board.bytes[2 * HALF : 3 * HALF]
+    return board.bytes[HEADER + HALF : HEADER + 2 * HALF]
 
 
 def numbers(row: memoryview) -> dict[str, int]:
@@ -43,7 +43,7 @@ def busy_since(row: memoryview) -> float:
 
 
 def label(row: memoryview) -> bytes:
-    return bytes(row[64:]).rstrip(b"\0")
+    return bytes(row[64:128]).rstrip(b"\0")
 
 
 def test_counts_into_the_row() -> None:
@@ -59,8 +59,8 @@ def test_counts_into_the_row() -> None:
     assert numbers(mine) == {"requests": 1, "errors": 1, "open": 1, "in_flight": 1, "polls": 3}
     assert label(mine) == b"GET /orders"
     assert (activity.requests, activity.errors, activity.open, activity.in_flight) == (1, 1, 1, 1)
-    assert not any(board.bytes[HALF : 2 * HALF])
-    assert not any(board.bytes[3 * HALF :])
+    assert not any(board.bytes[HEADER : HEADER + HALF])
+    assert not any(board.bytes[HEADER + 2 * HALF :])
 
 
 def test_a_request_that_raises_has_failed() -> None:

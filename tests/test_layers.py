@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"_errors", "_wire", "_linux", "_report", "_options", "_launch", "_client", "client", "scoreboard"},
     "samples": {"__init__", "adapters.uvicorn"},
     "__init__": {"_context", "_errors", "_listener", "client", "config", "daemon", "hooks", "scoreboard"}
-    | {"_worker.handle", "_worker.async_handle", "_hooks.role", "_linux.program"},
+    | {"_worker.activity", "_worker.handle", "_worker.async_handle", "_hooks.role", "_linux.program"},
     "_context": {"_errors", "_wire"},
     "_errors": set(),
     "_listener": {"_errors", "_linux.address"},

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ._context import Descriptor, Launch, WorkerContext
     from ._errors import CommandFailedError, InternalError, NotRunningError, PreforkError, SystemFailure, UsageError
     from ._listener import Listener
+    from ._worker.activity import beat
     from ._worker.async_handle import AsyncWorker, wait_draining
     from ._worker.handle import Worker, draining
     from .client import Client, connect
@@ -48,6 +49,7 @@ __all__ = [
     "UsageError",
     "Worker",
     "WorkerContext",
+    "beat",
     "connect",
     "default_main",
     "default_settings",
@@ -75,6 +77,7 @@ _HOMES = {
         "SystemFailure",
     ],
     "_listener": ["Listener"],
+    "_worker.activity": ["beat"],
     "_worker.handle": ["Worker", "draining"],
     "client": ["Client", "connect"],
     "config": ["toml_file"],

@@ -27,7 +27,8 @@ class Process:
     `started`: seconds since 1970. `requests` and `errors`: requests of this process that have ended, and those of them
     that failed. `open`: connections now. `in_flight`: requests now. `spent`: seconds of all requests, added up.
     `busy_for`: seconds since a request ended while others are in flight; None if the worker is idle. `doing`: the label
-    of the request that began last, such as `GET /orders`; empty if the worker is idle.
+    of the request that began last, such as `GET /orders`; empty if the worker is idle. Of a WSGI server both are those
+    of the request that has made no progress for the longest.
     """
 
     slot: str
@@ -126,5 +127,5 @@ def _process(row: Row, now: float) -> Process:
         in_flight=row.in_flight,
         spent=row.spent,
         busy_for=max(0.0, now - row.busy_since) if busy else None,
-        doing=row.label if busy else "",
+        doing=(row.oldest if row.threads else row.label) if busy else "",
     )

@@ -9,7 +9,7 @@ import pytest
 from core.stage import Stage, plan
 from prefork._core import actions as act
 from prefork._core import events as ev
-from prefork._core.watch.hang_watch import Check, HangDetector, Sign
+from prefork._core.watch.hang_watch import EXTRA, RETRIES, Check, HangDetector, Progress, Sign
 from prefork._core.watch.verdicts import Evidence, Hang, Thread, Verdict, verdict
 from prefork._report.hang_report import SENTENCES, report
 
@@ -19,12 +19,14 @@ class Watch:
 
     def __init__(self, patience: float = 8.0) -> None:
         self.since: dict[int, float] = {}
+        self.free: set[int] = set()
         self.waited: dict[int, float] = {}
         self.patience = patience
         self.detector = HangDetector(lambda pid: self.waited.get(pid, 0.0))
 
     def check(self, now: float, late: float = 0.0) -> Check:
-        return self.detector.check([Sign(pid, at, self.patience) for pid, at in self.since.items()], now, late)
+        signs = [Sign(pid, at, self.patience, pid in self.free) for pid, at in self.since.items()]
+        return self.detector.check(signs, now, late)
 
     def until_hung(self, now: float, turn: float = 100.0) -> float:
         """Check whenever a check is due; return when a worker is found hung."""
@@ -109,6 +111,84 @@ def test_time_of_a_late_check_does_not_count() -> None:
     assert watch.until_hung(3607.0) == pytest.approx(3608.0)
 
 
+PROGRESS: list[tuple[str, Progress, float, bool]] = [
+    ("an idle loop", Progress(beat=-1.0, busy_since=3.0), 0.0, False),
+    ("a loop in a callback", Progress(beat=5.0, busy_since=3.0), 5.0, False),
+    ("no requests", Progress(threads=8), 0.0, True),
+    ("a long request, others are free", Progress(busy_since=3.0, threads=8, working=1, moved=9.0), 3.0, True),
+    ("all but one", Progress(busy_since=3.0, threads=8, working=7, moved=9.0), 3.0, True),
+    ("all", Progress(busy_since=3.0, threads=8, working=8, moved=9.0), 9.0, False),
+    ("the only thread", Progress(busy_since=3.0, threads=1, working=1, moved=3.0), 3.0, False),
+    ("the only thread, which waits for its client", Progress(threads=1, working=0, moved=9.0), 0.0, True),
+    ("threads of an unknown number", Progress(busy_since=3.0, working=9, moved=9.0), 3.0, False),
+    ("nonsense", Progress(busy_since=float("nan"), working=-1, threads=2), 0.0, True),
+    ("a moment to come", Progress(busy_since=11.0, working=1), 0.0, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("progress", "since", "free"), [case[1:] for case in PROGRESS], ids=[case[0] for case in PROGRESS]
+)
+def test_worker_is_judged_by_what_its_row_says(progress: Progress, since: float, free: bool) -> None:
+    assert progress.since(10.0) == since
+    assert (progress.free > 0) == free
+
+
+def test_stuck_request_beside_free_threads_is_no_hang() -> None:
+    watch = Watch()
+    watch.since[1], watch.free = 100.0, {1}
+    assert watch.check(104.0).stuck == ()
+    result = watch.check(108.0)
+    assert (result.stuck, result.hung, result.starved) == ((1,), (), ())
+    assert watch.check(130.0).stuck == ()
+    watch.since[1], watch.free = 131.0, set()  # All threads have requests for a moment,
+    assert watch.check(132.0).hung == ()
+    watch.since[1], watch.free = 100.0, {1}  # and then some are free again.
+    for now in (133.0, 134.0, 150.0):
+        assert watch.check(now).stuck == ()
+    watch.since[1] = 151.0
+    watch.check(156.0)
+    assert watch.check(160.0).stuck == (1,), "another request"
+
+
+def test_worker_hangs_when_its_last_thread_is_stuck() -> None:
+    watch = Watch()
+    watch.since[1], watch.free = 100.0, {1}
+    watch.check(104.0)
+    assert watch.check(108.0).stuck == (1,)
+    watch.since[1], watch.free = 120.0, set()
+    assert watch.until_hung(121.0) == pytest.approx(128.0)
+
+
+def test_unanswered_worker_is_examined_a_few_times() -> None:
+    watch = Watch()
+    watch.since[1], watch.free = 100.0, {1}
+    watch.check(104.0)
+    assert watch.check(108.0).stuck == (1,)
+    now, times = 108.0, 0
+    while watch.detector.retry(1):
+        times += 1
+        result = watch.check(now + 1.0)
+        assert result.stuck == (1,)
+        now += 1.0
+    assert times == RETRIES
+    assert not watch.detector.retry(2), "not a worker"
+
+
+def test_extended_time_is_given_once() -> None:
+    watch = Watch()
+    watch.since[1] = 100.0
+    assert watch.until_hung(101.0) == pytest.approx(108.0)
+    assert watch.detector.extend(1, EXTRA * 8.0)
+    assert watch.check(109.0) == Check((), (), watching=True, next=117.0)
+    assert watch.until_hung(117.0) == pytest.approx(108.0 + EXTRA * 8.0)
+    assert not watch.detector.extend(1, EXTRA * 8.0)
+    assert not watch.detector.extend(2, 1.0), "not a worker"
+    watch.since[1] = 150.0
+    assert watch.until_hung(151.0) == pytest.approx(158.0)
+    assert watch.detector.extend(1, 1.0), "it has made progress meanwhile"
+
+
 def thread(state: str = "S", waits_in: str = "", wanted: float = 0.0, tid: int = 1) -> Thread:
     return Thread(tid, "python", state, waits_in, wanted, wanted, 0)
 
@@ -127,7 +207,12 @@ CASES: list[tuple[Verdict, bool, bool, list[Thread]]] = [
     ("deadlock", False, True, [thread("S", "do_sys_poll"), thread("S", "futex_wait_queue", tid=2)]),
     ("waiting_for_io", False, True, [thread("S", "do_sys_poll"), thread("S", "sk_wait_data", tid=2)]),
     ("waiting_for_io", False, True, [thread("S", "wait_woken")]),
-    ("no_progress", False, True, [thread("S", "hrtimer_nanosleep")]),
+    ("waiting_for_io", True, False, [thread("S", "do_poll")]),
+    ("gil_held", True, False, [thread("S", "hrtimer_nanosleep")]),
+    ("library_lock", True, False, [thread("S", "futex_do_wait"), thread("S", "do_poll", 0.1, tid=2)]),
+    ("sleeping", False, True, [thread("S", "hrtimer_nanosleep")]),
+    ("sleeping", False, True, [thread("S", "do_sys_poll"), *(thread("S", "hrtimer_nanosleep", tid=n) for n in (2, 3))]),
+    ("no_progress", False, True, [thread("S", "do_wait")]),
     ("no_progress", False, True, []),
 ]
 
@@ -137,6 +222,36 @@ def test_verdict_follows_from_the_evidence(
     expected: Verdict, loop: bool, answered: bool, threads: Iterable[Thread]
 ) -> None:
     assert verdict(Evidence(loop, answered, 0, tuple(threads))) == expected
+
+
+POLL, EPOLL, LOCK, SLEEP, READ = "do_sys_poll", "ep_poll", "futex_do_wait", "hrtimer_nanosleep", "sk_wait_data"
+AT_WORK: list[tuple[Verdict, list[str], set[int]]] = [
+    # The main thread, and then the server's: those of which the verdict is asked have a request.
+    ("deadlock", [POLL, EPOLL, LOCK, LOCK, READ], {3, 4}),
+    ("sleeping", [POLL, EPOLL, LOCK, SLEEP, READ], {3, 4}),
+    ("sleeping", [POLL, EPOLL, LOCK, SLEEP], {4}),
+    ("waiting_for_io", [POLL, EPOLL, LOCK, READ], {3, 4}),
+    ("deadlock", [LOCK, EPOLL], {1}),
+    ("no_progress", [POLL, EPOLL, "do_wait"], {3}),
+]
+
+
+@pytest.mark.parametrize(("expected", "waits", "working"), AT_WORK)
+def test_verdict_is_on_threads_with_a_request(expected: Verdict, waits: list[str], working: set[int]) -> None:
+    threads = tuple(thread("S", waits_in, tid=number) for number, waits_in in enumerate(waits, 1))
+    assert verdict(Evidence(False, True, 0, threads, frozenset(working))) == expected
+
+
+def test_main_thread_in_a_lock_of_c_without_the_gil() -> None:
+    """A pool of native threads that was made before the fork is waited for, and does not exist any more."""
+    locked = (thread("S", LOCK),)
+    pool = Evidence(True, False, 0, locked, native_threads=3)
+    assert verdict(pool) == "library_lock"
+    assert verdict(Evidence(True, False, 0, locked, native_threads=3, contended=True)) == "gil_held"
+    first = report(Hang("web/0", 7, 1, "GET /", 30.0, 0.0), "library_lock", pool, "", "killing it").splitlines()[0]
+    assert "the main thread waits for a lock inside a C library; its mold had 3 native threads when it forked" in first
+    lone = Evidence(True, False, 0, (*locked, thread("S", POLL, 0.1, tid=2)))
+    assert "native" not in report(Hang("web/0", 7, 1, "", 30.0, 0.0), "library_lock", lone, "", "killing it")
 
 
 def test_report_has_subject_figures_and_stacks() -> None:
@@ -172,6 +287,13 @@ def test_worker_with_policy_report_or_recovered_is_kept() -> None:
     assert stage.feed(hung(stage.pid("web/0"))) == [act.Report("the report", "fact")]
     stage = Stage(plan()).start()
     assert stage.feed(hung(stage.pid("web/0"), over=True)) == [act.Report("the report", "fact")]
+
+
+def test_worker_with_a_stuck_request_is_reported_and_kept() -> None:
+    stage = Stage(plan()).start()
+    pid = stage.pid("web/0")
+    stuck = ev.WorkerStuck(pid, "sleeping", Hang("web/0", pid, 1, "GET /", 30.0, 0.0, free=7), "the report")
+    assert stage.feed(stuck) == [act.Report("the report", "fact")]
 
 
 def test_events_of_an_ended_process_are_ignored() -> None:

@@ -216,8 +216,14 @@ class WorkerFailed:
     report: str
 
 
+class HangFact:
+    """A fact from the hang watch."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class WorkerHung:
+class WorkerHung(HangFact):
     """A worker was busy without progress for longer than its kind's `hang_timeout`, and has been inspected.
 
     `report` is the text for the log. `over`: it made progress while it was inspected.
@@ -233,7 +239,22 @@ class WorkerHung:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerStopped:
+class WorkerStuck(HangFact):
+    """A request of a worker made no progress for its kind's `hang_timeout`, while other threads of it were free.
+
+    `report` is the text for the log.
+    """
+
+    NAME: ClassVar = "stuck"
+
+    pid: int
+    verdict: str
+    hang: Hang
+    report: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStopped(HangFact):
     """A worker was stopped by a signal; it counts as hung after `patience` seconds (0: never)."""
 
     NAME: ClassVar = "stopped"
@@ -244,7 +265,7 @@ class WorkerStopped:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerContinued:
+class WorkerContinued(HangFact):
     """A stopped worker runs again."""
 
     NAME: ClassVar = "continued"
@@ -253,7 +274,7 @@ class WorkerContinued:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerStarved:
+class WorkerStarved(HangFact):
     """A worker made no progress for `seconds`, longer than its kind's `hang_timeout`, because it was starved of CPU."""
 
     NAME: ClassVar = "starved"
@@ -263,7 +284,7 @@ class WorkerStarved:
 
 
 @dataclass(frozen=True, slots=True)
-class MachineSlept:
+class MachineSlept(HangFact):
     """The master did not run for `seconds`: the machine was asleep, or the master was stopped or starved of CPU."""
 
     NAME: ClassVar = "suspended"
@@ -342,6 +363,7 @@ DaemonEvent = (
     | WorkerStopped
     | WorkerContinued
     | WorkerStarved
+    | WorkerStuck
     | MachineSlept
     | WorkerEnded
     | ListenersBound

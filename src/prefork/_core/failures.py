@@ -249,7 +249,7 @@ def give_up(state: State) -> None:
         stop(state, 1, [], f"{state.cause}\n{state.last_failure}")
 
 
-Event = ev.WorkerHung | ev.WorkerStopped | ev.WorkerContinued | ev.WorkerStarved | ev.MachineSlept
+Event = ev.WorkerHung | ev.WorkerStuck | ev.WorkerStopped | ev.WorkerContinued | ev.WorkerStarved | ev.MachineSlept
 
 
 def hang_reported(state: State, event: Event) -> None:
@@ -267,6 +267,8 @@ def hang_reported(state: State, event: Event) -> None:
             if kills and not over:
                 worker.hung = True
                 state.kill(worker, f"hung for {hang.seconds:.1f} s: {verdict}")
+        case ev.WorkerStuck(_, _, _, report):
+            state.report(report)
         case ev.WorkerStopped(_, number, patience):
             then = f"; killing it in {patience:g} s unless it is continued" if patience and kills else ""
             state.report(f"{key}: stopped by signal {number} (pid {event.pid}){then}")

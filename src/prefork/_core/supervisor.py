@@ -36,13 +36,14 @@ Workers
     `OrderWorker(pid, ...)` makes a spare the worker of a slot. `SpawnWorker(g, key, ...)` is answered by one of
     `WorkerSpawned(g, key, pid)` and `SpawnFailed(g, key, reason)`. Then come `WorkerReady(pid)` (once is enough),
     `WorkerWornOut(pid, reason)` when it wants a successor, `WorkerDrained(pid)` when it has finished its requests,
-    `WorkerFailed(pid, report)` with the application's traceback, `WorkerHung` once for each hang, `WorkerStopped`,
-    `WorkerContinued` and `WorkerStarved`. An order that cannot be delivered is no fact: `WorkerEnded` follows, or the
-    start timeout. `AskToDrain(pid)` and `KillWorker(pid, why)` are answered by `WorkerEnded(pid)`; after the drain
-    timeout the supervisor kills. The executor kills the whole session of a worker before it reaps the leader, and
-    reaps each pid once. `WorkerEnded(pid, status, reason)`, of spares and workers, comes after all else that the
-    process sent; `reason` is in words ("exited 3", "killed by the master: still draining after 30 s"). Facts about an
-    unknown pid are ignored. A `SpareForked` or `WorkerSpawned` that was not ordered is answered by ending that process.
+    `WorkerFailed(pid, report)` with the application's traceback, `WorkerHung` once for each hang, `WorkerStuck`,
+    `WorkerStopped`, `WorkerContinued` and `WorkerStarved`. An order that cannot be delivered is no fact: `WorkerEnded`
+    follows, or the start timeout. `AskToDrain(pid)` and `KillWorker(pid, why)` are answered by `WorkerEnded(pid)`;
+    after the drain timeout the supervisor kills. The executor kills the whole session of a worker before it reaps the
+    leader, and reaps each pid once. `WorkerEnded(pid, status, reason)`, of spares and workers, comes after all else
+    that the process sent; `reason` is in words ("exited 3", "killed by the master: still draining after 30 s"). Facts
+    about an unknown pid are ignored. A `SpareForked` or `WorkerSpawned` that was not ordered is answered by ending
+    that process.
 
 Orphans
     `OrphansFound(drain_timeouts)` names the workers of a dead master. `DrainOrphan(pid)` and `KillOrphan(pid)` are
@@ -190,7 +191,7 @@ class Supervisor:
                 self._drained(pid)
             case ev.WorkerWornOut(pid, reason):
                 recycling.worn_out(state, pid, reason)
-            case ev.WorkerHung() | ev.WorkerStopped() | ev.WorkerContinued() | ev.WorkerStarved() | ev.MachineSlept():
+            case ev.HangFact():
                 failures.hang_reported(state, event)
             case ev.WorkerFailed(pid, report):
                 if worker := state.workers.get(pid):

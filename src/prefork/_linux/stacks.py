@@ -17,7 +17,7 @@ import faulthandler
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +44,16 @@ def create() -> int:
 
 
 class Stacks:
-    """The stacks of this process. `channel` leads to the master, once the process is a worker."""
+    """The stacks of this process.
+
+    Once it is a worker, `channel` leads to the master, and `requests` returns the requests at work, by thread.
+    """
 
     def __init__(self, descriptor: int, board: Scoreboard) -> None:
         self._descriptor = descriptor
         self._board = board
         self.channel: Channel | None = None
+        self.requests: Callable[[], dict[int, str]] = dict
 
     def install(self) -> None:
         """Answer from now on, and in all processes that are forked from here."""
@@ -65,7 +69,10 @@ class Stacks:
             faulthandler.dump_traceback(self._descriptor, all_threads=True)
             if (asyncio := sys.modules.get("asyncio")) is not None:
                 os.write(self._descriptor, "".join(_tasks(asyncio)).encode("utf-8", "replace"))
-            self.channel.send(StacksWritten(), wait=False)
+            requests = self.requests()
+            lines = "".join(f"{label} in thread {thread}\n" for thread, label in requests.items())
+            os.write(self._descriptor, lines.encode("utf-8", "replace"))
+            self.channel.send(StacksWritten(tuple(requests)), wait=False)
         except OSError:
             pass  # EPERM: it is full; or the master has ended, or does not read.
 

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .._core.watch.hang_watch import Progress
 from .._errors import SystemFailure
 from .._wire import scoreboard as at
 from .._wire.printable import printable
-from .._wire.scoreboard import HALF, LABEL_OFFSET, NAME_BYTES, NAME_OFFSET, ROWS, STATES, Scoreboard, State
+from .._wire.scoreboard import HALF, LABEL_BYTES, LABEL_OFFSET, ROWS, STATES, Scoreboard, State
 
 if TYPE_CHECKING:
     from .._core import actions as do
@@ -90,7 +91,8 @@ class Board:
         with self._changing():
             self._words[at.USED] = len(self._rows)
             self._board.bytes[workers * 8 : workers * 8 + HALF] = bytes(HALF)
-            self._board.bytes[masters * 8 + NAME_OFFSET : masters * 8 + HALF] = name.encode().ljust(NAME_BYTES, b"\0")
+            start = masters * 8 + at.NAME_OFFSET
+            self._board.bytes[start : start + at.NAME_BYTES] = name.encode().ljust(at.NAME_BYTES, b"\0")
             self._words[masters + at.PID] = pid
             self._words[masters + at.GENERATION] = ordered.generation
             self._words[masters + at.GROUP] = self._group(ordered)
@@ -142,19 +144,45 @@ class Board:
         """Let this process, and no other, write its stacks when it gets the signal."""
         self._words[at.ASKED] = pid
 
-    def beat(self, pid: int) -> tuple[float, float] | None:
-        """Return `beat` and `busy_since` of a worker that is ready or draining; None for any other."""
+    def progress(self, pid: int) -> Progress | None:
+        """Return what a worker that is ready or draining reports of its progress; None for any other."""
         row = self._pids.get(pid)
         if row is None or self._rows[row].state == "starting":
             return None
-        at_row = self._board.worker_words(row)
-        return self._board.floats[at_row + at.BEAT], self._board.floats[at_row + at.BUSY_SINCE]
+        words, floats, start = self._words, self._board.floats, self._board.worker_words(row)
+        # `moved` last: a worker writes it after the counts, so that counts of different moments come with a late one.
+        return Progress(
+            beat=floats[start + at.BEAT],
+            busy_since=floats[start + at.BUSY_SINCE],
+            threads=words[start + at.THREADS],
+            working=words[start + at.IN_FLIGHT] - words[start + at.WAITING],
+            moved=floats[start + at.MOVED],
+        )
+
+    def native_threads(self, pid: int) -> int:
+        """Return how many threads of libraries a worker's mold had when it forked; 0 where the worker has no row."""
+        row = self._pids.get(pid)
+        return 0 if row is None else self._words[self._board.worker_words(row) + at.NATIVE_THREADS]
 
     def doing(self, pid: int) -> str:
         """Return what a worker is doing, in words; empty if it has no request."""
-        row, label = self._pids.get(pid), self.request(pid)
+        return self._in_words(pid, "latest", self.request(pid))
+
+    def stuck_in(self, pid: int) -> str:
+        """Return in which request a worker is stuck, in words: of threads the oldest, else the latest."""
+        row = self._pids.get(pid)
+        start = 0 if row is None else self._board.worker_words(row)
+        if row is None or not self._words[start + at.THREADS]:
+            return self.doing(pid)
+        return self._in_words(pid, "oldest", self._text(start * 8 + at.OLDEST_OFFSET, LABEL_BYTES))
+
+    def _in_words(self, pid: int, which: str, label: str) -> str:
+        row = self._pids.get(pid)
         count = 0 if row is None else self._words[self._board.worker_words(row) + at.IN_FLIGHT]
-        return f"{label} (the latest of {count} in flight)" if count > 1 else label
+        return f"{label} (the {which} of {count} in flight)" if count > 1 else label if count else ""
+
+    def _text(self, start: int, size: int) -> str:
+        return printable(at.text(self._board.bytes[start : start + size]))
 
     def request(self, pid: int) -> str:
         """Return the latest request that a worker has begun; empty if it has none in flight."""
@@ -162,7 +190,7 @@ class Board:
         start = 0 if row is None else self._board.worker_words(row)
         if row is None or not self._words[start + at.IN_FLIGHT]:
             return ""
-        return printable(at.text(self._board.bytes[start * 8 + LABEL_OFFSET : start * 8 + HALF]))
+        return self._text(start * 8 + LABEL_OFFSET, LABEL_BYTES)
 
     def has_worked(self, pid: int) -> bool:
         """Return whether a worker has, or has had, requests, or has connections."""

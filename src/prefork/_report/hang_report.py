@@ -7,10 +7,12 @@ from .._core.watch.verdicts import Evidence, Hang, Verdict
 SENTENCES: dict[Verdict, str] = {
     "stopped": "it was stopped by a signal",
     "traced": "it was stopped by a debugger",
-    "gil_held": "a call into C holds the GIL and does not return",
+    "gil_held": "a call into C does not return, and no Python code runs meanwhile",
+    "library_lock": "the main thread waits for a lock inside a C library",
     "blocked_loop": "its event loop does not return from one callback",
     "deadlock": "it waits for a lock that is not released",
     "waiting_for_io": "it waits for input or output that does not arrive",
+    "sleeping": "its threads sleep and no request ends",
     "computing": "its threads compute and no request ends",
     "no_progress": "no request makes progress",
     "working": "it makes progress",
@@ -25,10 +27,19 @@ def report(hang: Hang, kind: Verdict, evidence: Evidence, stacks: str, next_step
     """Return the whole report, as one block for the log; `next_step`: what happens to the worker now."""
     excused = f", {hang.excused:.1f} s of it starved of CPU" if hang.excused >= 0.1 else ""
     facts = f"(pid {hang.pid}, generation {hang.generation}{excused})"
-    lines = [f"{hang.slot}: hung for {hang.seconds:.1f} s {facts}: {kind}: {SENTENCES[kind]}; {next_step}"]
+    what = f"a request has made no progress for {hang.seconds:.1f} s" if hang.free else f"hung for {hang.seconds:.1f} s"
+    lines = [f"{hang.slot}: {what} {facts}: {kind}: {_sentence(kind, evidence)}; {next_step}"]
     if hang.doing:
         lines.append(f"  request: {hang.doing}")
     return "\n".join([*lines, details(evidence, stacks)])
+
+
+def _sentence(kind: Verdict, evidence: Evidence) -> str:
+    threads = evidence.native_threads
+    if kind == "library_lock" and threads:
+        had = f"{threads} native thread{'s' if threads > 1 else ''} when it forked"
+        return f"{SENTENCES[kind]}; its mold had {had}, and no worker has them"
+    return SENTENCES[kind]
 
 
 def details(evidence: Evidence, stacks: str) -> str:

@@ -166,7 +166,7 @@ class Journal:
                 return {"event": name, "generation": generation, "workers": len(plan.wanted({}))}
             case ev.CommandReceived(_, command, by):
                 return {"event": name, **named(command), "by": by}
-            case ev.WorkerHung(pid, verdict, hang, report):
+            case ev.WorkerHung(pid, verdict, hang, report) | ev.WorkerStuck(pid, verdict, hang, report):
                 more = {"doing": hang.doing, "seconds": round(hang.seconds, 3), "excused": round(hang.excused, 3)}
                 return self._of(pid, name, now, {"verdict": verdict, **more, "report": report[:_LONGEST]})
         if not name:

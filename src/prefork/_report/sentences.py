@@ -51,6 +51,9 @@ EVENTS: Mapping[str, EventText] = {
     "draining": EventText("asked to drain (pid {pid}){because}"),
     "killing": EventText("killed by the master: {why} (pid {pid})", "bad"),
     "hung": EventText("hung for {seconds} s: {verdict}{while_doing} (pid {pid})", "bad", verb="hung"),
+    "stuck": EventText(
+        "a request has made no progress for {seconds} s: {verdict}{while_doing} (pid {pid}); other threads are free"
+    ),
     "stopped": EventText("stopped by signal {signal} (pid {pid})"),
     "continued": EventText("continued after {after_span} (pid {pid})"),
     "starved": EventText("no progress for {seconds} s, starved of CPU (pid {pid}); not treated as hung"),

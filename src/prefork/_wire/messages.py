@@ -190,7 +190,9 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class StacksWritten:
-    """The worker has written its stacks into the shared memfd."""
+    """The worker has written its stacks into the shared memfd. `working`: the threads that have a request, if known."""
+
+    working: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,5 +337,6 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "Share": lambda value: value in get_args(Share),
     "Json": lambda value: True,
     "tuple[str, ...]": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    "tuple[int, ...]": lambda value: isinstance(value, list) and all(type(each) is int for each in value),
     "dict[str, str]": lambda value: isinstance(value, dict) and all(isinstance(each, str) for each in value.values()),
 }

@@ -17,10 +17,12 @@ They are unsigned unless noted; times are floats, in seconds. What is reserved i
      48  changes                           48  last_exit, signed                   48  polls
      56  rows used so far                  56  before_requests                     56  spent
      64  requests of dead workers          64  before_errors                       64  label, 64 bytes of UTF-8
-     72  errors of dead workers            72  reserved
-     80  watching                          80  name, 48 bytes of ASCII
-     88  asked
-     96  reserved
+     72  errors of dead workers            72  reserved                           128  threads
+     80  watching                          80  name, 48 bytes of ASCII            136  waiting
+     88  asked                            128  reserved                           144  moved (monotonic)
+     96  reserved                                                                152  native_threads
+                                                                                160  reserved
+                                                                                192  oldest, 64 bytes of UTF-8
 
 Each field has one writer. The halves lie in tables of their own, so that the master and a worker never write to one
 cache line; texts are padded with NUL and need not end with one. A label may be read while it is written.
@@ -47,7 +49,7 @@ MAGIC = b"prefork\0"
 VERSION = 1
 ROWS = 65_536
 """Sparse: only the pages of rows that are used take memory."""
-HEADER = HALF = 128  # bytes
+HEADER, HALF = 128, 256  # bytes
 WORDS = HALF // 8
 
 # Words of the header, of the master's half, and of the worker's half.
@@ -55,8 +57,9 @@ VERSION_AT, ROWS_AT, HALF_AT, WORKERS_AT, MASTERS_AT, CHANGES, USED, DEAD_REQUES
 WATCHING, ASKED = 10, 11  # whether the master watches for hangs; the pid that is to write down its stacks
 PID, GENERATION, STATE, GROUP, STARTED, ENDS, LAST_EXIT, BEFORE_REQUESTS, BEFORE_ERRORS = range(9)
 BEAT, BUSY_SINCE, REQUESTS, ERRORS, OPEN, IN_FLIGHT, POLLS, SPENT = range(8)
-NAME_OFFSET, LABEL_OFFSET = 80, 64
-NAME_BYTES, LABEL_BYTES = HALF - NAME_OFFSET, HALF - LABEL_OFFSET
+THREADS, WAITING, MOVED, NATIVE_THREADS = range(16, 20)
+NAME_OFFSET, LABEL_OFFSET, OLDEST_OFFSET = 80, 64, 192
+NAME_BYTES, LABEL_BYTES = 48, 64
 
 State = Literal["unused", "starting", "ready", "draining", "ended"]
 STATES: tuple[State, ...] = ("unused", "starting", "ready", "draining", "ended")
@@ -88,6 +91,11 @@ class Row:
     polls: int
     spent: float
     label: str
+    threads: int
+    waiting: int
+    moved: float
+    native_threads: int
+    oldest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +183,7 @@ class Scoreboard(Memory):
         beat, busy_since = self.floats[workers : workers + REQUESTS].tolist()
         requests, errors, open_, in_flight, polls = self.words[workers + REQUESTS : workers + POLLS + 1].tolist()
         return Row(
-            name=text(self.bytes[masters * 8 + NAME_OFFSET : masters * 8 + HALF]),
+            name=text(self.bytes[masters * 8 + NAME_OFFSET :][:NAME_BYTES]),
             pid=pid,
             generation=generation,
             state=STATES[state] if state < len(STATES) else "unused",
@@ -193,7 +201,12 @@ class Scoreboard(Memory):
             in_flight=in_flight,
             polls=polls,
             spent=self.floats[workers + SPENT],
-            label=text(self.bytes[workers * 8 + LABEL_OFFSET : workers * 8 + HALF]),
+            label=text(self.bytes[workers * 8 + LABEL_OFFSET :][:LABEL_BYTES]),
+            threads=self.words[workers + THREADS],
+            waiting=self.words[workers + WAITING],
+            moved=self.floats[workers + MOVED],
+            native_threads=self.words[workers + NATIVE_THREADS],
+            oldest=text(self.bytes[workers * 8 + OLDEST_OFFSET :][:LABEL_BYTES]),
         )
 
 

@@ -15,22 +15,9 @@ from types import TracebackType
 from typing import Any
 
 from .._errors import UsageError
-from .._wire.scoreboard import (
-    BEAT,
-    BUSY_SINCE,
-    ERRORS,
-    HALF,
-    IN_FLIGHT,
-    LABEL_BYTES,
-    LABEL_OFFSET,
-    OPEN,
-    POLLS,
-    REQUESTS,
-    SPENT,
-    WATCHING,
-    Memory,
-    Scoreboard,
-)
+from .._wire import scoreboard as at
+from .._wire.scoreboard import BEAT, BUSY_SINCE, ERRORS, IN_FLIGHT, OPEN, POLLS, REQUESTS, SPENT, WATCHING, Memory
+from . import sharing
 
 _lock = _thread.RLock()
 """Not a plain lock: a signal handler may begin a request of its own while this thread writes the label of another."""
@@ -47,27 +34,31 @@ class Activity:
     """
 
     __slots__ = (
-        *("_lock", "_memory", "_moved", "_row"),
-        *("errors", "in_flight", "label", "limits", "polls", "open", "requests", "spent"),
-        *("hang_timeout", "pulse", "wake"),
+        *("_beat_threads", "_memory", "_moved", "_oldest", "_row"),
+        *("errors", "in_flight", "label", "limits", "lock", "polls", "open", "requests", "spent"),
+        *("hang_timeout", "loop_thread", "pulse", "requests_by_thread", "wake"),
     )
 
-    def __init__(self, board: Scoreboard | None = None, row: int = -1) -> None:
+    def __init__(self, board: at.Scoreboard | None = None, row: int = -1) -> None:
         """Count into this row of the board; without one, in this process only."""
         global _shared
-        self._lock = _lock
+        self.lock = _lock
         self.in_flight = self.open = self.requests = self.errors = self.polls = 0
         self.spent = self._moved = 0.0
-        self.label = ""
+        self.label = self._oldest = ""
         self.limits: Limits | None = None
         self.hang_timeout = 0.0
         self.wake: Callable[[], None] | None = None
         self.pulse: Callable[[], None] | None = None
+        self._beat_threads: Callable[[], None] | None = None
+        self.requests_by_thread: Callable[[], dict[int, str]] = dict
+        self.loop_thread = 0  # the one that runs an event loop
         if board is None or row < 0:
             self.leave_row()
         else:
             self._memory: Memory = board
             self._row = board.worker_words(row)
+            board.words[self._row + at.NATIVE_THREADS] = sharing.native_threads
             _shared = self
 
     def opened(self) -> None:
@@ -99,7 +90,8 @@ class Activity:
             self._moved = now
         memory.words[row + IN_FLIGHT] = self.in_flight = self.in_flight + 1
         if label != self.label:
-            self._write_label(label)
+            self.label = label
+            self._write_text(at.LABEL_OFFSET, label)
         if first and (self.pulse is not None or not memory.words[WATCHING]):
             self._busy()
 
@@ -124,18 +116,51 @@ class Activity:
         if self.limits is not None:
             self.limits.after(self.requests)
 
-    def _write_label(self, label: str) -> None:
-        with self._lock:
-            self.label = label
-            start = self._row * 8 + LABEL_OFFSET
-            text = _cut(label.encode("utf-8", "replace")).ljust(LABEL_BYTES, b"\0")
-            self._memory.bytes[start : start + LABEL_BYTES] = text
+    def _write_text(self, offset: int, text: str) -> None:
+        with self.lock:
+            start = self._row * 8 + offset
+            field = _cut(text.encode("utf-8", "replace")).ljust(at.LABEL_BYTES, b"\0")
+            self._memory.bytes[start : start + at.LABEL_BYTES] = field
 
     def beat(self) -> None:
-        """Report progress, for work in threads that takes longer than the kind's `hang_timeout`."""
-        now = monotonic()
-        if self.in_flight:
-            self._memory.floats[self._row + BUSY_SINCE] = now
+        """Report progress, for work that takes longer than the kind's `hang_timeout`. To be called in any thread.
+
+        Where an event loop works, only its own thread can report for it: what others report could come when it waits.
+        """
+        now, floats, row = monotonic(), self._memory.floats, self._row
+        if self._beat_threads is not None:
+            self._beat_threads()
+        elif self.in_flight:
+            floats[row + BUSY_SINCE] = now
+        if self.loop_thread == _thread.get_ident() and floats[row + BEAT] > 0:
+            floats[row + BEAT] = now
+
+    # What a server reports whose threads handle one request each (`adapters.threads`).
+
+    def has_threads(
+        self, count: int, beat: Callable[[], None], requests_by_thread: Callable[[], dict[int, str]]
+    ) -> None:
+        """Report that the worker handles `count` requests at once, each in a thread.
+
+        `beat` counts as progress, and `requests_by_thread` returns what each thread works on: id of the system, label.
+        """
+        self._beat_threads, self.requests_by_thread = beat, requests_by_thread
+        self._memory.words[self._row + at.THREADS] = count
+
+    def write_progress(self, since: float, oldest: str, *, waiting: int, moved: float) -> None:
+        """Write the oldest request and since when it has made no progress, 0.0 for none; `moved`: when one last did."""
+        words, floats, row = self._memory.words, self._memory.floats, self._row
+        floats[row + BUSY_SINCE] = since
+        if oldest and oldest != self._oldest:
+            self._oldest = oldest
+            self._write_text(at.OLDEST_OFFSET, oldest)
+        words[row + at.WAITING] = waiting
+        floats[row + at.MOVED] = moved
+
+    def wake_master(self) -> None:
+        """Wake a master that does not watch for hangs."""
+        if self.wake is not None and not self._memory.words[WATCHING]:
+            self.wake()
 
     # What an event loop reports: that it waits, or since when it runs callbacks, whatever is in flight.
 
@@ -152,6 +177,7 @@ class Activity:
 
     def loop_ended(self) -> None:
         """Report that there is no event loop any more."""
+        self.loop_thread = 0
         self._memory.floats[self._row + BEAT] = 0.0
 
     def _busy(self) -> None:
@@ -159,8 +185,7 @@ class Activity:
         pulse = self.pulse  # None when the loop's own thread starts it at this moment.
         if pulse is not None:
             pulse()
-        if self.wake is not None and not self._memory.words[WATCHING]:
-            self.wake()
+        self.wake_master()
 
     def request(self, label: str) -> Request:
         """Return a context manager that counts one request, failed where its block raises."""
@@ -169,8 +194,8 @@ class Activity:
     def leave_row(self) -> None:
         """Count in this process only, from now on."""
         self.wake = self.pulse = None
-        self._lock = _thread.RLock()  # A fork may have come while another thread held it.
-        self._memory, self._row = Memory(memoryview(bytearray(HALF))), 0
+        self.lock = _thread.RLock()  # A fork may have come while another thread held it.
+        self._memory, self._row = Memory(memoryview(bytearray(at.HALF))), 0
 
     def retire(self) -> None:
         """Give up the row: no process uses it any more, and a fork has nothing to leave."""
@@ -180,7 +205,7 @@ class Activity:
 
 def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
     def locked(self: Activity, *arguments: Any) -> Any:
-        with self._lock:
+        with self.lock:
             return method(self, *arguments)
 
     return locked
@@ -199,6 +224,22 @@ def _leave_row() -> None:
     """Run in a child that the application forks: it would count its copies of the parent's connections once more."""
     if _shared is not None:
         _shared.leave_row()
+
+
+def requests_by_thread() -> dict[int, str]:
+    """Return the labels of this worker's requests by the threads that work on them, where they are known."""
+    return _shared.requests_by_thread() if _shared is not None else {}
+
+
+def beat() -> None:
+    """Report progress of the worker that this process is, from any thread; in other processes it does nothing.
+
+    For a request whose work takes longer than `hang_timeout`. In a server's thread it counts for its request, in a
+    thread without one for all requests of the worker. An event loop beats for itself whenever it turns; here, a long
+    callback does.
+    """
+    if _shared is not None:
+        _shared.beat()
 
 
 # Here, in the mold, and not in each worker. In a newborn there is no shared activity yet.
@@ -225,9 +266,9 @@ class Request:
 
 def _cut(text: bytes) -> bytes:
     """Return as many whole characters of UTF-8 as a label has room for."""
-    if len(text) <= LABEL_BYTES:
+    if len(text) <= at.LABEL_BYTES:
         return text
-    return text[:LABEL_BYTES].decode("utf-8", "ignore").encode()
+    return text[: at.LABEL_BYTES].decode("utf-8", "ignore").encode()
 
 
 MEMORY_CHECK = 1.0

@@ -24,6 +24,7 @@ _BEATS = 6
 
 def run(main: Coroutine[Any, Any, None], activity: Activity, factory: Factory | None = None) -> None:
     """Run a coroutine as `asyncio.run` does, in a loop that reports; `factory` makes another loop than asyncio's."""
+    activity.loop_thread = _thread.get_ident()
     try:
         with asyncio.Runner(loop_factory=lambda: _make_loop(activity, factory)) as runner:
             runner.run(main)

@@ -19,6 +19,7 @@ from .._linux.drain_request import DRAIN
 from .._linux.stacks import ASK, FORCE
 from .._wire.messages import Drained, Failed, Order
 from . import sharing
+from .activity import requests_by_thread
 from .assignment import Assignment, Reports
 from .drain import Drain
 from .failure import describe
@@ -139,6 +140,7 @@ def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: 
         reports = Reports(channel, order.title, inheritance.drain)
         reports.starting()
         inheritance.stacks.channel = channel
+        inheritance.stacks.requests = requests_by_thread
         if order.environ:
             os.environ.update(order.environ)
         assignment = _assign(reports, inheritance, order, descriptors)

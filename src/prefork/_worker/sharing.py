@@ -37,6 +37,8 @@ _LEFT_ALONE = frozenset({FrameType, GeneratorType, CoroutineType, AsyncGenerator
 _WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 
 _finalizers = weakref.finalize._registry  # type: ignore[attr-defined]
+native_threads = 0
+"""How many threads libraries had when `prepare` was called last; in a worker, what its mold had when it forked."""
 _mold_files: list[io.IOBase] = []
 """What the mold had open for writing when its heap became immortal."""
 
@@ -88,6 +90,7 @@ def prepare(mode: Mode) -> Prepared:
         gc.enable()
     # What is still in a buffer at the fork would be written once more by each worker at its exit.
     _flush(files)
+    global native_threads
     threads, native_threads = _other_threads()
     return Prepared(mode, immortal, time.perf_counter() - start, warning, threads, native_threads)
 

@@ -14,8 +14,10 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from itertools import chain, count
+from itertools import chain
 from typing import TYPE_CHECKING, Any
+
+from .threads import Threads
 
 if TYPE_CHECKING:
     from .._worker.handle import Worker
@@ -83,25 +85,26 @@ def exited(error: BaseException) -> RuntimeError:
 class ThreadCalls:
     """The calls of a WSGI application, from the call to the end of `close()`, in whatever threads they are."""
 
-    def __init__(self, worker: Worker[Any]) -> None:
+    def __init__(self, worker: Worker[Any], threads: int) -> None:
+        """`threads`: how many there are, each for one call at a time; 0 where it is not known."""
         self.labels: dict[int, str] = {}
         self._worker = worker
         self._activity = worker.activity
-        self._numbers = count()
+        self._threads = Threads(worker.activity, threads)
         self._thread = threading.local()
+        self.wait, self.go_on, self.waiting = self._threads.wait, self._threads.go_on, self._threads.waiting
 
     def begin(self, label: str) -> int:
         """Count one more; return its number."""
         if not hasattr(self._thread, "known"):
             self._know_thread()
-        number = next(self._numbers)
-        self._activity.begin(label)
+        number = self._threads.begin(label)
         self.labels[number] = label
         return number
 
     def end(self, number: int, failed: bool) -> None:
         """Count its end."""
-        self._activity.end(failed)
+        self._threads.end(number, failed)
         del self.labels[number]
 
     def finish(self, serving: Iterator[float], close_connections: Callable[[], object]) -> None:

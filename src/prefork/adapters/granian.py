@@ -129,7 +129,7 @@ def _serve_wsgi(
     worker: Worker[Any], listeners: list[socket.socket], application: Application, options: ServerOptions
 ) -> None:
     loop = asyncio.new_event_loop()  # granian needs one, and does not run it
-    answering = Calls(application, worker, options.root_path, _granian.pieces)
+    answering = Calls(application, worker, options, _granian.pieces)
     scheduler = _granian.scheduler(loop, answering.answer, impl_asyncio=True)
     done = threading.Event()
     servers = _Servers(listeners, done.set)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import UsageError
 from .calls import ThreadCalls
-from .wsgi import Pieces
+from .wsgi import Input, Pieces
 
 if TYPE_CHECKING:
     from .._worker.handle import Worker
+    from . import ServerOptions
 
 
 class Calls:
@@ -27,14 +28,18 @@ class Calls:
     """
 
     def __init__(
-        self, application: Callable[..., Any], worker: Worker[Any], root_path: str, wrapped: Callable[[Any], Any]
+        self,
+        application: Callable[..., Any],
+        worker: Worker[Any],
+        options: ServerOptions,
+        wrapped: Callable[[Any], Any],
     ) -> None:
         """`wrapped` converts an answer in pieces for granian."""
+        root_path = options.root_path
         self._application = application
         self._wrapped = wrapped
         self._worker = worker
-        self._activity = worker.activity
-        self.calls = ThreadCalls(worker)
+        self.calls = ThreadCalls(worker, options.threads)
         self._root_path = root_path
         self._environ: dict[str, Any] = {
             "GATEWAY_INTERFACE": "CGI/1.1",
@@ -55,6 +60,7 @@ class Calls:
             environ["PATH_INFO"] = environ["PATH_INFO"][len(self._root_path) :] or "/"
         head, end = _Head(), self.calls.end
         number = self.calls.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        environ["wsgi.input"] = Input(environ["wsgi.input"], self.calls, number)
         try:
             answer = self._application(environ, head)
             body = b"".join(answer) if isinstance(answer, list) else None
@@ -68,7 +74,7 @@ class Calls:
         if self._worker.draining and environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
             headers = [*headers, ("connection", "close")]
         if body is None:
-            pieces = Pieces(answer, self._activity.beat, lambda raised: end(number, raised or status >= 500))
+            pieces = Pieces(answer, self.calls, number, lambda raised: end(number, raised or status >= 500))
             protocol.response_iter(status, headers, self._wrapped(pieces))
         else:
             end(number, status >= 500)

@@ -68,7 +68,7 @@ class _Waitress:
         self._worker = worker
         self._map: dict[int, Any] = {}
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        counting = CountingApplication(application, worker)
+        counting = CountingApplication(application, worker, options.threads)
         self._calls = counting.calls
         create_server(
             counting,

@@ -16,10 +16,10 @@ Environ = dict[str, Any]
 class CountingApplication:
     """The application, with each request counted, failed where it raises or answers 500 or more."""
 
-    def __init__(self, application: Callable[..., Iterable[bytes]], worker: Worker[Any]) -> None:
+    def __init__(self, application: Callable[..., Iterable[bytes]], worker: Worker[Any], threads: int = 0) -> None:
+        """`threads`: how many call it, each for one request at a time; 0 where it is not known."""
         self._application = application
-        self._beat = worker.activity.beat
-        self.calls = ThreadCalls(worker)
+        self.calls = ThreadCalls(worker, threads)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Handle one request."""
@@ -28,11 +28,13 @@ class CountingApplication:
         def starting(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             nonlocal failed
             failed = status.startswith("5")
-            return start_response(status, headers, *exc_info)
+            write = start_response(status, headers, *exc_info)
+            return self.calls.waiting(number, write)
 
         environ["wsgi.multiprocess"] = True  # A server that has no processes of its own cannot know.
         end = self.calls.end
         number = self.calls.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        environ["wsgi.input"] = Input(environ["wsgi.input"], self.calls, number)
         try:
             answer = self._application(environ, starting)
         except Exception:
@@ -44,7 +46,7 @@ class CountingApplication:
         if _is_whole(answer, environ):
             end(number, failed)
             return answer
-        return Pieces(answer, self._beat, lambda raised: end(number, failed or raised))
+        return Pieces(answer, self.calls, number, lambda raised: end(number, failed or raised))
 
 
 def _is_whole(answer: Iterable[bytes], environ: Environ) -> bool:
@@ -53,20 +55,47 @@ def _is_whole(answer: Iterable[bytes], environ: Environ) -> bool:
     return isinstance(answer, list | tuple) or (isinstance(wrapper, type) and isinstance(answer, wrapper))
 
 
-class Pieces:
-    """An answer that is made while it is sent; counts the request's end."""
+class Input:
+    """The body of a request: who reads it waits for the client."""
 
-    def __init__(self, answer: Iterable[bytes], beat: Callable[[], None], end: Callable[[bool], None]) -> None:
+    __slots__ = ("_calls", "_input", "_number")
+
+    def __init__(self, body: Any, calls: ThreadCalls, number: int) -> None:
+        self._input = body
+        self._calls = calls
+        self._number = number
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the server's object has: `read`, `readline`, `readlines`, or what only this server offers."""
+        found = getattr(self._input, name)
+        return self._calls.waiting(self._number, found) if callable(found) else found
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        line: bytes = self.readline()
+        if not line:
+            raise StopIteration
+        return line
+
+
+class Pieces:
+    """An answer that is made while it is sent; counts the request's end. Between two pieces it waits for the client."""
+
+    def __init__(self, answer: Iterable[bytes], calls: ThreadCalls, number: int, end: Callable[[bool], None]) -> None:
         self._answer = answer
-        self._beat = beat
+        self._calls = calls
+        self._number = number
         self._end = end
         self._raised = False
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             for piece in self._answer:
-                self._beat()  # It makes progress, however long it takes in all.
+                self._calls.wait(self._number)
                 yield piece
+                self._calls.go_on(self._number)
         except (Exception, GeneratorExit) as error:
             self._raised = not isinstance(error, GeneratorExit)
             raise
@@ -76,6 +105,7 @@ class Pieces:
 
     def close(self) -> None:
         """Count the end. The server calls it in any case (PEP 3333)."""
+        self._calls.go_on(self._number)
         try:
             getattr(self._answer, "close", lambda: None)()
         except (SystemExit, KeyboardInterrupt) as error:

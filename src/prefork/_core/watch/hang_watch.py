@@ -6,8 +6,12 @@ The row says what the worker does and since when; how long it may is its kind's 
     stopped by a signal            the process does not run              it was stopped
     beat < 0                       an event loop that waits              never, whatever is in flight
     beat > 0                       an event loop in one callback         `beat`
-    beat 0, busy_since > 0         requests, and no loop that beats      a request last made progress
-    beat 0, busy_since 0           idle                                  never
+    threads > 0, all at work       no thread for a further request       a request last made progress: `moved`
+    threads > 0, others are free   long requests, or stuck ones          never: the request is reported, once
+    threads 0, busy_since > 0      requests, and no loop that beats      a request last made progress
+    threads 0, busy_since 0        idle                                  never
+
+A thread is at work while it has a request that does not wait for its client: a slow client is no hang of the worker.
 
 Two kinds of time do not count: the time by which the check itself was late (the machine was asleep, or the master was
 starved of CPU), and, from the middle of the timeout on, the time that the worker waited in the run queue (from the
@@ -35,24 +39,69 @@ if TYPE_CHECKING:
 SHARE = 8
 """The shortest timeout over this is the least time between two checks: a hang is noticed an eighth late at most."""
 
+RETRIES = 3
+"""How often a worker is examined again that does not answer, though some of its threads are free."""
+
+EXTRA = 3
+"""Times its `hang_timeout`, besides it, that a worker may take whose threads all have a request and compute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a worker's row says of its progress; `working`: requests that do not wait for their clients."""
+
+    beat: float = 0.0
+    busy_since: float = 0.0
+    threads: int = 0
+    working: int = 0
+    moved: float = 0.0
+
+    @property
+    def has_loop(self) -> bool:
+        """Whether an event loop does the work."""
+        return self.beat != 0.0
+
+    @property
+    def free(self) -> int:
+        """How many threads could begin a request, or have one that waits for its client; 0 where it is not known."""
+        return max(0, self.threads - self.working)
+
+    def since(self, now: float) -> float:
+        """Return since when the worker, or the oldest request beside free threads, has made no progress; 0.0: idle."""
+        if self.has_loop:
+            since = self.beat
+        elif self.threads and not self.free:
+            since = self.moved
+        else:
+            since = self.busy_since
+        return since if 0.0 < since <= now else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """One worker at a check: without progress since `since` (0.0: idle), which it may be for `patience` seconds."""
+    """One worker at a check: without progress since `since` (0.0: idle), which it may be for `patience` seconds.
+
+    `free`: other threads of it are free, so that it is not hung.
+    """
 
     pid: int
     since: float
     patience: float
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of a check, as pids: workers newly hung, workers newly starved of CPU; `next`: when to check again."""
+    """The result of a check, as pids: workers newly hung, starved of CPU, or with a request stuck beside free threads.
+
+    `next`: when to check again.
+    """
 
     hung: tuple[int, ...]
     starved: tuple[int, ...]
     watching: bool
     next: float | None
+    stuck: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -60,9 +109,12 @@ class _BusyPeriod:
     """The time since a worker last made progress."""
 
     since: float
+    free: bool = False
     excused: float = 0.0
     waited: float | None = None  # seconds in the run queue when last read
-    hung: bool = False
+    extra: float = 0.0  # seconds that it has got besides its patience
+    retries: int = 0
+    over: bool = False  # the timeout is, and the worker is hung, or has a stuck request
 
 
 @dataclass(slots=True)
@@ -73,11 +125,13 @@ class HangDetector:
     periods: dict[int, _BusyPeriod] = field(default_factory=dict)
     watching: bool = True
     starved: set[int] = field(default_factory=set)  # pids, each reported once
+    stuck: dict[int, float] = field(default_factory=dict)  # pid -> since when its request is stuck that was reported
 
     def check(self, signs: Iterable[Sign], now: float, late: float) -> Check:
         """Check all workers; `late`: seconds by which this check comes later than it was due."""
         before, self.periods = self.periods, {}
         hung: list[int] = []
+        stuck: list[int] = []
         starved: list[int] = []
         due = least = inf
         for sign in signs:
@@ -85,23 +139,50 @@ class HangDetector:
             if not sign.since:
                 continue
             period = before.get(sign.pid)
-            if period is None or period.since != sign.since:
-                period = _BusyPeriod(sign.since)
+            if period is None or (period.since, period.free) != (sign.since, sign.free):
+                period = _BusyPeriod(sign.since, sign.free)
             self.periods[sign.pid] = period
             period.excused += max(0.0, min(late, now - period.since - period.excused))
-            if period.hung:
+            if period.over or (sign.free and self.stuck.get(sign.pid) == sign.since):
                 continue
             due = min(due, self._judge(period, sign, now))
-            if period.hung:
+            if period.over and sign.free:
+                self.stuck[sign.pid] = sign.since
+                stuck.append(sign.pid)
+            elif period.over:
                 hung.append(sign.pid)
-            elif now - period.since >= sign.patience and sign.pid not in self.starved:
+            elif not sign.free and now - period.since - period.extra >= sign.patience and sign.pid not in self.starved:
                 self.starved.add(sign.pid)
                 starved.append(sign.pid)
-        return Check(tuple(hung), tuple(starved), *self._next(due, least, now))
+        return Check(tuple(hung), tuple(starved), *self._next(due, least, now), tuple(stuck))
+
+    def extend(self, pid: int, seconds: float) -> bool:
+        """Give a worker that is hung more time, once in a busy period; return whether it has got it."""
+        period = self.periods.get(pid)
+        if period is None or period.extra:
+            return False
+        period.extra, period.over = seconds, False
+        return True
+
+    def retry(self, pid: int) -> bool:
+        """Check a worker again that did not answer beside free threads; return False where it was done often enough."""
+        period = self.periods.get(pid)
+        if period is None or period.retries == RETRIES:
+            return False
+        period.retries += 1
+        period.over = False
+        self.stuck.pop(pid, None)
+        return True
+
+    def ended(self, pid: int) -> None:
+        """Forget a worker that has ended."""
+        self.starved.discard(pid)
+        self.stuck.pop(pid, None)
 
     def _judge(self, period: _BusyPeriod, sign: Sign, now: float) -> float:
-        """Set `period.hung` if the worker is hung; return when to check it again."""
-        middle, end = (period.since + period.excused + part * sign.patience for part in (0.5, 1.0))
+        """Set `period.over` if the timeout is over; return when to check the worker again."""
+        start = period.since + period.excused + period.extra
+        middle, end = (start + part * sign.patience for part in (0.5, 1.0))
         if now < middle:
             return middle
         waited = self.waited(sign.pid)
@@ -111,8 +192,8 @@ class HangDetector:
         period.excused += max(0.0, waited - period.waited)
         end += max(0.0, waited - period.waited)
         period.waited = waited
-        period.hung = now >= end
-        return inf if period.hung else end
+        period.over = now >= end
+        return inf if period.over else end
 
     def _next(self, due: float, least: float, now: float) -> tuple[bool, float | None]:
         """Return whether the master goes on checking, and when the next check is due."""

@@ -30,8 +30,17 @@ _POLL = 0.05
 _FRAME = re.compile(r'  File "([^"]*)", line')
 """A frame, as faulthandler writes it."""
 
-Done = Callable[[str, bool], None]
-"""Called with the stacks, empty if there are none, and whether the process wrote them from Python."""
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """A process's stacks, empty if there are none; `answered`: it wrote them from Python; `working`: its message's."""
+
+    stacks: str
+    answered: bool
+    working: tuple[int, ...] = ()
+
+
+Done = Callable[[Dump], None]
 
 
 @dataclass(eq=False, slots=True)
@@ -64,10 +73,10 @@ class Dumps:
         self._queue.append(_Request(pid, force, done))
         self._next()
 
-    def answered(self, pid: int) -> None:
+    def answered(self, pid: int, working: tuple[int, ...]) -> None:
         """End the request of a process that has written its stacks."""
         if self._current is not None and self._current.pid == pid:
-            self._end(self._current, answered=True)
+            self._end(self._current, answered=True, working=working)
 
     def ended(self, pid: int) -> None:
         """End the request of a process that has ended."""
@@ -118,11 +127,11 @@ class Dumps:
     def _written(self) -> int:
         return min(os.lseek(self.descriptor, 0, os.SEEK_CUR), SIZE)
 
-    def _end(self, request: _Request, answered: bool) -> None:
+    def _end(self, request: _Request, answered: bool, working: tuple[int, ...] = ()) -> None:
         text = os.pread(self.descriptor, self._written(), 0).decode("utf-8", "replace")
         self._board.ask(0)
         self._current = None
-        request.done(_cleaned(text), answered)
+        request.done(Dump(_cleaned(text), answered, working))
         self._next()
 
 

@@ -7,10 +7,13 @@ import re
 from dataclasses import dataclass
 from time import monotonic
 
-from ..._core.watch.verdicts import Evidence, Thread
+from ..._core.watch.verdicts import Thread
 
 _MOST = 200
 """Threads of a process that are read, at most."""
+
+_POLLS, _FEW_POLLS = 100, 20
+"""Voluntary context switches a second, at least, of a thread that waits for the GIL, and of the main thread."""
 
 _CALLS = {
     "x86_64": {202: "futex", 0: "read", 7: "poll", 23: "poll", 45: "recv", 47: "recv", 232: "poll", 281: "poll",
@@ -61,13 +64,29 @@ def catches(pid: int, number: int) -> bool:
     return bool(_number(_read(f"/proc/{pid}/status"), "SigCgt", 16) >> (number - 1) & 1)
 
 
-def evidence(before: Sample | None, after: Sample, *, loop: bool, answered: bool) -> Evidence:
-    """Return the evidence for a verdict: `after`, and the CPU time used since `before`."""
+def contended(pid: int, before: Sample, after: Sample) -> bool:
+    """Return whether a thread waits for the GIL: CPython wakes such a one 200 times a second, to ask for it again.
+
+    The main thread was asked in between to run Python code: few times are enough of it, if it had a processor.
+    """
+    span = after.at - before.at
+    for tid, seen in after.threads.items():
+        earlier = before.threads.get(tid)
+        if earlier is not None and seen.waits_in.startswith("futex"):
+            rate = (seen.switches - earlier.switches) / max(span, 0.001)
+            starved = seen.waited - earlier.waited > span / 2
+            if rate >= (_FEW_POLLS if tid == pid else _POLLS) and not starved:
+                return True
+    return False
+
+
+def threads(before: Sample | None, after: Sample) -> tuple[Thread, ...]:
+    """Return the threads of `after`, with what they have used since `before`."""
     span = max(after.at - before.at, 0.001) if before is not None else 0.0
-    threads = []
+    found = []
     for tid, seen in after.threads.items():
         earlier = before.threads.get(tid) if before is not None else None
-        threads.append(
+        found.append(
             Thread(
                 tid,
                 seen.name,
@@ -80,7 +99,7 @@ def evidence(before: Sample | None, after: Sample, *, loop: bool, answered: bool
                 seen.switches - earlier.switches if earlier is not None else 0,
             )
         )
-    return Evidence(loop, answered, after.tracer, tuple(threads))
+    return tuple(found)
 
 
 def _threads(pid: int) -> list[int]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..._core import events as fact
-from ..._core.watch.hang_watch import SHARE, HangDetector, Sign
-from ..._core.watch.verdicts import Evidence, Hang, current_activity, verdict
+from ..._core.watch.hang_watch import EXTRA, SHARE, HangDetector, Progress, Sign
+from ..._core.watch.verdicts import Evidence, Hang, Verdict, current_activity, verdict
 from ..._report.hang_report import details, report
 from ..._wire import messages
 from . import proc
-from .dumps import Dumps
+from .dumps import Dump, Dumps
 
 if TYPE_CHECKING:
     from ..births.channels import HangMessage
@@ -78,15 +78,15 @@ class Hangs:
         worker = self._workers.pop(pid, None)
         self._stopped.pop(pid, None)
         self._samples.pop(pid, None)
-        self._detector.starved.discard(pid)
+        self._detector.ended(pid)
         self.dumps.ended(pid)
         return worker
 
     def handle(self, sent: HangMessage) -> None:
         """Handle a worker's message."""
         match sent.message:
-            case messages.StacksWritten():
-                self.dumps.answered(sent.pid)
+            case messages.StacksWritten(working):
+                self.dumps.answered(sent.pid, working)
             case messages.Busy():
                 self._start_checks()
 
@@ -124,12 +124,12 @@ class Hangs:
         now, self._due = monotonic(), None
         late = max(0.0, now - due)
         self._report_suspension(late)
-        signs = [Sign(pid, self._since(pid, now), worker.patience) for pid, worker in self._workers.items()]
-        result = self._detector.check([sign for sign in signs if sign.patience], now, late)
+        signs = [self._sign(pid, worker, now) for pid, worker in self._workers.items() if worker.patience]
+        result = self._detector.check(signs, now, late)
         self._board.watch(result.watching)
         if result.next is not None:
             self._check_at(result.next)
-        for pid in result.hung:
+        for pid in (*result.hung, *result.stuck):
             self._inspect_hung(pid, now)
         for pid in result.starved:
             self._master.enqueue(fact.WorkerStarved(pid, round(now - self._since(pid, now), 1)))
@@ -138,19 +138,21 @@ class Hangs:
         """Return since when a worker has made no progress; 0.0 if it is idle."""
         if pid in self._stopped:
             return self._stopped[pid]
-        beat, busy_since = self._board.beat(pid) or (0.0, 0.0)
-        since = busy_since if beat == 0.0 else beat
-        return since if 0.0 < since <= now else 0.0
+        return self._progress(pid).since(now)
+
+    def _sign(self, pid: int, worker: WatchedWorker, now: float) -> Sign:
+        free = pid not in self._stopped and self._progress(pid).free > 0
+        return Sign(pid, self._since(pid, now), worker.patience, free)
+
+    def _progress(self, pid: int) -> Progress:
+        return self._board.progress(pid) or Progress()
 
     def _waited(self, pid: int) -> float:
         """Return the seconds that a worker has waited in the run queue; take its first sample, to compare with."""
         since = self._since(pid, monotonic())
         if self._samples.get(pid, (0.0, None))[0] != since:
             self._samples[pid] = since, proc.sample(pid)
-        return proc.waited(pid, main=self._has_loop(pid))
-
-    def _has_loop(self, pid: int) -> bool:
-        return (self._board.beat(pid) or (0.0, 0.0))[0] != 0.0
+        return proc.waited(pid, main=self._progress(pid).has_loop)
 
     def _report_suspension(self, late: float) -> None:
         before, self._asleep = self._asleep, _seconds_asleep()
@@ -162,28 +164,58 @@ class Hangs:
 
     def _inspect_hung(self, pid: int, now: float) -> None:
         worker, since = self._workers[pid], self._since(pid, now)
-        hang = Hang(
-            worker.key, pid, worker.generation, self._board.doing(pid), now - since, self._detector.periods[pid].excused
+        free = 0 if pid in self._stopped else self._progress(pid).free
+        excused = self._detector.periods[pid].excused
+        self._examine(
+            Hang(worker.key, pid, worker.generation, self._board.stuck_in(pid), now - since, excused, free), since
         )
+
+    def _examine(self, hang: Hang, since: float, free: int = 0) -> None:
+        """Inspect and report a worker. `free`: how many threads of one are, that has once not answered all the same."""
+        pid, worker = hang.pid, self._workers[hang.pid]
 
         def inspected(evidence: Evidence, stacks: str) -> None:
             if self._workers.get(pid) is not worker:
                 return
             over = self._since(pid, monotonic()) != since
-            kind = verdict(evidence)
+            if hang.free and evidence.contended and not over:  # The free threads cannot run Python code, either.
+                self._examine(replace(hang, free=0), since, hang.free)
+            elif evidence.answered:
+                self._report(replace(hang, free=hang.free or free), evidence, stacks, over)
+            elif over or not hang.free or not self._detector.retry(pid):
+                self._report(hang, evidence, stacks, over)
+
+        before = self._samples.get(pid, (0.0, None))[1]
+        self._inspect_one(pid, before, inspected, force=worker.kills and not hang.free)
+
+    def _report(self, hang: Hang, evidence: Evidence, stacks: str, over: bool) -> None:
+        """Report what has been found out; `over`: the worker has made progress meanwhile."""
+        pid, kind, worker = hang.pid, verdict(evidence), self._workers[hang.pid]
+        more = EXTRA * worker.patience
+        if hang.free and over:
+            return
+        if hang.free:
+            text = report(hang, kind, evidence, stacks, f"not killed, since {_are_free(hang.free)}")
+            self._master.enqueue(fact.WorkerStuck(pid, kind, hang, text))
+        elif not over and self._may_compute(pid, kind) and self._detector.extend(pid, more):
+            text = report(hang, kind, evidence, stacks, f"killing it in {more:g} s unless a request makes progress")
+            self._master.enqueue(fact.WorkerStuck(pid, kind, hang, text))
+        else:
             text = report(hang, kind, evidence, stacks, _next_step(worker, over))
             if not over:
                 self._note(pid, "hang", text)
             self._master.enqueue(fact.WorkerHung(pid, kind, hang, text, over))
 
-        self._inspect_one(pid, self._samples.get(pid, (0.0, None))[1], inspected, force=worker.kills)
+    def _may_compute(self, pid: int, kind: Verdict) -> bool:
+        """Return whether a worker of a known number of threads computes in them, and would be killed for it."""
+        return kind == "computing" and self._progress(pid).threads > 0 and self._workers[pid].kills
 
     def inspect(self, slot: str, force: bool, then: Callable[[list[dict[str, Any]]], None]) -> None:
         """Call `then` with what the workers of a slot do, or all workers (an empty slot), and their stacks."""
         pids = [
             pid
             for pid, worker in self._workers.items()
-            if slot in ("", worker.key) and self._board.beat(pid) is not None
+            if slot in ("", worker.key) and self._board.progress(pid) is not None
         ]
         before = {pid: proc.sample(pid) for pid in pids}
         found: list[dict[str, Any]] = []
@@ -217,7 +249,7 @@ class Hangs:
         self, pid: int, worker: WatchedWorker, busy: float, inspected: tuple[Evidence, str]
     ) -> dict[str, Any]:
         evidence, stacks = inspected
-        doing = self._board.doing(pid)
+        doing = self._board.stuck_in(pid)
         return {
             "slot": worker.key,
             "pid": pid,
@@ -230,15 +262,28 @@ class Hangs:
 
     def _inspect_one(self, pid: int, before: proc.Sample | None, then: Inspected, *, force: bool) -> None:
         after = proc.sample(pid)
-        loop = self._has_loop(pid)
+        loop, native_threads = self._progress(pid).has_loop, self._board.native_threads(pid)
 
-        def dumped(stacks: str, answered: bool) -> None:
-            then(proc.evidence(before, after, loop=loop, answered=answered), stacks)
+        def dumped(dump: Dump) -> None:
+            evidence = Evidence(
+                loop,
+                dump.answered,
+                after.tracer,
+                proc.threads(before, after),
+                frozenset(dump.working),
+                contended=not dump.answered and proc.contended(pid, after, proc.sample(pid)),
+                native_threads=native_threads,
+            )
+            then(evidence, dump.stacks)
 
         if pid in after.threads and after.threads[pid].state in "Tt":
-            dumped("", False)  # A stopped process writes its stacks only once it is continued.
+            dumped(Dump("", False))  # A stopped process writes its stacks only once it is continued.
         else:
             self.dumps.request(pid, dumped, force=force)
+
+
+def _are_free(count: int) -> str:
+    return f"{count} other thread{'s are' if count > 1 else ' is'} free"
 
 
 def _next_step(worker: WatchedWorker, over: bool) -> str:

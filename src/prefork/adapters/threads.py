@@ -1,0 +1,114 @@
+"""The requests of a worker whose threads handle one each: which of them get on, and which wait for their clients.
+
+The row has what the master needs to distinguish one long request from a worker that hangs: how many threads there are,
+how many requests wait for their clients, when a request last made progress, and the one that has made none for the
+longest. Progress is the begin and the end of a request and of a wait for its client, and `beat`.
+"""
+
+from __future__ import annotations
+
+from _thread import get_native_id
+from collections.abc import Callable
+from itertools import count
+from time import monotonic
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from .._worker.activity import Activity
+
+T = TypeVar("T")
+
+
+class Threads:
+    """Counts into the row of `activity`.
+
+    A lock, which `Activity` does without: the order in which requests made progress takes more than one step to keep.
+    """
+
+    def __init__(self, activity: Activity, threads: int) -> None:
+        """`threads`: how many requests the worker handles at once; 0 where it is not known."""
+        self._activity = activity
+        self._known = threads > 0
+        self._moved = 0.0
+        self._numbers = count()
+        # Number -> progress, label, thread; the one that has made none for the longest is first.
+        self._working: dict[int, tuple[float, str, int]] = {}
+        self._waiting: dict[int, tuple[float, str, int]] = {}
+        activity.has_threads(threads, self._beat, self._by_thread)
+
+    def begin(self, label: str) -> int:
+        """Count the begin of a request in this thread; return its number."""
+        activity, number, now = self._activity, next(self._numbers), monotonic()
+        with activity.lock:
+            resumes = not self._working and activity.in_flight > 0
+            # A begin is progress if it shows that a thread was free: not where there may be one for each request.
+            moved = now if self._known or not self._working else self._moved
+            self._working[number] = now, label, get_native_id()
+            activity.begin(label)
+            self._write(moved, resumes)
+        return number
+
+    def end(self, number: int, failed: bool) -> None:
+        """Count the end of a request."""
+        with self._activity.lock:
+            if self._working.pop(number, None) is None:
+                del self._waiting[number]
+            self._activity.end(failed)
+            self._write(monotonic())
+
+    def wait(self, number: int) -> None:
+        """Note that a request waits for its client from now on: that is no hang, however long it takes."""
+        with self._activity.lock:
+            if (request := self._working.pop(number, None)) is not None:
+                self._waiting[number] = request
+                self._write(monotonic())
+
+    def go_on(self, number: int) -> None:
+        """Note that it does not wait any more."""
+        now = monotonic()
+        with self._activity.lock:
+            if (request := self._waiting.pop(number, None)) is not None:
+                resumes = not self._working
+                self._working[number] = now, *request[1:]
+                self._write(now, resumes)
+
+    def waiting(self, number: int, call: Callable[..., T]) -> Callable[..., T]:
+        """Return `call` with each of its calls counted as a wait for the client."""
+
+        def waits(*arguments: object, **options: object) -> T:
+            self.wait(number)
+            try:
+                return call(*arguments, **options)
+            finally:
+                self.go_on(number)
+
+        return waits
+
+    def _beat(self) -> None:
+        """Note progress of this thread's request; in a thread without one, of every request."""
+        me, now = get_native_id(), monotonic()
+        with self._activity.lock:
+            numbers = [number for number, (_, _, thread) in self._working.items() if thread == me]
+            for number in numbers or list(self._working):
+                self._working[number] = now, *self._working.pop(number)[1:]
+            self._write(now)
+
+    def _by_thread(self) -> dict[int, str]:
+        return {thread: label for _, label, thread in list(self._working.values())}
+
+    @property
+    def _oldest(self) -> tuple[float, str]:
+        """The request without progress for the longest: since when, and its label."""
+        for since, label, _ in self._working.values():
+            return since, label
+        return 0.0, ""
+
+    def _write(self, moved: float, resumes: bool = False) -> None:
+        """Write the row. `resumes`: all others wait, and the master may not be watching."""
+        self._moved = moved
+        since, label = self._oldest
+        if since and not self._known:
+            since = moved
+        self._activity.write_progress(since, label, waiting=len(self._waiting), moved=moved)
+        if resumes:
+            self._activity.wake_master()
