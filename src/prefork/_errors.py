@@ -45,8 +45,9 @@ class InternalError(PreforkError):
 
 
 def exit_with(error: PreforkError) -> NoReturn:
-    """Print an error to standard error and exit with its code."""
-    print(f"prefork: {error}", file=sys.stderr)
+    """Print an error to standard error and exit with its code. Its text may be another user's: it is made printable."""
+    text = "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in str(error))
+    print(f"prefork: {text}", file=sys.stderr)
     sys.exit(error.exit_code)
 
 

@@ -83,7 +83,7 @@ def test_admin_pages_work_through_a_reload_and_a_mistake(shop: Example) -> None:
         assert "a chair, 7" in client.get("/admin/orders/order/").text, "logged in still"
     shop.edit("shop/settings.py", "DEBUG = False", "DEBUG = Fals")
     shop.running.send(signal.SIGHUP)
-    shop.running.expect("^NameError: name 'Fals' is not defined", "err")
+    shop.running.expect("^    NameError: name 'Fals' is not defined", "err")
     assert httpx.get(f"http://127.0.0.1:{shop.port}/", timeout=PATIENCE).json() == {"orders": 8}
     assert shop.stop() == 0
 

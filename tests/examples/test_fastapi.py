@@ -72,7 +72,7 @@ def test_end_of_a_worker_a_drain_timeout_and_a_mistake(app: Example) -> None:
     events_that_never_end_are_cut(app)
     app.edit("app.py", "import asyncio", "import asyncioo")
     app.running.send(signal.SIGHUP)
-    app.running.expect("^ModuleNotFoundError: No module named 'asyncioo'", "err")
+    app.running.expect("^    ModuleNotFoundError: No module named 'asyncioo'", "err")
     assert httpx.get(f"http://127.0.0.1:{app.port}/", timeout=PATIENCE).status_code == 200
     assert app.stop() == 0
 

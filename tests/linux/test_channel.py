@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefork._errors import UsageError
-from prefork._linux import memfd, rights
+from prefork._linux import memfd
 from prefork._linux.channel import INLINE_LIMIT, Channel, DescriptorsLost
-from prefork._master.births.master_end import MasterEnd
+from prefork._master.channels import rights
+from prefork._master.channels.end import MasterEnd
 from prefork._wire import messages, plan_memory
 from prefork._wire.messages import Failed, Fork, MalformedMessage, Order, Planned, Ready
 from support import own_descriptors
@@ -417,14 +418,23 @@ def test_commas_in_a_context_are_no_values() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b'"' * 4_000_000,
+        b'"' * 8_000_000,
+        b'"\\\\"' * 2_000_000,
         b'"' + b'\\"' * 3_000_000,
         b"[" * 8_000_000,
         b"\\" * 8_000_000,
         b'"' + b"\\" * 8_000_000,
         b"1" * 8_000_000,
     ],
-    ids=["quotes", "escaped quotes", "brackets", "backslashes", "backslashes in a string", "digits"],
+    ids=[
+        "quotes",
+        "backslashes in quotes",
+        "escaped quotes",
+        "brackets",
+        "backslashes",
+        "backslashes in a string",
+        "digits",
+    ],
 )
 def test_garbage_in_the_memory_of_a_plan_is_refused_soon(data: bytes) -> None:
     memory = plan_memory.create()
@@ -433,7 +443,7 @@ def test_garbage_in_the_memory_of_a_plan_is_refused_soon(data: bytes) -> None:
     try:
         with pytest.raises(MalformedMessage):
             plan_memory.read(memory, plan_memory.LIMIT)
-        assert time.process_time() - began < 1
+        assert time.process_time() - began < 0.5
         for size in (-1, plan_memory.LIMIT + 1, 2**70):
             with pytest.raises(MalformedMessage):
                 plan_memory.read(memory, size)

@@ -11,7 +11,7 @@ import pytest
 from prefork._core.events import ForkFailed, MoldFailed, SpareForked, WorkerDrained, WorkerFailed, WorkerWornOut
 from prefork._linux.channel import Channel
 from prefork._master.births.channels import Fact, MoldDisconnected, PlanReceived, ProcessChannels
-from prefork._master.births.master_end import MasterEnd
+from prefork._master.channels.end import MasterEnd
 from prefork._wire import messages, plan_memory
 from small_master import SmallMaster, readable
 from support import own_descriptors

@@ -26,7 +26,7 @@ from prefork._errors import PreforkError
 from prefork._linux import memfd
 from prefork._linux.channel import Channel
 from prefork._master.births.channels import ProcessChannels
-from prefork._master.births.master_end import MasterEnd
+from prefork._master.channels.end import MasterEnd
 from prefork._master.control.requests import MalformedRequest, parse
 from prefork._master.listeners.opened import BindOptions, Listeners
 from prefork._wire import messages, plan_data

@@ -67,6 +67,67 @@ def test_root_refuses_a_log_path_others_could_replace(tmp_path: Path, exists: bo
     assert target.exists() == exists
 
 
+@pytest.fixture
+def theirs(open_path: Path) -> Path:
+    """A directory of the application's user, in which a file of root's shall not be touched."""
+    path = open_path / "theirs"
+    path.mkdir()
+    os.chown(path, NOBODY, NOBODY)
+    return path
+
+
+WAYS = ["theirs", "below theirs", "their link", "a link to theirs", "open to all"]
+
+
+def reached(theirs: Path, way: str) -> Path:
+    """Make a way to a log file on which another user decides."""
+    ours = theirs.parent / "ours"
+    match way:
+        case "theirs":
+            return theirs
+        case "below theirs":
+            (theirs / "deep").mkdir()
+            return theirs / "deep"
+        case "their link":
+            ours.mkdir()
+            (theirs / "link").symlink_to(ours)
+            return theirs / "link"
+        case "a link to theirs":
+            ours.symlink_to(theirs)
+            return ours
+        case _:
+            ours.mkdir()
+            ours.chmod(0o777)
+            return ours
+
+
+@pytest.mark.skipif(not root(), reason="only root has a master whose application is another user")
+@pytest.mark.parametrize("way", WAYS)
+def test_root_makes_no_log_where_another_user_decides(theirs: Path, way: str) -> None:
+    path = reached(theirs, way) / "a.log"
+    before = sorted(map(str, theirs.parent.rglob("*")))
+    with pytest.raises(SystemFailure, match=r"cannot open the log file .*a\.log for writing: .*(belongs to|can write)"):
+        LogFile(str(path), NOBODY).open()
+    assert sorted(map(str, theirs.parent.rglob("*"))) == before
+
+
+@pytest.mark.skipif(not root(), reason="only root has a master whose application is another user")
+@pytest.mark.parametrize("way", ["a file of theirs", "another name of a file"])
+def test_root_adds_to_no_file_that_is_not_its_own(open_path: Path, way: str) -> None:
+    sticky = open_path / "sticky"
+    sticky.mkdir()
+    sticky.chmod(0o1777)
+    path = sticky / "a.log"
+    path.write_text("kept")
+    if way == "a file of theirs":
+        os.chown(path, NOBODY, NOBODY)
+    else:
+        os.link(path, sticky / "other")
+    with pytest.raises(SystemFailure, match="it belongs to another user, or has another name elsewhere"):
+        LogFile(str(path), NOBODY).open()
+    assert path.read_text() == "kept"
+
+
 def test_what_cannot_be_opened_is_said_by_name(tmp_path: Path) -> None:
     with pytest.raises(SystemFailure, match=rf"^cannot open the log file {tmp_path} for writing: Is a directory$"):
         LogFile(str(tmp_path)).open()

@@ -102,6 +102,17 @@ def test_many_changes_of_the_status_are_one_message(notified: NotifySocket) -> N
     assert len(messages) < 100
 
 
+@pytest.mark.parametrize("end", ["\r", "\n", "\0", "\x0b", "\x85", "\u2028", "\x1b[2K"])
+def test_reason_of_an_application_adds_no_order(notified: NotifySocket, end: str) -> None:
+    decider = decider_for(Health(0, 2, 1, setback=f"x{end}MAINPID=1{end}WATCHDOG=trigger{end}"))
+    decider.acts.append(lambda: 0.3)
+    run(decider, {"NOTIFY_SOCKET": notified.address})
+    message = notified.read(0)
+    assert message is not None
+    assert "MAINPID=1" in message.pop("STATUS")
+    assert not message.keys() & {"MAINPID", "WATCHDOG"}
+
+
 def test_without_a_manager_nothing_is_sent(notified: NotifySocket) -> None:
     run(decider_for(READY), {})
     run(decider_for(READY), {"NOTIFY_SOCKET": "vsock:2:1234"})

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from prefork._errors import SystemFailure
+from prefork._master.paths.trust import why_not_private
 from prefork._master.runtime.directory import directory_for
-from prefork._master.runtime.trust import why_not_private
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can create files of another user")
@@ -111,7 +111,7 @@ def test_link_of_another_user_in_the_path_is_refused(tmp_path: Path) -> None:
 
 
 def test_host_root_is_trusted_in_a_user_namespace(tmp_path: Path) -> None:
-    code = f"from prefork._master.runtime.trust import why_not_private; print(why_not_private({str(tmp_path)!r}))"
+    code = f"from prefork._master.paths.trust import why_not_private; print(why_not_private({str(tmp_path)!r}))"
     tmp_path.chmod(0o700)
     command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)

@@ -12,8 +12,9 @@ import pytest
 
 from support import Start, until
 from system.daemons import HEAD, RUN, SERVE, alive, root, title
+from system.other_user import anywhere, as_nobody  # noqa: F401 - A fixture.
 from system.runs import Run, write
-from system.test_users import PROGRAM, anywhere, as_nobody  # noqa: F401 - A fixture.
+from system.test_users import PROGRAM
 
 NOTICE = "prefork: the daemon's code sets capture and log_file, which take effect only when set by the operator: "
 NOTICE += "use --capture, --log-file"

@@ -41,7 +41,7 @@ HANGING = (
 def test_no_worker_ready_ends_with_the_reason_last(start: Start) -> None:
     served = Served(start, "failing", FAILING % 'raise ValueError("no such table")').launch()
     assert served.running.wait() == 1
-    assert served.running.err[-1] == "ValueError: no such table"
+    assert served.running.err[-1] == "    ValueError: no such table"
     assert "prefork" not in "".join(line for line in served.running.err if line.startswith("  File"))
     assert not served.running.left()
 
@@ -55,7 +55,7 @@ def test_first_mold_failure_ends_with_its_traceback(start: Start) -> None:
     assert served.running.wait() == 1
     served.launch(prefork, "run", "program:daemon", "--name", "first")
     assert served.running.wait() == 1
-    assert served.running.err[-1] == "ModuleNotFoundError: No module named 'a_module_that_is_not_there'"
+    assert served.running.err[-1] == "    ModuleNotFoundError: No module named 'a_module_that_is_not_there'"
     assert not any("/prefork/" in line for line in served.running.err)
 
 

@@ -65,7 +65,7 @@ def test_a_hook_that_raises_at_the_start_ends_the_daemon(start: Start, hook: str
     program = start.program(FAILING, hook, "raises")
     assert program.wait() == 1
     assert f"prefork: hook {hook}: raised an exception:" in program.err
-    assert program.err[-1] == "RuntimeError: as it was told to"
+    assert program.err[-1] == "    RuntimeError: as it was told to"
     assert program.left() == []
 
 
@@ -75,8 +75,8 @@ def test_a_hook_that_raises_is_reported_and_the_master_goes_on(start: Start, hoo
     program.expect("^ready")
     provoke(program, hook)
     program.expect(f"^prefork: hook {hook}: raised an exception:$", "err")
-    program.expect(r'^  File ".*/program.py", line \d+, in call$', "err")
-    program.expect("^RuntimeError: as it was told to$", "err")
+    program.expect(r'^      File ".*/program.py", line \d+, in call$', "err")
+    program.expect("^    RuntimeError: as it was told to$", "err")
     if hook == "cleanup_child":
         program.expect("^ready")
     program.send(signal.SIGHUP)
@@ -92,7 +92,7 @@ def test_hook_that_raises_at_the_end_does_not_delay_it(start: Start, hook: str) 
     provoke(program, hook)
     assert program.wait() == 0
     assert f"prefork: hook {hook}: raised an exception:" in program.err
-    assert "RuntimeError: as it was told to" in program.err
+    assert "    RuntimeError: as it was told to" in program.err
     assert program.out[-1] == "returned"
     assert program.left() == []
 

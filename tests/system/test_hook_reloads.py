@@ -169,7 +169,7 @@ def test_reloads_that_fail_leave_the_former_workers(start: Start) -> None:
         until(lambda: sorted(program.children()) == sorted(former), "only the former ones are left")
     (start.directory / "refuse").write_text("")
     program.send(signal.SIGHUP)
-    program.expect("^ValueError: no such value$", "err")
+    program.expect("^    ValueError: no such value$", "err")
     (start.directory / "refuse").unlink()
     rewrite(start, 2)
     os.kill(former[0], signal.SIGKILL)

@@ -288,7 +288,7 @@ def test_failed_start_of_a_worker_keeps_the_old_ones(start: Start) -> None:
     configure(start, "0 a\n1 b\n2 bad")
     program.send(signal.SIGHUP)
     program.expect("^prefork: hook update_server: raised an exception:", "err")
-    program.expect("^AssertionError$", "err")
+    program.expect("^    AssertionError$", "err")
     until(lambda: sorted(program.children()) == sorted(old), "only the old workers are left")
     configure(start, "0 c")
     program.send(signal.SIGHUP)

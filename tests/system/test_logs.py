@@ -127,7 +127,7 @@ def test_what_fails_again_and_again_is_said_once_in_a_while(start: Start) -> Non
     assert re.match(
         r"web/0: failed [678] times in \d+ s \(backing off\); last: web/0: (exited 1|killed by SIGTERM) after", told
     )
-    assert served.running.err.count("ValueError: no good") == 1
+    assert served.running.err.count("    ValueError: no good") == 1
 
 
 def test_all_that_a_daemon_says_is_json_where_that_is_wanted(start: Start) -> None:

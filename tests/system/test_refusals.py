@@ -121,7 +121,7 @@ UNFINDABLE = {
     ),
     "a decoder that raises": (
         f"{WORKER}    def decode(data): raise RuntimeError('on\\ntwo \"lines\"' + 9_999 * '\\0')",
-        'RuntimeError: on\ntwo "lines"',
+        'RuntimeError: on\n    two "lines"',
     ),
 }
 

@@ -71,7 +71,7 @@ def test_a_daemon_is_run_as_it_is_and_says_what_its_options_are(start: Start) ->
     run = Run(start, "chat", "-w", "2", bind=False)
     assert run.running.wait() == 1
     why = "--workers: chat is a Daemon, whose own code decides workers: the option is for applications"
-    assert why in run.running.err
+    assert f"    {why}" in run.running.err
 
 
 def test_options_come_from_file_variables_and_command_line(start: Start) -> None:
@@ -117,7 +117,7 @@ def test_a_reload_takes_up_new_code_and_new_options(start: Start) -> None:
     run.all_answer(3)
     write(start, "prefork.toml", "workers = 0\n")
     run.running.send(signal.SIGHUP)
-    run.running.expect("^prefork.toml: workers: 0 is not a whole number, 1 or more, or 'auto'$", "err")
+    run.running.expect("^    prefork.toml: workers: 0 is not a whole number, 1 or more, or 'auto'$", "err")
     assert run.who()[1] == "good day"
     assert run.stop() == 0
 
@@ -150,8 +150,8 @@ def test_change_reloads_and_broken_change_is_shown(start: Start) -> None:
     assert run.who()[1] == "good day"
     write(start, "shop.py", ASGI + "\nTEXT = = 1\n")
     run.running.expect("^prefork: shop.py changed: reloading$", "err")
-    run.running.expect(r'^  File ".*shop\.py", line \d+$', "err")
-    run.running.expect("^SyntaxError: invalid syntax$", "err")
+    run.running.expect(r'^      File ".*shop\.py", line \d+$', "err")
+    run.running.expect("^    SyntaxError: invalid syntax$", "err")
     assert run.who()[1] == "good day"
     write(start, "shop.py", ASGI + '\nTEXT = "mended again"\n')
     run.running.expect(r"^reload: done \(generation 4\)$", "err")
@@ -189,7 +189,7 @@ def test_reload_options_that_make_no_sense(start: Start, arguments: list[str], w
 def refused(run: Run, status: int, why: str) -> None:
     """See that it ends with this status and says why, in one piece, without a trace of ours."""
     assert run.running.wait() == status
-    said = "\n".join(run.running.err)
+    said = "\n".join(line.removeprefix("    ") for line in run.running.err)
     assert why in said
     assert "/prefork/" not in said, said
     assert run.running.left() == []

@@ -2,7 +2,7 @@
 
 A packet is one byte that says where the message is, then the message: inline, or, where the master's would not fit a
 socket's buffer, in a sealed memfd that travels as the first descriptor. Only the master sends descriptors, and what it
-sends is trusted: its own end is `_master.births.master_end`.
+sends is trusted: its own end is `_master.channels.end`.
 """
 
 from __future__ import annotations

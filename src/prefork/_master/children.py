@@ -9,9 +9,14 @@ import signal
 from .._core.events import ProcessExit
 from .._errors import UsageError
 from .._linux.signals import SignalInbox
+from .._wire.printable import printable
 
 _PEEK = os.WEXITED | os.WNOHANG | os.WNOWAIT
 """Options of waitid(2): neither wait nor reap."""
+
+
+_LONGEST = 500
+"""Bytes of a command line that are logged: any process may choose its own."""
 
 
 class ExitWatch:
@@ -195,6 +200,6 @@ def _command(pid: int) -> str:
     """Return a process's command line; empty if it has just exited."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read().replace(b"\0", b" ").strip().decode("utf-8", "replace")
+            return printable(file.read(_LONGEST).replace(b"\0", b" ").strip().decode("utf-8", "replace"))
     except OSError:
         return ""

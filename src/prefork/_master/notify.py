@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from .._report.notices import Notices
+from .._wire.printable import printable
 
 if TYPE_CHECKING:
     from .._core.actions import Action
@@ -96,7 +97,8 @@ class Manager:
     # The socket.
 
     def _send(self, lines: Sequence[str]) -> None:
-        message = "\n".join(lines).encode("utf-8", "replace")
+        # A manager takes a carriage return for the end of a line as well, and a line for an order.
+        message = "\n".join(map(printable, lines)).encode("utf-8", "replace")
         if len(lines) == 1 and self._waiting and self._waiting[-1][:7] == message[:7]:
             self._waiting.pop()  # A status or a beat: the newer one replaces it.
         self._waiting.append(message)

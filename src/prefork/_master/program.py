@@ -9,13 +9,15 @@ from collections.abc import Callable
 from time import time
 
 if __package__ is None or __package__ == "":  # Run by path: `prefork` is where this file's folder is, without its API.
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    # Last: beside it are other packages, and none of them may take the place of a standard module.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from prefork._core.plan import Spec
 from prefork._core.supervisor import Supervisor
 from prefork._errors import PreforkError
 from prefork._linux import memfd
 from prefork._master.births.launches import launching_from
+from prefork._master.births.open_files import allow_most
 from prefork._master.control.admission import Admission, group_id
 from prefork._master.control.replies import Replies
 from prefork._master.control.server import Control
@@ -25,7 +27,7 @@ from prefork._master.log.log import Log, LogOptions, log_options
 from prefork._master.loop import Master, Observer
 from prefork._master.notify import Manager
 from prefork._master.observers import Banner, Headline, Recorder
-from prefork._master.open_files import allow_most
+from prefork._master.paths.relied_on import check
 from prefork._master.runtime.directory import Runtime, directory_for
 from prefork._report.journal import Journal
 from prefork._wire.launch import MasterLaunch, decode
@@ -60,6 +62,7 @@ def _complain(manner: LogOptions, text: str) -> None:
 
 
 def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]) -> int:
+    check(launch)
     spec = Spec(name=launch.name, options=launch.options)
     with Master(manner.form) as master:
         runtime = Runtime(directory_for(launch.name, dict(os.environ)), launch.directory, master.relay.log)

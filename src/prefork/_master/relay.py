@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable
 
 from .._report.forms import Form, Text
+from .._wire.printable import printable_lines
 
 _PIECE = select.PIPE_BUF
 _FULL = 256 * 1024
@@ -194,8 +195,8 @@ class Relay:
             source.drain()
 
     def log(self, text: str) -> None:
-        """Log a message of the master."""
-        self._err.write(self.form.message(text.rstrip("\n")))
+        """Log a message of the master, made printable."""
+        self._err.write(self.form.message(printable_lines(text.rstrip("\n"))))
 
     def write(self, lines: bytes) -> None:
         """Log whole lines that have their form already."""

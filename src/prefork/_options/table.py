@@ -67,9 +67,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("name", DAEMON_NAME, None, "Name of the daemon; default: made of the target."),
     Option("workers", Whole(1, word="auto"), "auto", "Number of workers; auto: one per processor.", "served", "-w"),
     Option("bind", _ADDRESSES, ["tcp://127.0.0.1:8000"], "Address to listen on; repeatable.", "served", "-b"),
-    Option(
-        "server", _SERVER, None, "Server to use; default: uvicorn for ASGI, waitress or granian for WSGI.", "served"
-    ),
+    Option("server", _SERVER, None, "Server; default: uvicorn for ASGI, waitress or granian for WSGI.", "served"),
     Option("interface", _INTERFACE, "auto", "Application interface; auto: detected from its arguments.", "served"),
     Option("threads", Whole(1), 8, "Threads per worker for a WSGI application.", "served"),
     Option("lifespan", Choice(("auto", "on", "off")), "auto", "ASGI lifespan; auto: where supported.", "served"),
@@ -78,6 +76,7 @@ OPTIONS: tuple[Option, ...] = (
     *_flags(KindOptions),
     Option("user", Text("USER", "a user"), None, "User to run the application as (root only); the master stays root."),
     Option("group", Text("GROUP", "a group"), None, "Group to run the application as; default: the user's primary."),
+    Option("new_privileges", Flag(), False, "Let it gain privileges by sudo and the like; off by default with --user."),
     Option("reload", Flag(), False, "Reload when a Python file changes, in development."),
     Option("reload_dir", Several(Text("DIR", "a directory")), ["."], "Directory to watch with --reload; repeatable."),
     *_flags(DaemonOptions),

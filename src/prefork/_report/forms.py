@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import localtime, strftime
@@ -16,6 +17,9 @@ Clock = Callable[[], float]
 Stream = Literal["stdout", "stderr"]
 
 _COLOURS: Mapping[Tone, str] = {"good": "32", "bad": "31", "plain": "", "faint": "2"}
+_INDENT = "\n    "
+_OBEYED = re.compile(rb"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]|\xc2[\x80-\x9f]")
+"""What a terminal obeys in the output of another process, except for colours."""
 _HUES = (36, 33, 35, 32, 34)
 """Terminal colours by which the lines of different processes are told apart."""
 
@@ -50,8 +54,8 @@ class Text:
     clock: Clock | None = None
 
     def message(self, text: str) -> bytes:
-        """See `Form`."""
-        return f"{self._date()}{text}\n".encode("utf-8", "backslashreplace")
+        """See `Form`. What follows the first line is indented, so that a report cannot pass for a line of ours."""
+        return (self._date() + text.replace("\n", _INDENT) + "\n").encode("utf-8", "backslashreplace")
 
     def event(self, news: News) -> bytes:
         """See `Form`."""
@@ -66,6 +70,7 @@ class Text:
         if self.coloured:
             source = f"\033[{_HUES[sum(origin.name.encode()) % len(_HUES)]}m{source}\033[0m"
         mark = f"{self._date()}{source} ".encode()
+        lines = _OBEYED.sub(b"?", lines.replace(b"\r\n", b"\n"))
         return mark + lines[:-1].replace(b"\n", b"\n" + mark) + b"\n"
 
     def _date(self) -> str:

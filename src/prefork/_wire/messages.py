@@ -32,8 +32,8 @@ Before that it is not yet the master's child: its getppid() names the intermedia
 that its master is dead. A channel of a batch that ends without a Hello is a fork that has failed.
 
 Only the master sends descriptors, and makes all of them itself: it may have rights that its peers have not, and closing
-what a peer has chosen can take for ever (`_linux.rights`). So a message to the master fits a packet; a plan does not,
-and is written to memory that the master has sent.
+what a peer has chosen can take for ever (`_master.channels.rights`). So a message to the master fits a packet; a plan
+does not, and is written to memory that the master has sent.
 
 SIGTERM asks for the drain, and no message does, so that it means the same whichever process sends it; the master sends
 a signal of prefork's own, too (`_linux.drain_request`). DrainBacklogs is in the worker's channel before the signals,

@@ -18,7 +18,7 @@ from .messages import Json, MalformedMessage
 LIMIT = 8 * 1024 * 1024
 """Bytes."""
 
-MOST_VALUES = 250_000
+MOST_VALUES = 100_000
 
 _NAME = "prefork-plan"
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -56,6 +56,8 @@ def read(descriptor: int, size: int) -> Json:
 def _problem(data: bytes) -> str | None:
     if len(data) > LIMIT:
         return f"{len(data):,} bytes, and {LIMIT:,} are the most"
+    if data.count(b'"') - data.count(b'\\"') > 4 * MOST_VALUES:  # Of a key and a value, say; an escaped one is none.
+        return f"too many texts for {MOST_VALUES:,} values, which are the most"
     bare = _STRING.sub(b"", data)
     values = sum(bare.count(mark) for mark in (b",", b"[", b"{"))
     return f"{values:,} values, and {MOST_VALUES:,} are the most" if values > MOST_VALUES else None

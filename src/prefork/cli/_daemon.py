@@ -19,6 +19,7 @@ from .._client.search import search
 from .._errors import CommandFailedError, PreforkError, exit_with
 from .._wire.printable import printable
 from ..client import Client, choice, connect
+from ._say import say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,7 +44,7 @@ def _command(function: Callable[..., None], reads: bool) -> Callable[..., None]:
             if (found := chosen.elsewhere) is not None:
                 where = f" in {found.directory}" if found.directory else ""
                 text = printable(f"no daemon runs in this directory; this is {found.name}{where}")
-                click.echo(f"prefork: {text}", err=True)
+                say(f"prefork: {text}", err=True)
             function(chosen.client, as_json=as_json, **options)
             sys.stdout.flush()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .._wire.printable import printable
 from ..client import Event
 from ._words import with_user_names
 
@@ -79,7 +80,7 @@ def _result(event: Event | None) -> str:
         return "done"
     if event["event"] == "ready":
         return f"ready after {event['after']:.2g} s (pid {event['pid']}, generation {event['generation']})"
-    return with_user_names(str(event["reason"]))
+    return printable(with_user_names(str(event["reason"])))
 
 
 class _Bar:

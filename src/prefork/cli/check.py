@@ -14,6 +14,7 @@ from .._options.table import OPTIONS, Settings, resolve
 from .._wire.plan_data import ReceivedPlan, take_apart
 from ._dry_run import Failed, planned
 from ._options import SectionedCommand, from_table
+from ._say import say
 from .run import here, launch, refusing
 
 
@@ -74,16 +75,16 @@ def _print(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         import json
 
-        click.echo(json.dumps(found, indent=2))
+        say(json.dumps(found, indent=2))
         return
     if "options" in found:
         for name, option in found["options"].items():
-            click.echo(f"{name:<20} {_shown(option['value']):<28} {option['source']}")
-        click.echo()
+            say(f"{name:<20} {_shown(option['value']):<28} {option['source']}")
+        say()
     if "error" in found:
-        click.echo(f"prefork: {found['target']} cannot be run\n{found['error']}", err=True)
+        say(f"prefork: {found['target']} cannot be run\n{found['error']}", err=True)
     elif "slots" in found:
-        click.echo("\n".join(_lines(found)))
+        say("\n".join(_lines(found)))
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:

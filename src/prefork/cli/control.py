@@ -9,6 +9,7 @@ import click
 
 from ..client import Client, Each
 from ._daemon import daemon_command, pools, print_json, slots
+from ._say import say
 
 _INTERRUPTED = "prefork: interrupted; the command continues in the daemon: `prefork events --follow` shows it"
 
@@ -93,15 +94,15 @@ def plan(client: Client, as_json: bool, of: Literal["reload", "replan"]) -> None
     if as_json:
         print_json({"ok": True, **found})
         return
-    click.echo(found["text"])
+    say(found["text"])
     for sign, name, colour in ("+", "added", "green"), ("-", "removed", "red"):
         for key in found[name]:
-            click.secho(f"  {sign} {key}", fg=colour)
+            say(f"  {sign} {key}", fg=colour)
     for key, why in found["replaced"].items():
-        click.secho(f"  ~ {key}  ({', '.join(why)})", fg="yellow")
+        say(f"  ~ {key}  ({', '.join(why)})", fg="yellow")
     for sign, name in ("+", "opened"), ("-", "closed"):
         for listener, address in found[name].items():
-            click.echo(f"  {sign} listener {listener} {address}")
+            say(f"  {sign} listener {listener} {address}")
 
 
 def _execute(what: str, call: _Call, as_json: bool) -> None:
@@ -109,12 +110,12 @@ def _execute(what: str, call: _Call, as_json: bool) -> None:
     try:
         text = call(None) if as_json else _with_progress(what, call)
     except KeyboardInterrupt:
-        click.echo(_INTERRUPTED, err=True)
+        say(_INTERRUPTED, err=True)
         raise
     if as_json:
         print_json({"ok": True, "text": text})
     else:
-        click.echo(text)
+        say(text)
 
 
 def _with_progress(what: str, call: _Call) -> str:

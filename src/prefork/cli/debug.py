@@ -11,6 +11,7 @@ from .._report.hang_report import SENTENCES
 from .._report.units import duration
 from ..client import Client
 from ._daemon import daemon_command, print_json, reading_command, refuse_for_hooks, slots
+from ._say import say
 from ._words import moment
 
 _NO_REPORTS = "a program with hooks writes no crash reports: use its log, which has each end, or `prefork explain SLOT`"
@@ -32,10 +33,10 @@ def stacks(client: Client, as_json: bool, slot: str | None, force: bool) -> None
         verdict: Any = found["verdict"]
         for_ = f" for {duration(found['busy_for'])}" if found["busy_for"] else ""
         head = f"{found['slot']} (pid {found['pid']}, generation {found['generation']}): {verdict}{for_}"
-        click.secho(f"{head}: {SENTENCES.get(verdict, '')}", bold=True)
+        say(f"{head}: {SENTENCES.get(verdict, '')}", bold=True)
         if found["doing"]:
-            click.echo(f"  request: {found['doing']}")
-        click.echo(found["text"])
+            say(f"  request: {found['doing']}")
+        say(found["text"])
 
 
 @click.command()
@@ -54,12 +55,12 @@ def crashes(client: Client, as_json: bool, number: int | None) -> None:
     if not found:
         refuse_for_hooks(client, _NO_REPORTS)
     if not (found or as_json):
-        click.echo("no crash reports", err=True)
+        say("no crash reports", err=True)
     for crash in found:
         if as_json:
             print_json(crash)
         else:
-            click.echo(f"{crash['number']:>5}  {_headline(crash)}")
+            say(f"{crash['number']:>5}  {_headline(crash)}")
 
 
 def _headline(crash: dict[str, Any]) -> str:
@@ -69,16 +70,16 @@ def _headline(crash: dict[str, Any]) -> str:
 
 
 def _show(crash: dict[str, Any]) -> None:
-    click.secho(_headline(crash), bold=True)
+    say(_headline(crash), bold=True)
     usage = crash["usage"]
     if usage["memory"] is not None:
         times = f"{usage['user']:.2f} s user, {usage['system']:.2f} s system"
-        click.echo(f"CPU time: {times}; peak memory: {usage['memory'] / 1e6:.1f} MB")
+        say(f"CPU time: {times}; peak memory: {usage['memory'] / 1e6:.1f} MB")
     for title, text in ("error", crash["failure"]), ("hang report", crash["hang"]):
         if text:
-            click.secho(f"{title}:", dim=True)
-            click.echo(text)
+            say(f"{title}:", dim=True)
+            say(text)
     if crash["output"]:
-        click.secho("last output:", dim=True)
+        say("last output:", dim=True)
         for line in crash["output"]:
-            click.echo(f"  {line}")
+            say(f"  {line}")

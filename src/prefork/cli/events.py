@@ -11,6 +11,7 @@ from .._report.sentences import sentence, subject, tone
 from .._report.units import counted, duration
 from ..client import Client, Event
 from ._daemon import print_json, reading_command, slots
+from ._say import say
 from ._words import moment, with_user_names
 
 
@@ -35,7 +36,7 @@ def explain(client: Client, as_json: bool, slot: str) -> None:
     if as_json:
         print_json(found)
         return
-    click.secho(f"{slot}: {present(found)}", bold=True)
+    say(f"{slot}: {present(found)}", bold=True)
     for event in found["events"]:
         _print_event(event)
 
@@ -59,9 +60,9 @@ def _print_event(event: Event, about: str = "") -> None:
     first, *report = with_user_names(sentence(event)).split("\n")
     when = moment(event["time"], time.time()) if "time" in event else "-"
     line = [click.style(when, dim=True), *([f"{about:12}"] if about else []), _coloured(event, first)]
-    click.echo("  ".join(line))
+    say("  ".join(line))
     for more in report:
-        click.echo(f"    {more}")
+        say(f"    {more}")
 
 
 def _coloured(event: Event, text: str) -> str:

@@ -11,6 +11,7 @@ import click
 from .._client.search import Found, search, searched
 from .._report.units import short_duration
 from ._daemon import errors_as, json_option, print_json
+from ._say import say
 from ._words import user_name
 
 
@@ -27,7 +28,7 @@ def list_(as_json: bool) -> None:
         elif found:
             _show(found, everyone)
         else:
-            click.echo(f"no daemon is running; searched: {', '.join(searched(os.environ, everyone))}", err=True)
+            say(f"no daemon is running; searched: {', '.join(searched(os.environ, everyone))}", err=True)
 
 
 def _record(found: Found) -> dict[str, Any]:

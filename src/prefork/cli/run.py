@@ -18,7 +18,7 @@ import click
 
 from .._errors import PreforkError, SystemFailure, UsageError, exit_with
 from .._launch.become_master import become_master, launch_of
-from .._linux.address import split
+from .._linux.address import parse, split
 from .._linux.program import THIS_PROGRAM, current_directory
 from .._linux.terminal import is_journal, shows_colours
 from .._options.records import DaemonOptions, checked
@@ -27,6 +27,12 @@ from .._report.banner import Start, Style, opening
 from .._report.forms import Form, Json, Text
 from .._wire.launch import Greeting, Identity, MasterLaunch
 from ._options import SectionedCommand, from_table
+
+_NEED_ROOT = ("user", "group", "new_privileges", "log_file", "control_group", "bind")
+"""Options that decide what root does."""
+
+_PRIVILEGED = 1024
+"""Only root can bind ports below this one (ip(7)), by default."""
 
 
 @click.command(cls=SectionedCommand, short_help="Run an application, a Daemon or a function in workers.")
@@ -82,10 +88,22 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
     )
     if settings["user"] is not None:
         identity, environ = _identity(settings)
-        return replace(launch, identity=identity, environ=launch.environ | environ)
+        environ = launch.environ | environ
+        launch = replace(launch, identity=identity, new_privileges=settings["new_privileges"], environ=environ)
+        return replace(launch, relied_on=_relied_on(settings))
     if settings["group"] is not None:
         raise UsageError(f"{settings.source('group')}: a group needs a user: give --user too")
     return launch
+
+
+def _relied_on(settings: Settings) -> dict[str, str]:
+    """Return the file that was read, with the options for which root is needed and which it has set; else nothing."""
+    if settings.file is None:
+        return {}
+    needing = [name for name in _NEED_ROOT if settings.source(name).endswith(f": {name}")]
+    if "bind" in needing and not any(0 < parse(split(each)[0]).port < _PRIVILEGED for each in settings["bind"]):
+        needing.remove("bind")
+    return {os.path.abspath(settings.file): ", ".join(needing)} if needing else {}
 
 
 def _sources(settings: Settings) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from ..client import Client
 from ..scoreboard import Counts, Process, open_scoreboard
 from . import _processes
 from ._daemon import print_json, reading_command
+from ._say import say
 from ._words import with_user_names
 
 _COLOURS = {
@@ -44,8 +45,8 @@ def status(client: Client, as_json: bool, memory: bool, check: bool) -> None:
         print_json(view)
         return
     for line in _summary(view):
-        click.echo(line)
-    click.echo()
+        say(line)
+    say()
     _show(view, memory)
 
 
@@ -93,7 +94,7 @@ def _check(view: dict[str, Any], as_json: bool) -> int:
     if as_json:
         print_json({"ok": ok, "text": text})
     else:
-        click.echo(text, err=not ok)
+        say(text, err=not ok)
     return 0 if ok else 1
 
 

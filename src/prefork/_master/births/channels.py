@@ -26,8 +26,8 @@ from ..._core.events import (
 )
 from ..._wire import messages, plan_memory
 from ..._wire.messages import MalformedMessage, Message
-from .master_end import MasterEnd, Told
-from .peers import Batch, MoldPeer, NewbornPeer, Peer, WorkerPeer
+from ..channels.end import MasterEnd, Told
+from ..channels.peers import Batch, MoldPeer, NewbornPeer, Peer, WorkerPeer
 
 _BATCH = 100
 """Forks in one order: their channels travel in one packet (253 at most), and are open in the mold at the same time."""

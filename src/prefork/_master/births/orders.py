@@ -17,8 +17,8 @@ from ..._wire.plan_data import Assignable
 from ..board import Board
 from ..listeners.opened import Listeners
 from ..log.capture import Capture, Ends
-from ..open_files import explained
 from .launches import Launching
+from .open_files import explained
 from .processes import Processes
 
 _EXIT = 10.0

@@ -19,11 +19,11 @@ from .start import Interpreter, Shared, start_mold
 
 if TYPE_CHECKING:
     from ..._wire import messages
+    from ..channels.end import MasterEnd
     from ..log.capture import Capture
     from ..loop import Master
     from ..runtime.roster import Roster
     from .launches import Launching
-    from .master_end import MasterEnd
 
 _END_GRACE = 1.0
 """Seconds a mold that is no longer wanted may take to exit by itself."""

@@ -6,14 +6,16 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..._linux import memfd
 from ..._linux.channel import Channel
 from ..._wire.launch import Identity, MasterLaunch
 from ..._wire.messages import MoldLaunch, StepFailed, encode
-from .. import open_files, privileges
-from .master_end import MasterEnd as MasterEnd  # For those who start a mold: it is what they get.
+from .. import privileges
+from ..channels.end import MasterEnd as MasterEnd  # For those who start a mold: it is what they get.
+from . import open_files
+from .confine import confine, without_agents
 
 _HIGHEST = 2**31 - 1  # close_range(2) visits open descriptors only
 
@@ -23,6 +25,7 @@ class Interpreter:
     """What to execute: the interpreter with its options, its environment, and its identity (None: the master's).
 
     `open_files`: its soft limit of open files, None for the master's. `directory`: where the program was started.
+    `new_privileges`: whether another identity than the master's may gain others by exec.
     """
 
     command: Sequence[str]
@@ -30,6 +33,7 @@ class Interpreter:
     identity: Identity | None = None
     open_files: int | None = None
     directory: str | None = None
+    new_privileges: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,9 @@ def described(launch: MasterLaunch) -> tuple[Interpreter, MoldLaunch]:
         alone=False,
         captured=launch.options.capture,
     )
-    return Interpreter(launch.command, launch.environ, launch.identity, directory=launch.directory), mold
+    environ = launch.environ if launch.identity is None else without_agents(launch.environ)
+    interpreter = Interpreter(launch.command, environ, launch.identity, directory=launch.directory)
+    return replace(interpreter, new_privileges=launch.new_privileges), mold
 
 
 def start_mold(
@@ -88,6 +94,7 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
     """Never returns."""
     try:
         os.setsid()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # What is typed at the terminal is for the master's user alone.
         for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
         if interpreter.directory is not None:
@@ -97,6 +104,7 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
             open_files.allow(interpreter.open_files)
         if interpreter.identity is not None:
             privileges.drop(interpreter.identity)
+            confine(interpreter.new_privileges)
         _keep(passed)
         for number in signal.valid_signals():
             if callable(signal.getsignal(number)):

@@ -28,6 +28,7 @@ from ..._core.events import CommandReceived
 from ..._errors import SystemFailure
 from ..._linux.credentials import peer_of
 from ..._wire.places import SOCKET
+from ..channels import rights
 from .replies import Replies
 from .requests import LONGEST, MalformedRequest, Request, parse
 from .view import DaemonView, Refused, encoded
@@ -72,6 +73,7 @@ class _Connection:
     lost: int = 0  # events for which there was no room
     readable: bool = True  # the client has not closed its side
     passes: int | None = None  # a descriptor to send with the next bytes, and to close
+    refuses: bool = True  # the kernel refuses descriptors for it
     closing: bool = False  # it is closed when the last byte is written
     events: int = 0  # that epoll waits for
 
@@ -88,6 +90,14 @@ class _Connection:
         count = self.socket.sendmsg([self.outgoing], control, socket.MSG_NOSIGNAL)
         self.close_passed()
         return count
+
+    def close(self) -> None:
+        """Close it, without waiting for what the client has sent."""
+        self.close_passed()
+        if self.refuses:
+            self.socket.close()
+        else:
+            rights.close(self.socket)
 
     def close_passed(self) -> None:
         """Close the descriptor to pass."""
@@ -185,13 +195,13 @@ class Control:
         """Add the connection of a user who may control the daemon; close any other without a reply."""
         pid, uid, gid = peer_of(accepted)
         if uid not in (0, os.geteuid()) and (self._group is None or self._group not in (gid, *_groups(accepted))):
-            accepted.close()
+            rights.close(accepted)
             return
         if len(self._connections) >= CONNECTIONS:
             everyone = self._connections.values()
             self._drop(next((one for one in everyone if not one.busy), next(iter(everyone))))
         accepted.setblocking(False)
-        connection = _Connection(accepted, f"uid {uid} (pid {pid})")
+        connection = _Connection(accepted, f"uid {uid} (pid {pid})", refuses=rights.refuse(accepted))
         self._connections[accepted.fileno()] = connection
         connection.events = select.EPOLLIN
         self._epoll.register(accepted, connection.events)
@@ -202,6 +212,9 @@ class Control:
             return
         try:
             if events & select.EPOLLIN:
+                if not connection.refuses and rights.offered(connection.socket, LONGEST):
+                    self._drop(connection)  # A client has no descriptors to send.
+                    return
                 data = connection.socket.recv(LONGEST)
                 connection.incoming += data
                 connection.readable = bool(data)
@@ -216,8 +229,7 @@ class Control:
             self._cease_waiting(connection)
             connection.watches = False
             self._epoll.unregister(connection.socket)
-            connection.close_passed()
-            connection.socket.close()
+            connection.close()
 
     def _advance(self, connection: _Connection, proceed: bool = False) -> None:
         """Write what can be written. `proceed`: before, make the next piece or serve the next request, if due."""
@@ -337,6 +349,7 @@ class Control:
 def _listen(place: int, group: int | None) -> socket.socket:
     """Return the listening socket, in the directory `place`. Raises SystemFailure."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    rights.refuse(listener)  # Before the first client: connections are made with it.
     path = f"/proc/self/fd/{place}/{SOCKET}"  # For a directory of any length: a socket's path has at most 107 bytes.
     mask = os.umask(0o177)
     try:

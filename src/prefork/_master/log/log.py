@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from ..._report.folding import Folding, Repeated
 from ..._report.forms import Form, Json, Text
 from ..._report.journal import Notes
 from ..._report.news import News, reported, usual
+from ..._wire.printable import printable_lines
+from ..paths import trust
 
 if TYPE_CHECKING:
     from ..._core.actions import Action
@@ -121,7 +124,7 @@ class Log:
         self._write(item)
 
     def _write(self, item: News) -> None:
-        self._master.relay.write(self._options.form.event(item))
+        self._master.relay.write(self._options.form.event(replace(item, text=printable_lines(item.text))))
 
     def _log_repeated(self, now: float, at_once: bool = False) -> None:
         for repeated in self._folding.due(now, at_once):
@@ -167,18 +170,28 @@ class LogFile:
     def open(self) -> int:
         """Return a descriptor that appends to it. Raises SystemFailure with the reason.
 
-        With a `group` the last part of the path must not be a symbolic link: the user who could make one there would
-        choose what root writes to.
+        With a `group` no other user may be able to change what the path leads to, and the file itself must be no
+        symbolic link and root's own: the user who can choose it would choose what root writes to.
         """
-        flags = _FLAGS if self.group is None else _FLAGS | os.O_NOFOLLOW
         try:
-            try:
-                descriptor = os.open(self.path, flags)
-            except FileNotFoundError:
-                descriptor = os.open(self.path, flags | os.O_CREAT, _MODE)
-                if self.group is not None:
-                    os.fchown(descriptor, -1, self.group)
+            if self.group is None:
+                return os.open(self.path, _FLAGS | os.O_CREAT, _MODE)
+            why = trust.why_redirectable(os.path.dirname(self.path))
+            if why is None:
+                return self._open_own(_FLAGS | os.O_NOFOLLOW)
         except OSError as error:
             why = "it is a symbolic link, which root does not follow" if error.errno == errno.ELOOP else error.strerror
-            raise SystemFailure(f"cannot open the log file {self.path} for writing: {why}") from None
-        return descriptor
+        raise SystemFailure(f"cannot open the log file {self.path} for writing: {why}")
+
+    def _open_own(self, flags: int) -> int:
+        try:
+            descriptor = os.open(self.path, flags)
+        except FileNotFoundError:
+            descriptor = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, _MODE)
+            os.fchown(descriptor, -1, self.group or -1)
+            return descriptor
+        found = os.fstat(descriptor)
+        if found.st_uid in (0, os.geteuid()) and (found.st_nlink == 1 or not stat.S_ISREG(found.st_mode)):
+            return descriptor
+        os.close(descriptor)
+        raise OSError(errno.EPERM, "it belongs to another user, or has another name elsewhere: remove it")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from ..._errors import SystemFailure, UsageError
 from ..._wire.places import given_in, homes_in
 from ..._wire.printable import printable
-from . import trust
+from ..paths import trust
 from .roster import Roster
 
 _NOTED = 4200

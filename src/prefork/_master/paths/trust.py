@@ -53,14 +53,33 @@ def why_not_private(path: str) -> str | None:
         return f"it belongs to {_name(status.st_uid)}, not to {_name(os.geteuid())}: remove it, or use another one"
     if status.st_mode & 0o022:
         return f"other users can write to it (mode {stat.S_IMODE(status.st_mode):04o}): chmod go-w {path}"
+    return why_redirectable(os.path.dirname(path))
+
+
+def why_redirectable(path: str) -> str | None:
+    """Return why another user could put something else in the place of what is in a directory; None if none can.
+
+    Raises OSError.
+    """
     owners = {0, os.geteuid(), *_overflow_uid()}
-    for step, found in _steps_to(os.path.dirname(path)):
+    for step, found in _steps_to(path):
         if found.st_uid not in owners:
             return f"its parent {step} belongs to {_name(found.st_uid)}, who could replace it: use another one"
         if _others_can_replace(found):
             mode = stat.S_IMODE(found.st_mode)
             return f"other users can write to its parent {step} (mode {mode:04o}) and replace it: chmod go-w {step}"
     return None
+
+
+def why_foreign(path: str) -> str | None:
+    """Return why another user decides what a file contains, or which file it is; None if none does. Raises OSError."""
+    path = os.path.abspath(path)
+    found = os.lstat(path)
+    if found.st_uid not in (0, os.geteuid()):
+        return f"it belongs to {_name(found.st_uid)}: chown root {path}"
+    if found.st_mode & (0o002 if found.st_uid == os.geteuid() else 0o022) and not stat.S_ISLNK(found.st_mode):
+        return f"other users can write to it (mode {stat.S_IMODE(found.st_mode):04o}): chmod go-w {path}"
+    return why_redirectable(path if stat.S_ISLNK(found.st_mode) else os.path.dirname(path))
 
 
 def _others_can_replace(found: os.stat_result) -> bool:

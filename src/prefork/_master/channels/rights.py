@@ -10,11 +10,10 @@ close that does not wait.
 
 from __future__ import annotations
 
-import _socket
+import _socket as socket
 import os
-import socket
 
-from .credentials import UCRED
+from ..._linux.credentials import UCRED
 
 _PASSRIGHTS = 83  # <asm-generic/socket.h>; the socket module does not name it
 _LOOK = int(socket.MSG_PEEK) | int(socket.MSG_DONTWAIT)
@@ -23,7 +22,7 @@ CREDENTIALS = socket.CMSG_LEN(UCRED.size)
 """The room for the sender's credentials, and for no descriptor."""
 
 
-def refuse(sock: _socket.socket) -> bool:
+def refuse(sock: socket.socket) -> bool:
     """Have the kernel refuse descriptors for this socket, and for those that it accepts; return whether it can."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, _PASSRIGHTS, 0)
@@ -32,7 +31,13 @@ def refuse(sock: _socket.socket) -> bool:
     return True
 
 
-def close(sock: _socket.socket) -> None:
+def offered(sock: socket.socket, size: int) -> bool:
+    """Return whether descriptors come with what the next receive of `size` bytes takes. Raises OSError."""
+    flags: int = sock.recvmsg(size, 0, _LOOK)[2]
+    return bool(flags & socket.MSG_CTRUNC)
+
+
+def close(sock: socket.socket) -> None:
     """Close a socket at which descriptors may wait: here if none does, else in a child of this process."""
     try:
         sock.shutdown(socket.SHUT_RDWR)  # Nothing can be sent to it from here on.
@@ -50,7 +55,7 @@ def close(sock: _socket.socket) -> None:
     sock.close()
 
 
-def _close_in_child(sock: _socket.socket) -> None:
+def _close_in_child(sock: socket.socket) -> None:
     try:
         reader, writer = os.pipe()
         child = os.fork()

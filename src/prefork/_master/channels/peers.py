@@ -6,7 +6,7 @@ import os
 from collections import deque
 from dataclasses import dataclass, field
 
-from .master_end import MasterEnd
+from .end import MasterEnd
 
 
 @dataclass(eq=False, slots=True)

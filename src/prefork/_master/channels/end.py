@@ -12,10 +12,11 @@ import socket
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..._linux import memfd, rights
+from ..._linux import memfd
 from ..._linux.channel import IN_MEMFD, INLINE, INLINE_LIMIT, Channel, receive_packet
 from ..._linux.credentials import UCRED
 from ..._wire.messages import MalformedMessage, Message, cleaned, decode, encode
+from . import rights
 
 
 class Told(NamedTuple):

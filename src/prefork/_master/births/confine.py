@@ -1,0 +1,36 @@
+"""What an application that runs as another user does not get of root's session: keys, agents, buses, new privileges."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+_PR_SET_NO_NEW_PRIVS = 38  # <linux/prctl.h>
+_JOIN_SESSION_KEYRING = 1  # <linux/keyctl.h>
+_KEYCTL = {"x86_64": 250, "i686": 288, "armv7l": 311, "ppc64le": 271, "s390x": 280}
+"""The number of keyctl(2), for which libc has no function; everywhere else that of <asm-generic/unistd.h>."""
+_KEYCTL_ELSEWHERE = 219
+
+_AGENTS = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "KRB5CCNAME", "XAUTHORITY")
+_SESSION = ("DBUS_", "SUDO_", "XDG_")
+
+
+def confine(new_privileges: bool) -> None:
+    """Give this process a session keyring of its own, and no way to gain privileges, unless it may. Raises OSError.
+
+    To be called in the child that becomes the mold, once it is this user, and never in the master: ctypes costs half a
+    megabyte, and the standard library has neither call.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = _KEYCTL.get(os.uname().machine, _KEYCTL_ELSEWHERE)
+    # Where it fails, the kernel has no keyrings, or a container keeps all of its processes from them.
+    libc.syscall(ctypes.c_long(number), ctypes.c_long(_JOIN_SESSION_KEYRING), None)
+    if not new_privileges and libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "the kernel refuses no_new_privs: start the daemon with --new-privileges")
+
+
+def without_agents(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what leads to the agents, buses and directories of the session that root is in."""
+    return {name: value for name, value in environ.items() if name not in _AGENTS and not name.startswith(_SESSION)}

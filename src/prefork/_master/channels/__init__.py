@@ -1,0 +1,1 @@
+"""The master's ends of its channels: they send descriptors and take none."""

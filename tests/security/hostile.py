@@ -1,0 +1,155 @@
+"""A daemon of root whose application means harm, and what must hold meanwhile.
+
+A test writes the attack as a program's text: for the mold, which runs it at its import, or for the worker web/0.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import prefork
+from support import Start, resident, until
+from system.daemons import HEAD, RUN, root, title
+from system.other_user import NOBODY, AsNobody
+
+needs_root = pytest.mark.skipif(not root(), reason="only root can start a master whose application is another user")
+
+AT_ONCE = 2.0
+"""Seconds in which a status comes: on an idle machine 0.2 do, and an attack that works takes minutes."""
+
+MOST_MEMORY = 5 * 1024
+"""Kilobytes that an attack may cost the master."""
+
+APPLICATION = """
+import array, json, socket, struct, threading
+from contextlib import suppress
+
+def note(*words):
+    with open("THEIRS/notes", "a") as file:
+        print(*words, file=file)
+
+def send(sock, head, data, descriptors=()):
+    control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors).tobytes())] if descriptors else []
+    sock.sendmsg([head, data], control)
+
+def lingering():
+    server = socket.create_server(("127.0.0.1", 0))
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sender = socket.create_connection(server.getsockname())
+    keep.append(server.accept()[0])
+    sender.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            sender.send(b"x" * 65536)
+    sender.setblocking(True)
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+    return sender.detach()
+
+keep = []
+with suppress(FileNotFoundError):
+    exec(open("THEIRS/mold.py").read())
+
+daemon = prefork.Daemon("hostile", listeners={"http": "tcp://127.0.0.1:PORT"})
+
+@daemon.plan
+def plan():
+    return globals().get("forged_plan") or [Web(0), Web(1)]
+
+@daemon.worker(Web, drain_timeout=3, limits={"nofile": 900, "core": 0}, nice=5, oom_score_adj=500)
+def web(worker):
+    worker.ready()
+    say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
+    channel = worker._assignment.send.__self__._channel._socket
+    while not worker.wait_draining(0.1):
+        if worker.key == "web/0" and os.path.exists("THEIRS/attack.py"):
+            code = open("THEIRS/attack.py").read()
+            os.unlink("THEIRS/attack.py")
+            exec(code, {**globals(), "worker": worker, "channel": channel})
+"""
+
+
+class Hostile(AsNobody):
+    """The daemon."""
+
+    def __init__(self, start: Start) -> None:
+        self.theirs = start.directory / "theirs"
+        self.theirs.mkdir()
+        os.chown(self.theirs, NOBODY, NOBODY)
+        super().__init__(start, "hostile", HEAD + APPLICATION.replace("THEIRS", str(self.theirs)) + RUN)
+
+    @property
+    def client(self) -> prefork.Client:
+        return prefork.connect(self.environment["RUNTIME_DIRECTORY"])
+
+    @property
+    def master(self) -> int:
+        return self.running.pid
+
+    def attack(self, program: str) -> None:
+        """Have web/0 run this."""
+        part = self.theirs / "attack.part"
+        part.write_text(program)
+        part.rename(self.theirs / "attack.py")
+
+    def mold_runs(self, program: str) -> None:
+        """Have the next mold run this at its import."""
+        (self.theirs / "mold.py").write_text(program)
+
+    def noted(self, word: str) -> bool:
+        notes = self.theirs / "notes"
+        return notes.exists() and word in notes.read_text()
+
+    def until_noted(self, word: str) -> None:
+        self.watch(lambda: self.noted(word), word)
+
+    def watch(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for something; until then the master answers at once."""
+
+        def holds() -> bool:
+            began = time.monotonic()
+            self.client.status()
+            assert time.monotonic() - began < AT_ONCE, f"the master did not answer at once while waiting for {what}"
+            return condition()
+
+        until(holds, what)
+
+    @contextmanager
+    def unharmed(self) -> Iterator[None]:
+        """Check that the master answers, serves, and needs no more memory afterwards."""
+        self.until_served()
+        before = resident(self.master)
+        yield
+        self.until_served()
+        assert resident(self.master) - before < MOST_MEMORY, "kilobytes"
+
+    def until_served(self) -> None:
+        """Wait until two workers serve that are children of the master and what the master says they are."""
+
+        def served() -> bool:
+            slots = self.client.status()["slots"]
+            pids = [slot["pid"] for slot in slots if slot["state"] == "ready"]
+            return len(pids) == 2 and all(title(pid).startswith("prefork: web/") for pid in pids)
+
+        self.watch(served, "two workers serve")
+
+    def told(self) -> str:
+        """Return the log so far, having read what there is."""
+        while self.running._take(0):
+            pass
+        return self.log()
+
+    def log(self) -> str:
+        return "\n".join(self.running.err)
+
+
+def terms(pid: int) -> tuple[int, str, str]:
+    """What the master would set of a worker, of any process."""
+    limits = [line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if "open files" in line]
+    score = Path(f"/proc/{pid}/oom_score_adj").read_text()
+    return os.getpriority(os.PRIO_PROCESS, pid), limits[0], score
