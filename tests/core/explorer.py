@@ -257,7 +257,7 @@ def canonical(node: Node) -> int:
         worker, process = state.workers[pid], world.processes[pid]
         return (
             worker.phase, when(worker.deadline), edition(worker.target), worker.generation, worker.asked,
-            process.ready, process.killed, worker.backlogs, worker.drained,
+            process.ready, process.killed, worker.backlogs, worker.drained, worker.hastened,
         )  # fmt: skip
 
     slots = tuple(
@@ -282,6 +282,7 @@ def canonical(node: Node) -> int:
     changes = tuple(
         (
             change.what, change.dry, tuple(change.askers), change.key, change.stage, change.generation, change.canary,
+            change.opened,
             tuple((key, edition(target)) for key, target in change.before.items()),
             tuple((key, edition(target)) for key, target in change.pending.items()), tuple(change.flight),
         )

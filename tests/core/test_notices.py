@@ -5,8 +5,8 @@ from __future__ import annotations
 from core.stage import Stage, plan
 from prefork._core import commands as cmd
 from prefork._core import events as ev
-from prefork._core.health import Health
 from prefork._core.plan import Plan
+from prefork._core.view.health import Health
 from prefork._report.notices import Notices
 
 

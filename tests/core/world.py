@@ -158,7 +158,7 @@ class World:
                 assert self.binding is None or self.stopping
                 self.binding = (generation, listeners)
             case act.Unbind(listeners):
-                if self.binding is not None and self.binding[1] == listeners:
+                if self.binding is not None and set(self.binding[1]) <= set(listeners):
                     self.binding = None
                 self.bound -= frozenset(listeners)
             case act.Reply(asker):
@@ -196,6 +196,7 @@ class World:
             assert not living, f"{key} twice"
             assert all(spawn[1] != key for spawn in self.spawns)
         assert len([process for process in living if process.staying]) <= 1, f"{key} three times"
+        assert len([process for process in living if not process.drained]) <= 2, f"{key}: two drain already"
 
     def check_surge(self, kinds: dict[str, tuple[int, int]]) -> None:
         """kind -> wanted, surge: never more than both together that are not on their way out."""

@@ -16,7 +16,7 @@ import pytest
 from notified import NotifySocket
 from prefork._core.actions import Action, Exit
 from prefork._core.events import DeadlinePassed, Event, Started
-from prefork._core.health import Health
+from prefork._core.view.health import Health
 from prefork._launch.inherited import manager
 from prefork._master.loop import Master
 from prefork._master.notify import Manager

@@ -11,7 +11,7 @@ import pytest
 from core.stage import Stage, plan
 from prefork._core.actions import Action, Announce, Exit, OrderWorker, Report, Unbind
 from prefork._core.events import Event, MoldPlanned, Started, WorkerEnded
-from prefork._core.health import Health
+from prefork._core.view.health import Health
 from prefork._master.log.log import Log, LogOptions
 from prefork._master.loop import Master
 from prefork._master.observers import Banner

@@ -74,8 +74,8 @@ class Run:
         pid, _, text = self.get().decode().partition(" ")
         return int(pid), text
 
-    def all_answer(self, count: int) -> None:
-        """Wait until `count` different workers have answered."""
+    def pids(self, count: int) -> set[int]:
+        """Wait until `count` different workers have answered; return their pids."""
         seen: set[int] = set()
 
         def more() -> bool:
@@ -83,6 +83,7 @@ class Run:
             return len(seen) >= count
 
         until(more, f"{count} workers answer")
+        return seen
 
     def stop(self) -> int:
         return self.running.stop()

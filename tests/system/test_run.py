@@ -99,7 +99,7 @@ def test_it_listens_at_several_addresses_and_scales(start: Start) -> None:
         assert client.makefile().readline().startswith("HTTP/1.")
     refused(Run(start, "shop", "-w", "1"), 2, f"is already running: pid {run.running.pid}")
     run.running.send(signal.SIGTTIN)
-    run.all_answer(2)
+    run.pids(2)
     assert run.stop() == 0
     assert not (start.directory / "shop.sock").exists()
 
@@ -114,7 +114,7 @@ def test_a_reload_takes_up_new_code_and_new_options(start: Start) -> None:
     run.running.send(signal.SIGHUP)
     run.running.expect(r"^reload: done \(generation 2\)$", "err")
     until(lambda: run.who()[1] == "good day", "the new code answers")
-    run.all_answer(3)
+    run.pids(3)
     write(start, "prefork.toml", "workers = 0\n")
     run.running.send(signal.SIGHUP)
     run.running.expect("^    prefork.toml: workers: 0 is not a whole number, 1 or more, or 'auto'$", "err")

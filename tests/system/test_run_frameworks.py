@@ -114,5 +114,5 @@ def test_the_server_can_be_chosen(start: Start, source: str, server: str) -> Non
     write(start, "shop.py", source)
     run = Run(start, "shop", "-w", "2", "--server", server)
     assert f" on {server}" in run.ready()
-    run.all_answer(2)
+    run.pids(2)
     assert run.stop() == 0

@@ -135,10 +135,14 @@ class AskToDrain:
 
 @dataclass(frozen=True, slots=True)
 class KillWorker:
-    """Kill the whole session of a worker; `why` is what follows "killed by the master: "."""
+    """Kill the whole session of a worker; `why` is what follows "killed by the master: ".
+
+    `explain`: log its stacks before, if they are to be had within moments.
+    """
 
     pid: int
     why: str
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,10 +55,11 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
     lived = None if worker.ready_at is None else state.now - worker.ready_at
     if lived is not None and worker.hung:
         lived = max(lived, state.spec.healthy_after)
+    failed = lived is None
     if slot.done != worker.target.edition:
         slot.restarts += 1
-        ended(state, slot, lived, event.worked)
-    slot_failed(state, slot, text, worker.report)
+        failed = ended(state, slot, lived, event.worked)
+    slot_failed(state, slot, text, worker.report, failed=failed)
 
 
 def _end(state: State, worker: Worker, event: WorkerEnded) -> str:
@@ -91,8 +92,8 @@ def start_failed(state: State, slot: Slot, text: str) -> None:
     slot_failed(state, slot, text)
 
 
-def slot_failed(state: State, slot: Slot, text: str, words: str = "") -> None:
-    """Report a crash or a failed start in a slot: a change or a scaling that it belongs to fails."""
+def slot_failed(state: State, slot: Slot, text: str, words: str = "", *, failed: bool = True) -> None:
+    """Report a crash in a slot; it fails a scaling and, until its worker is ready or if it `failed`, a change."""
     end_exchange(state, slot)
     state.dirty_slots[slot.key] = None
     state.last_failure = f"{text}\n{words}" if words else text
@@ -101,7 +102,7 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "") -> None:
         if slot.key in scaling.keys:
             state.scaling_ended(kind, False, f"{text}; restarting\n{words}" if words else f"{text}; restarting")
     change = state.change
-    if change is not None and slot.key in change.flight:
+    if change is not None and (slot.key in change.flight or (failed and change.has_moved(slot))):
         withdraw(state, f"{change.what}: failed ({change.key or f'generation {change.generation}'}): {text}", words)
     elif not hopeless(state):  # else it is logged with the daemon's end
         state.report(f"{text}{_then(state, slot)}", words)
@@ -198,11 +199,14 @@ def worker_late(state: State, worker: Worker) -> None:
         worker.deadline = None
         worn_out(state, worker.pid, f"{waited} old")
     elif worker.phase == "starting":
-        state.kill(worker, f"not ready after {waited}", "deadline")
+        state.kill(worker, f"not ready after {waited}", "deadline", explain=True)
+    elif worker.phase == "draining" and worker.ready_at is None:
+        state.kill(worker, f"not ready, and asked to end {waited} ago", "deadline", explain=True)
     elif worker.phase == "draining":
         if state.stopping is not None:
             state.stopping.killed += 1
-        state.kill(worker, f"still draining after {waited}", "deadline")
+        why = ", and so is a later worker of its slot" if worker.hastened else ""
+        state.kill(worker, f"still draining after {waited}{why}", "deadline")
     else:
         state.kill(worker, f"still there {waited} after it was to end", "deadline")
 

@@ -31,7 +31,8 @@ def reconcile(state: State, slot: Slot) -> None:
         starting = slot.spawning or (fresh is not None and fresh.phase != "ready")
         if not starting and len(slot.pids) > 1:
             drain_all(state, slot, but=fresh or serving(state, slot))
-        if not starting and working(state, slot) <= 1:
+            bound_drains(state, slot)
+        if not starting:
             end_exchange(state, slot)
         return
     if any(not state.workers[pid].asked for pid in slot.pids) and not may_exchange(state, slot, target):
@@ -40,9 +41,11 @@ def reconcile(state: State, slot: Slot) -> None:
         return
     if slot.pids and target.kind.options.replace == "old-first":
         drain_all(state, slot)
-    elif len(slot.pids) > 1:
-        drain_all(state, slot, but=serving(state, slot))  # never a third process; the one that drains has a deadline
-    else:
+        return
+    former = serving(state, slot)
+    if any(pid for pid in slot.pids if not state.workers[pid].asked and state.workers[pid] is not former):
+        drain_all(state, slot, but=former)  # A start for an earlier target, which ends soon.
+    elif not is_crowded(state, slot):
         order(state, slot, target)
 
 
@@ -120,13 +123,33 @@ def serving(state: State, slot: Slot) -> Worker | None:
     return None
 
 
-def working(state: State, slot: Slot) -> int:
-    """Return how many processes of the slot have not drained.
+def leaving(state: State, slot: Slot) -> list[Worker]:
+    """Return the processes of the slot that drain, oldest first; those that have drained only exit."""
+    workers = (state.workers[pid] for pid in slot.pids)
+    return [worker for worker in workers if worker.phase in ("draining", "killed") and not worker.drained]
 
-    An interpreter takes longer to exit than a worker to start, and the next exchange need not wait for that. What must
-    wait for the exit does: the successor of a singleton, the end of the change, the next worker to be recycled.
+
+def bound_drains(state: State, slot: Slot) -> None:
+    """Let one process of the slot drain beside its successor for as long as it may, and an older one for moments.
+
+    So a pool has at most twice its processes, however often it is reloaded while clients keep its workers busy.
     """
-    return sum(not state.workers[pid].drained for pid in slot.pids)
+    workers = [worker for worker in leaving(state, slot) if worker.phase == "draining"]
+    for worker in workers:
+        hastened = worker is not workers[-1]
+        if hastened is not worker.hastened:
+            worker.hastened = hastened
+            end = worker.since + (worker.patience(state.spec) or 0.0)
+            state.set_deadline(worker, min(end, state.now + state.spec.overlap) if hastened else end)
+
+
+def is_crowded(state: State, slot: Slot) -> bool:
+    """Return whether the slot must not get a further process yet; then the oldest that drains is killed."""
+    older = leaving(state, slot)[:-1]
+    for worker in older:
+        if worker.phase == "draining":
+            state.kill(worker, "still draining, and so is a later worker of its slot")
+    return bool(older)
 
 
 def drain_all(state: State, slot: Slot, but: Worker | None = None) -> None:

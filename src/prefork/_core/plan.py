@@ -134,7 +134,8 @@ class Spec:
     starts one of its slots each `pause_down`, and more rarely when that lasts for long (`pace.py`). A worker that was
     ready for `healthy_after` is replaced at once when it dies. For those that die earlier a pool has, for each four
     workers, `rate` starts a second, and while none of it is ready `rate_down` in all. A process that is still there
-    `kill_timeout` after a kill is killed again.
+    `kill_timeout` after a kill is killed again. While two workers of a slot drain, the older one has `overlap` left;
+    one that was never ready has `unready_timeout`.
     """
 
     name: str = "daemon"
@@ -149,3 +150,5 @@ class Spec:
     healthy_after: float = 1.0
     degraded_after: int = 4
     kill_timeout: float = 5.0
+    unready_timeout: float = 1.0
+    overlap: float = 1.0

@@ -20,19 +20,20 @@ _QUIET = 10.0
 """Seconds after which it is logged again that no worker is ready; later, once more each time the outage has doubled."""
 
 
-def ended(state: State, slot: Slot, lived: float | None, worked: bool) -> None:
-    """Have a slot relaunched whose worker was ready for `lived` seconds; None for a start that failed."""
+def ended(state: State, slot: Slot, lived: float | None, worked: bool) -> bool:
+    """Have a slot relaunched whose worker was ready for `lived` seconds, None for never; return whether it failed."""
     if lived is not None and lived >= state.spec.healthy_after:
         slot.failures, slot.failed_starts = 1, 0
         pace = state.pace(slot.kind)
         pace.failures, pace.early = 0, False
-        return
+        return False
     slot.failures += 1
     if lived is not None and worked:
         slot.failed_starts = 0
         _wait_in_line(state, slot)
-    else:
-        _could_not_start(state, slot, early=lived is not None)
+        return False
+    _could_not_start(state, slot, early=lived is not None)
+    return True
 
 
 def _could_not_start(state: State, slot: Slot, early: bool) -> None:

@@ -2,14 +2,15 @@
 
 A change is planned, its listeners are bound, and then its slots are moved to their new targets: one canary first, and
 when it is ready the others, of each kind no more at a time than its surge. A slot is settled, and leaves room for
-another, when its new worker is ready and the old one has ended. When all are settled, the change is committed. A
+another, when its new worker is ready; the old one drains beside it. When all are settled, the change is committed. A
 failure before that rolls the whole change back: every moved slot gets its former target again, which the process that
 still runs there may match. Only the start cannot be rolled back: it is committed before the first worker, and its
 failure stops the daemon.
 
-A second reload supersedes one that has not moved a slot yet: probably the code has been repaired since. Later it waits
-until the first has ended, since to stop half-way would restart the singletons twice. What waits is one change for all
-clients that request it meanwhile.
+A reload supersedes another reload, and any change that has moved slots: probably the code has been repaired since. One
+that has moved no slot is rolled back. Of one that has, workers that are ready stay until the new reload replaces them,
+with the others; it takes over the targets from before, so that its failure rolls both back. Other changes wait. What
+waits is one change for all clients that request it meanwhile.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .actions import Announce, Bind, PlanAgain, Unbind
-from .difference import difference, summary
-from .gap import up_to_date
+from .actions import Announce, Bind, ForgetContexts, PlanAgain, Unbind
+from .gap import serving, up_to_date
 from .molds import enter, retire, start_mold
 from .slot import Slot, Target
 from .state import Stopping
+from .view.difference import difference, summary
 
 if TYPE_CHECKING:
     from .plan import Entry, Kind, Plan
@@ -34,13 +35,12 @@ def request(state: State, change: Change) -> None:
     """Begin a change, or put it in the queue, where equal changes become one."""
     change.cause = state.cause
     current = state.change
-    newer = current is not None and current.what == change.what == "reload" and not change.dry
-    if newer and current is not None and current.stage == "planning":
-        state.queue.insert(0, change)
-        withdraw(state, f"reload: superseded by a newer reload (generation {current.generation})")
-        return
     if current is None:
         begin(state, change)
+        return
+    former = current.what == "reload" or (current.stage == "rolling" and current.what != "start")
+    if change.what == "reload" and not change.dry and former:
+        supersede(state, current, change)
         return
     for waiting in state.queue:
         alike = waiting.what == change.what or not change.dry  # a reload includes a replan; its preview differs
@@ -50,6 +50,29 @@ def request(state: State, change: Change) -> None:
                 waiting.what, waiting.cause = "reload", change.cause
             return
     state.queue.append(change)
+
+
+def supersede(state: State, current: Change, change: Change) -> None:
+    """Let a reload take the place of the change that is under way."""
+    text = f"{current.name}: superseded by a newer reload ({current.key or f'generation {current.generation}'})"
+    if current.stage != "rolling":
+        state.queue.insert(0, change)
+        withdraw(state, text)
+        return
+    change.before, change.opened = current.before, current.opened
+    for key in current.flight:
+        slot = state.slots.get(key)
+        former = change.before.get(key)
+        worker = slot and serving(state, slot)
+        if slot and former and worker and worker.target == former:
+            slot.retarget(former, f"{current.name} superseded")
+            state.dirty_slots[key] = None
+            del change.before[key]
+    state.report(text, about=state.announcement(current, "failed", text=text))
+    state.reply(current.askers, False, text)
+    state.change = None
+    begin(state, change)
+    retire_unused(state)
 
 
 def begin(state: State, change: Change) -> None:
@@ -84,8 +107,9 @@ def planned(state: State, change: Change, plan: Plan) -> None:
     change.plan = plan
     if change.dry:
         reply_difference(state, change, plan)
-    elif new := tuple(one for one in plan.listeners if one not in state.plan.listeners):
+    elif new := tuple(one for one in plan.listeners if one not in (*state.plan.listeners, *change.opened)):
         change.stage = "binding"
+        change.opened += new
         state.actions.append(Bind(change.generation, new))
     else:
         roll(state, change)
@@ -160,7 +184,7 @@ def move(state: State, change: Change, target: Target) -> None:
     """Give one slot its new target."""
     key = target.entry.key
     slot = state.slots.get(key) or state.slots.setdefault(key, Slot(key))
-    change.before[key] = slot.target
+    change.before.setdefault(key, slot.target)
     change.flight[key] = None
     slot.retarget(target, change.cause)
     state.dirty_slots[key] = None
@@ -171,9 +195,8 @@ def slot_reconciled(state: State, change: Change, slot: Slot) -> None:
     if slot.key in change.flight and reached(state, slot):
         if slot.key == change.canary:
             change.canary = None
-        if len(slot.pids) <= 1:
-            del change.flight[slot.key]
-            state.announce(change, "settled", slot.key)
+        del change.flight[slot.key]
+        state.announce(change, "settled", slot.key)
         advance(state, change)
 
 
@@ -189,25 +212,29 @@ def commit(state: State, change: Change) -> None:
     """Make the change's plan the one in force, and retire what it replaced."""
     plan = change.plan
     assert plan is not None
-    gone = tuple(one for one in state.plan.listeners if one not in plan.listeners)
-    former = state.molds.get(state.generation) if change.generation != state.generation else None
+    gone = tuple(one for one in (*state.plan.listeners, *change.opened) if one not in plan.listeners)
     state.change, state.plan, state.generation, state.cause = None, plan, change.generation, change.cause
     make_room(state, plan)
     set_targets(state, {})
     if change.what == "start":
         state.untried = dict.fromkeys(state.slots)
-    if former is not None:
-        retire(state, former)
+    retire_unused(state)
     if gone:
         state.actions.append(Unbind(gone))
     state.dirty_molds[state.generation] = None
-    text = f"{change.what}: done ({change.key or f'generation {change.generation}'})"
+    text = f"{change.what}: done ({change.key or f'generation {change.generation}'}){_still_draining(state)}"
     if change.what == "start":
         state.announce(change, "done", text=text)
     else:
         state.report(text, about=state.announcement(change, "done", text=text))
     state.reply(change.askers, True, text)
     next_change(state)
+
+
+def _still_draining(state: State) -> str:
+    """Return how many workers drain since an earlier change."""
+    longer = [w for w in state.workers.values() if w.phase == "draining" and state.now - w.since > state.spec.overlap]
+    return f"; still draining since an earlier change: {len(longer)}" if longer else ""
 
 
 def withdraw(state: State, text: str, words: str = "") -> None:
@@ -231,17 +258,40 @@ def withdraw(state: State, text: str, words: str = "") -> None:
             state.drain(worker)  # else it could become ready, and stay, beside its replacement
     make_room(state, state.plan)
     set_targets(state, change.before)
-    if change.generation != state.generation:
-        retire(state, state.molds[change.generation])
+    retire_unused(state)
     for scaling in state.scaling.values():
         state.dirty_slots.update(scaling.keys)  # A slot that only this change had is not reconciled again.
-    if change.plan and (opened := tuple(o for o in change.plan.listeners if o not in state.plan.listeners)):
-        state.actions.append(Unbind(opened))
+    if change.opened:
+        state.actions.append(Unbind(change.opened))
     then = f"; rolled back to generation {state.generation}" if change.before else ""
     whole = f"{text}{then}\n{words}" if words else f"{text}{then}"
     state.report(f"{text}{then}", words, state.announcement(change, "failed", text=whole))
     state.reply(change.askers, False, whole)
     next_change(state)
+
+
+def retire_unused(state: State) -> None:
+    """Retire the molds of generations that no slot, no plan in force and no change needs."""
+    used = {slot.target.generation for slot in state.slots.values() if slot.target is not None}
+    used |= {state.generation} if state.change is None else {state.generation, state.change.generation}
+    for mold in list(state.molds.values()):
+        if mold.generation not in used and not mold.retired:
+            retire(state, mold)
+
+
+def forget_contexts(state: State, generation: int) -> None:
+    """Keep the contexts that the plan in force, or that of the change under way, names, and those of slots.
+
+    A change that was superseded has left its targets to some slots.
+    """
+    plans = [state.plan] if generation == state.generation else []
+    if state.change is not None and state.change.generation == generation and state.change.plan is not None:
+        plans.append(state.change.plan)
+    entries = [entry for plan in plans for entry in plan.entries]
+    targets = [slot.target for slot in state.slots.values() if slot.target is not None]
+    entries += [target.entry for target in targets if target.generation == generation]
+    named = frozenset((entry.key, entry.digest) for entry in entries)
+    state.actions.append(ForgetContexts(generation, named))
 
 
 def make_room(state: State, plan: Plan) -> None:

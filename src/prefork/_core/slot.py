@@ -53,6 +53,7 @@ class Worker:
     deadline: float | None = None
     asked: bool = False  # to drain, so that its end is no failure
     drained: bool = False  # it is about to exit
+    hastened: bool = False  # its drain is to end early
     holder: str | None = None  # the slot that keeps this spare in reserve
     report: str = ""
     ready_at: float | None = None  # when it became ready
@@ -79,7 +80,10 @@ class Worker:
         if self.target is None or self.phase in ("spare", "ready"):
             return None
         options = self.target.kind.options
-        return options.start_timeout if self.phase == "starting" else options.drain_timeout
+        if self.phase == "starting":
+            return options.start_timeout
+        # What was never ready has nothing to finish.
+        return options.drain_timeout if self.ready_at is not None else min(options.drain_timeout, spec.unready_timeout)
 
 
 @dataclass(slots=True)

@@ -53,12 +53,17 @@ class Change:
     before: dict[str, Target | None] = field(default_factory=dict)  # the former targets of the slots that were moved
     pending: dict[str, Target] = field(default_factory=dict)  # targets of slots not yet moved, by key
     flight: dict[str, None] = field(default_factory=dict)  # keys moved and not settled
+    opened: tuple[Listener, ...] = ()  # listeners that the plan in force does not have
     canary: str | None = None  # the key whose worker must be ready before others are moved
 
     @property
     def name(self) -> str:
         """Return its name in logs and replies."""
         return "preview" if self.dry else self.what
+
+    def has_moved(self, slot: Slot) -> bool:
+        """Return whether the slot has a target of this change; one of a change that this superseded does not count."""
+        return slot.key in self.before and slot.target is not None and slot.target.generation == self.generation
 
 
 @dataclass(slots=True)
@@ -221,6 +226,11 @@ class State:
             self.count_ready(worker, 1)
         return True
 
+    def set_deadline(self, worker: Worker, deadline: float) -> None:
+        """Give a process another deadline in its phase."""
+        worker.deadline = deadline
+        self.expect("worker", worker.pid, deadline)
+
     def count_ready(self, worker: Worker, by: int) -> None:
         """Count a worker that has become ready (1), or is ready no more (-1)."""
         if worker.target is not None:
@@ -275,10 +285,10 @@ class State:
             one for one in worker.target.listeners if one not in (inherited if one.sharing == "sharded" else served)
         )
 
-    def kill(self, worker: Worker, why: str, turn: Turn = "kill") -> None:
-        """Kill a process; it is killed again each time that its deadline passes."""
+    def kill(self, worker: Worker, why: str, turn: Turn = "kill", *, explain: bool = False) -> None:
+        """Kill a process; it is killed again each time that its deadline passes. `explain`: log its stacks before."""
         if self.turn(worker, turn):
-            self.actions.append(KillWorker(worker.pid, why))
+            self.actions.append(KillWorker(worker.pid, why, explain))
 
     def dismiss(self, worker: Worker) -> None:
         """Dismiss a spare."""

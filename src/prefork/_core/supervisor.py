@@ -80,14 +80,14 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from . import events as ev
 from . import failures, gap, molds, orphans, recycling, relaunch, rollout
-from .actions import Announce, Exit, ForgetContexts, OrderWorker, ReopenLogs, Report, ReportStacks
+from .actions import Announce, Exit, OrderWorker, ReopenLogs, Report, ReportStacks
 from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
-from .health import Health, count_slot, health
 from .scaling import scale, scaled, step
 from .slot import Worker
 from .snapshot import decode, encode
 from .state import Change, State
-from .view import as_text, overview, slot_view
+from .view.health import Health, count_slot, health
+from .view.status import as_text, overview, slot_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -204,7 +204,7 @@ class Supervisor:
                     failures.spawn_failed(state, slot, slot.spawning, reason)
             case ev.MoldPlanned(generation, plan):
                 self._planned(generation, plan)
-                self._forget_contexts(generation)
+                rollout.forget_contexts(state, generation)
             case ev.MoldFailed() | ev.PlanFailed() | ev.MoldEnded() | ev.ForkFailed():
                 self._mold(event)
             case ev.ListenersBound(generation):
@@ -317,15 +317,6 @@ class Supervisor:
             rollout.planned(state, change, plan)
         elif plan != state.plan:
             state.report(f"mold of generation {generation}: computed a different plan; it applies from the next reload")
-
-    def _forget_contexts(self, generation: int) -> None:
-        """Keep the contexts that the plan in force, or that of the change under way, names."""
-        state = self._state
-        plans = [state.plan] if generation == state.generation else []
-        if state.change is not None and state.change.generation == generation and state.change.plan is not None:
-            plans.append(state.change.plan)
-        named = frozenset((entry.key, entry.digest) for plan in plans for entry in plan.entries)
-        state.actions.append(ForgetContexts(generation, named))
 
     def _mold(self, event: ev.MoldFailed | ev.PlanFailed | ev.MoldEnded | ev.ForkFailed) -> None:
         state = self._state

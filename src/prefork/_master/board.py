@@ -188,9 +188,8 @@ class Board:
         """Return the latest request that a worker has begun; empty if it has none in flight."""
         row = self._pids.get(pid)
         start = 0 if row is None else self._board.worker_words(row)
-        if row is None or not self._words[start + at.IN_FLIGHT]:
-            return ""
-        return self._text(start * 8 + LABEL_OFFSET, LABEL_BYTES)
+        busy = row is not None and self._words[start + at.IN_FLIGHT]
+        return self._text(start * 8 + LABEL_OFFSET, LABEL_BYTES) if busy else ""
 
     def has_worked(self, pid: int) -> bool:
         """Return whether a worker has, or has had, requests, or has connections."""

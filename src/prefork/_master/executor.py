@@ -137,9 +137,8 @@ class DaemonExecutor:
                 self._drain(pid, backlogs)
             case do.DrainBacklogs(pid, listeners):
                 self._drain_backlogs(pid, listeners)
-            case do.KillWorker(pid, why):
-                self._listeners.worker_draining(pid)
-                self._processes.kill_worker(pid, why)
+            case do.KillWorker(pid, why, explain):
+                self._kill(pid, why, explain)
             case do.ForgetSlot(key):
                 self._listeners.slot_removed(key)
             case do.ForkSpares(generation, count):
@@ -229,6 +228,13 @@ class DaemonExecutor:
         self._drain_backlogs(pid, backlogs)
         for number in (*signals_for(pid), signal.SIGCONT):  # A stopped worker would not get the others.
             self._processes.signal(pid, number)
+
+    def _kill(self, pid: int, why: str, explain: bool) -> None:
+        self._listeners.worker_draining(pid)
+        if explain:
+            self._hangs.explain(pid, why, lambda: self._processes.kill_worker(pid, why))
+        else:
+            self._processes.kill_worker(pid, why)
 
     def _drain_backlogs(self, pid: int, listeners: tuple[Listener, ...]) -> None:
         self._listeners.worker_draining(pid, listeners)

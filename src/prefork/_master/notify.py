@@ -21,7 +21,7 @@ from .._wire.printable import printable
 if TYPE_CHECKING:
     from .._core.actions import Action
     from .._core.events import Event
-    from .._core.health import Health
+    from .._core.view.health import Health
     from .loop import Master
 
 _PAUSE = 0.1

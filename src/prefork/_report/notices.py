@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .._core.health import Health
+    from .._core.view.health import Health
 
 _RELOADS = ("reload", "replan")
 """Changes that apply a new configuration; a restart does not."""

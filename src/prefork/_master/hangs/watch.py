@@ -32,6 +32,9 @@ _SUSPENDED = 1.0
 _SPAN = 0.2
 """Seconds over which the CPU use of threads is measured for `prefork stacks`."""
 
+_MOMENTS = 0.7
+"""Seconds after which a worker is killed that has not written its stacks."""
+
 Inspected = Callable[[Evidence, str], None]
 """Called with the evidence about a worker, and its stacks."""
 
@@ -62,6 +65,7 @@ class Hangs:
         self._stopped: dict[int, float] = {}
         self._samples: dict[int, tuple[float, proc.Sample]] = {}  # of those that have been busy for long
         self._due: float | None = None
+        self._explained: list[str] = []  # the frames of the worker that was explained last
         self._asleep = _seconds_asleep()
 
     def close(self) -> None:
@@ -238,6 +242,26 @@ class Hangs:
 
         pids.reverse()
         self._master.later(_SPAN if pids else 0, next_one)
+
+    def explain(self, pid: int, why: str, then: Callable[[], None]) -> None:
+        """Log the stacks of a worker that does not become ready, if they come within moments; then call `then`, once.
+
+        Workers that hang alike are explained once.
+        """
+        worker, waiting = self._workers.get(pid), [then]
+
+        def dumped(dump: Dump) -> None:
+            if not waiting or worker is None or self._workers.get(pid) is not worker:
+                return
+            frames = [line for line in dump.stacks.splitlines() if line.lstrip().startswith("File ")]
+            if frames and frames != self._explained:
+                self._explained = frames
+                text = "\n".join(f"  {line}" for line in dump.stacks.splitlines())
+                self._master.relay.log(f"{worker.key}: {why} (pid {pid}); its stacks:\n{text}")
+            waiting.pop()()
+
+        self._master.later(_MOMENTS, lambda: dumped(Dump("", False)))
+        self.dumps.request(pid, dumped, force=True)
 
     def _busy(self, pid: int) -> float:
         """Return the seconds without progress; 0.0 if the worker is idle."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .gap import serving
+from ..gap import serving
 
 if TYPE_CHECKING:
-    from .slot import Slot
-    from .state import State
+    from ..slot import Slot
+    from ..state import State
 
 _LONGEST = 200
 """Characters of a failure that are kept; the log has all of it."""

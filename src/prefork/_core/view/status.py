@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .relaunch import next_start
+from ..relaunch import next_start
 
 if TYPE_CHECKING:
-    from .slot import Slot, Worker
-    from .state import Change, State
+    from ..slot import Slot, Worker
+    from ..state import Change, State
 
 
 def overview(state: State) -> dict[str, Any]:

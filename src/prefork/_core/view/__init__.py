@@ -1,0 +1,1 @@
+"""What people, clients and a service manager are shown of the state."""
