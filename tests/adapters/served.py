@@ -45,6 +45,9 @@ class Adapted:
     def __init__(self, start: Start, server: tuple[str, str], workers: int = 1, **options: Any) -> None:
         self.directory = start.directory
         self.port = free_port()
+        limited = (
+            ("sh", "-c", f'ulimit -n {options.pop("descriptors")}; exec "$@"', "sh") if "descriptors" in options else ()
+        )
         self.address = options.pop("address", f"tcp://127.0.0.1:{self.port}")
         self.settings = self.directory / "settings.json"
         self.write(
@@ -60,7 +63,7 @@ class Adapted:
         )
         environment = {"RUNTIME_DIRECTORY": str(self.directory / "runtime"), "SETTINGS": str(self.settings)}
         program = STREAMS_PROGRAM if server in STREAMS else PROGRAM
-        self.running: Running = start.command(sys.executable, program, env=environment)
+        self.running: Running = start.command(*limited, sys.executable, program, env=environment)
         self.pids: dict[str, int] = {}
 
     @property

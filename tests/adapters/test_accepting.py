@@ -1,18 +1,15 @@
-"""How uvicorn's workers take connections: as many as each other, no more than they can hold, and behind proxies."""
+"""How workers take connections: as many as each other, no more than they can hold, and behind proxies."""
 
 from __future__ import annotations
 
 import re
-import resource
-import select
 import selectors
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 
-from adapters.served import REQUEST, Adapted, connect, fetch
+from adapters.served import REQUEST, SERVERS, Adapted, connect, fetch
 from scoreboards import attach
 from support import PATIENCE, Start, until
 
@@ -57,31 +54,20 @@ def opened_at_once(adapted: Adapted, count: int) -> Counter[bytes]:
     return answered
 
 
-@contextmanager
-def few_descriptors(count: int) -> Iterator[None]:
-    """Limit the descriptors of what is started meanwhile."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def test_who_finds_no_room_waits_for_it(start: Start) -> None:
-    with few_descriptors(160):
-        adapted = Adapted(start, UVICORN, keepalive_window=0.1)
+@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+def test_connections_wait_where_no_descriptor_is_left(start: Start, server: tuple[str, str]) -> None:
+    adapted = Adapted(start, server, keepalive_window=0.1, descriptors=64)
     pid = adapted.ready()["web/0"]
-    clients = [connect(adapted.port) for _ in range(200)]
+    clients = [connect(adapted.port) for _ in range(80)]
     for client in clients:
         client.sendall(REQUEST)
-    taken, waiting = clients[:90], clients[100:]
-    assert all(client.recv(4096).startswith(b"HTTP/1.1 200 ") for client in taken)
-    assert not select.select(waiting, [], [], 0.5)[0], "some have been answered, or turned away"
-    for client in clients[:100]:
-        client.close()
-    assert all(client.recv(4096).startswith(b"HTTP/1.1 200 ") for client in waiting)
+    line = "web/0: no descriptor is left for a connection; connections wait in the queue until one is free"
+    adapted.running.expect(f"^{line}$", "err")
     for client in clients:
-        client.close()
+        with client:
+            assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
     assert adapted.get("/")[1] == f"{pid}\n"
+    assert [each for each in adapted.running.err if "descriptor" in each or "open files" in each] == [line]
     assert adapted.stop() == 0
 
 

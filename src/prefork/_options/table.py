@@ -69,7 +69,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("bind", _ADDRESSES, ["tcp://127.0.0.1:8000"], "Address to listen on; repeatable.", "served", "-b"),
     Option("server", _SERVER, None, "Server; default: uvicorn for ASGI, waitress or granian for WSGI.", "served"),
     Option("interface", _INTERFACE, "auto", "Application interface; auto: detected from its arguments.", "served"),
-    Option("threads", Whole(1), 8, "Threads per worker for a WSGI application.", "served"),
+    Option("threads", Whole(1), 8, "Threads per worker for a WSGI application; 1: the main thread.", "served"),
     Option("lifespan", Choice(("auto", "on", "off")), "auto", "ASGI lifespan; auto: where supported.", "served"),
     Option("root_path", Text("PATH", "a path"), None, "Path below which a proxy serves the application.", "served"),
     Option("keepalive_window", SECONDS, 1.0, "Seconds a draining worker keeps idle connections open.", "served"),

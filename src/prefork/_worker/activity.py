@@ -137,14 +137,12 @@ class Activity:
 
     # What a server reports whose threads handle one request each (`adapters.threads`).
 
-    def has_threads(
-        self, count: int, beat: Callable[[], None], requests_by_thread: Callable[[], dict[int, str]]
-    ) -> None:
+    def has_threads(self, count: int, beat: Callable[[], None], by_thread: Callable[[], dict[int, str]]) -> None:
         """Report that the worker handles `count` requests at once, each in a thread.
 
-        `beat` counts as progress, and `requests_by_thread` returns what each thread works on: id of the system, label.
+        `beat` counts as progress, and `by_thread` returns what each thread works on: id of the system, label.
         """
-        self._beat_threads, self.requests_by_thread = beat, requests_by_thread
+        self._beat_threads, self.requests_by_thread = beat, by_thread
         self._memory.words[self._row + at.THREADS] = count
 
     def write_progress(self, since: float, oldest: str, *, waiting: int, moved: float) -> None:
@@ -177,7 +175,6 @@ class Activity:
 
     def loop_ended(self) -> None:
         """Report that there is no event loop any more."""
-        self.loop_thread = 0
         self._memory.floats[self._row + BEAT] = 0.0
 
     def _busy(self) -> None:

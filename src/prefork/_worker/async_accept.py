@@ -29,6 +29,7 @@ class Accepting:
         self._listeners = [listener.dup() for listener in listeners]
         self._factory = factory
         self._activity = worker.activity
+        self._report_no_room = worker._report_no_room
         self._throttle = worker.accept_throttle()
         self._connecting: set[asyncio.Task[Any]] = set()
         self._stopped = False
@@ -65,6 +66,7 @@ class Accepting:
                 case "nothing":
                     return
                 case "no room":
+                    self._report_no_room()
                     self._pause(listener, NO_ROOM_PAUSE)
                     return
                 case accepted:

@@ -50,6 +50,7 @@ class AsyncWorker(Handle[C]):
                     case "nothing":
                         await AsyncDrain.of(self._drain).wait(listener)
                     case "no room":
+                        self._report_no_room()
                         await self.wait_draining(NO_ROOM_PAUSE)
                     case (connection, address):
                         counted = Connection(connection, self.activity)

@@ -71,6 +71,7 @@ class Handle(Generic[C]):
             self.activity.wake = assignment.report_busy
         self._throttle: AcceptThrottle | None = None
         self._empty_until: float | None = None
+        self._full = False
 
     @property
     def key(self) -> str:
@@ -167,6 +168,13 @@ class Handle(Generic[C]):
         text = f"{self.key}: requests cut after {self._drain.drained():.1f} s of draining ({what}); the worker ends"
         print(text, file=sys.stderr, flush=True)
 
+    def _report_no_room(self) -> None:
+        """Print, once, that connections wait in the backlog because no descriptor is left for them."""
+        if not self._full:
+            self._full = True
+            then = "connections wait in the queue until one is free"
+            print(f"{self.key}: no descriptor is left for a connection; {then}", file=sys.stderr, flush=True)
+
     def _takes_more(self, name: str) -> bool:
         """Return whether to accept: until the drain, and then for EMPTYING seconds if no other worker will.
 
@@ -220,6 +228,7 @@ class Worker(Handle[C]):
                         waiting.poll()
                         self._drain.poll()
                     case "no room":
+                        self._report_no_room()
                         self.wait_draining(NO_ROOM_PAUSE)
                     case (connection, address):
                         yield Connection(connection, self.activity), address

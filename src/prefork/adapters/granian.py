@@ -11,7 +11,9 @@ that no client can reach, and it ends when clients have had the time to send one
 from __future__ import annotations
 
 import asyncio
+import errno
 import inspect
+import logging
 import os
 import socket
 import threading
@@ -29,6 +31,7 @@ from .calls import GRACE
 from .granian_wsgi import Calls
 from .lasting_logger import lasting
 from .lifespan import State, lifespan, run
+from .main_thread import MainThread
 
 if TYPE_CHECKING:
     from .._worker.handle import Worker
@@ -39,6 +42,7 @@ protocols = frozenset({"asgi", "wsgi"})
 sharing: Literal["sharded"] = "sharded"
 
 _TESTED = "2.8."
+_LOGGER = "_granian.workers"
 _MOST_CONNECTIONS = 65536
 """The most connections that granian accepts at once. Descriptors are scarcer, so that it never matters."""
 
@@ -90,6 +94,7 @@ def serve(
     worker: Worker[Any], listeners: list[socket.socket], application: Application, protocol: str, options: ServerOptions
 ) -> None:
     """Serve until the worker has drained."""
+    logging.getLogger(_LOGGER).addFilter(lambda record: not _is_full(record, worker))
     if protocol == "asgi":
         run(_serve_asgi(worker, listeners, application, options), worker, _loop_factory())
     else:
@@ -130,12 +135,13 @@ def _serve_wsgi(
 ) -> None:
     loop = asyncio.new_event_loop()  # granian needs one, and does not run it
     answering = Calls(application, worker, options, _granian.pieces)
-    scheduler = _granian.scheduler(loop, answering.answer, impl_asyncio=True)
+    main_thread = MainThread() if options.threads == 1 else None
+    answer = answering.answer if main_thread is None else main_thread.calling(answering.answer)
+    scheduler = _granian.scheduler(loop, answer, impl_asyncio=True)
     done = threading.Event()
     servers = _Servers(listeners, done.set)
     servers.start(_granian.wsgi_worker, scheduler, loop, {"py_threads": options.threads})
     worker.ready()
-    worker.wait_draining()
 
     def ended() -> Iterator[float]:
         yield from outside.drain(worker, listeners, servers.take_no_more, options.keepalive_window)
@@ -145,8 +151,26 @@ def _serve_wsgi(
                 break
             yield seconds
 
-    answering.calls.finish(ended(), lambda: outside.close(listeners))
+    def drain() -> None:
+        worker.wait_draining()
+        answering.calls.finish(ended(), lambda: outside.close(listeners))
+
+    if main_thread is None:
+        drain()
+    else:
+        main_thread.run(drain)
     loop.close()
+
+
+def _is_full(record: logging.LogRecord, worker: Worker[Any]) -> bool:
+    """Return whether granian reports that no descriptor is left, which it does at each try; print it once instead.
+
+    It leaves the connection in the queue, and tries again.
+    """
+    full = f"code: {errno.EMFILE}," in record.getMessage()
+    if full:
+        worker._report_no_room()
+    return full
 
 
 class _Application(asgi.ClosesWebSockets):

@@ -74,6 +74,14 @@ async def _serve(
         await watched.close_websockets()
         closing.set_result(None)
 
+    def failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # asyncio leaves the connection in the queue, and reports each of its tries, one a second.
+        if context.get("message") == "socket.accept() out of system resource":
+            worker._report_no_room()
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(failed)
     drain = AsyncDrain.of(worker._drain)
     closing: asyncio.Future[None] = loop.create_future()
     async with lifespan(application, options.lifespan) as state:

@@ -9,7 +9,6 @@ closed before loses the connection; there `_worker.async_accept` is used.
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -17,12 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from .._worker.handle import EMPTYING, LATE, NO_ROOM_PAUSE
 from .outside import backlog, queued
+from .room import Room
 
 if TYPE_CHECKING:
     from .._worker.handle import Handle
-
-_OTHER_DESCRIPTORS = 64
-"""Descriptors for other uses than connections: where none is left, libuv accepts and closes at once."""
 
 
 class NativeAccepting:
@@ -38,9 +35,8 @@ class NativeAccepting:
         # Copies: the draining worker closes them, and must not close its handle's.
         self._servers: dict[socket.socket, asyncio.Server | None] = {each.dup(): None for each in listeners}
         self._factory = factory
-        self._activity = worker.activity
         self._throttle = worker.accept_throttle()
-        self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_DESCRIPTORS
+        self._descriptors = Room(worker)
         self._room = 0
         self._stopped = False
 
@@ -66,9 +62,14 @@ class NativeAccepting:
     async def _listen(self, listener: socket.socket) -> None:
         if self._stopped:
             return
+        try:
+            copy = listener.dup()
+        except OSError:
+            self._loop.call_later(NO_ROOM_PAUSE, self._retry, listener)
+            return
         # It calls listen(2) again, so the backlog, which all processes share, must be given again.
         self._servers[listener] = await self._loop.create_server(
-            partial(self._accepted, listener), sock=listener.dup(), backlog=backlog(listener)
+            partial(self._accepted, listener), sock=copy, backlog=backlog(listener)
         )
 
     def _accepted(self, listener: socket.socket) -> asyncio.Protocol:
@@ -78,7 +79,7 @@ class NativeAccepting:
         return self._factory()
 
     def _pause(self) -> float:
-        if self._activity.open >= self._most:
+        if not self._descriptors.is_left():  # libuv would accept, and close at once.
             return NO_ROOM_PAUSE
         if self._throttle is None:
             return 0.0

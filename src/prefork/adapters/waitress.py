@@ -15,17 +15,20 @@ import math
 import resource
 import socket
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
-from waitress.task import WSGITask
+from waitress.task import ThreadedTaskDispatcher, WSGITask
 
-from .._worker.handle import LATE
+from .._worker.handle import LATE, NO_ROOM_PAUSE
 from . import ServerOptions
 from .lasting_logger import lasting
+from .main_thread import Beside
 from .outside import Listener, more_may_come
+from .room import Room
 from .wsgi import CountingApplication
 
 if TYPE_CHECKING:
@@ -39,8 +42,6 @@ sharing: Literal["shared"] = "shared"
 
 _CLEANING = 30
 """Seconds between two checks for silent connections, while any is open."""
-_OWN_FILES = 64
-"""Descriptors that are left to the application when waitress accepts no more connections."""
 
 
 def warm(application: Application, protocol: str, options: ServerOptions) -> None:
@@ -55,8 +56,10 @@ def serve(
     lasting("waitress")
     server = _Waitress(worker, listeners, application, options)
     worker.ready()
-    server.serve()
-    server.drain(options.keepalive_window)
+    if options.threads == 1:
+        server.serve_in_main_thread(options.keepalive_window)
+    else:
+        server.serve(options.keepalive_window)
 
 
 class _Waitress:
@@ -70,23 +73,36 @@ class _Waitress:
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         counting = CountingApplication(application, worker, options.threads)
         self._calls = counting.calls
+        self._tasks = _OneHere() if options.threads == 1 else ThreadedTaskDispatcher()
+        self._tasks.set_thread_count(options.threads)
         create_server(
             counting,
             map=self._map,
+            _dispatcher=self._tasks,
             sockets=[Listener.of(listener) for listener in listeners],
             threads=options.threads,
             url_prefix=options.root_path,
-            connection_limit=max(1, files - _OWN_FILES),
+            connection_limit=files,  # never reached: `Room` is asked before
             cleanup_interval=_CLEANING,
         )
         self._servers = [server for server in self._map.values() if isinstance(server, BaseWSGIServer)]
         for server in self._servers:
             server.channel_class = _channel_class(worker)
-        self._gates = [_Gate(server, worker.accept_throttle()) for server in self._servers]
+        room = Room(worker)
+        self._gates = [_Gate(server, worker.accept_throttle(), room) for server in self._servers]
         self._map |= {gate.number: gate for gate in self._gates}
 
-    def serve(self) -> None:
-        """Serve until the worker drains."""
+    def serve(self, window: float) -> None:
+        """Serve until the worker has drained."""
+        self._serve()
+        self._drain(window)
+
+    def serve_in_main_thread(self, window: float) -> None:
+        """Serve, with the only thread for requests here, and the loop in another one."""
+        with Beside(lambda: self.serve(window), self._tasks.shutdown):
+            self._tasks.run_here()
+
+    def _serve(self) -> None:
         watch = _DrainWatch(self._worker)
         self._map |= dict.fromkeys(watch.numbers, watch)
         while not self._worker.draining:
@@ -95,7 +111,7 @@ class _Waitress:
         for number in watch.numbers:
             del self._map[number]
 
-    def drain(self, window: float) -> None:
+    def _drain(self, window: float) -> None:
         """Stop accepting, answer requests within `window` seconds, and finish."""
         for gate in self._gates:
             gate.accept_throttle = None
@@ -171,16 +187,28 @@ def _channel_class(worker: Worker[Any]) -> type[HTTPChannel]:
     return Channel
 
 
+class _OneHere(ThreadedTaskDispatcher):  # type: ignore[misc]
+    """Tasks for one thread, that of the caller."""
+
+    def start_new_thread(self, target: Callable[[int], None], thread_no: int) -> None:
+        self._thread_no = thread_no
+
+    def run_here(self) -> None:
+        """Work until the shutdown."""
+        self.handler_thread(self._thread_no)
+
+
 class _Gate:
     """Replaces one server in the loop's map, and applies the accept throttle."""
 
     accepting = False
 
-    def __init__(self, server: BaseWSGIServer, accept_throttle: AcceptThrottle | None) -> None:
+    def __init__(self, server: BaseWSGIServer, accept_throttle: AcceptThrottle | None, room: Room) -> None:
         self.listener: socket.socket = server.socket
         self.number = self.listener.fileno()
         self._server = server
         self.accept_throttle = accept_throttle
+        self._room = room
         self._until = -math.inf
 
     def pause(self) -> float:
@@ -200,6 +228,8 @@ class _Gate:
         """Accept one connection."""
         if self.accept_throttle is not None and (pause := self.accept_throttle.pause()):
             self._until = time.monotonic() + pause
+        elif not self._room.is_left():
+            self._until = time.monotonic() + NO_ROOM_PAUSE
         else:
             self._server.handle_accept()
 
