@@ -317,6 +317,15 @@ def wsgi_break_off(environ: Any, start_response: Any) -> Iterator[bytes]:
     raise RuntimeError("broken off")
 
 
+def wsgi_replace_head(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [])
+    try:
+        raise RuntimeError("too late for 200")
+    except RuntimeError:
+        start_response("503 Later", [("Content-Length", "5")], exc_info=sys.exc_info())
+    return [b"later"]
+
+
 def wsgi_exit(environ: Any, start_response: Any) -> list[bytes]:
     sys.exit(3)
 
@@ -376,6 +385,7 @@ WSGI_ENDINGS: dict[str, Callable[[Any, Any], Iterable[bytes]]] = {
     "/broken": wsgi_break_off,
     "/exit": wsgi_exit,
     "/exit-late": wsgi_exit_late,
+    "/replaced": wsgi_replace_head,
     "/endless": wsgi_endless,
     "/flood": wsgi_flood,
     "/upload": wsgi_upload,

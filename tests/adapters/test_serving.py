@@ -65,6 +65,12 @@ def test_wsgi_generator_must_start_its_response(shared: Shared, server: tuple[st
         assert (counts["requests"], counts["in_flight"]) == (before + 3, 1)
 
 
+@pytest.mark.parametrize("server", WSGI, ids="-".join)
+def test_wsgi_head_can_be_replaced_after_an_error(shared: Shared, server: tuple[str, str]) -> None:
+    with shared.use(server, **SLOW) as adapted:
+        assert adapted.get("/replaced") == (503, "later")
+
+
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)
 def test_an_answer_is_sent_while_it_is_made(shared: Shared, server: tuple[str, str]) -> None:
     with shared.use(server, **SLOW) as adapted:

@@ -25,10 +25,10 @@ class CountingApplication:
         """Handle one request."""
         failed = False
 
-        def starting(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        def starting(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             nonlocal failed
             failed = status.startswith("5")
-            write = start_response(status, headers, *exc_info)
+            write = start_response(status, headers, exc_info)
             return self.calls.waiting(number, write)
 
         environ["wsgi.multiprocess"] = True  # A server that has no processes of its own cannot know.
