@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +189,9 @@ async def stream_until_drain(receive: Any, send: Any) -> None:
     await send(start())
     await send(piece(b"streaming"))
     await prefork.wait_draining()
-    await send(piece(b" and bye" if prefork.draining() else b" too early", more=False))
+    server: Any = signal.getsignal(signal.SIGTERM)
+    told = prefork.draining() and server.__self__.should_exit  # which sse-starlette reads
+    await send(piece(b" and bye" if told else b" too early", more=False))
 
 
 async def send_large(receive: Any, send: Any) -> None:
@@ -194,6 +199,17 @@ async def send_large(receive: Any, send: Any) -> None:
     for _ in range(80):
         await send(piece(b"x" * 100_000))
     await send(piece(b"", more=False))
+
+
+@cache
+def blob() -> bytes:
+    return b"x" * 20_000_000
+
+
+async def send_blob(receive: Any, send: Any) -> None:
+    """Send the same 20 MB to all."""
+    await send(start(len(blob())))
+    await send(piece(blob(), more=False))
 
 
 async def start_thread(receive: Any, send: Any) -> None:
@@ -225,6 +241,7 @@ ENDINGS: dict[str, Callable[[Any, Any], Awaitable[None]]] = {
     "/until-drain": stream_until_drain,
     "/thread": start_thread,
     "/large": send_large,
+    "/blob": send_blob,
 }
 
 
@@ -418,6 +435,7 @@ def web(handle: prefork.Worker[Web]) -> None:
     global worker
     worker = handle
     ready = handle.ready
+    atexit.register(say, "exit handlers ran in", os.getpid())
 
     def send_ready() -> None:
         ready()

@@ -36,9 +36,9 @@ from .._wire.scoreboard import Scoreboard
 from .._worker import newborn, sharing
 from .._worker.drain import Drain
 from .._worker.failure import describe
-from .._worker.newborn import leave
 from .._worker.orphan import Orphan
 from .fork import fork_children
+from .leave import leave
 from .rehearsal import rehearse
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ class Mold:
 
     def _live(self, channel: Channel, meanwhile: Callable[[], None] | None = None) -> NoReturn:
         os.close(self._reader)
-        leave(newborn.live(channel, self._inheritance, meanwhile))
+        status = newborn.live(channel, self._inheritance, meanwhile)
+        leave(status, late=self._inheritance.drain.until_cut() == 0)
 
     def send_ready(self) -> None:
         """Send Ready, from a process that is `alone` and waits for no order: its watched files have changed."""

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from .._linux import lifeline
 from .._linux.channel import Channel
@@ -204,19 +204,3 @@ def _open(names: tuple[str, ...], descriptors: list[int]) -> dict[str, socket.so
         listeners[name] = socket.socket(fileno=descriptor)
         listeners[name].setblocking(False)
     return listeners
-
-
-def leave(status: int) -> NoReturn:
-    """End this process by a normal interpreter exit, without leaving the blocks of code that surround the call.
-
-    sys.exit() would unwind them, and in a forked process they belong to the mold: the first worker to end would remove
-    the temporary directory that its mold has made `with TemporaryDirectory():`. os._exit() would skip exit handlers,
-    the flush of files and finalizers. So Py_Exit, as CPython itself ends on a SystemExit below Python frames
-    (PyErr_PrintEx).
-    """
-    try:
-        import ctypes
-    except ImportError:  # An interpreter built without it: the exit handlers are worth more.
-        sys.exit(status)
-    ctypes.pythonapi.Py_Exit(status)
-    raise SystemExit(status)

@@ -114,7 +114,7 @@ def before_exit() -> None:
     a third of the heap for each worker that ends. So they stay frozen. What only they refer to is not finalized, but
     its files are flushed here, and write line by line from now on: nothing else flushes what exit handlers and
     finalizers still write, to standard output, say. The same holds of what the frames below the mold's loop refer to,
-    which are never left (see `leave`).
+    which are never left (see `_mold.leave`).
     """
     if sys.getrefcount(_mold_files) == _IMMORTAL:
         _flush([*_mold_files, *_open_for_writing()], then_by_line=True)

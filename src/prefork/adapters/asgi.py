@@ -7,7 +7,6 @@ here, when a response starts. HTTP/2 forbids the header: there servers send GOAW
 from __future__ import annotations
 
 import asyncio
-from asyncio import current_task
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +39,7 @@ class CountingApplication:
         self._activity = worker.activity
         self._drain = worker._drain
         self._state = state
-        self.calls = TaskCalls(worker)
+        self.calls = TaskCalls(worker, CountingApplication._http, CountingApplication._websocket)
 
     def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
         """Handle one request."""
@@ -62,9 +61,7 @@ class CountingApplication:
                     message = closing(scope, message)
             return send(message)
 
-        label, task = f"{scope['method']} {scope['path']}", current_task()
-        self._activity.begin(label)
-        self.calls.labels[task] = label
+        self._activity.begin(f"{scope['method']} {scope['path']}")
         try:
             await self._application(scope, receive, sending)
         except Exception:
@@ -78,7 +75,6 @@ class CountingApplication:
             raise exited(error) from error
         finally:
             self._activity.end(failed)
-            self.calls.ended(task)
 
     async def _websocket(self, scope: Message, receive: Receive, send: Send) -> None:
         shaking = True
@@ -93,9 +89,8 @@ class CountingApplication:
             shaken(message.get("status", 0) >= 500)  # with any answer
             return send(message)
 
-        label, task = f"WebSocket {scope['path']}", current_task()
-        self._activity.begin(label)
-        self.calls.labels[task] = label
+        self._activity.begin(f"WebSocket {scope['path']}")
+        self.calls.websockets += 1
         try:
             await self._application(scope, receive, sending)
         except Exception:
@@ -109,7 +104,7 @@ class CountingApplication:
             raise exited(error) from error
         finally:
             shaken()
-            self.calls.ended(task)
+            self.calls.websockets -= 1
 
 
 def closing(scope: Message, start: Message) -> Message:

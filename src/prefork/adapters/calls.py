@@ -23,26 +23,29 @@ if TYPE_CHECKING:
     from .._worker.handle import Worker
 
 GRACE = 0.02
-"""Seconds after a server's end for a call that it has ordered and not yet begun."""
+"""Seconds after a server's end for a call that it has ordered and not yet begun, and between two looks."""
 _TO_REACT, _TO_CANCEL = 0.2, 0.4
 """Shares of the time from the cut to the kill: to react to the disconnect, and then to being cancelled."""
 
 
 class TaskCalls:
-    """The calls of an ASGI application, each in a task of its own; a WebSocket is one as long as it is open."""
+    """The calls of an ASGI application, each in a task of its own; a WebSocket is one as long as it is open.
 
-    def __init__(self, worker: Worker[Any]) -> None:
-        self.labels: dict[asyncio.Task[Any] | None, str] = {}
+    The activity counts them, and tasks are found when they are to be cancelled, by the coroutines that `functions`
+    made: to note the task of each request costs as much as counting it.
+    """
+
+    def __init__(self, worker: Worker[Any], *functions: Callable[..., Any]) -> None:
+        self.websockets = 0
+        """Those that are open; of these the activity counts the handshake only."""
         self.cancelled = False
         """Whether the tasks were cancelled, by which their applications end."""
         self._worker = worker
-        self._emptied: asyncio.Event | None = None
+        self._codes = frozenset(function.__code__ for function in functions)
 
-    def ended(self, task: asyncio.Task[Any] | None) -> None:
-        """Forget a call: it has returned or raised."""
-        del self.labels[task]
-        if self._emptied is not None and not self.labels:
-            self._emptied.set()
+    def left(self) -> bool:
+        """Return whether a call has not returned."""
+        return bool(self.websockets or self._worker.activity.in_flight)
 
     async def finish(self, serving: Awaitable[None], close_connections: Callable[[], object]) -> None:
         """Await the server's end, and then that of each call; cut what is not over at `cut_at`."""
@@ -50,11 +53,13 @@ class TaskCalls:
         ending = asyncio.ensure_future(self._ended(serving))
         await asyncio.wait([ending], timeout=drain.until_cut())
         if not ending.done():
-            self._worker._report_cut(self.labels.values())
+            self._worker._report_cut(label for _, label in self._tasks())
             left = drain.deadline - time.monotonic()
             close_connections()
             await asyncio.wait([ending], timeout=left * _TO_REACT)
-            self._cancel()
+            self.cancelled = True
+            for task, _ in self._tasks():
+                task.cancel()
             await asyncio.wait([ending], timeout=left * _TO_CANCEL)
         if ending.done():
             ending.result()
@@ -63,15 +68,21 @@ class TaskCalls:
 
     async def _ended(self, serving: Awaitable[None]) -> None:
         await serving
-        while self.labels:
-            self._emptied = asyncio.Event()
-            await self._emptied.wait()
+        while self.left():
+            await asyncio.sleep(GRACE)
 
-    def _cancel(self) -> None:
-        self.cancelled = True
-        for task in list(self.labels):
-            if task is not None:
-                task.cancel()
+    def _tasks(self) -> list[tuple[asyncio.Task[Any], str]]:
+        """Return the task of each call, and its label."""
+        return [(task, label) for task in asyncio.all_tasks() if (label := self._label(task))]
+
+    def _label(self, task: asyncio.Task[Any]) -> str | None:
+        coroutine: Any = task.get_coro()
+        while (code := getattr(coroutine, "cr_code", None)) is not None:
+            if code in self._codes and coroutine.cr_frame is not None:
+                scope = coroutine.cr_frame.f_locals.get("scope") or {}
+                return f"{scope.get('method', 'WebSocket')} {scope.get('path', '')}"
+            coroutine = coroutine.cr_await  # what it waits for
+        return None
 
 
 def exited(error: BaseException) -> RuntimeError:
@@ -96,7 +107,9 @@ class ThreadCalls:
 
     def begin(self, label: str) -> int:
         """Count one more; return its number."""
-        if not hasattr(self._thread, "known"):
+        try:
+            self._thread.known  # noqa: B018 - faster than hasattr
+        except AttributeError:
             self._know_thread()
         number = self._threads.begin(label)
         self.labels[number] = label
@@ -106,6 +119,10 @@ class ThreadCalls:
         """Count its end."""
         self._threads.end(number, failed)
         del self.labels[number]
+
+    def left(self) -> bool:
+        """Return whether a call has not returned."""
+        return bool(self.labels)
 
     def finish(self, serving: Iterator[float], close_connections: Callable[[], object]) -> None:
         """Sleep as long as the server's end takes, and each call; close the connections at `cut_at`.

@@ -27,7 +27,7 @@ import granian
 from .._errors import UsageError
 from .._worker.async_drain import AsyncDrain
 from . import ServerOptions, asgi, outside
-from .calls import GRACE
+from .calls import GRACE, TaskCalls
 from .granian_wsgi import Calls
 from .lasting_logger import lasting
 from .lifespan import State, lifespan, run
@@ -121,7 +121,7 @@ async def _serve_asgi(
                 await asyncio.sleep(seconds)
             await watched.close_websockets()
             servers.end()
-            for seconds in outside.end(listeners, watched.calls.labels):
+            for seconds in outside.end(listeners, watched.calls.left):
                 if done.is_set():
                     break
                 await asyncio.sleep(seconds)
@@ -146,7 +146,7 @@ def _serve_wsgi(
     def ended() -> Iterator[float]:
         yield from outside.drain(worker, listeners, servers.take_no_more, options.keepalive_window)
         servers.end()
-        for seconds in outside.end(listeners, answering.calls.labels):
+        for seconds in outside.end(listeners, answering.calls.left):
             if done.is_set():
                 break
             yield seconds
@@ -181,6 +181,7 @@ class _Application(asgi.ClosesWebSockets):
 
     def __init__(self, application: Application, worker: Worker[Any], root_path: str, state: State) -> None:
         super().__init__(application, worker)
+        self.calls = TaskCalls(worker, type(self).request, asgi.CountingApplication._websocket)
         self._root_path = root_path
         self._lasting = state
 
@@ -201,9 +202,7 @@ class _Application(asgi.ClosesWebSockets):
                     message = asgi.closing(scope, message)
             return send(message)  # type: ignore[no-any-return]
 
-        label, task = f"{scope['method']} {scope['path']}", asyncio.current_task()
-        self._activity.begin(label)
-        self.calls.labels[task] = label
+        self._activity.begin(f"{scope['method']} {scope['path']}")
         try:
             await self._application(scope, receive, sending)
         except BaseException as error:  # granian answers all of them alike
@@ -212,7 +211,6 @@ class _Application(asgi.ClosesWebSockets):
         else:
             watcher.done()
         self._activity.end(failed)
-        self.calls.ended(task)
 
     async def _other(self, watcher: Any) -> None:
         try:

@@ -63,7 +63,7 @@ class Calls:
         environ["wsgi.input"] = Input(environ["wsgi.input"], self.calls, number)
         try:
             answer = self._application(environ, head)
-            body = b"".join(answer) if isinstance(answer, list) else None
+            body = b"".join(answer) if type(answer) is list else None
             if not head.status:
                 answer = _Begun(answer)
                 head.check()

@@ -91,7 +91,7 @@ async def _serve(
         )
         begun = asyncio.ensure_future(drain.wait())
         await asyncio.wait([serving, begun], return_when=asyncio.FIRST_COMPLETED)
-        ended = _ended(serving, closing, lambda: bool(watched.calls.labels) or outside.sending(listeners))
+        ended = _ended(serving, closing, lambda: watched.calls.left() or outside.sending(listeners))
         await watched.calls.finish(ended, lambda: outside.close(listeners))
 
 

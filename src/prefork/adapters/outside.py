@@ -13,7 +13,7 @@ import socket
 import struct
 import termios
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -50,16 +50,16 @@ def drain(
         yield _POLL
 
 
-def end(listeners: list[socket.socket], calls: Collection[object]) -> Iterator[float]:
+def end(listeners: list[socket.socket], left: Callable[[], bool]) -> Iterator[float]:
     """Yield seconds to sleep while a server ends that was told to; close its connections when nothing is in flight.
 
-    A server may wait for the rest of half a request. In flight is what the application has not returned from, `calls`,
-    and what has been sent and not received.
+    A server may wait for the rest of half a request. In flight is what the application has not returned from, by
+    `left`, and what has been sent and not received.
     """
     since = time.monotonic()
     while True:
         yield _POLL
-        if calls or sending(listeners):
+        if left() or sending(listeners):
             since = time.monotonic()
         elif time.monotonic() - since > _STUCK:
             close(listeners)

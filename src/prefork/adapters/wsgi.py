@@ -50,9 +50,12 @@ class CountingApplication:
 
 
 def _is_whole(answer: Iterable[bytes], environ: Environ) -> bool:
-    """Return whether the application has finished. Servers have a short path for these, and must get them unchanged."""
+    """Return whether the application has finished. Servers have a short path for these, and must get them unchanged.
+
+    A class derived from list may have a `close()`, which is still to be called.
+    """
     wrapper = environ.get("wsgi.file_wrapper")
-    return isinstance(answer, list | tuple) or (isinstance(wrapper, type) and isinstance(answer, wrapper))
+    return type(answer) in (list, tuple) or (isinstance(wrapper, type) and isinstance(answer, wrapper))
 
 
 class Input:
