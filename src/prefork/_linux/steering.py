@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Sequence
 
 # From <asm-generic/socket.h>; Python's socket module has no names for them.
-_ATTACH_FILTER, _ATTACH_TO_GROUP = 26, 51
+_ATTACH_FILTER, _DETACH_FILTER, _ATTACH_TO_GROUP = 26, 27, 51
 # From <linux/bpf_common.h> and <linux/filter.h>.
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _KEEP = 0x20, 0x28, 0x30, 0x07
 _ADD, _SUBTRACT, _MULTIPLY, _MODULO, _AND, _SHIFT_RIGHT, _XOR_KEPT = 0x04, 0x14, 0x24, 0x94, 0x54, 0x74, 0xAC
@@ -64,6 +64,11 @@ def turn_away(sock: socket.socket) -> None:
     # The program sees the segment from the TCP header on; byte 13 has the flags.
     program = ((_LOAD_BYTE, 0, 0, 13), (_AND, 0, 0, 0x12), (_IF_EQUAL, 0, 1, 0x02), (_RETURN, 0, 0, 0))
     _attach(sock, _ATTACH_FILTER, (*program, (_RETURN, 0, 0, 0xFFFFFFFF)))
+
+
+def admit(sock: socket.socket) -> None:
+    """Let connections begin again at a socket that turns them away. Raises OSError."""
+    sock.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)
 
 
 def choice(places: Sequence[int]) -> list[_Instruction]:

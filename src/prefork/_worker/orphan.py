@@ -18,6 +18,7 @@ from .._linux.drain_request import signals_for
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from .drain import Drain
 
@@ -87,19 +88,22 @@ class Orphan:
         self.drain_timeout = 0.0
         self.queues: list[socket.socket] = []
         self.captured: Captured | None = None
+        self._report: Callable[[], object] = drain.on_request
 
     def begin(self, _number: int = 0, _frame: object = None) -> None:
         """Begin to live without a master: the handler of the lifeline's signal, which comes with each master's end."""
-        if not self.drain.orphaned:
-            self.drain.orphaned = True
-            if self.captured is not None:
-                self.captured.release()
-            # Not threading.Timer: each fork would have to make that module's locks again.
-            _thread.start_new_thread(self._live, ())
+        if self.drain.orphaned:
+            return
+        self.drain.orphaned = True
+        if self.captured is not None:
+            self.captured.release()
+        if not self.drain.requested:  # Else its successor, another orphan, has its queues.
+            self._report, self.drain.on_request = self.drain.on_request, self._requested
+        # Not threading.Timer: each fork would have to make that module's locks again.
+        _thread.start_new_thread(self._live, ())
 
     def _live(self) -> None:
-        if not self.drain.requested:  # Else its successor, another orphan, has its queues.
-            self._serve_on()
+        self._serve_on()
         end = monotonic() + self.drain_timeout + _AFTER_MASTER
         while (rest := end - monotonic()) > 0:
             self._copy()
@@ -110,16 +114,23 @@ class Orphan:
         """Wait for the request to drain, and make it when the patience is spent."""
         waiting = select.poll()
         waiting.register(self.drain.descriptor, select.POLLIN)
-        last, patient = monotonic(), True
+        last = monotonic()
         while not waiting.poll(_POLL * 1000):
             self._copy()
             now = monotonic()
-            patient = self.patience.spend(now - last, self._has_master())
-            last = now
-            if not patient:
+            if not self.patience.spend(now - last, self._has_master()):
+                self._refuse_new()
                 self._ask()
-        if not patient or self._has_master():  # Else a person has ended this worker alone.
+            last = now
+
+    def _requested(self) -> None:
+        """Refuse new connections before the server can find its queue empty: the request has just come.
+
+        Without a master, and with patience left, it is a person who ends this worker alone: the others use the queue.
+        """
+        if self._has_master():
             self._refuse_new()
+        self._report()
 
     def _has_master(self) -> bool:
         return not lifeline.cut(self.drain.lifeline)

@@ -198,14 +198,15 @@ class Port:
         """Append a socket; beside orphans several shards at once, to need fewer guards, which come last."""
         if self._foreign and self._first is None:
             self.count_again()
-        added = self._append(use, listener)
+        added = [self._append(use, listener)]
         if self._foreign:
             self._steer()
-            for _ in range(self._foreign - 1 if use == "shard" else 0):
-                self._append(use, listener)
+            added += [self._append(use, listener) for _ in range(self._foreign - 1 if use == "shard" else 0)]
             for _ in range(self._foreign):
                 self._append("guard", listener)
-        return added
+            for member in added:
+                _admit_new(member.socket)
+        return added[0]
 
     def _append(self, use: Use, listener: Listener) -> Member:
         sock, self._first = self._first, None
@@ -213,6 +214,8 @@ class Port:
             with acting_as(self._identity):
                 sock = bind.open_beside(self.template())
         try:
+            if self._foreign:  # The kernel may choose it before the program does; a guard must never be chosen.
+                _refuse_new(sock)
             bind.listen(sock, listener)
             if listener.reuseport:
                 bind.share_port(sock)
@@ -291,6 +294,15 @@ def _refuse_new(sock: socket.socket | None) -> None:
             steering.turn_away(sock)
         except OSError:
             pass  # Not supported by this kernel: the connections of the last moment are lost, as with any server.
+
+
+def _admit_new(sock: socket.socket | None) -> None:
+    """Admit new connections again."""
+    if sock is not None and sock.type == socket.SOCK_STREAM:
+        try:
+            steering.admit(sock)
+        except OSError:
+            pass  # ENOENT: refusing them is not supported by this kernel.
 
 
 def _discard(sock: socket.socket | None) -> None:
