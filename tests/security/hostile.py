@@ -55,7 +55,7 @@ keep = []
 with suppress(FileNotFoundError):
     exec(open("THEIRS/mold.py").read())
 
-daemon = prefork.Daemon("hostile", listeners={"http": "tcp://127.0.0.1:PORT"})
+daemon = prefork.Daemon("hostile", listeners={"http": globals().get("forged_address", "tcp://127.0.0.1:PORT")})
 
 @daemon.plan
 def plan():

@@ -40,6 +40,9 @@ class AsNobody(Served):
     more: dict[str, str] = {}  # noqa: RUF012
     """Variables that root has besides."""
 
+    mounts: str = "true"
+    """A command that mounts something more, for this daemon alone."""
+
     def begin(self, *options: str, groups: str = "") -> None:
         # The interpreter may live where only root can go, so it is shown at another place too, to this daemon alone.
         directory = self.start.directory
@@ -58,7 +61,7 @@ class AsNobody(Served):
         }
         if self.start.command("unshare", "--mount", "true").wait() != 0:
             pytest.skip("no mount namespace can be had here to show the interpreter to another user")
-        script = f"{binds}; exec {groups} {run}"
+        script = f"{binds}; {self.mounts}; exec {groups} {run}"
         self.running = self.start.command("unshare", "--mount", "sh", "-c", script, env=environment)
 
 

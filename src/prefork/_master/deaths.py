@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 from .._core import events as fact
 from .._linux.signals import NAMES
 from .._report.sentences import ended
-from .births.processes import MoldRole, Role, WatcherRole, WorkerRole
+from .births.processes import HelperRole, MoldRole, Role, WatcherRole, WorkerRole
 from .hangs.crashes import Crash, Crashes
 from .hangs.oom import OomCounter
 
@@ -76,7 +76,7 @@ class Deaths:
                 self._master.enqueue(fact.WorkerEnded(end.pid, status, reason, worked, doing))
             case WatcherRole():
                 keepers.watchers.ended(end.pid, reason)
-            case None:
+            case HelperRole() | None:
                 pass
             case _:
                 assert_never(role)

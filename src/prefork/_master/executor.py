@@ -9,6 +9,7 @@ import os
 import selectors
 import signal
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._core import actions as do
@@ -29,6 +30,7 @@ from .children import LeftoverProcesses
 from .deaths import Deaths, Keepers
 from .hangs.crashes import Crashes
 from .hangs.watch import Hangs, WatchedWorker
+from .listeners.names import Found, Names
 from .listeners.opened import BindOptions, Listeners
 from .listeners.queues import Queues
 from .log.capture import Capture
@@ -70,6 +72,7 @@ class DaemonExecutor:
         self._processes = Processes(master, runtime.roster, Start(launching, shared, self._capture))
         self._channels = self._processes.channels
         self._watchers = Watchers(self._processes.start_watcher, self._processes.kill, master, launching.sources)
+        self._names = Names(master, self._processes, launching.interpreter.identity)
         self._queues = Queues(master, self._board.counted)
         self._listeners = self._create_listeners(launching)
         means = OrderDependencies(self._board, self._listeners, self._processes, self._reader, self._capture)
@@ -159,8 +162,9 @@ class DaemonExecutor:
             case do.ForgetContexts(generation, named):
                 self._orders.keep(generation, named)
             case do.Bind(generation, listeners):
-                self._bind(generation, listeners)
+                self._names.look_up(listeners, partial(self._bind, generation, listeners))
             case do.Unbind(listeners):
+                self._names.cancel(listeners)
                 self._log_all(self._listeners.unbind(listeners))
             case do.Report():
                 self._log.report(action)
@@ -241,9 +245,9 @@ class DaemonExecutor:
         if listeners:
             self._channels.drain_backlogs(pid, [listener.name for listener in listeners])
 
-    def _bind(self, generation: int, listeners: tuple[Listener, ...]) -> None:
+    def _bind(self, generation: int, listeners: tuple[Listener, ...], found: Found) -> None:
         try:
-            texts = self._listeners.bind(listeners)
+            texts = self._listeners.bind(listeners, found)
         except PreforkError as error:
             self._master.enqueue(fact.BindFailed(generation, str(error)))
         else:

@@ -55,7 +55,12 @@ class WatcherRole:
     """A watcher of files."""
 
 
-Role = MoldRole | WorkerRole | WatcherRole
+@dataclass(frozen=True, slots=True)
+class HelperRole:
+    """A child that does something for the master that may take long."""
+
+
+Role = MoldRole | WorkerRole | WatcherRole | HelperRole
 
 
 class Processes:
@@ -101,6 +106,10 @@ class Processes:
         """Start a watcher of files, by the name of its program; return its pid."""
         launching = self._with.launching
         return self._start(launching.interpreter, launching.of_watcher(program, arguments), "watcher", WatcherRole())
+
+    def add_helper(self, pid: int) -> None:
+        """The master has forked a helper, which leads a session."""
+        self._add(pid, HelperRole())
 
     def adopt(self, pid: int) -> None:
         """A mold has forked a spare."""

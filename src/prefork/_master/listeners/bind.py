@@ -14,7 +14,7 @@ from collections.abc import Callable
 from ..._core.plan import Listener
 from ..._linux.address import Address
 
-_ANY = ("*", "::")
+ANY = ("*", "::")
 
 
 def open_socket(address: Address, share_port: bool) -> socket.socket:
@@ -92,7 +92,7 @@ def count_listening(sock: socket.socket) -> int:
 
 
 def _resolve(address: Address, kind: socket.SocketKind) -> tuple[socket.AddressFamily, object]:
-    if address.host in _ANY:
+    if address.host in ANY:
         if address.host == "*" and not _has_ipv6():
             return socket.AF_INET, ("0.0.0.0", address.port)
         return socket.AF_INET6, ("::", address.port)
@@ -121,7 +121,7 @@ def _prepare(sock: socket.socket, address: Address, shared: bool) -> None:
     if shared:
         share_port(sock)
     if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.host not in _ANY))
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.host not in ANY))
 
 
 # The path of a Unix socket.

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..._core.plan import Listener
 from ..._errors import SystemFailure, UsageError
@@ -15,6 +15,7 @@ from ..._wire.launch import Identity
 from ..privileges import acting_as
 from . import bind
 from .inherited import Given
+from .names import Found, numeric
 from .port import Port
 from .queues import Queues
 
@@ -107,14 +108,15 @@ class Listeners:
         self._records: dict[Listener, tuple[Address, str]] = {}
         self._places: dict[tuple[Address, str], Port | _SingleSocket] = {}
         self._notices: list[str] = []
+        self._found: Found = {}
         self._orphans_serve = options.orphans_serve
 
-    def bind(self, listeners: Sequence[Listener]) -> list[str]:
-        """Open all of these listeners, or none; return lines for the log.
+    def bind(self, listeners: Sequence[Listener], found: Found | None = None) -> list[str]:
+        """Open all of these listeners, or none; return lines for the log. `found` has the addresses of host names.
 
         Raises UsageError for an invalid address, else SystemFailure.
         """
-        self._notices = []
+        self._notices, self._found = [], found or {}
         given = self._options.given
         names = [listener.name for listener in listeners]
         first = not self._records
@@ -252,6 +254,7 @@ class Listeners:
                 return _SingleSocket(address, bind.open_socket(address, False))
         if listener.address in self._options.operator:
             identity = None
+        address = replace(address, host=numeric(address.host, self._found))
         with acting_as(identity):
             share = (orphans or self._has_port(address.port)) and listener.reuseport
             sock = bind.open_socket(address, share)

@@ -1,0 +1,56 @@
+"""A host name of the application's that its name server never answers for."""
+
+from __future__ import annotations
+
+import signal
+import socket
+
+import pytest
+
+from security.hostile import Hostile, needs_root
+from support import Start
+from system.daemons import free_port
+from system.other_user import anywhere
+
+__all__ = ["anywhere"]  # A fixture.
+
+pytestmark = [needs_root, pytest.mark.timeout(120)]
+
+SERVER = "127.0.0.177"
+
+
+def test_name_that_is_never_answered_keeps_nothing_waiting(anywhere: Start) -> None:
+    (anywhere.directory / "resolv.conf").write_text(f"nameserver {SERVER}\noptions timeout:30 attempts:3\n")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        try:
+            silent.bind((SERVER, 53))
+        except OSError:
+            pytest.skip("no name server can be had here")
+        hostile = Hostile(anywhere)
+        hostile.mounts = f"mount --bind {anywhere.directory}/resolv.conf /etc/resolv.conf"
+        hostile.begin()
+        hostile.ready("web/0", "web/1")
+        with hostile.unharmed():
+            hostile.mold_runs('forged_address = "tcp://very-slow-name.example.test:8471"')
+            hostile.signal(signal.SIGHUP)
+            silent.settimeout(30)
+            assert b"very-slow-name" in silent.recv(1000)
+            hostile.watch(lambda: "the name was not found within 10 s" in hostile.told(), "the refusal")
+            hostile.signal(signal.SIGHUP)
+            assert b"very-slow-name" in silent.recv(1000)
+        assert hostile.stop() == 0  # While it is being looked up.
+
+
+def test_name_that_has_no_address_is_refused(anywhere: Start) -> None:
+    hostile = Hostile(anywhere)
+    hostile.begin()
+    hostile.ready("web/0", "web/1")
+    for name in ("no-such-name.invalid", "a..b", "x" * 100):
+        hostile.mold_runs(f'forged_address = "tcp://{name}:8471"')
+        hostile.signal(signal.SIGHUP)
+        hostile.running.expect(f"reload: failed: cannot listen on tcp://{name}:8471", "err")
+    hostile.mold_runs(f'forged_address = "tcp://localhost:{free_port()}"')
+    hostile.signal(signal.SIGHUP)
+    hostile.running.expect("reload: done", "err")
+    hostile.until_served()
+    assert hostile.stop() == 0
