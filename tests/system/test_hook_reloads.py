@@ -106,15 +106,15 @@ class Web(prefork.WorkerContext):
     # more
 
 def work(worker):
-    if MODE == "stays":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print("child", subprocess.Popen(["sleep", "600"]).pid, os.getpid())
     if MODE == "slow":
         print("begins", os.getpid())
         sys.stdin = open("go")
     prefork.ready()
     print("ready", VERSION, worker.id, os.getpid())
+    if MODE == "stays":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("child", subprocess.Popen(["sleep", "600"]).pid, os.getpid())  # Last: it may have no reader then.
     while True:
         signal.pause()
 
