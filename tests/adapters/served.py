@@ -125,7 +125,7 @@ class Shared:
             start = Start(self._directory / str(len(self._starts)))
             start.directory.mkdir()
             self._starts.append(start)
-            if server[0] not in ("waitress", "asyncio", "socketserver"):  # They do not serve both.
+            if server not in STREAMS:
                 options["also"] = "unix://DIRECTORY/http.sock"
             adapted = Adapted(start, server, **options)
             adapted.ready()

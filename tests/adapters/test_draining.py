@@ -48,9 +48,8 @@ def test_kept_connection_is_told_that_it_closes(shared: Shared, server: tuple[st
 
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)
 def test_unix_socket_is_drained_too(shared: Shared, server: tuple[str, str]) -> None:
-    options = SLOW | ({"address": "unix://DIRECTORY/http.sock"} if server[0] == "waitress" else {})
     with (
-        shared.use(server, **options) as adapted,
+        shared.use(server, **SLOW) as adapted,
         socket.socket(socket.AF_UNIX) as asked,
         socket.socket(socket.AF_UNIX) as silent,
     ):

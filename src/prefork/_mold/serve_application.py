@@ -108,6 +108,7 @@ def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: di
         keepalive_window=settings["keepalive_window"],
         threads=settings["threads"],
         lifespan=settings["lifespan"],
+        loop=settings["loop"],
         root_path=settings["root_path"] or "",
     )
     server = adapters.find(settings["server"], protocol)

@@ -59,7 +59,6 @@ def _flags(record: type[KindOptions | DaemonOptions]) -> Iterator[Option]:
 
 _ADDRESSES = Several(Parsed("ADDRESS", address))
 _SERVER = Text("NAME", "the name of a server")
-_INTERFACE = Choice(("auto", "asgi", "wsgi"))
 
 OPTIONS: tuple[Option, ...] = (
     Option("target", Text("TARGET", "a target such as shop:app"), None, "Application to run; the command's argument."),
@@ -68,9 +67,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("workers", Whole(1, word="auto"), "auto", "Number of workers; auto: one per processor.", "served", "-w"),
     Option("bind", _ADDRESSES, ["tcp://127.0.0.1:8000"], "Address to listen on; repeatable.", "served", "-b"),
     Option("server", _SERVER, None, "Server; default: uvicorn for ASGI, waitress or granian for WSGI.", "served"),
-    Option("interface", _INTERFACE, "auto", "Application interface; auto: detected from its arguments.", "served"),
+    Option("interface", Choice(("auto", "asgi", "wsgi")), "auto", "Application interface; auto: detected.", "served"),
     Option("threads", Whole(1), 8, "Threads per worker for a WSGI application; 1: the main thread.", "served"),
     Option("lifespan", Choice(("auto", "on", "off")), "auto", "ASGI lifespan; auto: where supported.", "served"),
+    Option("loop", Choice(("auto", "asyncio", "uvloop")), "auto", "Event loop; auto: uvloop if installed.", "served"),
     Option("root_path", Text("PATH", "a path"), None, "Path below which a proxy serves the application.", "served"),
     Option("keepalive_window", SECONDS, 1.0, "Seconds a draining worker keeps idle connections open.", "served"),
     *_flags(KindOptions),

@@ -36,6 +36,8 @@ class ServerOptions:
     """WSGI: how many requests a worker handles at once."""
     lifespan: Literal["auto", "on", "off"] = "auto"
     """ASGI: whether to run the application's lifespan; "auto" does so where the application supports it."""
+    loop: Literal["auto", "asyncio", "uvloop"] = "auto"
+    """ASGI: the event loop; "auto" is uvloop where it is installed, except on hypercorn."""
     root_path: str = ""
     """The path below which the application is mounted (ASGI `root_path`, WSGI `SCRIPT_NAME`)."""
 

@@ -31,6 +31,7 @@ from .calls import GRACE, TaskCalls
 from .granian_wsgi import Calls
 from .lasting_logger import lasting
 from .lifespan import State, lifespan, run
+from .loops import loop_factory
 from .main_thread import MainThread
 
 if TYPE_CHECKING:
@@ -82,12 +83,13 @@ def _private() -> _Private:
 
 
 _granian = _private()
+_logger = logging.getLogger("_granian")
 lasting("_granian.utils")  # It logs what the application raises.
 
 
 def warm(application: Application, protocol: str, options: ServerOptions) -> None:
     """Import uvloop, if it is installed; this module has imported the rest."""
-    _loop_factory()
+    loop_factory(options)
 
 
 def serve(
@@ -96,7 +98,7 @@ def serve(
     """Serve until the worker has drained."""
     logging.getLogger(_LOGGER).addFilter(lambda record: not _is_full(record, worker))
     if protocol == "asgi":
-        run(_serve_asgi(worker, listeners, application, options), worker, _loop_factory())
+        run(_serve_asgi(worker, listeners, application, options), worker, loop_factory(options))
     else:
         _serve_wsgi(worker, listeners, application, options)
 
@@ -188,16 +190,18 @@ class _Application(asgi.ClosesWebSockets):
     async def request(self, watcher: Any) -> None:
         """Handle one request: `watcher` has its scope and the two channels, and gets its result."""
         scope = watcher.scope
+        (client, port), (server, at) = scope["client"], scope["server"]  # Ports as text, and "0" for a Unix socket.
+        scope["client"], scope["server"] = (client, int(port)) if client else None, (server, int(at) or None)
         scope.update(root_path=self._root_path, state=self._lasting.copy())
         if scope["type"] != "http":
             await self._other(watcher)
             return
-        failed, receive, send = False, watcher.proto.receive, watcher.proto.send
+        status, receive, send = 0, watcher.proto.receive, watcher.proto.send
 
         def sending(message: asgi.Message) -> Awaitable[None]:
-            nonlocal failed
+            nonlocal status
             if message["type"] == "http.response.start":
-                failed = message["status"] >= 500
+                status = message["status"]
                 if self._drain.requested:
                     message = asgi.closing(scope, message)
             return send(message)  # type: ignore[no-any-return]
@@ -205,12 +209,17 @@ class _Application(asgi.ClosesWebSockets):
         self._activity.begin(f"{scope['method']} {scope['path']}")
         try:
             await self._application(scope, receive, sending)
+            if not status:
+                await sending({"type": "http.response.start", "status": 500, "headers": []})
+                await send({"type": "http.response.body", "body": b"Internal Server Error"})
+                what = f"{scope['method']} {scope['path']}"
+                _logger.error("%s: the application returned without starting a response", what)
         except BaseException as error:  # granian answers all of them alike
-            failed = True
+            status = 500
             self._failed(watcher, error)
         else:
             watcher.done()
-        self._activity.end(failed)
+        self._activity.end(status >= 500)
 
     async def _other(self, watcher: Any) -> None:
         try:
@@ -276,11 +285,3 @@ class _Servers:
         self._left -= 1
         if not self._left:
             self._done()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

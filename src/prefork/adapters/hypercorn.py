@@ -24,6 +24,7 @@ from . import ServerOptions, outside
 from .asgi import ClosesWebSockets, CountingApplication
 from .lasting_logger import lasting
 from .lifespan import lifespan, run
+from .loops import loop_factory
 
 if TYPE_CHECKING:
     from .._worker.handle import Worker
@@ -43,12 +44,16 @@ def warm(application: Application, protocol: str, options: ServerOptions) -> Non
     """Import what hypercorn imports with the first connection of a kind."""
     import hypercorn.protocol  # noqa: F401
 
+    if options.loop != "auto":
+        loop_factory(options)
+
 
 def serve(
     worker: Worker[Any], listeners: list[socket.socket], application: Application, protocol: str, options: ServerOptions
 ) -> None:
     """Serve until the worker has drained."""
-    run(_serve(worker, listeners, application, options), worker)
+    factory = None if options.loop == "auto" else loop_factory(options)
+    run(_serve(worker, listeners, application, options), worker, factory)
 
 
 async def _serve(

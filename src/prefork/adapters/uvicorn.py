@@ -31,6 +31,7 @@ from . import ServerOptions
 from .asgi import CountingApplication
 from .lasting_logger import lasting
 from .lifespan import State, lifespan, run
+from .loops import loop_factory
 from .native_accepting import NativeAccepting
 from .together import written_together
 
@@ -49,6 +50,7 @@ _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 
 def warm(application: Application, protocol: str, options: ServerOptions) -> None:
     """Import what uvicorn imports at its start: the loop, the parser, the WebSocket protocol."""
+    loop_factory(options)
     _config(application, options, {}).get_loop_factory()
 
 
@@ -125,6 +127,7 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
         "lifespan": "off",  # ours
         "log_config": None,
         "access_log": False,
+        "loop": options.loop,
         "root_path": options.root_path,
     }
     config = uvicorn.Config(application, **{**chosen, **more})

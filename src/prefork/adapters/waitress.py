@@ -4,9 +4,9 @@ Its `run()` wakes up every second, and at its end it drops requests that wait fo
 loop is run from here, one wait at a time: until something comes, or, while connections are open, until it is time to
 check for silent ones.
 
-Public: `create_server` with `map` and `sockets`. Read in its source, unchanged for years: `wasyncore.loop`,
-`channel_class`, `active_channels`, `task_dispatcher`, and of a channel `requests`, `request`, `total_outbufs_len`,
-`last_activity`, `will_close`. Tried with 3.0.0 and 3.0.2.
+Public: `create_server` with `map` and `sockets`. Read in its source, unchanged for years: `_dispatcher`,
+`wasyncore.loop`, `channel_class`, `active_channels`, `task_dispatcher`, and of a channel `requests`, `request`,
+`total_outbufs_len`, `last_activity`, `will_close`. Tried with 3.0.0 and 3.0.2.
 """
 
 from __future__ import annotations
@@ -75,16 +75,17 @@ class _Waitress:
         self._calls = counting.calls
         self._tasks = _OneHere() if options.threads == 1 else ThreadedTaskDispatcher()
         self._tasks.set_thread_count(options.threads)
-        create_server(
-            counting,
-            map=self._map,
-            _dispatcher=self._tasks,
-            sockets=[Listener.of(listener) for listener in listeners],
-            threads=options.threads,
-            url_prefix=options.root_path,
-            connection_limit=files,  # never reached: `Room` is asked before
-            cleanup_interval=_CLEANING,
-        )
+        for family in _families(listeners):
+            create_server(
+                counting,
+                map=self._map,
+                _dispatcher=self._tasks,
+                sockets=family,
+                threads=options.threads,
+                url_prefix=options.root_path,
+                connection_limit=files,  # never reached: `Room` is asked before
+                cleanup_interval=_CLEANING,
+            )
         self._servers = [server for server in self._map.values() if isinstance(server, BaseWSGIServer)]
         for server in self._servers:
             server.channel_class = _channel_class(worker)
@@ -153,6 +154,13 @@ class _Waitress:
 
     def _channels(self) -> list[HTTPChannel]:
         return [channel for server in self._servers for channel in server.active_channels.values()]
+
+
+def _families(listeners: list[socket.socket]) -> list[list[Listener]]:
+    """Return the sockets of addresses and ports, and those of paths: one server of waitress's takes only one sort."""
+    unix = [Listener.of(listener) for listener in listeners if listener.family == socket.AF_UNIX]
+    others = [Listener.of(listener) for listener in listeners if listener.family != socket.AF_UNIX]
+    return [family for family in (others, unix) if family]
 
 
 def _is_silent(channel: HTTPChannel, window: float) -> bool:

@@ -46,7 +46,8 @@ class CountingApplication:
         if _is_whole(answer, environ):
             end(number, failed)
             return answer
-        return Pieces(answer, self.calls, number, lambda raised: end(number, failed or raised))
+        pieces = SizedPieces if hasattr(answer, "__len__") else Pieces
+        return pieces(answer, self.calls, number, lambda raised: end(number, failed or raised))
 
 
 def _is_whole(answer: Iterable[bytes], environ: Environ) -> bool:
@@ -115,3 +116,10 @@ class Pieces:
             raise exited(error) from error
         finally:
             self._end(self._raised)
+
+
+class SizedPieces(Pieces):
+    """An answer that knows the number of its pieces: of one piece a server knows the Content-Length (PEP 3333)."""
+
+    def __len__(self) -> int:
+        return len(self._answer)  # type: ignore[arg-type]
