@@ -9,6 +9,7 @@ import pytest
 from core.stage import Stage, plan
 from prefork._core import actions as act
 from prefork._core import events as ev
+from prefork._core.commands import Reload
 from prefork._core.watch.hang_watch import EXTRA, RETRIES, Check, HangDetector, Progress, Sign
 from prefork._core.watch.verdicts import Evidence, Hang, Thread, Verdict, verdict
 from prefork._report.hang_report import SENTENCES, report
@@ -275,11 +276,42 @@ def hung(pid: int, over: bool = False) -> ev.WorkerHung:
 def test_hung_worker_is_killed_and_replaced_at_once_each_time() -> None:
     stage = Stage(plan()).start()
     for _ in range(5):
+        stage.now += 3600
         pid = stage.pid("web/0")
         actions = stage.feed(hung(pid))
         assert actions == [act.Report("the report", "fact"), act.KillWorker(pid, "hung for 30.0 s: deadlock")]
         stage.rest()
         assert stage.pid("web/0") != pid
+
+
+def test_workers_that_hang_in_their_first_requests_back_off() -> None:
+    stage = Stage(plan()).start()
+    starts = []
+    for _ in range(4):
+        stage.now += 31
+        stage.feed(hung(stage.pid("web/0")))
+        began = stage.now
+        stage.rest()
+        if "web/0" not in stage.serving():
+            stage.late()
+            stage.rest()
+        starts.append(stage.now - began)
+    assert starts == [0, 1, 2, 4]
+    assert "degraded, restarting in 4 s (4 failures in a row)" in "\n".join(stage.world.reports)
+
+
+def test_hang_in_the_first_requests_stops_a_rollout() -> None:
+    stage = Stage(plan("a", web=4), plan("b", web=4)).start()
+    stage.command(Reload())
+    # The last one takes long to become ready.
+    stage.rest(but=lambda event: isinstance(event, ev.WorkerReady) and len(stage.serving(2)) == 3)
+    stage.now += 31
+    stage.feed(hung(next(pid for pid, one in stage.world.processes.items() if one.generation == 2 and one.ready)))
+    stage.rest(but=lambda event: isinstance(event, ev.WorkerReady) and stage.world.processes[event.pid].generation == 2)
+    assert not stage.reply().ok
+    assert stage.reply().text.endswith("; rolled back to generation 1")
+    stage.rest()
+    assert stage.serving(1) == ["solo", "web/0", "web/1", "web/2", "web/3"]
 
 
 def test_worker_with_policy_report_or_recovered_is_kept() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
+import re
 import signal
 import time
 from contextlib import suppress
 
-from support import PATIENCE, Start
-from system.runs import Run
+from support import PATIENCE, Start, until
+from system.runs import PREFORK, Run
 
 POISON = """
 import os
@@ -45,6 +47,12 @@ def crash(run: Run) -> None:
     connection.close()
 
 
+def asked(start: Start, *command: str) -> tuple[int, str]:
+    """Return the status of a command for the daemon, and what it prints."""
+    running = start.command(PREFORK, *command, env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
+    return running.wait(), "\n".join(running.out + running.err)
+
+
 def test_one_client_cannot_take_the_workers_away(start: Start) -> None:
     run = poisoned(start)
     longest = 0.0
@@ -59,6 +67,8 @@ def test_one_client_cannot_take_the_workers_away(start: Start) -> None:
         r"web/\d: exited 3 after .*, while doing GET /crash \(pid \d+, generation 1\); restarting$", "err"
     )
     assert not any("restarting in" in line for line in run.running.err)
+    _, text = asked(start, "crashes")
+    assert re.search(r"^GET /crash: (\d+) of \1 crashes$", text, re.MULTILINE), text
     assert run.stop() == 0
 
 
@@ -73,4 +83,18 @@ def test_workers_return_together_when_the_cause_has_gone(start: Start) -> None:
     (start.directory / "away").unlink()
     run.running.expect(r"web: a worker is ready again \(web/\d\)", "err")
     run.pids(2)
+    assert run.stop() == 0
+
+
+def test_check_fails_while_the_mold_cannot_be_started(start: Start) -> None:
+    run = poisoned(start)
+    (start.directory / "poison.py").write_text("raise ImportError('no more')")
+    (mold,) = json.loads(asked(start, "status", "--json")[1])["molds"]
+    os.kill(mold["pid"], signal.SIGKILL)
+    for _ in range(2):
+        run.running.expect("ImportError: no more|mold of generation 1: failed to start", "err")
+    until(lambda: asked(start, "status", "--check")[0] == 1, "the check fails")
+    assert "mold of generation 1 cannot be started" in asked(start, "status", "--check")[1]
+    (start.directory / "poison.py").write_text(POISON)
+    until(lambda: asked(start, "status", "--check") == (0, "2 slots served"), "it has been started")
     assert run.stop() == 0

@@ -53,12 +53,13 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
             state.proven = True
             return
     lived = None if worker.ready_at is None else state.now - worker.ready_at
-    if lived is not None and worker.hung:
-        lived = max(lived, state.spec.healthy_after)
+    worked = event.worked
+    if worker.hung_after is not None:  # In its first requests: so will the next one, most likely.
+        lived, worked = (0.0, False) if worker.hung_after < state.spec.hangs_early else (state.spec.healthy_after, True)
     failed = lived is None
     if slot.done != worker.target.edition:
         slot.restarts += 1
-        failed = ended(state, slot, lived, event.worked)
+        failed = ended(state, slot, lived, worked)
     slot_failed(state, slot, text, worker.report, failed=failed)
 
 
@@ -269,7 +270,7 @@ def hang_reported(state: State, event: Event) -> None:
         case ev.WorkerHung(_, verdict, hang, report, over):
             state.report(report)
             if kills and not over:
-                worker.hung = True
+                worker.hung_after = state.now - hang.seconds - (worker.ready_at or state.now)
                 state.kill(worker, f"hung for {hang.seconds:.1f} s: {verdict}")
         case ev.WorkerStuck(_, _, _, report):
             state.report(report)

@@ -136,6 +136,7 @@ class Spec:
     workers, `rate` starts a second, and while none of it is ready `rate_down` in all. A process that is still there
     `kill_timeout` after a kill is killed again. While two workers of a slot drain, the older one has `overlap` left;
     one that was never ready has `unready_timeout`.
+    A hang that began within `hangs_early` of the readiness is a failure.
     """
 
     name: str = "daemon"
@@ -152,3 +153,4 @@ class Spec:
     kill_timeout: float = 5.0
     unready_timeout: float = 1.0
     overlap: float = 1.0
+    hangs_early: float = 10.0

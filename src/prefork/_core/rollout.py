@@ -62,12 +62,12 @@ def supersede(state: State, current: Change, change: Change) -> None:
     change.before, change.opened = current.before, current.opened
     for key in current.flight:
         slot = state.slots.get(key)
-        former = change.before.get(key)
         worker = slot and serving(state, slot)
-        if slot and former and worker and worker.target == former:
-            slot.retarget(former, f"{current.name} superseded")
+        if slot and slot.target and worker and worker.target:  # Its successor is not ready, and may never be.
+            slot.retarget(worker.target, f"{current.name} superseded")
             state.dirty_slots[key] = None
-            del change.before[key]
+            if change.before.get(key) == worker.target:
+                del change.before[key]
     state.report(text, about=state.announcement(current, "failed", text=text))
     state.reply(current.askers, False, text)
     state.change = None

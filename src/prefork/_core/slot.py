@@ -57,7 +57,7 @@ class Worker:
     holder: str | None = None  # the slot that keeps this spare in reserve
     report: str = ""
     ready_at: float | None = None  # when it became ready
-    hung: bool = False  # it is killed for that; before, it was healthy
+    hung_after: float | None = None  # it is killed since it hangs, after so many seconds of being ready
     backlogs: tuple[Listener, ...] = ()  # those that it was asked to accept before it exits
 
     def turn(self, turn: Turn, now: float, spec: Spec) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .._report.folding import blamed
 from .._report.hang_report import SENTENCES
 from .._report.units import duration
 from ..client import Client
@@ -61,6 +62,9 @@ def crashes(client: Client, as_json: bool, number: int | None) -> None:
             print_json(crash)
         else:
             say(f"{crash['number']:>5}  {_headline(crash)}")
+    requests = (crash["doing"].partition(" (the latest of ")[0] for crash in found)
+    if (most := blamed(requests, len(found))) and not as_json:
+        say(most)
 
 
 def _headline(crash: dict[str, Any]) -> str:

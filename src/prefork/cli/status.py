@@ -31,7 +31,7 @@ _COLOURS = {
 
 @click.command()
 @click.option("--memory", is_flag=True, help="Add the private and shared memory of each worker.")
-@click.option("--check", is_flag=True, help="Health check: exit 0 if every slot is served, 1 if not.")
+@click.option("--check", is_flag=True, help="Health check: exit 0 if all slots are served and could be again, else 1.")
 @reading_command
 def status(client: Client, as_json: bool, memory: bool, check: bool) -> None:
     """Show the slots of a running daemon: state, load, last exit."""
@@ -81,7 +81,9 @@ def _check(view: dict[str, Any], as_json: bool) -> int:
     unserved = [
         s for s in view["slots"] if not (s["serving"] or s["exchanging"] or s["state"] in ("finished", "leaving"))
     ]
-    ok = bool(view["slots"]) and not unserved and not view["stopping"]
+    mold = next((mold for mold in view["molds"] if mold["generation"] == view["generation"]), None)
+    stuck = mold is not None and mold["failures"] > 1 and mold["state"] in ("importing", "ending", "paused")
+    ok = bool(view["slots"]) and not unserved and not view["stopping"] and not stuck
     if view["stopping"]:
         text = "the daemon is stopping"
     elif not view["slots"]:
@@ -90,6 +92,9 @@ def _check(view: dict[str, Any], as_json: bool) -> int:
         text = ", ".join(
             f"{s['key']} {s['state']}" + (f" ({s['last_exit']})" if s["last_exit"] else "") for s in unserved
         )
+    if mold is not None and stuck and not view["stopping"]:
+        cause = f"mold of generation {mold['generation']} cannot be started ({mold['failures']} failures in a row)"
+        text = "; ".join(filter(None, [text, f"{cause}: workers that end are not replaced"]))
     text = text or f"{counted(len(view['slots']), 'slot')} served"
     if as_json:
         print_json({"ok": ok, "text": text})

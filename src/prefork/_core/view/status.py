@@ -37,6 +37,7 @@ def overview(state: State) -> dict[str, Any]:
                 "state": mold.phase,
                 "spares": len(mold.idle),
                 "since": mold.since,
+                "failures": mold.failures,
             }
             for mold in state.molds.values()
         ],

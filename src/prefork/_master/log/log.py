@@ -118,6 +118,8 @@ class Log:
         if item.folds and not self._ends:
             now, slot = monotonic(), str(item.record.get("slot", ""))
             passes = self._folding.passes(item.record["event"], slot, item.text, self._backs_off(slot), now)
+            if request := item.record.get("doing") if item.record["event"] == "ended" else "":
+                self._folding.count_request("ended", slot, request)
             self._set_timer(now)
             if not passes:
                 return

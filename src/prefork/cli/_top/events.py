@@ -11,6 +11,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from ..._report.folding import blamed
 from ..._report.sentences import sentence, subject, tone
 from ...client import Event
 from .._words import moment, with_user_names
@@ -19,6 +20,9 @@ from .palette import DIM, FAINT, GROUND, TEXT, shade, style
 from .texts import COLOURS
 
 _KEPT = 1000
+
+_LATELY = 600.0
+"""Seconds of which the title names the request that most crashed workers had."""
 
 
 class EventPane(ScrollView, can_focus=False):
@@ -31,7 +35,13 @@ class EventPane(ScrollView, can_focus=False):
     def add(self, events: Iterable[Event]) -> None:
         """Add events."""
         at_end = self.scroll_y >= self.max_scroll_y
+        events = list(events)
         self._events.extend(event for event in events if event.get("stage") != "settled")
+        lately = time.time() - _LATELY
+        crashes = [event for event in self._events if event["event"] == "ended" and event.get("status")]
+        crashes = [event for event in crashes if event.get("time", 0.0) > lately]
+        most = blamed((event.get("doing", "") for event in crashes), len(crashes))
+        self.border_title = f"events  {most}" if most else "events"
         self._resized(at_end)
 
     def on_resize(self) -> None:
