@@ -250,7 +250,11 @@ def test_main_thread_in_a_lock_of_c_without_the_gil() -> None:
     assert verdict(pool) == "library_lock"
     assert verdict(Evidence(True, False, 0, locked, native_threads=3, contended=True)) == "gil_held"
     first = report(Hang("web/0", 7, 1, "GET /", 30.0, 0.0), "library_lock", pool, "", "killing it").splitlines()[0]
-    assert "the main thread waits for a lock inside a C library; its mold had 3 native threads when it forked" in first
+    assert "the main thread waits for a lock inside a C library; the mold had 3 native threads when it forked" in first
+    in_a_thread = Evidence(False, True, 0, (thread("S", POLL), *locked), native_threads=1)
+    assert "the mold had 1 native thread when" in report(
+        Hang("web/0", 7, 1, "", 9.0, 0.0), "deadlock", in_a_thread, "", ""
+    )
     lone = Evidence(True, False, 0, (*locked, thread("S", POLL, 0.1, tid=2)))
     assert "native" not in report(Hang("web/0", 7, 1, "", 30.0, 0.0), "library_lock", lone, "", "killing it")
 

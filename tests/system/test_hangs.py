@@ -124,6 +124,32 @@ def test_hung_loop_is_reported_with_its_line_and_replaced(start: Start) -> None:
     assert hanging.stop() == 0
 
 
+LIBRARY = """
+import ctypes
+
+libc = ctypes.CDLL(None)
+thread = ctypes.c_ulong()
+assert libc.pthread_create(ctypes.byref(thread), None, ctypes.cast(libc.pause, ctypes.c_void_p), None) == 0
+mutex = ctypes.create_string_buffer(64)
+
+async def app(scope, receive, send):
+    libc.pthread_mutex_lock(mutex)
+    libc.pthread_mutex_lock(mutex)  # for what the thread would have done, which no worker has
+"""
+
+
+def test_lock_of_a_library_whose_threads_are_lost(start: Start) -> None:
+    write(start, "library.py", LIBRARY)
+    options = ("--lifespan", "off", "-w", "1", "--hang-timeout", str(TIMEOUT))
+    hanging = Run(start, "library:app", "--server", "uvicorn", *options)
+    hanging.ready()
+    with asked(hanging.port, "/"):
+        facts = "the main thread waits for a lock inside a C library; the mold had 1 native thread when it forked"
+        hanging.running.expect(rf"^web/0: hung for .* s .*: library_lock: {facts}; killing it$", "err")
+        hanging.running.expect("^web/0: killed by the master: hung for .*: library_lock", "err")
+    assert hanging.stop() == 0
+
+
 @pytest.mark.parametrize("server", ["hypercorn", "granian"])
 def test_hung_loop_of_other_servers_is_replaced(start: Start, server: str) -> None:
     hanging = run(start, server=server)

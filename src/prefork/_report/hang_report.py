@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._core.watch.verdicts import Evidence, Hang, Verdict
+from .units import counted
 
 SENTENCES: dict[Verdict, str] = {
     "stopped": "it was stopped by a signal",
@@ -36,9 +37,9 @@ def report(hang: Hang, kind: Verdict, evidence: Evidence, stacks: str, next_step
 
 def _sentence(kind: Verdict, evidence: Evidence) -> str:
     threads = evidence.native_threads
-    if kind == "library_lock" and threads:
-        had = f"{threads} native thread{'s' if threads > 1 else ''} when it forked"
-        return f"{SENTENCES[kind]}; its mold had {had}, and no worker has them"
+    if threads and (kind == "library_lock" or (kind == "deadlock" and not evidence.loop)):
+        # A worker has none of them: what waits for such a pool waits for ever.
+        return f"{SENTENCES[kind]}; the mold had {counted(threads, 'native thread')} when it forked"
     return SENTENCES[kind]
 
 

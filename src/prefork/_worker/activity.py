@@ -298,10 +298,12 @@ class Limits:
             self._requests = requests + self._step
             self._request_replacement(f"{requests} requests")
         if self._memory and monotonic() >= self._next_check:
-            self._next_check = monotonic() + MEMORY_CHECK
+            begun = monotonic()
             # The exact number takes a walk over all pages: only where its upper bound is above the limit.
             if resident() > self._memory and (used := private()) > self._memory:
                 self._request_replacement(f"{used >> 20} MB of memory")
+            # Which takes a while where the mold is large: then less often, a hundredth of the time at most.
+            self._next_check = monotonic() + max(MEMORY_CHECK, 100 * (monotonic() - begun))
 
 
 def resident() -> int:
