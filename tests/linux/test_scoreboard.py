@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import random
 import re
 import signal
 import socket
 import struct
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -507,3 +509,33 @@ def test_only_daemon_processes_have_the_descriptor(start: Start) -> None:
         held = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
         assert held.count(f"/memfd:{scoreboard.NAME} (deleted)") == 1
     assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_garbage_is_read_soon_or_refused_with_the_reason(seed: int) -> None:
+    chance = random.Random(seed)
+    descriptor = scoreboard.create(1000)
+    header = list(struct.unpack("=16Q", os.pread(descriptor, 128, 0)))
+    for _ in range(chance.randrange(4)):
+        header[chance.randrange(2, 16)] = chance.choice((0, 1, 2**60, 2**63, 2**64 - 1))
+    os.pwrite(descriptor, struct.pack("=16Q", *header), 0)
+    os.pwrite(descriptor, chance.randbytes(50_000), scoreboard.HALF * chance.randrange(1, 1500))
+    began = time.process_time()
+    refused = pytest.raises(ValueError, match=r"not a scoreboard|damaged")
+    with refused if header[2:4] != [1000, scoreboard.HALF] else contextlib.nullcontext():
+        board = Scoreboard(descriptor, writable=False)
+        assert len(board.read().rows) <= 1000
+        board.close()
+    os.close(descriptor)
+    assert time.process_time() - began < 1
+
+
+def test_all_rows_marked_as_used_are_read_soon() -> None:
+    descriptor = scoreboard.create()
+    os.pwrite(descriptor, struct.pack("=2Q", 1, 2**63), 48)  # Changes odd for ever, and every row used.
+    board = Scoreboard(descriptor, writable=False)
+    began = time.process_time()
+    assert board.read().rows == ()
+    assert time.process_time() - began < 1
+    board.close()
+    os.close(descriptor)

@@ -65,7 +65,8 @@ State = Literal["unused", "starting", "ready", "draining", "ended"]
 STATES: tuple[State, ...] = ("unused", "starting", "ready", "draining", "ended")
 """The states, by their number in a row."""
 
-_TRIES = 100
+_TRIES, _MOST_READ = 100, 20_000
+"""How often a whole reading is tried, and how many rows are read in all, but for the first try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,10 @@ class Scoreboard(Memory):
         super().__init__(memoryview(self._map))
         if self.bytes[:8] != MAGIC or (self.words[VERSION_AT], self.words[HALF_AT]) != (VERSION, HALF):
             raise ValueError("not a scoreboard of this version")
-        self.rows = self.words[ROWS_AT]
+        # By its size, which is sealed: any worker can write to the rest.
+        self.rows = (len(self.bytes) - HEADER) // (2 * HALF)
+        if self.words[ROWS_AT] != self.rows:
+            raise ValueError("its header is damaged: a worker has written there")
 
     def close(self) -> None:
         """Unmap it."""
@@ -157,9 +161,10 @@ class Scoreboard(Memory):
     def read(self) -> Reading:
         """Return the counts of all rows at one moment.
 
-        A master that is killed while it writes leaves `changes` odd for ever: then what it has left is read.
+        A master that is killed while it writes leaves `changes` odd for ever, and a worker that writes where it must
+        not can do worse: then what is there is read. What that takes is bounded.
         """
-        for _ in range(_TRIES):
+        for _ in range(max(1, min(_TRIES, _MOST_READ // (min(self.words[USED], self.rows) + 1)))):
             before = self.words[CHANGES]
             reading = self._read()
             if before % 2 == 0 and self.words[CHANGES] == before:
@@ -167,7 +172,8 @@ class Scoreboard(Memory):
         return reading
 
     def _read(self) -> Reading:
-        rows = tuple(self._row(row) for row in range(min(self.words[USED], self.rows)))
+        used = range(min(self.words[USED], self.rows))
+        rows = tuple(self._row(row) for row in used if self.words[self.master_words(row)])
         live = [row for row in rows if row.state not in ("unused", "ended")]
         return Reading(
             requests=self.words[DEAD_REQUESTS] + sum(row.requests for row in live),
