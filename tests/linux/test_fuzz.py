@@ -82,6 +82,8 @@ MESSAGES: list[messages.Message] = [
     messages.Drained(),
     messages.Failed("Traceback"),
     messages.DrainBacklogs(("http",)),
+    messages.Busy(),
+    messages.StacksWritten((4711, 4712)),
 ]
 
 REQUESTS: list[dict[str, Any]] = [
@@ -98,6 +100,13 @@ REQUESTS: list[dict[str, Any]] = [
 pytestmark = pytest.mark.timeout(600)
 
 SHARE = 10 if PROOF else 1
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_honest_message_is_left_as_it_is(message: messages.Message) -> None:
+    assert messages.cleaned(messages.decode(messages.encode(message))) == message
+
+
 """Tenths of the inputs to send."""
 
 

@@ -315,7 +315,7 @@ def cleaned(message: Message) -> Message:
         if isinstance(value, str):
             changed[each.name] = printable_lines(value) if each.name == "text" else _line(value)
         elif isinstance(value, tuple):
-            changed[each.name] = tuple(_line(text) for text in value[:_MOST_TEXTS])
+            changed[each.name] = tuple(_line(one) if isinstance(one, str) else one for one in value[:_MOST_TEXTS])
     return replace(message, **changed) if changed else message
 
 
