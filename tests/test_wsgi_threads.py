@@ -42,6 +42,10 @@ class Served:
         return self.board._row(0)
 
     @property
+    def oldest(self) -> str:
+        return self.row.oldest or self.row.label
+
+    @property
     def at_work(self) -> int:
         return self.row.in_flight - self.row.waiting
 
@@ -55,7 +59,14 @@ def test_row_is_idle_after_a_request() -> None:
     served = Served(8, plain)
     served.call("/")
     row = served.row
-    assert (row.threads, row.in_flight, row.waiting, row.busy_since, row.oldest) == (8, 0, 0, 0.0, "GET /")
+    assert (row.threads, row.in_flight, row.waiting, row.busy_since, row.label, row.oldest) == (
+        8,
+        0,
+        0,
+        0.0,
+        "GET /",
+        "",
+    )
     assert row.moved > 0
 
 
@@ -68,7 +79,7 @@ def test_oldest_request_is_named_then_the_next() -> None:
     assert begun.busy_since < begun.moved
     threads.end(first, failed=False)
     row = served.row
-    assert (row.oldest, row.in_flight) == ("GET /second", 1)
+    assert (row.oldest, row.label, row.in_flight) == ("", "GET /second", 1)
     assert begun.busy_since < row.busy_since <= begun.moved < row.moved
     threads.end(second, failed=True)
     assert (served.row.busy_since, served.row.errors) == (0.0, 1)
@@ -161,10 +172,10 @@ def test_beat_is_progress_of_this_thread_or_of_all() -> None:
     other.start()
     other.join()
     threads.begin("GET /mine")
-    assert served.row.oldest == "GET /other"
+    assert served.oldest == "GET /other"
     before = served.row
     beat()
-    assert (served.row.oldest, served.row.busy_since) == ("GET /other", before.busy_since)
+    assert (served.oldest, served.row.busy_since) == ("GET /other", before.busy_since)
     assert served.row.moved > before.moved
     helper = threading.Thread(target=beat)
     helper.start()
@@ -194,4 +205,4 @@ def test_unknown_threads_are_busy_since_an_end() -> None:
     before = served.row.busy_since
     numbers.end(second, failed=False)
     assert served.row.busy_since > before
-    assert served.row.oldest == "GET /first"
+    assert served.oldest == "GET /first"

@@ -127,5 +127,5 @@ def _process(row: Row, now: float) -> Process:
         in_flight=row.in_flight,
         spent=row.spent,
         busy_for=max(0.0, now - row.busy_since) if busy else None,
-        doing=(row.oldest if row.threads else row.label) if busy else "",
+        doing=(row.oldest or row.label) if busy else "",
     )

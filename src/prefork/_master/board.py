@@ -174,7 +174,8 @@ class Board:
         start = 0 if row is None else self._board.worker_words(row)
         if row is None or not self._words[start + at.THREADS]:
             return self.doing(pid)
-        return self._in_words(pid, "oldest", self._text(start * 8 + at.OLDEST_OFFSET, LABEL_BYTES))
+        oldest = self._text(start * 8 + at.OLDEST_OFFSET, LABEL_BYTES)
+        return self._in_words(pid, "oldest", oldest or self.request(pid))
 
     def _in_words(self, pid: int, which: str, label: str) -> str:
         row = self._pids.get(pid)

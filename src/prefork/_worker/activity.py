@@ -149,7 +149,8 @@ class Activity:
         """Write the oldest request and since when it has made no progress, 0.0 for none; `moved`: when one last did."""
         words, floats, row = self._memory.words, self._memory.floats, self._row
         floats[row + BUSY_SINCE] = since
-        if oldest and oldest != self._oldest:
+        oldest = "" if oldest == self.label else oldest  # As mostly: one text to write, and not two.
+        if oldest != self._oldest:
             self._oldest = oldest
             self._write_text(at.OLDEST_OFFSET, oldest)
         words[row + at.WAITING] = waiting
