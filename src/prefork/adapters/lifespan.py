@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .._worker.handle import Worker
 
 State = dict[str, Any]
+_CANCELS = 10
 _LAST_WORDS = 1.0
 """Seconds that an application which has reported a failure may take to raise its cause, as Starlette does."""
 
@@ -29,9 +30,29 @@ _LAST_WORDS = 1.0
 def run(serving: Coroutine[Any, Any, None], worker: Worker[Any], factory: Factory | None = None) -> None:
     """Run a coroutine that uses `lifespan`. Raises the application's own error, with its own traceback only."""
     try:
-        async_loop.run(serving, worker.activity, factory)
+        async_loop.run(_ended_in_time(serving, worker), worker.activity, factory)
     except _Failed as failed:
         raise failed.error.with_traceback(failed.trace) from None
+
+
+async def _ended_in_time(serving: Coroutine[Any, Any, None], worker: Worker[Any]) -> None:
+    await serving
+    if worker._drain.until_cut() == 0:
+        await end_tasks()
+
+
+async def end_tasks() -> None:
+    """Cancel all other tasks of this loop, again and again, for half a second at most.
+
+    The loop's runner cancels each once and waits for it: for ever where a server's task handles its cancellation by
+    waiting for something else of its connection, which was cut.
+    """
+    for _ in range(_CANCELS):
+        if not (tasks := asyncio.all_tasks() - {asyncio.current_task()}):
+            return
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=0.5 / _CANCELS)
 
 
 @asynccontextmanager
