@@ -11,4 +11,6 @@ def printable_lines(text: str) -> str:
 
     A carriage return is none of them: a terminal would write over the line, and others take it for the end of one.
     """
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
