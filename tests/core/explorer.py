@@ -446,6 +446,7 @@ SCALE = ev.CommandReceived(3, cmd.Scale("web", 2))
 SHRINK = ev.CommandReceived(4, cmd.Scale("web", 1))
 RESTART = ev.CommandReceived(5, cmd.Restart("solo"))
 AGAIN = ev.CommandReceived(6, cmd.Reload())
+THIRD = ev.CommandReceived(11, cmd.Reload())
 LOOK = ev.CommandReceived(8, cmd.Preview("reload"))
 LOOK_AGAIN = ev.CommandReceived(9, cmd.Preview("replan"))
 WEB_1 = ev.CommandReceived(7, cmd.Restart("web/1"))
@@ -456,6 +457,7 @@ WEAR = (ev.WorkerEnded, ev.WorkerWornOut)
 EXITS = (ev.WorkerEnded, ev.WorkerDrained)
 TWO = {n: plan(n) for n in (1, 2)}
 WIDE = {n: plan(n, web=2) for n in (1, 2)}
+THREE = {n: plan(n, most=1, solo=False) for n in (1, 2, 3, 4)}
 SHARDS = {n: plan(n, web=2, solo=False, listeners=(replace(HTTP, sharing="sharded"),)) for n in (1, 2)}
 EXEC = {n: plan(n, spawn="exec") for n in (1, 2)}
 
@@ -468,6 +470,7 @@ SCENARIOS = (
     Scenario("reload, scale, stop", TWO, (RELOAD, SCALE, STOP), faults=1, settled=True, fault_kinds=DEATHS),
     Scenario("reload while it starts", TWO, (RELOAD,), faults=1, lates=1),
     Scenario("reload twice", {n: plan(n, most=1) for n in (1, 2, 3)}, (RELOAD, AGAIN), faults=1, settled=True),
+    Scenario("reload three times", THREE, (RELOAD, AGAIN, THIRD), lates=1, settled=True),
     Scenario("preview, reload", {n: plan(n, most=1) for n in (1, 2, 3)}, (LOOK, RELOAD), faults=1, settled=True),
     Scenario("preview twice", TWO, (LOOK_AGAIN, LOOK), faults=2, lates=1, settled=True),
     Scenario("births fail", TWO, (RELOAD,), faults=2, settled=True, fault_kinds=(ev.ForkFailed, ev.WorkerEnded)),

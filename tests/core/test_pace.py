@@ -61,6 +61,15 @@ class TestDeathsOfWork:
             stage.rest()
             assert stage.serving() == WEB
 
+    def test_what_dies_of_a_request_before_it_is_ready_did_start(self) -> None:
+        stage = four()
+        for _ in range(10):
+            stage.crash("web/0", doing="GET /crash")
+            stage.rest(but=is_ready)
+            assert stage.world.living("web/0")
+        stage.rest()
+        assert stage.serving() == WEB
+
     def test_a_pool_of_one_does_not_wait_either(self) -> None:
         stage = Stage(plan(web=1, solo=False), spec=SPEC).start()
         for _ in range(20 * 60):

@@ -28,7 +28,7 @@ def ended(state: State, slot: Slot, lived: float | None, worked: bool) -> bool:
         pace.failures, pace.early = 0, False
         return False
     slot.failures += 1
-    if lived is not None and worked:
+    if worked:  # Also before its readiness was known: a request that kills may have waited for it.
         slot.failed_starts = 0
         _wait_in_line(state, slot)
         return False
