@@ -294,6 +294,7 @@ class TestReload:
             assert not stage.world.replies
             stage.feed(ev.WorkerReady(stage.pid(f"web/{number}")))
             stage.rest(but=lambda event: ends_worker(event) or is_ready(event))
+        stage.late()
         assert stage.reply().ok
         assert stage.serving() == [f"web/{n}" for n in range(4)]
         assert len(stage.all(act.AskToDrain)) == 4

@@ -10,7 +10,7 @@ from .gap import end_exchange
 from .molds import back_off_forks, end_mold, replace_mold, settle_forks, start_mold, stop_asking
 from .recycling import worn_out
 from .relaunch import ended, next_start, report_outage, start_waiting
-from .rollout import stop, withdraw
+from .rollout import hand_over, stop, withdraw
 from .units import duration
 
 if TYPE_CHECKING:
@@ -189,6 +189,8 @@ def deadline_passed(state: State) -> None:
             mold_late(state, state.molds[name])
         elif what == "orphan":
             orphans.late(state, state.orphans[name])
+        elif what == "change":
+            hand_over(state, state.changing[name])
         else:
             state.scaling_ended(name, False, f"timed out; still waiting for {', '.join(state.scaling[name].keys)}")
 

@@ -135,8 +135,8 @@ class Spec:
     ready for `healthy_after` is replaced at once when it dies. For those that die earlier a pool has, for each four
     workers, `rate` starts a second, and while none of it is ready `rate_down` in all. A process that is still there
     `kill_timeout` after a kill is killed again. While two workers of a slot drain, the older one has `overlap` left;
-    one that was never ready has `unready_timeout`.
-    A hang that began within `hangs_early` of the readiness is a failure.
+    one that was never ready has `unready_timeout`. A change ends `hand_over` after the last new worker is ready, if
+    not before. A hang that began within `hangs_early` of the readiness is a failure.
     """
 
     name: str = "daemon"
@@ -153,4 +153,5 @@ class Spec:
     kill_timeout: float = 5.0
     unready_timeout: float = 1.0
     overlap: float = 1.0
+    hand_over: float = 2.0
     hangs_early: float = 10.0

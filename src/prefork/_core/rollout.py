@@ -2,10 +2,10 @@
 
 A change is planned, its listeners are bound, and then its slots are moved to their new targets: one canary first, and
 when it is ready the others, of each kind no more at a time than its surge. A slot is settled, and leaves room for
-another, when its new worker is ready; the old one drains beside it. When all are settled, the change is committed. A
-failure before that rolls the whole change back: every moved slot gets its former target again, which the process that
-still runs there may match. Only the start cannot be rolled back: it is committed before the first worker, and its
-failure stops the daemon.
+another, when its new worker is ready; the old one drains beside it. When all are settled, the change is committed: as
+soon as the former workers have ended, and at the latest a moment (`Spec.hand_over`) later. A failure before that rolls
+the whole change back: every moved slot gets its former target again, which the process that still runs there may
+match. Only the start cannot be rolled back: it is committed before the first worker, and its failure stops the daemon.
 
 A reload supersedes another reload, and any change that has moved slots: probably the code has been repaired since. One
 that has moved no slot is rolled back. Of one that has, workers that are ready stay until the new reload replaces them,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 def request(state: State, change: Change) -> None:
     """Begin a change, or put it in the queue, where equal changes become one."""
     change.cause = state.cause
+    end_settled(state)
     current = state.change
     if current is None:
         begin(state, change)
@@ -177,7 +178,23 @@ def advance(state: State, change: Change) -> None:
     elif change.canary in change.pending:
         move(state, change, change.pending.pop(change.canary))
     if not change.pending and not change.flight:
-        commit(state, change)
+        slots = (state.slots[key] for key in change.before if key in state.slots)
+        change.former = {pid: None for slot in slots for pid in slot.pids if state.workers[pid].asked}
+        change.deadline = state.now + state.spec.hand_over
+        state.expect("change", change.generation, change.deadline)
+        hand_over(state, change)
+
+
+def hand_over(state: State, change: Change) -> None:
+    """Commit a change whose slots are settled when its former workers have ended, or after a moment.
+
+    A client that sends a request as soon as it is told of the end must not meet a worker that has yet to hear of it.
+    """
+    while change.former and change.deadline is not None and state.now < change.deadline:
+        if next(iter(change.former)) in state.workers:
+            return
+        del change.former[next(iter(change.former))]
+    commit(state, change)
 
 
 def move(state: State, change: Change, target: Target) -> None:
@@ -198,6 +215,8 @@ def slot_reconciled(state: State, change: Change, slot: Slot) -> None:
         del change.flight[slot.key]
         state.announce(change, "settled", slot.key)
         advance(state, change)
+    elif change.deadline is not None:
+        hand_over(state, change)
 
 
 def reached(state: State, slot: Slot) -> bool:
@@ -206,6 +225,14 @@ def reached(state: State, slot: Slot) -> bool:
         return not slot.pids
     worker = up_to_date(state, slot)
     return slot.done == slot.target.edition or (worker is not None and worker.phase == "ready")
+
+
+def end_settled(state: State) -> None:
+    """Commit a change that waits only for its former workers: nothing may make it fail."""
+    cause = state.cause
+    if state.change is not None and state.change.deadline is not None:
+        commit(state, state.change)
+    state.cause = cause
 
 
 def commit(state: State, change: Change) -> None:
@@ -232,9 +259,9 @@ def commit(state: State, change: Change) -> None:
 
 
 def _still_draining(state: State) -> str:
-    """Return how many workers drain since an earlier change."""
-    longer = [w for w in state.workers.values() if w.phase == "draining" and state.now - w.since > state.spec.overlap]
-    return f"; still draining since an earlier change: {len(longer)}" if longer else ""
+    """Return how many workers, of this and earlier changes, still drain."""
+    count = sum(worker.phase == "draining" for worker in state.workers.values())
+    return f"; still draining: {count}" if count else ""
 
 
 def withdraw(state: State, text: str, words: str = "") -> None:
@@ -357,6 +384,7 @@ def stop(state: State, status: int, askers: list[int], words: str = "") -> None:
         state.stopping.askers += askers
         state.stopping.requested |= requested
         return
+    end_settled(state)
     state.stopping = Stopping(status, askers, words, requested=requested)
     plan = None if state.change is None else state.change.plan
     if listeners := tuple(dict.fromkeys((*state.plan.listeners, *(plan.listeners if plan else ())))):

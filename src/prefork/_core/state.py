@@ -55,6 +55,8 @@ class Change:
     flight: dict[str, None] = field(default_factory=dict)  # keys moved and not settled
     opened: tuple[Listener, ...] = ()  # listeners that the plan in force does not have
     canary: str | None = None  # the key whose worker must be ready before others are moved
+    former: dict[int, None] = field(default_factory=dict)  # replaced workers, for whose end a settled change waits
+    deadline: float | None = None  # the end of that wait
 
     @property
     def name(self) -> str:
@@ -168,7 +170,7 @@ class State:
     # ignored, and such entries are removed when they may be half of the heap: no event pays for all slots.
 
     def expect(self, what: str, name: int | str, deadline: float | None) -> None:
-        """Add the deadline of this worker, slot, mold, scaling, pool or orphan to the heap."""
+        """Add the deadline of this worker, slot, mold, scaling, pool, orphan or change to the heap."""
         if deadline is None:
             return
         if len(self.heap) >= self.heap_limit:
@@ -186,6 +188,7 @@ class State:
             ("scaling", self.scaling),
             ("pace", self.paces),
             ("orphan", self.orphans),
+            ("change", self.changing),
         )
         self.heap = [
             (thing.deadline, what, name)
@@ -194,6 +197,11 @@ class State:
             if thing.deadline is not None
         ]
         heapq.heapify(self.heap)
+
+    @property
+    def changing(self) -> dict[int, Change]:
+        """The change under way, by its generation."""
+        return {} if self.change is None else {self.change.generation: self.change}
 
     def holds(self, entry: tuple[float, str, Any]) -> bool:
         """Return whether the object of this entry still has this deadline."""
@@ -329,6 +337,7 @@ class State:
 
 
 _HOLDERS = {
+    "change": "changing",
     "worker": "workers",
     "slot": "slots",
     "mold": "molds",
