@@ -90,6 +90,8 @@ class Spawner:
                     self._master.exits.watch(pid)
                 except UsageError:  # At once: a hook may not get, and signal, a pid that is not a child's.
                     self._master.enqueue(ProcessesExited((ProcessExit(pid, None),)), at_once=True)
+                    with suppress(BlockingIOError):
+                        self._receive(at_once=True)  # What it has reported comes before its end.
             case SendSignal(pid, name):
                 if self._master.exits.watches(pid):  # Otherwise it has been reaped, and the number may be another's.
                     os.kill(pid, signal.Signals[f"SIG{name}"])
@@ -158,15 +160,15 @@ class Spawner:
             self._master.relay.log(f"prefork: {image.key}: running without {failed}")
         return pid
 
-    def _receive(self) -> None:
+    def _receive(self, at_once: bool = False) -> None:
         *lines, self._partial = (self._partial + os.read(self._reports, 64 * 1024)).split(b"\n")
-        for line in lines:
-            report = json.loads(line)
+        for report in map(json.loads, reversed(lines) if at_once else lines):
             pid, reason = report["pid"], report["reason"]
             if report.get("ready"):
-                self._master.enqueue(WorkerReady(pid))
+                self._master.enqueue(WorkerReady(pid), at_once=at_once)
             else:
-                self._master.enqueue(ContextTaken(pid) if reason is None else ContextRefused(pid, reason))
+                event = ContextTaken(pid) if reason is None else ContextRefused(pid, reason)
+                self._master.enqueue(event, at_once=at_once)
 
 
 def _check_inheritable(key: str, descriptor: int) -> None:
