@@ -321,7 +321,7 @@ def test_old_first_worker_never_runs_twice_after_a_crash(start: Start) -> None:
         running.wait()
 
 
-STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+STUBBORN = "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())"
 
 
 def test_interrupt_drains_and_a_second_one_does_not_wait(start: Start) -> None:

@@ -143,7 +143,7 @@ def test_a_hung_worker_keeps_nobody_waiting(daemon: Served, how: str) -> None:
         assert hung not in answered
         assert len(answered) == 3
         assert all(ask(daemon) != hung for _ in range(100))
-    assert daemon.running.stop(signal.SIGTERM) == 0
+    assert daemon.running.stop(signal.SIGTERM) == (4 if how == "spinning" else 0), "the one that spins is killed"
 
 
 def hang_one(daemon: Served) -> int:
