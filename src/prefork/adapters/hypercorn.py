@@ -10,6 +10,7 @@ has passed, and only then the trigger returns. Tested with 0.17.3 and 0.18.0.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -97,7 +98,17 @@ async def _serve(
         begun = asyncio.ensure_future(drain.wait())
         await asyncio.wait([serving, begun], return_when=asyncio.FIRST_COMPLETED)
         ended = _ended(serving, closing, lambda: watched.calls.left() or outside.sending(listeners))
-        await watched.calls.finish(ended, lambda: outside.close(listeners))
+        await watched.calls.finish(ended, lambda: _close(listeners))
+
+
+def _close(listeners: list[socket.socket]) -> None:
+    """Close all connections.
+
+    hypercorn lets an application go on sending then, as often as it can until it is cancelled, and asyncio would log
+    each time: thousands of lines, at which the worker would wait where its log is a pipe that is not read.
+    """
+    logging.getLogger("asyncio").addFilter(lambda record: record.msg != "socket.send() raised exception.")
+    outside.close(listeners)
 
 
 async def _ended(serving: asyncio.Future[None], closing: asyncio.Future[None], busy: Callable[[], bool]) -> None:
