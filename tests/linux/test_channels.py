@@ -174,7 +174,7 @@ def test_newborn_that_dies_before_hello_fails(channels: ProcessChannels, mold: C
     mold.send(messages.ForksEnded(2, "the intermediate killed by signal 9"))
     assert until_facts(channels, 1) == [ForkFailed(1, 1, "the intermediate killed by signal 9")]
     late.close()
-    assert until_facts(channels, 1) == [ForkFailed(1, 1, "the process exited before it was ready")]
+    assert until_facts(channels, 1) == [ForkFailed(1, 1, "the intermediate killed by signal 9")]
 
 
 def test_large_order_is_several_batches(channels: ProcessChannels, mold: Channel) -> None:

@@ -136,7 +136,7 @@ def bound_drains(state: State, slot: Slot) -> None:
     """
     workers = [worker for worker in leaving(state, slot) if worker.phase == "draining"]
     for worker in workers:
-        hastened = worker is not workers[-1]
+        hastened = worker is not workers[-1] and state.stopping is None  # Then none follows it.
         if hastened is not worker.hastened:
             worker.hastened = hastened
             end = worker.since + (worker.patience(state.spec) or 0.0)

@@ -257,11 +257,11 @@ class ProcessChannels:
         batch = mold.batches.popleft()
         for newborn in batch.newborns:  # A channel that no process took is counted here, with the reason.
             self._read_peer(newborn.channel.fileno(), facts, _TURN)
-        batch.ended = True
+        batch.ended, batch.reason = True, batch.reason or reason
         for newborn in batch.newborns:
             self._add_spare_if_complete(newborn, facts)
         if batch.failed:
-            facts.append(ForkFailed(mold.generation, batch.failed, batch.reason or reason or _TOO_EARLY))
+            facts.append(ForkFailed(mold.generation, batch.failed, batch.reason or _TOO_EARLY))
 
     def _handle_from_newborn(self, newborn: NewbornPeer, told: Told, facts: list[Fact]) -> None:
         if not isinstance(told.message, messages.Hello) or told.pid is None or newborn.pid is not None:
@@ -314,8 +314,9 @@ class ProcessChannels:
             case NewbornPeer(mold):
                 self._drop(peer)
                 mold.unborn.discard(peer)
-                if peer.batch.ended:
-                    facts.append(ForkFailed(mold.generation, 1, reason or _TOO_EARLY))
+                if peer.batch.ended:  # Its last holder may close the channel only after that.
+                    never = "" if peer.pid is not None else peer.batch.reason
+                    facts.append(ForkFailed(mold.generation, 1, reason or never or _TOO_EARLY))
                 else:
                     peer.batch.failed += 1
                     peer.batch.reason = peer.batch.reason or reason
