@@ -15,7 +15,7 @@ from ._say import say
 from ._words import user_name
 
 
-@click.command("list")
+@click.command("list", short_help="List the running daemons: name, state, workers, directory.")
 @json_option
 def list_(as_json: bool) -> None:
     """List the running daemons of this user; for root, those of all users."""
