@@ -69,6 +69,14 @@ class Page:
             await asyncio.sleep(pause)
             pause = min(0.2, pause * 1.5)  # What is on the screen costs milliseconds.
 
+    async def press_until(self, key: str, pattern: str) -> None:
+        """Press a key until this is on the screen: it is lost while the page is still being laid out."""
+        deadline = monotonic() + PATIENCE
+        while not any(re.search(pattern, line) for line in self.lines()):
+            assert monotonic() < deadline, f"{pattern} never came; there is\n" + "\n".join(self.lines())
+            await self.press(key)
+            await asyncio.sleep(0.2)
+
     async def shows_no(self, pattern: str) -> None:
         """Wait until this is no longer there."""
         deadline = monotonic() + PATIENCE
@@ -239,8 +247,8 @@ def test_many_slots_are_scrolled_and_fixed_ones_not_scaled(start: Start) -> None
 
     async def use(page: Page) -> None:
         await page.shows("30/30 ready", "web/0 ●", "SLOT")
-        await page.press("end")
-        await page.shows("web/29 ●", "SLOT")
+        await page.press_until("end", "web/29 ●")
+        await page.shows("SLOT")
         await page.shows_no("web/0 ●")
         await page.press("e")
         await page.shows("─ web/29 ─")
