@@ -64,7 +64,7 @@ def test_orphan_that_drains_in_time_is_not_killed() -> None:
 
 
 def stop_at_every_step(steps: int) -> Stage | None:
-    """Feed so many events of a start, then a stop, and let all come to rest but the orphans; None after the last."""
+    """Feed `steps` events of a start, then a stop, and let all come to rest but the orphans; None after the last."""
     stage = beside_orphans()
     stage.feed(ev.Started())
     for _ in range(steps):

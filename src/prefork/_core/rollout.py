@@ -188,7 +188,7 @@ def advance(state: State, change: Change) -> None:
 def hand_over(state: State, change: Change) -> None:
     """Commit a change whose slots are settled when its former workers have ended, or after a moment.
 
-    A client that sends a request as soon as it is told of the end must not meet a worker that has yet to hear of it.
+    A client that sends a request as soon as it has the reply must not meet a worker that does not know that it drains.
     """
     while change.former and change.deadline is not None and state.now < change.deadline:
         if next(iter(change.former)) in state.workers:

@@ -57,7 +57,7 @@ class Worker:
     holder: str | None = None  # the slot that keeps this spare in reserve
     report: str = ""
     ready_at: float | None = None  # when it became ready
-    hung_after: float | None = None  # it is killed since it hangs, after so many seconds of being ready
+    hung_after: float | None = None  # it is killed since it hangs: the seconds that it was ready before
     backlogs: tuple[Listener, ...] = ()  # those that it was asked to accept before it exits
 
     def turn(self, turn: Turn, now: float, spec: Spec) -> bool:

@@ -48,7 +48,7 @@ class Patience:
 class Captured:
     """The captured streams of a worker: pipes that the master reads.
 
-    The worker has the read ends, too, so that nothing that it writes can fail for want of a reader. `instead`: the
+    The worker has the read ends, too, so that no write of its can fail because there is no reader. `instead`: the
     streams to use when there is no master.
     """
 

@@ -116,7 +116,7 @@ class Processes:
         self._add(pid, WorkerRole())
 
     def ordered(self, pid: int, drain_timeout: float) -> None:
-        """A process becomes a worker, whose drain may last so many seconds."""
+        """A process becomes a worker, whose drain may last `drain_timeout` seconds."""
         self._roster.ordered(pid, drain_timeout)
 
     def _start(self, interpreter: Interpreter, launch: messages.MoldLaunch, name: str, role: Role) -> int:
