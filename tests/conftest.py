@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -21,6 +22,8 @@ WITH_PROCESSES = {"adapters", "examples", "proof", "security", "system"}
 """Folders of which every test starts processes; in others a module says so: `pytestmark = pytest.mark.processes`."""
 STARTERS = {"start", "module_start", "open_start", "master"}
 """Fixtures that start some."""
+MOST_PID = 2**22
+"""The largest number of a process (PID_MAX_LIMIT of <linux/threads.h>)."""
 
 
 settings.register_profile("default", deadline=None)  # A busy machine is no failure.
@@ -43,6 +46,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         starts = STARTERS & set(getattr(item, "fixturenames", ()))
         if starts or item.path.relative_to(HERE).parts[0] in WITH_PROCESSES:
             item.add_marker("processes")
+
+
+_signals_none = False
+"""Whether the test that runs starts no process: the pids that it makes up may be those of any process."""
+
+
+def _check_signal(event: str, arguments: tuple[Any, ...]) -> None:
+    if _signals_none and event in ("os.kill", "os.killpg") and os.getpid() != arguments[0] <= MOST_PID:
+        raise RuntimeError(f"a test that starts no process sends signal {arguments[1]} to process {arguments[0]}")
+
+
+sys.addaudithook(_check_signal)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    global _signals_none
+    _signals_none = item.get_closest_marker("processes") is None
+    try:
+        return (yield)
+    finally:
+        _signals_none = False
 
 
 def pytest_sessionstart() -> None:

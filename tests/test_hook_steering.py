@@ -52,6 +52,7 @@ class Daemon:
             "update_config": lambda: "config",
             "update_server": lambda _config: self.take_new(),
             "on_child_finished": lambda _config: self.take_new(),
+            "on_terminate": lambda _config, _pids: None,  # The default signals the pids, which here are any process's.
         }
         spawner = Named(Program.record())
         self.table = Table("greeters", spawner.name, NAMES)
@@ -222,7 +223,7 @@ class Relaunching(Daemon):
         self.tens = -10  # A start asks for the configuration twice.
         self.broken: BaseException | None = None
         settings = prefork.relaunch_settings(prefork.PreforkResource[Web](), self.update, self.fork)
-        super().__init__(**vars(settings))
+        super().__init__(**vars(settings) | {"on_terminate": lambda _config, _pids: None})
         self.started()
         self.tell(ContextTaken(11))
         self.tell(ContextTaken(12))

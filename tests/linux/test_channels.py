@@ -304,6 +304,7 @@ def test_failure_before_and_after_a_plan_differ(channels: ProcessChannels, mold:
     assert facts(channels) == [MoldFailed(1, "load failed:\ntext")]
 
 
+@pytest.mark.processes
 def test_two_masters_in_one_process(tmp_path: object) -> None:
     with SmallMaster() as one, SmallMaster() as other:
         one.planned()

@@ -126,6 +126,7 @@ def test_explicit_readiness_is_left_to_the_function(master: SmallMaster) -> None
     assert not any(isinstance(each, WorkerReady) for each in master.channels.finish(pid))
 
 
+@pytest.mark.processes
 def test_an_exit_that_is_held_up_is_ended_and_explained(tmp_path: Path) -> None:
     output = tmp_path / "output"
     with SmallMaster() as master:

@@ -54,6 +54,7 @@ def test_full_file_system_is_logged_once_and_recording_resumes(file: str, pids: 
     assert list(Roster(file).survivors()) == pids[1:]
 
 
+@pytest.mark.processes
 def test_survivors_stay_recorded_until_they_end(file: str, pids: list[int]) -> None:
     first = Roster(file)
     first.add(pids[0])
