@@ -193,3 +193,42 @@ def test_handler_of_the_application_is_inherited_by_its_children(start: Start) -
     served = Served(start, "own", OWN).launch()
     served.running.expect_each(["mine", "ready web/0"])
     assert served.stop() == 0
+
+
+LATE = (
+    HEAD
+    + """
+from prefork._linux.drain_request import DRAIN
+
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid, numbers=(DRAIN, signal.SIGTERM), write=os.write):
+        for number in numbers:
+            kill(pid(), number)
+        write(1, b"torn down\\n")
+
+daemon = prefork.Daemon("late")
+
+@daemon.plan
+def plan():
+    return [Web(0)]
+
+@daemon.worker(Web, KIND)
+def web(worker):
+    global late
+    late = Late()
+    worker.ready()
+    say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
+    worker.wait_draining()
+"""
+    + RUN
+)
+
+
+@pytest.mark.parametrize("kind", ["", 'spawn="exec"'])
+def test_second_signal_that_comes_during_the_teardown_kills_no_worker(start: Start, kind: str) -> None:
+    """The master sends two, and the interpreter's end restores the default handlers in between."""
+    served = Served(start, "late", LATE.replace("KIND", kind)).launch()
+    served.ready("web/0")
+    assert served.stop() == 0
+    served.running.expect("torn down")
+    assert not [line for line in served.running.err if "killed" in line]

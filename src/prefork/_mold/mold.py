@@ -7,6 +7,7 @@ over the channel, one order at a time, and ends with the master.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import signal
@@ -56,6 +57,8 @@ class Mold:
         self._board = board
         self._stacks = stacks
         self._orphan = Orphan(Drain())
+        # Before the application's exit handlers, and so called after them: programs that they start would inherit it.
+        atexit.register(self._orphan.drain.ignore)
         self._planned = False
         self._serving = False
         self.awaits_run = False

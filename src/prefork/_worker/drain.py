@@ -58,6 +58,15 @@ class Drain:
         # would run after each fork: eight pages of each worker.
         os.register_at_fork(after_in_child=partial(signal.set_wakeup_fd, -1))
 
+    def ignore(self) -> None:
+        """Ignore the signals from now on. Main thread only; for the very end of the process, by `atexit`.
+
+        The interpreter's teardown restores the default handlers, and more than one signal comes: a worker whose drain
+        takes no time has ended by the first one when the second would kill it, so that a clean end looks like a death.
+        """
+        for number in self._numbers:
+            signal.signal(number, signal.SIG_IGN)
+
     def begin(self) -> None:
         """Make this process the one that drains. Main thread only. Raises OSError."""
         self.descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)

@@ -13,6 +13,7 @@ Tested with uvicorn 0.51.0 and 0.54.0, asyncio's loop and uvloop, httptools and 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import signal
 import socket
@@ -78,6 +79,7 @@ def serve_socket(
     sock.setblocking(False)
     drain = Drain()
     drain.catch(signal.SIGTERM)
+    atexit.register(drain.ignore)
     drain.begin()
     assignment = Assignment("", 0, {}, drain, explicit_ready=True, report_ready=ready, send=lambda _message: None)
     options = ServerOptions(lifespan=config.pop("lifespan", "auto"))
