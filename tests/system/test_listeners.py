@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -221,8 +222,9 @@ def sockets(pid: int) -> set[int]:
     """The sockets that a process has open, by inode."""
     found = set()
     for name in os.listdir(f"/proc/{pid}/fd"):
-        match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{name}"))
-        found.update([int(match[1])] if match else [])
+        with contextlib.suppress(FileNotFoundError):  # Closed meanwhile: the mold closes what it has passed on.
+            match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{name}"))
+            found.update([int(match[1])] if match else [])
     return found
 
 
