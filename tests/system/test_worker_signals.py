@@ -225,7 +225,7 @@ def web(worker):
 
 
 @pytest.mark.parametrize("kind", ["", 'spawn="exec"'])
-def test_second_signal_that_comes_during_the_teardown_kills_no_worker(start: Start, kind: str) -> None:
+def test_second_signal_during_the_teardown_kills_no_worker(start: Start, kind: str) -> None:
     """The master sends two, and the interpreter's end restores the default handlers in between."""
     served = Served(start, "late", LATE.replace("KIND", kind)).launch()
     served.ready("web/0")
