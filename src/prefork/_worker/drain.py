@@ -49,14 +49,13 @@ class Drain:
 
     def catch(self, *numbers: int) -> None:
         """Take these signals for the request. Main thread only."""
-        once, self._numbers = bool(self._numbers), numbers
+        if not self._numbers:
+            # A child that the application forks would write its signals to its parent's pipe. No Python function, which
+            # would run after each fork: eight pages of each worker.
+            os.register_at_fork(after_in_child=partial(signal.set_wakeup_fd, -1))
+        self._numbers = numbers
         for number in numbers:
             signal.signal(number, self._handle)
-        if once:
-            return
-        # A child that the application forks would write its signals to its parent's pipe. No Python function, which
-        # would run after each fork: eight pages of each worker.
-        os.register_at_fork(after_in_child=partial(signal.set_wakeup_fd, -1))
 
     def ignore(self) -> None:
         """Ignore the signals from now on. Main thread only; for the very end of the process, by `atexit`.
