@@ -34,6 +34,7 @@ ORDER = [
     "adapters",
     "_hooks",
     "_hooks/control",
+    "_fields",
     "_launch",
     "_options",
     "_client",

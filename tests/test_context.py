@@ -528,7 +528,89 @@ def test_what_is_no_context_is_refused() -> None:
         WorkerContext.decode(b'{"kind": "nobody", "fields": {}}')
     with pytest.raises(UsageError, match="not a Slotted"):
         Slotted.decode(Numbered(1).encode())
-    with pytest.raises(UsageError, match=r"Parameters does not have the fields that were sent .*its code has changed"):
-        Parameters.decode(b'{"kind": "parameters", "fields": {"id": 1, "colour": 2}}')
-    with pytest.raises(UsageError, match=r"Numbered\.id: "):
+    with pytest.raises(UsageError, match=r"^Numbered\.id: .*; if its type has changed, restart the daemon$"):
         Numbered.decode(b'{"kind": "numbered", "fields": {"id": "x"}}')
+
+
+def deployed(**fields: Any) -> Any:
+    """Return the class `Deployed` of a program, name -> (annotation, field). It replaces the former one."""
+    body = {"__annotations__": {name: annotation for name, (annotation, _) in fields.items()}}
+    return dataclass(frozen=True)(
+        type("Deployed", (WorkerContext,), {**body, **{n: f for n, (_, f) in fields.items()}})
+    )
+
+
+def parameter(annotation: Any, **default: Any) -> Any:
+    return annotation, field(compare=False, kw_only=True, **default)
+
+
+ID = (int, field())
+PORT = parameter(int, default=80)
+
+
+def test_parameter_that_was_not_sent_gets_its_default() -> None:
+    """An ordinary deploy: the master that encodes has the former class until it is restarted."""
+    sent = deployed(id=ID, port=PORT)(1, port=8080).encode()
+    hosts = parameter(list[str], default_factory=lambda: ["localhost"])
+    deployed(id=ID, name=parameter(str, default="x"), port=PORT, hosts=hosts)
+    back: Any = decoded("deployed/1", sent)
+    assert (back.id, back.port, back.name, back.hosts) == (1, 8080, "x", ["localhost"])
+
+
+def test_parameter_that_there_is_no_more_is_dropped() -> None:
+    """So a deploy that was taken can be taken back."""
+    sent = deployed(id=ID, port=PORT, name=parameter(str))(1, port=8080, name="x").encode()
+    deployed(id=ID, port=PORT)
+    back = decoded("deployed/1", sent)
+    assert vars(back) == {"id": 1, "port": 8080}
+
+
+LOST = {
+    "no default": (
+        {"id": ID, "port": PORT},
+        {"id": ID, "port": PORT, "name": parameter(str)},
+        "^Deployed was sent no value for name: .*; give a new parameter a default, or restart the daemon$",
+    ),
+    "renamed": (
+        {"id": ID, "host": parameter(str, default="")},
+        {"id": ID, "hostname": parameter(str, default="")},
+        "^Deployed was sent a value for host and none for hostname: .* would be lost; restart the daemon$",
+    ),
+    "more of an identity": (
+        {"id": ID},
+        {"id": ID, "shard": (int, field(default=0))},
+        "^Deployed was sent no value for shard: ",
+    ),
+    "less of an identity": (
+        {"id": ID, "shard": (int, field(default=0))},
+        {"id": ID},
+        "not the context of deployed/1/0: its compared fields have changed; restart the daemon$",
+    ),
+    "identity that became a parameter": (
+        {"id": ID, "port": (int, field(default=80))},
+        {"id": ID, "port": PORT},
+        "not the context of deployed/1/80: its compared fields have changed; restart the daemon$",
+    ),
+    "another type": (
+        {"id": ID, "port": PORT},
+        {"id": ID, "port": parameter(str, default="80")},
+        r"^Deployed\.port: Expected `str`, got `int`; if its type has changed, restart the daemon$",
+    ),
+}
+
+
+@pytest.mark.parametrize(("former", "present", "reason"), LOST.values(), ids=LOST.keys())
+def test_context_that_would_lose_a_value_is_refused(former: Any, present: Any, reason: str) -> None:
+    context = deployed(**former)(1)
+    sent, expected = context.encode(), key(context)
+    deployed(**present)
+    with pytest.raises(UsageError, match=reason):
+        decoded(expected, sent)
+
+
+def test_context_of_a_renamed_class_is_refused_with_what_helps() -> None:
+    sent = b'{"kind": "former-name", "fields": {"id": 1}}'
+    with pytest.raises(UsageError, match=r"^no context class of kind 'former-name' .*give it kind='former-name'$"):
+        decoded("former-name/1", sent)
+    dataclass(frozen=True)(type("Deployed", (WorkerContext,), {"__annotations__": {"id": int}}, kind="former-name"))
+    assert key(decoded("former-name/1", sent)) == "former-name/1"

@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_linux": {"_errors", "_wire"},
     "_worker": {"_errors", "_wire", "_linux"},
     "_options": {"_errors", "_linux.address"},
+    "_fields": {"_errors"},
     "_mold": {"_errors", "_wire", "_linux", "_worker", "_options", "adapters", "_context", "_listener", "daemon"},
     "_master": {"_errors", "_wire", "_linux", "_core", "_report", "_options.records"},
     "_hooks": {"_errors", "_linux", "_core", "_report", "_master.loop", "_master.control", "_master.runtime"}
@@ -39,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "samples": {"__init__", "adapters.uvicorn"},
     "__init__": {"_context", "_errors", "_listener", "client", "config", "daemon", "hooks", "scoreboard"}
     | {"_worker.activity", "_worker.handle", "_worker.async_handle", "_hooks.role", "_linux.program"},
-    "_context": {"_errors", "_wire"},
+    "_context": {"_errors", "_wire", "_fields"},
     "_errors": set(),
     "_listener": {"_errors", "_linux.address"},
     "client": {"_errors", "_wire", "_client", "_linux.program", "_options.table"},
@@ -81,6 +82,7 @@ LARGEST = {
     "_hooks/control": 420,
     "_hooks/decider": 570,
     "_launch": 250,
+    "_fields": 180,
     "_options": 500,
     "_client": 400,
     "_master": 1300,

@@ -10,32 +10,19 @@ annotation before anything runs, for its value before anything is started.
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import chain
-from typing import Any, ClassVar, NewType, Self
+from typing import Any, ClassVar, Self
 
 import msgspec
-from msgspec import inspect as ms
 
 from ._errors import UsageError
+from ._fields.annotations import hints
+from ._fields.descriptors import Descriptor as Descriptor
+from ._fields.field import ENCODER, Field, field_of, short
 from ._wire.keys import key_of, kind_in, kind_of, name_of
 
-Descriptor = NewType("Descriptor", int)
-"""An open file descriptor: a worker inherits those that its context's fields of this type name (hooks interface).
-
-It may also be an element of a list, tuple, set or dict, or be None.
-"""
-
-_ENCODER = msgspec.json.Encoder(order="deterministic")  # Sets have no order: equal contexts must give equal bytes.
-_NO_KEY = (
-    *(ms.BoolType, ms.NoneType, ms.TupleType, ms.VarTupleType, ms.FrozenSetType),
-    *(ms.DataclassType, ms.StructType, ms.NamedTupleType),
-)
-"""Types that cannot be keys in JSON."""
 _COMPARISONS = frozenset({"__eq__", "__ne__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__"})
 _RESERVED = frozenset({"encode", "decode", "interpreter_options", "launch"})
 
@@ -72,12 +59,17 @@ class WorkerContext:
         A class may override it and `decode`, for any bytes. A `Daemon` replaces a worker whose bytes have changed.
         """
         spec = _spec(type(self))
-        fields = {field.name: field.encoded(self) for field in spec if field.travels}
-        return _ENCODER.encode({"kind": self._kind, "fields": fields})
+        fields = {field.name: field.encoded(getattr(self, field.name)) for field in spec if field.travels}
+        return ENCODER.encode({"kind": self._kind, "fields": fields})
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Return the context that `encode` made `data` of. Raises UsageError if it is not of this class."""
+        """Return the context that `encode` made `data` of, perhaps in an older program than this one.
+
+        A parameter that was not sent gets its default, and what was sent for one that this class does not have is
+        dropped. Raises UsageError if the context is of another class, if a compared field or one without a default was
+        not sent, and if one was not sent while another is unknown: it may have been renamed, and its value be lost.
+        """
         try:
             wire = msgspec.json.decode(data, type=_Wire)
         except msgspec.MsgspecError as error:
@@ -86,12 +78,10 @@ class WorkerContext:
         if not issubclass(found, cls):
             raise UsageError(f"a context of kind {wire.kind!r} is a {found.__qualname__}, not a {cls.__qualname__}")
         travelling = {field.name: field for field in _spec(found) if field.travels}
-        if odd := wire.fields.keys() ^ travelling.keys():
-            names = ", ".join(sorted(odd))
-            raise UsageError(
-                f"{found.__qualname__} does not have the fields that were sent ({names}): its code has changed; restart"
-            )
-        return found(**{name: field.decoded(wire.fields[name]) for name, field in travelling.items()})
+        _check_sent(found.__qualname__, wire.fields.keys(), travelling)
+        return found(
+            **{name: field.decoded(wire.fields[name]) for name, field in travelling.items() if name in wire.fields}
+        )
 
     def interpreter_options(self) -> Sequence[str]:
         """Return interpreter options for this worker, such as `["-X", "dev"]`; none unless overridden."""
@@ -116,60 +106,32 @@ class Launch:
     """Interpreter options such as `-X dev`. In a `Daemon` only for a kind with `spawn="exec"`."""
 
 
-_Finder = Callable[[Any], Iterable[int]]
-"""Finds the descriptors in a value of a field."""
-
-
 class _Wire(msgspec.Struct):
     kind: str
     fields: dict[str, msgspec.Raw]
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    owner: str
-    name: str
-    annotation: Any
-    decoder: msgspec.json.Decoder[Any] | None
-    refusal: str | None
-    finder: _Finder | None
-    compared: bool
-    travels: bool
-
-    def encoded(self, context: WorkerContext) -> msgspec.Raw:
-        value = getattr(context, self.name)
-        if self.compared and type(value) is not self.annotation:
-            # 1 == True == 1.0, but their keys differ; and a key must not depend on a subclass's `__str__`.
-            self._refuse(f"{value!r} is {type(value).__name__}, not {self.annotation.__name__}")
-        if self.decoder is None:
-            self._refuse(f"{self.refusal}")
-        try:
-            # The encoder can sort only keys that are strings, and would refuse a dict[int, str].
-            data = _ENCODER.encode(msgspec.to_builtins(value, str_keys=True, order="deterministic"))
-            back = self.decoder.decode(data)
-        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            self._refuse(f"{_short(value)} cannot be sent: {error}")
-        if back != value:
-            self._refuse(f"{_short(value)} would arrive as {_short(back)}")
-        return msgspec.Raw(data)
-
-    def decoded(self, data: msgspec.Raw) -> Any:
-        if self.decoder is None:
-            self._refuse(f"{self.refusal}")
-        try:
-            return self.decoder.decode(data)
-        except msgspec.MsgspecError as error:
-            self._refuse(f"{error}")
-
-    def _refuse(self, why: str) -> typing.NoReturn:
-        raise UsageError(f"{self.owner}.{self.name}: {why}")
+def _check_sent(name: str, sent: Collection[str], fields: Mapping[str, Field]) -> None:
+    """Raise UsageError if a value that a context needs, or that was sent, would be lost."""
+    absent = [field for field in fields if field not in sent]
+    unknown = [field for field in sent if field not in fields]
+    if needed := [field for field in absent if not fields[field].optional]:
+        raise UsageError(
+            f"{name} was sent no value for {', '.join(needed)}: its code has changed; give a new parameter a default, "
+            "or restart the daemon"
+        )
+    if absent and unknown:
+        raise UsageError(
+            f"{name} was sent a value for {', '.join(unknown)} and none for {', '.join(absent)}: its code has changed, "
+            "and if a field was renamed its value would be lost; restart the daemon"
+        )
 
 
 def encoded(context: WorkerContext) -> bytes:
     """Return what the context's `encode` returns. Raises UsageError if that is not bytes, and what it raises."""
     data = context.encode()
     if not isinstance(data, bytes):
-        raise UsageError(f"{type(context).__qualname__}.encode() returned {_short(data)}, not bytes")
+        raise UsageError(f"{type(context).__qualname__}.encode() returned {short(data)}, not bytes")
     return data
 
 
@@ -181,7 +143,8 @@ def decoded(expected: str, data: bytes) -> WorkerContext:
     cls = find(kind_in(expected))
     context = cls.decode(data)
     if not isinstance(context, cls) or key(context) != expected:
-        raise UsageError(f"{cls.__qualname__}.decode() returned {_short(context)}, not the context of {expected}")
+        why = "" if _has_own_decode(cls) else ": its compared fields have changed; restart the daemon"
+        raise UsageError(f"{cls.__qualname__}.decode() returned {short(context)}, not the context of {expected}{why}")
     return context
 
 
@@ -206,7 +169,10 @@ def find(kind: str) -> type[WorkerContext]:
     found = _classes.get(kind)
     if not found:
         known = ", ".join(sorted(_classes)) or "none"
-        raise UsageError(f"no context class of kind {kind!r} (known: {known}): define or import it in workers, too")
+        raise UsageError(
+            f"no context class of kind {kind!r} (known: {known}): define or import it in workers, too; "
+            f"if it was renamed, give it kind={kind!r}"
+        )
     if len(found) > 1:
         raise UsageError(f"several classes are of kind {kind!r}: {', '.join(sorted(found))}; give one another kind=...")
     return next(iter(found.values()))
@@ -222,14 +188,16 @@ def check_classes() -> None:
             find(kind)
 
 
-_specs: dict[type[WorkerContext], tuple[_Field, ...]] = {}
+_specs: dict[type[WorkerContext], tuple[Field, ...]] = {}
 
 
-def _spec(cls: type[WorkerContext]) -> tuple[_Field, ...]:
+def _spec(cls: type[WorkerContext]) -> tuple[Field, ...]:
     if cls not in _specs:
         _check_class(cls)
-        hints = _hints(cls)
-        _specs[cls] = tuple(_field(cls, field, hints[field.name]) for field in dataclasses.fields(cls))  # type: ignore[arg-type]
+        annotations = hints(cls)
+        found: Any = dataclasses.fields(cls)  # type: ignore[arg-type]
+        own_codec = _has_own_codec(cls)
+        _specs[cls] = tuple(field_of(cls, field, annotations[field.name], own_codec) for field in found)
     return _specs[cls]
 
 
@@ -265,136 +233,12 @@ def _check_comparisons(cls: type) -> None:
 
 def _has_own_codec(cls: type[WorkerContext]) -> bool:
     """Return whether both methods are the program's: then its fields need not be values that JSON can carry."""
-    decode = getattr(cls.decode, "__func__", cls.decode)
-    return cls.encode is not WorkerContext.encode and decode is not vars(WorkerContext)["decode"].__func__
+    return cls.encode is not WorkerContext.encode and _has_own_decode(cls)
 
 
-def _field(cls: type[WorkerContext], field: dataclasses.Field[Any], annotation: Any) -> _Field:
-    where = f"{cls.__qualname__}.{field.name}"
-    if field.compare and not (annotation in (int, str, bool) or _is_enum(annotation)):
-        raise UsageError(
-            f"{where}: a compared field is part of the worker's identity and must be int, str, bool or an Enum; "
-            "for a parameter, use field(compare=False)"
-        )
-    if field.hash and not field.compare:
-        raise UsageError(f"{where}: remove hash=True: a parameter is not part of the worker's identity")
-    decoder, refusal = _json(annotation)
-    if refusal and not _has_own_codec(cls):
-        raise UsageError(f"{where}: {refusal}")
-    try:
-        finder = _finder(annotation)
-    except TypeError as error:
-        raise UsageError(f"{where}: {error}") from None
-    return _Field(cls.__qualname__, field.name, annotation, decoder, refusal, finder, field.compare, field.init)
-
-
-def _json(annotation: Any) -> tuple[msgspec.json.Decoder[Any] | None, str | None]:
-    """Return the decoder of a type, or why values of it cannot be sent."""
-    try:
-        decoder, refusal = msgspec.json.Decoder(annotation), _refusal(ms.type_info(annotation), set())
-    except (TypeError, NameError, ValueError, RecursionError) as error:
-        return None, str(error)
-    return (None, refusal) if refusal else (decoder, None)
-
-
-def _hints(cls: type) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(cls, include_extras=True)
-    except Exception as error:  # The program's own annotations may raise anything.
-        raise UsageError(f"{cls.__qualname__}: its annotations cannot be evaluated: {error}") from None
-
-
-def _is_enum(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, Enum)
-
-
-def _refusal(node: ms.Type, seen: set[int]) -> str | None:
-    """Return why values of this type cannot be sent; None when they can. `seen` guards against recursive types."""
-    if id(node) in seen:
-        return None
-    seen.add(id(node))
-    match node:
-        case ms.AnyType():
-            return "its type allows values that JSON would change: give a precise type"
-        case ms.CustomType() | ms.RawType() | ms.ExtType():
-            return f"{getattr(getattr(node, 'cls', None), '__name__', type(node).__name__)} cannot be sent as JSON"
-        case ms.DataclassType() | ms.StructType() if typing.get_origin(node.cls) or getattr(
-            node.cls, "__parameters__", ()
-        ):
-            return f"{node.cls} is generic, and its type arguments cannot be sent: use a class with concrete types"
-        case ms.DictType(key) if any(isinstance(one, _NO_KEY) for one in getattr(key, "types", (key,))):
-            return "the keys of a dict are sent as strings: use str, numbers, enums or dates"
-    for part in _parts(node):
-        if refusal := _refusal(part, seen):
-            return refusal
-    return None
-
-
-def _parts(node: ms.Type) -> Iterator[ms.Type]:
-    for name in ("item_type", "key_type", "value_type", "type"):
-        part = getattr(node, name, None)
-        if isinstance(part, ms.Type):
-            yield part
-    yield from getattr(node, "item_types", ()) or getattr(node, "types", ())
-    for field in getattr(node, "fields", ()):
-        yield field.type
-
-
-def _finder(annotation: Any, outer: tuple[Any, ...] = ()) -> _Finder | None:
-    """Return a function that finds the descriptors in a value of this type; None where it has none.
-
-    Raises TypeError where they would not be found, or are ambiguous. `outer` guards against recursive types.
-    """
-    if annotation is Descriptor:
-        return lambda value: (int(value),)
-    if annotation in outer:
-        return None
-    origin, parts = typing.get_origin(annotation), _types_in(annotation)
-    found = [_finder(part, (*outer, annotation)) for part in parts]
-    if not any(found):
-        return None
-
-    def in_turn(values: Iterable[Any]) -> Iterator[int]:
-        for find, value in zip(found, values, strict=True):
-            yield from find(value) if find else ()
-
-    one = next(filter(None, found))
-    if origin is typing.Annotated or (origin is None and not isinstance(annotation, type)):
-        return one
-    if origin in (typing.Union, types.UnionType) and len(parts) == 2 and types.NoneType in parts:
-        return lambda value: () if value is None else one(value)
-    if origin is tuple and Ellipsis not in parts:
-        return in_turn
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        return lambda value: chain.from_iterable(map(in_turn, value.items()))
-    if isinstance(origin, type) and issubclass(origin, Collection):
-        return lambda value: chain.from_iterable(map(one, value))
-    raise TypeError(
-        f"a Descriptor in {annotation} would not be inherited: it may be in a list, tuple, set or dict, or be None, "
-        "but not in another class or a union with other types"
-    )
-
-
-def _types_in(annotation: Any) -> tuple[Any, ...]:
-    """Return the types in a type: its arguments, the type that it is an alias of, or those of its fields."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Annotated:
-        return arguments[:1]
-    if origin is not None:
-        generic = getattr(origin, "__value__", None)  # The value of a `type` statement with parameters.
-        return arguments if generic is None else (*arguments, generic)
-    for name in "__supertype__", "__value__":  # Of NewType and of `type`.
-        if hasattr(annotation, name):
-            return (getattr(annotation, name),)
-    if isinstance(annotation, type) and not _is_enum(annotation):
-        return tuple(_hints(annotation).values())
-    return ()
+def _has_own_decode(cls: type[WorkerContext]) -> bool:
+    return getattr(cls.decode, "__func__", cls.decode) is not vars(WorkerContext)["decode"].__func__
 
 
 def _full_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

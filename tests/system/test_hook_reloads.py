@@ -157,8 +157,8 @@ def test_reloads_that_fail_leave_the_former_workers(start: Start) -> None:
     failures: list[tuple[tuple[str, str], str]] = [
         (("VERSION = 1", "VERSION = = 1"), "exited 1 before it decoded its context"),
         (
-            ("# more", "name: str = field(default='', compare=False)"),
-            "cannot decode its context .*its code has changed",
+            ("# more", "name: str = field(compare=False, kw_only=True)"),
+            "cannot decode its context .*Web was sent no value for name: its code has changed",
         ),
         (("    prefork.ready()", "    sys.exit(3)"), "exited 3"),
     ]
@@ -178,6 +178,26 @@ def test_reloads_that_fail_leave_the_former_workers(start: Start) -> None:
     program.send(signal.SIGHUP)
     ready(program, 2)
     assert all(gone(pid) for pid in former)
+    assert program.stop() == 0
+
+
+NAME = "name: str = field(default='', compare=False)"
+PORT = "port: int = field(default=80, compare=False)"
+
+
+def test_reload_takes_the_contexts_of_the_former_program(start: Start) -> None:
+    program = start.program(CHANGING.replace("# more", NAME))
+    former = ready(program, 0)
+    for version, more in enumerate((f"{NAME}\n    {PORT}", "pass"), 1):
+        rewrite(start, version, ("# more", more))
+        program.send(signal.SIGHUP)
+        new = ready(program, version)
+        assert all(gone(pid) for pid in former)
+        former = new
+    rewrite(start, 3, ("# more", PORT))
+    program.send(signal.SIGHUP)
+    program.expect("^prefork: reload failed: .*Web was sent a value for name and none for port: .* renamed", "err")
+    until(lambda: sorted(program.children()) == sorted(former), "only the former ones are left")
     assert program.stop() == 0
 
 
