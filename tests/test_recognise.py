@@ -136,6 +136,42 @@ def test_what_is_no_application_is_refused(found: Any, why: str) -> None:
     assert str(refused.value).startswith(why)
 
 
+def create_app(config: Any) -> Any: ...
+
+
+def make_wsgi_app(config: Any, debug: bool) -> Any: ...
+
+
+async def app_factory(settings: Any) -> Any: ...
+
+
+def get_app(environ: Any, start_response: Any) -> Any: ...
+
+
+def snap(worker: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("found", "call"),
+    [
+        (create_app, "create_app(config)"),
+        (make_wsgi_app, "make_wsgi_app(config, debug)"),
+        (app_factory, "app_factory(settings)"),
+    ],
+)
+def test_a_factory_with_parameters_is_refused(found: Any, call: str) -> None:
+    with pytest.raises(
+        UsageError, match="is an application factory, which is called without arguments: give"
+    ) as refused:
+        recognise(found, f"shop:{found.__name__}")
+    assert str(refused.value).startswith(f"shop:{call} is an")
+
+
+def test_a_factorys_name_is_not_enough() -> None:
+    assert recognise(get_app, "shop:get_app").what == "wsgi"
+    assert recognise(snap, "shop:snap").what == "function"
+
+
 def test_what_cannot_be_told_can_be_said() -> None:
     def anything(*args: Any) -> None: ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prefork._core.plan import Entry, Kind, Listener, Plan, Pool
-from prefork._report.banner import Start, Welcome, clickable, opening
+from prefork._report.banner import Start, Welcome, clickable, opening, waiting_for
 
 START = Start("shop", 4711, "shop:app", "3.11.7", "prefork.toml")
 ENTRIES = tuple(Entry(f"web/{number}", "web", "") for number in range(4))
@@ -88,3 +88,16 @@ def test_first_plan_is_welcomed_once() -> None:
 )
 def test_addresses_are_what_a_person_can_open(address: str, shown: str) -> None:
     assert clickable(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("living", "text"),
+    [
+        ({}, ""),
+        ({"web/0": 0}, "waiting for 1 worker (web/0)"),
+        ({"web/0": 0, "web/1": 3}, "waiting for 3 requests (web/1)"),
+        ({f"web/{n}": 1 for n in range(7)}, "waiting for 7 requests (web/0, web/1, web/2, web/3, web/4 and 2 more)"),
+    ],
+)
+def test_a_stop_names_what_it_waits_for(living: dict[str, int], text: str) -> None:
+    assert waiting_for(living) == text

@@ -82,7 +82,7 @@ def test_after_a_failed_reload_the_status_says_so() -> None:
     heard = started(plan("a"), plan("b"), plan("c"))
     heard.feed(ev.SignalReceived("HUP"))
     assert heard.feed(ev.MoldFailed(2, "SyntaxError: no")) == ["READY=1"]
-    assert heard.text.startswith("3/3 ready, generation 1; reload: failed: mold of generation 2 failed to start")
+    assert heard.text.startswith("3/3 ready, generation 1; reload: failed: SyntaxError: no")
     heard.rest()
     assert heard.feed(ev.CommandReceived(1, cmd.Reload()))[0] == "RELOADING=1"
     assert "failed" not in heard.text
@@ -126,7 +126,7 @@ def test_a_start_that_fails_says_why() -> None:
     heard = Heard(plan("a"))
     heard.feed(ev.Started())
     assert heard.feed(ev.MoldFailed(1, "ImportError: no module")) == ["STOPPING=1"]
-    assert heard.text.startswith("stopping: start: failed: mold of generation 1 failed to start")
+    assert heard.text.startswith("stopping: start: failed: ImportError: no module")
 
 
 def test_a_status_is_one_line_of_bounded_length() -> None:

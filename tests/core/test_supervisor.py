@@ -110,8 +110,23 @@ class TestStart:
         stage.rest(but=is_ready)
         pid = stage.pid("web/0")
         began = stage.now
-        assert stage.late()[0] == act.KillWorker(pid, "not ready after 7 s", explain=True)
+        why = "not ready after 7 s: it never waited for work (accept, wait) and never called worker.ready()"
+        assert stage.late()[0] == act.KillWorker(pid, why, explain=True)
         assert stage.now == began + 7
+
+    def test_a_late_server_is_not_told_to_call_ready(self) -> None:
+        stage = Stage(plan(web=1, solo=False, start_timeout=7, ready="explicit"))
+        stage.feed(ev.Started())
+        stage.rest(but=is_ready)
+        assert stage.late()[0] == act.KillWorker(stage.pid("web/0"), "not ready after 7 s", explain=True)
+
+    def test_a_failed_import_is_reported_by_its_cause(self) -> None:
+        stage = Stage(plan())
+        stage.feed(ev.Started())
+        stage.feed(ev.MoldFailed(1, "importing the application failed: KeyError: 'x'\nTraceback ..."))
+        stage.rest()
+        whole = "start: failed: importing the application failed: KeyError: 'x'\nTraceback ..."
+        assert "".join(stage.world.reports) == whole
 
 
 class TestCrashes:
@@ -350,7 +365,8 @@ class TestReload:
         stage.feed(ev.MoldPlanned(2, stage.world.plans[2]))
         stage.feed(ev.BindFailed(2, "http: address in use"))
         stage.rest()
-        assert stage.reply().text.endswith("http: address in use")
+        whole = "reload: failed: http: address in use; the old code goes on serving (generation 1)"
+        assert stage.reply().text == whole
         assert stage.serving(1) == ["solo", *WEB]
 
     def test_failed_canary_withdraws_the_generation(self) -> None:
@@ -446,7 +462,8 @@ class TestReplan:
         before = dict(stage.world.processes)
         stage.feed(ev.PlanFailed(1, "ValueError: workers"))
         stage.rest()
-        assert stage.reply().text.endswith("ValueError: workers")
+        whole = "replan: failed: ValueError: workers; the former plan stays in force (generation 1)"
+        assert stage.reply().text == whole
         assert stage.world.processes == before
 
     def test_contexts_are_kept_while_an_order_may_name_them(self) -> None:

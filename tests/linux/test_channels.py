@@ -263,7 +263,7 @@ def test_flood_does_not_starve_other_peers(channels: ProcessChannels, mold: Chan
     plan(other, "other")
     found = facts(channels)
     assert PlanReceived(2, "other", ()) in found
-    assert 0 < found.count(MoldFailed(1, "plan failed:\nflood")) < 100
+    assert 0 < found.count(MoldFailed(1, "flood")) < 100
     other.close()
 
 
@@ -301,7 +301,22 @@ def test_order_to_an_ended_process_is_ignored(channels: ProcessChannels) -> None
 
 def test_failure_before_and_after_a_plan_differ(channels: ProcessChannels, mold: Channel) -> None:
     mold.send(messages.StepFailed("load", "text"))
-    assert facts(channels) == [MoldFailed(1, "load failed:\ntext")]
+    assert facts(channels) == [MoldFailed(1, "text")]
+
+
+@pytest.mark.parametrize(
+    ("step", "text", "first"),
+    [
+        ("load", "Traceback\n  line\nKeyError: 'x'", "importing the application failed: KeyError: 'x'"),
+        ("plan", "Traceback\n  line\n  | a group", "computing the plan failed"),
+        ("before_fork", "Traceback\n" + "x" * 201, "before_fork failed"),
+    ],
+)
+def test_first_line_of_a_failure_has_the_cause(
+    channels: ProcessChannels, mold: Channel, step: str, text: str, first: str
+) -> None:
+    mold.send(messages.StepFailed(step, text))
+    assert facts(channels) == [MoldFailed(1, f"{first}\n{text}")]
 
 
 @pytest.mark.processes

@@ -58,7 +58,7 @@ def test_a_failed_first_plan_ends_the_mold(master: SmallMaster) -> None:
     pid = master.start({"plans": {"1": {"raise": "no such table"}}})
     master.channels.compute_plan(1)
     report = master.expect(MoldFailed).report
-    assert report.splitlines()[0] == "plan failed:"
+    assert report.splitlines()[0] == "computing the plan failed: ValueError: no such table"
     assert "mold_application.py" in report
     assert "/prefork/" not in report
     assert master.expect(MoldDisconnected).reason == ""

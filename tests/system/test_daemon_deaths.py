@@ -91,7 +91,7 @@ def test_threads_left_by_a_function_get_the_drain_time(start: Start) -> None:
     daemon.signal(signal.SIGTERM)
     daemon.running.expect("the job is done")
     assert daemon.running.wait() == 0
-    assert not [line for line in daemon.running.err if "web/0" in line]
+    assert not [line for line in daemon.running.err if line.startswith("web/0")]
 
 
 CRASHING = (

@@ -329,13 +329,13 @@ def test_bad_listeners_in_reloads_are_one_line_each(start: Start) -> None:
     with a_listening_socket() as other:
         taken = f"tcp://127.0.0.1:{other.getsockname()[1]}"
         for where, reason in (
-            (f'"{taken}"', f"{taken} \\(http\\): Address already in use$"),
+            (f'"{taken}"', f"{taken} \\(http\\): Address already in use;"),
             ('"tcp://no.such.host.invalid:80"', r"tcp://no\.such\.host\.invalid:80 \(http\): "),
-            (f'"unix://{place}/missing/s"', r"/missing/s \(http\): No such file or directory$"),
-            (f'"unix://{place}/file"', "a file of this name exists that is not a socket$"),
+            (f'"unix://{place}/missing/s"', r"/missing/s \(http\): No such file or directory;"),
+            (f'"unix://{place}/file"', "a file of this name exists that is not a socket;"),
             (
                 f'prefork.Listener("unix://{place}/s", owner="nobody-at-all")',
-                r"\(http\): there is no user 'nobody-at-all'$",
+                r"\(http\): there is no user 'nobody-at-all';",
             ),
         ):
             daemon.file.write_text(good.replace(f'"tcp://127.0.0.1:{daemon.port}"', where))

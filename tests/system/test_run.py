@@ -55,6 +55,36 @@ def test_a_plain_function_is_a_worker(start: Start, name: str, kind: str) -> Non
     assert run.stop() == 0
 
 
+HELD = """
+def app(environ, start_response):
+    with open("held") as held:
+        held.read()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"let go"]
+"""
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_ctrl_c_names_what_it_waits_for(start: Start, again: bool) -> None:
+    write(start, "shop.py", HELD)
+    os.mkfifo(start.directory / "held")
+    run = Run(start, "shop", "-w", "2")
+    run.ready()
+    with socket.create_connection(("127.0.0.1", run.port), timeout=PATIENCE) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        # Opened for writing only once the application reads.
+        with open(start.directory / "held", "w"):
+            run.running.send(signal.SIGINT)
+            run.running.expect(r"^prefork: waiting for 1 request \(web/\d\); Ctrl-C again to stop now$", "err")
+            if again:
+                run.running.send(signal.SIGINT)
+                run.running.expect("^prefork: stopped$", "err")
+        assert (b"let go" in client.makefile("rb").read()) is not again
+    assert run.running.wait() == 0
+    assert run.running.err[-1] == "prefork: stopped"
+    assert run.running.left() == []
+
+
 def test_a_function_that_listens_nowhere(start: Start) -> None:
     write(start, "echo.py", FUNCTION)
     run = Run(start, "echo:tick", "-w", "2", bind=False)
@@ -71,7 +101,7 @@ def test_a_daemon_is_run_as_it_is_and_says_what_its_options_are(start: Start) ->
     run = Run(start, "chat", "-w", "2", bind=False)
     assert run.running.wait() == 1
     why = "--workers: chat is a Daemon, whose own code decides workers: the option is for applications"
-    assert f"    {why}" in run.running.err
+    assert f"start: failed: {why}" in run.running.err
 
 
 def test_options_come_from_file_variables_and_command_line(start: Start) -> None:
@@ -117,7 +147,9 @@ def test_a_reload_takes_up_new_code_and_new_options(start: Start) -> None:
     run.pids(3)
     write(start, "prefork.toml", "workers = 0\n")
     run.running.send(signal.SIGHUP)
-    run.running.expect("^    prefork.toml: workers: 0 is not a whole number, 1 or more, or 'auto'$", "err")
+    run.running.expect(
+        "^reload: failed: prefork.toml: workers: 0 is not a whole number, 1 or more, or 'auto'; the old code", "err"
+    )
     assert run.who()[1] == "good day"
     assert run.stop() == 0
 
@@ -201,6 +233,14 @@ def refused(run: Run, status: int, why: str) -> None:
         ("x = = 1", 'shop.py", line 1\n    x = = 1\n        ^\nSyntaxError: invalid syntax'),
         ("def f():\n    1 / 0\nf()", 'shop.py", line 2, in f\n    1 / 0\n    ~~^~~\nZeroDivisionError'),
         ("raise SystemExit('no database')", "SystemExit: no database"),
+        (
+            "def app(config):\n    return lambda environ, start_response: None",
+            "start: failed: no worker became ready; worker/",
+        ),
+        (
+            "def app(config):\n    return lambda environ, start_response: None",
+            "app(config) is an application factory, which is called without arguments: give config a default",
+        ),
         (
             "def app(scope, receive, send): ...",
             "returned NoneType, which cannot be awaited",

@@ -10,7 +10,7 @@ from .gap import end_exchange
 from .molds import back_off_forks, end_mold, replace_mold, settle_forks, start_mold, stop_asking
 from .recycling import worn_out
 from .relaunch import ended, next_start, report_outage, start_waiting
-from .rollout import hand_over, stop, withdraw
+from .rollout import fail, hand_over, stop
 from .units import duration
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", *, failed:
             state.scaling_ended(kind, False, f"{text}; restarting\n{words}" if words else f"{text}; restarting")
     change = state.change
     if change is not None and (slot.key in change.flight or (failed and change.has_moved(slot))):
-        withdraw(state, f"{change.what}: failed ({change.key or f'generation {change.generation}'}): {text}", words)
+        fail(state, text, words)
     elif not hopeless(state):  # else it is logged with the daemon's end
         state.report(f"{text}{_then(state, slot)}", words)
         report_outage(state, slot)
@@ -144,15 +144,19 @@ def fork_failed(state: State, mold: Mold, count: int, reason: str) -> None:
         state.report(text)
 
 
-def mold_failed(state: State, mold: Mold, text: str, words: str = "", then: str = "") -> None:
-    """Handle a mold's failure: a change that needs it is rolled back. `then`: what happens otherwise."""
+def mold_failed(state: State, mold: Mold, text: str, then: str = "", report: str | None = None) -> None:
+    """Handle a mold's failure: a change that needs it is rolled back. `then`: what happens otherwise.
+
+    `report`: that of the application, which names the cause in its first line, in place of `text`.
+    """
     change = state.change
     if mold.retired or state.stopping is not None:
         return
+    cause, _, words = (report or "").partition("\n")
     if change is not None and change.generation == mold.generation:
-        withdraw(state, f"{change.name}: failed: mold of generation {mold.generation} {text}", words)
+        fail(state, cause or f"mold of generation {mold.generation} {text}", words)
     else:
-        state.report(f"mold of generation {mold.generation}: {text}{then}", words)
+        state.report(f"mold of generation {mold.generation}: {cause or text}{then}", words)
 
 
 def mold_ended(state: State, mold: Mold, reason: str) -> None:
@@ -202,7 +206,7 @@ def worker_late(state: State, worker: Worker) -> None:
         worker.deadline = None
         worn_out(state, worker.pid, f"{waited} old")
     elif worker.phase == "starting":
-        state.kill(worker, f"not ready after {waited}", "deadline", explain=True)
+        state.kill(worker, f"not ready after {waited}{_how_ready(worker)}", "deadline", explain=True)
     elif worker.phase == "draining" and worker.ready_at is None:
         state.kill(worker, f"not ready, and asked to end {waited} ago", "deadline", explain=True)
     elif worker.phase == "draining":
@@ -212,6 +216,12 @@ def worker_late(state: State, worker: Worker) -> None:
         state.kill(worker, f"still draining after {waited}{why}", "deadline")
     else:
         state.kill(worker, f"still there {waited} after it was to end", "deadline")
+
+
+def _how_ready(worker: Worker) -> str:
+    """Return what a worker's function has not done; nothing for a server's, whose application is late."""
+    automatic = worker.target is not None and worker.target.kind.options.ready == "auto"
+    return ": it never waited for work (accept, wait) and never called worker.ready()" if automatic else ""
 
 
 def mold_late(state: State, mold: Mold) -> None:
@@ -235,9 +245,9 @@ def mold_late(state: State, mold: Mold) -> None:
             assert_never(mold.phase)
 
 
-def give_mold_up(state: State, mold: Mold, text: str, words: str = "") -> None:
+def give_mold_up(state: State, mold: Mold, text: str, report: str | None = None) -> None:
     """End a mold that has failed; it is restarted when it has ended."""
-    mold_failed(state, mold, text, words, "; ending it")
+    mold_failed(state, mold, text, "; ending it", report)
     if mold.generation in state.molds and not mold.retired:
         end_mold(state, mold)
 
@@ -253,7 +263,7 @@ def give_up(state: State) -> None:
     """Stop a hopeless daemon, with the last report of the application."""
     if hopeless(state):
         state.cause = "no worker of the first generation became ready"
-        stop(state, 1, [], f"{state.cause}\n{state.last_failure}")
+        stop(state, 1, [], f"start: failed: no worker became ready; {state.last_failure}")
 
 
 Event = ev.WorkerHung | ev.WorkerStuck | ev.WorkerStopped | ev.WorkerContinued | ev.WorkerStarved | ev.MachineSlept

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .actions import EndMold, ForgetGeneration, ForkSpares, OrderWorker, SpawnWorker, StartMold
+from .actions import EndMold, ForgetContexts, ForgetGeneration, ForkSpares, OrderWorker, SpawnWorker, StartMold
 from .pace import pause_down
 from .slot import Slot, Target, Worker, pause
 from .state import Mold
@@ -66,6 +66,30 @@ def retire(state: State, mold: Mold) -> None:
         del state.molds[mold.generation]
     elif mold.phase != "ending":
         end_mold(state, mold)
+
+
+def retire_unused(state: State) -> None:
+    """Retire the molds of generations that no slot, no plan in force and no change needs."""
+    used = {slot.target.generation for slot in state.slots.values() if slot.target is not None}
+    used |= {state.generation} if state.change is None else {state.generation, state.change.generation}
+    for mold in list(state.molds.values()):
+        if mold.generation not in used and not mold.retired:
+            retire(state, mold)
+
+
+def forget_contexts(state: State, generation: int) -> None:
+    """Keep the contexts that the plan in force, or that of the change under way, names, and those of slots.
+
+    A change that was superseded has left its targets to some slots.
+    """
+    plans = [state.plan] if generation == state.generation else []
+    if state.change is not None and state.change.generation == generation and state.change.plan is not None:
+        plans.append(state.change.plan)
+    entries = [entry for plan in plans for entry in plan.entries]
+    targets = [slot.target for slot in state.slots.values() if slot.target is not None]
+    entries += [target.entry for target in targets if target.generation == generation]
+    named = frozenset((entry.key, entry.digest) for entry in entries)
+    state.actions.append(ForgetContexts(generation, named))
 
 
 def replace_mold(state: State, mold: Mold, healthy: bool) -> None:

@@ -19,9 +19,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .actions import Announce, Bind, ForgetContexts, PlanAgain, Unbind
+from .actions import Announce, Bind, PlanAgain, Unbind
 from .gap import serving, up_to_date
-from .molds import enter, retire, start_mold
+from .molds import enter, retire, retire_unused, start_mold
 from .slot import Slot, Target
 from .state import Stopping
 from .view.difference import difference, summary
@@ -103,7 +103,7 @@ def begin(state: State, change: Change) -> None:
 def planned(state: State, change: Change, plan: Plan) -> None:
     """Check the plan of a change, and have its new listeners opened."""
     if refusal := plan.refusal():
-        withdraw(state, f"{change.name}: failed (generation {change.generation}): {refusal}")
+        fail(state, refusal)
         return
     change.plan = plan
     if change.dry:
@@ -127,7 +127,7 @@ def roll(state: State, change: Change) -> None:
     if change.what == "restart":
         slot = state.slots.get(change.key)
         if slot is None or slot.target is None:
-            withdraw(state, f"restart: failed: there is no slot {change.key}")
+            fail(state, f"there is no slot {change.key}")
             return
         change.pending[change.key] = replace(slot.target, edition=state.next_edition())
     else:
@@ -264,7 +264,19 @@ def _still_draining(state: State) -> str:
     return f"; still draining: {count}" if count else ""
 
 
-def withdraw(state: State, text: str, words: str = "") -> None:
+_STAYS = {"reload": "the old code goes on serving", "replan": "the former plan stays in force"}
+"""What a failed change leaves as it was."""
+
+
+def fail(state: State, why: str, words: str = "") -> None:
+    """Roll the change back, since it has failed; `words`: the application's report."""
+    change = state.change
+    assert change is not None
+    stays = "" if change.dry else _STAYS.get(change.what, "")
+    withdraw(state, f"{change.name}: failed: {why}", words, f"{stays} (generation {state.generation})" if stays else "")
+
+
+def withdraw(state: State, text: str, words: str = "", stays: str = "") -> None:
     """Roll the change back: the former targets hold again, and the clients that wait get the reason."""
     change = state.change
     assert change is not None
@@ -290,35 +302,11 @@ def withdraw(state: State, text: str, words: str = "") -> None:
         state.dirty_slots.update(scaling.keys)  # A slot that only this change had is not reconciled again.
     if change.opened:
         state.actions.append(Unbind(change.opened))
-    then = f"; rolled back to generation {state.generation}" if change.before else ""
-    whole = f"{text}{then}\n{words}" if words else f"{text}{then}"
-    state.report(f"{text}{then}", words, state.announcement(change, "failed", text=whole))
+    text += f"; {stays}" if stays else f"; rolled back to generation {state.generation}" if change.before else ""
+    whole = f"{text}\n{words}" if words else text
+    state.report(text, words, state.announcement(change, "failed", text=whole))
     state.reply(change.askers, False, whole)
     next_change(state)
-
-
-def retire_unused(state: State) -> None:
-    """Retire the molds of generations that no slot, no plan in force and no change needs."""
-    used = {slot.target.generation for slot in state.slots.values() if slot.target is not None}
-    used |= {state.generation} if state.change is None else {state.generation, state.change.generation}
-    for mold in list(state.molds.values()):
-        if mold.generation not in used and not mold.retired:
-            retire(state, mold)
-
-
-def forget_contexts(state: State, generation: int) -> None:
-    """Keep the contexts that the plan in force, or that of the change under way, names, and those of slots.
-
-    A change that was superseded has left its targets to some slots.
-    """
-    plans = [state.plan] if generation == state.generation else []
-    if state.change is not None and state.change.generation == generation and state.change.plan is not None:
-        plans.append(state.change.plan)
-    entries = [entry for plan in plans for entry in plan.entries]
-    targets = [slot.target for slot in state.slots.values() if slot.target is not None]
-    entries += [target.entry for target in targets if target.generation == generation]
-    named = frozenset((entry.key, entry.digest) for entry in entries)
-    state.actions.append(ForgetContexts(generation, named))
 
 
 def make_room(state: State, plan: Plan) -> None:

@@ -204,15 +204,15 @@ class Supervisor:
                     failures.spawn_failed(state, slot, slot.spawning, reason)
             case ev.MoldPlanned(generation, plan):
                 self._planned(generation, plan)
-                rollout.forget_contexts(state, generation)
+                molds.forget_contexts(state, generation)
             case ev.MoldFailed() | ev.PlanFailed() | ev.MoldEnded() | ev.ForkFailed():
                 self._mold(event)
             case ev.ListenersBound(generation):
                 if change := self._change(generation, "binding"):
                     rollout.roll(state, change)
             case ev.BindFailed(generation, report):
-                if change := self._change(generation, "binding"):
-                    rollout.withdraw(state, f"{change.what}: failed: {report}")
+                if self._change(generation, "binding"):
+                    rollout.fail(state, report)
             case ev.CommandReceived(asker, command, by):
                 state.cause = f"{words(command)} requested by {by}" if by else words(command)
                 self._command(command, [asker])
@@ -271,7 +271,7 @@ class Supervisor:
             stopped += f"; workers killed because they were still draining: {stopping.killed}"
         text = stopped if ok else stopping.last_words
         end = Announce("stop", "done" if ok else "failed", state.generation, text=text)
-        state.actions += [Report(stopping.last_words, end), end] if stopping.last_words else [end]
+        state.actions += [Report(stopping.last_words or f"prefork: {stopped}", end), end]
         state.reply(stopping.askers, ok, stopped)
         state.actions.append(Exit(stopping.status or (KILLED if stopping.killed else 0)))
 
@@ -330,7 +330,7 @@ class Supervisor:
             case ev.PlanFailed(_, report):
                 if mold.phase == "planning":
                     molds.mold_able(state, mold)
-                    failures.mold_failed(state, mold, "failed to plan", report)
+                    failures.mold_failed(state, mold, "failed to plan", report=report)
             case ev.ForkFailed(_, count, reason):
                 if mold.pending_forks:
                     failures.fork_failed(state, mold, min(count, mold.pending_forks), reason)

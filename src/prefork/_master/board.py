@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -191,6 +192,13 @@ class Board:
         start = 0 if row is None else self._board.worker_words(row)
         busy = row is not None and self._words[start + at.IN_FLIGHT]
         return self._text(start * 8 + LABEL_OFFSET, LABEL_BYTES) if busy else ""
+
+    def living(self) -> dict[str, int]:
+        """Return the slots that have a process, with the number of their requests in flight."""
+        found = Counter[str]()
+        for row in self._pids.values():
+            found[self._rows[row].name] += self._words[self._board.worker_words(row) + at.IN_FLIGHT]
+        return dict(found)
 
     def has_worked(self, pid: int) -> bool:
         """Return whether a worker has, or has had, requests, or has connections."""

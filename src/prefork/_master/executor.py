@@ -62,23 +62,23 @@ class DaemonExecutor:
         self._welcome = launching.welcome
         self._replies, self._log = outputs.replies, outputs.log
         self._leftovers = LeftoverProcesses(master.exits)
-        self._board = Board()
+        self.board = Board()
         self._crashes = Crashes(master, runtime.path)
-        self._hangs = Hangs(master, self._board, self._crashes.note)
+        self._hangs = Hangs(master, self.board, self._crashes.note)
         self._reader, self._writer = lifeline.create()
         runtime.roster.lifeline = os.fstat(self._reader).st_ino
-        shared = Shared(self._reader, self._board.descriptor, self._hangs.dumps.descriptor)
+        shared = Shared(self._reader, self.board.descriptor, self._hangs.dumps.descriptor)
         self._capture = Capture(master.relay) if launching.mold.captured else None
         self._processes = Processes(master, runtime.roster, Start(launching, shared, self._capture))
         self._channels = self._processes.channels
         self._watchers = Watchers(self._processes.start_watcher, self._processes.kill, master, launching.sources)
         self._names = Names(master, self._processes, launching.interpreter.identity)
-        self._queues = Queues(master, self._board.counted)
+        self._queues = Queues(master, self.board.counted)
         self._listeners = self._create_listeners(launching)
-        means = OrderDependencies(self._board, self._listeners, self._processes, self._reader, self._capture)
+        means = OrderDependencies(self.board, self._listeners, self._processes, self._reader, self._capture)
         self._orders = Orders(launching, means, master.relay.log)
         self._options = CodeOptions(launching, master.relay.log)
-        keepers = Keepers(self._listeners, self._board, self._hangs, self._crashes, self._watchers, self._capture)
+        keepers = Keepers(self._listeners, self.board, self._hangs, self._crashes, self._watchers, self._capture)
         self._deaths = Deaths(master, self._processes, keepers, self._receive)
         master.signals.catch(signal.SIGCHLD)
         master.selector.register(self._channels, selectors.EVENT_READ, self._listen)
@@ -104,17 +104,13 @@ class DaemonExecutor:
         self._deaths.close()
         self._hangs.close()
         self._crashes.close()
-        self._board.close()
+        self.board.close()
         os.close(self._reader)
         os.close(self._writer)
 
     def molds(self) -> dict[int, int]:
         """Return the pids of the molds, by generation."""
         return self._processes.molds()
-
-    def scoreboard(self) -> int:
-        """Return a new descriptor of the scoreboard, for reading."""
-        return self._board.reading()
 
     def addresses(self, listeners: tuple[Listener, ...]) -> list[str]:
         """Return the actual addresses of these listeners."""
@@ -228,7 +224,7 @@ class DaemonExecutor:
 
     def _drain(self, pid: int, backlogs: tuple[Listener, ...]) -> None:
         """Exclude the worker's shards, send it the backlogs that it must empty, and the request."""
-        self._board.turn(pid, "draining")  # First, so that no other worker waits for it to accept.
+        self.board.turn(pid, "draining")  # First, so that no other worker waits for it to accept.
         self._drain_backlogs(pid, backlogs)
         for number in (*signals_for(pid), signal.SIGCONT):  # A stopped worker would not get the others.
             self._processes.signal(pid, number)
@@ -285,7 +281,7 @@ class DaemonExecutor:
         match event:
             case fact.WorkerReady(pid):
                 self._listeners.worker_ready(pid)
-                self._board.turn(pid, "ready")
+                self.board.turn(pid, "ready")
             case fact.WorkerFailed(pid, report):
                 self._crashes.note(pid, "failure", report)
             case fact.SpareForked(_, pid):

@@ -23,6 +23,7 @@ from prefork._master.control.replies import Replies
 from prefork._master.control.server import Control
 from prefork._master.control.view import DaemonView, Origin
 from prefork._master.executor import DaemonExecutor, Outputs
+from prefork._master.log.farewell import Farewell
 from prefork._master.log.log import Log, LogOptions, log_options
 from prefork._master.loop import Master, Observer
 from prefork._master.notify import Manager
@@ -71,11 +72,12 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
         launching = launching_from(launch, allow_most())
         executor = DaemonExecutor(master, launching, runtime, Outputs(replies, log))
         origin = Origin(launch.directory, launch.runs)
-        view = DaemonView(supervisor, journal, executor.molds, executor.scoreboard, executor.stacks, origin, time())
+        view = DaemonView(supervisor, journal, executor.molds, executor.board.reading, executor.stacks, origin, time())
         control = Control(master, runtime.path, view, replies, group_id(launch.options.control_group))
         manager = Manager(master, launch.manager, supervisor)
         admission = Admission(control, supervisor, master.relay.log)
         observers: list[Observer] = [Recorder(journal, control, log), Headline(show, supervisor), manager, admission]
+        observers.append(Farewell(master, supervisor, executor.board.living))
         if launching.welcome is not None:
             observers.append(Banner(launching.welcome, supervisor, executor.addresses, master.relay))
         try:

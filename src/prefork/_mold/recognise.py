@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,11 @@ from ..daemon import Daemon
 
 Interface = Literal["asgi", "wsgi"]
 What = Literal["daemon", "asgi", "wsgi", "function"]
+
+_FACTORY = re.compile(r"(create|make|build|get|new)_?\w*app(lication)?|\w*app(lication)?_?factory", re.IGNORECASE)
+"""The name of a function that makes an application."""
+_OF_APPLICATIONS = {"environ", "env", "scope", "worker"}
+"""Names of the first argument of applications, and of workers' functions."""
 
 _HOOKS = {"default_main", "run_settings"}
 _HELP = "an application takes (scope, receive, send) for ASGI or (environ, start_response) for WSGI"
@@ -66,9 +72,12 @@ def _what(found: Any, name: str, interface: str) -> What | Literal["factory"]:
         return "daemon"
     if not callable(found):
         raise UsageError(f"{name} is {_noun(found)}, which cannot be called: {_HELP}")
-    count = _required(found)
+    parameters = _required(found)
+    count = None if parameters is None else len(parameters)
     if count == 0:
         return "factory"
+    if parameters and _FACTORY.fullmatch(getattr(found, "__name__", "")) and parameters[0] not in _OF_APPLICATIONS:
+        raise UsageError(_with_parameters(name, parameters))
     for said in get_args(Interface):
         if interface == said:
             return said  # type: ignore[no-any-return]
@@ -87,6 +96,21 @@ def _what(found: Any, name: str, interface: str) -> What | Literal["factory"]:
     raise UsageError(f"{name} takes {arguments}: {_HELP}, and a worker's function takes (worker)")
 
 
+def _with_parameters(name: str, parameters: list[str]) -> str:
+    """Return the error about a factory that needs arguments."""
+    shown = ", ".join(parameters)
+    return (
+        f"{name}({shown}) is an application factory, which is called without arguments: give {shown} a default, "
+        f"or name a function that calls it: def make(): return {name.rpartition(':')[2]}(...)"
+    )
+
+
+def refuse_application(made: Any, function: Callable[..., Any]) -> None:
+    """Raise UsageError if what a worker's function has returned is an application: then it is a factory."""
+    if callable(made):
+        raise UsageError(_with_parameters(getattr(function, "__name__", "it"), _required(function) or ["its argument"]))
+
+
 def _is_coroutine_function(found: Any) -> bool:
     return any(map(inspect.iscoroutinefunction, (found, _call(found))))
 
@@ -95,8 +119,8 @@ def _call(found: Any) -> Any:
     return getattr(found, "__call__", None)  # noqa: B004 - One may be set on the instance.
 
 
-def _required(function: Callable[..., Any]) -> int | None:
-    """Return how many positional arguments a call must have; None if that is unknown."""
+def _required(function: Callable[..., Any]) -> list[str] | None:
+    """Return the names of the positional arguments that a call must have; None if they are unknown."""
     for candidate in function, _call(function):
         try:
             parameters = inspect.signature(candidate).parameters.values()
@@ -104,11 +128,13 @@ def _required(function: Callable[..., Any]) -> int | None:
             continue
         kinds = {parameter.kind for parameter in parameters}
         needed = [
-            p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+            p.name
+            for p in parameters
+            if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         ]
         if not needed and inspect.Parameter.VAR_POSITIONAL in kinds:
             return None
-        return len(needed)
+        return needed
     return None
 
 

@@ -6,6 +6,7 @@ in the worker's context: a changed one replaces the workers, and a spare forked 
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from ..adapters import ServerOptions
 from ..daemon import Daemon, Plan, Pool
 from .daemon_application import DaemonApplication
 from .processors import usable
-from .recognise import Recognised
+from .recognise import Recognised, refuse_application
 
 if TYPE_CHECKING:
     from .._wire.messages import Json
@@ -91,7 +92,7 @@ def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:
     if settings["reload"]:
         kind.setdefault("drain_timeout", DRAIN_TIMEOUT_IN_DEVELOPMENT)
     if recognised.what == "function":
-        daemon.worker(Work, **kind)(recognised.application)
+        daemon.worker(Work, **kind)(_function(recognised))
         make: Callable[[int], WorkerContext] = Work
     else:
         make = _served(daemon, recognised, settings, {**kind, "ready": "explicit"})
@@ -99,6 +100,18 @@ def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:
     pool = Pool(make, workers, max=max(4 * workers, ROOM_TO_GROW), default=True)
     daemon.plan(lambda: Plan([pool]))
     return daemon
+
+
+def _function(recognised: Recognised) -> Callable[..., Any]:
+    """Return the worker's function, which fails if it turns out to make an application."""
+    function = recognised.application
+    if inspect.iscoroutinefunction(function):
+        return function  # type: ignore[no-any-return]
+
+    def work(worker: Worker[Work]) -> None:
+        refuse_application(function(worker), function)
+
+    return work
 
 
 def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: dict[str, Any]) -> Callable[[int], Web]:

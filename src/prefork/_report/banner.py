@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from .units import counted
+
 if TYPE_CHECKING:
     from .._core.plan import Listener, Plan
 
@@ -103,6 +105,19 @@ def clickable(address: str) -> str:
     """Return an address on which HTTP is spoken as a link."""
     scheme, _, rest = address.partition("://")
     return {"tcp": "http://", "unix": "unix:"}.get(scheme, f"{scheme}://") + rest
+
+
+_MOST = 5
+"""Slots that a line names."""
+
+
+def waiting_for(living: Mapping[str, int]) -> str:
+    """Return what a stop waits for; `living`: requests in flight by slot. Empty if no process is left."""
+    busy = {key: count for key, count in living.items() if count}
+    count = counted(sum(busy.values()), "request") if busy else counted(len(living), "worker")
+    keys = list(busy or living)
+    more = f" and {len(keys) - _MOST} more" if len(keys) > _MOST else ""
+    return f"waiting for {count} ({', '.join(keys[:_MOST])}{more})" if keys else ""
 
 
 def _block(rows: Iterable[tuple[str, str]], style: Style) -> list[str]:

@@ -156,9 +156,8 @@ def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: 
 
 
 def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptors: list[int]) -> Assignment:
-    drain = inheritance.drain
+    drain, orphan = inheritance.drain, inheritance.orphan
     listeners = _open(order.listeners, descriptors[1:])
-    orphan = inheritance.orphan
     orphan.patience = Patience(order.orphan_grace, order.takeover_timeout)
     orphan.drain_timeout = order.finish_timeout
     orphan.queues = [listeners[name] for name in order.own_queues]

@@ -37,6 +37,12 @@ _REPORTS = 16
 
 _TOO_EARLY = "the process exited before it was ready"
 
+_STEPS = {"load": "importing the application failed", "plan": "computing the plan failed"}
+"""What a mold was doing when it failed, in words; others are named as they are."""
+
+_SHORT = 200
+"""Characters of an error's last line that still fit into the first line of a report."""
+
 _TURN = 64  # messages read from one peer in a turn: a flood must not starve the loop
 
 
@@ -248,7 +254,7 @@ class ProcessChannels:
             case messages.StepFailed(step, text):
                 mold.forget_memory()
                 failed = PlanFailed if mold.planned else MoldFailed
-                facts.append(failed(mold.generation, f"{step} failed:\n{text}"))
+                facts.append(failed(mold.generation, _report(step, text)))
             case message:
                 raise MalformedMessage(f"a mold must not send {type(message).__name__}")
 
@@ -358,3 +364,12 @@ def is_child(pid: int) -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def _report(step: str, text: str) -> str:
+    """Return the report of a mold: what failed in the first line, with the error if that is one line, too."""
+    if "\n" not in text:
+        return text
+    last = text.rstrip().rpartition("\n")[2]
+    error = f": {last}" if last[:1].isalpha() and len(last) <= _SHORT else ""
+    return f"{_STEPS.get(step, f'{step} failed')}{error}\n{text}"
