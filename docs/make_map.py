@@ -30,6 +30,7 @@ ORDER = [
     "_master/log",
     "_master/runtime",
     "_mold",
+    "_mold/stock",
     "_worker",
     "adapters",
     "_hooks",

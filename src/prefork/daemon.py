@@ -6,7 +6,7 @@ ask it for their function (`_daemon_application`). `run()` starts the master.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack
 
@@ -29,6 +29,7 @@ class DaemonKeywords(TypedDict, total=False):
 
     control_group: str | None
     share: Share
+    allow_shared: Collection[str] | None
     spares: int
     capture: bool
     log_file: str | None

@@ -77,42 +77,6 @@ def test_what_the_mold_had_in_a_buffer_comes_once(mode: str, tmp_path: Path) -> 
     assert (tmp_path / "log").read_text() == "from the mold\n"
 
 
-def test_threads_that_a_fork_would_lose_are_named() -> None:
-    lines = run(
-        """
-        import threading
-        stop = threading.Event()
-        ticker = threading.Thread(target=stop.wait, name="ticker")
-        ticker.start()
-        did = sharing.prepare("freeze")
-        print(did.threads, did.native_threads)
-        stop.set()
-        ticker.join()
-        print(sharing.prepare("freeze").threads)
-        """
-    )
-    assert lines == ["('ticker',) 0", "()"]
-
-
-def test_threads_that_python_does_not_know_are_counted() -> None:
-    lines = run(
-        """
-        import _thread
-        go, gone = _thread.allocate_lock(), _thread.allocate_lock()
-        go.acquire(), gone.acquire()
-        def wait():
-            go.acquire()
-            gone.release()
-        _thread.start_new_thread(wait, ())
-        did = sharing.prepare("freeze")
-        print("threading" in sys.modules, did.threads, did.native_threads)
-        go.release()
-        gone.acquire()
-        """
-    )
-    assert lines == ["False () 1"]
-
-
 # -- exits
 
 

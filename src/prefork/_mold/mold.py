@@ -12,7 +12,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -41,6 +41,10 @@ from .._worker.orphan import Orphan
 from .fork import fork_children
 from .leave import leave
 from .rehearsal import rehearse
+from .stock import other_end, threads
+from .stock.origins import Origins
+from .stock.repair import Repairs
+from .stock.shared import refuse_shared
 
 if TYPE_CHECKING:
     from .._wire.messages import Json
@@ -61,6 +65,8 @@ class Mold:
         atexit.register(self._orphan.drain.ignore)
         self._planned = False
         self._serving = False
+        self._origins, self._repairs = Origins(), Repairs()
+        self._inherited = frozenset(other_end.links().values())
         self.awaits_run = False
         """Whether the program runs up to its `daemon.run()`, which serves. Any other call of it starts a master."""
 
@@ -70,6 +76,8 @@ class Mold:
         try:
             module, _, name = self._launch.application.partition(":")
             self._loading = armed
+            if not self._launch.alone:
+                self._origins.begin()
             getattr(importlib.import_module(module), name)(self._launch.arguments)
             raise UsageError("the program ended without calling run() of its daemon: call it at the end")
         except BaseException as error:
@@ -78,14 +86,15 @@ class Mold:
             self._send_failure("load", describe(error))
             return 1
 
-    def serve(self, application: Application, share: sharing.Mode) -> NoReturn:
-        """Carry out the master's orders with this application.
+    def serve(self, application: Application, share: sharing.Mode, may_share: Collection[str] = ()) -> NoReturn:
+        """Carry out the master's orders with this application; workers `may_share` connections of these names.
 
         Raises SystemExit in the mold, at its end. A worker exits the interpreter from here: blocks around the
         application's call of `run()`, such as `with TemporaryDirectory():`, are left by the mold alone, once.
         """
         self._serving, self.awaits_run = True, False
         self._share = share if self._launch.share == "" else self._launch.share
+        self._may_share = may_share
         self._inheritance = self._inheritance_of(application.worker)
         os.close(self._loading)
         if self._launch.alone:
@@ -136,6 +145,9 @@ class Mold:
             size = plan_memory.write(memory[0], plan)
             step = "before_fork"
             application.before_fork()
+            self._origins.end()
+            step = "import"
+            lost = self._take_stock() if _forks(plan) else []
         except BaseException as error:
             self._send_failure(step, describe(error))
             return
@@ -149,7 +161,15 @@ class Mold:
         rehearse(stage, self._launch.title)
         prepared = sharing.prepare(self._share)
         self._planned = True
-        self._channel.try_send(Planned(size, tuple(_warnings(prepared))))
+        self._channel.try_send(Planned(size, tuple(filter(None, [prepared.warning, *lost]))))
+
+    def _take_stock(self) -> list[str]:
+        """Refuse what workers would share, repair what can be repaired, and return what they will miss."""
+        refuse_shared(self._inherited, self._origins, self._may_share)
+        self._repairs.prepare()
+        lost = list(threads.lost(self._origins))
+        sharing.native_threads, sharing.lost_threads = threads.count_native(), bool(lost)
+        return lost
 
     def _bind_to_master(self) -> int:
         """Let this process die with the master until the returned descriptor is closed.
@@ -159,13 +179,10 @@ class Mold:
         return lifeline.arm(self._reader, signal.SIGKILL)
 
 
-def _warnings(prepared: sharing.Prepared) -> Iterator[str]:
-    if prepared.warning is not None:
-        yield prepared.warning
-    if prepared.threads:
-        yield "threads that no worker will have: " + ", ".join(prepared.threads)
-    if prepared.native_threads:
-        yield f"threads of libraries that no worker will have: {prepared.native_threads}"
+def _forks(plan: Json) -> bool:
+    """Return whether a worker of this plan is forked from this process."""
+    kinds = plan.get("kinds") if isinstance(plan, dict) else None
+    return not kinds or any(kind["spawn"] == "fork" for kind in kinds.values())  # type: ignore[index, union-attr, call-overload]
 
 
 own: Mold | None = None

@@ -31,11 +31,12 @@ def run(started: dict[str, Any]) -> None:
     if recognised.what == "daemon":
         _refuse_for_a_daemon(settings)
         daemon = recognised.application
-        mold.own.serve(mold.adopt(daemon), daemon.options.share)
+        allowed = [*(daemon.options.allow_shared or ()), *(settings["allow_shared"] or ())]
+        mold.own.serve(mold.adopt(daemon), daemon.options.share, allowed)
     # Imported here, since a Daemon may have contexts of the same kinds.
     from .serve_application import ServedApplication
 
-    mold.own.serve(ServedApplication(recognised, read), "freeze")
+    mold.own.serve(ServedApplication(recognised, read), "freeze", settings["allow_shared"] or ())
 
 
 def recognised_target(settings: Settings, directory: str) -> Recognised:

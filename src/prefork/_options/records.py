@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from .._errors import UsageError, did_you_mean
-from .types import BYTES, SECONDS, Choice, Flag, Processors, ResourceLimits, Text, Whole, shown
+from .types import BYTES, SECONDS, Choice, Flag, Processors, ResourceLimits, Several, Text, Whole, shown
 
 Restart = Literal["always", "on-failure", "never"]
 Replace = Literal["new-first", "old-first"]
@@ -34,9 +34,8 @@ Applies = Literal["planned", "start"]
 
 def _option(default: Any, type_: Any, text: str, scope: Scope = "served", applies: Applies = "planned") -> Any:
     metadata = {"type": type_, "help": text, "scope": scope, "applies": applies}
-    return (
-        field(default_factory=dict, metadata=metadata) if default == {} else field(default=default, metadata=metadata)
-    )
+    value: Any = {"default_factory": dict} if default == {} else {"default": default}
+    return field(**value, metadata=metadata)
 
 
 def _of(choice: Any) -> Choice:
@@ -92,6 +91,9 @@ class DaemonOptions:
         None, Text("GROUP", "a group"), "Group whose members may control the daemon, besides its user.", "daemon"
     )
     share: Share = _option("freeze", _of(Share), "Memory sharing between workers.", "daemon")
+    allow_shared: Collection[str] | None = _option(
+        None, Several(Text("NAME", "a name")), "Connection of the import that workers may share; repeatable.", "daemon"
+    )
     # Bounded, since the master keeps a record of each and a mold may say how many.
     spares: int = _option(1, Whole(0, 1000), "Processes kept forked ahead, to replace a lost worker at once.", "daemon")
     capture: bool = _option(False, Flag(), "Log the workers' output with the worker's name.", "daemon", "start")
@@ -101,9 +103,7 @@ class DaemonOptions:
     log_format: LogFormat = _option(
         "text", _of(LogFormat), "Format of the log: for people or for programs.", "daemon", "start"
     )
-    log_level: LogLevel = _option(
-        "info", _of(LogLevel), "Level of the log; debug adds the routine events of every worker.", "daemon", "start"
-    )
+    log_level: LogLevel = _option("info", _of(LogLevel), "Level of the log; debug: every event.", "daemon", "start")
     import_timeout: float = _option(
         60.0, SECONDS, "Seconds that importing the application and computing its plan may take.", "daemon"
     )

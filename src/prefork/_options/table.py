@@ -216,5 +216,4 @@ def _from_file(file: str | None, table: Mapping[str, Any]) -> Iterator[tuple[str
 
 def _place(file: str | None) -> str:
     """Return the place of the options, for messages."""
-    in_pyproject = os.path.basename(file or "") == "pyproject.toml"
-    return f"{file} [tool.prefork]" if in_pyproject else f"{file}"
+    return f"{file} [tool.prefork]" if os.path.basename(file or "") == "pyproject.toml" else f"{file}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
+import math
 import os
 import select
 import signal
@@ -10,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from .._wire.messages import Json
     from .._wire.scoreboard import Scoreboard
 
+_WITHOUT_THREADS = 5.0
+"""Seconds for exit handlers that may wait for threads which only the mold had."""
 _SOON = 50
 """Milliseconds in which the order arrives unless it waits for another worker's death."""
 
@@ -65,11 +70,22 @@ def live(channel: Channel, inheritance: Inheritance, meanwhile: Callable[[], Non
             channel.try_send(Drained())  # The interpreter's exit takes longer than a successor's start.
         return status
     finally:
-        # Nothing may block the exit for ever: a thread that is no daemon, an exit handler that waits. This writes the
-        # stacks before it ends the process. A worker that has failed has less time, since it is replaced soon.
-        timeout = order.exit_timeout if status else order.finish_timeout
-        faulthandler.dump_traceback_later(timeout, exit=True, file=2)
+        _bound_exit(inheritance.drain, order.exit_timeout if status else order.finish_timeout)
         sharing.before_exit()
+
+
+def _bound_exit(drain: Drain, timeout: float) -> None:
+    """Let nothing block the exit for ever: a thread that is no daemon, an exit handler that waits.
+
+    The stacks are written before the process ends: before the master kills it, too. A worker that has failed has less
+    time, since it is replaced soon. Exit handlers, which follow the threads, get five seconds where the mold had
+    threads that this process does not have: one that waits for such a thread would wait for ever.
+    """
+    if drain.deadline < math.inf:
+        timeout = min(timeout, max(drain.deadline - monotonic() - drain.timeout / 20, 0.1))
+    faulthandler.dump_traceback_later(timeout, exit=True, file=2)
+    if sharing.lost_threads:
+        atexit.register(faulthandler.dump_traceback_later, min(timeout, _WITHOUT_THREADS), exit=True, file=2)
 
 
 def take_signals(orphan: Orphan, stacks: Stacks) -> None:

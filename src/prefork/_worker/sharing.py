@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import gc
 import io
-import os
 import sys
 import time
 import weakref
@@ -38,7 +37,9 @@ _WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 
 _finalizers = weakref.finalize._registry  # type: ignore[attr-defined]
 native_threads = 0
-"""How many threads libraries had when `prepare` was called last; in a worker, what its mold had when it forked."""
+"""How many threads libraries had in the mold when it forked."""
+lost_threads = False
+"""Whether the mold had threads of Python when it forked that this worker does not have."""
 _mold_files: list[io.IOBase] = []
 """What the mold had open for writing when its heap became immortal."""
 
@@ -55,10 +56,6 @@ class Prepared:
     """Its duration."""
     warning: str | None
     """Why immortality is impossible here."""
-    threads: tuple[str, ...]
-    """The names of the Python threads besides the main one; no worker has them."""
-    native_threads: int
-    """The number of other threads, which libraries started; no worker has them either."""
 
 
 def prepare(mode: Mode) -> Prepared:
@@ -90,9 +87,7 @@ def prepare(mode: Mode) -> Prepared:
         gc.enable()
     # What is still in a buffer at the fork would be written once more by each worker at its exit.
     _flush(files)
-    global native_threads
-    threads, native_threads = _other_threads()
-    return Prepared(mode, immortal, time.perf_counter() - start, warning, threads, native_threads)
+    return Prepared(mode, immortal, time.perf_counter() - start, warning)
 
 
 def newborn() -> None:
@@ -213,13 +208,3 @@ def _flush(files: Iterable[io.IOBase], then_by_line: bool = False) -> None:
             # Closed, detached, full, without a reader, or an object of the application's: a plain exit loses its buffer
             # silently, too, and no mold or worker may fail for that.
             continue
-
-
-def _other_threads() -> tuple[tuple[str, ...], int]:
-    names: tuple[str, ...] = ()
-    # Not imported for this: a process that has not imported it has no Python threads to name.
-    if (threading := sys.modules.get("threading")) is not None:
-        names = tuple(t.name for t in threading.enumerate() if t is not threading.main_thread())
-    native = len(os.listdir("/proc/self/task")) - 1 - len(names)
-    # A thread may have ended between the two counts.
-    return names, max(native, 0)

@@ -1,0 +1,58 @@
+"""What the import has started that can be made to work in a forked process: done at each fork from the mold."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from typing import Any
+
+
+class Repairs:
+    """What is to be done in the child after a fork; nothing, and no handler of forks, where nothing needs it."""
+
+    def __init__(self) -> None:
+        self._executors: list[Any] = []
+        self._registered = False
+
+    def prepare(self) -> None:
+        """Find what needs a repair. Called before the first fork, and again after each plan."""
+        self._executors = [each for each in executors("thread", "ThreadPoolExecutor") if each._threads]
+        if (self._executors or _uses_multiprocessing()) and not self._registered:
+            self._registered = True
+            os.register_at_fork(after_in_child=self._in_child)
+
+    def _in_child(self) -> None:
+        for executor in self._executors:
+            _renew(executor)
+        if self._executors:
+            # Else the exit of the interpreter would wake and join threads that this process does not have.
+            sys.modules["concurrent.futures.thread"]._threads_queues.clear()
+        process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
+        if process is not None and util is not None:
+            # As multiprocessing begins its own children: else each worker's exit would end the mold's ones.
+            process._children = set()  # type: ignore[attr-defined]
+            util._finalizer_registry.clear()
+            util._run_after_forkers()
+
+
+def executors(module: str, name: str) -> list[Any]:
+    """Return the executors of this class of `concurrent.futures` that there are."""
+    cls = getattr(sys.modules.get(f"concurrent.futures.{module}"), name, None)
+    return [] if cls is None else [each for each in gc.get_objects() if issubclass(type(each), cls)]
+
+
+def _renew(executor: Any) -> None:
+    """Let an executor start its threads again; the calls that wait in it are the mold's."""
+    import queue
+    import threading
+
+    executor._threads = set()
+    executor._idle_semaphore = threading.Semaphore(0)
+    executor._work_queue = queue.SimpleQueue()
+    executor._shutdown_lock = threading.Lock()
+
+
+def _uses_multiprocessing() -> bool:
+    process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
+    return bool(getattr(process, "_children", None) or getattr(util, "_finalizer_registry", None))

@@ -1,0 +1,91 @@
+"""What an import leaves behind, in whole daemons: what is refused, and what a reload does then."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from support import Start
+from system.runs import WSGI, Run, check, write
+
+CONNECTED = "import socket\ndb = socket.create_connection(('127.0.0.1', PORT))\n"
+
+
+@pytest.fixture
+def source() -> Iterator[str]:
+    """The text of a module that connects when it is imported."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield CONNECTED.replace("PORT", str(server.getsockname()[1])) + WSGI
+
+
+def test_a_shared_connection_is_refused_and_can_be_allowed(start: Start, source: str) -> None:
+    write(start, "shop.py", source)
+    status, _, err = check(start, "shop")
+    assert status == 1
+    assert f"shop.db (socket.socket), from {start.directory}/shop.py:2, is open to 127.0.0.1:" in err
+    assert check(start, "shop", "--allow-shared", "shop.db")[0] == 0
+
+
+def test_a_reload_that_would_share_one_changes_nothing(start: Start, source: str) -> None:
+    write(start, "shop.py", WSGI)
+    run = Run(start, "shop", "-w", "1")
+    run.ready()
+    before = run.who()
+    write(start, "shop.py", source)
+    run.running.send(signal.SIGHUP)
+    run.running.expect(r"reload: failed", "err")
+    run.running.expect(r"^\s*shop.db \(socket.socket\), from \S+/shop.py:2, is open to", "err")
+    assert run.who() == before
+    assert run.stop() == 0
+
+
+EXECUTOR = """
+import os
+from concurrent.futures import ThreadPoolExecutor
+pool = ThreadPoolExecutor(2)
+pool.submit(os.getpid).result()
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(pool.submit(os.getpid).result()).encode()]
+"""
+
+
+def test_an_executor_used_at_import_answers_in_workers(start: Start) -> None:
+    write(start, "shop.py", EXECUTOR)
+    run = Run(start, "shop", "-w", "2")
+    run.ready()
+    assert len(run.pids(2)) == 2
+    assert run.stop() == 0
+
+
+SENDER = """
+import atexit, queue, threading
+events = queue.Queue()
+
+def send():
+    while True:
+        events.get()
+        events.task_done()
+
+threading.Thread(target=send, name="sender", daemon=True).start()
+
+@atexit.register
+def flush():
+    events.put("the last one")
+    events.join()
+"""
+
+
+def test_an_exit_that_waits_for_a_lost_thread_shows_where(start: Start) -> None:
+    write(start, "shop.py", SENDER + WSGI)
+    run = Run(start, "shop", "-w", "1", "--drain-timeout", "3")
+    run.running.expect(rf"thread 'sender', started at {start.directory}/shop.py:10, does not run in workers", "err")
+    run.ready()
+    assert run.who()[1] == "hello"
+    run.running.send(signal.SIGTERM)
+    run.running.expect(r'shop.py", line 15 in flush', "err")
+    run.running.wait()
