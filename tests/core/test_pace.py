@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from core.stage import Stage, kinds, plan
 from prefork._core import actions as act
 from prefork._core import events as ev
 from prefork._core.plan import Spec
+from prefork._options.records import DaemonOptions
 
 SPEC = Spec(name="shop", jitter=0.0)
 WEB = [f"web/{number}" for number in range(4)]
@@ -60,6 +62,40 @@ class TestDeathsOfWork:
             stage.crash(WEB[number % 4], doing="GET /crash")
             stage.rest()
             assert stage.serving() == WEB
+
+    def test_deaths_that_wait_for_forks_have_more_spares_kept(self) -> None:
+        stage = four()
+        assert stage.spares() == 1
+        for key in WEB:
+            stage.crash(key, doing="GET /crash")
+        stage.rest()
+        assert stage.spares() == 1 + SPEC.extra_spares
+        for key in WEB:
+            actions = stage.crash(key, doing="GET /crash")
+            assert [action.key for action in actions if isinstance(action, act.OrderWorker)] == [key]
+        stage.rest()
+        while stage.spares() > 1:
+            stage.late()
+            stage.rest()
+        assert stage.now == 1000 + SPEC.extra_time
+        assert stage.serving() == WEB
+
+    def test_failed_starts_have_no_more_spares_kept(self) -> None:
+        stage = four()
+        for _ in range(3):
+            for key in WEB:
+                if stage.world.living(key):
+                    stage.crash(key)
+            stage.rest(but=is_ready)
+        stage.rest()
+        assert stage.spares() == 1
+
+    def test_no_spare_is_kept_where_none_is_wanted(self) -> None:
+        stage = Stage(replace(plan(web=4, solo=False), options=DaemonOptions(spares=0)), spec=SPEC).start()
+        for key in WEB:
+            stage.crash(key, doing="GET /crash")
+        stage.rest()
+        assert stage.spares() == 0
 
     def test_what_dies_of_a_request_before_it_is_ready_did_start(self) -> None:
         stage = four()

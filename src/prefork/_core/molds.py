@@ -3,6 +3,10 @@
 The phases of a mold are importing -> ready (-> planning -> ready)* -> ending. From ending, or from an unexpected exit,
 it goes to paused and importing again, as long as its generation is needed. Forks are ordered one batch at a time: what
 is needed while a batch is out goes into the next, so that a hundred deaths cost two batches and not a hundred.
+
+A fork takes several processes' turns, and on a busy machine much longer than a worker's start. So where workers die
+faster than others are forked, more spares are kept for a while: else requests that kill would gather in the queue
+meanwhile, and each new worker would meet them first.
 """
 
 from __future__ import annotations
@@ -116,11 +120,16 @@ def fork_spares(state: State, mold: Mold) -> None:
     """Order the forks that are needed now: for slots that wait, else for the stock of spares."""
     if mold.phase != "ready" or mold.pending_forks or mold.retired or state.now < mold.pause_until:
         return
+    if state.now >= mold.extra_until:
+        mold.extra = 0
     count = len(mold.asking)
-    if not count and not mold.starting and mold.generation == state.generation:
-        count = state.options.spares - len(mold.idle)
+    if not count and mold.generation == state.generation and (mold.extra or not mold.starting):
+        count = state.options.spares + mold.extra - len(mold.idle)
         for _ in range(-count):
             state.dismiss(state.workers[mold.idle.pop()])
+        if mold.extra:
+            mold.deadline = mold.extra_until
+            state.expect("mold", mold.generation, mold.deadline)
     if count > 0:
         mold.pending_forks = count
         mold.deadline = state.now + state.spec.fork_timeout
@@ -174,6 +183,9 @@ def reserve_spare(state: State, slot: Slot, target: Target) -> bool:
         stop_asking(state, slot)
         slot.asking = target.generation
         mold.asking[slot.key] = None
+        if slot.ordered == target.edition and not slot.failed_starts:  # Its worker has died of its work.
+            mold.extra = min(mold.extra + 1, state.spec.extra_spares * state.options.spares)
+            mold.extra_until = state.now + state.spec.extra_time
         state.dirty_molds[mold.generation] = None
         if mold.phase == "paused":
             hurry(state, mold)

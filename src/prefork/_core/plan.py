@@ -134,9 +134,11 @@ class Spec:
     starts one of its slots each `pause_down`, and more rarely when that lasts for long (`pace.py`). A worker that was
     ready for `healthy_after` is replaced at once when it dies. For those that die earlier a pool has, for each four
     workers, `rate` starts a second, and while none of it is ready `rate_down` in all. A process that is still there
-    `kill_timeout` after a kill is killed again. While two workers of a slot drain, the older one has `overlap` left;
-    one that was never ready has `unready_timeout`. A change ends `hand_over` after the last new worker is ready, if
-    not before. A hang that began within `hangs_early` of the readiness is a failure.
+    `kill_timeout` after a kill is killed again. While two workers of a slot drain, the older one has `overlap` left,
+    and then `cut_timeout` to end in order. One that was never ready has `unready_timeout`. A change ends `hand_over`
+    after the last new worker is ready, if not before. A hang that began within `hangs_early` of the readiness is a
+    failure. For each death that has to wait for a fork, one more spare is kept for `extra_time`, up to
+    `extra_spares` for each usual one (`molds.py`).
     """
 
     name: str = "daemon"
@@ -153,5 +155,8 @@ class Spec:
     kill_timeout: float = 5.0
     unready_timeout: float = 1.0
     overlap: float = 1.0
+    cut_timeout: float = 2.0
     hand_over: float = 2.0
     hangs_early: float = 10.0
+    extra_spares: int = 3
+    extra_time: float = 10.0

@@ -36,6 +36,8 @@ class Mold:
     failures: int = 0
     failed_forks: int = 0  # in a row
     pause_until: float = 0.0  # no fork is ordered before
+    extra: int = 0  # spares besides the usual ones, while workers die faster than others are forked
+    extra_until: float = 0.0
 
 
 @dataclass(slots=True)
