@@ -592,31 +592,33 @@ class TestWornOut:
         assert stage.serving() == ["solo", *WEB]
         assert stage.world.reports[-1] == f"web/0: worn out: 500 requests (pid {old}); to be replaced"
 
-    def test_next_shard_waits_for_the_end_of_the_last(self) -> None:
-        stage = Stage(plan("a", web=2, solo=False)).start()
-        first, second = stage.pid("web/0"), stage.pid("web/1")
-        for pid in (first, second):
-            stage.feed(ev.WorkerWornOut(pid, "500 requests"))
-        stage.rest(but=ends_worker)
-        stage.feed(ev.WorkerDrained(first))
-        stage.rest(but=ends_worker)
-        assert stage.pid("web/1") == second
-        stage.rest()
-        assert stage.pid("web/1") != second
-
-    def test_never_two_at_once(self) -> None:
-        stage = Stage(plan(web=4)).start()
-        worn = [stage.pid(f"web/{number}") for number in range(4)]
+    def test_all_at_once_are_replaced_one_by_one_as_each_is_ready(self) -> None:
+        stage = Stage(plan(web=4, solo=False)).start()
+        keys = [f"web/{number}" for number in range(4)]
+        worn = [stage.pid(key) for key in keys]
         for pid in worn:
             stage.feed(ev.WorkerWornOut(pid, "500 requests"))
-        drained: list[int] = []
-        while len(drained) < 4:
-            stage.rest(but=lambda event: isinstance(event, ev.WorkerEnded))
-            drained = [action.pid for action in stage.all(act.AskToDrain)]
-            gone = [pid for pid in drained if pid in stage.world.processes]
-            assert len(gone) == 1
-            stage.feed(ev.WorkerEnded(gone[0], 0, "exited 0"))
-        assert drained == worn
+        for number, key in enumerate(keys):
+            stage.rest(but=lambda event: is_ready(event) or ends_worker(event))
+            assert [action.pid for action in stage.all(act.AskToDrain)] == worn[:number]
+            assert stage.serving() == keys
+            stage.feed(ev.WorkerReady(stage.pid(key)))
+        assert [action.pid for action in stage.all(act.AskToDrain)] == worn
+        assert stage.serving() == keys
+
+    def test_a_limit_is_no_reason_to_cut_a_drain(self) -> None:
+        stage = Stage(plan(web=2, solo=False)).start()
+        old, other = stage.pid("web/0"), stage.pid("web/1")
+        stage.feed(ev.WorkerWornOut(old, "500 requests"))
+        stage.rest(but=ends_worker)
+        second = stage.pid("web/0")
+        for pid in (second, other):
+            stage.feed(ev.WorkerWornOut(pid, "500 requests"))
+        stage.rest(but=ends_worker)
+        assert [action.pid for action in stage.all(act.AskToDrain)] == [old, other]
+        stage.feed(ev.WorkerEnded(old, 0, "exited 0"))
+        stage.rest(but=ends_worker)
+        assert [action.pid for action in stage.all(act.AskToDrain)] == [old, other, second]
 
     def test_while_the_successor_fails_the_old_one_stays(self) -> None:
         stage = Stage(plan()).start()

@@ -1,9 +1,10 @@
 """Workers that have reached a limit of their kind, replaced one at a time.
 
-A worn-out worker serves until its successor is ready, as in a rollout (or ends first, if its kind is
-`replace="old-first"`). The next one follows when the old one has ended, so that two are never away at once when all
-reach a limit at the same time. A successor that does not become ready is retried as after a crash, while the old one
-serves. A change that is under way goes first: most likely it replaces these workers anyway.
+A worn-out worker serves until its successor is ready, and drains beside it, as in a rollout (or ends first, if its
+kind is `replace="old-first"`). Then the next one follows: a pool whose workers reach a limit together is never below
+its size. A worker whose own predecessor still drains has to wait, since a limit is no reason to cut that one's drain. A
+successor that does not become ready is retried as after a crash, while the old one serves. A change that is under way
+goes first: most likely it replaces these workers anyway.
 """
 
 from __future__ import annotations
@@ -39,14 +40,18 @@ def worn_out(state: State, pid: int, reason: str) -> None:
 
 def next_turn(state: State) -> bool:
     """Begin to replace the next worn-out worker unless one is being replaced; return whether one was begun."""
-    if state.recycling and not _settled(state, state.recycling):
+    slot = state.slots.get(state.recycling)
+    if slot is not None and not reached(state, slot):
         return False
     state.recycling = ""
-    while state.worn and state.change is None and state.stopping is None:
-        pid, reason = next(iter(state.worn.items()))
-        del state.worn[pid]
+    if not state.worn or state.change is not None or state.stopping is not None:
+        return False
+    for pid, reason in list(state.worn.items()):
         worker = state.workers.get(pid)
         slot = state.slots.get(worker.target.entry.key) if worker is not None and worker.target is not None else None
+        if slot is not None and len(slot.pids) > 1 and up_to_date(state, slot) is worker:
+            continue
+        del state.worn[pid]
         if slot is None or slot.target is None or up_to_date(state, slot) is not worker:
             continue  # A crash, a rollout or a scaling came first.
         slot.retarget(replace(slot.target, edition=state.next_edition()), f"worn out: {reason}")
@@ -54,8 +59,3 @@ def next_turn(state: State) -> bool:
         state.dirty_slots[slot.key] = None
         return True
     return False
-
-
-def _settled(state: State, key: str) -> bool:
-    slot = state.slots.get(key)
-    return slot is None or (reached(state, slot) and len(slot.pids) <= 1)
