@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from functools import partial
 
 import pytest
 
@@ -19,7 +21,17 @@ def test_last_part_is_a_quarter_within_bounds(timeout: float, last: float) -> No
 
 
 def test_drain_without_a_timeout_is_never_cut() -> None:
-    assert Drain().until_cut() is None
+    assert Drain().until_cut() > 0
+
+
+def test_master_may_cut_a_drain_at_any_look() -> None:
+    drain = Drain()
+    drain.cut_at = drain.deadline = time.monotonic() + 600
+    drain.on_look = partial(drain.cut, 2.0)
+    assert drain.until_cut() == 0
+    assert 0 < drain.deadline - time.monotonic() <= 2
+    drain.cut(3600.0)
+    assert drain.deadline - time.monotonic() <= 2, "it may not last longer"
 
 
 def test_program_that_is_no_worker_does_not_drain() -> None:

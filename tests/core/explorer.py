@@ -257,7 +257,7 @@ def canonical(node: Node) -> int:
         worker, process = state.workers[pid], world.processes[pid]
         return (
             worker.phase, when(worker.deadline), edition(worker.target), worker.generation, worker.asked,
-            process.ready, process.killed, worker.backlogs, worker.drained, worker.hastened,
+            process.ready, process.killed, worker.backlogs, worker.drained, worker.hastened, worker.cut,
         )  # fmt: skip
 
     slots = tuple(
@@ -273,7 +273,7 @@ def canonical(node: Node) -> int:
         (
             generation, mold.phase, when(mold.deadline), mold.retired, tuple(map(person, mold.idle)),
             tuple(mold.asking), tuple(mold.stalled), mold.pending_forks, mold.failures,
-            mold.failed_forks, max(0.0, mold.pause_until - now),
+            mold.failed_forks, max(0.0, mold.pause_until - now), mold.extra, mold.extra and when(mold.extra_until),
             generation in world.molds and (world.molds[generation].due, world.molds[generation].ending),
         )
         for generation, mold in state.molds.items()

@@ -62,13 +62,17 @@ class TestStreams:
             workers = [process for process in stage.world.processes.values() if process.key]
             assert len(workers) == 8, "each slot has one that serves and one that drains"
 
-    def test_reloads_in_one_second_leave_three_processes_a_slot(self) -> None:
+    def test_reload_after_reload_leaves_three_processes_a_slot(self) -> None:
         stage = four(6, drain_timeout=600)
-        for _ in range(5):
+        for generation in range(2, 7):
             stage.command(cmd.Reload())
+            began = stage.now
             stage.rest(but=ends_in_order(stage))
-            assert all(len(stage.world.living(key)) <= 3 for key in WEB)
-        assert stage.serving(6) == WEB
+            while stage.serving(generation) != WEB:
+                stage.late()
+                stage.rest(but=ends_in_order(stage))
+                assert all(len(stage.world.living(key)) <= 3 for key in WEB)
+            assert stage.now - began <= SPEC.overlap + SPEC.cut_timeout
 
     def test_older_one_drains_on_when_the_later_one_has_ended(self) -> None:
         stage = four(3, drain_timeout=600)
@@ -86,13 +90,42 @@ class TestStreams:
         assert stage.supervisor.next_deadline() == 1000 + 600
         assert [stage.world.processes[pid].asked for pid in first] == [True] * 4
 
-    def test_what_is_cut_is_named(self) -> None:
+    def test_older_one_is_told_to_end_in_order_before_it_is_killed(self) -> None:
         stage = four(3, drain_timeout=600)
+        first = [stage.pid(key) for key in WEB]
         for _ in range(2):
             stage.command(cmd.Reload())
             stage.rest(but=ends)
+        assert not stage.all(act.CutDrain)
         stage.late()
-        assert stage.all(act.KillWorker)[0].why == "still draining after 1 s, and so is a later worker of its slot"
+        assert stage.now == 1000 + SPEC.overlap
+        assert [cut.pid for cut in stage.all(act.CutDrain)] == first
+        assert not stage.all(act.KillWorker)
+        while not (kills := stage.all(act.KillWorker)):
+            stage.late()
+        assert stage.now == 1000 + SPEC.overlap + SPEC.cut_timeout
+        assert [kill.pid for kill in kills] == first
+        assert kills[0].why == "still draining after 3 s, and so is a later worker of its slot"
+
+    def test_further_reload_has_the_oldest_end_in_order_at_once(self) -> None:
+        stage = four(4, drain_timeout=600)
+        first = [stage.pid(key) for key in WEB]
+        for _ in range(3):
+            stage.command(cmd.Reload())
+            stage.rest(but=ends)
+        assert first[0] in [cut.pid for cut in stage.all(act.CutDrain)]
+        assert not stage.all(act.KillWorker)
+        assert stage.now == 1000
+
+    def test_drain_that_is_over_soon_is_not_cut_again(self) -> None:
+        stage = four(3, drain_timeout=2.5)
+        for _ in range(2):
+            stage.command(cmd.Reload())
+            stage.rest(but=ends)
+        while not stage.all(act.KillWorker):
+            stage.late()
+        assert not stage.all(act.CutDrain), "a worker knows its own deadline"
+        assert stage.now == 1000 + 2.5
 
 
 class TestSuperseded:

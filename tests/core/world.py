@@ -141,6 +141,9 @@ class World:
                 assert process.asked
                 if any(listener.sharing == "sharded" for listener in listeners):
                     self.shards -= {process.key}
+            case act.CutDrain(pid):
+                assert self.processes[pid].asked
+                assert len(self.living(self.processes[pid].key)) > 1, "cut for no other worker"
             case act.ForgetSlot(key):
                 assert not self.living(key), "forgot a slot that is lived in"
                 assert key not in self.shards, "forgot a slot whose queue no worker was told to empty"

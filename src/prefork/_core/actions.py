@@ -154,6 +154,14 @@ class DrainBacklogs:
 
 
 @dataclass(frozen=True, slots=True)
+class CutDrain:
+    """Have a worker that drains end now, in order: it is killed in `seconds`."""
+
+    pid: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetSlot:
     """Discard what is kept for the next process of this slot: the slot is gone."""
 
@@ -239,6 +247,7 @@ DaemonAction = (
     | AskToDrain
     | KillWorker
     | DrainBacklogs
+    | CutDrain
     | ForgetSlot
     | Bind
     | Unbind

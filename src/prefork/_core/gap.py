@@ -134,22 +134,25 @@ def bound_drains(state: State, slot: Slot) -> None:
 
     So a pool has at most twice its processes, however often it is reloaded while clients keep its workers busy.
     """
-    workers = [worker for worker in leaving(state, slot) if worker.phase == "draining"]
+    workers = drains(state, slot)
     for worker in workers:
-        hastened = worker is not workers[-1] and state.stopping is None  # Then none follows it.
-        if hastened is not worker.hastened:
+        hastened = worker is not workers[-1]
+        if hastened is not worker.hastened and not worker.cut:
             worker.hastened = hastened
             end = worker.since + (worker.patience(state.spec) or 0.0)
             state.set_deadline(worker, min(end, state.now + state.spec.overlap) if hastened else end)
 
 
+def drains(state: State, slot: Slot) -> list[Worker]:
+    """Return the processes of the slot that drain and have something to finish, oldest first."""
+    return [worker for worker in leaving(state, slot) if worker.phase == "draining" and worker.ready_at is not None]
+
+
 def is_crowded(state: State, slot: Slot) -> bool:
-    """Return whether the slot must not get a further process yet; then the oldest that drains is killed."""
-    older = leaving(state, slot)[:-1]
-    for worker in older:
-        if worker.phase == "draining":
-            state.kill(worker, "still draining, and so is a later worker of its slot")
-    return bool(older)
+    """Return whether the slot must not get a further process yet; then the drain of the oldest is cut."""
+    for worker in drains(state, slot)[:-1]:
+        state.cut_drain(worker)
+    return len(leaving(state, slot)) > 1
 
 
 def drain_all(state: State, slot: Slot, but: Worker | None = None) -> None:

@@ -54,6 +54,7 @@ class Worker:
     asked: bool = False  # to drain, so that its end is no failure
     drained: bool = False  # it is about to exit
     hastened: bool = False  # its drain is to end early
+    cut: bool = False  # and it has been told so
     holder: str | None = None  # the slot that keeps this spare in reserve
     report: str = ""
     ready_at: float | None = None  # when it became ready

@@ -6,7 +6,7 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from .actions import Announce, AskToDrain, DismissSpare, DrainBacklogs, KillWorker, Reply, Report
+from .actions import Announce, AskToDrain, CutDrain, DismissSpare, DrainBacklogs, KillWorker, Reply, Report
 from .pace import Pace
 from .plan import Plan, Spec
 
@@ -240,6 +240,15 @@ class State:
         """Give a process another deadline in its phase."""
         worker.deadline = deadline
         self.expect("worker", worker.pid, deadline)
+
+    def cut_drain(self, worker: Worker) -> None:
+        """Have a worker that drains end in order now, unless it soon does by itself; it is killed where it has not."""
+        if not worker.cut:
+            worker.cut = worker.hastened = True
+            end, cut = worker.since + (worker.patience(self.spec) or 0.0), self.now + self.spec.cut_timeout
+            if cut < end:
+                self.actions.append(CutDrain(worker.pid, self.spec.cut_timeout))
+            self.set_deadline(worker, min(end, cut))
 
     def count_ready(self, worker: Worker, by: int) -> None:
         """Count a worker that has become ready (1), or is ready no more (-1)."""

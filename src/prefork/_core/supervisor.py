@@ -58,6 +58,7 @@ Listeners
     `Bind`, and may name what is not open. Two records with one address (an option was changed) share the socket for a
     while. `AskToDrain(pid, backlogs)` names the listeners whose backlogs no other worker takes over; the worker gets
     them before the signal. `DrainBacklogs` does so for one that drains already, when its successor will not come.
+    `CutDrain(pid, seconds)` has one that drains end in order now: the supervisor kills it then.
     `ForgetSlot(key)`: the slot's shards may be closed.
 
 Clients and the log

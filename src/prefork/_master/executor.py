@@ -136,6 +136,8 @@ class DaemonExecutor:
                 self._drain(pid, backlogs)
             case do.DrainBacklogs(pid, listeners):
                 self._drain_backlogs(pid, listeners)
+            case do.CutDrain(pid, seconds):
+                self._channels.cut_drain(pid, seconds)
             case do.KillWorker(pid, why, explain):
                 self._kill(pid, why, explain)
             case do.ForgetSlot(key):

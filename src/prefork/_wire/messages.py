@@ -25,6 +25,7 @@ The master and a newborn, over the newborn's own channel:
     worker  StacksWritten             the answer to the master's signal (`stacks`)
     worker  Failed                    the function raised; the process is about to exit 1
     master  DrainBacklogs             before a TERM: which backlogs the worker drains, since no other worker will
+    master  CutDrain              during a drain, which is over now; the worker looks for it four times a second
     master  end of file               before the order: the spare exits 0 and logs nothing; after it: nothing
 
 A newborn becomes a spare when it has sent Hello and its mold has sent ForksEnded, in whichever order the two arrive.
@@ -203,6 +204,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class CutDrain:
+    """You drain, and another worker of your slot does so, too: end in order now, since you are killed in `seconds`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class DrainBacklogs:
     """No other worker will accept from these listeners (names): drain their backlogs before you end."""
 
@@ -226,6 +234,7 @@ Message = (
     | StacksWritten
     | Failed
     | DrainBacklogs
+    | CutDrain
 )
 
 _CLASSES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}

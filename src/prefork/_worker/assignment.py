@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from .._linux import title
 from .._linux.channel import Channel
-from .._wire.messages import Busy, DrainBacklogs
+from .._wire.messages import Busy, CutDrain, DrainBacklogs
 from .drain import Drain
 
 if TYPE_CHECKING:
     from .._wire.messages import Message
     from .._wire.scoreboard import Scoreboard
-    from .drain import Drain
 
 
 @dataclass(slots=True)  # Not frozen, as an order is not.
@@ -56,7 +55,7 @@ class Reports:
 
     def starting(self) -> None:
         """Show `starting` in the title, and `draining` from the drain on."""
-        self._drain.on_request = self._draining
+        self._drain.on_request, self._drain.on_look = self._draining, self.backlogs_to_drain
         self._show("starting")
 
     def ready(self) -> None:
@@ -85,6 +84,8 @@ class Reports:
             while (received := self._channel.receive(wait=False)) is not None:
                 if isinstance(received.message, DrainBacklogs):
                     self._backlogs.update(received.message.listeners)
+                elif isinstance(received.message, CutDrain):
+                    self._drain.cut(received.message.seconds)
         except BlockingIOError:
             pass  # All is read.
         return frozenset(self._backlogs)

@@ -141,15 +141,14 @@ class _Streams:
         """How many handlers have not returned."""
         return len(self._open)
 
-    async def finish(self, window: float, until_cut: Callable[[], float | None]) -> bool:
+    async def finish(self, window: float, until_cut: Callable[[], float]) -> bool:
         """Wait for the handlers, and return whether all have returned; after `window` seconds what they read ends."""
-        if self._open:
-            await asyncio.wait(self._open, timeout=window)
-        for reader in self._open.values():
-            assert isinstance(reader, _Reader)
-            reader.end()
-        while self._open and until_cut() != 0:
-            await asyncio.wait(self._open, timeout=until_cut())
+        silent = time.monotonic() + window
+        while self._open and (rest := until_cut()):
+            for reader in self._open.values() if time.monotonic() >= silent else ():
+                assert isinstance(reader, _Reader)
+                reader.end()
+            await asyncio.wait(self._open, timeout=rest)
         return not self._open
 
     async def cut(self, deadline: float) -> None:

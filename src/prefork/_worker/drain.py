@@ -10,6 +10,9 @@ from functools import partial
 from time import monotonic
 from types import FrameType
 
+_LOOK = 0.25
+"""Seconds between two looks at the time that is left."""
+
 
 class Drain:
     """The request to drain: once it has come, `requested` is True and `descriptor` readable, for good.
@@ -42,6 +45,8 @@ class Drain:
         """The descriptor that keeps the signal for the master's death armed."""
         self.on_request: Callable[[], object] = _do_nothing
         """Called once, when the request comes."""
+        self.on_look: Callable[[], object] = _do_nothing
+        """Called with each look at the time that is left: it calls `cut` where the master wants this."""
         self._numbers: tuple[int, ...] = ()
         self._owner = 0
         self._former = -1
@@ -110,9 +115,15 @@ class Drain:
         """Return the seconds since the request."""
         return monotonic() - self._begun
 
-    def until_cut(self) -> float | None:
-        """Return the seconds that are left until `cut_at`, at least 0; None where nothing is ever cut."""
-        return max(0.0, self.cut_at - monotonic()) if self.cut_at < math.inf else None
+    def until_cut(self) -> float:
+        """Return the seconds until the next look at the time that is left; 0 when `cut_at` has come."""
+        self.on_look()
+        return min(max(0.0, self.cut_at - monotonic()), _LOOK)
+
+    def cut(self, seconds: float) -> None:
+        """Cut the drain now: the master kills this process in `seconds`."""
+        now = monotonic()
+        self.deadline, self.cut_at = min(self.deadline, now + seconds), min(self.cut_at, now)
 
     @property
     def should_exit(self) -> bool:

@@ -31,16 +31,8 @@ _SOL_SOCKET, _SO_TYPE, _SOCK_STREAM = socket.SOL_SOCKET, socket.SO_TYPE, int(soc
 # accept(2): the connection was lost before it was accepted, which concerns its client alone.
 _CONNECTION_LOST = frozenset(
     {
-        errno.ECONNABORTED,
-        errno.EHOSTDOWN,
-        errno.EHOSTUNREACH,
-        errno.ENETDOWN,
-        errno.ENETUNREACH,
-        errno.ENONET,
-        errno.ENOPROTOOPT,
-        errno.EOPNOTSUPP,
-        errno.EPERM,
-        errno.EPROTO,
+        *(errno.ECONNABORTED, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH),
+        *(errno.ENONET, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EPERM, errno.EPROTO),
     }
 )
 # The process or the host has no room for one more. The connection stays in the backlog, so the listener stays

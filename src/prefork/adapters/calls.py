@@ -51,7 +51,8 @@ class TaskCalls:
         """Await the server's end, and then that of each call; cut what is not over at `cut_at`."""
         drain = self._worker._drain
         ending = asyncio.ensure_future(self._ended(serving))
-        await asyncio.wait([ending], timeout=drain.until_cut())
+        while not ending.done() and (rest := drain.until_cut()):
+            await asyncio.wait([ending], timeout=rest)
         if not ending.done():
             self._worker._report_cut(label for _, label in self._tasks())
             left = drain.deadline - time.monotonic()

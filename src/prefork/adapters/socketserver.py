@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -85,9 +86,12 @@ def _made(server: Any, handler: type[socketserver.BaseRequestHandler], worker: W
             Before the master's timeout writing ends, too.
             """
             with self._news:
-                self._news.wait_for(lambda: not self._open, window)
-                self._shut(socket.SHUT_RD)
-                if not self._news.wait_for(lambda: not self._open, worker._drain.until_cut()):
+                silent = time.monotonic() + window
+                while self._open and (rest := worker._drain.until_cut()):
+                    if time.monotonic() >= silent:
+                        self._shut(socket.SHUT_RD)
+                    self._news.wait(rest)
+                if self._open:
                     worker._report_cut([handler.__name__] * len(self._open))
                     self._shut(socket.SHUT_RDWR)
                     self._news.wait_for(lambda: not self._open)

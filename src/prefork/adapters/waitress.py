@@ -130,10 +130,10 @@ class _Waitress:
                 for channel in channels:
                     if self._is_forgotten(channel) or _is_silent(channel, window):
                         channel.will_close = True
-            if (cut := self._worker._drain.until_cut()) == 0:
+            if not (cut := self._worker._drain.until_cut()):
                 self._cut(channels)
                 break
-            self._turn(min(rest, math.inf if cut is None else cut))
+            self._turn(min(rest, cut))
         self._servers[0].task_dispatcher.shutdown(timeout=math.inf)  # the master's timeout ends first
         wasyncore.close_all(self._map)
 

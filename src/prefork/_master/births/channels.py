@@ -163,6 +163,10 @@ class ProcessChannels:
         """Have a worker empty these queues when it drains, since no other worker accepts from them."""
         self._send(self._processes.get(pid), messages.DrainBacklogs(tuple(listeners)))
 
+    def cut_drain(self, pid: int, seconds: float) -> None:
+        """Have a worker that drains end in order; it is killed in `seconds`."""
+        self._send(self._processes.get(pid), messages.CutDrain(seconds))
+
     def dismiss(self, pid: int) -> None:
         """Have a spare exit, and forget it."""
         if (process := self._processes.pop(pid, None)) is not None:
