@@ -7,13 +7,16 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from prefork._master.runtime.roster import Roster, started_at
+from prefork._master.runtime.roster import Roster, _realm, started_at
 from support import until
+
+IMPORT = "from prefork._master.runtime.roster import _realm"
 
 
 @pytest.fixture
@@ -51,6 +54,33 @@ def test_full_file_system_is_logged_once_and_recording_resumes(file: str, pids: 
     roster.remove(pids[0])
     roster.add(pids[1])
     roster.close()
+    assert list(Roster(file).survivors()) == pids[1:]
+
+
+@pytest.mark.processes
+def test_another_pid_namespace_has_another_number() -> None:
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", f"{IMPORT}; print(_realm())"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "unshare failed" in found.stderr:
+        pytest.skip("no pid namespace can be had here")
+    assert int(found.stdout) not in (0, _realm()), found.stderr
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("place", range(32, 40))
+def test_record_of_another_boot_is_void(file: str, pids: list[int], place: int) -> None:
+    """The number of the boot and namespace is the last field; each of its bytes counts."""
+    roster = Roster(file)
+    roster.add(pids[0])
+    roster.close()
+    data = bytearray(Path(file).read_bytes())
+    record = next(start for start in range(0, len(data), 40) if any(data[start : start + 40]))
+    data[record + place] ^= 1
+    Path(file).write_bytes(data)
+    again = Roster(file)
+    assert again.survivors() == {}
+    again.add(pids[1])  # In the place of a void one, or another.
+    again.close()
     assert list(Roster(file).survivors()) == pids[1:]
 
 

@@ -2,7 +2,8 @@
 
 A killed master leaves workers that serve for their grace. The next master finds them here, and so does the one after
 it, until they end. A record is a pid, the time that the process started (field 22 of /proc/PID/stat), so that a reused
-pid is not mistaken for a worker, how long its drain may last, and the number of its lifeline's pipe. Writing a record
+pid is not mistaken for a worker, how long its drain may last, the number of its lifeline's pipe, and the boot and pid
+namespace in which pid and time mean that process: the directory may be on a volume that outlives both. Writing a record
 costs no system call.
 """
 
@@ -12,11 +13,12 @@ import mmap
 import os
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..._linux import proc_stat
 
-_RECORD = struct.Struct("=QQdQ")
+_RECORD = struct.Struct("=QQdQQ")
 _DRAIN_TIMEOUT = struct.Struct("=d"), 16  # its place in a record
 _GROWTH = 64
 
@@ -48,6 +50,7 @@ class Roster:
         self._size = 0
         self._map: mmap.mmap | None = None
         self._log = log
+        self._realm = _realm()
         self.lifeline = 0
         """The number of this master's own pipe, for the records that are added."""
 
@@ -60,8 +63,8 @@ class Roster:
         records = list(_RECORD.iter_unpack(data[: len(data) - len(data) % _RECORD.size]))
         self._size = len(records)
         found = {}
-        for place, (pid, started, drain_timeout, lifeline) in enumerate(records):
-            if pid and pid not in found and started_at(pid) == started:
+        for place, (pid, started, drain_timeout, lifeline, realm) in enumerate(records):
+            if pid and realm == self._realm and pid not in found and started_at(pid) == started:
                 found[pid] = Survivor(started, max(_SHORT, drain_timeout), lifeline)
                 self._survivors[pid] = place
             else:
@@ -76,7 +79,7 @@ class Roster:
         if (self._map is None or not self._free) and not self._map_with_room():
             return
         place = self._places[pid] = self._free.pop()
-        self._write(place, _RECORD.pack(pid, started, _SHORT, self.lifeline))
+        self._write(place, _RECORD.pack(pid, started, _SHORT, self.lifeline, self._realm))
 
     def ordered(self, pid: int, drain_timeout: float) -> None:
         """Note that a process is a worker, and how many seconds its drain may last."""
@@ -126,6 +129,16 @@ class Roster:
             os.pwrite(self._descriptor, record, start)
         else:
             self._map[start : start + _RECORD.size] = record
+
+
+def _realm() -> int:
+    """Return a number for this boot and this pid namespace; what cannot be read of it is left out."""
+    number = 0
+    with suppress(OSError):
+        number = os.stat("/proc/self/ns/pid").st_ino
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            number ^= int(file.read(18).replace("-", ""), 16)
+    return number
 
 
 def started_at(pid: int) -> int | None:
