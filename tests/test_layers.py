@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_wire": {"_errors", "_core.plan", "_linux.terms", "_linux.memfd", "_options.records", "_options.types"},
     "_linux": {"_errors", "_wire"},
     "_worker": {"_errors", "_wire", "_linux"},
-    "_options": {"_errors", "_linux.address"},
+    "_options": {"_errors", "_linux.address", "_linux.regular_file"},
     "_fields": {"_errors"},
     "_mold": {"_errors", "_wire", "_linux", "_worker", "_options", "adapters", "_context", "_listener", "daemon"},
     "_master": {"_errors", "_wire", "_linux", "_core", "_report", "_options.records"},
@@ -43,15 +43,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_context": {"_errors", "_wire", "_fields"},
     "_errors": set(),
     "_listener": {"_errors", "_linux.address"},
-    "client": {"_errors", "_wire", "_client", "_linux.program", "_options.table"},
-    "config": {"_errors"},
+    "client": {"_errors", "_wire", "_client", "_linux.program", "_linux.regular_file", "_options.table"},
+    "config": {"_errors", "_linux.regular_file"},
     "daemon": {"_errors", "_context", "_listener", "config", "_launch.start", "_options.records", "_options.types"},
     "hooks": {"_errors", "_context", "_hooks", "_linux.program", "_linux.signals", "_master.loop"},
     "scoreboard": {"_errors", "_wire", "client"},
 }
 """Folder, or module of the root -> what its modules may import of this package, besides each other."""
 
-EXCEPTIONS = {"cli._dry_run": {"_master.births.start", "_master.children"}}
+EXCEPTIONS = {"cli._dry_run": {"_master.births.start", "_master.children", "_master.paths.relied_on"}}
 """Module -> what it alone may import besides: the dry run of `prefork check` starts a mold as the master would."""
 
 SHARED = {"_wire", "_linux", "_errors"}

@@ -23,6 +23,7 @@ from ._client.connection import Each as Each
 from ._client.connection import Event as Event
 from ._client.search import Found, search
 from ._errors import NotRunningError, SystemFailure, UsageError
+from ._linux import regular_file
 from ._linux.program import current_directory
 from ._wire.places import CRASHES, given_in, numbers_in
 
@@ -109,8 +110,7 @@ class Client:
     def crash(self, number: int) -> dict[str, Any]:
         """Return the crash report of a number. Raises SystemFailure if it does not exist or cannot be read."""
         try:
-            with open(f"{self.directory}/{CRASHES}/{number}.json", encoding="utf-8") as file:
-                report: dict[str, Any] = json.load(file)
+            report: dict[str, Any] = json.loads(regular_file.read(f"{self.directory}/{CRASHES}/{number}.json"))
         except PermissionError:
             raise SystemFailure(f"no permission to read the crash reports in {self.directory}") from None
         except (OSError, ValueError):

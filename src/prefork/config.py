@@ -11,6 +11,7 @@ import msgspec
 from msgspec import inspect as ms
 
 from ._errors import UsageError, did_you_mean
+from ._linux import regular_file
 
 C = TypeVar("C")
 C_co = TypeVar("C_co", covariant=True)
@@ -43,7 +44,7 @@ class TomlFile(Generic[C]):
     def read(self) -> C:
         """Return the configuration. Raises UsageError with the file, the key and the reason."""
         try:
-            data = tomllib.loads(self._path.read_text("utf-8"))
+            data = tomllib.loads(regular_file.read(self._path).decode())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{self._path}: {error}") from None
         except OSError as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from .._errors import UsageError, did_you_mean
+from .._linux import regular_file
 from .._linux.address import address
 from .records import DaemonOptions, KindOptions, Scope
 from .target import daemon_name
@@ -187,8 +188,7 @@ def _read(path: str, shown: str) -> Mapping[str, Any]:
     import tomllib
 
     try:
-        with open(path, "rb") as file:
-            data = tomllib.load(file)
+        data = tomllib.loads(regular_file.read(path).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{shown}: {error}") from None
     except OSError as error:
