@@ -2,8 +2,9 @@
 
 It is served in the master's loop, so nothing here waits, and no client can cost the daemon much time or memory: a
 request is short, a reply is made in pieces as the client reads them, what waits for a client is bounded, and so is the
-number of connections: one too many closes the one that has been idle longest. There are no timeouts, since those would
-wake an idle daemon; an abandoned connection costs a descriptor.
+number of connections: one too many closes the one that has been idle longest, of the user who has the most. There are
+no timeouts, since those would wake an idle daemon; an abandoned connection costs a descriptor. Members of the control
+group have places and turns of their own, so that they keep neither root nor the daemon's user from it.
 
 It takes the interpreter's own `_socket`: the module around it has nothing for it, and is not in a master with hooks.
 
@@ -20,7 +21,6 @@ import select
 import selectors
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..._core.actions import Reply
@@ -29,6 +29,7 @@ from ..._errors import SystemFailure
 from ..._linux.credentials import peer_of
 from ..._wire.places import SOCKET
 from ..channels import rights
+from .connection import Connection, to_close
 from .replies import Replies
 from .requests import LONGEST, MalformedRequest, Request, parse
 from .view import DaemonView, Refused, encoded
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from ..loop import Master
 
 CONNECTIONS = 64
-"""At most, at a time."""
+"""At most, at a time: of root and the daemon's user, and as many of members of the group."""
 
 WAITING = 64 * 1024
 """Bytes that may wait for a client before it loses events."""
@@ -58,59 +59,6 @@ _SO_PEERGROUPS = 59  # asm-generic/socket.h; Python's socket has no name for it
 _GONE = select.EPOLLHUP | select.EPOLLERR
 
 
-@dataclass(eq=False, slots=True)
-class _Connection:
-    """A connected client."""
-
-    socket: socket.socket
-    client: str  # its user and process, for the record
-    incoming: bytearray = field(default_factory=bytearray)
-    outgoing: bytearray = field(default_factory=bytearray)
-    pieces: Iterator[bytes] | None = None  # what is left of a reply
-    waits_for: int | None = None  # the command whose outcome it gets
-    watches: bool = False
-    follows: bool = False  # it will watch when it has the earlier events
-    lost: int = 0  # events for which there was no room
-    readable: bool = True  # the client has not closed its side
-    passes: int | None = None  # a descriptor to send with the next bytes, and to close
-    refuses: bool = True  # the kernel refuses descriptors for it
-    closing: bool = False  # it is closed when the last byte is written
-    events: int = 0  # that epoll waits for
-
-    @property
-    def busy(self) -> bool:
-        """Whether a request is being served."""
-        return bool(self.outgoing) or self.pieces is not None or self.waits_for is not None or self.watches
-
-    def send(self) -> int:
-        """Write what there is room for, with the descriptor to pass; return the number of bytes."""
-        control = []
-        if self.passes is not None:
-            control.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", self.passes)))
-        count = self.socket.sendmsg([self.outgoing], control, socket.MSG_NOSIGNAL)
-        self.close_passed()
-        return count
-
-    def close(self) -> None:
-        """Close it, without waiting for what the client has sent."""
-        self.close_passed()
-        if self.refuses:
-            self.socket.close()
-        else:
-            rights.close(self.socket)
-
-    def close_passed(self) -> None:
-        """Close the descriptor to pass."""
-        if self.passes is not None:
-            os.close(self.passes)
-            self.passes = None
-
-    @property
-    def more(self) -> bool:
-        """Whether there is more to do once the client has read what waits."""
-        return self.pieces is not None or (not self.busy and b"\n" in self.incoming)
-
-
 class Control:
     """The socket and its connections. `group`: its members may control the daemon, besides its user and root."""
 
@@ -124,10 +72,12 @@ class Control:
         self._group = group
         self._place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._listener = _listen(self._place, group)
-        self._connections: dict[int, _Connection] = {}
+        self._connections: dict[int, Connection] = {}
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
+        self._of_members = select.epoll()
         master.selector.register(self._epoll, selectors.EVENT_READ, self._serve)
+        master.selector.register(self._of_members, selectors.EVENT_READ, self._serve_members)
 
     def admit(self, group: int | None) -> None:
         """Admit the members of this group from now on, instead of the former. Raises OSError."""
@@ -136,15 +86,20 @@ class Control:
 
     def descriptors(self) -> list[int]:
         """Return the descriptors that a fork of the master has no use for."""
-        return [self._place, self._listener.fileno(), self._epoll.fileno(), *self._connections]
+        return [
+            *(self._place, self._listener.fileno(), self._epoll.fileno(), self._of_members.fileno()),
+            *self._connections,
+        ]
 
     def close(self) -> None:
         """Close all connections, and remove the socket."""
         self._master.selector.unregister(self._epoll)
+        self._master.selector.unregister(self._of_members)
         for connection in list(self._connections.values()):
             self._drop(connection)
         self._listener.close()
         self._epoll.close()
+        self._of_members.close()
         try:
             os.unlink(SOCKET, dir_fd=self._place)
         except FileNotFoundError:
@@ -173,6 +128,14 @@ class Control:
         if new_connections:  # Last, since they may get the descriptors of closed ones.
             self._accept()
 
+    def _serve_members(self) -> None:
+        for descriptor, events in self._of_members.poll(0, _TURN):
+            if connection := self._connections.get(descriptor):
+                self._handle(connection, events)
+
+    def _epoll_of(self, connection: Connection) -> select.epoll:
+        return self._of_members if connection.member else self._epoll
+
     def _accept(self) -> None:
         for _ in range(_ACCEPTED):
             try:
@@ -194,19 +157,20 @@ class Control:
     def _admit(self, accepted: socket.socket) -> None:
         """Add the connection of a user who may control the daemon; close any other without a reply."""
         pid, uid, gid = peer_of(accepted)
-        if uid not in (0, os.geteuid()) and (self._group is None or self._group not in (gid, *_groups(accepted))):
+        member = uid not in (0, os.geteuid())
+        if member and (self._group is None or self._group not in (gid, *_groups(accepted))):
             rights.close(accepted)
             return
-        if len(self._connections) >= CONNECTIONS:
-            everyone = self._connections.values()
-            self._drop(next((one for one in everyone if not one.busy), next(iter(everyone))))
+        alike = [each for each in self._connections.values() if each.member == member]
+        if len(alike) >= CONNECTIONS:
+            self._drop(to_close(alike))
         accepted.setblocking(False)
-        connection = _Connection(accepted, f"uid {uid} (pid {pid})", refuses=rights.refuse(accepted))
+        connection = Connection(accepted, pid, uid, member, refuses=rights.refuse(accepted))
         self._connections[accepted.fileno()] = connection
         connection.events = select.EPOLLIN
-        self._epoll.register(accepted, connection.events)
+        self._epoll_of(connection).register(accepted, connection.events)
 
-    def _handle(self, connection: _Connection, events: int) -> None:
+    def _handle(self, connection: Connection, events: int) -> None:
         if events & _GONE:
             self._drop(connection)
             return
@@ -224,14 +188,14 @@ class Control:
         except OSError:
             self._drop(connection)  # ECONNRESET, EPIPE: the client has closed it.
 
-    def _drop(self, connection: _Connection) -> None:
+    def _drop(self, connection: Connection) -> None:
         if self._connections.pop(connection.socket.fileno(), None) is not None:
             self._cease_waiting(connection)
             connection.watches = False
-            self._epoll.unregister(connection.socket)
+            self._epoll_of(connection).unregister(connection.socket)
             connection.close()
 
-    def _advance(self, connection: _Connection, proceed: bool = False) -> None:
+    def _advance(self, connection: Connection, proceed: bool = False) -> None:
         """Write what can be written. `proceed`: before, make the next piece or serve the next request, if due."""
         if proceed and not connection.outgoing and not connection.closing:
             if connection.pieces is not None:
@@ -252,7 +216,7 @@ class Control:
         else:
             self._listen_for(connection)
 
-    def _listen_for(self, connection: _Connection) -> None:
+    def _listen_for(self, connection: Connection) -> None:
         """Have epoll wait for what this connection can go on with; it always reports a hang-up."""
         events = 0
         if connection.outgoing or connection.more:
@@ -261,10 +225,10 @@ class Control:
             events = select.EPOLLIN
         if events != connection.events:
             connection.events = events
-            self._epoll.modify(connection.socket, events)
+            self._epoll_of(connection).modify(connection.socket, events)
 
     @staticmethod
-    def _next_piece(connection: _Connection, pieces: Iterator[bytes]) -> None:
+    def _next_piece(connection: Connection, pieces: Iterator[bytes]) -> None:
         piece = next(pieces, None)
         if piece is not None:
             connection.outgoing += piece
@@ -273,7 +237,7 @@ class Control:
 
     # Requests.
 
-    def _next_request(self, connection: _Connection) -> None:
+    def _next_request(self, connection: Connection) -> None:
         line, end, rest = connection.incoming.partition(b"\n")
         try:
             if len(line) > LONGEST:
@@ -287,13 +251,13 @@ class Control:
             self._cease_waiting(connection)
             connection.outgoing += encoded({"ok": False, "error": "failed", "text": str(error)})
 
-    def _refuse(self, connection: _Connection, why: str) -> None:
+    def _refuse(self, connection: Connection, why: str) -> None:
         """Send the error and close: what follows a malformed request cannot be understood."""
         connection.outgoing += encoded({"ok": False, "error": "malformed", "text": why})
         connection.closing = True
         connection.incoming.clear()
 
-    def _serve_request(self, connection: _Connection, request: Request) -> None:
+    def _serve_request(self, connection: Connection, request: Request) -> None:
         match request.what:
             case "hello":
                 connection.outgoing += encoded(self._view.hello())
@@ -313,17 +277,17 @@ class Control:
                 connection.watches = request.events
                 self._master.enqueue(CommandReceived(self._await(connection), request.command, connection.client))
 
-    def _await(self, connection: _Connection) -> int:
+    def _await(self, connection: Connection) -> int:
         """Return the id of the reply that this connection waits for."""
         connection.waits_for = self._replies.expect(lambda reply: self._answer(connection, reply))
         return connection.waits_for
 
-    def _cease_waiting(self, connection: _Connection) -> None:
+    def _cease_waiting(self, connection: Connection) -> None:
         if connection.waits_for is not None:
             self._replies.forget(connection.waits_for)
             connection.waits_for = None
 
-    def _answer(self, connection: _Connection, reply: Reply) -> None:
+    def _answer(self, connection: Connection, reply: Reply) -> None:
         """Send the outcome of a command."""
         connection.waits_for, connection.watches = None, False
         message: dict[str, Any] = {"ok": reply.ok, "text": reply.text}
@@ -335,7 +299,7 @@ class Control:
         self._advance(connection)
 
     @staticmethod
-    def _send_event(connection: _Connection, line: bytes) -> None:
+    def _send_event(connection: Connection, line: bytes) -> None:
         """Send an event to a client that watches, or count it as lost if the client is too far behind."""
         if connection.lost:
             line = encoded({"event": "lost", "count": connection.lost}) + line
