@@ -37,7 +37,7 @@ tests: $(INSTALLED)
 	$(PYTEST) -n $(AT_ONCE) --dist loadfile -m 'not alone'
 	$(PYTEST) -m alone
 
-proof: $(INSTALLED)  ## the large proofs (hours): CPython's own tests, every order of events, 100,000 inputs, load, a systemd
+proof: $(INSTALLED)  ## the large proofs (hours): CPython's own tests, every order of events, a million inputs, load, a systemd
 	TEST_OF_PREFORK_PROOF=1 $(PYTEST) -s tests/proof tests/core/test_explorer.py tests/core/test_random.py tests/test_random_hooks.py \
 		tests/linux/test_fuzz.py tests/linux/test_relay.py tests/system/test_control_abuse.py \
 		tests/system/test_daemon_deaths.py tests/system/test_daemon_under_load.py tests/system/test_hostile_workers.py \
