@@ -1,16 +1,19 @@
 """Terms of a worker: limits, nice value, processors, OOM score.
 
 The master applies them to a process before its order, so that not one instruction of the worker's function runs without
-them. For an application without root they may only lower what the master has, as its user could do itself.
+them. For an application without root they may only lower what the master has, as its user could do itself. And it does
+so itself where the master has not the capabilities for it, as in most containers.
 """
 
 from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 LIMITS = {name[7:].lower(): getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
 """The number of each resource, by the name that it has in a kind's option `limits`."""
@@ -38,6 +41,25 @@ def apply(pid: int, terms: Terms, privileged: bool) -> Iterator[str]:
                 act()
         except (OSError, ValueError, OverflowError) as error:
             yield f"{what}: {getattr(error, 'strerror', None) or error}"
+
+
+def may_change(pid: int) -> bool:
+    """Return whether this process may change all terms of another user's process.
+
+    Without CAP_SYS_RESOURCE it may not even lower its limits, and without CAP_SYS_NICE set no nice value or processors.
+    """
+    try:
+        resource.prlimit(pid, resource.RLIMIT_CORE)
+        os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid))
+    except PermissionError:
+        return False
+    return True
+
+
+def take(key: str, terms: Sequence[Any]) -> None:
+    """Apply terms to this process, the worker `key`, as far as its user may; write what failed to standard error."""
+    for failed in apply(os.getpid(), Terms(*terms), False):
+        print(f"{key}: running without {failed}", file=sys.stderr)
 
 
 def _steps(pid: int, terms: Terms) -> Iterator[tuple[str, Callable[[], bool], Callable[[], object]]]:

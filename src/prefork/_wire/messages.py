@@ -148,6 +148,7 @@ class Order:
     work. `explicit_ready` leaves it to the function to report readiness. `row` is the worker's in the scoreboard, -1
     for none. The worker replaces `{}` in `title` by its state. `captured`: six descriptors follow the listeners. They
     are the worker's standard output and error, their ends for reading, and the streams that it uses without a master.
+    `terms`: the values of `Terms` that the worker is to apply itself, since the master may not.
     """
 
     key: str
@@ -165,6 +166,7 @@ class Order:
     captured: bool = False
     takeover_timeout: float = 0.0
     own_queues: tuple[str, ...] = ()
+    terms: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,10 +155,12 @@ def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: 
             descriptors, inheritance.orphan.captured = _take_streams(descriptors)
         reports = Reports(channel, order.title, inheritance.drain)
         reports.starting()
-        inheritance.stacks.channel = channel
-        inheritance.stacks.requests = requests_by_thread
-        if order.environ:
-            os.environ.update(order.environ)
+        inheritance.stacks.channel, inheritance.stacks.requests = channel, requests_by_thread
+        os.environ.update(order.environ)
+        if order.terms:
+            from .._linux.terms import take
+
+            take(order.key, order.terms)
         assignment = _assign(reports, inheritance, order, descriptors)
         inheritance.worker(order.key, order.context)(assignment)
     except SystemExit as exit_:
@@ -206,11 +208,10 @@ def _take_streams(descriptors: list[int]) -> tuple[list[int], Captured]:
 
 def _status(exit_: SystemExit) -> int:
     """Return the exit status that the interpreter makes of it."""
-    if isinstance(exit_.code, int):
-        return exit_.code
-    if exit_.code is not None:
-        print(exit_.code, file=sys.stderr)
-    return int(exit_.code is not None)
+    if exit_.code is None or isinstance(exit_.code, int):
+        return exit_.code or 0
+    print(exit_.code, file=sys.stderr)
+    return 1
 
 
 def _open(names: tuple[str, ...], descriptors: list[int]) -> dict[str, socket.socket]:

@@ -6,10 +6,11 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Any
 
 from ..._core import actions as do
-from ..._linux.terms import apply
+from ..._linux.terms import Terms, apply, may_change
 from ..._options.records import DaemonOptions
 from ..._report.forms import Origin
 from ..._wire import messages
@@ -23,6 +24,8 @@ from .processes import Processes
 
 _EXIT = 10.0
 """Seconds that an idle interpreter may take to exit, whatever `drain_timeout` is."""
+
+_NONE = Terms()
 
 Ordered = do.OrderWorker | do.SpawnWorker
 
@@ -72,7 +75,7 @@ class Orders:
         """Send a process its order, which makes it a worker. Raises OSError, and sends nothing, if its setup fails."""
         assignable, daemon = self.assignable(action), self._options[action.generation]
         listeners = self._dependencies.listeners
-        self._prepare(pid, action.key, assignable)
+        left = self._prepare(pid, action.key, assignable)
         order = messages.Order(
             key=action.key,
             generation=action.generation,
@@ -91,6 +94,7 @@ class Orders:
             captured=self._dependencies.capture is not None,
             takeover_timeout=daemon.import_timeout + assignable.options.start_timeout,
             own_queues=tuple(listener.name for listener in action.listeners if listeners.is_own_queue(listener)),
+            terms=left,
         )
         try:
             sockets = [listeners.give(listener, action.key, pid) for listener in action.listeners]
@@ -127,9 +131,16 @@ class Orders:
             for descriptor in opened:
                 os.close(descriptor)
 
-    def _prepare(self, pid: int, key: str, assignable: Assignable) -> None:
-        """Set what needs the master's rights, before the process gets its order. Raises OSError if it is not ours."""
+    def _prepare(self, pid: int, key: str, assignable: Assignable) -> tuple[Any, ...]:
+        """Set what needs the master's rights, before the process gets its order; return what it is to set itself.
+
+        Raises OSError if it is not ours.
+        """
         if not self._dependencies.processes.is_ours(pid):
             raise ProcessLookupError(errno.ESRCH, "the process has ended")
-        for failed in apply(pid, assignable.terms, self._launching.interpreter.identity is None):
+        terms, privileged = assignable.terms, self._launching.interpreter.identity is None
+        if not privileged and terms != _NONE and not may_change(pid):
+            return astuple(terms)
+        for failed in apply(pid, terms, privileged):
             self._log(f"{key}: running without {failed}")
+        return ()
