@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _PR_SET_NO_NEW_PRIVS = 38  # <linux/prctl.h>
 _JOIN_SESSION_KEYRING = 1  # <linux/keyctl.h>
@@ -29,6 +30,21 @@ def confine(new_privileges: bool) -> None:
     libc.syscall(ctypes.c_long(number), ctypes.c_long(_JOIN_SESSION_KEYRING), None)
     if not new_privileges and libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "the kernel refuses no_new_privs: start the daemon with --new-privileges")
+
+
+def close_for_reading(streams: Sequence[int]) -> None:
+    """Have these descriptors for writing only: a terminal is usually open for both, and gives out what root types.
+
+    To be called in the child, while it is root still. A socket cannot be opened again, and stays as it is.
+    """
+    for stream in streams:
+        try:
+            if fcntl.fcntl(stream, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR:
+                again = os.open(f"/proc/self/fd/{stream}", os.O_WRONLY | os.O_APPEND | os.O_NOCTTY)
+                os.dup2(again, stream)
+                os.close(again)
+        except OSError:
+            pass  # Closed, a socket, or without /proc.
 
 
 def without_agents(environ: Mapping[str, str]) -> dict[str, str]:

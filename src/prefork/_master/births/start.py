@@ -15,7 +15,7 @@ from ..._wire.messages import MoldLaunch, StepFailed, encode
 from .. import privileges
 from ..channels.end import MasterEnd as MasterEnd  # For those who start a mold: it is what they get.
 from . import open_files
-from .confine import confine, without_agents
+from .confine import close_for_reading, confine, without_agents
 
 _HIGHEST = 2**31 - 1  # close_range(2) visits open descriptors only
 
@@ -97,6 +97,8 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # What is typed at the terminal is for the master's user alone.
         for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
+        if interpreter.identity is not None:
+            close_for_reading((1, 2))
         if interpreter.directory is not None:
             with suppress(OSError):  # Removed or renamed: the current directory is still the one of the start.
                 os.chdir(interpreter.directory)  # By name, since the name may lead to a new release by now.

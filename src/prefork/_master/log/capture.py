@@ -15,6 +15,12 @@ from ..relay import Relay
 _KEPT = 8 * 1024
 """Bytes of a process's last output that are kept."""
 
+_FOR_ALL = 0o666
+"""The mode of the pipes, for a process of another user: by name it opens its streams (/dev/stderr) as any file.
+
+Only who may trace a process reaches its pipes by name.
+"""
+
 _DEAD = 64
 """Processes whose last lines are kept after their end."""
 
@@ -40,8 +46,9 @@ class Capture:
         """Make the pipes of a process. The write ends are closed at the end, or all if this fails. Raises OSError."""
         made: list[int] = []
         try:
-            made += os.pipe2(os.O_CLOEXEC)
-            made += os.pipe2(os.O_CLOEXEC)
+            for _ in range(2):
+                made += os.pipe2(os.O_CLOEXEC)
+                os.fchmod(made[-1], _FOR_ALL)
             yield Ends((made[0], made[2]), (made[1], made[3]))
         except BaseException:
             for descriptor in made[::2]:
