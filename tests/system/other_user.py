@@ -43,6 +43,21 @@ class AsNobody(Served):
     mounts: str = "true"
     """A command that mounts something more, for this daemon alone."""
 
+    user: str = "--user nobody"
+    """The option that names the user, on the command line."""
+
+    path: tuple[str, ...] = ()
+    """Folders that Python looks in besides."""
+
+    command: str = "run program:daemon"
+
+    streams: str = ""
+    """Where the shell takes its streams from, and to."""
+
+    def __init__(self, start: Start, name: str, source: str | None = None, **parts: str) -> None:
+        super().__init__(start, name, source, **parts)
+        self.python = f"{start.directory}/python/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
+
     def begin(self, *options: str, groups: str = "") -> None:
         # The interpreter may live where only root can go, so it is shown at another place too, to this daemon alone.
         directory = self.start.directory
@@ -51,17 +66,16 @@ class AsNobody(Served):
             for path, name in ((sys.base_prefix, "python"), (PACKAGES, "packages"), (OURS, "ours"))
         }
         binds = "; ".join(f"mkdir {place} && mount --bind {path} {place}" for path, place in places.items())
-        python = f"{places[sys.base_prefix]}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
-        run = f"{python} -c 'from prefork.cli import main; main()' run program:daemon --user nobody {' '.join(options)}"
+        run = f"{self.python} -c 'from prefork.cli import main; main()' {self.command} {self.user} {' '.join(options)}"
         environment = {
             **self.environment,
             **self.more,
-            "PYTHONPATH": f"{places[PACKAGES]}:{places[OURS]}",
+            "PYTHONPATH": ":".join(map(str, [places[PACKAGES], places[OURS], *self.path])),
             "LD_LIBRARY_PATH": f"{places[sys.base_prefix]}/lib",
         }
         if self.start.command("unshare", "--mount", "true").wait() != 0:
             pytest.skip("no mount namespace can be had here to show the interpreter to another user")
-        script = f"{binds}; {self.mounts}; exec {groups} {run}"
+        script = f"{binds}; {self.mounts}; exec {groups} {run} {self.streams}"
         self.running = self.start.command("unshare", "--mount", "sh", "-c", script, env=environment)
 
 

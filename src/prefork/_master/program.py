@@ -28,7 +28,7 @@ from prefork._master.log.log import Log, LogOptions, log_options
 from prefork._master.loop import Master, Observer
 from prefork._master.notify import Manager
 from prefork._master.observers import Banner, Headline, Recorder
-from prefork._master.paths.relied_on import check
+from prefork._master.paths.relied_on import checked
 from prefork._master.runtime.directory import Runtime, directory_for
 from prefork._report.journal import Journal
 from prefork._wire.launch import MasterLaunch, decode
@@ -63,7 +63,7 @@ def _complain(manner: LogOptions, text: str) -> None:
 
 
 def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]) -> int:
-    check(launch)
+    launch = checked(launch)
     spec = Spec(name=launch.name, options=launch.options)
     with Master(manner.form) as master:
         runtime = Runtime(directory_for(launch.name, dict(os.environ)), launch.directory, master.relay.log)

@@ -49,7 +49,9 @@ class MasterLaunch:
     variables of a service manager. `libraries` is the folder of setproctitle. `sources` are the folders in which a
     changed Python file means a reload. `identity` is that of the application, None for the master's own;
     with `new_privileges` it may gain others by executing a program that has them (no_new_privs of prctl(2)).
-    `relied_on` are files that have set options for which root is needed, and the names of these.
+    `named_in` is the file that has named the `addresses`, if one has.
+    `relied_on` are files that have set options for which root is needed, and the names of these. `code` are folders and
+    files whose code the starting command has run, or would have.
     """
 
     name: str
@@ -62,6 +64,7 @@ class MasterLaunch:
     options: DaemonOptions = field(default_factory=DaemonOptions)
     fixed: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
+    named_in: str | None = None
     sockets: Sockets = field(default_factory=Sockets)
     manager: dict[str, str] = field(default_factory=dict)
     libraries: str = ""
@@ -70,6 +73,7 @@ class MasterLaunch:
     new_privileges: bool = False
     greeting: Greeting | None = None
     relied_on: dict[str, str] = field(default_factory=dict)
+    code: tuple[str, ...] = ()
 
 
 def encode(launch: MasterLaunch) -> bytes:

@@ -15,6 +15,7 @@ from .._linux.signals import NAMES
 from .._linux.subreaper import become_subreaper
 from .._master.births.start import MasterEnd, Shared, described, start_mold
 from .._master.children import child_pids
+from .._master.paths.relied_on import checked
 from .._report.sentences import ended
 from .._wire import plan_memory, scoreboard
 from .._wire.launch import MasterLaunch
@@ -38,7 +39,7 @@ class Answer:
 
 def planned(launch: MasterLaunch, timeout: float) -> Answer:
     """Return the answer of this launch's mold, within `timeout` seconds. Raises Failed; leaves no process behind."""
-    interpreter, mold = described(launch)
+    interpreter, mold = described(checked(launch))
     become_subreaper()  # So that processes which the application leaves become ours to end.
     reader, writer = lifeline.create()
     board, dumps = scoreboard.create(1), stacks.create()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from time import monotonic, time
+from types import ModuleType
 from typing import Any
 
 import click
@@ -90,7 +91,8 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
         identity, environ = _identity(settings)
         environ = launch.environ | environ
         launch = replace(launch, identity=identity, new_privileges=settings["new_privileges"], environ=environ)
-        return replace(launch, relied_on=_relied_on(settings))
+        named_in = os.path.abspath(settings.file) if settings.file and _in_file(settings, "bind") else None
+        return replace(launch, relied_on=_relied_on(settings), named_in=named_in, code=tuple(_code()))
     if settings["group"] is not None:
         raise UsageError(f"{settings.source('group')}: a group needs a user: give --user too")
     return launch
@@ -100,10 +102,39 @@ def _relied_on(settings: Settings) -> dict[str, str]:
     """Return the file that was read, with the options for which root is needed and which it has set; else nothing."""
     if settings.file is None:
         return {}
-    needing = [name for name in _NEED_ROOT if settings.source(name).endswith(f": {name}")]
+    needing = [name for name in _NEED_ROOT if _in_file(settings, name)]
     if "bind" in needing and not any(0 < parse(split(each)[0]).port < _PRIVILEGED for each in settings["bind"]):
         needing.remove("bind")
     return {os.path.abspath(settings.file): ", ".join(needing)} if needing else {}
+
+
+def _in_file(settings: Settings, name: str) -> bool:
+    return settings.source(name).endswith(f": {name}")
+
+
+def _code() -> Iterator[str]:
+    """Yield what decides the code of this process, as far as it exists: it has run as root, and would the next time.
+
+    That is each folder where modules are looked for, each that one came from, and each file that its mode or owner lets
+    another user change.
+    """
+    loaded = [path for module in sys.modules.values() for path in _files_of(module)]
+    folders = {os.path.abspath(path) for path in [*sys.path, *map(os.path.dirname, loaded)]}
+    yield from sorted(filter(os.path.exists, folders))
+    started = [each.path for folder in folders if os.path.isdir(folder) for each in os.scandir(folder)]
+    started = [path for path in started if path.endswith(".pth")]
+    for path in [*loaded, *started, os.path.join(sys.prefix, "pyvenv.cfg")]:
+        if os.path.lexists(path) and (
+            (found := os.lstat(path)).st_uid not in (0, os.geteuid()) or found.st_mode & 0o022
+        ):
+            yield path
+
+
+def _files_of(module: ModuleType) -> Iterator[str]:
+    """Yield the files of a module: its source, and what is compiled of it."""
+    for path in getattr(module, "__file__", None), getattr(module, "__cached__", None):
+        if isinstance(path, str) and path:
+            yield os.path.abspath(path)
 
 
 def _sources(settings: Settings) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from ..._core.plan import Listener
 from ..._errors import SystemFailure, UsageError
 from ..._linux.address import Address, parse
 from ..._wire.launch import Identity
+from ..paths import trust
 from ..privileges import acting_as
 from . import bind
 from .inherited import Given
@@ -34,7 +35,8 @@ class BindOptions:
     `orphans_serve`: until a worker of ours is ready they get all new connections to a port.
 
     `identity`: the user of the mold, if it has dropped root and the master has not. Everything is bound with that
-    user's rights, except the addresses in `operator`, which the command that started the daemon named.
+    user's rights, except the addresses in `operator`, which the command that started the daemon named; of these a path
+    is bound as the user where another user could change what it leads to.
     """
 
     beside_orphans: bool = False
@@ -247,13 +249,13 @@ class Listeners:
         identity, orphans = self._options.identity, self._options.beside_orphans
         if address.scheme == "fd" or self._options.given.has(listener.name):
             return self._open_inherited(listener, address)
+        if listener.address in self._options.operator and _is_safe(address):
+            identity = None
         if not address.has_port:
             with acting_as(identity):
                 if address.scheme == "unix":
                     return _SingleSocket(address, bind.open_path(listener, address.text, orphans), identity, listener)
                 return _SingleSocket(address, bind.open_socket(address, False))
-        if listener.address in self._options.operator:
-            identity = None
         address = replace(address, host=numeric(address.host, self._found))
         with acting_as(identity):
             share = (orphans or self._has_port(address.port)) and listener.reuseport
@@ -280,6 +282,14 @@ class Listeners:
         if listener.sharing == "sharded":
             self._notices.append(f"{listener.name}: shared instead of sharded, since its socket is inherited")
         return _SingleSocket(Address("fd", text=address.text), sock)
+
+
+def _is_safe(address: Address) -> bool:
+    """Return whether no other user could have root make or remove something elsewhere than at this address."""
+    try:
+        return address.scheme != "unix" or trust.why_redirectable(os.path.dirname(address.text)) is None
+    except OSError:
+        return False
 
 
 def _permissions(listener: Listener) -> tuple[int | None, str, str]:
