@@ -268,6 +268,8 @@ class TestMold:
             stage.feed(ev.ForkFailed(1, 1, "EAGAIN"))
             while not stage.world.molds[1].pending_forks:
                 stage.late()
+        (mold,) = stage.supervisor.overview()["molds"]
+        assert (mold["failed_forks"], mold["reason"]) == (3, "could not fork: EAGAIN")
         stage.rest()
         assert stage.serving() == ["solo", *WEB]
         assert "EAGAIN" in " ".join(stage.world.reports)

@@ -151,7 +151,7 @@ def test_a_mold_that_dies_is_replaced_and_nothing_else_happens(start: Start) -> 
     assert served.stop() == 0
 
 
-def test_a_stopped_mold_does_not_stop_the_daemon(start: Start) -> None:
+def test_a_stopped_mold_is_replaced_when_it_is_needed(start: Start) -> None:
     served = Served(start, "stopped", options="spares=0").launch()
     pids = served.ready("web/0", "web/1")
     mold = served.mold
@@ -160,8 +160,9 @@ def test_a_stopped_mold_does_not_stop_the_daemon(start: Start) -> None:
     os.kill(pids["web/0"], signal.SIGKILL)
     until(lambda: not alive(pids["web/0"]), "it takes no connection along")
     assert served.ask()[2] == pids["web/1"]
-    os.kill(mold, signal.SIGCONT)
+    served.running.expect("mold of generation 1: asked to fork while it is stopped; ending it", "err")
     served.ready("web/0")
+    assert served.mold != mold
     os.kill(served.mold, signal.SIGSTOP)
     assert served.stop() == 0
 

@@ -133,7 +133,8 @@ def fork_failed(state: State, mold: Mold, count: int, reason: str) -> None:
     """Handle forks that failed: a failure of the slots that have waited longest."""
     back_off_forks(state, mold)
     settle_forks(state, mold, count)
-    text = f"mold of generation {mold.generation}: could not fork: {reason}"
+    mold.reason = f"could not fork: {reason}"
+    text = f"mold of generation {mold.generation}: {mold.reason}"
     for key in list(mold.asking)[:count]:
         if key in mold.asking:  # the first failure may have rolled back the change that the others waited for
             slot = state.slots[key]
@@ -150,9 +151,10 @@ def mold_failed(state: State, mold: Mold, text: str, then: str = "", report: str
     `report`: that of the application, which names the cause in its first line, in place of `text`.
     """
     change = state.change
+    cause, _, words = (report or "").partition("\n")
+    mold.reason = cause or text
     if mold.retired or state.stopping is not None:
         return
-    cause, _, words = (report or "").partition("\n")
     if change is not None and change.generation == mold.generation:
         fail(state, cause or f"mold of generation {mold.generation} {text}", words)
     else:

@@ -38,6 +38,7 @@ class Mold:
     pause_until: float = 0.0  # no fork is ordered before
     extra: int = 0  # spares besides the usual ones, while workers die faster than others are forked
     extra_until: float = 0.0
+    reason: str = ""  # why it failed the last time, in a line
 
 
 @dataclass(slots=True)

@@ -143,7 +143,7 @@ class DaemonExecutor:
             case do.ForgetSlot(key):
                 self._listeners.slot_removed(key)
             case do.ForkSpares(generation, count):
-                for failed in self._channels.fork_spares(generation, count):
+                for failed in self._processes.fork_spares(generation, count):
                     self._receive(failed)
             case do.DismissSpare(pid):
                 self._channels.dismiss(pid)
@@ -315,7 +315,7 @@ class DaemonExecutor:
     def children_changed(self) -> None:
         """Reap leftover processes; forks are queued before exits, so read those first."""
         self._listen()
-        self._hangs.poll_stopped()
+        self._hangs.poll_stopped(self._processes.stopped)
         self._leftovers.reap()
 
     def settled(self) -> bool:

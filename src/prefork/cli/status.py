@@ -82,7 +82,7 @@ def _check(view: dict[str, Any], as_json: bool) -> int:
         s for s in view["slots"] if not (s["serving"] or s["exchanging"] or s["state"] in ("finished", "leaving"))
     ]
     mold = next((mold for mold in view["molds"] if mold["generation"] == view["generation"]), None)
-    stuck = mold is not None and mold["failures"] > 1 and mold["state"] in ("importing", "ending", "paused")
+    stuck = "" if mold is None or view["stopping"] else _stuck(mold)
     ok = bool(view["slots"]) and not unserved and not view["stopping"] and not stuck
     if view["stopping"]:
         text = "the daemon is stopping"
@@ -92,15 +92,25 @@ def _check(view: dict[str, Any], as_json: bool) -> int:
         text = ", ".join(
             f"{s['key']} {s['state']}" + (f" ({s['last_exit']})" if s["last_exit"] else "") for s in unserved
         )
-    if mold is not None and stuck and not view["stopping"]:
-        cause = f"mold of generation {mold['generation']} cannot be started ({mold['failures']} failures in a row)"
-        text = "; ".join(filter(None, [text, f"{cause}: workers that end are not replaced"]))
+    text = "; ".join(filter(None, [text, stuck]))
     text = text or f"{counted(len(view['slots']), 'slot')} served"
     if as_json:
         print_json({"ok": ok, "text": text})
     else:
         say(text, err=not ok)
     return 0 if ok else 1
+
+
+def _stuck(mold: dict[str, Any]) -> str:
+    """Return why a mold replaces no worker that ends; empty if it does."""
+    if mold["failures"] > 1 and mold["state"] in ("importing", "ending", "paused"):
+        what, count = "cannot be started", mold["failures"]
+    elif mold["failed_forks"] > 1 and not mold["spares"]:
+        what, count = "cannot fork", mold["failed_forks"]
+    else:
+        return ""
+    why = f"{count} failures in a row, the last one: {mold['reason']}"
+    return f"mold of generation {mold['generation']} {what} ({why}): workers that end are not replaced"
 
 
 def _summary(view: dict[str, Any]) -> list[str]:

@@ -38,6 +38,8 @@ def overview(state: State) -> dict[str, Any]:
                 "spares": len(mold.idle),
                 "since": mold.since,
                 "failures": mold.failures,
+                "failed_forks": mold.failed_forks,
+                "reason": mold.reason,
             }
             for mold in state.molds.values()
         ],

@@ -150,6 +150,11 @@ class ProcessChannels:
         for each in given:
             each.close()
 
+    def owes_forks(self, generation: int) -> bool:
+        """Return whether a mold has not answered an order to fork."""
+        mold = self._molds.get(generation)
+        return mold is not None and bool(mold.batches)
+
     def end_mold(self, generation: int) -> None:
         """Have a mold exit, by end of file; its last messages are still read."""
         if (mold := self._molds.get(generation)) is not None:

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
     from ..log.capture import Capture
     from ..loop import Master
     from ..runtime.roster import Roster
+    from .channels import Fact
     from .launches import Launching
 
 _END_GRACE = 1.0
 """Seconds a mold that is no longer wanted may take to exit by itself."""
+_STOPPED = 1.0
+"""Seconds after which a mold is ended that owes forks and is stopped: who stops it for a look continues it sooner. One
+that runs may only be slow, on a busy machine or in a hook of the application: it has `Spec.fork_timeout`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Processes:
         self.channels = ProcessChannels(self._is_new)
         self._roles: dict[int, Role] = {}
         self.killed: dict[int, str] = {}  # pid -> why
+        self._stopped: set[int] = set()
 
     def molds(self) -> dict[int, int]:
         """Return the pids of the molds, by generation."""
@@ -155,6 +160,30 @@ class Processes:
         if self._roles.get(pid) == MoldRole(generation):
             self.kill(pid)
 
+    def stopped(self, pid: int, stopped: bool) -> None:
+        """A process that is no worker was stopped, or continued."""
+        (self._stopped.add if stopped else self._stopped.discard)(pid)
+        if isinstance(role := self._roles.get(pid), MoldRole):
+            self._end_if_stopped(role.generation)
+
+    def fork_spares(self, generation: int, count: int) -> list[Fact]:
+        """Order forks; return what is known at once."""
+        known = self.channels.fork_spares(generation, count)
+        self._end_if_stopped(generation)
+        return known
+
+    def _end_if_stopped(self, generation: int) -> None:
+        """End a mold soon that is stopped while it owes forks, unless it is continued."""
+
+        def end() -> None:
+            if pid in self._stopped and self.molds().get(generation) == pid and self.channels.owes_forks(generation):
+                self._master.relay.log(f"mold of generation {generation}: asked to fork while it is stopped; ending it")
+                self.kill(pid)
+
+        pid = self.molds().get(generation)
+        if pid in self._stopped:
+            self._master.later(_STOPPED, end)
+
     def kill_worker(self, pid: int, why: str) -> None:
         """Kill a worker; `why` is part of what is logged of its end."""
         self.killed[pid] = why
@@ -177,4 +206,5 @@ class Processes:
     def reaped(self, pid: int) -> Role | None:
         """Forget a process that has been reaped; return what it was. A next master need not look for it."""
         self._roster.remove(pid)
+        self._stopped.discard(pid)
         return self._roles.pop(pid, None)

@@ -94,13 +94,13 @@ class Hangs:
             case messages.Busy():
                 self._start_checks()
 
-    def poll_stopped(self) -> None:
-        """Report the workers that were stopped or continued; to be called on SIGCHLD."""
+    def poll_stopped(self, other: Callable[[int, bool], None]) -> None:
+        """Report what was stopped (True) or continued: workers, and to `other` the rest. To be called on SIGCHLD."""
         while (change := _next_stop()) is not None:
             pid, stopped, number = change
             if pid not in self._workers:
-                continue
-            if stopped:
+                other(pid, stopped)
+            elif stopped:
                 self._stopped[pid] = monotonic()
                 self._master.enqueue(fact.WorkerStopped(pid, number, self._workers[pid].patience))
                 self._start_checks()
