@@ -14,6 +14,7 @@ def row(option: Option) -> str:
     """Return the row that the document has to have; `python tests/test_run_document.py` prints them all."""
     default = option.default[0] if isinstance(option.default, list) else option.default
     shown = "" if default is None or default is False else f"{default:g}" if isinstance(default, float) else default
+    shown = "on" if shown is True else shown
     short = f"`{option.short}`, " if option.short else ""
     metavar = "" if isinstance(option.type, Flag) else f" {option.type.metavar}".replace("|", "\\|")
     flag = "`TARGET`" if option.name == "target" else f"{short}`{option.flag}{metavar}`"

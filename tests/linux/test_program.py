@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+import prefork
 from prefork import UsageError
 from prefork._linux import program
 from prefork._linux.program import Program
@@ -54,3 +60,28 @@ def test_host_of_another_program_is_refused(command: tuple[str, ...]) -> None:
 def test_program_of_ones_own_is_accepted(command: tuple[str, ...]) -> None:
     # The host may be this test's own, where pytest runs it in one process.
     assert refusal(*command).partition(":")[0] in ("", "running inside pytest")
+
+
+ASKED = """
+import os
+from prefork._linux.program import THIS_PROGRAM as program
+os.environ["LATER"], os.environ["KEPT"] = "new", "changed"
+del os.environ["REMOVED"]
+for environ in program.environ, program.environ_now():
+    print({name: environ.get(name) for name in ("SITE", "GIVEN", "KEPT", "REMOVED", "LATER")})
+"""
+
+
+@pytest.mark.processes
+def test_environment_is_the_one_of_exec(tmp_path: Path) -> None:
+    """A sitecustomize that takes itself out of the environment is wanted in molds and workers, too."""
+    (tmp_path / "sitecustomize.py").write_text("import os\nos.environ['SITE'] = 'set'\ndel os.environ['GIVEN']\n")
+    source = str(Path(prefork.__file__).parents[1])
+    environ = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{source}", "GIVEN": "1", "KEPT": "2", "REMOVED": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED], env=environ, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "{'SITE': None, 'GIVEN': '1', 'KEPT': '2', 'REMOVED': '3', 'LATER': None}",
+        "{'SITE': None, 'GIVEN': '1', 'KEPT': 'changed', 'REMOVED': None, 'LATER': 'new'}",
+    ]

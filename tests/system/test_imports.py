@@ -89,3 +89,26 @@ def test_an_exit_that_waits_for_a_lost_thread_shows_where(start: Start) -> None:
     run.running.send(signal.SIGTERM)
     run.running.expect(r'shop.py", line 15 in flush', "err")
     run.running.wait()
+
+
+COUNTED = """
+import os, pathlib
+pathlib.Path("imported-" + MARK + f"-{os.getpid()}").touch()
+if len(list(pathlib.Path().glob("imported-new-*"))) > 1:
+    raise RuntimeError("only the mold can import this")
+"""
+
+
+def test_without_preloading_each_worker_imports_by_itself(start: Start, source: str) -> None:
+    """And a reload that only workers cannot import changes nothing."""
+    write(start, "shop.py", COUNTED.replace("MARK", "'old'") + source)
+    run = Run(start, "shop", "-w", "2", "--no-preload")
+    run.ready()
+    before = run.pids(2)
+    assert before < {int(path.name.rpartition("-")[2]) for path in start.directory.glob("imported-old-*")}
+    write(start, "shop.py", COUNTED.replace("MARK", "'new'") + source)
+    run.running.send(signal.SIGHUP)
+    run.running.expect("^reload: failed: web/0: exited 1", "err")
+    run.running.expect("RuntimeError: only the mold can import this", "err")
+    assert run.pids(2) == before
+    assert run.stop() == 0

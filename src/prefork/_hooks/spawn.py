@@ -139,7 +139,7 @@ class Spawner:
                 # Onto itself: so that only this child inherits the descriptor (posix_spawn(3)).
                 *((os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in inherited),
             ]
-            environment = {**os.environ, **image.environ, ENVIRONMENT_KEY: f"worker:{memfd}"}
+            environment = {**self._program.environ_now(), **image.environ, ENVIRONMENT_KEY: f"worker:{memfd}"}
             descriptors.close_on_exec()
             with _directory(self._program.directory):
                 pid = os.posix_spawn(

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .._errors import InternalError, UsageError
 
@@ -34,11 +34,20 @@ class Program:
     command: PythonCommand
     directory: str | None
     environ: Mapping[str, str]
+    """What exec gave to it."""
+    found: Mapping[str, str] = field(default_factory=dict)
+    """What this had become when prefork was imported."""
 
     @classmethod
     def record(cls) -> Program:
         """Note how this process was started. Called when prefork is imported, before anything can have changed it."""
-        return cls(sys.executable, parse(sys.orig_argv[1:]), current_directory(), dict(os.environ))
+        command = parse(sys.orig_argv[1:])
+        return cls(sys.executable, command, current_directory(), started_environ(), dict(os.environ))
+
+    def environ_now(self) -> dict[str, str]:
+        """Return the environment of the start, with what the program has changed since prefork was imported."""
+        kept = {name: value for name, value in self.environ.items() if name in os.environ or name not in self.found}
+        return kept | {name: value for name, value in os.environ.items() if self.found.get(name) != value}
 
     def check(self) -> None:
         """Raise UsageError where there is no program to run again."""
@@ -76,6 +85,22 @@ class Program:
     def typed(self) -> str:
         """Return the program as it was typed, for people: `shop.py`, `-m shop`, `-c`."""
         return " ".join(self.command.program if self.command.program[:1] != ("-c",) else ("-c",))
+
+
+def started_environ() -> dict[str, str]:
+    """Return the environment that exec gave to this process, before any code of site-packages could change it.
+
+    A sitecustomize that changes it has its reasons in this process, and runs again in the next one: that of
+    opentelemetry-instrument removes itself from PYTHONPATH. From os.environ where a title has been written over it.
+    """
+    try:
+        with open("/proc/self/cmdline", "rb") as cmdline, open("/proc/self/environ", "rb") as environ:
+            if cmdline.read().split(b"\0")[:-1] != [os.fsencode(word) for word in sys.orig_argv]:
+                return dict(os.environ)
+            given = [os.fsdecode(each).partition("=") for each in environ.read().split(b"\0") if b"=" in each]
+    except OSError:  # There is no /proc, or it belongs to another process's user.
+        return dict(os.environ)
+    return {name: value for name, _, value in given}
 
 
 def current_directory() -> str | None:

@@ -41,7 +41,7 @@ from .._worker.orphan import Orphan
 from .fork import fork_children
 from .leave import leave
 from .rehearsal import rehearse
-from .stock import other_end, threads
+from .stock import other_end, patches, threads
 from .stock.origins import Origins
 from .stock.repair import Repairs
 from .stock.shared import refuse_shared
@@ -92,6 +92,7 @@ class Mold:
         Raises SystemExit in the mold, at its end. A worker exits the interpreter from here: blocks around the
         application's call of `run()`, such as `with TemporaryDirectory():`, are left by the mold alone, once.
         """
+        patches.settle()
         self._serving, self.awaits_run = True, False
         self._share = share if self._launch.share == "" else self._launch.share
         self._may_share = may_share

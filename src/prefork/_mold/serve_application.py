@@ -62,7 +62,7 @@ class ServedApplication:
     def __init__(self, recognised: Recognised, read: Callable[[], Settings]) -> None:
         self._recognised = recognised
         self._read = read
-        self._made: DaemonApplication
+        self._made: DaemonApplication | None = None
 
     def plan(self) -> Json:
         """Read the options, and compute their plan."""
@@ -78,17 +78,23 @@ class ServedApplication:
 
     def rehearsal(self, key: str, context: Json) -> Callable[[Assignment], None]:
         """Return a function that takes a worker's steps without the server's and the application's."""
+        assert self._made is not None
         return self._made.rehearsal(key, context)
 
     def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
         """Return the function of the worker that this encoded context describes."""
+        if self._made is None:  # In an interpreter of its own, which computes no plan.
+            self._made = DaemonApplication(daemon_of(self._recognised, self._read()))
         return self._made.worker(key, context)
 
 
 def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:
     """Return the daemon that serves an application. Raises UsageError for options that do not fit it."""
-    daemon = Daemon(settings["name"], listeners=_listeners(recognised, settings))
+    spares = settings["spares"] if settings["preload"] else 0
+    daemon = Daemon(settings["name"], listeners=_listeners(recognised, settings), spares=spares)
     kind = settings.given_for(KindOptions)
+    if not settings["preload"]:
+        kind["spawn"] = "exec"
     if settings["reload"]:
         kind.setdefault("drain_timeout", DRAIN_TIMEOUT_IN_DEVELOPMENT)
     if recognised.what == "function":

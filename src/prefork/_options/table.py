@@ -72,6 +72,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("threads", Whole(1), 8, "Threads per worker for a WSGI application; 1: the main thread.", "served"),
     Option("lifespan", Choice(("auto", "on", "off")), "auto", "ASGI lifespan; auto: where supported.", "served"),
     Option("loop", Choice(("auto", "asyncio", "uvloop")), "auto", "Event loop; auto: uvloop if installed.", "served"),
+    Option("preload", Flag(), True, "Import once and fork workers; --no-preload: each imports by itself.", "served"),
     Option("root_path", Text("PATH", "a path"), None, "Path below which a proxy serves the application.", "served"),
     Option("keepalive_window", SECONDS, 1.0, "Seconds a draining worker keeps idle connections open.", "served"),
     *_flags(KindOptions),
