@@ -22,6 +22,7 @@ ORDER = [
     "_report",
     "_wire",
     "_linux",
+    "_linux/started",
     "_master",
     "_master/births",
     "_master/listeners",

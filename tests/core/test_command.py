@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from prefork._linux.program import PythonCommand, parse
+from prefork._linux.started.command import PythonCommand, parse
 
 TABLE = [
     (["script.py", "a", "-b"], PythonCommand((), ("script.py",), ("a", "-b"))),

@@ -11,12 +11,12 @@ import pytest
 
 import prefork
 from prefork import UsageError
-from prefork._linux import program
 from prefork._linux.program import Program
+from prefork._linux.started.command import parse
 
 
 def check(*command: str) -> None:
-    Program("python", program.parse(command), "/", {}).check()
+    Program("python", parse(command), "/", {}).check()
 
 
 def refusal(*command: str) -> str:

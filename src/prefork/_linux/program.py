@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._errors import InternalError, UsageError
+from .started.command import PythonCommand, parse
+from .started.environ import started_environ
 
 _HOSTS = {
     *("IPython", "colab_kernel_launcher", "ipykernel", "ipykernel_launcher", "spyder_kernels"),
@@ -87,22 +89,6 @@ class Program:
         return " ".join(self.command.program if self.command.program[:1] != ("-c",) else ("-c",))
 
 
-def started_environ() -> dict[str, str]:
-    """Return the environment that exec gave to this process, before any code of site-packages could change it.
-
-    A sitecustomize that changes it has its reasons in this process, and runs again in the next one: that of
-    opentelemetry-instrument removes itself from PYTHONPATH. From os.environ where a title has been written over it.
-    """
-    try:
-        with open("/proc/self/cmdline", "rb") as cmdline, open("/proc/self/environ", "rb") as environ:
-            if cmdline.read().split(b"\0")[:-1] != [os.fsencode(word) for word in sys.orig_argv]:
-                return dict(os.environ)
-            given = [os.fsdecode(each).partition("=") for each in environ.read().split(b"\0") if b"=" in each]
-    except OSError:  # There is no /proc, or it belongs to another process's user.
-        return dict(os.environ)
-    return {name: value for name, _, value in given}
-
-
 def current_directory() -> str | None:
     """Return the directory that this process is in; None where it has been removed.
 
@@ -136,72 +122,6 @@ def _present_host() -> str | None:
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     name = spec.name.partition(".")[0] if spec is not None else os.path.basename(sys.argv[0] if sys.argv else "")
     return name if name in _HOSTS else None
-
-
-_WITH_VALUE = "WX"
-_PROGRAM = "cm"
-_LONG_WITH_VALUE = "--check-hash-based-pycs"
-
-
-@dataclass(frozen=True, slots=True)
-class PythonCommand:
-    """`python [options] program [arguments]`: `program` is `("script.py",)`, `("-m", "pkg")` or `("-c", "code")`.
-
-    `program` is empty where there is nothing to run again: standard input, a prompt.
-    """
-
-    options: tuple[str, ...]
-    program: tuple[str, ...]
-    arguments: tuple[str, ...]
-
-    def again(self, options: Sequence[str], arguments: Sequence[str]) -> list[str]:
-        """Return the same program's argument list (without the interpreter), with more options and other arguments."""
-        return [*self.options, *options, *self.program, *arguments]
-
-
-def parse(arguments: Sequence[str]) -> PythonCommand:
-    """Parse what follows the interpreter in `sys.orig_argv`."""
-    position = 0
-    options: list[str] = []
-    while position < len(arguments):
-        word = arguments[position]
-        following = arguments[position + 1 :]
-        if word == "-":
-            break
-        if word == "--":
-            return PythonCommand(tuple(options), tuple(arguments[position : position + 2]), tuple(following[1:]))
-        if not word.startswith("-"):
-            return PythonCommand(tuple(options), (word,), tuple(following))
-        if word == _LONG_WITH_VALUE:
-            options += arguments[position : position + 2]
-            position += 2
-            continue
-        if word.startswith("--"):
-            options.append(word)
-            position += 1
-            continue
-        bundle, letter, value = _split_bundle(word)
-        if bundle:
-            options.append(f"-{bundle}")
-        if letter and letter in _PROGRAM:
-            given = [value] if value else list(following[:1])
-            rest = following if value else following[1:]
-            return PythonCommand(tuple(options), (f"-{letter}", *given), tuple(rest))
-        position += 1
-        if letter:
-            if not value:
-                value = arguments[position] if position < len(arguments) else ""
-                position += 1
-            options += [f"-{letter}", value]
-    return PythonCommand(tuple(options), (), ())
-
-
-def _split_bundle(word: str) -> tuple[str, str, str]:
-    """Split `-BWignore` into `B`, `W`, `ignore`: flags, a letter that takes a value, the value attached to it."""
-    for index, letter in enumerate(word):
-        if index and letter in _WITH_VALUE + _PROGRAM:
-            return word[1:index], letter, word[index + 1 :]
-    return word[1:], "", ""
 
 
 THIS_PROGRAM = Program.record()
