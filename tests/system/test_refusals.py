@@ -113,7 +113,7 @@ UNFINDABLE = {
     ),
     "other fields": (
         f"{WORKER}    if in_worker: more: int = 0",
-        "Worker does not have the fields that were sent (more): its code has changed; restart",
+        "Worker was sent no value for more: its code has changed; give a new parameter a default, or restart",
     ),
     "another type": (
         WORKER.replace("int", "str if in_worker else int"),
@@ -157,7 +157,7 @@ def test_later_decode_failure_is_reported_and_master_goes_on(start: Start) -> No
     program.expect("^ready Worker")
     (start.directory / "changed").touch()
     program.send(1)
-    refused = r"worker/0: cannot decode its context \(pid \d+\): Worker does not have"
+    refused = r"worker/0: cannot decode its context \(pid \d+\): Worker was sent no value for more"
     program.expect(f"^prefork: reload failed: {refused}", "err")
     os.kill(program.children()[0], signal.SIGKILL)
     for _ in range(2):  # Tried again, and slowed down.
