@@ -214,6 +214,13 @@ def test_master_imports_the_standard_library_only() -> None:
             assert outside <= sys.stdlib_module_names - MASTER_MAY_NOT, f"{module}: {outside}"
 
 
+def test_core_has_records_and_no_frozen_dataclasses() -> None:
+    """Each of those is seven kilobytes more of a master, which has a hundred."""
+    for module, path in MODULES.items():
+        if room(module) in {"_core", "_report"}:
+            assert "@dataclass(frozen=True, slots=True)\n" not in path.read_text(), f"{module}: use _core.record"
+
+
 def test_folders_are_small() -> None:
     folders = {path.parent for path in FILES}
     for folder in folders:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from .record import record
 
 if TYPE_CHECKING:
     from .plan import Listener
@@ -11,14 +12,14 @@ if TYPE_CHECKING:
 Stage = Literal["planning", "rolling", "settled", "done", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Watch:
     """Report when this child ends, and reap it."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SendSignal:
     """Send a signal, by name (`TERM`), to a child that has not been reaped."""
 
@@ -26,7 +27,7 @@ class SendSignal:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report:
     """Log one block of text.
 
@@ -37,7 +38,7 @@ class Report:
     about: Literal["fact"] | Announce | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Exit:
     """Leave the loop. It is the last action."""
 
@@ -47,35 +48,35 @@ class Exit:
 # From here on: the actions of the supervisor of a `Daemon`. The contract is at the head of `supervisor.py`.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StartMold:
     """Start the process that imports the application and computes the plan of this generation."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlanAgain:
     """Have the mold compute the plan again, without importing anything."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EndMold:
     """End the mold of this generation now; the executor kills it if it does not exit."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ForgetGeneration:
     """Discard the encoded contexts of this generation: no order of it follows."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ForgetContexts:
     """Discard the encoded contexts of this generation that are not `named`, by key and digest: no order needs them."""
 
@@ -83,7 +84,7 @@ class ForgetContexts:
     named: frozenset[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ForkSpares:
     """Have the mold fork `count` processes that wait for an order: one batch, one intermediate."""
 
@@ -91,14 +92,14 @@ class ForkSpares:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DismissSpare:
     """End a spare that is not needed."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OrderWorker:
     """Make a spare the worker of a slot; `why`: the reason, for the record."""
 
@@ -110,7 +111,7 @@ class OrderWorker:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SpawnWorker:
     """Start the worker of a slot by exec, in an interpreter of its own; `why`: the reason, for the record."""
 
@@ -121,7 +122,7 @@ class SpawnWorker:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AskToDrain:
     """Ask a worker to finish its requests, accept nothing new, and exit; `why`: the reason, for the record.
 
@@ -133,7 +134,7 @@ class AskToDrain:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KillWorker:
     """Kill the whole session of a worker; `why` is what follows "killed by the master: ".
 
@@ -145,7 +146,7 @@ class KillWorker:
     explain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DrainBacklogs:
     """Have a worker that already drains accept these backlogs, too: the successor for them will not come."""
 
@@ -153,7 +154,7 @@ class DrainBacklogs:
     listeners: tuple[Listener, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CutDrain:
     """Have a worker that drains end now, in order: it is killed in `seconds`."""
 
@@ -161,14 +162,14 @@ class CutDrain:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ForgetSlot:
     """Discard what is kept for the next process of this slot: the slot is gone."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bind:
     """Open these listeners in addition: all of them, or none."""
 
@@ -176,38 +177,38 @@ class Bind:
     listeners: tuple[Listener, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unbind:
     """Let no new connection come to these listeners: no later order names them; workers that have them drain."""
 
     listeners: tuple[Listener, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DrainOrphan:
     """Ask a worker of a dead master to drain."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KillOrphan:
     """Kill the whole session of a worker of a dead master."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReopenLogs:
     """Open the log files again, by name: they have been rotated."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReportStacks:
     """Log the stacks of all workers."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reply:
     """Send the client whose command has this id the outcome; `data` is for programs."""
 
@@ -217,7 +218,7 @@ class Reply:
     data: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Announce:
     """Announce the progress of a change to observers.
 

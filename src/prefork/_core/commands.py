@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal, get_args
 
+from .record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Reload:
     """Import the application again and replace every worker by one of the next generation."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Replan:
     """Compute the plan again in the current mold, and apply only the difference."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scale:
     """Set the size of a pool, whatever the plan says; `size` None returns to the plan's."""
 
@@ -25,19 +27,19 @@ class Scale:
     size: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Restart:
     """Replace the worker of one slot by a new one of the same generation."""
 
     slot: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stop:
     """Drain every worker, then exit."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Preview:
     """Compute the plan of a reload or a replan and report what it would change, without applying it."""
 

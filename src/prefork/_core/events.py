@@ -7,8 +7,10 @@ protocol; `_report.sentences.EVENTS` has its text.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar
+
+from .record import record
 
 if TYPE_CHECKING:
     from .commands import Command
@@ -16,14 +18,14 @@ if TYPE_CHECKING:
     from .watch.verdicts import Hang
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Started:
     """The loop runs and signals are caught; said once, first."""
 
     NAME: ClassVar = "started"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignalReceived:
     """A signal came. Several of one name since the last turn are one event.
 
@@ -36,7 +38,7 @@ class SignalReceived:
     terminal_gone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProcessExit:
     """How one process ended: `status` as subprocess gives it, negative for the signal that killed it.
 
@@ -49,21 +51,21 @@ class ProcessExit:
     usage: tuple[float, float, int] | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProcessesExited:
     """Watched processes ended and have been reaped; all those that the loop found in one turn."""
 
     exits: tuple[ProcessExit, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ContextTaken:
     """A worker that was started by exec has decoded its context and starts to work."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ContextRefused:
     """A worker that was started by exec could not decode its context and is about to exit 2."""
 
@@ -71,7 +73,7 @@ class ContextRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeadlinePassed:
     """The moment that `Decider.next_deadline` named has come."""
 
@@ -79,7 +81,7 @@ class DeadlinePassed:
 # From here on: the events of the supervisor of a `Daemon`. The contract is at the head of `supervisor.py`.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OrphansFound:
     """Workers of a dead master run: their pids, and how many seconds the drain of each may last."""
 
@@ -88,14 +90,14 @@ class OrphansFound:
     drain_timeouts: Mapping[int, float]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OrphanEnded:
     """A worker of a dead master has ended, or cannot be signalled."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MoldPlanned:
     """The mold of a generation has computed its plan, after its import or after `PlanAgain`.
 
@@ -109,7 +111,7 @@ class MoldPlanned:
     about: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MoldFailed:
     """The mold could not import the application or compute its first plan, and is about to end."""
 
@@ -119,7 +121,7 @@ class MoldFailed:
     report: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlanFailed:
     """The mold could not compute the plan again; it keeps running."""
 
@@ -129,7 +131,7 @@ class PlanFailed:
     report: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MoldEnded:
     """The mold of a generation has been reaped and its socket read to the end; `reason` in words."""
 
@@ -139,7 +141,7 @@ class MoldEnded:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SpareForked:
     """The mold has forked one of the processes it was ordered to, and the master has adopted it."""
 
@@ -147,7 +149,7 @@ class SpareForked:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ForkFailed:
     """The mold could not fork `count` of the processes it was ordered to."""
 
@@ -158,7 +160,7 @@ class ForkFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerSpawned:
     """A worker with an interpreter of its own has been started by exec and given its order."""
 
@@ -169,7 +171,7 @@ class WorkerSpawned:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SpawnFailed:
     """A worker with an interpreter of its own could not be started."""
 
@@ -180,7 +182,7 @@ class SpawnFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerReady:
     """A worker has sent that it is ready."""
 
@@ -189,14 +191,14 @@ class WorkerReady:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerDrained:
     """A draining worker has finished its work; only its interpreter still has to exit."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerWornOut:
     """A worker has reached a limit of its kind, and serves until it has a successor; `reason` in words."""
 
@@ -206,7 +208,7 @@ class WorkerWornOut:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerFailed:
     """A worker is about to exit; `report` is the application's traceback."""
 
@@ -222,7 +224,7 @@ class HangFact:
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerHung(HangFact):
     """A worker was busy without progress for longer than its kind's `hang_timeout`, and has been inspected.
 
@@ -238,7 +240,7 @@ class WorkerHung(HangFact):
     over: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerStuck(HangFact):
     """A request of a worker made no progress for its kind's `hang_timeout`, while other threads of it were free.
 
@@ -253,7 +255,7 @@ class WorkerStuck(HangFact):
     report: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerStopped(HangFact):
     """A worker was stopped by a signal; it counts as hung after `patience` seconds (0: never)."""
 
@@ -264,7 +266,7 @@ class WorkerStopped(HangFact):
     patience: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerContinued(HangFact):
     """A stopped worker runs again."""
 
@@ -273,7 +275,7 @@ class WorkerContinued(HangFact):
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerStarved(HangFact):
     """A worker made no progress for `seconds`, longer than its kind's `hang_timeout`, because it was starved of CPU."""
 
@@ -283,7 +285,7 @@ class WorkerStarved(HangFact):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MachineSlept(HangFact):
     """The master did not run for `seconds`: the machine was asleep, or the master was stopped or starved of CPU."""
 
@@ -292,7 +294,7 @@ class MachineSlept(HangFact):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerEnded:
     """A spare or a worker has been reaped, and its session killed before; `status` as in `ProcessExit`.
 
@@ -308,14 +310,14 @@ class WorkerEnded:
     doing: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ListenersBound:
     """All listeners of a `Bind` are open."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BindFailed:
     """A listener of a `Bind` could not be opened; none of that `Bind` is left open."""
 
@@ -323,7 +325,7 @@ class BindFailed:
     report: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CommandReceived:
     """A client, or a watcher of files, requests something; `id` is the number of its reply (0: no reply).
 

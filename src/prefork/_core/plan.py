@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from .._options.records import DaemonOptions, KindOptions, Spawn
+from .record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kind:
     """A class of workers, and the options of each."""
 
@@ -22,7 +23,7 @@ class Kind:
     options: KindOptions = field(default_factory=KindOptions)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """One worker of the plan. `key` is opaque; `digest` covers its encoded context and its launch."""
 
@@ -32,7 +33,7 @@ class Entry:
     spawn: Spawn = "fork"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pool:
     """Entries of which only the first `size` get a worker, so that scaling needs no mold.
 
@@ -50,7 +51,7 @@ class Pool:
         return max(self.minimum, min(size, len(self.keys)))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Listener:
     """A listening socket that workers are given. The whole record is its identity.
 
@@ -69,7 +70,7 @@ class Listener:
     group: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """The desired state. An entry that no pool names always gets a worker. `options`: None for those of the `Spec`."""
 
@@ -124,7 +125,7 @@ class Plan:
         return chosen[0] if len(chosen) == 1 else None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spec:
     """The daemon's options before it has a plan, and the supervisor's own times, in seconds.
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from .record import record
+
 if TYPE_CHECKING:
     from .plan import Entry, Kind, Listener, Spec
 
@@ -26,7 +28,7 @@ LIFE: dict[Phase, dict[Turn, Phase]] = {
 """phase x turn -> phase. The end of the process leads out of every phase."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Target:
     """The desired state of a slot. A process is up to date exactly while its edition is its slot's.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from .._core.record import record
 from .._errors import UsageError
 from .._linux.terms import Terms
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerImage:
     """What a worker is to be: its key, its encoded context, how it is started, and what it inherits."""
 

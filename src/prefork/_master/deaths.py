@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from .._core import events as fact
+from .._core.record import record
 from .._linux.signals import NAMES
 from .._report.sentences import ended
 from .births.processes import HelperRole, MoldRole, Role, WatcherRole, WorkerRole
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .loop import Master
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Keepers:
     """The parts that keep something about each process. `capture`: None if output is not captured."""
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._core import actions as do
 from .._core import events as fact
 from .._core.plan import Listener
+from .._core.record import record
 from .._errors import InternalError, PreforkError
 from .._linux import lifeline
 from .._linux.drain_request import signals_for
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .runtime.directory import Runtime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outputs:
     """The outputs for people: replies to clients, and the log."""
 

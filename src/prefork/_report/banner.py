@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from .._core.record import record
 from .units import counted
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _BOLD, _DIM, _GREEN, _LINK = "1", "2", "32", "36;4"
 _LABELS = 12  # columns
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Start:
     """What is known before anything runs. `python`: its version; `file`: of the options, None for none."""
 

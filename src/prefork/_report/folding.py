@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from .._core.record import record
 from .sentences import EVENTS
 
 BURST = 5
@@ -22,7 +23,7 @@ _WORDS = 8
 """Different reports of the application that are logged in one run, beyond the burst."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Repeated:
     """The number of repeated events of one slot, or of several of a kind. `last`: the last line.
 

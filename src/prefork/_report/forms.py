@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from time import localtime, strftime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from .._core.record import record
 
 if TYPE_CHECKING:
     from .news import News
@@ -24,7 +25,7 @@ _HUES = (36, 33, 35, 32, 34)
 """Terminal colours by which the lines of different processes are told apart."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Origin:
     """The process that wrote a line: a worker by its key, or `mold`, or `watcher`, which has no generation (0)."""
 
@@ -46,7 +47,7 @@ class Form(Protocol):
         """Return whole lines of another process, with their origin."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Text:
     """For people. `clock` returns the seconds since 1970; with it, each line begins with the time."""
 
@@ -80,7 +81,7 @@ class Text:
         return f"{strftime('%Y-%m-%dT%H:%M:%S', localtime(now))}.{int(now % 1 * 1000):03d}{strftime('%z')} "
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Json:
     """For programs: an object a line, with its `time` in seconds since 1970, by `clock`, and its `event`."""
 

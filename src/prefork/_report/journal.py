@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .._core import actions as act
 from .._core import events as ev
 from .._core.commands import named
+from .._core.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +43,7 @@ _line = json.JSONEncoder(separators=(",", ":")).encode
 """A record is kept as its line of JSON, which takes half the memory."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Notes:
     """The records of one event in order; that of the event itself, and those of the changes' progress."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from .._core.record import record
 from .journal import Record
 from .sentences import EVENTS, Tone, sentence, tone
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class News:
     """What is logged of a record. `text`: one line, then perhaps the application's report."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from .._core.record import record
 from .units import counted, duration
 
 Record = dict[str, Any]
@@ -13,7 +13,7 @@ Record = dict[str, Any]
 Tone = Literal["good", "bad", "plain", "faint"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EventText:
     """The text of an event.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..gap import serving
+from ..record import record
 
 if TYPE_CHECKING:
     from ..slot import Slot
@@ -15,7 +15,7 @@ _LONGEST = 200
 """Characters of a failure that are kept; the log has all of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Health:
     """How many of the `wanted` slots have a ready worker, and what is under way.
 

@@ -33,6 +33,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+from ..record import record
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -46,7 +48,7 @@ EXTRA = 3
 """Times its `hang_timeout`, besides it, that a worker may take whose threads all have a request and compute."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Progress:
     """What a worker's row says of its progress; `working`: requests that do not wait for their clients."""
 
@@ -77,7 +79,7 @@ class Progress:
         return since if 0.0 < since <= now else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sign:
     """One worker at a check: without progress since `since` (0.0: idle), which it may be for `patience` seconds.
 
@@ -90,7 +92,7 @@ class Sign:
     free: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Check:
     """The result of a check, as pids: workers newly hung, starved of CPU, or with a request stuck beside free threads.
 

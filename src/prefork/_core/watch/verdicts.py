@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from ..record import record
 
 Verdict = Literal[
     "stopped", "traced", "gil_held", "library_lock", "blocked_loop", "deadlock", "waiting_for_io", "sleeping",
@@ -20,7 +21,7 @@ _IO = (
 """Parts of the kernel functions (wchan) in which a thread waits for input or output."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Thread:
     """One thread: `state` as in ps, `waits_in` the kernel function or system call in which it waits.
 
@@ -37,7 +38,7 @@ class Thread:
     switches: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Evidence:
     """What was found out about one worker; the first thread is the main one.
 
@@ -55,7 +56,7 @@ class Evidence:
     native_threads: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hang:
     """A worker that hangs, what it was doing, and for how many seconds; `excused`: seconds that did not count."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..._core import events as fact
 from ..._core.actions import Action, AskToDrain, KillWorker, SendSignal, Watch
+from ..._core.record import record
 from ..._report.sentences import ended
 
 Fact = tuple[fact.Event, Sequence[Action]]
@@ -45,7 +46,7 @@ class Slot:
     ended_early: bool = False  # its last process ended, and no reload or stop was the reason
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Served:
     """How many of the `wanted` slots have a ready worker. Not the core's `Health`: its imports are a megabyte."""
 

@@ -11,8 +11,8 @@ A pause costs availability and no pause costs a processor, so each way to end ha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from ..._core.record import record
 from .children import HEALTHY, Child, How
 
 PATIENCE = 5
@@ -32,7 +32,7 @@ _USUAL = 0.1
 """Seconds of processor time of a process whose use is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class End:
     """How a child ended, and the seconds of processor time that it used; None: unknown."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import assert_never
 
 from ..._core.events import (
@@ -24,6 +24,7 @@ from ..._core.events import (
     WorkerFailed,
     WorkerReport,
 )
+from ..._core.record import record
 from ..._wire import messages, plan_memory
 from ..._wire.messages import MalformedMessage, Message
 from ..channels.end import MasterEnd, Told
@@ -46,7 +47,7 @@ _SHORT = 200
 _TURN = 64  # messages read from one peer in a turn: a flood must not starve the loop
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlanReceived:
     """A mold has computed a plan: data not yet validated, and warnings for the log."""
 
@@ -55,7 +56,7 @@ class PlanReceived:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HangMessage:
     """A worker has sent a message for the hang watch: `Busy`, or `StacksWritten`."""
 
@@ -63,7 +64,7 @@ class HangMessage:
     message: messages.Busy | messages.StacksWritten
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MoldDisconnected:
     """A mold sends nothing more: end of file, or it broke the protocol (`reason` says how).
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..._core.record import record
 from ..._report.forms import Origin
 from .channels import ProcessChannels, is_child
 from .start import Interpreter, Shared, start_mold
@@ -33,7 +33,7 @@ _STOPPED = 1.0
 that runs may only be slow, on a busy machine or in a hook of the application: it has `Spec.fork_timeout`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Start:
     """What every process of a daemon is started with. `capture`: None where its output is not captured."""
 
@@ -42,24 +42,24 @@ class Start:
     capture: Capture | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MoldRole:
     """The mold of a generation."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerRole:
     """A worker, or a spare."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WatcherRole:
     """A watcher of files."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HelperRole:
     """A child that does something for the master that may take long."""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal
 
 from ..._core.commands import COMMANDS, Command
+from ..._core.record import record
 from ..._wire.places import PROTOCOL
 
 LONGEST = 4096
@@ -24,7 +25,7 @@ class MalformedRequest(Exception):
     """A request that this daemon does not know; the text says what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     """One request; `command` is the change that it asks for, if any.
 

@@ -10,11 +10,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from time import time as date
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ..._core.record import record
 from ..._wire.places import PROTOCOL
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Refused(Exception):
     """A request that this daemon cannot answer; the text says why, and what to use instead."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Origin:
     """Where a daemon was started, what it runs as it was typed, and which interface its program uses.
 
@@ -76,7 +76,7 @@ class Origin:
     model: Literal["daemon", "hooks"] = "daemon"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DaemonView:
     """A daemon's state, its journal, and what the executor knows.
 

@@ -10,9 +10,9 @@ import json
 import os
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..._core.record import record
 from ..._wire.places import CRASHES, numbers_in
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _LONGEST = 64 * 1024
 """Characters of one text in a report, at most."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Crash:
     """A worker that has crashed, what it was doing, and the last lines that it wrote, if output is captured."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..._core.record import record
 from ..._linux.stacks import ASK, FORCE, SIZE, create
 from ..._wire.frames import is_beneath
 from ..._wire.printable import printable
@@ -31,7 +32,7 @@ _FRAME = re.compile(r'  File "([^"]*)", line')
 """A frame, as faulthandler writes it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Dump:
     """A process's stacks, empty if there are none; `answered`: it wrote them from Python; `working`: its message's."""
 

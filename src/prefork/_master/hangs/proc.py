@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from time import monotonic
 
+from ..._core.record import record
 from ..._core.watch.verdicts import Thread
 
 _MOST = 200
@@ -24,7 +24,7 @@ _CALLS = {
 """Blocking system calls, for kernels that hide wchan (asm/unistd.h)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _ThreadSample:
     """A thread; `ran` on a CPU and `waited` in the run queue: seconds since it began."""
 
@@ -36,7 +36,7 @@ class _ThreadSample:
     switches: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sample:
     """A process at one moment; no threads if it has ended."""
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..._core import events as fact
+from ..._core.record import record
 from ..._core.watch.hang_watch import EXTRA, SHARE, HangDetector, Progress, Sign
 from ..._core.watch.verdicts import Evidence, Hang, Verdict, current_activity, verdict
 from ..._report.hang_report import details, report
@@ -41,7 +42,7 @@ Inspected = Callable[[Evidence, str], None]
 _STOPS = os.WSTOPPED | os.WCONTINUED | os.WNOHANG
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WatchedWorker:
     """A worker that hangs after `patience` seconds without progress (0: never); `kills`: then it is killed."""
 

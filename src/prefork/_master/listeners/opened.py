@@ -6,9 +6,10 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ..._core.plan import Listener
+from ..._core.record import record
 from ..._errors import SystemFailure, UsageError
 from ..._linux.address import Address, parse
 from ..._wire.launch import Identity
@@ -24,7 +25,7 @@ _PRIVILEGED = 1024
 """Only root can bind ports below this one (ip(7)), by default."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BindOptions:
     """How addresses are opened.
 

@@ -12,9 +12,9 @@ import selectors
 import socket
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..._core.record import record
 from ..._core.watch.stalls import Stalls
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _UNACKED = struct.Struct("24xI")
 """struct tcp_info of <linux/tcp.h> up to tcpi_unacked: of a listening socket, the length of its accept queue."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Queue:
     """The accept queue of a socket, and its workers' pids; `stall(whether)` is called when it stalls or recovers."""
 

@@ -6,9 +6,9 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
+from ..._core.record import record
 from ..._report.forms import Origin, Stream
 from ..relay import Relay
 
@@ -25,7 +25,7 @@ _DEAD = 64
 """Processes whose last lines are kept after their end."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ends:
     """Two pipes (standard output, standard error): the ends that the master reads, and those of the process."""
 

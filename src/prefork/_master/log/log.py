@@ -7,11 +7,12 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from ..._core.actions import Exit, Report
+from ..._core.record import record
 from ..._errors import SystemFailure
 from ..._linux.terminal import is_journal, shows_colours
 from ..._report.folding import Folding, Repeated
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ..loop import Master
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LogOptions:
     """How the log is written. `everything`: at level debug. `file`: instead of the master's streams."""
 
@@ -159,7 +160,7 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _MODE = 0o640
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LogFile:
     """A file by its path.
 

@@ -14,8 +14,8 @@ import os
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
+from ..._core.record import record
 from ..._linux import proc_stat
 
 _RECORD = struct.Struct("=QQdQQ")
@@ -26,7 +26,7 @@ _SHORT = 1.0
 """Seconds in which a process without an order ends."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Survivor:
     """A process of a previous master: its start in clock ticks since boot, and how many seconds its drain may last.
 

@@ -1,0 +1,73 @@
+"""Records: frozen dataclasses with slots, in all that their users see."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from prefork._core.record import record
+
+
+@record
+class Point:
+    """A point."""
+
+    x: int
+    y: int = 0
+    seen: int = field(default=0, compare=False)
+    secret: str = field(default="", repr=False, compare=False)
+
+
+@record
+class Empty:
+    """A fact without members."""
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """What a `Point` is to be like."""
+
+    x: int
+    y: int = 0
+    seen: int = field(default=0, compare=False)
+    secret: str = field(default="", repr=False, compare=False)
+
+
+def test_record_is_what_a_frozen_dataclass_is() -> None:
+    for made in (Point(1), Point(1, 2, seen=3, secret="a"), Point(x=1, y=[2])):  # type: ignore[arg-type]
+        twin: Any = Twin(made.x, made.y, made.seen, made.secret)
+        assert repr(made) == repr(twin).replace("Twin", "Point")
+        assert replace(made, x=5) == Point(5, made.y)
+        assert pickle.loads(pickle.dumps(made)) == made
+    assert not hasattr(Point(1), "__dict__")
+    assert Point.__match_args__ == Twin.__match_args__
+    assert repr(Empty()) == "Empty()"
+
+
+def test_records_are_compared_by_their_compared_fields() -> None:
+    assert Point(1, seen=1) == Point(1, seen=2) != Point(2)
+    assert len({Point(1), Point(1, seen=1), Point(2), Empty(), Empty()}) == 3
+    other: Any = Twin(1)
+    assert Point(1) != other
+
+
+def refusal(change: Callable[[], object]) -> str:
+    with pytest.raises(FrozenInstanceError) as refused:
+        change()
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["x", "seen"])
+def test_record_cannot_be_changed(name: str) -> None:
+    made, twin = Point(1), Twin(1)
+    assert refusal(lambda: setattr(made, name, 2)) == refusal(lambda: setattr(twin, name, 2))
+    assert refusal(lambda: delattr(made, name)) == refusal(lambda: delattr(twin, name))
+
+
+def test_records_share_the_methods_that_differ_in_names_only() -> None:
+    for method in "__repr__", "__setattr__", "__delattr__":
+        assert getattr(Point, method) is getattr(Empty, method)
