@@ -24,7 +24,6 @@ from .births.options import CodeOptions
 from .births.orders import OrderDependencies, Ordered, Orders
 from .births.processes import Processes, Start
 from .births.start import Shared
-from .births.watchers import Watchers
 from .board import Board
 from .children import LeftoverProcesses
 from .deaths import Deaths, Keepers
@@ -35,6 +34,7 @@ from .listeners.opened import BindOptions, Listeners
 from .listeners.queues import Queues
 from .log.capture import Capture
 from .runtime.orphans import Orphans
+from .watching.watchers import Watchers
 
 if TYPE_CHECKING:
     from .._wire import messages
@@ -268,9 +268,9 @@ class DaemonExecutor:
                 if reason:
                     self._master.relay.log(f"mold of generation {generation}: {reason}; ending it")
                 self._processes.kill_mold_soon(generation)
-            case fact.WorkerReady(pid) if command := self._watchers.command_of(pid):
-                self._master.enqueue(fact.CommandReceived(0, command, self._watchers.name_of(pid)))
-            case fact.WorkerFailed(pid, report) if self._watchers.command_of(pid):
+            case fact.WorkerReady(pid) if self._watchers.is_one(pid):
+                self._watchers.noticed(pid)
+            case fact.WorkerFailed(pid, report) if self._watchers.is_one(pid):
                 self._watchers.ended(pid, report)
             case HangMessage():
                 self._hangs.handle(message)
@@ -302,7 +302,7 @@ class DaemonExecutor:
         plan, options = self._options.planned(received.plan, received.options)
         self._orders.learn(generation, received.assignables, options)
         self._master.enqueue(fact.MoldPlanned(generation, plan, received.about))
-        self._watchers.planned(generation, received.watched)
+        self._watchers.planned(generation, received.watched, received.about.get("outdated"))
 
     # Exits.
 

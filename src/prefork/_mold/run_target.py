@@ -15,6 +15,7 @@ from .._options import target
 from .._options.table import OPTIONS, PREFIX, Settings, resolve
 from . import mold
 from .recognise import Recognised, has_hooks, recognise
+from .watching import loaded
 
 
 def run(started: dict[str, Any]) -> None:
@@ -26,6 +27,8 @@ def run(started: dict[str, Any]) -> None:
         return resolve(started["given"], environ, directory)
 
     settings = read()
+    if settings["reload"]:
+        loaded.note()
     recognised = recognised_target(settings, directory)
     assert mold.own is not None
     if recognised.what == "daemon":

@@ -26,6 +26,7 @@ from ..daemon import Daemon, Plan, Pool
 from .daemon_application import DaemonApplication
 from .processors import usable
 from .recognise import Recognised, refuse_application
+from .watching import loaded
 
 if TYPE_CHECKING:
     from .._wire.messages import Json
@@ -36,6 +37,11 @@ ROOM_TO_GROW = 64
 
 DRAIN_TIMEOUT_IN_DEVELOPMENT = 1.0
 """Seconds, the default under --reload: an open event stream of a browser would delay each reload by half a minute."""
+
+
+_WINDOW = 1 / 8
+"""Of the drain's time, the most for which idle connections stay open: requests may be cut at half of it, and at a stop
+the queue is served for a quarter of a second before."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,7 @@ def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: di
     """Declare the workers that serve it; return the function that makes their contexts."""
     protocol = recognised.what
     options = ServerOptions(
-        keepalive_window=settings["keepalive_window"],
+        keepalive_window=min(settings["keepalive_window"], KindOptions(**kind).drain_timeout * _WINDOW),
         threads=settings["threads"],
         lifespan=settings["lifespan"],
         loop=settings["loop"],
@@ -166,6 +172,8 @@ def _listeners(recognised: Recognised, settings: Settings) -> dict[str, Listener
 def _about(recognised: Recognised, settings: Settings) -> dict[str, Json]:
     """Return the description for people."""
     about: dict[str, Json] = {"application": recognised.words}
+    if settings["reload"]:
+        about["outdated"] = next(loaded.outdated(), "")
     if recognised.what != "function":
         server = adapters.find(settings["server"], recognised.what).name
         library = sys.modules.get(server)

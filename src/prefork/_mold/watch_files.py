@@ -7,6 +7,7 @@ from typing import Any
 
 from .._errors import UsageError
 from . import mold
+from .watching.sources import changes
 
 
 def watch(path: Any) -> None:
@@ -14,38 +15,42 @@ def watch(path: Any) -> None:
 
     The directory is watched and not the file, since editors and deployments put a new file in its place.
     """
-    filter_ = lambda _, changed: changed == path  # noqa: E731 - It is of the library's type.
-    for _ in _changes([os.path.dirname(path)], filter_, recursive=False):
-        _own().send_ready()
-
-
-def watch_sources(folders: Any) -> None:
-    """Send Ready, and write a line, whenever a Python file below one of the folders changes. Never returns."""
-    watchfiles = _library()
-    for changes in _changes(folders, watchfiles.PythonFilter(), recursive=True):
-        names = sorted({os.path.relpath(path) for _, path in changes})
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        os.write(2, f"prefork: {names[0]}{more} changed: reloading\n".encode("utf-8", "backslashreplace"))
-        _own().send_ready()
-
-
-def _changes(folders: list[str], filter_: Any, recursive: bool) -> Any:
-    return _library().watch(
-        *folders,
-        watch_filter=filter_,
-        recursive=recursive,
+    for _ in _library().watch(
+        os.path.dirname(path),
+        watch_filter=lambda _, changed: changed == path,
+        recursive=False,
         raise_interrupt=False,
         rust_timeout=0,  # No time limit: nothing wakes up until something changes.
         step=20,
         debounce=100,
-    )
+    ):
+        _own().send_ready()
+
+
+def watch_sources(given: Any) -> None:
+    """Send Ready, and write a line, whenever a Python file below one of the folders changes. Never returns.
+
+    `given`: the folders, and the moment since which a change may have been missed (see `changes`).
+    """
+    folders, since = given
+    for changed in changes(folders, since, _library(), _say):
+        # By the folder's path: the current directory may have been replaced, and then has none.
+        name = os.path.relpath(changed[0], next(each for each in folders if changed[0].startswith(each)))
+        _say(f"{name}{f' and {len(changed) - 1} more' if len(changed) > 1 else ''} changed: reloading")
+        _own().send_ready()
+
+
+def _say(text: str) -> None:
+    os.write(2, f"prefork: {text}\n".encode("utf-8", "backslashreplace"))
 
 
 def _library() -> Any:
     try:
         import watchfiles
+        from watchfiles._rust_notify import RustNotify
     except ImportError:
         raise UsageError("watching files needs watchfiles: pip install 'prefork[watch]'") from None
+    watchfiles.RustNotify = RustNotify  # type: ignore[attr-defined] # Documented, and not re-exported.
     return watchfiles
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..loop import Master
     from ..notify import HasHealth
 
-_MOMENT = 0.3
+_MOMENT = 0.6
 """Seconds after which a stop that is not over is explained: idle workers end in less."""
 
 Living = Callable[[], dict[str, int]]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from ..._core.commands import Reload, Replan
+from ..._core.commands import Replan
+from ..._core.events import CommandReceived
 from ..._wire.messages import Json
+from .edits import Edits
 
 if TYPE_CHECKING:
     from ..._core.actions import Announce
@@ -19,6 +21,9 @@ _PAUSES = (1.0, 5.0, 30.0)
 _LONG = 60.0
 """A watcher that ran for this many seconds resets the count of exits in a row."""
 
+_UNREAD = 2.0
+"""Seconds before its end in which a watcher may have missed a change."""
+
 Start = Callable[[str, Json], int]
 """Starts a function of `_mold.watch_files`, by name, with its arguments; returns the pid. Raises OSError."""
 
@@ -27,17 +32,24 @@ class Watchers:
     """At most two watchers: of the file that the plan was made from, and of the folders with the application's code."""
 
     def __init__(self, start: Start, end: Callable[[int], None], master: Master, sources: tuple[str, ...]) -> None:
+        self._master = master
         self._sources = sources
         self._planned: dict[int, str | None] = {}  # generation -> the file that its last plan was made from
-        self._file = FileWatcher(lambda path: start("watch", path), end, master)
-        self._code = FileWatcher(lambda _: start("watch_sources", list(sources)), end, master)
+        self._file = FileWatcher(lambda path, _: start("watch", path), end, master)
+        self._code = FileWatcher(lambda _, since: start("watch_sources", [list(sources), since]), end, master)
+        self._edits = Edits(master)
 
-    def planned(self, generation: int, path: str | None) -> None:
-        """Note the file that a plan was made from. The plan may be a preview only, or fail."""
+    def planned(self, generation: int, path: str | None, outdated: str | None) -> None:
+        """Note the file that a plan was made from. The plan may be a preview only, or fail.
+
+        `outdated`: the module that had changed by the end of its import, empty for none; None where it is not known.
+        """
         self._planned[generation] = path
+        self._edits.outdated = outdated
 
     def announced(self, change: Announce) -> None:
         """Once a plan is applied, watch its file only, and the code if that is asked for."""
+        self._edits.announced(change)
         if change.stage != "done" or change.what not in ("start", "reload", "replan"):
             return
         self._planned = {of: path for of, path in self._planned.items() if of >= change.generation}
@@ -49,15 +61,16 @@ class Watchers:
         self._file.follow(None)
         self._code.follow(None)
 
-    def command_of(self, pid: int) -> Reload | Replan | None:
-        """Return the command that a change seen by this process asks for; None if it is no watcher."""
-        if pid == self._file.pid:
-            return Replan()
-        return Reload() if pid == self._code.pid else None
+    def is_one(self, pid: int) -> bool:
+        """Return whether this process is a watcher."""
+        return pid in (self._file.pid, self._code.pid)
 
-    def name_of(self, pid: int) -> str:
-        """Return the name of this watcher, as the origin of its commands."""
-        return f"the {'configuration' if pid == self._file.pid else 'code'} watcher"
+    def noticed(self, pid: int) -> None:
+        """Request what a change asks for that this watcher has seen."""
+        if pid == self._file.pid:
+            self._master.enqueue(CommandReceived(0, Replan(), "the configuration watcher"))
+        else:
+            self._edits.noticed()
 
     def ended(self, pid: int, why: str) -> None:
         """Handle the exit of a process that was not told to exit."""
@@ -69,13 +82,14 @@ class Watchers:
 class FileWatcher:
     """At most one watcher process, of the path that was last asked for."""
 
-    def __init__(self, start: Callable[[str], int], end: Callable[[int], None], master: Master) -> None:
+    def __init__(self, start: Callable[[str, float], int], end: Callable[[int], None], master: Master) -> None:
         self._start = start
         self._end = end
         self._master = master
         self._path: str | None = None
         self._since = 0.0
         self._ends = 0  # in a row
+        self._ended = 0.0  # time.time of the last one, 0.0 for none
         self.pid: int | None = None
 
     def follow(self, path: str | None) -> None:
@@ -89,7 +103,7 @@ class FileWatcher:
 
     def ended(self, why: str) -> None:
         """Restart the watcher after a pause, since it exited without being told to."""
-        path, self.pid = self._path, None
+        path, self.pid, self._ended = self._path, None, time()
         self._ends = 1 if monotonic() - self._since >= _LONG else self._ends + 1
         then = "restarting with the next plan"
         if self._ends <= len(_PAUSES):
@@ -104,6 +118,6 @@ class FileWatcher:
             return
         self._since = monotonic()
         try:
-            self.pid = self._start(path)
+            self.pid = self._start(path, self._ended and self._ended - _UNREAD)
         except OSError as error:
             self.ended(str(error))

@@ -1,0 +1,1 @@
+"""Watchers of files: their processes, and what a change asks for."""

@@ -1,0 +1,1 @@
+"""The watcher of an application's code: what the folders hold, and when something in them changes."""
