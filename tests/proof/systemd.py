@@ -1,8 +1,8 @@
 """A real systemd, as the first process of namespaces of its own: with units that a test writes, and nothing else.
 
 A booting systemd cleans up: it would empty the machine's own /tmp. So none of the machine's units exist for this one,
-and all of the machine's files are read-only to it, but for the test's directory. `make proof` runs it,
-as root and beside a cgroup2 hierarchy.
+and all of the machine's files are read-only to it, but for the test's directory; what it writes to /tmp stays in
+memory. `make proof` runs it, as root and beside a cgroup2 hierarchy.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ done
 for place in / /tmp /var /etc /proc/sys/kernel/hostname; do
     if echo > $place/written-by-a-test || test -w $place; then exit 9; fi
 done
-mount --bind {directory} {directory}
+mkdir -p /run/test/directory /run/test/written /run/test/work
+mount --bind {directory} /run/test/directory
+mount -t overlay overlay -o lowerdir=/tmp,upperdir=/run/test/written,workdir=/run/test/work /tmp
+mount -t tmpfs tmpfs /var/tmp
+mount --bind /run/test/directory {directory}
 mount -o remount,bind,rw {directory}
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir -p /run/systemd

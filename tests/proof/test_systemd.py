@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import prefork
 from proof.systemd import Systemd, systemd
 from support import PATIENCE, until
 from system.daemons import free_port
@@ -27,19 +28,32 @@ def shipped(name: str, directory: Path, **changes: str) -> str:
     What hides or forbids the places where tests and their interpreter live is left out.
     """
     text = (UNITS / name).read_text().replace("/srv/shop/venv/bin", str(HERE)).replace("/srv/shop", str(directory))
-    for key, value in {"User": "", "ProtectHome": "", "PrivateTmp": "", "ProtectSystem": "", **changes}.items():
+    for key, value in {"User": "", "ProtectHome": "", "PrivateTmp": "", **changes}.items():
         text = re.sub(rf"^{key}=.*\n", f"{key}={value}\n" if value else "", text, flags=re.MULTILINE)
     return text
 
 
 @pytest.fixture(scope="module")
 def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Systemd, Path]]:
-    directory = tmp_path_factory.mktemp("shop")
+    own = tmp_path_factory.mktemp("systemd")
+    directory = own / "shop"
+    directory.mkdir()
     (directory / "shop.py").write_text(ASGI)
     service = shipped("shop.service", directory, WatchdogSec="10")
     socket = shipped("shop.socket", directory, ListenStream=str(PORT))
-    with systemd(tmp_path_factory.mktemp("systemd"), shop_service=service, shop_socket=socket) as running:
+    with systemd(own, shop_service=service, shop_socket=socket) as running:
         yield running, directory
+
+
+def confined(directory: Path, **changes: str) -> str:
+    """Return the whole service, with nothing left out, for a program in `directory`.
+
+    The places where tests and their interpreter live are in what it hides, and are shown to it.
+    """
+    own = {"User": "nobody", "ProtectHome": "tmpfs", "PrivateTmp": "yes"}
+    shown = {str(directory), sys.base_prefix, str(HERE.parent), str(Path(prefork.__file__).parent)}
+    lines = "".join(f"BindReadOnlyPaths={place}\n" for place in sorted(shown))
+    return shipped("shop.service", directory, **(own | changes)).replace("[Service]\n", f"[Service]\n{lines}")
 
 
 def get() -> str:
@@ -111,6 +125,39 @@ def test_workers_serve_on_until_a_new_master_has_taken_over(manager: tuple[Syste
     assert get() == "hello"
     running.ctl("stop", "alone.service")
     assert running.show("alone.service", "Result") == "success"
+
+
+ROOTS = {"User": "", "CapabilityBoundingSet": "CAP_SETUID CAP_SETGID CAP_KILL", "ProtectProc": "default"}
+"""What the unit of a master that stays root has instead (docs/systemd.md), besides the system calls of @setuid."""
+
+
+@pytest.mark.parametrize(("name", "option"), [("confined", ""), ("roots", " --user nobody")])
+def test_service_works_with_all_that_its_unit_forbids(manager: tuple[Systemd, Path], name: str, option: str) -> None:
+    running, directory = manager
+    (directory / "shop.py").write_text(ASGI)
+    unit = confined(directory, **(ROOTS if option else {}))
+    if option:
+        unit = unit.replace("SystemCallFilter=@chown", "SystemCallFilter=@chown @setuid")
+    name = f"{name}.service"
+    running.install(name, unit.replace("shop:app --name", f"shop:app -b 127.0.0.1:{PORT}{option} --name"))
+    running.ctl("start", name)
+    assert get() == "hello"
+    main = running.show(name, "MainPID")
+    for pid in [main, *running.run("pgrep", "-P", main).stdout.split()]:
+        facts = running.run("cat", f"/proc/{pid}/status").stdout
+        uid = 0 if option and pid == main else 65534
+        assert re.search(rf"^Uid:\t{uid}\t{uid}\t", facts, re.MULTILINE), facts
+        assert re.search("^CapBnd:\t00000000000000(00|e0)$", facts, re.MULTILINE), facts
+        assert re.search("^Seccomp:\t2$", facts, re.MULTILINE), facts
+    (directory / "shop.py").write_text(ASGI.replace("hello", "good day"))
+    running.ctl("reload", name)
+    assert get() == "good day"
+    for worker in running.run("pgrep", "-P", main).stdout.split():
+        running.run("kill", "-KILL", worker)
+    until(lambda: get() == "good day", "it serves")
+    running.ctl("stop", name)
+    assert running.show(name, "Result") == "success"
+    assert running.show(name, "ExecMainStatus") == "0"
 
 
 def test_wrong_usage_is_not_tried_again(manager: tuple[Systemd, Path]) -> None:
