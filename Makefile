@@ -42,7 +42,7 @@ proof: $(INSTALLED)  ## the large proofs (hours): CPython's own tests, every ord
 		tests/linux/test_fuzz.py tests/linux/test_relay.py tests/system/test_control_abuse.py \
 		tests/system/test_daemon_deaths.py tests/system/test_daemon_under_load.py tests/system/test_hostile_workers.py \
 		tests/system/test_hook_reloads.py tests/system/test_poison.py tests/system/test_reload.py tests/system/test_sharded.py tests/system/test_takeover.py tests/system/test_workers.py \
-		tests/examples
+		tests/examples tests/security
 	$(BIN)/python bench/healthy_under_load.py
 
 bench: $(INSTALLED)  ## what things cost here, printed

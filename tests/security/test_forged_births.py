@@ -73,6 +73,32 @@ molds.fork_children = forged
 """
 
 
+OF_ITS_CHILD = """
+import prefork._mold.mold as molds
+from prefork._wire.messages import ForksEnded
+
+def hello(sock):
+    credentials = struct.pack("=iII", os.getpid(), os.getuid(), os.getgid())
+    sock.sendmsg([b"=", b'{"message":"Hello"}'], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, credentials)])
+
+def forged(mold, count, channels, title, live):
+    if os.fork() == 0:
+        if not ADOPTED or os.fork() == 0:
+            for each in channels:
+                hello(socket.socket(fileno=each))
+            time.sleep(300)
+        os._exit(0)
+    if ADOPTED:
+        os.wait()
+    for each in channels:
+        os.close(each)
+    mold.send(ForksEnded(count, ""))
+
+molds.fork_children = forged
+"""
+"""All channels are answered by one process: a child of the mold, or (ADOPTED) one that the master has adopted."""
+
+
 @pytest.fixture
 def hostile(anywhere: Start) -> Iterator[Hostile]:
     hostile = Hostile(anywhere)
@@ -103,14 +129,57 @@ def test_channel_that_an_older_mold_answers_on_makes_no_spare(hostile: Hostile) 
     assert all(mold["spares"] <= 1 for mold in status["molds"])
 
 
-@pytest.mark.parametrize("forger", [SAYS_IT_ITSELF, GIVES_AWAY], ids=["the mold itself", "no process"])
+FORGERS = {
+    "the mold itself": SAYS_IT_ITSELF,
+    "no process": GIVES_AWAY,
+    "a child of the mold": OF_ITS_CHILD.replace("ADOPTED", "False"),
+    "one process for all": OF_ITS_CHILD.replace("ADOPTED", "True"),
+}
+
+
+@pytest.mark.parametrize("forger", FORGERS.values(), ids=FORGERS)
 def test_channel_that_no_new_process_takes_makes_no_spare(hostile: Hostile, forger: str) -> None:
     workers = begin(hostile)
-    hostile.mold_runs(forger.replace("THEIRS", str(hostile.theirs) + "-nowhere"))
-    hostile.signal(signal.SIGHUP)
-    hostile.running.expect("not a new child of the master|the process exited before|failed", "err")
-    hostile.until_served()
+    with hostile.unharmed():
+        hostile.mold_runs(forger.replace("THEIRS", str(hostile.theirs) + "-nowhere"))
+        hostile.signal(signal.SIGHUP)
+        hostile.running.expect("not a new child of the master|the process exited before|failed", "err")
     assert {slot["pid"] for slot in hostile.client.status()["slots"]} == set(workers.values())
+
+
+SLOW = {
+    "the mold's": """
+with suppress(OSError):
+    send(prefork._mold.mold.own._channel._socket, b"=", b'{"message":"Busy"}', [lingering()])
+note("sent slow")
+""",
+    "the mold's, and it exits": """
+with suppress(OSError):
+    send(prefork._mold.mold.own._channel._socket, b"=", b'{"message":"Busy"}', [lingering() for _ in range(3)])
+note("sent slow")
+os._exit(1)
+""",
+    "a newborn's": """
+import prefork._mold.mold as molds
+real = molds.fork_children
+def forged(mold, count, channels, title, live):
+    for each in channels:
+        with suppress(OSError):
+            send(socket.socket(fileno=os.dup(each)), b"=", b'{"message":"Hello"}', [lingering()])
+    note("sent slow")
+    real(mold, count, channels, title, live)
+molds.fork_children = forged
+""",
+}
+
+
+@pytest.mark.parametrize("channel", SLOW)
+def test_slow_descriptor_on_a_channel_of_births_does_nothing(hostile: Hostile, channel: str) -> None:
+    begin(hostile)
+    with hostile.unharmed():
+        hostile.mold_runs(SLOW[channel])
+        hostile.signal(signal.SIGHUP)
+        hostile.until_noted("sent slow")
 
 
 PLANS = {

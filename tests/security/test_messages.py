@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,6 +119,31 @@ def test_flood_costs_the_master_neither_time_nor_memory(hostile: Hostile, flood:
         hostile.watch(lambda: hostile.client.status()["slots"] != [], "the end of the flood")
 
 
+TEXTS = {
+    "a sequence": "\x1b]52;c;aGk=\x07\x1b[2J",
+    "another line": "\r\nweb/1: killed by SIGKILL",
+    "eight bits": "\x9b2J\u202e\u2028",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_reason_that_a_worker_gives_is_shown_as_text(hostile: Hostile, text: str) -> None:
+    """By every command that shows what has happened, and in the log."""
+    hostile.client.restart("web/0")  # One that has reported nothing yet.
+    with hostile.unharmed():
+        hostile.attack(f"worker.request_replacement({TEXTS[text]!r} + ' reason {text}'); note('asked {text}')")
+        hostile.until_noted(f"asked {text}")
+        hostile.watch(lambda: f"reason {text}" in str(list(hostile.client.events())), "the event")
+    for command in ("events", "explain web/0", "status"):
+        program = "from prefork.cli import main; main()"
+        shown = hostile.start.command(sys.executable, "-c", program, *command.split(), env=hostile.environment)
+        assert shown.wait() == 0, shown.err
+        for line in [*shown.out, *shown.err]:
+            assert not re.search("[\x00-\x1f\x7f-\x9f\u202e\u2028]", line), (command, line)
+            assert not line.startswith("web/1: killed")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", hostile.told())
+
+
 FORGED = "2026-01-01T00:00:00 prefork: uid 0 (pid 1) asks for: stop"
 
 
@@ -165,6 +191,41 @@ number = {"x86_64": 250}.get(os.uname().machine, 219)
 ring = libc.syscall(number, 0, -3, 0)  # KEYCTL_GET_KEYRING_ID of the session keyring
 note("keyring", ring, ctypes.get_errno(), "end")
 """
+
+
+READS = """
+found = []
+for command in (11, 6):  # KEYCTL_READ, KEYCTL_DESCRIBE
+    buffer = ctypes.create_string_buffer(1000)
+    found.append((libc.syscall(number, command, RING, buffer, 1000), ctypes.get_errno()))
+    linked = libc.syscall(number, 8, RING, -5)  # KEYCTL_LINK to its own user session keyring: then it would possess it
+    found.append((linked, ctypes.get_errno()))
+note("read", *[result for result, _ in found], "end")
+"""
+
+
+@pytest.mark.parametrize("program", [False, True], ids=["itself", "by a program that it executes"])
+def test_worker_reads_nothing_of_roots_session_keyring(hostile: Hostile, program: bool) -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    ours = libc.syscall({"x86_64": 250}.get(os.uname().machine, 219), 0, -3, 0)
+    if ours < 0:
+        pytest.skip("this kernel, or this container, has no keyrings")
+    code = KEYRING + READS.replace("RING", str(ours))
+    if program:
+        file = hostile.theirs / "keyring.py"
+        note = f"import os\ndef note(*words):\n    print(*words, file=open({str(hostile.theirs / 'notes')!r}, 'a'))\n"
+        file.write_text(note + code)
+        code = f"import subprocess, sys\nsubprocess.run([sys.executable, {str(file)!r}], check=True)"
+    (hostile.theirs / "notes").unlink()
+    hostile.attack(code)
+    hostile.until_noted("read")
+    lines = (hostile.theirs / "notes").read_text().splitlines()
+    [ring] = [line.split() for line in lines if line.startswith("keyring")]
+    [read] = [line.split() for line in lines if line.startswith("read")]
+    assert int(ring[1]) not in (ours, -1)
+    assert set(read[1:-1]) == {"-1"}
 
 
 def test_worker_has_another_session_keyring_than_root(hostile: Hostile) -> None:

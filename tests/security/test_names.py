@@ -45,7 +45,7 @@ def test_name_that_has_no_address_is_refused(anywhere: Start) -> None:
     hostile = Hostile(anywhere)
     hostile.begin()
     hostile.ready("web/0", "web/1")
-    for name in ("no-such-name.invalid", "a..b", "x" * 100):
+    for name in ("no-such-name.invalid", "a..b", "x" * 100, "a" + ".a" * 50, "xn--a.invalid"):
         hostile.mold_runs(f'forged_address = "tcp://{name}:8471"')
         hostile.signal(signal.SIGHUP)
         hostile.running.expect(f"reload: failed: cannot listen on tcp://{name}:8471", "err")
