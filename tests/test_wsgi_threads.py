@@ -73,7 +73,7 @@ def test_row_is_idle_after_a_request() -> None:
 def test_oldest_request_is_named_then_the_next() -> None:
     served = Served(8, lambda _environ, _start: iter([b"1", b"2"]))
     threads = served.counting.calls._threads
-    first, second = threads.begin("GET /first"), threads.begin("GET /second")
+    first, second = threads.begin("GET /first", get_native_id()), threads.begin("GET /second", get_native_id())
     begun = served.row
     assert (begun.oldest, begun.label) == ("GET /first", "GET /second")
     assert begun.busy_since < begun.moved
@@ -153,9 +153,9 @@ def test_write_waits_for_the_client() -> None:
 def test_first_request_at_work_wakes_the_master() -> None:
     served = Served(8, plain)
     threads = served.counting.calls._threads
-    first = threads.begin("GET /first")
+    first = threads.begin("GET /first", get_native_id())
     assert served.woken == 1
-    threads.begin("GET /second")
+    threads.begin("GET /second", get_native_id())
     threads.wait(first)
     threads.go_on(first)
     assert served.woken == 1, "the second one was at work, and is watched"
@@ -168,10 +168,10 @@ def test_first_request_at_work_wakes_the_master() -> None:
 def test_beat_is_progress_of_this_thread_or_of_all() -> None:
     served = Served(8, plain)
     threads = served.counting.calls._threads
-    other = threading.Thread(target=threads.begin, args=["GET /other"])
+    other = threading.Thread(target=lambda: threads.begin("GET /other", get_native_id()))
     other.start()
     other.join()
-    threads.begin("GET /mine")
+    threads.begin("GET /mine", get_native_id())
     assert served.oldest == "GET /other"
     before = served.row
     beat()
@@ -190,9 +190,9 @@ def test_beat_is_progress_of_this_thread_or_of_all() -> None:
 def test_begin_is_progress_if_a_thread_was_free(threads: int) -> None:
     served = Served(threads, plain)
     numbers = served.counting.calls._threads
-    numbers.begin("GET /first")
+    numbers.begin("GET /first", get_native_id())
     before = served.row.moved
-    numbers.begin("GET /second")
+    numbers.begin("GET /second", get_native_id())
     assert (served.row.moved > before) == (threads > 0)
     assert served.row.busy_since == before
 
@@ -200,8 +200,8 @@ def test_begin_is_progress_if_a_thread_was_free(threads: int) -> None:
 def test_unknown_threads_are_busy_since_an_end() -> None:
     served = Served(0, plain)
     numbers = served.counting.calls._threads
-    numbers.begin("GET /first")
-    second = numbers.begin("GET /second")
+    numbers.begin("GET /first", get_native_id())
+    second = numbers.begin("GET /second", get_native_id())
     before = served.row.busy_since
     numbers.end(second, failed=False)
     assert served.row.busy_since > before

@@ -145,7 +145,7 @@ class Activity:
         self._beat_threads, self.requests_by_thread = beat, by_thread
         self._memory.words[self._row + at.THREADS] = count
 
-    def write_progress(self, since: float, oldest: str, *, waiting: int, moved: float) -> None:
+    def write_progress(self, since: float, oldest: str, waiting: int, moved: float) -> None:
         """Write the oldest request and since when it has made no progress, 0.0 for none; `moved`: when one last did."""
         words, floats, row = self._memory.words, self._memory.floats, self._row
         floats[row + BUSY_SINCE] = since

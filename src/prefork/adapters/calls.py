@@ -99,31 +99,25 @@ class ThreadCalls:
 
     def __init__(self, worker: Worker[Any], threads: int) -> None:
         """`threads`: how many there are, each for one call at a time; 0 where it is not known."""
-        self.labels: dict[int, str] = {}
         self._worker = worker
         self._activity = worker.activity
-        self._threads = Threads(worker.activity, threads)
+        self._threads = counts = Threads(worker.activity, threads)
         self._thread = threading.local()
-        self.wait, self.go_on, self.waiting = self._threads.wait, self._threads.go_on, self._threads.waiting
+        # As they are: a call more would cost as much as a count.
+        self.end, self.labels = counts.end, counts.labels
+        self.wait, self.go_on, self.waiting = counts.wait, counts.go_on, counts.waiting
 
     def begin(self, label: str) -> int:
         """Count one more; return its number."""
         try:
-            self._thread.known  # noqa: B018 - faster than hasattr
+            thread: int = self._thread.number
         except AttributeError:
-            self._know_thread()
-        number = self._threads.begin(label)
-        self.labels[number] = label
-        return number
-
-    def end(self, number: int, failed: bool) -> None:
-        """Count its end."""
-        self._threads.end(number, failed)
-        del self.labels[number]
+            thread = self._know_thread()
+        return self._threads.begin(label, thread)
 
     def left(self) -> bool:
         """Return whether a call has not returned."""
-        return bool(self.labels)
+        return bool(self.labels())
 
     def finish(self, serving: Iterator[float], close_connections: Callable[[], object]) -> None:
         """Sleep as long as the server's end takes, and each call; close the connections at `cut_at`.
@@ -134,21 +128,24 @@ class ThreadCalls:
         for seconds in chain(serving, self._ended()):
             if not cut and self._worker._drain.until_cut() == 0:
                 cut = True
-                self._worker._report_cut(self.labels.values())
+                self._worker._report_cut(self.labels())
                 close_connections()
             time.sleep(seconds)
 
-    def _know_thread(self) -> None:
-        """Let threads that this one starts be as those that the main thread starts: at its exit Python waits for them.
+    def _know_thread(self) -> int:
+        """Return the system's number of this thread, which it costs a system call to ask for.
+
+        And let threads that this one starts be as those that the main thread starts: at its exit Python waits for them.
 
         The threads of servers are daemons, or count as such where Python has not started them, and what a daemon starts
         is one, too. There is no public way to change it in a thread that runs; this one itself stays a daemon.
         """
         threading.current_thread()._daemonic = False  # type: ignore[attr-defined]
-        self._thread.known = True
+        self._thread.number = number = threading.get_native_id()
+        return number
 
     def _ended(self) -> Iterator[float]:
         requests = -1
-        while self.labels or requests != self._activity.requests:
+        while self.labels() or requests != self._activity.requests:
             requests = self._activity.requests
             yield GRACE

@@ -36,16 +36,23 @@ class Threads:
         self._waiting: dict[int, tuple[float, str, int]] = {}
         activity.has_threads(threads, self._beat, self._by_thread)
 
-    def begin(self, label: str) -> int:
-        """Count the begin of a request in this thread; return its number."""
+    def labels(self) -> list[str]:
+        """Return the labels of all requests that have begun and not ended."""
+        with self._activity.lock:  # Else one that begins to wait could be in neither.
+            return [label for requests in (self._working, self._waiting) for _, label, _ in requests.values()]
+
+    def begin(self, label: str, thread: int) -> int:
+        """Count the begin of a request in this thread, by the system's number of it; return the request's number."""
         activity, number, now = self._activity, next(self._numbers), monotonic()
         with activity.lock:
             resumes = not self._working and activity.in_flight > 0
             # A begin is progress if it shows that a thread was free: not where there may be one for each request.
             moved = now if self._known or not self._working else self._moved
-            self._working[number] = now, label, get_native_id()
+            self._working[number] = now, label, thread
             activity.begin(label)
-            self._write(moved, resumes)
+            self._write(moved)
+            if resumes:  # All others wait, and the master may not be watching.
+                activity.wake_master()
         return number
 
     def end(self, number: int, failed: bool) -> None:
@@ -70,7 +77,9 @@ class Threads:
             if (request := self._waiting.pop(number, None)) is not None:
                 resumes = not self._working
                 self._working[number] = now, *request[1:]
-                self._write(now, resumes)
+                self._write(now)
+                if resumes:
+                    self._activity.wake_master()
 
     def waiting(self, number: int, call: Callable[..., T]) -> Callable[..., T]:
         """Return `call` with each of its calls counted as a wait for the client."""
@@ -96,19 +105,10 @@ class Threads:
     def _by_thread(self) -> dict[int, str]:
         return {thread: label for _, label, thread in list(self._working.values())}
 
-    @property
-    def _oldest(self) -> tuple[float, str]:
-        """The request without progress for the longest: since when, and its label."""
-        for since, label, _ in self._working.values():
-            return since, label
-        return 0.0, ""
-
-    def _write(self, moved: float, resumes: bool = False) -> None:
-        """Write the row. `resumes`: all others wait, and the master may not be watching."""
+    def _write(self, moved: float) -> None:
+        """Write the row: the request without progress for the longest is the first."""
         self._moved = moved
-        since, label = self._oldest
-        if since and not self._known:
-            since = moved
-        self._activity.write_progress(since, label, waiting=len(self._waiting), moved=moved)
-        if resumes:
-            self._activity.wake_master()
+        for since, label, _ in self._working.values():
+            self._activity.write_progress(since if self._known else moved, label, len(self._waiting), moved)
+            return
+        self._activity.write_progress(0.0, "", len(self._waiting), moved)

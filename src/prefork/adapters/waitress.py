@@ -139,7 +139,7 @@ class _Waitress:
 
     def _cut(self, channels: list[HTTPChannel]) -> None:
         """Close all connections: a thread that writes to one learns it by an exception."""
-        self._worker._report_cut(self._calls.labels.values())
+        self._worker._report_cut(self._calls.labels())
         for channel in channels:
             channel.handle_close()  # now: `will_close` would wait for a client that does not read
 

@@ -43,20 +43,19 @@ class CountingApplication:
         except BaseException as error:
             end(number, failed=True)
             raise exited(error) from error
-        if _is_whole(answer, environ):
+        # The application has finished. Servers have a short path for these, and must get them unchanged. A class that
+        # is derived from list may have a `close()`, which is still to be called.
+        if type(answer) in (list, tuple) or _is_file(answer, environ):
             end(number, failed)
             return answer
         pieces = SizedPieces if hasattr(answer, "__len__") else Pieces
         return pieces(answer, self.calls, number, lambda raised: end(number, failed or raised))
 
 
-def _is_whole(answer: Iterable[bytes], environ: Environ) -> bool:
-    """Return whether the application has finished. Servers have a short path for these, and must get them unchanged.
-
-    A class derived from list may have a `close()`, which is still to be called.
-    """
+def _is_file(answer: Iterable[bytes], environ: Environ) -> bool:
+    """Return whether an answer is a file for the server."""
     wrapper = environ.get("wsgi.file_wrapper")
-    return type(answer) in (list, tuple) or (isinstance(wrapper, type) and isinstance(answer, wrapper))
+    return isinstance(wrapper, type) and isinstance(answer, wrapper)
 
 
 class Input:
