@@ -274,6 +274,7 @@ def canonical(node: Node) -> int:
             generation, mold.phase, when(mold.deadline), mold.retired, tuple(map(person, mold.idle)),
             tuple(mold.asking), tuple(mold.stalled), mold.pending_forks, mold.failures,
             mold.failed_forks, max(0.0, mold.pause_until - now), mold.extra, mold.extra and when(mold.extra_until),
+            max(0.0, mold.last_death + SPEC.extra_below - now),
             generation in world.molds and (world.molds[generation].due, world.molds[generation].ending),
         )
         for generation, mold in state.molds.items()

@@ -63,22 +63,34 @@ class TestDeathsOfWork:
             stage.rest()
             assert stage.serving() == WEB
 
-    def test_deaths_that_wait_for_forks_have_more_spares_kept(self) -> None:
+    def test_deaths_one_after_another_have_more_spares_kept(self) -> None:
         stage = four()
-        assert stage.spares() == 1
-        for key in WEB:
-            stage.crash(key, doing="GET /crash")
+        stage.crash("web/0", doing="GET /crash")
         stage.rest()
-        assert stage.spares() == 1 + SPEC.extra_spares
+        assert stage.spares() == 1
+        for _ in range(30):
+            stage.now += 0.9
+            stage.crash("web/0", doing="GET /crash")
+            stage.rest()
+            assert stage.spares() == 1 + SPEC.extra_spares
         for key in WEB:
             actions = stage.crash(key, doing="GET /crash")
             assert [action.key for action in actions if isinstance(action, act.OrderWorker)] == [key]
         stage.rest()
+        last = stage.now
         while stage.spares() > 1:
             stage.late()
             stage.rest()
-        assert stage.now == 1000 + SPEC.extra_time
+        assert stage.now == last + SPEC.extra_time
         assert stage.serving() == WEB
+
+    def test_deaths_now_and_then_have_no_more_spares_kept(self) -> None:
+        stage = four()
+        for _ in range(5):
+            stage.now += 1.1
+            stage.crash("web/0", doing="GET /crash")
+            stage.rest()
+            assert stage.spares() == 1
 
     def test_failed_starts_have_no_more_spares_kept(self) -> None:
         stage = four()

@@ -4,8 +4,8 @@ The phases of a mold are importing -> ready (-> planning -> ready)* -> ending. F
 it goes to paused and importing again, as long as its generation is needed. Forks are ordered one batch at a time: what
 is needed while a batch is out goes into the next, so that a hundred deaths cost two batches and not a hundred.
 
-A fork takes several processes' turns, and on a busy machine much longer than a worker's start. So where workers die
-faster than others are forked, more spares are kept for a while: else requests that kill would gather in the queue
+A fork takes several processes' turns, and on a busy machine much longer than a worker's start. So where workers die of
+their work one soon after another, more spares are kept for a while: else requests that kill would gather in the queue
 meanwhile, and each new worker would meet them first.
 """
 
@@ -173,6 +173,11 @@ def reserve_spare(state: State, slot: Slot, target: Target) -> bool:
         return True
     return_spare(state, slot)
     mold = state.molds[target.generation]
+    if slot.asking != target.generation and slot.ordered == target.edition and not slot.failed_starts:
+        if state.now - mold.last_death < state.spec.extra_below:
+            mold.extra = state.spec.extra_spares * state.options.spares
+            mold.extra_until = state.now + state.spec.extra_time
+        mold.last_death = state.now
     if mold.idle:
         slot.reserve = mold.idle.pop()
         state.workers[slot.reserve].holder = slot.key
@@ -183,9 +188,6 @@ def reserve_spare(state: State, slot: Slot, target: Target) -> bool:
         stop_asking(state, slot)
         slot.asking = target.generation
         mold.asking[slot.key] = None
-        if slot.ordered == target.edition and not slot.failed_starts:  # Its worker has died of its work.
-            mold.extra = min(mold.extra + 1, state.spec.extra_spares * state.options.spares)
-            mold.extra_until = state.now + state.spec.extra_time
         state.dirty_molds[mold.generation] = None
         if mold.phase == "paused":
             hurry(state, mold)

@@ -138,8 +138,8 @@ class Spec:
     `kill_timeout` after a kill is killed again. While two workers of a slot drain, the older one has `overlap` left,
     and then `cut_timeout` to end in order. One that was never ready has `unready_timeout`. A change ends `hand_over`
     after the last new worker is ready, if not before. A hang that began within `hangs_early` of the readiness is a
-    failure. For each death that has to wait for a fork, one more spare is kept for `extra_time`, up to
-    `extra_spares` for each usual one (`molds.py`).
+    failure. When a worker has died of its work within `extra_below` of another, `extra_spares` more for each usual
+    spare are kept for `extra_time` (`molds.py`).
     """
 
     name: str = "daemon"
@@ -160,4 +160,5 @@ class Spec:
     hand_over: float = 2.0
     hangs_early: float = 10.0
     extra_spares: int = 3
+    extra_below: float = 1.0
     extra_time: float = 10.0

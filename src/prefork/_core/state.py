@@ -36,8 +36,9 @@ class Mold:
     failures: int = 0
     failed_forks: int = 0  # in a row
     pause_until: float = 0.0  # no fork is ordered before
-    extra: int = 0  # spares besides the usual ones, while workers die faster than others are forked
+    extra: int = 0  # spares besides the usual ones, while one worker after another dies
     extra_until: float = 0.0
+    last_death: float = 0.0  # when a worker died of its work
     reason: str = ""  # why it failed the last time, in a line
 
 
