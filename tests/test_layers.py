@@ -31,8 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_fields": {"_errors"},
     "_mold": {"_errors", "_wire", "_linux", "_worker", "_options", "adapters", "_context", "_listener", "daemon"},
     "_master": {"_errors", "_wire", "_linux", "_core", "_report", "_options.records"},
-    "_hooks": {"_errors", "_linux", "_core", "_report", "_master.loop", "_master.control", "_master.runtime"}
-    | {"_wire.places", "_options.target", "_options.types"},
+    "_hooks": {"_errors", "_linux", "_core", "_report", "_master.loop", "_master.control", "_master.identity"}
+    | {"_master.runtime", "_wire.places", "_options.target", "_options.types"},
     "_launch": {"_errors", "_options.records", "_wire.launch", "_linux", "_mold.mold", "_hooks.role"},
     "adapters": {"_errors", "_worker", "_linux.steering"},
     "_client": {"_errors", "_wire", "_linux.credentials"},

@@ -21,7 +21,7 @@ from ._client.choice import Configured, Wish, choose
 from ._client.connection import PATIENCE, Connection, connected
 from ._client.connection import Each as Each
 from ._client.connection import Event as Event
-from ._client.search import Found, search
+from ._client.search import Found, search, searched
 from ._errors import NotRunningError, SystemFailure, UsageError
 from ._linux import regular_file
 from ._linux.program import current_directory
@@ -55,7 +55,7 @@ def choice(name: str | None, *, reads: bool = False) -> Choice:
         return Choice(_in(name, f"no daemon is running in {name}"))
     here = current_directory()
     name = name or os.environ.get("PREFORK_NAME")
-    wish = Wish(here, name, None if name else _configured(here), reads)
+    wish = Wish(here, name, None if name else _configured(here), reads, searched(os.environ))
     found = choose(wish, search(os.environ, here))
     elsewhere = name is None and not found.here
     return Choice(Client(found.place), found if elsewhere else None)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from prefork._errors import SystemFailure, UsageError
-from prefork._master.runtime.directory import Runtime, directory_for
+from prefork._master.identity.lock import Noted
+from prefork._master.runtime.directory import directory_for
+from prefork._master.runtime.presence import Runtime
 from support import Start
 
 OTHER_USER = 65534
@@ -88,8 +90,8 @@ def test_directory_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
 
 
 def test_lock_allows_one_daemon(tmp_path: Path) -> None:
-    runtime = Runtime(str(tmp_path))
+    runtime = Runtime(str(tmp_path), Noted("chat"))
     with pytest.raises(UsageError, match=f"is already running: pid {os.getpid()} "):
-        Runtime(str(tmp_path))
+        Runtime(str(tmp_path), Noted("chat"))
     runtime.close()
-    Runtime(str(tmp_path)).close()
+    Runtime(str(tmp_path), Noted("chat")).close()

@@ -18,7 +18,7 @@ from system.daemons import root
 from system.places import Place
 from system.runs import WSGI
 
-STRANGER = 65534
+STRANGER, UID = 65534, os.geteuid()
 
 
 @pytest.fixture
@@ -27,7 +27,9 @@ def place(start: Start) -> Place:
 
 
 def test_commands_without_a_name_are_for_their_directory(place: Place) -> None:
-    assert place.says("status", status=3) == "prefork: no daemon is running; start one with `prefork run`"
+    homes = f"/run/prefork, {place.start.directory}/session/prefork, /tmp/prefork-{UID}, /run/user/{UID}/prefork"
+    told = f"prefork: no daemon is running; start one with `prefork run`; searched: {homes}"
+    assert place.says("status", status=3) == told
     assert place.listed() == {}
     one = place.script("one")
     top = place.start.directory
@@ -44,7 +46,7 @@ def test_commands_without_a_name_are_for_their_directory(place: Place) -> None:
     assert place.says("status", status=2).startswith(f"{refusal}, two in {top}/two")
     assert place.says("status", "-n", "two").startswith("two: 1 of 1 slot served")
     told = place.says("status", "--name", "tow", status=3)
-    assert told == f"prefork: no daemon tow is running; running: one in {top}/one, two in {top}/two"
+    assert told == f"prefork: no daemon tow is running; running: one in {top}/one, two in {top}/two; searched: {homes}"
     assert place.says("stop", directory="one").startswith("stopped")
     assert one.wait() == 0
     assert place.says("stop", PREFORK_NAME="two").startswith("stopped")

@@ -14,6 +14,7 @@ import pytest
 import prefork
 from prefork._core.events import ProcessExit
 from prefork._master.hangs.crashes import KEPT, Crash, Crashes
+from prefork._master.identity.lock import Lock, Noted
 from prefork._master.loop import Master
 from support import Start, gone, until
 from system.daemons import HEAD, RUN, Served
@@ -138,8 +139,9 @@ def test_a_crash_leaves_a_report_for_this_user_alone(start: Start) -> None:
 def test_only_last_reports_are_kept_and_each_is_whole(tmp_path: Path) -> None:
     crash = Crash("web/0", 1, "exited 3", "", [])
     with Master() as master:
+        lock = Lock(str(tmp_path), Noted("chat"))
         for numbers in (range(1, 31), range(31, 34)):
-            crashes = Crashes(master, str(tmp_path))
+            crashes = Crashes(master, lock)
             for number in numbers:
                 crashes.note(number, "failure", "x" * 100_000)
                 crashes.ended(ProcessExit(number, 3, (0.1, 0.2, 1)), crash)
@@ -151,6 +153,6 @@ def test_only_last_reports_are_kept_and_each_is_whole(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path) -> None:
     (tmp_path / "crashes").write_text("in the way")
     with Master() as master:
-        crashes = Crashes(master, str(tmp_path))
+        crashes = Crashes(master, Lock(str(tmp_path), Noted("chat")))
         crashes.ended(ProcessExit(7, 3), Crash("web/0", 1, "exited 3", "", []))
         crashes.close()

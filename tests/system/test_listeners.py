@@ -146,7 +146,8 @@ def test_only_a_dead_daemons_path_is_taken_over(start: Start) -> None:
     daemon = served(start, f'"unix://{path}"').launch()
     up(daemon, "http")
     workers = [pid for pid in daemon.running.children() if " web/" in title(pid)]
-    other = start.command(sys.executable, "program.py", env={"RUNTIME_DIRECTORY": str(start.directory / "other")})
+    (start.directory / "other.py").write_text(daemon.file.read_text())
+    other = start.command(sys.executable, "other.py", env={"RUNTIME_DIRECTORY": str(start.directory / "other")})
     assert other.wait() == 1
     assert other.err[-1] == (
         f"start: failed: cannot listen on unix://{path} (http): Address already in use: a running process listens there"

@@ -29,13 +29,14 @@ class Wish:
     """What a command says of its daemon.
 
     `here` is the command's directory, None if it has been removed. `reads`: the command changes nothing, so that it may
-    take the only daemon of all where there is none of this directory.
+    take the only daemon of all where there is none of this directory. `searched`: the places where daemons were sought.
     """
 
     here: str | None
     name: str | None = None
     configured: Configured | None = None
     reads: bool = False
+    searched: Sequence[str] = ()
 
 
 def choose(wish: Wish, found: Sequence[Found]) -> Found:
@@ -49,7 +50,7 @@ def choose(wish: Wish, found: Sequence[Found]) -> Found:
     if len(local) == 1 or (wish.reads and not local and len(found) == 1):
         return (local or found)[0]
     if not found:
-        raise NotRunningError("no daemon is running; start one with `prefork run`")
+        raise NotRunningError("no daemon is running; start one with `prefork run`" + _searched(wish))
     if local:
         raise UsageError(f"several daemons run in this directory: {_texts(local, found)}; choose one with -n NAME")
     raise UsageError(f"no daemon runs in this directory{_at(wish.here)}; {_running(found)}")
@@ -70,7 +71,8 @@ def _named(name: str, wish: Wish, found: Sequence[Found]) -> Found:
     if called:
         raise SystemFailure(f"no permission to connect to the daemon in {called[0].place}")
     others = [each for each in found if not each.refused]
-    raise NotRunningError(f"no daemon {name} is running" + (f"; running: {_texts(others, others)}" if others else ""))
+    text = f"no daemon {name} is running" + (f"; running: {_texts(others, others)}" if others else "")
+    raise NotRunningError(text + _searched(wish))
 
 
 def _configured(configured: Configured, wish: Wish, found: Sequence[Found]) -> Found:
@@ -85,7 +87,7 @@ def _configured(configured: Configured, wish: Wish, found: Sequence[Found]) -> F
     text = f"no daemon {configured.name} is running"
     if local or any(each.is_called(configured.name) for each in found):
         raise UsageError(f"{text} in this directory{_at(wish.here)}; {_running(found)}")
-    raise NotRunningError(text + (f"; running: {_texts(found, found)}" if found else ""))
+    raise NotRunningError(text + (f"; running: {_texts(found, found)}" if found else "") + _searched(wish))
 
 
 def _local(here: str | None, found: Sequence[Found]) -> list[Found]:
@@ -113,6 +115,10 @@ def _handle(one: Found, found: Sequence[Found]) -> str:
     """Return what to type for a daemon: its name, or its runtime directory where the name is not its alone."""
     alone = sum(each.is_called(one.name) for each in found) == 1
     return printable(one.name if alone else one.place)
+
+
+def _searched(wish: Wish) -> str:
+    return f"; searched: {printable(', '.join(wish.searched))}" if wish.searched else ""
 
 
 def _at(here: str | None) -> str:

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any
 
 from .._linux.credentials import peer_of
-from .._wire.places import PROTOCOL, SOCKET, given_in, homes_in
+from .._wire.places import PROTOCOL, SOCKET, given_in, searched_in
 
 PATIENCE = 1.0
 """Seconds that all daemons together have for their answers."""
@@ -84,7 +84,7 @@ def searched(environ: Mapping[str, str], everyone: bool = False) -> list[str]:
 
 
 def _homes(environ: Mapping[str, str], everyone: bool) -> list[str]:
-    usual = homes_in(environ)
+    usual = searched_in(environ)
     others = [*glob("/run/user/*/prefork"), *glob("/tmp/prefork-*")] if everyone else []
     return [*usual, *sorted(set(others) - set(usual))]
 

@@ -36,6 +36,7 @@ def launch_of(name: str, target: dict[str, Any], program: Program, options: Daem
         sockets=inherited.sockets(environ),
         manager=inherited.manager(environ),
         environ=environ,
+        place=program.place(),
         runs=program.typed(),
         options=options,
     )

@@ -84,6 +84,21 @@ class Program:
                 return {"script": script}
         raise InternalError(f"no program: {self.command}")
 
+    def place(self) -> str:
+        """Return the path that stands for this program, wherever it is started: its file's, as it was named.
+
+        The directory where there is no file. A link such as `current` stays in it, as in `current_directory`.
+        """
+        here, program = self.directory or "/", self.command.program
+        if program[:1] == ("-c",):
+            return here
+        path = program[-1]
+        if program[:1] == ("-m",):
+            path = getattr(sys.modules["__main__"], "__file__", None) or path
+            if path.startswith(f"{os.path.realpath(here)}/"):  # Where Python has looked first: it knows no $PWD.
+                path = os.path.relpath(path, os.path.realpath(here))
+        return os.path.normpath(os.path.join(here, path))
+
     def typed(self) -> str:
         """Return the program as it was typed, for people: `shop.py`, `-m shop`, `-c`."""
         return " ".join(self.command.program if self.command.program[:1] != ("-c",) else ("-c",))

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .control.replies import Replies
     from .log.log import Log
     from .loop import Master
-    from .runtime.directory import Runtime
+    from .runtime.presence import Runtime
 
 
 @record
@@ -63,7 +63,7 @@ class DaemonExecutor:
         self._replies, self._log = outputs.replies, outputs.log
         self._leftovers = LeftoverProcesses(master.exits)
         self.board = Board()
-        self._crashes = Crashes(master, runtime.path)
+        self._crashes = Crashes(master, runtime)
         self._hangs = Hangs(master, self.board, self._crashes.note)
         self._reader, self._writer = lifeline.create()
         runtime.roster.lifeline = os.fstat(self._reader).st_ino

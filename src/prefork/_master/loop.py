@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import os
 import selectors
+import signal
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import takewhile
@@ -77,6 +78,7 @@ class Master:
         self._events: deque[Event] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timers_set = 0
+        self._on_signal: dict[str, Callable[[], None]] = {}
         self._ordered = 0.0
         self._status: int | None = None
         self._leave_by = 0.0
@@ -103,6 +105,11 @@ class Master:
         """Call `act` after `seconds`."""
         self._timers_set += 1
         heapq.heappush(self._timers, (monotonic() + seconds, self._timers_set, act))
+
+    def on_signal(self, number: signal.Signals, act: Callable[[], None]) -> None:
+        """Call `act` at this signal, which is no event then."""
+        self._on_signal[number.name.removeprefix("SIG")] = act
+        self.signals.catch(number)
 
     def run(self, decider: Decider, executor: Executor, observers: Sequence[Observer] = ()) -> int:
         """Run until the decider answers `Exit`; return its status. Observers are called in order."""
@@ -190,6 +197,8 @@ class Master:
             if name == "CHLD":
                 self.exits.poll()
                 self._executor.children_changed()
+            elif name in self._on_signal:
+                self._on_signal[name]()
             else:
                 self.enqueue(SignalReceived(name, name == "HUP" and self.signals.terminal_gone()))
 

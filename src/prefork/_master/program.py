@@ -29,7 +29,7 @@ from prefork._master.loop import Master, Observer
 from prefork._master.notify import Manager
 from prefork._master.observers import Banner, Headline, Recorder
 from prefork._master.paths.relied_on import checked
-from prefork._master.runtime.directory import Runtime, directory_for
+from prefork._master.runtime.presence import Presence, Runtime
 from prefork._report.journal import Journal
 from prefork._wire.launch import MasterLaunch, decode
 
@@ -66,7 +66,7 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
     launch = checked(launch)
     spec = Spec(name=launch.name, options=launch.options)
     with Master(manner.form) as master:
-        runtime = Runtime(directory_for(launch.name, dict(os.environ)), launch.directory, master.relay.log)
+        runtime = Runtime.claimed(launch, master.relay.log)
         supervisor, journal, replies = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal(), Replies()
         log = Log(master, manner, supervisor.backs_off)
         launching = launching_from(launch, allow_most())
@@ -74,6 +74,7 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
         origin = Origin(launch.directory, launch.runs)
         view = DaemonView(supervisor, journal, executor.molds, executor.board.reading, executor.stacks, origin, time())
         control = Control(master, runtime.path, view, replies, group_id(launch.options.control_group))
+        presence = Presence(master, runtime, control)
         manager = Manager(master, launch.manager, supervisor)
         admission = Admission(control, supervisor, master.relay.log)
         observers: list[Observer] = [Recorder(journal, control, log), Headline(show, supervisor), manager, admission]
@@ -83,6 +84,7 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
         try:
             return master.run(supervisor, executor, observers)
         finally:
+            presence.close()
             executor.close()
             control.close()
             manager.close()

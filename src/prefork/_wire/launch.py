@@ -51,7 +51,8 @@ class MasterLaunch:
     with `new_privileges` it may gain others by executing a program that has them (no_new_privs of prctl(2)).
     `named_in` is the file that has named the `addresses`, if one has.
     `relied_on` are files that have set options for which root is needed, and the names of these. `code` are folders and
-    files whose code the starting command has run, or would have.
+    files whose code the starting command has run, or would have. `place` stands for the program
+    (`_linux.program.Program.place`).
     """
 
     name: str
@@ -60,6 +61,7 @@ class MasterLaunch:
     argv: tuple[str, ...]
     directory: str | None
     environ: dict[str, str]
+    place: str = ""
     runs: str = ""
     options: DaemonOptions = field(default_factory=DaemonOptions)
     fixed: tuple[str, ...] = ()

@@ -26,6 +26,11 @@ def homes_in(environ: Mapping[str, str]) -> list[str]:
     return ["/run/prefork", *([f"{xdg}/prefork"] if xdg else []), f"/tmp/prefork-{os.geteuid()}"]
 
 
+def searched_in(environ: Mapping[str, str]) -> list[str]:
+    """Return the directories that may hold a daemon of this user: it may have had other variables, as under cron."""
+    return list(dict.fromkeys([*homes_in(environ), f"/run/user/{os.geteuid()}/prefork"]))
+
+
 def numbers_in(directory: str) -> list[int]:
     """Return the numbers of the crash reports in a directory."""
     try:

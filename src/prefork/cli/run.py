@@ -82,6 +82,7 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
     options = settings.given_for(DaemonOptions)
     launch = replace(
         launch_of(settings["name"], {"run": {"given": given}}, THIS_PROGRAM, checked(DaemonOptions, options)),
+        place=here(),
         runs=settings["target"],
         fixed=tuple(options),
         sources=_sources(settings),

@@ -16,7 +16,10 @@ from ..._linux.program import Program
 from ..._linux.signals import NAMES
 from ..._master.control.server import Control
 from ..._master.control.view import DaemonView, Origin, Refused
-from ..._master.runtime.directory import Lock, directory_for
+from ..._master.identity.claim import Claim
+from ..._master.identity.lock import Lock, Noted
+from ..._master.runtime.directory import directory_for
+from ..._master.runtime.presence import Presence
 from ..._options.target import daemon_name
 from ..._report.journal import Journal
 from ..._wire.places import given_in
@@ -64,20 +67,30 @@ def controlled(
     """
     with ExitStack() as stack:
         try:
-            name, lock = _locked(os.environ.get(_VARIABLE) or name, program, os.environ)
+            claimed: Callable[[], Sequence[int]] = tuple
+            given = os.environ.get(_VARIABLE) or name
+            name, lock = _locked(given, program, os.environ)
             stack.callback(lock.close)
+            if given:
+                claim = Claim(Noted(name, program.directory or ""), program.place(), master.relay.log)
+                stack.callback(claim.close)
+                claimed = claim.descriptors
             table = Table(name, spawner.name, NAMES)
             steered, journal = SteeredDecider(decider, table), Journal()
             origin = Origin(program.directory, program.typed(), "hooks")
             view = DaemonView(table, journal, dict, _no_scoreboard, _no_stacks, origin, time())
             control = Control(master, lock.path, view, spawner.replies)
+            stack.callback(control.close)
+            presence = Presence(master, lock, control)
         except (SystemFailure, OSError) as error:
             stack.close()
             master.relay.log(f"prefork: control: {error}; running without: `prefork status` will not find this daemon")
             yield decider, ()
             return
-        stack.callback(control.close)
-        stack.enter_context(_closed_in_children(lambda: [lock.descriptor, *control.descriptors()]))
+        stack.callback(presence.close)
+        stack.enter_context(
+            _closed_in_children(lambda: [lock.descriptor, *claimed(), *control.descriptors(), *presence.descriptors()])
+        )
         yield steered, [Recorder(steered, journal, control)]
 
 
@@ -111,17 +124,18 @@ def _locked(name: str | None, program: Program, environ: Mapping[str, str]) -> t
     """
     usual = {variable: value for variable, value in environ.items() if variable != "RUNTIME_DIRECTORY"}
     own = _default_name(program) if name is None else _checked(name)
+    daemon = Noted(own, program.directory or "")
     if given_in(environ):
         try:
-            return own, Lock(directory_for(own, environ), program.directory)
+            return own, Lock(directory_for(own, environ), daemon)
         except UsageError:
             pass  # Another daemon has it.
     if name is not None:
-        return own, Lock(directory_for(own, usual), program.directory)
+        return own, Lock(directory_for(own, usual), daemon)
     for number in range(1, _MOST + 1):
         numbered = own if number == 1 else f"{own}-{number}"
         try:
-            return numbered, Lock(directory_for(numbered, usual), program.directory)
+            return numbered, Lock(directory_for(numbered, usual), daemon)
         except UsageError:
             continue
     raise SystemFailure(f"{_MOST} daemons are called {own}")

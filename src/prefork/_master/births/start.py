@@ -12,10 +12,10 @@ from ..._linux import memfd
 from ..._linux.channel import Channel
 from ..._wire.launch import Identity, MasterLaunch
 from ..._wire.messages import MoldLaunch, StepFailed, encode
-from .. import privileges
 from ..channels.end import MasterEnd as MasterEnd  # For those who start a mold: it is what they get.
 from . import open_files
 from .confine import close_for_reading, confine, without_agents
+from .privileges import drop
 
 _HIGHEST = 2**31 - 1  # close_range(2) visits open descriptors only
 
@@ -105,7 +105,7 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
         if interpreter.open_files is not None:
             open_files.allow(interpreter.open_files)
         if interpreter.identity is not None:
-            privileges.drop(interpreter.identity)
+            drop(interpreter.identity)
             confine(interpreter.new_privileges)
         _keep(passed)
         for number in signal.valid_signals():

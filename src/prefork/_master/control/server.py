@@ -30,6 +30,7 @@ from ..._linux.credentials import peer_of
 from ..._wire.places import SOCKET
 from ..channels import rights
 from .connection import Connection, to_close
+from .place import admit, listen
 from .replies import Replies
 from .requests import LONGEST, MalformedRequest, Request, parse
 from .view import DaemonView, Refused, encoded
@@ -50,8 +51,6 @@ _TURN = 2
 _ACCEPTED = 8
 """Connections accepted in one turn."""
 
-_BACKLOG = 128
-
 _PAUSE = 1.0
 """Seconds without accepting when no descriptor is left: else the loop would spin."""
 
@@ -71,7 +70,7 @@ class Control:
         self._replies = replies
         self._group = group
         self._place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._listener = _listen(self._place, group)
+        self._listener = listen(self._place, group)
         self._connections: dict[int, Connection] = {}
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
@@ -81,8 +80,27 @@ class Control:
 
     def admit(self, group: int | None) -> None:
         """Admit the members of this group from now on, instead of the former. Raises OSError."""
-        _admit(self._place, group)
+        admit(self._place, group)
         self._group = group
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the socket was not removed."""
+        return os.access(SOCKET, os.F_OK, dir_fd=self._place)
+
+    def move(self, directory: str) -> None:
+        """Listen in this directory, as the socket was removed. Raises SystemFailure, OSError."""
+        place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            listener = listen(place, self._group)
+        except SystemFailure:
+            os.close(place)
+            raise
+        self._epoll.unregister(self._listener)
+        self._listener.close()
+        os.close(self._place)
+        self._place, self._listener = place, listener
+        self._epoll.register(listener, select.EPOLLIN)
 
     def descriptors(self) -> list[int]:
         """Return the descriptors that a fork of the master has no use for."""
@@ -308,35 +326,6 @@ class Control:
             return
         connection.lost = 0
         connection.outgoing += line
-
-
-def _listen(place: int, group: int | None) -> socket.socket:
-    """Return the listening socket, in the directory `place`. Raises SystemFailure."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    rights.refuse(listener)  # Before the first client: connections are made with it.
-    path = f"/proc/self/fd/{place}/{SOCKET}"  # For a directory of any length: a socket's path has at most 107 bytes.
-    mask = os.umask(0o177)
-    try:
-        if os.path.lexists(path):  # Left by a master that was killed; this one holds the lock.
-            os.unlink(path)
-        listener.bind(path)
-        if group is not None:
-            _admit(place, group)
-    except OSError as error:
-        listener.close()
-        raise SystemFailure(f"the control socket cannot be made: {error.strerror}") from None
-    finally:
-        os.umask(mask)
-    listener.listen(_BACKLOG)
-    return listener
-
-
-def _admit(place: int, group: int | None) -> None:
-    """Give a group access to the directory `place` and the socket in it; None for no group."""
-    owner = os.getegid() if group is None else group
-    for path, modes in (f"/proc/self/fd/{place}/{SOCKET}", (0o600, 0o660)), (f"/proc/self/fd/{place}", (0o700, 0o710)):
-        os.chown(path, -1, owner)
-        os.chmod(path, modes[group is not None])
 
 
 def _groups(connected: socket.socket) -> Sequence[int]:

@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..._core.record import record
@@ -17,6 +18,7 @@ from ..._wire.places import CRASHES, numbers_in
 
 if TYPE_CHECKING:
     from ..._core.events import ProcessExit
+    from ..identity.lock import Lock
     from ..loop import Master
 
 KEPT = 20
@@ -40,14 +42,17 @@ class Crash:
 class Crashes:
     """The crash reports of one daemon, in their directory."""
 
-    def __init__(self, master: Master, runtime: str) -> None:
+    def __init__(self, master: Master, runtime: Lock) -> None:
         self._master = master
-        self._directory = f"{runtime}/{CRASHES}"
+        self._runtime = runtime
         self._notes: dict[int, dict[str, str]] = {}
         self._queue: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._due = False
-        self._numbers = sorted(numbers_in(self._directory))
+        self._numbers = sorted(numbers_in(self._directory()))
         self._next = self._numbers[-1] + 1 if self._numbers else 1
+
+    def _directory(self) -> str:
+        return f"{self._runtime.path}/{CRASHES}"
 
     def close(self) -> None:
         """Write the reports that are still queued."""
@@ -95,11 +100,11 @@ class Crashes:
             self._schedule()
 
     def _write(self) -> None:
-        report = self._queue.popleft()
+        report, directory = self._queue.popleft(), self._directory()
         number = report["number"]
         try:
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            path = f"{self._directory}/{number}.json"
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            path = f"{directory}/{number}.json"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
             # Renamed once complete, so that no client reads half a report.
             with open(os.open(f"{path}.new", flags, 0o600), "w", encoding="utf-8") as file:
@@ -107,6 +112,7 @@ class Crashes:
             os.rename(f"{path}.new", path)
             self._numbers.append(number)
             while len(self._numbers) > KEPT:
-                os.unlink(f"{self._directory}/{self._numbers.pop(0)}.json")
+                with suppress(FileNotFoundError):  # A sweeper was here.
+                    os.unlink(f"{directory}/{self._numbers.pop(0)}.json")
         except OSError as error:
             self._master.relay.log(f"{report['slot']}: crash report not written: {error}")

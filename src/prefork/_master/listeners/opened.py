@@ -13,8 +13,8 @@ from ..._core.record import record
 from ..._errors import SystemFailure, UsageError
 from ..._linux.address import Address, parse
 from ..._wire.launch import Identity
+from ..births.privileges import acting_as
 from ..paths import trust
-from ..privileges import acting_as
 from . import bind
 from .inherited import Given
 from .names import Found, numeric

@@ -43,7 +43,7 @@ class Roster:
 
     def __init__(self, path: str, log: Callable[[str], object] | None = None) -> None:
         """`log` writes, once, that a process cannot be recorded."""
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._descriptor = _opened(path)
         self._places: dict[int, int] = {}
         self._survivors: dict[int, int] = {}
         self._free: list[int] = []
@@ -100,6 +100,22 @@ class Roster:
             self._write(place, bytes(_RECORD.size))
             self._free.append(place)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the file was not removed."""
+        return os.fstat(self._descriptor).st_nlink > 0
+
+    def move(self, path: str) -> None:
+        """Write all records to another file, and go on there. Raises OSError."""
+        descriptor = _opened(path)
+        size = self._size * _RECORD.size
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, os.pread(self._descriptor, size, 0), 0)
+        if self._map is not None:
+            self._map = mmap.mmap(descriptor, size)
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+
     def close(self) -> None:
         """Close the file; its records stay."""
         self._map = None
@@ -139,6 +155,10 @@ def _realm() -> int:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             number ^= int(file.read(18).replace("-", ""), 16)
     return number
+
+
+def _opened(path: str) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def started_at(pid: int) -> int | None:

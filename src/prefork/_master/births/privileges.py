@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .._errors import SystemFailure
-from .._wire.launch import Identity
+from ..._errors import SystemFailure
+from ..._wire.launch import Identity
 
 
 def drop(identity: Identity) -> None:
