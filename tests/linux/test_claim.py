@@ -86,6 +86,24 @@ def test_program_is_the_same_by_link_and_by_real_path(tmp_path: Path) -> None:
     first.close()
 
 
+def test_program_outside_of_its_directory_has_one_daemon_a_site(tmp_path: Path) -> None:
+    program = str(tmp_path / "bin" / "chatd")
+    sites = [str(tmp_path / name) for name in "ab"]
+    claims = [Claim(Noted("chatd", site), program, print) for site in sites]
+    with pytest.raises(UsageError, match="already running"):
+        Claim(Noted("chatd", sites[0]), program, print)
+    for each in claims:
+        each.close()
+
+
+def test_program_in_its_directory_is_one_daemon_from_anywhere(tmp_path: Path) -> None:
+    first = claim(tmp_path / "site" / "chat.py")
+    for directory in "/", str(tmp_path), str(tmp_path / "home"):
+        with pytest.raises(UsageError, match="already running"):
+            Claim(Noted("chat", directory), str(tmp_path / "site" / "chat.py"), print)
+    first.close()
+
+
 def test_refused_claim_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     first = claim(tmp_path / "chat.py")

@@ -56,6 +56,8 @@ def test_second_start_with_other_variables_is_refused(start: Start) -> None:
     single.refused(single.start(RUNTIME_DIRECTORY=f"{start.directory}/other"))
     single.refused(single.start("env", "-i"))
     single.refused(single.start("env", "-i", directory=""))  # As from cron: another directory, the same program.
+    (start.directory / "home").mkdir()
+    single.refused(single.start("env", "-u", "XDG_RUNTIME_DIR", directory="home"))
     single.refused(single.start("env", "-u", "HOME", "-u", "PWD", "XDG_RUNTIME_DIR=/nowhere"))
     sweep(Path(given))
     single.refused(single.start())

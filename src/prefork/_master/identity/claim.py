@@ -46,10 +46,11 @@ class Claim:
         self._sockets: list[socket.socket] = []
         own = os.geteuid()
         try:
-            for place in dict.fromkeys([program, os.path.realpath(program)]):  # $PWD names the first, if it is there.
+            for place, others in _places(program, daemon.directory).items():
                 self._take(own, place)
-                for uid in {0, _status(place, "st_uid")} - {own}:
-                    if (holder := holder_of(name_of(uid, daemon.name, place))) is not None and holder.uid == uid:
+                users = {0, _status(program, "st_uid")} - {own}
+                for uid, other in [*((each, place) for each in users), *((own, each) for each in others)]:
+                    if (holder := holder_of(name_of(uid, daemon.name, other))) is not None and holder.uid == uid:
                         raise UsageError(_running(daemon, holder))
         except BaseException:
             self.close()
@@ -91,6 +92,20 @@ class Claim:
             else:
                 self._log(_stranger(name, holder))
                 return
+
+
+def _places(program: str, directory: str) -> dict[str, list[str]]:
+    """Return what stands for a program that is started in a directory, with what no other daemon may stand for then.
+
+    A file in or below the directory stands for itself, from wherever it is started. One program elsewhere, such as
+    /usr/bin/chatd, may run in the directories of several sites. Both by the shell's names ($PWD) and by real paths,
+    since a start without that variable knows only these.
+    """
+    places: dict[str, list[str]] = {}
+    for file, where in ((program, directory), (os.path.realpath(program), os.path.realpath(directory))):
+        below = f"{file}/".startswith(f"{where.rstrip('/')}/")
+        places |= {file: []} if below else {f"{file}\n{where}": [file]}
+    return places
 
 
 def _running(daemon: Noted, holder: Holder) -> str:
