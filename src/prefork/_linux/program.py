@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._errors import InternalError, UsageError
+from .._wire.places import by_name
 from .started.command import PythonCommand, parse
 from .started.environ import started_environ
 
@@ -43,8 +44,8 @@ class Program:
     @classmethod
     def record(cls) -> Program:
         """Note how this process was started. Called when prefork is imported, before anything can have changed it."""
-        command = parse(sys.orig_argv[1:])
-        return cls(sys.executable, command, current_directory(), started_environ(), dict(os.environ))
+        command, directory = parse(sys.orig_argv[1:]), current_directory()
+        return cls(by_name(sys.executable, directory), command, directory, started_environ(), dict(os.environ))
 
     def environ_now(self) -> dict[str, str]:
         """Return the environment of the start, with what the program has changed since prefork was imported."""
@@ -94,9 +95,7 @@ class Program:
             return here
         path = program[-1]
         if program[:1] == ("-m",):
-            path = getattr(sys.modules["__main__"], "__file__", None) or path
-            if path.startswith(f"{os.path.realpath(here)}/"):  # Where Python has looked first: it knows no $PWD.
-                path = os.path.relpath(path, os.path.realpath(here))
+            path = by_name(getattr(sys.modules["__main__"], "__file__", None) or path, here)
         return os.path.normpath(os.path.join(here, path))
 
     def typed(self) -> str:

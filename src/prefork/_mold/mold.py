@@ -21,6 +21,7 @@ from .._linux import lifeline, memfd, title
 from .._linux.channel import Channel
 from .._linux.stacks import Stacks
 from .._wire import plan_memory
+from .._wire.agreement import agreement
 from .._wire.messages import (
     ComputePlan,
     Failed,
@@ -49,6 +50,8 @@ from .stock.shared import refuse_shared
 if TYPE_CHECKING:
     from .._wire.messages import Json
     from .._worker.assignment import Assignment
+
+_PACKAGES = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class Mold:
@@ -196,10 +199,15 @@ adopt: Callable[[Any], Application]
 def take_over(arguments: list[str]) -> Mold:
     """Return the mold of this process, made of the descriptors that the master passes, as text.
 
-    Raises ValueError, OSError or MalformedMessage for anything else.
+    Raises UsageError if the master is of another version, and has the reason; ValueError, OSError or MalformedMessage
+    for anything else.
     """
     global own
-    channel, description, reader, shared, stacks = (int(each) for each in arguments)
+    channel, description, reader, shared, stacks = (int(each) for each in arguments[:5])
+    if arguments[5:] != [agreement()]:
+        text = f"the running master is of another version than prefork in {_PACKAGES}: restart the daemon"
+        Channel.from_descriptor(channel).send(StepFailed("start", text))
+        raise UsageError(text)
     launch = decode(memfd.read(description))
     if not isinstance(launch, MoldLaunch):
         raise MalformedMessage("not a launch")

@@ -10,6 +10,7 @@ Only a master starts it. It is not the module `mold` itself, since as `__main__`
 
 import sys
 
+from prefork._errors import UsageError
 from prefork._mold.mold import take_over
 from prefork._wire.messages import MalformedMessage
 
@@ -18,6 +19,8 @@ def main() -> int:
     """Be a mold; return the exit status."""
     try:
         mold = take_over(sys.argv[1:])
+    except UsageError:
+        return 2  # The master has the reason.
     except (ValueError, OSError, MalformedMessage) as error:
         print(f"prefork: only a master can start a mold; use `prefork run` ({error})", file=sys.stderr)
         return 2

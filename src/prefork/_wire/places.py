@@ -1,4 +1,4 @@
-"""Where a daemon's files are, for the master and for its clients."""
+"""Where a daemon's files are, for the master and for its clients, and by which name."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ def homes_in(environ: Mapping[str, str]) -> list[str]:
 def searched_in(environ: Mapping[str, str]) -> list[str]:
     """Return the directories that may hold a daemon of this user: it may have had other variables, as under cron."""
     return list(dict.fromkeys([*homes_in(environ), f"/run/user/{os.geteuid()}/prefork"]))
+
+
+def by_name(path: str, directory: str | None) -> str:
+    """Return a path below `directory`, or below one around it, by the shell's name for that, such as `current`.
+
+    Python knows the real path of the current directory only, and so does a script that pip has installed in a release:
+    when the link is switched, these lead to the former release still.
+    """
+    around = directory or "/"
+    while around != "/":
+        real = os.path.realpath(around)
+        if real != around and path.startswith(f"{real}/"):
+            return around + path[len(real) :]
+        around = os.path.dirname(around)
+    return path
 
 
 def numbers_in(directory: str) -> list[int]:

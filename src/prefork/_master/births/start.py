@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from ..._linux import memfd
 from ..._linux.channel import Channel
+from ..._wire.agreement import agreement
 from ..._wire.launch import Identity, MasterLaunch
 from ..._wire.messages import MoldLaunch, StepFailed, encode
 from ..channels.end import MasterEnd as MasterEnd  # For those who start a mold: it is what they get.
@@ -17,6 +18,7 @@ from . import open_files
 from .confine import close_for_reading, confine, without_agents
 from .privileges import drop
 
+_AGREEMENT = agreement()  # Now: an update may replace the files of this version while it runs.
 _HIGHEST = 2**31 - 1  # close_range(2) visits open descriptors only
 
 
@@ -112,8 +114,12 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        arguments = [*interpreter.command, "-m", "prefork._mold.program", *map(str, passed)]
-        os.execve(arguments[0], arguments, interpreter.environ)
+        arguments = [*interpreter.command, "-m", "prefork._mold.program", *map(str, passed), _AGREEMENT]
+        try:
+            os.execve(arguments[0], arguments, interpreter.environ)
+        except OSError as error:
+            text = f"cannot execute {arguments[0]}: {error.strerror}: this release has no such interpreter"
+            channel.send(StepFailed("start", text), wait=False)
     except BaseException as error:
         channel.send(StepFailed("start", f"{type(error).__name__}: {error}"), wait=False)
     finally:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 
 from ..._errors import UsageError
+from ..._wire.agreement import fingerprint
 from ..._wire.printable import printable
 from .holder import Holder, holder_of, runtime_of
 from .lock import Noted, noted_in, refusal
@@ -124,9 +125,7 @@ def _stranger(name: bytes, holder: Holder | None) -> str:
 
 def name_of(uid: int, name: str, place: str) -> bytes:
     """Return the abstract name, of at most 107 bytes."""
-    space, number = _status("/proc/self/ns/pid", "st_ino"), 0xCBF29CE484222325
-    for byte in os.fsencode(place):  # FNV-1a, 64 bits: hashlib costs megabytes.
-        number = (number ^ byte) * 0x100000001B3 % 2**64
+    space, number = _status("/proc/self/ns/pid", "st_ino"), fingerprint(os.fsencode(place))
     return f"\0prefork/{uid}/{space}/{number:016x}/{name}".encode(errors="replace")[:107]
 
 
