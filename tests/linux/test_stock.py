@@ -337,3 +337,52 @@ def test_eventlet_is_refused_in_one_line() -> None:
             print(error)
         """
     ) == ["eventlet.monkey_patch() leaves nothing to fork and wait with: use threads, asyncio or gevent"]
+
+
+# -- an import that does not return
+
+
+def test_place_of_a_slow_import_is_told_when_it_has_changed() -> None:
+    lines = run(
+        """
+        import _thread, time
+        from prefork._mold.stock import slow_import
+        slow_import._FIRST = slow_import._SECOND = 0.05
+        told = []
+        slow = slow_import.SlowImport(told.append)
+        slow.begin()
+        def wait_for(count):
+            while len(told) < count: time.sleep(0.01)
+        def first(): wait_for(1)
+        def second(): wait_for(2)
+        first()
+        second()
+        slow.end()
+        slow.end()
+        print(*["first" in told[0], "second" in told[1], len(told), len(os.listdir("/proc/self/task"))])
+        """
+    )
+    assert lines in (["True True 2 1"], ["True True 2 2"])  # The kernel may still have to end the thread.
+
+
+def test_a_server_that_runs_at_import_gets_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "werkzeug").mkdir()
+    (tmp_path / "werkzeug" / "serving.py").write_text(
+        "import time\ndef serve(told):\n    while not told: time.sleep(0.01)\n"
+    )
+    lines = run(
+        """
+        from prefork._mold.stock import slow_import
+        slow_import._FIRST = 0.05
+        sys.path.insert(0, sys.argv[1])
+        from werkzeug.serving import serve
+        told = []
+        slow = slow_import.SlowImport(told.append)
+        slow.begin()
+        serve(told)
+        slow.end()
+        print(told[0])
+        """,
+        str(tmp_path),
+    )
+    assert lines[-1] == 'It runs a server of its own: put that call behind `if __name__ == "__main__":`'

@@ -112,3 +112,30 @@ def test_without_preloading_each_worker_imports_by_itself(start: Start, source: 
     run.running.expect("RuntimeError: only the mold can import this", "err")
     assert run.pids(2) == before
     assert run.stop() == 0
+
+
+BLOCKED = """
+import socket
+
+def connect():
+    ours, theirs = socket.socketpair()
+    ours.recv(1)
+
+connect()
+"""
+
+
+def test_an_import_that_does_not_return_shows_where_it_is(start: Start) -> None:
+    write(start, "shop.py", BLOCKED + WSGI)
+    run = Run(start, "shop", "--import-timeout", "7")
+    run.running.expect(r"^mold of generation 1: still importing after \d+ s, at$", "err")
+    run.running.expect(rf'^ +File "{start.directory}/shop.py", line 6, in connect$', "err")
+    run.running.expect("^start: failed: mold of generation 1 did not import and plan within 7 s", "err")
+    assert run.running.wait() == 1
+
+
+def test_a_command_line_read_at_import_is_named_by_its_module(start: Start) -> None:
+    write(start, "shop.py", "import argparse\nargparse.ArgumentParser().parse_args(['--port'])\n" + WSGI)
+    status, _, err = check(start, "shop")
+    assert status == 1
+    assert "shop: error: unrecognized arguments: --port" in err

@@ -32,6 +32,7 @@ from .._wire.messages import (
     Planned,
     Ready,
     StepFailed,
+    StillImporting,
     decode,
 )
 from .._wire.scoreboard import Scoreboard
@@ -46,6 +47,7 @@ from .stock import other_end, patches, threads
 from .stock.origins import Origins
 from .stock.repair import Repairs
 from .stock.shared import refuse_shared
+from .stock.slow_import import SlowImport
 
 if TYPE_CHECKING:
     from .._wire.messages import Json
@@ -69,6 +71,7 @@ class Mold:
         self._planned = False
         self._serving = False
         self._origins, self._repairs = Origins(), Repairs()
+        self._slow = SlowImport(lambda text: channel.try_send(StillImporting(text)))
         self._inherited = frozenset(other_end.links().values())
         self.awaits_run = False
         """Whether the program runs up to its `daemon.run()`, which serves. Any other call of it starts a master."""
@@ -81,11 +84,13 @@ class Mold:
             self._loading = armed
             if not self._launch.alone:
                 self._origins.begin()
+                self._slow.begin()
             getattr(importlib.import_module(module), name)(self._launch.arguments)
             raise UsageError("the program ended without calling run() of its daemon: call it at the end")
         except BaseException as error:
             if self._serving:
                 raise
+            self._slow.end()
             self._send_failure("load", describe(error))
             return 1
 
@@ -95,6 +100,7 @@ class Mold:
         Raises SystemExit in the mold, at its end. A worker exits the interpreter from here: blocks around the
         application's call of `run()`, such as `with TemporaryDirectory():`, are left by the mold alone, once.
         """
+        self._slow.end()
         patches.settle()
         self._serving, self.awaits_run = True, False
         self._share = share if self._launch.share == "" else self._launch.share

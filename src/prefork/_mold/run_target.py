@@ -48,6 +48,9 @@ def recognised_target(settings: Settings, directory: str) -> Recognised:
         raise UsageError("there is no target: prefork.toml had one when the daemon was started, and has none now")
     parsed = target.parse(settings["target"], directory)
     target.search_first(parsed.folder)
+    sys.argv = [
+        parsed.text
+    ]  # The options of `prefork run` are not for the application, nor is the name for its errors.
     try:
         found = target.find(parsed)
     except UsageError:

@@ -7,6 +7,7 @@ The master and a mold, over the socket that the mold was started with (`MoldLaun
 and the scoreboard come with it):
 
     mold    StepFailed(step="load")   unasked: the import failed, the mold ends
+    mold    StillImporting            unasked: the import has not returned for seconds
     master  ComputePlan               [memory for it] at once, the mold answers after its import; again for each replan
     mold    Planned | StepFailed      to each; a failure before the first plan ends the mold
     master  Fork(count)               [a channel for each] only after Planned; the mold works off several in order
@@ -106,6 +107,13 @@ class Planned:
 
     size: int
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StillImporting:
+    """The import has not returned; `text` says since when, and has the stack of the main thread."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +232,7 @@ Message = (
     | ComputePlan
     | Fork
     | Planned
+    | StillImporting
     | StepFailed
     | ForkFailed
     | ForksEnded

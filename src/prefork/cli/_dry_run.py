@@ -19,7 +19,7 @@ from .._master.paths.relied_on import checked
 from .._report.sentences import ended
 from .._wire import plan_memory, scoreboard
 from .._wire.launch import MasterLaunch
-from .._wire.messages import ComputePlan, Json, MalformedMessage, Planned, StepFailed
+from .._wire.messages import ComputePlan, Json, MalformedMessage, Planned, StepFailed, StillImporting
 
 _END_GRACE = 1.0
 """Seconds that the mold may take to end by itself."""
@@ -72,9 +72,14 @@ def _ask(channel: MasterEnd, deadline: float) -> Answer | StepFailed | str:
             channel.send(ComputePlan(), [memory])
         waiting = select.poll()
         waiting.register(channel, select.POLLIN)
-        if not waiting.poll(max(0, deadline - monotonic()) * 1000):
-            return "importing the application took longer than --import-timeout: raise it"
-        told = channel.hear()
+        place = ""
+        while waiting.poll(max(0, deadline - monotonic()) * 1000):
+            told = channel.hear()
+            if told is None or not isinstance(told.message, StillImporting):
+                break
+            place = f"\n{told.message.text}"
+        else:
+            return f"importing the application took longer than --import-timeout: raise it{place}"
         match None if told is None else told.message:
             case None:
                 return ""

@@ -58,10 +58,10 @@ class PlanReceived:
 
 @record
 class HangMessage:
-    """A worker has sent a message for the hang watch: `Busy`, or `StacksWritten`."""
+    """A worker, or an importing mold, has sent a message for the hang watch."""
 
     pid: int
-    message: messages.Busy | messages.StacksWritten
+    message: messages.Busy | messages.StacksWritten | messages.StillImporting
 
 
 @record
@@ -263,8 +263,9 @@ class ProcessChannels:
                 facts.append(PlanReceived(mold.generation, plan, warnings))
             case messages.StepFailed(step, text):
                 mold.forget_memory()
-                failed = PlanFailed if mold.planned else MoldFailed
-                facts.append(failed(mold.generation, _report(step, text)))
+                facts.append((PlanFailed if mold.planned else MoldFailed)(mold.generation, _report(step, text)))
+            case messages.StillImporting() as message if mold.may_note():
+                facts.append(HangMessage(mold.generation, message))
             case message:
                 raise MalformedMessage(f"a mold must not send {type(message).__name__}")
 

@@ -88,12 +88,14 @@ class Hangs:
         return worker
 
     def handle(self, sent: HangMessage) -> None:
-        """Handle a worker's message."""
+        """Handle a worker's message, or that of a mold, which is named by its generation."""
         match sent.message:
             case messages.StacksWritten(working):
                 self.dumps.answered(sent.pid, working)
             case messages.Busy():
                 self._start_checks()
+            case messages.StillImporting(text):
+                self._master.relay.log(f"mold of generation {sent.pid}: " + text.replace("\n", "\n    "))
 
     def poll_stopped(self, other: Callable[[int, bool], None]) -> None:
         """Report what was stopped (True) or continued: workers, and to `other` the rest. To be called on SIGCHLD."""
