@@ -18,7 +18,7 @@ import prefork
 ROOT = Path(prefork.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-API = ("__init__", "_context", "_errors", "_listener", "client", "config", "daemon", "hooks", "scoreboard")
+API = ("__init__", "__main__", "_context", "_errors", "_listener", "client", "config", "daemon", "hooks", "scoreboard")
 """The modules at the root: what users import, and three that its parts share."""
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -33,19 +33,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_master": {"_errors", "_wire", "_linux", "_core", "_report", "_options.records"},
     "_hooks": {"_errors", "_linux", "_core", "_report", "_master.loop", "_master.control", "_master.identity"}
     | {"_master.runtime", "_wire.places", "_options.target", "_options.types"},
-    "_launch": {"_errors", "_options.records", "_wire.launch", "_linux", "_mold.mold", "_hooks.role"},
+    "_launch": {"_errors", "_options", "_report", "_wire.launch", "_linux", "_mold.mold", "_hooks.role"},
     "adapters": {"_errors", "_worker", "_linux.steering"},
     "_client": {"_errors", "_wire", "_linux.credentials"},
     "cli": {"_errors", "_wire", "_linux", "_report", "_options", "_launch", "_client", "client", "scoreboard"},
     "samples": {"__init__", "adapters.uvicorn"},
     "__init__": {"_context", "_errors", "_listener", "client", "config", "daemon", "hooks", "scoreboard"}
-    | {"_worker.activity", "_worker.handle", "_worker.async_handle", "_hooks.role", "_linux.program"},
+    | {"_worker.activity", "_worker.handle", "_worker.async_handle", "_hooks.role", "_linux.program"}
+    | {"_launch.served.run"},
+    "__main__": {"cli"},
     "_context": {"_errors", "_wire", "_fields"},
     "_errors": set(),
     "_listener": {"_errors", "_linux.address"},
     "client": {"_errors", "_wire", "_client", "_linux.program", "_linux.regular_file", "_options.table"},
     "config": {"_errors", "_linux.regular_file"},
-    "daemon": {"_errors", "_context", "_listener", "config", "_launch.start", "_options.records", "_options.types"},
+    "daemon": {"_errors", "_context", "_listener", "config", "_launch", "_options.records", "_options.types"},
     "hooks": {"_errors", "_context", "_hooks", "_linux.program", "_linux.signals", "_master.loop"},
     "scoreboard": {"_errors", "_wire", "client"},
 }

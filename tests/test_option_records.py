@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from prefork import Daemon, UsageError, WorkerContext
+from prefork._launch.keywords import DaemonKeywords
 from prefork._linux import terms
 from prefork._options.records import DaemonOptions, KindOptions, checked, in_force
 from prefork._options.types import LIMITS
 from prefork._wire.launch import Greeting, Identity, MasterLaunch, Sockets, decode, encode
-from prefork.daemon import DaemonKeywords
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from ._linux import program as _program  # noqa: F401
 if TYPE_CHECKING:
     from ._context import Descriptor, Launch, WorkerContext
     from ._errors import CommandFailedError, InternalError, NotRunningError, PreforkError, SystemFailure, UsageError
+    from ._launch.served.run import run
     from ._listener import Listener
     from ._worker.activity import beat
     from ._worker.async_handle import AsyncWorker, wait_draining
@@ -58,6 +59,7 @@ __all__ = [
     "open_scoreboard",
     "ready",
     "relaunch_settings",
+    "run",
     "run_settings",
     "toml_file",
     "update_worker_set",
@@ -76,6 +78,7 @@ _HOMES = {
         "PreforkError",
         "SystemFailure",
     ],
+    "_launch.served.run": ["run"],
     "_listener": ["Listener"],
     "_worker.activity": ["beat"],
     "_worker.handle": ["Worker", "draining"],

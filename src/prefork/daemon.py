@@ -6,14 +6,15 @@ ask it for their function (`_daemon_application`). `run()` starts the master.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from ._context import WorkerContext
 from ._errors import UsageError
+from ._launch.keywords import DaemonKeywords
 from ._listener import Listener, declared
-from ._options.records import DaemonOptions, KindOptions, LogFormat, LogLevel, Record, Share, checked
+from ._options.records import DaemonOptions, KindOptions, Record, checked
 from ._options.types import DAEMON_NAME
 from .config import Source
 
@@ -22,21 +23,6 @@ D = TypeVar("D")
 C = TypeVar("C")
 R = TypeVar("R")
 P = ParamSpec("P")
-
-
-class DaemonKeywords(TypedDict, total=False):
-    """The types of a daemon's options, for type checkers; what each is stands in `_options.records.DaemonOptions`."""
-
-    control_group: str | None
-    share: Share
-    allow_shared: Collection[str] | None
-    spares: int
-    capture: bool
-    log_file: str | None
-    log_format: LogFormat
-    log_level: LogLevel
-    import_timeout: float
-    orphan_grace: float
 
 
 def _with_options(

@@ -55,6 +55,33 @@ def test_a_plain_function_is_a_worker(start: Start, name: str, kind: str) -> Non
     assert run.stop() == 0
 
 
+RUN = """
+if __name__ == "__main__":
+    import prefork
+    prefork.run("shop:app", workers=2, bind="127.0.0.1:0", name="by-call")
+"""
+
+
+def test_an_application_is_run_by_a_call(start: Start) -> None:
+    write(start, "shop.py", WSGI + RUN)
+    program = start.command(sys.executable, "shop.py", env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
+    program.expect(r"^prefork: by-call: ready \(WSGI function on .*, workers: 2 web, http://127", "err")
+    assert program.stop() == 0
+
+
+def test_a_call_without_the_guard_is_refused(start: Start) -> None:
+    write(start, "shop.py", WSGI + RUN.replace('if __name__ == "__main__"', "if True"))
+    program = start.command(sys.executable, "shop.py", env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
+    assert program.wait() == 1
+    assert "shop.py starts a master of its own by prefork.run()" in program.err[-1]
+
+
+def test_the_command_is_a_module_too(start: Start) -> None:
+    program = start.command(sys.executable, "-m", "prefork", "--version")
+    assert program.wait() == 0
+    assert program.out[0].startswith("python -m prefork, version")
+
+
 HELD = """
 def app(environ, start_response):
     with open("held") as held:
@@ -262,6 +289,11 @@ def test_a_target_that_cannot_be_run(start: Start, source: str, why: str) -> Non
         ),
         (["shop", "-w"], "Option '-w' requires an argument"),
         (["shop", "--worker", "2"], "No such option"),
+        (
+            ["shop", "--port", "80"],
+            "no such option: --port: here it is --bind; as in 127.0.0.1:8000",
+        ),
+        (["shop", "-kgevent"], "no such option: -k: here it is --server; uvicorn, granian, hypercorn or waitress"),
         (["shop", "more"], "Got unexpected extra argument"),
         ([""], "'' is not a target"),
         ([], "there is no TARGET, and there is no prefork.toml either: name one, as in shop:app"),

@@ -64,7 +64,7 @@ _SERVER = Text("NAME", "the name of a server")
 OPTIONS: tuple[Option, ...] = (
     Option("target", Text("TARGET", "a target such as shop:app"), None, "Application to run; the command's argument."),
     Option("config", Text("FILE", "a path"), None, "File with options; default: prefork.toml.", in_file=False),
-    Option("name", DAEMON_NAME, None, "Name of the daemon; default: made of the target."),
+    Option("name", DAEMON_NAME, None, "Name of the daemon; default: made of the target.", short="-n"),
     Option("workers", Whole(1, word="auto"), "auto", "Number of workers; auto: one per processor.", "served", "-w"),
     Option("bind", _ADDRESSES, ["tcp://127.0.0.1:8000"], "Address to listen on; repeatable.", "served", "-b"),
     Option("server", _SERVER, None, "Server; default: uvicorn for ASGI, waitress or granian for WSGI.", "served"),

@@ -42,6 +42,17 @@ class _Value(click.ParamType):  # type: ignore[type-arg] # Generic in newer clic
 class SectionedCommand(click.Command):
     """A command whose help groups the options by what they apply to."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the line; an option of another server leads to ours."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from .._launch.served.foreign import advice  # Here, since only a mistake needs it.
+
+            if not (text := advice(error.option_name)):
+                raise
+            raise click.UsageError(f"no such option: {error.option_name}{text}", ctx) from None
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, with a heading for each scope."""
         scopes = {option.flag: option.scope for option in OPTIONS}

@@ -10,12 +10,13 @@ from typing import Any
 
 import click
 
+from .._launch.served.launch import launch
 from .._options.table import OPTIONS, Settings, resolve
 from .._wire.plan_data import ReceivedPlan, take_apart
 from ._dry_run import Failed, planned
 from ._options import SectionedCommand, from_table
 from ._say import say
-from .run import here, launch, refusing
+from .run import here, refusing
 
 
 @click.command(cls=SectionedCommand, short_help="Check the application and its plan; start nothing.")

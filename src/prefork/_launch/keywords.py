@@ -1,0 +1,23 @@
+"""The types of options that are given as keywords."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TypedDict
+
+from .._options.records import LogFormat, LogLevel, Share
+
+
+class DaemonKeywords(TypedDict, total=False):
+    """The types of a daemon's options, for type checkers; what each is stands in `_options.records.DaemonOptions`."""
+
+    control_group: str | None
+    share: Share
+    allow_shared: Collection[str] | None
+    spares: int
+    capture: bool
+    log_file: str | None
+    log_format: LogFormat
+    log_level: LogLevel
+    import_timeout: float
+    orphan_grace: float

@@ -1,0 +1,1 @@
+"""`prefork run` and `prefork.run()`: the launch of an application, by options."""

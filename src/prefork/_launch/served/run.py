@@ -1,0 +1,96 @@
+"""`prefork.run()`: what `prefork run` does, from a program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any, Literal, NoReturn, Unpack
+
+from ..._errors import MisplacedError, PreforkError, UsageError, did_you_mean, exit_with
+from ..._hooks import role
+from ..._linux import place
+from ..._options.records import HangPolicy
+from ..._options.table import BY_NAME, resolve
+from ..keywords import DaemonKeywords
+from .foreign import advice
+from .launch import here, start
+
+_CALL = "prefork.run()"
+
+
+class RunKeywords(DaemonKeywords, total=False):
+    """The types of the options of `prefork run`, for type checkers; what each is stands in docs/run.md."""
+
+    config: str
+    name: str
+    workers: int | Literal["auto"]
+    bind: str | list[str]
+    server: str
+    interface: Literal["auto", "asgi", "wsgi"]
+    threads: int
+    lifespan: Literal["auto", "on", "off"]
+    loop: Literal["auto", "asyncio", "uvloop"]
+    preload: bool
+    root_path: str
+    keepalive_window: float
+    start_timeout: float
+    drain_timeout: float
+    hang_timeout: float
+    hang_policy: HangPolicy
+    max_requests: int
+    max_requests_jitter: int
+    max_age: float
+    max_memory: int | str
+    user: str
+    group: str
+    new_privileges: bool
+    reload: bool
+    reload_dir: str | list[str]
+
+
+def run(target: str, **options: Unpack[RunKeywords]) -> NoReturn:
+    """Run an application: become the master of its daemon, in this very process. Never returns.
+
+        if __name__ == "__main__":
+            prefork.run("shop:app", workers=4, bind="127.0.0.1:8000")
+
+    `target` and `options` are those of `prefork run` (docs/run.md): the current directory's `prefork.toml` and the
+    variables hold, too, and what is given here wins. Workers import the target by its name; so the call needs the
+    guard if it stands in that module. Raises SystemExit with a message for wrong usage, and MisplacedError inside
+    another daemon.
+    """
+    begun = monotonic()
+    try:
+        if role.belongs_to_master():
+            raise UsageError(place.inside(_CALL))
+        role.take(_CALL)
+        given = _checked({"target": target, **options})
+        settings = resolve(given, os.environ, here())
+        if settings["user"] is not None:
+            raise UsageError(
+                f"{settings.source('user')}: the program has run as root up to here: start it by `prefork run`, "
+                "which becomes that user before it imports anything"
+            )
+        start(given, settings, begun)
+    except MisplacedError:
+        raise
+    except PreforkError as error:
+        exit_with(error)
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options as a command line would give them; None is as if an option were not given."""
+    given = {}
+    for name, value in options.items():
+        option = BY_NAME.get(name)
+        if option is None:
+            hint = advice("--" + name.replace("_", "-")).replace("is --", "is ") or did_you_mean(name, BY_NAME)
+            raise UsageError(f"{_CALL}: there is no option {name}{hint}")
+        try:
+            if value is not None:
+                given[name] = option.type.check(value)
+        except ValueError as error:
+            hint = ": name it, as in 'shop:app', since workers import it themselves" if name == "target" else ""
+            raise UsageError(f"{_CALL}: {name}: {error}{hint}") from None
+    return given
