@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -250,13 +251,35 @@ def test_masters_own_descriptors_are_refused(listeners: Listeners) -> None:
             listeners.bind([Listener("http", f"fd://{own.fileno()}")])
 
 
-def test_two_activated_sockets_of_one_name_are_refused() -> None:
-    given = Given([], {"http": [3, 4]})
-    with (
-        closing(Listeners(BindOptions(given=given))) as asked,
-        pytest.raises(SystemFailure, match="2 activated sockets"),
-    ):
-        asked.bind([Listener("http", "tcp://127.0.0.1:0")])
+@pytest.mark.parametrize(
+    ("names", "listeners", "served"),
+    [
+        (["http", "http"], ["http", "http-2"], [0, 1]),
+        (["http", "http", "http-2"], ["http", "http-2", "http-3"], [0, 2, 1]),
+        (["web", "web"], ["http", "admin"], [0, 1]),
+        (["web", "web"], ["http"], [None]),
+        (["http", "http"], ["http"], [0]),
+        (["http", "http"], ["admin", "http"], [None, 0]),
+    ],
+    ids=repr,
+)
+def test_activated_sockets_of_one_name_are_told_apart(
+    names: list[str], listeners: list[str], served: list[int | None]
+) -> None:
+    with contextlib.ExitStack() as stack:
+        passed = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
+        found: dict[str, list[int]] = {}
+        for name, sock in zip(names, passed, strict=True):
+            found.setdefault(name, []).append(sock.fileno())
+        asked = stack.enter_context(closing(Listeners(BindOptions(given=Given([], found)))))
+        notices = asked.bind([Listener(name, "tcp://127.0.0.1:0") for name in listeners])
+        ports = {sock.getsockname()[1]: number for number, sock in enumerate(passed)}
+        opened = [asked.address_of(Listener(name, "tcp://127.0.0.1:0")) for name in listeners]
+        assert [ports.get(int(address.rpartition(":")[2])) for address in opened] == served
+        unused = len(names) - len([each for each in served if each is not None])
+        assert len([line for line in notices if line.startswith("socket activation: no listener is named")]) == (
+            unused > 0
+        )
 
 
 # Options.

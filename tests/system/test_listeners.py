@@ -10,14 +10,17 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+import prefork
 from support import PATIENCE, Start, gone, until
+from system.commanded import PREFORK
 from system.daemons import HEAD, RUN, SERVE, Served, free_port, title
+from system.runs import WSGI
 
 LISTENERS = """
 daemon = prefork.Daemon("places", listeners={"http": WHERE}, orphan_grace=20)
@@ -231,26 +234,27 @@ def sockets(pid: int) -> set[int]:
 
 ACTIVATE = """
 import os, socket, sys
-sock = socket.socket()
-sock.bind(("127.0.0.1", int(sys.argv[1])))
-sock.listen(50)
-os.dup2(sock.fileno(), 3)
-os.set_inheritable(3, True)
-os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES=sys.argv[2])
+ports = sys.argv[1].split()
+socks = [socket.create_server(("127.0.0.1", int(port))) for port in ports]
+copies = [os.dup(each.fileno()) for each in socks]
+for number, copy in enumerate(copies, 3):
+    os.dup2(copy, number)
+os.environ.update(LISTEN_FDS=str(len(ports)), LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES=sys.argv[2])
 os.execv(sys.executable, [sys.executable, *sys.argv[3:]])
 """
 
 
-def by_hand(port: int, name: str) -> list[str]:
-    return [sys.executable, "-c", ACTIVATE, str(port), name]
+def by_hand(name: str, *ports: int) -> list[str]:
+    return [sys.executable, "-c", ACTIVATE, " ".join(map(str, ports)), ":".join([name] * len(ports))]
 
 
-def by_systemd(port: int, name: str) -> list[str]:
+def by_systemd(name: str, *ports: int) -> list[str]:
     found = shutil.which("systemd-socket-activate")
     if found is None:
         pytest.skip("systemd-socket-activate is not installed")
-    passed = [f"--setenv={name}" for name in ("RUNTIME_DIRECTORY", "PREFORK_TEST", "PATH")]
-    return [found, f"--listen=127.0.0.1:{port}", f"--fdname={name}", *passed, sys.executable]
+    passed = [f"--setenv={name}" for name in ("RUNTIME_DIRECTORY", "TEST_OF_PREFORK", "PATH")]
+    listens = [f"--listen=127.0.0.1:{port}" for port in ports]
+    return [found, *listens, f"--fdname={':'.join([name] * len(ports))}", *passed, sys.executable]
 
 
 @pytest.mark.parametrize(
@@ -265,7 +269,7 @@ def by_systemd(port: int, name: str) -> list[str]:
 def test_socket_activation(start: Start, activate: str, name: str, listener: str) -> None:
     daemon = served(start, listener)
     number = free_port()
-    command = by_hand(number, name) if activate == "by hand" else by_systemd(number, name)
+    command = by_hand(name, number) if activate == "by hand" else by_systemd(name, number)
     daemon.running = start.command(*command, "program.py", env=daemon.environment)
     if activate == "by systemd":  # It starts the program at the first connection.
         daemon.running.expect("Listening on", "err")
@@ -283,9 +287,29 @@ def test_socket_activation(start: Start, activate: str, name: str, listener: str
     assert daemon.stop() == 0
 
 
+@pytest.mark.parametrize("activate", [by_hand, by_systemd])
+def test_two_sockets_of_one_unit_serve_one_application(start: Start, activate: Callable[..., list[str]]) -> None:
+    """`ListenStream=` twice in one unit: both have its name."""
+    (start.directory / "shop.py").write_text(WSGI)
+    ports = [free_port(), free_port()]
+    environment = {"RUNTIME_DIRECTORY": str(start.directory / "runtime")}
+    command = (*activate("shop.socket", *ports), str(PREFORK), "run", "shop:app", "-w", "1")
+    running = start.command(*command, env=environment)
+    if activate is by_systemd:  # It starts the program at the first connection.
+        running.expect(f"Listening on 127.0.0.1:{ports[1]}", "err")
+    else:
+        running.expect(": ready ", "err")
+    for port in ports:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert client.makefile("rb").readline().split()[1] == b"200"
+    assert prefork.connect(environment["RUNTIME_DIRECTORY"]).hello()["pid"] == running.pid
+    assert running.stop() == 0
+
+
 def test_unused_activated_socket_is_logged(start: Start) -> None:
     daemon = served(start, '"tcp://127.0.0.1:PORT", "admin": "tcp://127.0.0.1:0"')
-    daemon.running = start.command(*by_hand(free_port(), "metrics"), "program.py", env=daemon.environment)
+    daemon.running = start.command(*by_hand("metrics", free_port()), "program.py", env=daemon.environment)
     assert up(daemon, "http") == [f"tcp://127.0.0.1:{daemon.port}"]
     assert "socket activation: no listener is named metrics; not used" in daemon.running.err
     assert daemon.stop() == 0

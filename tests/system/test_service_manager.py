@@ -78,6 +78,7 @@ def test_a_reload_is_told_from_its_beginning_to_its_end(start: Start, notified: 
     notified.expect(RELOADING="1")
     status = notified.expect(READY="1")["STATUS"]
     assert status.startswith("2/2 ready, generation 2; reload: failed: ")
+    assert "SyntaxError" in status
     assert served.stop() == 0
 
 

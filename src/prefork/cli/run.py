@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from .._errors import PreforkError, exit_with
+from .._launch.inherited import sockets
 from .._launch.served.launch import here as here
 from .._launch.served.launch import start
-from .._options.table import resolve
+from .._options.table import Settings, resolve
 from ._options import SectionedCommand, from_table
 
 
@@ -28,8 +29,17 @@ def run(given: dict[str, Any]) -> None:
     """
     started = monotonic()
     with refusing():
-        settings = resolve(given, os.environ, here())
+        given, settings = _with_activated(given, resolve(given, os.environ, here()))
         start(given, settings, started)
+
+
+def _with_activated(given: dict[str, Any], settings: Settings) -> tuple[dict[str, Any], Settings]:
+    """Return the options; several activated sockets are all served where no address is given."""
+    numbers = sorted(number for found in sockets(dict(os.environ)).names.values() for number in found)
+    if len(numbers) < 2 or settings.given("bind"):
+        return given, settings
+    given = {**given, "bind": tuple(f"fd://{number}" for number in numbers)}
+    return given, resolve(given, os.environ, here())
 
 
 @contextmanager

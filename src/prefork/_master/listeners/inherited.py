@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,8 @@ class Given:
 
     def __init__(self, numbers: Sequence[int] = (), names: Mapping[str, Sequence[int]] | None = None) -> None:
         self._numbers = frozenset(numbers)
-        self._names = {name: list(found) for name, found in (names or {}).items()}
+        self._units = len(names or {})
+        self._names = _told_apart(names or {})
         self._used: set[int] = set()
         for number in self._numbers:
             os.set_inheritable(number, False)
@@ -21,15 +23,15 @@ class Given:
     def adopt(self, listeners: Sequence[str]) -> None:
         """Match the activated sockets with the first listeners.
 
-        One socket and one listener match whatever their names are: by default a service manager names a socket after
-        its unit.
+        As many sockets of one unit as there are listeners match in their order, whatever their names are: by default a
+        service manager names all sockets of a unit after it.
         """
-        if len(listeners) == 1 and len(self._names) == 1:
+        if self._units == 1 and len(listeners) == len(self._names) and not self._names.keys() & set(listeners):
             self._names |= dict(zip(listeners, self._names.values(), strict=True))
 
     def unclaimed(self) -> list[str]:
         """Return the names of activated sockets that no listener uses."""
-        return [name for name, found in self._names.items() if not self._used.intersection(found)]
+        return [name for name, found in self._names.items() if found not in self._used]
 
     def has(self, name: str) -> bool:
         """Return whether socket activation passed a socket of this name."""
@@ -37,13 +39,20 @@ class Given:
 
     def take(self, which: str) -> socket.socket:
         """Return a copy of the socket of this number or name. Raises OSError if there is none."""
-        found = self._names.get(which, [])
-        if len(found) > 1:
-            raise OSError(errno.EINVAL, f"there are {len(found)} activated sockets of this name: name them apart")
-        if not found and which.isascii() and which.isdecimal() and int(which) in self._numbers:
-            found = [int(which)]
-        if not found:
+        found = self._names.get(which)
+        if found is None and which.isascii() and which.isdecimal() and int(which) in self._numbers:
+            found = int(which)
+        if found is None:
             known = ", ".join([*map(str, sorted(self._numbers)), *self._names]) or "none"
             raise OSError(errno.EBADF, f"the program was not started with this listening socket (it has {known})")
-        self._used.add(found[0])
-        return socket.socket(fileno=os.dup(found[0]))
+        self._used.add(found)
+        return socket.socket(fileno=os.dup(found))
+
+
+def _told_apart(names: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """Return the number of each socket by its name; of one name, as those of one unit, the second is `NAME-2`."""
+    found = {name: numbers[0] for name, numbers in names.items()}
+    for name, numbers in names.items():
+        places = (place for place in itertools.count(2) if f"{name}-{place}" not in found)
+        found |= {f"{name}-{place}": number for number, place in zip(numbers[1:], places, strict=False)}
+    return found
