@@ -146,7 +146,7 @@ def test_directory_of_a_stopped_daemon_means_no_other(place: Place) -> None:
     running = place.script("other")
     (place.start.directory / "prefork.toml").write_text('name = "till"')
     other = f"other in {place.start.directory}/other"
-    assert place.says("status", status=3) == f"prefork: no daemon till is running; running: {other}"
+    assert place.says("status", status=3).startswith(f"prefork: no daemon till is running; running: {other}; searched:")
     (place.start.directory / "prefork.toml").write_text("naem = 1")
     assert "prefork.toml: there is no option naem" in place.says("status", status=2)
     assert running.stop() == 0
@@ -181,8 +181,8 @@ def test_a_daemon_that_was_killed_does_not_run(place: Place) -> None:
     running = place.script("till")
     running.send(signal.SIGKILL)
     running.wait()
-    assert place.says("status", "-n", "till", status=3) == "prefork: no daemon till is running"
-    assert place.says("stop", status=3) == "prefork: no daemon is running; start one with `prefork run`"
+    assert place.says("status", "-n", "till", status=3).startswith("prefork: no daemon till is running; searched: ")
+    assert place.says("stop", status=3).startswith("prefork: no daemon is running; start one with `prefork run`;")
 
 
 @pytest.mark.skipif(not root(), reason="only root can become another user")

@@ -13,6 +13,7 @@ import pytest
 
 from notified import NotifySocket
 from support import Start, state, until
+from system.commanded import Commanded
 from system.daemons import HEAD, RUN, SERVE, Served
 
 GATE = """
@@ -79,6 +80,24 @@ def test_a_reload_is_told_from_its_beginning_to_its_end(start: Start, notified: 
     status = notified.expect(READY="1")["STATUS"]
     assert status.startswith("2/2 ready, generation 2; reload: failed: ")
     assert "SyntaxError" in status
+    assert served.stop() == 0
+
+
+def test_reload_of_the_unit_is_logged_once(start: Start) -> None:
+    """As ExecReload=, whose output goes to the journal that has the daemon's log."""
+    served = Commanded(start, "once")
+    served.launch()
+    served.ready("web/0", "web/1")
+    unit = {"MAINPID": str(served.running.pid)}
+    for environment, said in (unit, False), ({"MAINPID": "1"}, True), ({}, True), (unit | {"JOURNAL_STREAM": ""}, True):
+        command = served.command("reload", env=environment)
+        assert command.wait() == 0
+        assert any("reload: done" in line for line in command.out) == said
+        assert bool(command.out + command.err) == said
+    served.write("syntax error")
+    command = served.command("reload", env=unit)
+    assert (command.wait(), command.out + command.err) == (1, [])
+    served.running.expect("reload: failed: .*SyntaxError", "err")
     assert served.stop() == 0
 
 

@@ -71,7 +71,7 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
         log = Log(master, manner, supervisor.backs_off)
         launching = launching_from(launch, allow_most())
         executor = DaemonExecutor(master, launching, runtime, Outputs(replies, log))
-        origin = Origin(launch.directory, launch.runs)
+        origin = Origin(launch.directory, launch.runs, journal=manner.in_journal)
         view = DaemonView(supervisor, journal, executor.molds, executor.board.reading, executor.stacks, origin, time())
         control = Control(master, runtime.path, view, replies, group_id(launch.options.control_group))
         presence = Presence(master, runtime, control)

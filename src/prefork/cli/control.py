@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
 import click
 
+from .._errors import CommandFailedError
+from .._linux.terminal import is_journal
 from ..client import Client, Each
 from ._daemon import daemon_command, pools, print_json, slots
 from ._say import say
@@ -24,7 +28,7 @@ def reload(client: Client, as_json: bool) -> None:
     By default a new worker is ready before the old one drains. If the new code fails, the old workers keep running and
     the application's error is printed.
     """
-    _execute("reload", client.reload, as_json)
+    _execute("reload", client, client.reload, as_json)
 
 
 @click.command()
@@ -34,7 +38,7 @@ def replan(client: Client, as_json: bool) -> None:
 
     No code is imported again: only workers that differ from the plan are started, replaced or stopped.
     """
-    _execute("replan", client.replan, as_json)
+    _execute("replan", client, client.replan, as_json)
 
 
 @click.command()
@@ -42,7 +46,7 @@ def replan(client: Client, as_json: bool) -> None:
 @daemon_command
 def restart(client: Client, as_json: bool, slot: str) -> None:
     """Replace the worker of one slot, for example `web/0`."""
-    _execute("restart", lambda each: client.restart(slot, each), as_json)
+    _execute("restart", client, lambda each: client.restart(slot, each), as_json)
 
 
 class _Size(click.ParamType):  # type: ignore[type-arg]  # older click has it without parameters
@@ -66,7 +70,7 @@ def scale(client: Client, as_json: bool, pool: str, size: int | Literal["auto"])
 
     SIZE is a number within the limits of the pool, or `auto` for the number in the plan. It is kept across reloads.
     """
-    _execute("scale", lambda each: client.scale(pool, size, each), as_json)
+    _execute("scale", client, lambda each: client.scale(pool, size, each), as_json)
 
 
 @click.command()
@@ -76,7 +80,7 @@ def stop(client: Client, as_json: bool) -> None:
 
     Returns when the daemon has ended.
     """
-    _execute("stop", client.stop, as_json)
+    _execute("stop", client, client.stop, as_json)
 
 
 @click.command()
@@ -105,17 +109,34 @@ def plan(client: Client, as_json: bool, of: Literal["reload", "replan"]) -> None
             say(f"  {sign} listener {listener} {address}")
 
 
-def _execute(what: str, call: _Call, as_json: bool) -> None:
-    """Send a command, show its progress and print the outcome. Raises what the client raises."""
+def _execute(what: str, client: Client, call: _Call, as_json: bool) -> None:
+    """Send a command, show its progress and print the outcome. Raises what the client raises.
+
+    As ExecReload= of the daemon's unit, prints nothing: the daemon's own lines are in that journal.
+    """
+    logged = not as_json and _is_logged(client)
     try:
-        text = call(None) if as_json else _with_progress(what, call)
+        text = call(None) if as_json or logged else _with_progress(what, call)
+    except CommandFailedError as error:
+        if logged:
+            sys.exit(error.exit_code)
+        raise
     except KeyboardInterrupt:
         say(_INTERRUPTED, err=True)
         raise
     if as_json:
         print_json({"ok": True, "text": text})
-    else:
+    elif not logged:
         say(text)
+
+
+def _is_logged(client: Client) -> bool:
+    """Return whether the output of this command goes to the journal that has the daemon's log, for the same unit."""
+    pid = os.environ.get("MAINPID")  # systemd.exec(5)
+    if not pid or not is_journal(2, os.environ):
+        return False
+    hello = client.hello()
+    return hello.get("journal") is True and str(hello["pid"]) == pid
 
 
 def _with_progress(what: str, call: _Call) -> str:

@@ -68,12 +68,13 @@ class Refused(Exception):
 class Origin:
     """Where a daemon was started, what it runs as it was typed, and which interface its program uses.
 
-    A command without a name is for the daemon of its own directory.
+    A command without a name is for the daemon of its own directory. `journal`: a service manager's has the log.
     """
 
     directory: str | None
     target: str
     model: Literal["daemon", "hooks"] = "daemon"
+    journal: bool = False
 
 
 @record
@@ -99,6 +100,7 @@ class DaemonView:
         return {
             "ok": True, "protocol": PROTOCOL, "name": self.supervisor.overview()["name"], **self._about(),
             "ready": health.ready, "wanted": health.wanted, "stopping": health.stopping,
+            "journal": self.origin.journal,
         }  # fmt: skip
 
     def _about(self) -> dict[str, Any]:

@@ -38,6 +38,11 @@ class LogOptions:
     file: LogFile | None = None
 
     @property
+    def in_journal(self) -> bool:
+        """Whether a service manager's journal has the log."""
+        return self.file is None and is_journal(2, os.environ)
+
+    @property
     def spoken(self) -> Form:
         """The form of messages to standard error, also when the log is a file."""
         return Text() if isinstance(self.form, Text) else self.form
