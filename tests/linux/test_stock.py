@@ -367,9 +367,9 @@ def test_place_of_a_slow_import_is_told_when_it_has_changed() -> None:
 
 def test_a_server_that_runs_at_import_gets_a_hint(tmp_path: Path) -> None:
     (tmp_path / "werkzeug").mkdir()
-    (tmp_path / "werkzeug" / "serving.py").write_text(
-        "import time\ndef serve(told):\n    while not told: time.sleep(0.01)\n"
-    )
+    (tmp_path / "werkzeug" / "__init__.py").touch()
+    source = "import time\ndef serve(told):\n    while not told:\n        time.sleep(0.01)\n"
+    (tmp_path / "werkzeug" / "serving.py").write_text(source)
     lines = run(
         """
         from prefork._mold.stock import slow_import
