@@ -110,8 +110,8 @@ class Connection:
         """Return a pidfd of the daemon's master; None if it cannot be opened."""
         try:
             return os.pidfd_open(peer_of(self.socket)[0])
-        except OSError:
-            return None  # It is in another pid namespace, or has just ended: then the end of the connection has to do.
+        except (AttributeError, OSError):
+            return None  # Not supported, in another pid namespace, or ended: then the connection's end has to do.
 
     def _late(self) -> SystemFailure:
         return _late(self._directory, self._timeout)

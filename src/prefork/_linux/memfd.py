@@ -6,10 +6,12 @@ import fcntl
 import os
 from collections.abc import Callable
 
+from . import kernel
+
 LIMIT = 64 * 1024 * 1024  # bytes; a peer that offers more means harm
 
-_FIXED_SIZE = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-_SEALS = fcntl.F_SEAL_WRITE | _FIXED_SIZE
+_FIXED_SIZE = kernel.F_SEAL_GROW | kernel.F_SEAL_SHRINK | kernel.F_SEAL_SEAL
+_SEALS = kernel.F_SEAL_WRITE | _FIXED_SIZE
 
 
 def write(name: str, data: bytes) -> int:
@@ -38,7 +40,7 @@ def create(name: str, size: int, head: bytes = b"") -> int:
 
 def has_fixed_size(descriptor: int) -> bool:
     """Return whether its size is sealed, so that a mapping of it never meets the end. Raises OSError for no memfd."""
-    return fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _FIXED_SIZE == _FIXED_SIZE
+    return fcntl.fcntl(descriptor, kernel.F_GET_SEALS) & _FIXED_SIZE == _FIXED_SIZE
 
 
 def read(descriptor: int, name: str | None = None) -> bytes:
@@ -50,7 +52,7 @@ def read(descriptor: int, name: str | None = None) -> bytes:
     if name is not None and os.readlink(f"/proc/self/fd/{descriptor}").split(" ")[0] != f"/memfd:{name}":
         raise ValueError(f"not the memfd {name}")
     try:
-        seals = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+        seals = fcntl.fcntl(descriptor, kernel.F_GET_SEALS)
     except OSError:
         raise ValueError("not a memfd") from None
     size = os.fstat(descriptor).st_size
@@ -69,10 +71,10 @@ def read_start(descriptor: int, size: int) -> bytes:
 
 
 def _create(name: str, seals: int, fill: Callable[[int], None]) -> int:
-    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    descriptor = kernel.memfd_create(name, kernel.MFD_CLOEXEC | kernel.MFD_ALLOW_SEALING)
     try:
         fill(descriptor)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+        fcntl.fcntl(descriptor, kernel.F_ADD_SEALS, seals)
     except BaseException:
         os.close(descriptor)
         raise

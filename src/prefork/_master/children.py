@@ -8,6 +8,7 @@ import signal
 
 from .._core.events import ProcessExit
 from .._errors import UsageError
+from .._linux.kernel import P_PIDFD
 from .._linux.signals import SignalInbox
 from .._wire.printable import printable
 
@@ -79,7 +80,7 @@ class ExitWatch:
             return False
         pidfd = self._pidfds.get(pid)
         try:
-            os.waitid(os.P_PID if pidfd is None else os.P_PIDFD, pid if pidfd is None else pidfd, _PEEK)
+            os.waitid(os.P_PID if pidfd is None else P_PIDFD, pid if pidfd is None else pidfd, _PEEK)
         except ChildProcessError:  # Other code in this program reaped it.
             return False
         return True

@@ -10,6 +10,8 @@ from functools import partial
 from time import monotonic
 from types import FrameType
 
+from .._linux import kernel
+
 _LOOK = 0.25
 """Seconds between two looks at the time that is left."""
 
@@ -73,7 +75,7 @@ class Drain:
 
     def begin(self) -> None:
         """Make this process the one that drains. Main thread only. Raises OSError."""
-        self.descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.descriptor = kernel.eventfd()
         self.waker, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._owner = os.getpid()
         self._former = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
@@ -108,7 +110,7 @@ class Drain:
             self.deadline = self._begun + self.timeout
             self.cut_at = self.deadline - last_part(self.timeout)
             self.requested = True
-            os.eventfd_write(self.descriptor, 1)
+            kernel.add_to_eventfd(self.descriptor)
             self.on_request()
 
     def drained(self) -> float:

@@ -7,7 +7,7 @@ import select
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, sleep
 
 from .._errors import SystemFailure
 from .._linux import lifeline, stacks
@@ -23,6 +23,7 @@ from .._wire.messages import ComputePlan, Json, MalformedMessage, Planned, StepF
 
 _END_GRACE = 1.0
 """Seconds that the mold may take to end by itself."""
+_POLL = 0.01
 
 
 class Failed(SystemFailure):
@@ -97,9 +98,9 @@ def _ask(channel: MasterEnd, deadline: float) -> Answer | StepFailed | str:
 
 def _end(pid: int) -> int:
     """End the mold, whose channel is closed, and all that it has left; return its status, as subprocess does."""
-    pidfd = os.pidfd_open(pid)
-    select.select([pidfd], [], [], _END_GRACE)
-    os.close(pidfd)
+    deadline = monotonic() + _END_GRACE
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and monotonic() < deadline:
+        sleep(_POLL)
     os.killpg(pid, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     while children := child_pids():

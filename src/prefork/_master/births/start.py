@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from ..._linux import memfd
 from ..._linux.channel import Channel
+from ..._linux.descriptors import close_on_exec
 from ..._wire.agreement import agreement
 from ..._wire.launch import Identity, MasterLaunch
 from ..._wire.messages import MoldLaunch, StepFailed, encode
@@ -19,7 +20,6 @@ from .confine import close_for_reading, confine, without_agents
 from .privileges import drop
 
 _AGREEMENT = agreement()  # Now: an update may replace the files of this version while it runs.
-_HIGHEST = 2**31 - 1  # close_range(2) visits open descriptors only
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,7 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # What is typed at the terminal is for the master's user alone.
         for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
+        _keep(passed)  # As this user: another one may not list the descriptors.
         if interpreter.identity is not None:
             close_for_reading((1, 2))
         if interpreter.directory is not None:
@@ -109,7 +110,6 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
         if interpreter.identity is not None:
             drop(interpreter.identity)
             confine(interpreter.new_privileges)
-        _keep(passed)
         for number in signal.valid_signals():
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
@@ -132,9 +132,6 @@ def _keep(passed: tuple[int, ...]) -> None:
     The master may have inherited descriptors that any exec passes on: a listening socket of systemd in a mold and its
     workers would be a queue from which no process accepts.
     """
-    last = 2
-    for descriptor in sorted(passed):
+    for descriptor in passed:
         os.set_inheritable(descriptor, True)
-        os.closerange(last + 1, descriptor)
-        last = descriptor
-    os.closerange(last + 1, _HIGHEST)
+    close_on_exec(passed)

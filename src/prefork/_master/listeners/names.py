@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.plan import Listener
 from ..._linux.address import parse
+from ..._linux.descriptors import close_others
 from ..births.privileges import drop
 from .bind import ANY
 
@@ -31,7 +32,6 @@ DEADLINE = 10.0
 _MOST = 64 * 1024
 """Bytes of the child's answer, which is a few names."""
 
-_HIGHEST = 2**31 - 1  # close_range(2) visits open descriptors only
 
 Found = Mapping[str, str]
 """Host name -> its address as text; or, after a `!`, why it has none."""
@@ -131,8 +131,7 @@ def _answer(names: Sequence[str], writer: int, identity: Identity | None) -> Non
     """Be the child. Never returns."""
     try:
         os.setsid()
-        os.closerange(3, writer)  # A successor must not wait for this process to have the lock, or the claim.
-        os.closerange(writer + 1, _HIGHEST)
+        close_others([writer])  # A successor must not wait for this process to have the lock, or the claim.
         if identity is not None:
             drop(identity)
         os.write(writer, json.dumps({name: _looked_up(name) for name in names}).encode()[:_MOST])
