@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -125,7 +126,7 @@ def test_a_reader_that_stalls_costs_so_much_memory_and_no_more(reader: Reader) -
     assert lines[:3] == [f"{number} {text}" for number in range(3)]
     kept = len(lines) - 1
     assert 400 <= kept <= 450, "4 MB"
-    assert lines[-1] == f"log: {1000 - kept} lines lost: the reader was too slow"
+    assert lines[-1] == f"log: {1000 - kept} lines lost: the reader was too slow, or the disk full"
 
 
 def test_long_lines_are_broken(reader: Reader) -> None:
@@ -137,3 +138,13 @@ def test_long_lines_are_broken(reader: Reader) -> None:
         reader.turn()
     mark = len("web/0 g1 100 | ")
     assert [len(line) - mark for line in reader.lines()] == [65_536, 34_464]
+
+
+def test_lines_that_a_full_disk_refuses_are_counted(reader: Reader, tmp_path: Path) -> None:
+    reader.relay.divert(os.open("/dev/full", os.O_WRONLY))
+    for number in range(7):
+        reader.relay.log(f"lost {number}")
+    log = tmp_path / "log"
+    reader.relay.divert(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+    reader.relay.log("kept")
+    assert log.read_text().splitlines() == ["log: 7 lines lost: the reader was too slow, or the disk full", "kept"]

@@ -35,6 +35,7 @@ class Sink:
         self._descriptor = descriptor
         self._lost_notice = lost_notice
         self._lost = 0  # lines
+        self._announced = 0  # lines that were lost, by a notice that is not written yet
         self._poller = select.poll()
         self._poller.register(self._descriptor, select.POLLOUT)
         self._waiting = bytearray()
@@ -57,6 +58,8 @@ class Sink:
         if len(self._waiting) > _MOST:
             self._lost += lines.count(b"\n")
             return
+        if self._lost and not self._waiting:  # The file took nothing: first, how much was lost meanwhile.
+            self._announce()
         self._waiting += lines
         self._advance()
 
@@ -78,18 +81,29 @@ class Sink:
         self._advance()
         os.close(self._descriptor)
 
+    def _announce(self) -> None:
+        self._waiting += self._lost_notice(self._lost)
+        self._announced, self._lost = self._announced + self._lost, 0
+
+    def _push(self) -> None:
+        while self._waiting and self._poller.poll(0):
+            del self._waiting[: os.write(self._descriptor, self._waiting[:_PIECE])]
+
     def _advance(self) -> None:
         try:
-            while self._waiting and self._poller.poll(0):
-                del self._waiting[: os.write(self._descriptor, self._waiting[:_PIECE])]
+            self._push()
+            if self._lost and not self.full:
+                self._announce()
+                self._push()
         except BlockingIOError:
             pass  # Another process filled the pipe first; POLLOUT will come again.
         except OSError:
             # The reader is gone (EPIPE, EIO for a terminal) or the disk is full: output is lost, the daemon is not.
+            self._lost += self._waiting.count(b"\n") - bool(self._announced) + self._announced
+            self._announced = 0
             self._waiting.clear()
-        if self._lost and not self.full:
-            self._waiting += self._lost_notice(self._lost)
-            self._lost = 0
+        if not self._waiting:
+            self._announced = 0
         if bool(self._waiting) != self._registered:
             self._registered = not self._registered
             if self._registered:
@@ -218,7 +232,7 @@ class Relay:
         return Sink(self._selector, descriptor, self._lost_notice)
 
     def _lost_notice(self, lost: int) -> bytes:
-        return self.form.message(f"log: {lost} lines lost: the reader was too slow")
+        return self.form.message(f"log: {lost} lines lost: the reader was too slow, or the disk full")
 
 
 def _twin(descriptor: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..._core.commands import Reload
@@ -11,28 +13,40 @@ if TYPE_CHECKING:
     from ..._core.actions import Announce
     from ..loop import Master
 
-_MOST_IN_A_ROW = 4
-"""Reloads, each for a change during the one before, after which such a change is dropped in any case."""
+_FEW, _MOST = 2, 5
+"""Reloads for changes in a row that were written during an import, after which such a change is dropped: if the import
+has taken it up, and in any case."""
+
+_SETTLED = 0.3
+"""Seconds between the last write and the notice of the watcher, at least (`_mold.watching.sources`)."""
 
 
 class Edits:
     """When changes of the code become reloads.
 
-    A change during a reload supersedes it, so that the repair of code that hangs is not kept waiting. The next one
-    waits for the end of that reload, so that reloads come to an end where each import writes a file; then it is dropped
-    if the import has taken it up.
+    A change during a reload supersedes it, so that the repair of code that hangs is not kept waiting. After one during
+    the import, the next such waits for the end of the reload, so that reloads come to an end where each import writes a
+    file. What was written during imports only, several times in a row, is dropped if the last one has taken it up.
     """
 
     def __init__(self, master: Master) -> None:
         self._master = master
-        self._under_way = self._waits = False
-        self._row = 0  # changes in a row that came during a reload
-        self.outdated: str | None = None
+        self._under_way = self._importing = self._waits = self._told = False
+        self._row = 0  # changes in a row that were written during an import
+        self._planned_at = -math.inf
+        self._outdated: str | None = None
+
+    def planned(self, outdated: str | None) -> None:
+        """Note the end of an import; see `Watchers.planned`."""
+        self._planned_at, self._outdated, self._importing = monotonic(), outdated, False
 
     def noticed(self) -> None:
-        """Handle a change that the watcher has seen."""
-        self._row = self._row + 1 if self._under_way else 0
-        if self._row > 1:
+        """Handle a change that the watcher has seen, once there was no further one for `_SETTLED` seconds."""
+        imported = self._importing or monotonic() - _SETTLED < self._planned_at
+        self._row = self._row + 1 if imported else 0
+        if not self._row:
+            self._told = False
+        if self._under_way and self._row > 1:
             self._waits = True
         else:
             self._reload()
@@ -42,12 +56,15 @@ class Edits:
         if change.what != "reload":
             return
         self._under_way = change.stage not in ("done", "failed")
+        self._importing = change.stage == "planning" or (self._importing and self._under_way)
         if self._waits and not self._under_way:
             self._waits = False
-            if self._row <= _MOST_IN_A_ROW and (change.stage == "failed" or self.outdated != ""):
-                self._reload()
-            elif self._row == 2 or self._row == _MOST_IN_A_ROW + 1:
-                self._master.relay.log("prefork: the import itself writes Python files: no reload for those")
+            self._reload(failed=change.stage == "failed")
 
-    def _reload(self) -> None:
-        self._master.enqueue(CommandReceived(0, Reload(), "the code watcher"))
+    def _reload(self, failed: bool = False) -> None:
+        taken_up = self._outdated == "" and not failed
+        if self._row <= _FEW or (self._row <= _MOST and not taken_up):
+            self._master.enqueue(CommandReceived(0, Reload(), "the code watcher"))
+        elif not self._told:
+            self._told = True
+            self._master.relay.log("prefork: the import itself writes Python files: no reload for those")

@@ -45,7 +45,7 @@ class Watchers:
         `outdated`: the module that had changed by the end of its import, empty for none; None where it is not known.
         """
         self._planned[generation] = path
-        self._edits.outdated = outdated
+        self._edits.planned(outdated)
 
     def announced(self, change: Announce) -> None:
         """Once a plan is applied, watch its file only, and the code if that is asked for."""
