@@ -19,6 +19,7 @@ from prefork._core import actions as act
 from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._master.board import Board
+from prefork._master.control.connection import Connection, to_close
 from prefork._master.control.replies import Replies
 from prefork._master.control.requests import LONGEST
 from prefork._master.control.server import CONNECTIONS, WAITING, Control
@@ -423,6 +424,15 @@ def test_thousand_abandoned_connections_lock_no_client_out(desk: Desk) -> None:
         client.socket.close()
     desk.rest()
     assert descriptors() == before
+
+
+def test_user_with_the_most_connections_loses_one() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        busy = [Connection(one, 1, uid, True, outgoing=bytearray(b"x")) for uid in (1001, 1002, 1002)]
+        idle = [Connection(one, 1, uid, True) for uid in (1003, 1001, 1001)]
+    assert to_close([*busy, *idle]) is idle[1]  # User 1001 has three; of these the first that is idle.
+    assert to_close([*busy, idle[0]]) is busy[1]
 
 
 def test_scoreboard_is_handed_over_read_only(desk: Desk) -> None:

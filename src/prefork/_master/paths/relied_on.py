@@ -22,7 +22,9 @@ def checked(launch: MasterLaunch) -> MasterLaunch:
     """
     if launch.identity is None or os.geteuid() != 0:
         return launch
-    code = "is part of what root runs: install prefork where only root can write"
+    code = (
+        "is part of what root runs: install prefork where only root can write, and name no other folder in PYTHONPATH"
+    )
     relied_on = dict.fromkeys(filter(None, (sys.executable, _PACKAGES, launch.libraries, *launch.code)), code)
     for path, option in launch.relied_on.items():
         relied_on[path] = f"decides {option}, for which root is needed: give it on the command line"
