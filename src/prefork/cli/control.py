@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 import click
 
-from .._errors import CommandFailedError
+from .._errors import CommandFailedError, UsageError
 from .._linux.terminal import is_journal
 from ..client import Client, Each
 from ._daemon import daemon_command, pools, print_json, slots
@@ -45,32 +47,38 @@ def replan(client: Client, as_json: bool) -> None:
 @click.argument("slot", shell_complete=slots)
 @daemon_command
 def restart(client: Client, as_json: bool, slot: str) -> None:
-    """Replace the worker of one slot, for example `web/0`."""
-    _execute("restart", client, lambda each: client.restart(slot, each), as_json)
+    """Replace the worker of one slot, for example `web/0`, or one after the other those of a pool: `web`."""
+    pool = [] if "/" in slot else [each["key"] for each in client.status()["slots"]]
+    for key in [key for key in pool if key.startswith(f"{slot}/")] or [slot]:
+        _execute("restart", client, partial(client.restart, key), as_json)
 
 
-class _Size(click.ParamType):  # type: ignore[type-arg]  # older click has it without parameters
-    name = "N|auto"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["auto"]:
-        """Return a number, or "auto"."""
-        if value == "auto":
-            return "auto"
-        if not str(value).isdecimal() or int(value) >= 2**31:
-            self.fail(f"{value!r} is not a number of workers; give a number or auto", param, ctx)
-        return int(value)
+_SIZE = re.compile(r"auto|[+-]?[0-9]{1,9}")
 
 
-@click.command()
-@click.argument("pool", shell_complete=pools)
-@click.argument("size", type=_Size())
+@click.command(context_settings={"ignore_unknown_options": True})  # -1 is no option.
+@click.argument("words", metavar="[POOL] SIZE", nargs=-1, required=True, shell_complete=pools)
 @daemon_command
-def scale(client: Client, as_json: bool, pool: str, size: int | Literal["auto"]) -> None:
-    """Set the number of workers of a pool.
+def scale(client: Client, as_json: bool, words: tuple[str, ...]) -> None:
+    """Set the number of workers of a pool; without POOL, of the only or the default one.
 
-    SIZE is a number within the limits of the pool, or `auto` for the number in the plan. It is kept across reloads.
+    SIZE is a number within the limits of the pool, one more (`+1`) or less (`-1`) than now, or `auto` for the number in
+    the plan. It is kept across reloads.
     """
-    _execute("scale", client, lambda each: client.scale(pool, size, each), as_json)
+    *pool, size = words
+    if len(pool) > 1 or not _SIZE.fullmatch(size):
+        raise UsageError(f"{' '.join(words)!r}: {size!r} is not a number of workers; give a number, +1, -1 or auto")
+    name = pool[0] if pool else None
+    wanted = None if size == "auto" else int(size) + (_present(client, name) if size[0] in "+-" else 0)
+    _execute("scale", client, lambda each: client.scale(name, "auto" if wanted is None else wanted, each), as_json)
+
+
+def _present(client: Client, pool: str | None) -> int:
+    """Return the present size of a pool. Raises CommandFailedError if it cannot be told which one is meant."""
+    found = {each["pool"]: int(each["size"]) for each in client.status()["pools"] if pool in (None, each["pool"])}
+    if len(found) != 1:
+        raise CommandFailedError(f"there is no pool {pool}" if pool else f"name the pool: {', '.join(found) or 'none'}")
+    return found.popitem()[1]
 
 
 @click.command()
