@@ -140,3 +140,9 @@ def test_name_spelt_as_a_module_is_answered_with_a_colon(folder: Path) -> None:
         UsageError, match=r"there is no module corner\.wsgi\.application.*did you mean corner\.wsgi:app"
     ):
         found("corner.wsgi.application", folder)
+
+
+def test_a_path_without_its_suffix_is_suggested(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").touch()
+    with pytest.raises(SystemFailure, match=r"there is no file .*/shop: did you mean .*/shop\.py\?"):
+        parse("./shop:app", str(tmp_path))

@@ -268,6 +268,7 @@ def refused(run: Run, status: int, why: str) -> None:
             "def app(config):\n    return lambda environ, start_response: None",
             "app(config) is an application factory, which is called without arguments: give config a default",
         ),
+        ("def app(worker):\n    return", "it never waited for work (accept, wait) and never called worker.ready()"),
         (
             "def app(scope, receive, send): ...",
             "returned NoneType, which cannot be awaited",

@@ -37,6 +37,8 @@ def worker_ended(state: State, event: WorkerEnded) -> None:
     slot.last_exit = event.reason
     state.dirty_slots[slot.key] = None
     text = f"{slot.key}: {_end(state, worker, event)} (pid {event.pid}, generation {worker.generation})"
+    if event.status == 0 and not worker.asked and worker.ready_at is None:
+        text += _how_ready(worker)
     if worker.asked:
         # A failure while draining is no failure of the slot, and is logged all the same.
         if worker.phase == "killed" or event.status != 0:

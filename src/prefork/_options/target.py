@@ -51,7 +51,7 @@ def _of_file(text: str, path: str, attribute: str) -> Target:
     if os.path.isdir(path):
         raise UsageError(f"{path} is a directory: name a file in it, or a module")
     if not os.path.isfile(path):
-        raise SystemFailure(f"there is no file {path}")
+        raise SystemFailure(f"there is no file {path}" + (f": did you mean {path}.py?" * os.path.isfile(f"{path}.py")))
     folder, name = os.path.split(path)
     parts = [name.removesuffix(".py")]
     if "." in parts[0]:

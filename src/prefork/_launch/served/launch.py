@@ -147,7 +147,7 @@ def _identity(settings: Settings) -> tuple[Identity, dict[str, str]]:
 
     user, group = settings["user"], settings["group"]
     if os.geteuid() != 0:
-        raise UsageError(f"{settings.source('user')} only root can run an application as another user")
+        raise UsageError(f"{settings.source('user')}: only root can run an application as another user")
     try:
         entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
     except KeyError:
