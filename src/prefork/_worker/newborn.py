@@ -156,7 +156,8 @@ def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: 
         reports = Reports(channel, order.title, inheritance.drain)
         reports.starting()
         inheritance.stacks.channel, inheritance.stacks.requests = channel, requests_by_thread
-        os.environ.update(order.environ)
+        if order.environ:  # An update with nothing runs library code, whose pages would be each worker's own.
+            os.environ.update(order.environ)
         if order.terms:
             from .._linux.terms import take
 
