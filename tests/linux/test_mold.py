@@ -113,7 +113,7 @@ def test_ends_with_status_0_when_the_master_is_done_with_it(master: SmallMaster)
 
 def test_an_interpreter_that_cannot_be_executed_is_told(master: SmallMaster) -> None:
     pid = master.start(python="/no/such/python")
-    assert "FileNotFoundError" in master.expect(MoldFailed).report
+    assert "cannot execute /no/such/python: No such file" in master.expect(MoldFailed).report
     assert master.status(pid) == 127
 
 
