@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import Any
 
 MFD_CLOEXEC, MFD_ALLOW_SEALING = 1, 2  # <linux/memfd.h>
@@ -28,10 +29,7 @@ def memfd_create(name: str, flags: int) -> int:
     return _called("syscall", number, os.fsencode(name), flags)
 
 
-def eventfd() -> int:
-    """Return a new eventfd(2) with the value 0, close-on-exec and non-blocking. Raises OSError."""
-    if hasattr(os, "eventfd"):
-        return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+def _eventfd() -> int:
     return _called("eventfd", 0, os.O_CLOEXEC | os.O_NONBLOCK)
 
 
@@ -41,6 +39,11 @@ def add_to_eventfd(descriptor: int) -> None:
 
 
 _ONE = (1).to_bytes(8, sys.byteorder)
+
+
+eventfd = partial(os.eventfd, 0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) if hasattr(os, "eventfd") else _eventfd
+"""Returns a new eventfd(2) with the value 0, close-on-exec and non-blocking. Raises OSError. No function of ours where
+that can be avoided: each newborn calls it, and would have three pages of its own for it."""
 
 
 def _called(function: str, *arguments: Any) -> int:

@@ -11,6 +11,11 @@ Only a master starts it. It is not the module `mold` itself, since as `__main__`
 import sys
 
 from prefork._errors import UsageError
+
+# First of all, for the heap's order: no worker uses these, and among what workers use they cost each of them 60 kB.
+from prefork._mold.stock import shared  # noqa: F401
+
+# isort: split
 from prefork._mold.mold import take_over
 from prefork._wire.messages import MalformedMessage
 
