@@ -319,6 +319,12 @@ def test_first_line_of_a_failure_has_the_cause(
     assert facts(channels) == [MoldFailed(1, f"{first}\n{text}")]
 
 
+def test_first_line_of_a_refusal_has_it(channels: ProcessChannels, mold: Channel) -> None:
+    mold.send(messages.StepFailed("import", "shop.db is open to db:5432\nAll workers would share it"))
+    report = "import failed: shop.db is open to db:5432\nAll workers would share it"
+    assert facts(channels) == [MoldFailed(1, report)]
+
+
 @pytest.mark.processes
 def test_two_masters_in_one_process(tmp_path: object) -> None:
     with SmallMaster() as one, SmallMaster() as other:
