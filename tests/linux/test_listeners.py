@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -15,8 +16,10 @@ import pytest
 
 from prefork import SystemFailure, UsageError
 from prefork._core.plan import Listener
+from prefork._linux.address import parse
 from prefork._master.listeners.inherited import Given
 from prefork._master.listeners.opened import BindOptions, Listeners
+from prefork._master.listeners.refused import why_refused
 from prefork._wire.launch import Identity
 
 ANY = Listener("http", "tcp://127.0.0.1:0")
@@ -53,8 +56,12 @@ def test_port_in_use_is_refused_even_with_reuseport(listeners: Listeners) -> Non
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = Listener("http", f"tcp://127.0.0.1:{other.getsockname()[1]}")
-        with pytest.raises(SystemFailure, match=r"cannot listen on tcp://127.* \(http\): Address already in use"):
+        with pytest.raises(
+            SystemFailure, match=r"cannot listen on tcp://127.* \(http\): Address already in use"
+        ) as error:
             listeners.bind([taken])
+        assert f"in use: by pid {os.getpid()} (" in str(error.value)
+        assert str(error.value).endswith("; end that process, or choose another port, with -b or in the program")
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "udp"])
@@ -151,13 +158,39 @@ def test_unknown_host_is_a_system_failure(listeners: Listeners) -> None:
         listeners.bind([Listener("http", "tcp://no.such.host.invalid:80")])
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_process_at_the_address_is_named(host: str, kind: socket.SocketKind) -> None:
+    scheme = "tcp" if kind == socket.SOCK_STREAM else "udp"
+    with socket.socket(type=kind) as other:
+        other.bind((host, 0))
+        if kind == socket.SOCK_STREAM:
+            other.listen()
+        number = other.getsockname()[1]
+        for asked in "127.0.0.1", "*", "localhost":
+            reason = why_refused(OSError(errno.EADDRINUSE, "used"), parse(f"{scheme}://{asked}:{number}"))
+            assert reason.startswith(f"used: by pid {os.getpid()} ("), reason
+        if host == "127.0.0.1":
+            reason = why_refused(OSError(errno.EADDRINUSE, "used"), parse(f"{scheme}://127.0.0.3:{number}"))
+            assert reason.startswith("used: by a process that is not visible here"), reason
+
+
+def test_address_of_no_interface_is_refused_with_the_forms(listeners: Listeners) -> None:
+    with pytest.raises(SystemFailure, match="no interface of this machine has it") as error:
+        listeners.bind([Listener("http", "tcp://192.0.2.7:8000")])  # TEST-NET-1 of RFC 5737.
+    assert str(error.value).endswith(
+        "give 127.0.0.1:8000 for clients of this machine alone, or *:8000 for all its addresses, "
+        "with -b or in the program"
+    )
+
+
 def test_only_a_stale_socket_is_replaced(listeners: Listeners, tmp_path: Path) -> None:
     path = tmp_path / "s"
     local = Listener("local", f"unix://{path}")
     with socket.socket(socket.AF_UNIX) as live:
         live.bind(str(path))
         live.listen()
-        with pytest.raises(SystemFailure, match="Address already in use: a running process listens there"):
+        with pytest.raises(SystemFailure, match=f"Address already in use: by pid {os.getpid()} "):
             listeners.bind([local])
     listeners.bind([local])
     with socket.socket(socket.AF_UNIX) as client:

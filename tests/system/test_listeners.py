@@ -152,8 +152,10 @@ def test_only_a_dead_daemons_path_is_taken_over(start: Start) -> None:
     (start.directory / "other.py").write_text(daemon.file.read_text())
     other = start.command(sys.executable, "other.py", env={"RUNTIME_DIRECTORY": str(start.directory / "other")})
     assert other.wait() == 1
+    pid, place = daemon.running.pid, start.directory / "runtime"
     assert other.err[-1] == (
-        f"start: failed: cannot listen on unix://{path} (http): Address already in use: a running process listens there"
+        f"start: failed: cannot listen on unix://{path} (http): Address already in use: by the daemon places, pid {pid}; "
+        f"end it by `prefork stop -n {place}`, or choose another address, with -b or in the program"
     )
     os.kill(daemon.running.pid, signal.SIGKILL)
     daemon.running.wait()
@@ -330,8 +332,9 @@ def test_address_in_use_or_not_given_is_one_line(start: Start) -> None:
     with a_listening_socket() as other:
         where = f"tcp://127.0.0.1:{other.getsockname()[1]}"
         line = f"start: failed: cannot listen on {where} (http): Address already in use"
-        assert refused(start, f'"{where}"') == (1, line)
-        assert refused(start, f'prefork.Listener("{where}", sharing="sharded")') == (1, line)
+        for listener in f'"{where}"', f'prefork.Listener("{where}", sharing="sharded")':
+            status, said = refused(start, listener)
+            assert (status, said.startswith(f"{line}: by pid {os.getpid()} (")) == (1, True), said
     status, line = refused(start, '"fd://3"')
     assert (status, "the program was not started with this listening socket (it has none)" in line) == (1, True)
 
@@ -354,7 +357,7 @@ def test_bad_listeners_in_reloads_are_one_line_each(start: Start) -> None:
     with a_listening_socket() as other:
         taken = f"tcp://127.0.0.1:{other.getsockname()[1]}"
         for where, reason in (
-            (f'"{taken}"', f"{taken} \\(http\\): Address already in use;"),
+            (f'"{taken}"', f"{taken} \\(http\\): Address already in use: by pid {os.getpid()} .*;"),
             ('"tcp://no.such.host.invalid:80"', r"tcp://no\.such\.host\.invalid:80 \(http\): "),
             (f'"unix://{place}/missing/s"', r"/missing/s \(http\): No such file or directory;"),
             (f'"unix://{place}/file"', "a file of this name exists that is not a socket;"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import _socket as socket
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from time import process_time
 
 from ..._linux.credentials import peer_of
 
@@ -39,11 +41,25 @@ def _found(name: bytes) -> Holder | None:
     with open("/proc/net/unix", "rb") as file:
         lines = [line.split(maxsplit=7) for line in file]
     inodes = [line[6].decode() for line in lines if line[7:] and line[7].strip() == b"@" + name[1:]]
-    for pid in (int(each) for each in os.listdir("/proc") if inodes and each.isdecimal()):
-        if any(target in (f"socket:[{inode}]" for inode in inodes) for target in _open_in(pid)):
-            with suppress(OSError):
-                return Holder(pid, os.stat(f"/proc/{pid}").st_uid)
+    for pid in processes_with(inodes):
+        with suppress(OSError):
+            return Holder(pid, os.stat(f"/proc/{pid}").st_uid)
     return None
+
+
+def processes_with(inodes: Iterable[str], until: float = math.inf) -> list[int]:
+    """Return the processes that have one of these sockets open, as far as this user may see it.
+
+    The search ends when this process has had `until` seconds of processor time.
+    """
+    sockets = {f"socket:[{inode}]" for inode in inodes}
+    found: list[int] = []
+    for pid in (int(each) for each in os.listdir("/proc") if sockets and each.isdecimal()):
+        if process_time() > until:
+            break
+        if not sockets.isdisjoint(_open_in(pid)):
+            found.append(pid)
+    return found
 
 
 def _open_in(pid: int) -> Iterator[str]:

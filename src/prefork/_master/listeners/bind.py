@@ -209,7 +209,7 @@ def _clear_stale(path: str, even_live: bool) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
         refused = probe.connect_ex(path) in (errno.ECONNREFUSED, errno.ENOENT)
     if not refused and not even_live:
-        raise OSError(errno.EADDRINUSE, "Address already in use: a running process listens there")
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     unlink(path)
 
 

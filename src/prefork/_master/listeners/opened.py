@@ -20,6 +20,7 @@ from .inherited import Given
 from .names import Found, numeric
 from .port import Port
 from .queues import Queues
+from .refused import why_refused
 
 _PRIVILEGED = 1024
 """Only root can bind ports below this one (ip(7)), by default."""
@@ -240,7 +241,8 @@ class Listeners:
                     place.close()
                 raise
         except OSError as error:
-            reason = _reason(error, address, self._options)
+            where = replace(address, host=self._found.get(address.host, address.host))
+            reason = _reason(error, where, self._options)
             raise SystemFailure(f"cannot listen on {listener.address} ({listener.name}): {reason}") from None
         if at not in self._records.values():
             self._notices.append(f"{listener.name}: listening on {_actual_address(place.template())}")
@@ -309,11 +311,11 @@ def _actual_address(sock: socket.socket) -> str:
 
 def _reason(error: OSError, address: Address, options: BindOptions) -> str:
     """Return why an address could not be opened, with what to do about it if that is known."""
-    reason = error.strerror or str(error)
+    reason = why_refused(error, address)
     if error.errno == errno.EACCES and 0 < address.port < _PRIVILEGED:
         if options.identity is not None:
             return f"{reason}: the application's user cannot bind ports below {_PRIVILEGED}: use --bind"
         return f"{reason}: ports below {_PRIVILEGED} need root, CAP_NET_BIND_SERVICE or socket activation"
     if error.errno == errno.EADDRINUSE and options.beside_orphans:
-        return f"{reason}: perhaps by workers of a previous master, which exit by themselves; try again later"
+        return f"{reason}; perhaps a worker of the previous master, which exits by itself: try again later"
     return reason
