@@ -25,7 +25,7 @@ def test_folded_line_names_the_request() -> None:
     folding = Folding()
     for number in range(BURST + 10):
         assert folding.passes("ended", f"web/{number % 4}", "web/0: killed by SIGSEGV", False, 0.0) is (number < BURST)
-        folding.count_request("ended", "web/0", "GET /crash" if number else "GET /")
+        folding.attribute("ended", "web/0", "GET /crash" if number else "GET /")
     (line,) = folding.due(WINDOW)
     assert line.text == (
         "web: 4 workers failed 15 times in 10 s (GET /crash: 14 of 15 crashes); last: web/0: killed by SIGSEGV"

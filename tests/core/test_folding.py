@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefork._report.folding import BURST, WINDOW, Folding
+from prefork._report.news import usual
 
 
 class Log:
@@ -90,6 +91,28 @@ def test_what_is_about_no_slot_is_counted_too() -> None:
     log.pass_time(WINDOW)
     (line,) = log.lines[BURST:]
     assert line == "prefork: forks failed 20 times in 10 s (backing off); last: the mold could not fork"
+
+
+def test_folded_commands_are_named_with_uid_and_pid() -> None:
+    folding = Folding()
+    for pid in range(BURST + 10):
+        by = f"reload by uid {pid % 2} (pid 7)" if pid > BURST + 7 else f"scale by uid 1000 (pid {pid})"
+        folding.passes("command", "", f"prefork: {by}", False, 0.0)
+        folding.attribute("command", "", by)
+    (line,) = folding.due(WINDOW)
+    assert line.text == (
+        "prefork: commands received 15 times in 10 s (scale 13 times, last by uid 1000 (pid 12); "
+        "reload once by uid 1 (pid 7); reload once by uid 0 (pid 7)); last: prefork: reload by uid 0 (pid 7)"
+    )
+
+
+def test_a_stop_is_never_folded() -> None:
+    by = {"event": "command", "by": "uid 0 (pid 7)"}
+    stop, scale = (usual({**by, "command": command}) for command in ("stop", "scale"))
+    assert stop is not None
+    assert scale is not None
+    assert (stop.folds, scale.folds) == (False, True)
+    assert (scale.due_to, stop.text) == ("scale by uid 0 (pid 7)", "prefork: stop requested by uid 0 (pid 7)")
 
 
 def test_at_the_end_all_is_told_at_once() -> None:

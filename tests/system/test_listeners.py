@@ -154,8 +154,9 @@ def test_only_a_dead_daemons_path_is_taken_over(start: Start) -> None:
     assert other.wait() == 1
     pid, place = daemon.running.pid, start.directory / "runtime"
     assert other.err[-1] == (
-        f"start: failed: cannot listen on unix://{path} (http): Address already in use: by the daemon places, pid {pid}; "
-        f"end it by `prefork stop -n {place}`, or choose another address, with -b or in the program"
+        f"start: failed: cannot listen on unix://{path} (http): Address already in use: "
+        f"by the daemon places, pid {pid}; end it by `prefork stop -n {place}`, "
+        "or choose another address, with -b or in the program"
     )
     os.kill(daemon.running.pid, signal.SIGKILL)
     daemon.running.wait()

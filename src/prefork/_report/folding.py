@@ -20,14 +20,15 @@ WINDOW = 10.0
 """Seconds that one line sums up."""
 
 _WORDS = 8
-"""Different reports of the application that are logged in one run, beyond the burst."""
+"""Different reports of the application that are logged in one run, beyond the burst; kinds of commands in a line."""
 
 
 @record
 class Repeated:
     """The number of repeated events of one slot, or of several of a kind. `last`: the last line.
 
-    `event`: one of `EVENTS`, or else its own verb. `backing_off`: some slot was not restarted at once.
+    `event`: one of `EVENTS`, or else its own verb. `backing_off`: some slot was not restarted at once. `named`: the
+    request that most workers had, or the commands with their users.
     """
 
     event: str
@@ -37,7 +38,7 @@ class Repeated:
     seconds: float
     last: str
     backing_off: bool
-    blamed: str = ""
+    named: str = ""
 
     @property
     def text(self) -> str:
@@ -46,8 +47,8 @@ class Repeated:
         often = f"{verb} {_times(self.count)} in {self.seconds:.0f} s"
         if self.backing_off:
             often += " (backing off)"
-        if self.blamed:
-            often += f" ({self.blamed})"
+        if self.named:
+            often += f" ({self.named})"
         if not self.slots:
             return f"prefork: {often}; last: {self.last}"
         subject = f"{self.slots[0]}:" if len(self.slots) == 1 else f"{self.kind}: {len(self.slots)} workers"
@@ -58,6 +59,18 @@ def blamed(requests: Iterable[str], crashes: int) -> str:
     """Return the request that most workers had when they ended: `GET /crash: 14 of 15 crashes`; empty for none."""
     label, count = next(iter(Counter(filter(None, requests)).most_common(1)), ("", 0))
     return f"{label}: {count} of {crashes} crashes" if count > 1 and 2 * count >= crashes else ""
+
+
+def asked(commands: Iterable[str]) -> str:
+    """Return commands, each as `scale by uid 0 (pid 7)`, by kind and user, with the process of the last of each."""
+    found: dict[str, list[str]] = {}
+    for command in commands:
+        found.setdefault(command.partition(" (pid ")[0], []).append(command)
+    texts = []
+    for same in list(found.values())[:_WORDS]:
+        what, _, by = same[-1].partition(" by ")
+        texts.append(f"{what} {_times(len(same))}{', last' if len(same) > 1 else ''} by {by}")
+    return "; ".join([*texts, *([f"and {len(found) - _WORDS} more"] if len(found) > _WORDS else [])])
 
 
 def _times(count: int) -> str:
@@ -74,7 +87,7 @@ class _Run:
     words: set[str] = field(default_factory=set)
     last: str = ""
     backing_off: bool = False
-    requests: list[str] = field(default_factory=list)  # those that workers had when they ended
+    due_to: list[str] = field(default_factory=list)  # as `attribute` was told
 
 
 class Folding:
@@ -105,9 +118,9 @@ class Folding:
         run.held += 1
         return False
 
-    def count_request(self, event: str, slot: str, request: str) -> None:
-        """Count the request that a worker had when it ended, after `passes`."""
-        self._runs[event, slot.partition("/")[0]].requests.append(request)
+    def attribute(self, event: str, slot: str, to: str) -> None:
+        """Note what a line is due to, after `passes`: the request of a worker that ended, or a command and its user."""
+        self._runs[event, slot.partition("/")[0]].due_to.append(to)
 
     def due(self, now: float, at_once: bool = False) -> list[Repeated]:
         """Return what was counted, once its window is over; `at_once`: all of it now."""
@@ -117,7 +130,8 @@ class Folding:
             if run.held and (over or at_once):
                 seconds = now - run.since
                 facts = (tuple(run.slots), run.count, seconds, run.last, run.backing_off)
-                repeated.append(Repeated(event, kind, *facts, blamed(run.requests, run.count)))
+                named = asked(run.due_to) if event == "command" else blamed(run.due_to, run.count)
+                repeated.append(Repeated(event, kind, *facts, named))
                 self._runs[event, kind] = _Run(now, 0, words=run.words)
             elif over:
                 del self._runs[event, kind]

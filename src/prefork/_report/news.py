@@ -17,10 +17,19 @@ class News:
 
     @property
     def folds(self) -> bool:
-        """Whether it is counted if it repeats; of changes, those that fail."""
+        """Whether it is counted if it repeats; of changes, those that fail; of commands, all but a stop."""
+        if self.record.get("command") == "stop":
+            return False
         event = EVENTS.get(self.record["event"])
         repeats = self.record.get("stage", "failed") == "failed" and event is not None and bool(event.verb)
         return self.tone != "faint" and repeats
+
+    @property
+    def due_to(self) -> str:
+        """Return what a folded line names: the request of a worker that ended, or a command with its user."""
+        if self.record["event"] == "command":
+            return f"{self.record['command']} by {self.record['by']}"
+        return str(self.record.get("doing") or "") if self.record["event"] == "ended" else ""
 
 
 def reported(record: Record | None, text: str) -> News:

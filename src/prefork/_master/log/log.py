@@ -124,8 +124,8 @@ class Log:
         if item.folds and not self._ends:
             now, slot = monotonic(), str(item.record.get("slot", ""))
             passes = self._folding.passes(item.record["event"], slot, item.text, self._backs_off(slot), now)
-            if request := item.record.get("doing") if item.record["event"] == "ended" else "":
-                self._folding.count_request("ended", slot, request)
+            if item.due_to:
+                self._folding.attribute(item.record["event"], slot, item.due_to)
             self._set_timer(now)
             if not passes:
                 return
