@@ -120,11 +120,19 @@ def test_a_function_that_listens_nowhere(start: Start) -> None:
 
 
 def test_a_daemon_is_run_as_it_is_and_says_what_its_options_are(start: Start) -> None:
-    write(start, "chat.py", HEAD + 'daemon = prefork.Daemon("chat", listeners={"http": "tcp://127.0.0.1:0"})\n'
+    write(start, "chat.py", HEAD + 'daemon = prefork.Daemon("talk", listeners={"http": "tcp://127.0.0.1:0"})\n'
         "@daemon.plan\ndef plan():\n    return [Web(0)]\n" + SERVE)  # fmt: skip
     run = Run(start, "chat", bind=False)
     assert run.ready().startswith("Daemon, workers: 1 web, tcp://127.0.0.1:")
+    (line,) = (
+        line for line in run.running.err if line.startswith("mold of generation 1: the Daemon of chat is called ")
+    )
+    assert line.endswith(" talk and runs as chat: a name is needed before the import; start it with --name talk")
     assert run.stop() == 0
+    run = Run(start, "chat", "--name", "talk", bind=False)
+    run.ready()
+    assert run.stop() == 0
+    assert not [line for line in run.running.err if "is called" in line]
     run = Run(start, "chat", "-w", "2", bind=False)
     assert run.running.wait() == 1
     why = "--workers: chat is a Daemon, whose own code decides workers: the option is for applications"

@@ -73,6 +73,8 @@ class Mold:
         self._origins, self._repairs = Origins(), Repairs()
         self._slow = SlowImport(lambda text: channel.try_send(StillImporting(text)))
         self._inherited = frozenset(other_end.links().values())
+        self.notes: list[str] = []
+        """What the log is to have of the application's start, once."""
         self.awaits_run = False
         """Whether the program runs up to its `daemon.run()`, which serves. Any other call of it starts a master."""
 
@@ -171,7 +173,8 @@ class Mold:
         rehearse(stage, self._launch.title)
         prepared = sharing.prepare(self._share)
         self._planned = True
-        self._channel.try_send(Planned(size, tuple(filter(None, [prepared.warning, *lost]))))
+        self._channel.try_send(Planned(size, tuple(filter(None, [*self.notes, prepared.warning, *lost]))))
+        self.notes.clear()
 
     def _take_stock(self) -> list[str]:
         """Refuse what workers would share, repair what can be repaired, and return what they will miss."""

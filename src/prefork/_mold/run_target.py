@@ -17,6 +17,10 @@ from . import mold
 from .recognise import Recognised, has_hooks, recognise
 from .watching import loaded
 
+_RENAMED = (
+    "the Daemon of {0} is called {1} and runs as {2}: a name is needed before the import; start it with --name {1}"
+)
+
 
 def run(started: dict[str, Any]) -> None:
     """Serve the target. `started` has the values of the command line, `given`."""
@@ -34,6 +38,8 @@ def run(started: dict[str, Any]) -> None:
     if recognised.what == "daemon":
         _refuse_for_a_daemon(settings)
         daemon = recognised.application
+        if daemon.name != settings["name"] and not settings.given("name"):
+            mold.own.notes.append(_RENAMED.format(settings["target"], daemon.name, settings["name"]))
         allowed = [*(daemon.options.allow_shared or ()), *(settings["allow_shared"] or ())]
         mold.own.serve(mold.adopt(daemon), daemon.options.share, allowed)
     # Imported here, since a Daemon may have contexts of the same kinds.
