@@ -92,6 +92,39 @@ class TestDeathsOfWork:
             stage.rest()
             assert stage.spares() == 1
 
+    def test_spares_that_die_together_do_not_delay_the_next_fork(self) -> None:
+        stage = four()
+        for key in WEB:
+            stage.crash(key, doing="GET /crash")
+        stage.rest()
+        spares = [pid for pid, process in stage.world.processes.items() if not process.key]
+        for pid in spares:
+            stage.feed(ev.WorkerEnded(pid, -9, "killed by SIGKILL"))
+        for key in WEB:
+            stage.crash(key, doing="GET /crash")
+        began = stage.now
+        stage.rest()
+        while stage.serving() != WEB:
+            stage.late()
+            stage.rest()
+        assert len(spares) == 1 + SPEC.extra_spares
+        assert stage.now - began <= SPEC.backoff_first + 1e-6
+
+    def test_failing_forks_are_tried_again_soon_while_a_pool_is_down(self) -> None:
+        stage = four()
+        stage.crash("web/0", doing="GET /crash")
+        for _ in range(8):
+            if stage.world.molds[1].pending_forks:
+                stage.feed(ev.ForkFailed(1, 1, "EAGAIN"))
+            while not stage.world.molds[1].pending_forks:
+                stage.late()
+        stage.feed(ev.ForkFailed(1, 1, "EAGAIN"))
+        for key in stage.serving():
+            stage.crash(key, doing="GET /crash")
+        deadline = stage.supervisor.next_deadline()
+        assert deadline is not None
+        assert deadline - stage.now <= SPEC.pause_down
+
     def test_failed_starts_have_no_more_spares_kept(self) -> None:
         stage = four()
         for _ in range(3):

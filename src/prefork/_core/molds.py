@@ -108,12 +108,17 @@ def replace_mold(state: State, mold: Mold, healthy: bool) -> None:
 
 
 def hurry(state: State, mold: Mold) -> None:
-    """Shorten the pause of a mold while a pool has no ready worker."""
+    """Shorten the pause of a mold, or that between its forks, while a pool has no ready worker."""
     outages = [state.now - pace.down_since for pace in state.paces.values() if pace.down_since is not None]
-    due = mold.since + pause_down(state.spec, mold.failures, min(outages, default=state.now))
-    if outages and mold.deadline is not None and due < mold.deadline:
+    if not outages:
+        return
+    due = mold.since + pause_down(state.spec, mold.failures, min(outages))
+    if mold.phase == "paused" and mold.deadline is not None and due < mold.deadline:
         mold.deadline = max(state.now, due)
         state.expect("mold", mold.generation, mold.deadline)
+    mold.pause_until = min(mold.pause_until, state.now + pause_down(state.spec, mold.failed_forks, min(outages)))
+    if mold.phase == "ready" and not mold.pending_forks:
+        mold_able(state, mold)
 
 
 def fork_spares(state: State, mold: Mold) -> None:
@@ -160,9 +165,15 @@ def settle_forks(state: State, mold: Mold, count: int) -> None:
 
 
 def back_off_forks(state: State, mold: Mold) -> None:
-    """Delay the next fork after one that failed, so that there is no hot loop."""
+    """Delay the next fork after one that failed, so that there is no hot loop.
+
+    What ends during the delay was forked before: that is no further failure, however many spares there were.
+    """
+    if state.now < mold.pause_until:
+        return
     mold.failed_forks += 1
     mold.pause_until = state.now + pause(state.spec, mold.failed_forks, state.chance())
+    hurry(state, mold)
     if mold.phase == "ready" and not mold.pending_forks:
         mold_able(state, mold)
 
@@ -189,7 +200,7 @@ def reserve_spare(state: State, slot: Slot, target: Target) -> bool:
         slot.asking = target.generation
         mold.asking[slot.key] = None
         state.dirty_molds[mold.generation] = None
-        if mold.phase == "paused":
+        if mold.phase == "paused" or state.now < mold.pause_until:
             hurry(state, mold)
     return False
 
