@@ -180,6 +180,26 @@ class TestSuperseded:
         assert stage.serving(1) == ["solo", *WEB]
         assert list(stage.world.molds) == [1]
 
+    def test_rollback_of_both_orders_no_third_worker(self) -> None:
+        stage = Stage(*(plan(f"d{n}", web=4, solo=False) for n in (1, 2, 3)), spec=SPEC).start()
+        stage.command(cmd.Reload())
+        stage.rest(but=lambda event: is_ready(event) and len(stage.serving(2)) == 2)
+        left = max(stage.serving(2))
+        stage.command(cmd.Reload())
+        stage.rest(but=lambda event: isinstance(event, ev.WorkerReady) and stage.pid(left) == event.pid)
+        starting = stage.pid(left)
+        assert stage.world.processes[starting].generation == 3
+        stage.feed(ev.MoldEnded(3, "killed by SIGSEGV"))  # The world refuses a third one.
+        assert stage.world.processes[starting].asked
+        assert not stage.reply(2).ok
+        stage.rest(but=lambda event: isinstance(event, ev.WorkerEnded) and event.pid == starting)
+        stage.late()
+        assert stage.world.processes[starting].killed
+        stage.rest(but=ends)
+        assert left in stage.serving(1), "the next one does not wait for the end of what was killed"
+        stage.rest()
+        assert stage.serving(1) == WEB
+
     def test_worker_that_a_superseded_reload_left_is_replaced_as_any(self) -> None:
         stage = Stage(*(plan(f"d{n}", web=4, solo=False) for n in (1, 2, 3)), spec=SPEC).start()
         stage.command(cmd.Reload())

@@ -213,6 +213,8 @@ def worker_late(state: State, worker: Worker) -> None:
         state.kill(worker, f"not ready after {waited}{_how_ready(worker)}", "deadline", explain=True)
     elif worker.phase == "draining" and worker.ready_at is None:
         state.kill(worker, f"not ready, and asked to end {waited} ago", "deadline", explain=True)
+        if worker.target is not None:
+            state.dirty_slots[worker.target.entry.key] = None  # It may wait for this.
     elif worker.phase == "draining" and worker.hastened and not worker.cut:
         state.cut_drain(worker)
     elif worker.phase == "draining":

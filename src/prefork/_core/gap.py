@@ -43,8 +43,8 @@ def reconcile(state: State, slot: Slot) -> None:
         drain_all(state, slot)
         return
     former = serving(state, slot)
-    if any(pid for pid in slot.pids if not state.workers[pid].asked and state.workers[pid] is not former):
-        drain_all(state, slot, but=former)  # A start for an earlier target, which ends soon.
+    if any(is_stale(state, state.workers[pid], former) for pid in slot.pids):
+        drain_all(state, slot, but=former)
     elif not is_crowded(state, slot):
         order(state, slot, target)
 
@@ -146,6 +146,16 @@ def bound_drains(state: State, slot: Slot) -> None:
 def drains(state: State, slot: Slot) -> list[Worker]:
     """Return the processes of the slot that drain and have something to finish, oldest first."""
     return [worker for worker in leaving(state, slot) if worker.phase == "draining" and worker.ready_at is not None]
+
+
+def is_stale(state: State, worker: Worker, former: Worker | None) -> bool:
+    """Return whether a process is a start for an earlier target, which is to end soon, and before the next one.
+
+    The order of the next one stands before what asks it to end, so that they are not of one answer: else three stay.
+    """
+    if worker.asked:
+        return former is not None and worker.ready_at is None and worker.pid in state.asked_now
+    return worker is not former
 
 
 def is_crowded(state: State, slot: Slot) -> bool:

@@ -149,6 +149,7 @@ class State:
     dirty_slots: dict[str, None] = field(default_factory=dict, compare=False)  # slots, in order
     dirty_molds: dict[int, None] = field(default_factory=dict, compare=False)  # molds
     kinds_with_room: dict[str, None] = field(default_factory=dict, compare=False)  # kinds that may have room again
+    asked_now: dict[int, None] = field(default_factory=dict, compare=False)  # pids asked to drain in this answer
     heap: list[tuple[float, str, Any]] = field(default_factory=list, compare=False)
     heap_limit: int = field(default=64, compare=False)
 
@@ -284,6 +285,7 @@ class State:
         """Ask a worker to drain, once; its backlogs follow if they are known only later."""
         if self.turn(worker, "drain"):
             worker.asked = True
+            self.asked_now[worker.pid] = None
             worker.backlogs = self.backlogs_to_drain(worker)
             slot = worker.target and self.slots.get(worker.target.entry.key)
             self.actions.append(AskToDrain(worker.pid, worker.backlogs, slot.why if slot else ""))

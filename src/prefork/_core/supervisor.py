@@ -116,7 +116,7 @@ class Supervisor:
         if state.exited:
             return ()
         state.now, state.cause = now, ""
-        state.actions = []
+        state.actions, state.asked_now = [], {}
         self._apply(event)
         self._reconcile()
         orders = [action for action in state.actions if isinstance(action, OrderWorker)]
