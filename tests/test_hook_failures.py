@@ -231,7 +231,7 @@ def test_new_worker_that_ends_early_undoes_the_reload(status: int) -> None:
 def test_new_worker_that_refuses_its_context_undoes_the_reload() -> None:
     hooks = up()
     _first, second = hooks.reload(*version(1))
-    (report,) = hooks.refuse(second, "Hooked does not have the fields that were sent")
+    (report,) = hooks.refuse(second, "Hooked was sent no value for name")
     assert "reload failed: hooked/1: cannot decode its context" in report
     assert hooks.exit(second, status=2, after=0.01) == []
     hooks.obey()

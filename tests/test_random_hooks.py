@@ -19,6 +19,8 @@ from support import PROOF
 
 ERRORS = (OSError(98, "in use"), KeyError("port"), UsageError("no such kind"), SystemFailure("no process left"))
 PLACES = ("update", "fork", "on_quit", "cleanup_child", "on_child_finished", "update_server", "update_config")
+ENDING = ("on_terminate", "on_interrupt", "on_finish")
+HOOKS = {"TERM": "on_terminate", "INT": "on_interrupt"}
 STATUSES = (0, 1, 2, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGSEGV)
 DRAIN = 7.0
 
@@ -27,10 +29,19 @@ class Program(RuleBasedStateMachine):
     """`raising`: where the program raises now. `refused`: versions that no process may be started for any more."""
 
     @initialize(
-        count=st.integers(1, 3), raising=st.sampled_from([None, *PLACES]), up=st.sampled_from([True, True, False])
+        count=st.integers(1, 3),
+        raising=st.sampled_from([None, "on_start", *PLACES]),
+        up=st.sampled_from([True, True, False]),
+        own=st.sets(st.sampled_from(ENDING)),
+        lasts=st.integers(0, 60),
     )
-    def start(self, count: int, raising: str | None, up: bool) -> None:
+    def start(self, count: int, raising: str | None, up: bool, own: set[str], lasts: int) -> None:
+        """`own`: the hooks of the end that are the program's: workers are given no time after those.
+
+        `lasts`: events before it may be told to end.
+        """
         self.raising = None if up else raising
+        self.own, self.lasts = own, lasts
         self.error: BaseException = ERRORS[0]
         self.only: int | None = None
         self.count = count
@@ -46,6 +57,9 @@ class Program(RuleBasedStateMachine):
         made = self.hooks.decider._settings
         for name in PLACES[2:]:
             object.__setattr__(made, name, self.wrapped(name, getattr(made, name)))
+        for name in {"on_start", *own}:
+            # The program's own ask the workers, too.
+            object.__setattr__(made, name, self.wrapped(name, lambda *given: self.hooks.asked.update(*given[1:])))
         self.tell(Started())
         if up:
             self.hooks.take(*self.hooks.live)
@@ -67,6 +81,7 @@ class Program(RuleBasedStateMachine):
 
     def after(self, reports: list[str]) -> None:
         """Take in what an event has brought about."""
+        self.lasts -= 1
         if any(text.startswith("prefork: reload failed") for text in reports) and self.pending is not None:
             self.refused.add(self.pending)
             self.pending = None
@@ -80,7 +95,11 @@ class Program(RuleBasedStateMachine):
         return self.hooks.status is None
 
     @precondition(lambda self: self.lives)
-    @rule(where=st.sampled_from([None, *PLACES]), error=st.sampled_from(ERRORS), only=st.sampled_from([None, 0, 1]))
+    @rule(
+        where=st.sampled_from([None, *PLACES, *ENDING]),
+        error=st.sampled_from(ERRORS),
+        only=st.sampled_from([None, 0, 1]),
+    )
     def raise_from_now_on(self, where: str | None, error: BaseException, only: int | None) -> None:
         self.raising, self.error, self.only = where, error, only
 
@@ -153,6 +172,33 @@ class Program(RuleBasedStateMachine):
         if self.hooks.decider.next_deadline() is not None:
             self.after(self.hooks.deadline())
 
+    @precondition(lambda self: self.lives and self.lasts < 0)
+    @rule(data=st.data(), names=st.lists(st.sampled_from(["TERM", "INT", "HUP", "QUIT"]), max_size=3))
+    def ends(self, data: st.DataObject, names: list[str]) -> None:
+        """Whatever is under way and raises, the daemon ends."""
+        self.raising = data.draw(st.sampled_from([self.raising, *ENDING]))
+        obeying = data.draw(st.integers(0, 8))
+        self.end([data.draw(st.sampled_from(["TERM", "INT"])), *names], obeying)
+
+    def end(self, signals: list[str], obeying: int) -> None:
+        """Send these signals; `obeying` of the workers end by themselves. No other worker is started."""
+        hooks, begun, born, said = self.hooks, self.hooks.now, len(self.hooks.births.all), len(self.hooks.reports)
+        for name in signals:
+            if self.lives:
+                hooks.signal(name)
+        for pid in hooks.live[:obeying]:
+            hooks.exit(pid, status=-signal.SIGTERM, after=0.01)
+        asked_by_own = ({HOOKS[name] for name in signals if name in HOOKS} & self.own) - {self.raising}
+        while self.lives and not asked_by_own and not hooks.killed >= set(hooks.live):
+            assert hooks.now - begun <= DRAIN
+            hooks.deadline()
+        if self.lives:
+            hooks.exit(*hooks.live, after=0.0)
+        assert hooks.status is not None
+        assert hooks.live == []
+        assert len(hooks.births.all) == born
+        assert not any(text.startswith("prefork: reload failed") for text in hooks.reports[said:])
+
     @precondition(lambda self: not self.lives)
     @rule()
     def it_has_ended(self) -> None:
@@ -202,14 +248,7 @@ class Program(RuleBasedStateMachine):
         if self.lives:
             self.rest()
         if self.lives:
-            hooks.signal("TERM")
-            if self.lives:
-                begun = hooks.now
-                hooks.deadline()
-                while not hooks.killed >= set(hooks.live):
-                    hooks.deadline()
-                assert hooks.now - begun <= DRAIN + 0.1
-                hooks.exit(*hooks.live, after=0.0)
+            self.end(["TERM"], 0)
         assert hooks.status is not None
         assert hooks.live == []
 
