@@ -6,6 +6,7 @@ import signal
 from dataclasses import astuple
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -253,7 +254,7 @@ class Program(RuleBasedStateMachine):
         assert hooks.live == []
 
 
-TestProgram = Program.TestCase
+TestProgram = pytest.mark.timeout(3600 if PROOF else 120)(Program.TestCase)
 TestProgram.settings = settings(
     max_examples=5000 if PROOF else 300, stateful_step_count=40, deadline=None, print_blob=True
 )
