@@ -483,6 +483,32 @@ def test_successor_that_never_is_up_fails_the_reload(takes: bool) -> None:
     assert hooks.contexts() == [(0, 0), (1, 0)]
 
 
+def test_successor_that_returns_before_ready_fails_the_reload() -> None:
+    hooks = up()
+    hooks.ready(hooks.live[0])
+    first, second = hooks.reload(*version(1))
+    hooks.take(first, second)
+    hooks.ready(first)
+    (report,) = hooks.exit(second, status=0, after=0.3)
+    assert "reload failed: hooked/1: exited 0 before it called prefork.ready(), as others did (pid" in report
+    assert hooks.asked == {first}
+    hooks.obey()
+    assert hooks.contexts() == [(0, 0), (1, 0)]
+
+
+def test_successor_that_was_ready_may_return() -> None:
+    hooks = up()
+    hooks.ready(hooks.live[0])
+    first, second = hooks.reload(*version(1))
+    hooks.take(first, second)
+    hooks.ready(first)
+    assert hooks.exit(first, status=0, after=0.3) == []
+    hooks.ready(second)
+    hooks.obey()
+    hooks.deadline()
+    assert hooks.contexts() == [(0, 1), (1, 1)]
+
+
 def test_program_that_starts_slowly_gets_the_time_it_needs() -> None:
     hooks = Hooks(1)
     hooks.tell(Started())

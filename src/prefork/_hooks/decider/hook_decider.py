@@ -200,8 +200,9 @@ class HookDecider:
             how = child.how(end, self._now, self._signal_names)
             self._first.ended(end.pid, how)
             ends.append(End(how, end.usage and end.usage[0] + end.usage[1]))
-            if self._reloads.concerns(end.pid) and (end.status != 0 or how == "early"):
-                broken = end_of(child, end, self._signal_names)
+            up = self._reloads.is_up(child)
+            if self._reloads.concerns(end.pid) and (end.status != 0 or not up):
+                broken = end_of(child, end, self._signal_names, up)
             else:
                 self._report_end(child, end, how)
             self._spawner.forget(end.pid)

@@ -15,12 +15,16 @@ from .children import Child, How
 from .pauses import PATIENCE
 
 
-def end_of(child: Child, end: ProcessExit, signal_names: Mapping[int, str]) -> str:
-    """Return how a child has ended, in words."""
+def end_of(child: Child, end: ProcessExit, signal_names: Mapping[int, str], up: bool = True) -> str:
+    """Return how a child has ended, in words; `up`: it lacked nothing but, perhaps, its context."""
     words = f"{child.key or f'process {end.pid}'}: {ended(end.status, signal_names)}"
     if child.key is None:
         return words
-    return f"{words}{' before it decoded its context' if child.began is None else ''} (pid {end.pid})"
+    if child.began is None:
+        words += " before it decoded its context"
+    elif not up:
+        words += " before it called prefork.ready(), as others did"
+    return f"{words} (pid {end.pid})"
 
 
 def error_text(error: BaseException) -> str:

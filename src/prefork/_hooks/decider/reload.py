@@ -80,6 +80,10 @@ class Reloads:
         else:
             child.began = now
 
+    def is_up(self, child: Child) -> bool:
+        """Return whether a worker has its context, and has called `prefork.ready()` if its kind does."""
+        return child.began is not None and (child.ready or child.kind not in self._announcing)
+
     def concerns(self, pid: int) -> bool:
         """Return whether a process is one of the new workers."""
         return self.present is not None and pid in self.present.started
@@ -107,4 +111,4 @@ class Reloads:
 
     def _waiting(self) -> list[Child]:
         children = [self._live[pid] for pid in self.present.started if pid in self._live] if self.present else []
-        return [one for one in children if one.began is None or (one.kind in self._announcing and not one.ready)]
+        return [one for one in children if not self.is_up(one)]
