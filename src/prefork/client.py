@@ -18,10 +18,10 @@ from io import FileIO
 from typing import Any, Literal
 
 from ._client.choice import Configured, Wish, choose
-from ._client.connection import PATIENCE, Connection, connected
+from ._client.connection import PATIENCE, Connection
 from ._client.connection import Each as Each
 from ._client.connection import Event as Event
-from ._client.search import Found, search, searched
+from ._client.search import Found, asked, search, searched
 from ._errors import NotRunningError, SystemFailure, UsageError
 from ._linux import regular_file
 from ._linux.program import current_directory
@@ -39,10 +39,11 @@ def connect(name: str | None = None) -> Client:
 
 
 class Choice:
-    """A daemon that was chosen. `elsewhere`: the only one that runs, but in another directory."""
+    """A daemon that was chosen. `elsewhere`: it is the only one that runs, but in another directory."""
 
-    def __init__(self, client: Client, elsewhere: Found | None = None) -> None:
-        self.client = client
+    def __init__(self, daemon: Found, elsewhere: bool = False) -> None:
+        self.client = Client(daemon.place)
+        self.daemon = daemon
         self.elsewhere = elsewhere
 
 
@@ -57,8 +58,7 @@ def choice(name: str | None, *, reads: bool = False) -> Choice:
     name = name or os.environ.get("PREFORK_NAME")
     wish = Wish(here, name, None if name else _configured(here), reads, searched(os.environ))
     found = choose(wish, search(os.environ, here))
-    elsewhere = name is None and not found.here
-    return Choice(Client(found.place), found if elsewhere else None)
+    return Choice(found, elsewhere=name is None and not found.here)
 
 
 class Client:
@@ -181,13 +181,13 @@ class Client:
             return str(connection.command(request, each, **more)["text"])
 
 
-def _in(directory: str, otherwise: str) -> Client:
+def _in(directory: str, otherwise: str) -> Found:
     """Return the daemon in a runtime directory. Raises NotRunningError; SystemFailure without permission."""
-    try:
-        connected(directory).close()
-    except NotRunningError:
-        raise NotRunningError(otherwise) from None
-    return Client(directory)
+    for found in asked([directory]):
+        if found.refused and not found.pid:
+            raise SystemFailure(f"no permission to connect to the daemon in {directory}")
+        return found
+    raise NotRunningError(otherwise)
 
 
 def _configured(here: str | None) -> Configured | None:

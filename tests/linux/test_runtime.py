@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from prefork._errors import SystemFailure, UsageError
-from prefork._master.identity.lock import Noted
+from prefork._master.identity.lock import Lock, Noted
 from prefork._master.runtime.directory import directory_for
 from prefork._master.runtime.presence import Runtime
 from support import Start
@@ -87,6 +88,44 @@ def test_directory_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemFailure, match=r"cannot create .*: Not a directory"):
         directory_for("chat", {"RUNTIME_DIRECTORY": f"{tmp_path}/file/chat"})
+
+
+def test_clean_end_removes_the_directory(tmp_path: Path) -> None:
+    place = tmp_path / "chat"
+    place.mkdir()
+    runtime = Runtime(str(place), Noted("chat"))
+    (place / "crashes").mkdir()
+    runtime.leave()
+    assert place.exists(), "there may be crash reports"
+    (place / "crashes").rmdir()
+    Runtime(str(place), Noted("chat")).leave()
+    assert not place.exists()
+
+
+def test_directory_of_a_service_manager_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    Runtime(str(tmp_path), Noted("chat")).leave()
+    assert tmp_path.exists()
+
+
+def test_lock_on_a_removed_file_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, real = tmp_path / "chat", fcntl.flock
+    place.mkdir()
+    first = Lock(str(place), Noted("chat"))
+
+    def ended_before(descriptor: int, operation: int) -> None:
+        """The first one ends between open() and flock() of the second."""
+        monkeypatch.setattr(fcntl, "flock", real)
+        first.leave()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", ended_before)
+    second = Lock(str(place), Noted("chat"))
+    assert second.is_there
+    with pytest.raises(UsageError, match="is already running"):
+        Lock(str(place), Noted("chat"))
+    second.leave()
+    assert not place.exists()
 
 
 def test_lock_allows_one_daemon(tmp_path: Path) -> None:

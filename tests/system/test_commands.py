@@ -194,17 +194,20 @@ class TestStatus:
         assert "prefork.scoreboard" in imported
 
     def test_a_master_that_does_not_answer_is_not_waited_for(self, pair: Commanded) -> None:
-        late = f"prefork: the daemon in {pair.environment['RUNTIME_DIRECTORY']} did not answer within 5 s"
+        where, pid = pair.environment["RUNTIME_DIRECTORY"], pair.running.pid
+        late = [f"prefork: the daemon in {where} did not answer within 5 s"]
+        waits = f"prefork: the daemon in {where} does not answer yet; waiting"
+        waits_for = f"{waits}: its master is stopped by a signal, and goes on after `kill -CONT {pid}`"
         os.kill(pair.running.pid, signal.SIGSTOP)
         until(lambda: state(pair.running.pid) == "T", "it has stopped")
-        assert pair.refuses("status") == late
+        assert pair.refuses("status").splitlines() == [waits_for, *late]
         with contextlib.ExitStack() as waiting:
             with contextlib.suppress(BlockingIOError):
                 while True:  # Until there is no room to wait in.
                     sock = waiting.enter_context(socket.socket(socket.AF_UNIX))
                     sock.setblocking(False)
                     sock.connect(f"{pair.environment['RUNTIME_DIRECTORY']}/control.sock")
-            assert pair.refuses("status") == late
+            assert pair.refuses("status").splitlines() == [waits, *late]
         os.kill(pair.running.pid, signal.SIGCONT)
 
 

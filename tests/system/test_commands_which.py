@@ -45,12 +45,23 @@ def test_commands_without_a_name_are_for_their_directory(place: Place) -> None:
     two = place.script("two")
     assert place.says("status", status=2).startswith(f"{refusal}, two in {top}/two")
     assert place.says("status", "-n", "two").startswith("two: 1 of 1 slot served")
+    assert place.says("status", "two").startswith("two: 1 of 1 slot served")
+    assert place.says("crashes", "two") == "no crash reports"
+    assert (
+        place.says("crashes", "7", directory="two", status=1)
+        == "prefork: no crash report 7; `prefork crashes` lists them"
+    )
+    told = place.says("stop", "two", "-n", "one", status=2)
+    assert told == "prefork: two daemons are named, two and by -n one: name one"
     told = place.says("status", "--name", "tow", status=3)
     assert told == f"prefork: no daemon tow is running; running: one in {top}/one, two in {top}/two; searched: {homes}"
     assert place.says("stop", directory="one").startswith("stopped")
     assert one.wait() == 0
     assert place.says("stop", PREFORK_NAME="two").startswith("stopped")
     assert two.wait() == 0
+    home = "/run/prefork" if UID == 0 else f"{place.start.directory}/session/prefork"
+    there = place.command("ls", home)
+    assert (there.wait(), there.out) == (0, [])
 
 
 def test_daemons_behind_a_switched_link_and_of_one_name(place: Place) -> None:

@@ -73,7 +73,7 @@ def search(environ: Mapping[str, str], here: str | None = None, everyone: bool =
     places = list(_places(environ, everyone))
     found: list[Found] = []
     for first in range(0, len(places), _AT_ONCE):
-        found += _asked(places[first : first + _AT_ONCE])
+        found += asked(places[first : first + _AT_ONCE])
     return sorted((_located(each, here) for each in found), key=lambda each: (each.name, each.place))
 
 
@@ -128,7 +128,7 @@ class _Asked:
     data: bytearray = field(default_factory=bytearray)
 
 
-def _asked(places: Iterable[str]) -> Iterator[Found]:
+def asked(places: Iterable[str]) -> Iterator[Found]:
     """Yield the daemons in these runtime directories, those that are late last."""
     deadline = monotonic() + PATIENCE
     with selectors.DefaultSelector() as selector:

@@ -81,14 +81,17 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
         observers.append(Farewell(master, supervisor, executor.board.living))
         if launching.welcome is not None:
             observers.append(Banner(launching.welcome, supervisor, executor.addresses, master.relay))
+        leave = runtime.close
         try:
-            return master.run(supervisor, executor, observers)
+            status = master.run(supervisor, executor, observers)
+            leave = runtime.leave
+            return status
         finally:
             presence.close()
             executor.close()
             control.close()
             manager.close()
-            runtime.close()
+            leave()
 
 
 def _titles(libraries: str) -> Callable[[str], object]:

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import click
 
 from .._client.search import search
-from .._errors import CommandFailedError, PreforkError, exit_with
+from .._errors import CommandFailedError, PreforkError, UsageError, exit_with
+from .._linux.proc_stat import fields
 from .._wire.printable import printable
 from ..client import Client, choice, connect
 from ._say import say
@@ -38,17 +39,36 @@ def _command(function: Callable[..., None], reads: bool) -> Callable[..., None]:
     @name_option
     @json_option
     @functools.wraps(function)
-    def command(name: str | None, as_json: bool, **options: Any) -> None:
+    def command(name: str | None, as_json: bool, daemon: str | None = None, **options: Any) -> None:
         with errors_as(as_json):
-            chosen = choice(name, reads=reads)
-            if (found := chosen.elsewhere) is not None:
-                where = f" in {found.directory}" if found.directory else ""
-                text = printable(f"no daemon runs in this directory; this is {found.name}{where}")
-                say(f"prefork: {text}", err=True)
-            function(chosen.client, as_json=as_json, **options)
+            client = chosen(name, daemon, reads=reads)
+            function(client, as_json=as_json, **options)
             sys.stdout.flush()
 
     return command
+
+
+def chosen(name: str | None, daemon: str | None, *, reads: bool = False) -> Client:
+    """Return the client of the daemon that a command is for: the one of `-n`, or of its argument.
+
+    What is to be known of it goes to standard error. Raises as `choice`; UsageError for two names.
+    """
+    if name is not None and daemon is not None:
+        raise UsageError(f"two daemons are named, {daemon} and by -n {name}: name one")
+    found = choice(name if daemon is None else daemon, reads=reads)
+    one = found.daemon
+    if found.elsewhere:
+        where = f" in {one.directory}" if one.directory else ""
+        say(printable(f"prefork: no daemon runs in this directory; this is {one.name}{where}"), err=True)
+    if not (one.answers or one.refused):
+        say(f"prefork: the daemon in {printable(one.place)} does not answer yet; waiting{_stopped(one.pid)}", err=True)
+    return found.client
+
+
+def _stopped(pid: int) -> str:
+    """Return what a master that was stopped by a signal needs; nothing for another."""
+    is_stopped = pid and fields(pid)[:1] == [b"T"]
+    return f": its master is stopped by a signal, and goes on after `kill -CONT {pid}`" if is_stopped else ""
 
 
 def refuse_for_hooks(client: Client, text: str) -> None:
@@ -78,6 +98,11 @@ def name_option(function: F) -> F:
     """Add `-n`, the daemon that a command is for."""
     text = "Name or runtime directory of the daemon (default: the one that was started in this directory)."
     return click.option("-n", "--name", metavar="NAME", help=text, shell_complete=_names)(function)
+
+
+def daemon_argument(function: F) -> F:
+    """Add an argument that says the same as `-n`, for a command without another one."""
+    return click.argument("daemon", metavar="[NAME]", required=False, shell_complete=_names)(function)
 
 
 def print_json(message: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import click
 from .._errors import CommandFailedError, UsageError
 from .._linux.terminal import is_journal
 from ..client import Client, Each
-from ._daemon import daemon_command, pools, print_json, slots
+from ._daemon import daemon_argument, daemon_command, pools, print_json, slots
 from ._say import say
 
 _INTERRUPTED = "prefork: interrupted; the command continues in the daemon: `prefork events --follow` shows it"
@@ -23,6 +23,7 @@ _Call = Callable[[Each | None], str]
 
 
 @click.command()
+@daemon_argument
 @daemon_command
 def reload(client: Client, as_json: bool) -> None:
     """Import the application again and replace every worker.
@@ -34,6 +35,7 @@ def reload(client: Client, as_json: bool) -> None:
 
 
 @click.command()
+@daemon_argument
 @daemon_command
 def replan(client: Client, as_json: bool) -> None:
     """Compute the plan again and apply the difference.
@@ -82,6 +84,7 @@ def _present(client: Client, pool: str | None) -> int:
 
 
 @click.command()
+@daemon_argument
 @daemon_command
 def stop(client: Client, as_json: bool) -> None:
     """Let every worker finish its requests, then end the daemon.
@@ -96,6 +99,7 @@ def stop(client: Client, as_json: bool) -> None:
 @click.option(
     "--reload", "of", flag_value="reload", default="reload", help="Show what `prefork reload` would change (default)."
 )
+@daemon_argument
 @daemon_command
 def plan(client: Client, as_json: bool, of: Literal["reload", "replan"]) -> None:
     """Show what a reload or a replan would change.

@@ -11,7 +11,7 @@ from .._report.folding import blamed
 from .._report.hang_report import SENTENCES
 from .._report.units import duration
 from ..client import Client
-from ._daemon import daemon_command, print_json, reading_command, refuse_for_hooks, slots
+from ._daemon import daemon_argument, daemon_command, print_json, reading_command, refuse_for_hooks, slots
 from ._say import say
 from ._words import moment
 
@@ -40,11 +40,19 @@ def stacks(client: Client, as_json: bool, slot: str | None, force: bool) -> None
         say(found["text"])
 
 
+def _number(context: click.Context, _parameter: click.Parameter, value: int | None) -> int | None:
+    """Return the number of a report, also where it is the only argument."""
+    if value is None and (context.params.get("daemon") or "").isdecimal():
+        value, context.params["daemon"] = int(context.params["daemon"]), None
+    return value
+
+
 @click.command()
-@click.argument("number", type=int, required=False)
+@daemon_argument
+@click.argument("number", type=int, required=False, callback=_number)
 @reading_command
 def crashes(client: Client, as_json: bool, number: int | None) -> None:
-    """List recent crash reports, or show the one with NUMBER."""
+    """List recent crash reports, or show the one with NUMBER. A single argument that is a number is NUMBER."""
     if number is not None:
         crash = client.crash(number)
         if as_json:

@@ -10,13 +10,14 @@ import click
 from .._report.sentences import sentence, subject, tone
 from .._report.units import counted, duration
 from ..client import Client, Event
-from ._daemon import print_json, reading_command, slots
+from ._daemon import daemon_argument, print_json, reading_command, slots
 from ._say import say
 from ._words import moment, with_user_names
 
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Keep printing new events until the daemon ends.")
+@daemon_argument
 @reading_command
 def events(client: Client, as_json: bool, follow: bool) -> None:
     """Show recent events, oldest first."""

@@ -14,7 +14,7 @@ from .._wire import keys
 from ..client import Client
 from ..scoreboard import Counts, Process, open_scoreboard
 from . import _processes
-from ._daemon import print_json, reading_command
+from ._daemon import daemon_argument, print_json, reading_command
 from ._say import say
 from ._words import with_user_names
 
@@ -32,6 +32,7 @@ _COLOURS = {
 @click.command()
 @click.option("--memory", is_flag=True, help="Add the private and shared memory of each worker.")
 @click.option("--check", is_flag=True, help="Health check: exit 0 if all slots are served and could be again, else 1.")
+@daemon_argument
 @reading_command
 def status(client: Client, as_json: bool, memory: bool, check: bool) -> None:
     """Show the slots of a running daemon: state, load, last exit."""

@@ -8,16 +8,17 @@ import sys
 import click
 
 from .._errors import PreforkError, UsageError, exit_with
-from ..client import Client, connect
-from ._daemon import name_option, refuse_for_hooks
+from ..client import Client
+from ._daemon import chosen, daemon_argument, name_option, refuse_for_hooks
 
 
 @click.command()
+@daemon_argument
 @name_option
-def top(name: str | None) -> None:
+def top(name: str | None, daemon: str | None) -> None:
     """Watch and control a running daemon on a full-screen page."""
     try:
-        _show(connect(name))
+        _show(chosen(name, daemon))
     except PreforkError as error:
         exit_with(error)
 

@@ -70,7 +70,7 @@ def controlled(
             claimed: Callable[[], Sequence[int]] = tuple
             given = os.environ.get(_VARIABLE) or name
             name, lock = _locked(given, program, os.environ)
-            stack.callback(lock.close)
+            stack.callback(lock.leave)
             if given:
                 claim = Claim(Noted(name, program.directory or ""), program.place(), master.relay.log)
                 stack.callback(claim.close)

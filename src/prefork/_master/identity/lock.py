@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..._errors import SystemFailure, UsageError
+from ..._wire.places import given_in
 from ..._wire.printable import printable
+
+_LOCK = "lock"
+_TRIES = 20
 
 _LONGEST = 4200
 """Bytes of a lock that are read: a pid, and a path of any length (PATH_MAX)."""
@@ -24,6 +32,9 @@ class Noted:
 
 class Lock:
     """The lock of a runtime directory, which one running daemon has from start to exit."""
+
+    FILES: ClassVar[Sequence[str]] = ()
+    """The other files that the daemon keeps there, but for its control socket."""
 
     def __init__(self, path: str, daemon: Noted) -> None:
         """Take the lock, and note `daemon` in it. Raises UsageError if a daemon has it; SystemFailure."""
@@ -49,20 +60,55 @@ class Lock:
         os.ftruncate(self.descriptor, 0)
         os.close(self.descriptor)
 
+    def leave(self) -> None:
+        """Release the lock, and remove the directory: at a clean end, without a process that the next start looks for.
+
+        It stays if there is more in it, such as crash reports, or if a service manager has made it.
+        """
+        self._remove()
+        self.close()
+
+    def _remove(self) -> None:
+        if self.path == os.path.abspath(given_in(os.environ) or os.sep):
+            return
+        try:
+            if self.is_there and set(os.listdir(self.path)) <= {*self.FILES, _LOCK}:
+                # The lock last: another start may make its own from then on. One that has opened this file before finds
+                # that it has no name any more.
+                for each in *self.FILES, _LOCK:
+                    os.unlink(f"{self.path}/{each}")
+                os.rmdir(self.path)
+        except OSError:
+            pass  # ENOTEMPTY: the next start was as fast. ENOENT: a sweeper was here. The next start uses what is left.
+
 
 def _taken(path: str, daemon: Noted) -> int:
-    """Return the descriptor of the lock's file."""
+    """Return the lock's descriptor; make the directory again where the daemon before has just removed it."""
     try:
-        descriptor = os.open(f"{path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise UsageError(refusal(daemon, noted_in(path), path)) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n{daemon.directory}\n".encode(errors="surrogateescape"), 0)
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError):
+                return _locked(path, daemon)
+            with suppress(FileExistsError):
+                os.mkdir(path, 0o700)
+        return _locked(path, daemon)
     except OSError as error:
         raise not_writable(path, error) from None
+
+
+def _locked(path: str, daemon: Noted) -> int:
+    descriptor = os.open(f"{path}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.fstat(descriptor).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n{daemon.directory}\n".encode(errors="surrogateescape"), 0)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UsageError(refusal(daemon, noted_in(path), path)) from None
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

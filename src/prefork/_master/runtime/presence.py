@@ -34,6 +34,7 @@ _PAUSE = 10.0
 class Runtime(Lock):
     """The runtime directory of a daemon whose workers outlive a killed master: with their roster."""
 
+    FILES = ("roster",)
     _claim: Claim | None = None
 
     def __init__(self, path: str, daemon: Noted, log: Callable[[str], object] | None = None) -> None:
