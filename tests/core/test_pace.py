@@ -125,6 +125,23 @@ class TestDeathsOfWork:
         assert deadline is not None
         assert deadline - stage.now <= SPEC.pause_down
 
+    def test_scaling_down_to_slots_that_wait_hurries_forks(self) -> None:
+        stage = Stage(plan(web=2, solo=False), spec=SPEC).start()
+        stage.crash("web/0", doing="GET /crash")
+        for _ in range(9):
+            while not stage.world.molds[1].pending_forks:
+                stage.late()
+            stage.feed(ev.ForkFailed(1, 1, "EAGAIN"))
+        stage.crash("web/0", doing="GET /crash")
+        assert stage.serving() == ["web/1"]
+        began = stage.now
+        stage.feed(ev.SignalReceived("TTOU"))
+        while not stage.serving():
+            stage.rest()
+            stage.late()
+            stage.rest()
+        assert stage.now - began <= SPEC.pause_down
+
     def test_failed_starts_have_no_more_spares_kept(self) -> None:
         stage = four()
         for _ in range(3):

@@ -116,13 +116,17 @@ def hurry(state: State, mold: Mold) -> None:
     if mold.phase == "paused" and mold.deadline is not None and due < mold.deadline:
         mold.deadline = max(state.now, due)
         state.expect("mold", mold.generation, mold.deadline)
-    mold.pause_until = min(mold.pause_until, state.now + pause_down(state.spec, mold.failed_forks, min(outages)))
-    if mold.phase == "ready" and not mold.pending_forks:
-        mold_able(state, mold)
+    due = state.now + pause_down(state.spec, mold.failed_forks, min(outages))
+    if due < mold.pause_until:
+        mold.pause_until = due
+        if mold.phase == "ready" and not mold.pending_forks:
+            mold_able(state, mold)
 
 
 def fork_spares(state: State, mold: Mold) -> None:
     """Order the forks that are needed now: for slots that wait, else for the stock of spares."""
+    if mold.asking and (mold.phase == "paused" or state.now < mold.pause_until):
+        hurry(state, mold)
     if mold.phase != "ready" or mold.pending_forks or mold.retired or state.now < mold.pause_until:
         return
     if state.now >= mold.extra_until:
@@ -173,7 +177,6 @@ def back_off_forks(state: State, mold: Mold) -> None:
         return
     mold.failed_forks += 1
     mold.pause_until = state.now + pause(state.spec, mold.failed_forks, state.chance())
-    hurry(state, mold)
     if mold.phase == "ready" and not mold.pending_forks:
         mold_able(state, mold)
 
@@ -200,8 +203,6 @@ def reserve_spare(state: State, slot: Slot, target: Target) -> bool:
         slot.asking = target.generation
         mold.asking[slot.key] = None
         state.dirty_molds[mold.generation] = None
-        if mold.phase == "paused" or state.now < mold.pause_until:
-            hurry(state, mold)
     return False
 
 

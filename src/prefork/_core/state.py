@@ -262,6 +262,8 @@ class State:
                 pace.count(self.now, self.rate(kind), self.spec)
             pace.ready += by
             pace.down_since = None if pace.ready else self.now
+            if pace.down:  # What waits for a fork may wait for less.
+                self.dirty_molds.update({number: None for number, mold in self.molds.items() if mold.asking})
 
     def pace(self, kind: str) -> Pace:
         """Return the pace of a pool."""
