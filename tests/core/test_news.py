@@ -48,6 +48,9 @@ def test_command_and_signal_are_always_logged() -> None:
     signal = {"event": "signal", "signal": "HUP"}
     command = {"event": "command", "command": "scale", "pool": "web", "size": 3, "by": "root"}
     assert texts(signal, command) == ["prefork: signal HUP received", "prefork: scale web 3 requested by root"]
+    command |= {"pool": None, "size": None}
+    assert texts(command) == ["prefork: scale auto requested by root"]
+    assert texts(command | {"size": 4}) == ["prefork: scale 4 requested by root"]
 
 
 def test_command_outcome_is_logged_and_steps_only_in_full() -> None:

@@ -62,4 +62,10 @@ def named(command: Command) -> dict[str, Any]:
 
 def words(command: Command) -> str:
     """Return a command as it is typed: `scale web 4`."""
-    return " ".join("auto" if part is None else str(part) for part in named(command).values())
+    return typed(named(command))
+
+
+def typed(members: Mapping[str, Any]) -> str:
+    """Return the members of a command as they are typed: the default pool is left out, the planned size is `auto`."""
+    given = {name: value for name, value in members.items() if (name, value) != ("pool", None)}
+    return " ".join("auto" if value is None else str(value) for value in given.values())
