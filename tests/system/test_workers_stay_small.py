@@ -19,6 +19,10 @@ os.register_at_fork(before=lambda: at_fork or at_fork.append(len(sys.modules)))
 def plan():
     return [Web(i) for i in range(20)]
 
+@daemon.before_fork
+def before_fork():
+    say("mold has", *[name for name in ("threading", "logging", "asyncio") if name in sys.modules], ".")
+
 @daemon.worker(Web)
 def web(worker):
     worker.ready()
@@ -35,6 +39,8 @@ MOST = 1300
 def test_trivial_worker_has_little_memory_of_its_own(start: Start) -> None:
     served = Served(start, "small", HEAD + LOOK + RUN).launch()
     patterns = [rf"ready web/{number} pid (\d+) faults (\d+) imported( .*)? \." for number in range(20)]
+    # Their handlers of forks run in each worker, which copies the pages: 200 kB.
+    served.running.expect(r"^mold has \.$")
     lines = served.running.expect_each(patterns).values()
     assert [line[3] for line in lines if line[3]] == []
     own = [private(int(line[1])) for line in lines]

@@ -1,7 +1,8 @@
 """Where the application's import opens connections and starts threads, noted while it does.
 
 Two functions are wrapped for that time. An audit hook would see the same, but cannot be removed: each of the events
-that CPython raises would cost every worker a call, for ever. Neither `socket` nor `threading` is imported for it.
+that CPython raises would cost every worker a call, for ever. Neither `socket` nor `threading` is imported for it, nor
+`sysconfig`, which imports `threading` from CPython 3.12 on: its handlers of forks cost each worker 200 kB.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import _socket
 import _thread
 import os
 import sys
-import sysconfig
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +18,8 @@ from ..._wire.frames import is_own
 
 _STARTERS = ("start_new_thread", "start_new", "start_joinable_thread")
 """The functions of `_thread` that start one; CPython 3.13 has the last one."""
-_LIBRARIES = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_STANDARD = os.path.dirname(os.__file__) + os.sep
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
 class Origins:
@@ -88,7 +89,7 @@ def here() -> str:
     while frame is not None:
         file = frame.f_code.co_filename
         if not is_own(file) and not file.startswith("<frozen "):
-            if not file.startswith(_LIBRARIES):
+            if not _is_library(file):
                 return f"{file}:{frame.f_lineno}"
             library = library or f"{file}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
@@ -97,4 +98,8 @@ def here() -> str:
 
 def is_application(file: str | None) -> bool:
     """Return whether a module's file is the application's: neither a library's, nor ours, nor built in."""
-    return file is not None and not file.startswith(_LIBRARIES) and not is_own(file)
+    return file is not None and not _is_library(file) and not is_own(file)
+
+
+def _is_library(file: str) -> bool:
+    return file.startswith(_STANDARD) or any(part in file for part in _INSTALLED)
