@@ -132,6 +132,7 @@ def test_stop_ends_orphans_and_nothing_answers_after_it(start: Start) -> None:
 STOPS = 200 if PROOF else 3
 
 
+@pytest.mark.timeout(3600 if PROOF else 120)
 def test_stop_at_any_moment_of_a_takeover_resets_nothing(start: Start) -> None:
     chance = random.Random(14)
     for _ in range(STOPS):
