@@ -293,8 +293,10 @@ def gone(pid: int, timeout: float = PATIENCE) -> bool:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
+    waiting = select.poll()  # select() takes no descriptor above 1023, and a long test has many daemons.
+    waiting.register(pidfd, select.POLLIN)
     try:
-        return bool(select.select([pidfd], [], [], timeout)[0])
+        return bool(waiting.poll(timeout * 1000))
     finally:
         os.close(pidfd)
 
