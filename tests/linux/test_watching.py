@@ -101,7 +101,7 @@ class Kernel:
 
     def __init__(self, most: int, then: list[Any]) -> None:
         self.most, self.then, self.asked = most, then, [""]
-        self.library = SimpleNamespace(RustNotify=self.ask)
+        self.watchfiles = SimpleNamespace(RustNotify=self.ask)
 
     def ask(self, paths: list[str], *_options: Any) -> Kernel:
         if len(paths) > self.most:
@@ -119,7 +119,7 @@ def test_a_limit_of_the_kernel_leaves_the_first_folders_watched(project: Path) -
     said: list[str] = []
     shop = project / "shop.py"
     kernel = Kernel(3, [lambda: {(1, str(write(shop, "x = 7")))}])
-    assert next(changes([str(project)], 0.0, kernel.library, said.append)) == [str(shop)]
+    assert next(changes([str(project)], 0.0, kernel.watchfiles, said.append)) == [str(shop)]
     assert kernel.asked[0] == str(project)
     [text] = said
     assert text.startswith(f"7 of 9 folders are not watched (the first: {project}/d1): fs.inotify.max_user_watches is ")
@@ -128,7 +128,7 @@ def test_a_limit_of_the_kernel_leaves_the_first_folders_watched(project: Path) -
 
 def test_without_notices_the_folders_are_read(project: Path) -> None:
     said: list[str] = []
-    found: Iterator[list[str]] = changes([str(project)], 0.0, Kernel(0, []).library, lambda text: edit(text))
+    found: Iterator[list[str]] = changes([str(project)], 0.0, Kernel(0, []).watchfiles, lambda text: edit(text))
 
     def edit(text: str) -> None:
         said.append(text)
@@ -140,4 +140,4 @@ def test_without_notices_the_folders_are_read(project: Path) -> None:
 
 def test_a_change_before_a_watcher_was_started_again_is_not_lost(project: Path) -> None:
     moment = os.stat(project / "shop.py").st_ctime - 60
-    assert len(next(changes([str(project)], moment, Kernel(9, []).library, pytest.fail))) == 2
+    assert len(next(changes([str(project)], moment, Kernel(9, []).watchfiles, pytest.fail))) == 2

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import socket
 import time
 from contextlib import ExitStack
 
 import pytest
 
-from support import PATIENCE, Start
+from support import Start
 from system.daemons import alive
 from system.runs import PREFORK, Run, write
+from system.test_superseding import open_streams
 
 WORKERS, RELOADS, DRAIN = 4, 5, 600
 MOST = 2 * WORKERS + 4
@@ -47,20 +46,6 @@ async def app(scope, receive, send):
 """
 
 
-def open_streams(run: Run, streams: ExitStack) -> None:
-    """Open streams until each worker has one."""
-    pids: set[bytes] = set()
-    while len(pids) < WORKERS:
-        client = streams.enter_context(socket.create_connection(("127.0.0.1", run.port), timeout=PATIENCE))
-        client.sendall(b"GET /stream HTTP/1.1\r\nHost: test\r\n\r\n")
-        answer = b""
-        while not (found := re.search(rb"(\d+) v\d+", answer)):
-            data = client.recv(1000)
-            assert data, answer
-            answer += data
-        pids.add(found[1])
-
-
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("server", ["uvicorn", "granian", "hypercorn"])
 def test_each_reload_serves_beside_streams_and_all_end_in_order(start: Start, server: str) -> None:
@@ -71,7 +56,7 @@ def test_each_reload_serves_beside_streams_and_all_end_in_order(start: Start, se
     with ExitStack() as streams:
         for number in range(1, RELOADS + 1):
             begun = time.monotonic()
-            open_streams(run, streams)
+            open_streams(run, streams, WORKERS)
             write(start, "streams.py", APPLICATION.replace("VERSION", f"v{number}"))
             command = start.command(PREFORK, "reload", env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
             assert command.wait() == 0

@@ -58,10 +58,10 @@ def run(start: Start) -> Run:
     return run
 
 
-def open_streams(run: Run, streams: ExitStack) -> None:
-    """Open streams that do not end, until each of the two workers has one."""
+def open_streams(run: Run, streams: ExitStack, workers: int = 2) -> None:
+    """Open streams that do not end, until each worker has one."""
     pids: set[bytes] = set()
-    while len(pids) < 2:
+    while len(pids) < workers:
         client = streams.enter_context(socket.create_connection(("127.0.0.1", run.port), timeout=PATIENCE))
         client.sendall(b"GET /stream HTTP/1.1\r\nHost: test\r\n\r\n")
         answer = b""

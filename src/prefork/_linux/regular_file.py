@@ -1,4 +1,4 @@
-"""A regular file of a bounded size, read without waiting, whoever has put it there."""
+"""A regular file of a bounded size, read without waiting, also if another user has put something else there."""
 
 from __future__ import annotations
 
