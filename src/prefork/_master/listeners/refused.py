@@ -15,7 +15,7 @@ from ..._wire.printable import printable
 from ..identity.holder import processes_with, runtime_of
 from .bind import ANY
 
-_MOST = 0.5
+_MOST = 0.1
 """Seconds of processor time to look for the process, since the loop of the master waits meanwhile."""
 
 _LONGEST = 60
