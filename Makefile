@@ -32,16 +32,18 @@ unit: $(INSTALLED)  ## run the tests that start no process (under a minute)
 	$(PYTEST) -n 2 --dist loadfile -m 'not processes and not alone' tests/core tests/linux tests/cli $(wildcard tests/test_*.py)
 
 # Most tests wait, so more files run at once than there are cores; what measures time runs after them, one at a time.
-# Files, since the tests of some share a daemon. (Groups of tests get lost between today's pytest and xdist.)
+# Files, since the tests of some share a daemon, in the order of tests/conftest.py. (Groups of tests get lost between
+# today's pytest and xdist.)
 tests: $(INSTALLED)
-	$(PYTEST) -n $(AT_ONCE) --dist loadfile -m 'not alone'
+	$(PYTEST) -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder -m 'not alone'
 	$(PYTEST) -m alone
 
 proof: $(INSTALLED)  ## the large proofs (hours): CPython's own tests, every order of events, a million inputs, load, a systemd
 	TEST_OF_PREFORK_PROOF=1 $(PYTEST) -s tests/proof tests/core/test_explorer.py tests/core/test_random.py tests/test_random_hooks.py \
 		tests/linux/test_fuzz.py tests/linux/test_relay.py tests/system/test_control_abuse.py \
 		tests/system/test_daemon_deaths.py tests/system/test_daemon_under_load.py tests/system/test_hostile_workers.py \
-		tests/system/test_hook_reloads.py tests/system/test_poison.py tests/system/test_reload.py tests/system/test_sharded.py tests/system/test_takeover.py tests/system/test_workers.py \
+		tests/system/test_hook_reloads.py tests/system/test_poison.py tests/system/test_reload.py tests/system/test_sharded.py tests/system/test_takeover.py \
+		tests/system/test_worker_signals.py tests/system/test_workers.py \
 		tests/examples tests/security
 	$(BIN)/python bench/healthy_under_load.py
 

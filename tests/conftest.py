@@ -22,6 +22,8 @@ WITH_PROCESSES = {"adapters", "examples", "proof", "security", "system"}
 """Folders of which every test starts processes; in others a module says so: `pytestmark = pytest.mark.processes`."""
 STARTERS = {"start", "module_start", "open_start", "master"}
 """Fixtures that start some."""
+LONGEST = {"test_idle.py", "test_hangs.py", "test_hangs_wsgi.py"}
+"""Files that wait for most of a minute, so they begin first."""
 MOST_PID = 2**22
 """The largest number of a process (PID_MAX_LIMIT of <linux/threads.h>)."""
 
@@ -46,6 +48,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         starts = STARTERS & set(getattr(item, "fixturenames", ()))
         if starts or item.path.relative_to(HERE).parts[0] in WITH_PROCESSES:
             item.add_marker("processes")
+    # Where files run in parallel, those whose tests wait come first, and the quick ones fill the end.
+    waiting = {item.path for item in items if item.get_closest_marker("processes")}
+    items.sort(key=lambda item: (item.path not in waiting, item.path.name not in LONGEST))
 
 
 _signals_none = False

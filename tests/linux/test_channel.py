@@ -23,7 +23,7 @@ from prefork._master.channels import rights
 from prefork._master.channels.end import MasterEnd
 from prefork._wire import messages, plan_memory
 from prefork._wire.messages import Failed, Fork, MalformedMessage, Order, Planned, Ready
-from support import own_descriptors
+from support import children, own_descriptors
 
 Pair = tuple[MasterEnd, Channel]
 
@@ -142,6 +142,12 @@ def lingering() -> tuple[int, socket.socket]:
     return sender.detach(), reader
 
 
+def reap(pids: set[int]) -> None:
+    """Reap the processes that have closed a descriptor: not any child, since the tests of this process have others."""
+    for pid in pids:
+        os.waitpid(pid, 0)
+
+
 @pytest.mark.parametrize("packet", [b"", b"=", b"@", b'={"message":"Ready"}'])
 @pytest.mark.parametrize("before", [0, 3])
 @pytest.mark.parametrize("verified", [False, True])
@@ -150,6 +156,7 @@ def test_slow_descriptor_costs_the_master_nothing(
 ) -> None:
     peer, end = raw
     end.verify_sender(verified)
+    before_it = set(children(os.getpid(), ended=True))
     slow, reader = lingering()
     began = time.monotonic()
     for _ in range(before):
@@ -168,8 +175,7 @@ def test_slow_descriptor_costs_the_master_nothing(
     end.close()
     assert time.monotonic() - began < 5
     reader.close()
-    with suppress(ChildProcessError):
-        os.waitpid(-1, 0)
+    reap(set(children(os.getpid(), ended=True)) - before_it)
 
 
 @pytest.mark.parametrize("before", [0, 1, 5])
@@ -179,6 +185,7 @@ def test_channel_with_an_unread_slow_descriptor_closes_at_once(
     peer, end = raw
     if end._refused:
         pytest.skip("here the kernel refuses it")
+    before_it = set(children(os.getpid(), ended=True))
     slow, reader = lingering()
     for _ in range(before):
         send(peer, b"", [])
@@ -189,7 +196,7 @@ def test_channel_with_an_unread_slow_descriptor_closes_at_once(
     peer.close()
     assert time.monotonic() - began < 5
     reader.close()
-    os.waitpid(-1, 0)
+    reap(set(children(os.getpid(), ended=True)) - before_it)
 
 
 @pytest.mark.parametrize("context", [{"small": 1}, {"large": "x" * 1_000_000}], ids=["small", "large"])
@@ -324,7 +331,7 @@ def test_order_without_room_for_its_descriptors_is_reported(pair: Pair) -> None:
     one, other = pair
     reader, writer = os.pipe()
     one.send(Order("web/0", 1, None, 1, ""), [reader])
-    with full_of_descriptors(max(reader, writer) + 1), pytest.raises(DescriptorsLost):
+    with full_of_descriptors(), pytest.raises(DescriptorsLost):
         other.receive_order()
     os.close(reader)
     os.close(writer)
@@ -334,8 +341,8 @@ def test_mold_without_room_for_all_channels_gets_the_first(pair: Pair) -> None:
     one, other = pair
     reader, writer = os.pipe()
     one.send(Fork(3), [reader] * 3)
-    with full_of_descriptors(max(reader, writer) + 2) as fillers:
-        os.close(fillers.pop())
+    with full_of_descriptors(fillers=1) as descriptors:
+        os.close(descriptors.pop())
         received = other.receive()
         assert received is not None
         assert (received.message, len(received.descriptors)) == (Fork(3), 1)
@@ -345,19 +352,20 @@ def test_mold_without_room_for_all_channels_gets_the_first(pair: Pair) -> None:
 
 
 @contextmanager
-def full_of_descriptors(most: int) -> Iterator[list[int]]:
-    """No descriptor is left but those that are closed of the given ones."""
+def full_of_descriptors(fillers: int = 0) -> Iterator[list[int]]:
+    """No descriptor is left but those that are closed of the given ones, which are `fillers` at least."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, limits[1]))
-    fillers = []
+    highest = max(map(int, own_descriptors()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + fillers, limits[1]))
+    opened: list[int] = []
     try:
         with suppress(OSError):
             while True:
-                fillers.append(os.dup(0))
-        yield fillers
+                opened.append(os.dup(0))
+        yield opened
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        for each in fillers:
+        for each in opened:
             os.close(each)
 
 

@@ -77,7 +77,7 @@ def test_workers_return_together_when_the_cause_has_gone(start: Start) -> None:
     (start.directory / "away").write_text("")
     for pid in run.pids(2):
         os.kill(pid, signal.SIGKILL)
-    for _ in range(6):
+    for _ in range(3):
         run.running.expect(r"web/\d: .*failures in a row", "err")
     assert any("web: no worker is ready (" in line for line in run.running.err)
     (start.directory / "away").unlink()
