@@ -88,6 +88,8 @@ LARGEST = {
     "_launch": 250,
     "_fields": 180,
     "_options": 500,
+    "_options/listed": 300,
+    "adapters/web": 1200,
     "_client": 400,
     "_master": 1300,
     "_master/births": 800,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefork._options.table import OPTIONS, Option
+from prefork._options.option import Option
+from prefork._options.table import OPTIONS
 from prefork._options.types import Flag
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "run.md"

@@ -12,7 +12,8 @@ from typing import Any
 from .._errors import UsageError
 from .._linux import place
 from .._options import target
-from .._options.table import OPTIONS, PREFIX, Settings, resolve
+from .._options.option import PREFIX
+from .._options.table import OPTIONS, Settings, resolve
 from . import mold
 from .recognise import Recognised, has_hooks, recognise
 from .watching import loaded

@@ -22,6 +22,7 @@ from .._options.records import KindOptions
 from .._options.table import Settings
 from .._worker.handle import Worker
 from ..adapters import ServerOptions
+from ..adapters.web import layers
 from ..daemon import Daemon, Plan, Pool
 from .daemon_application import DaemonApplication
 from .processors import usable
@@ -143,8 +144,9 @@ def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: di
     def serve(worker: Worker[Web]) -> None:
         context = worker.context
         sockets = [worker._stream(name) for name in context.listeners]
+        application = layers.around(recognised.application, context.protocol, context.options, worker)
         adapters.find(context.server, context.protocol).serve(
-            worker, sockets, recognised.application, context.protocol, context.options
+            worker, sockets, application, context.protocol, context.options
         )
 
     names = tuple(daemon.listeners)

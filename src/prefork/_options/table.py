@@ -15,12 +15,11 @@ from typing import Any
 
 from .._errors import UsageError, did_you_mean
 from .._linux import regular_file
-from .._linux.address import address
-from .records import DaemonOptions, KindOptions, Scope
+from .listed.application import APPLICATION
+from .listed.daemon import DAEMON, NAMING
+from .option import PREFIX, Option
+from .records import DaemonOptions, KindOptions
 from .target import daemon_name
-from .types import DAEMON_NAME, SECONDS, Choice, Flag, OptionType, Parsed, Several, Text, Whole
-
-PREFIX = "PREFORK_"
 
 _SERVICE_LINK = re.compile(
     r".*(_SERVICE_(HOST|PORT(_\w+)?)=|_PORT(_\d+_\w+)?=\w+://|_PORT_\d+_[A-Z]+_(PROTO|PORT|ADDR)=)"
@@ -28,62 +27,14 @@ _SERVICE_LINK = re.compile(
 """A variable that Kubernetes, or a link of Docker's, sets in each container for a service called `prefork-...`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option. Its name is the key in the file; the variable and the flag are made of it."""
-
-    name: str
-    type: OptionType
-    default: Any
-    help: str
-    scope: Scope = "daemon"
-    short: str = ""
-    in_file: bool = True
-
-    @property
-    def variable(self) -> str:
-        """The name of its environment variable."""
-        return PREFIX + self.name.upper()
-
-    @property
-    def flag(self) -> str:
-        """Its name on a command line."""
-        return "--" + self.name.replace("_", "-")
-
-
-def _flags(record: type[KindOptions | DaemonOptions]) -> Iterator[Option]:
+def _of(record: type[KindOptions | DaemonOptions]) -> Iterator[Option]:
     """Return the options that code, or `prefork run`, can give."""
     for each in fields(record):
         if each.metadata["scope"] != "code":
             yield Option(each.name, each.metadata["type"], each.default, each.metadata["help"], each.metadata["scope"])
 
 
-_ADDRESSES = Several(Parsed("ADDRESS", address))
-_SERVER = Text("NAME", "the name of a server")
-
-OPTIONS: tuple[Option, ...] = (
-    Option("target", Text("TARGET", "a target such as shop:app"), None, "Application to run; the command's argument."),
-    Option("config", Text("FILE", "a path"), None, "File with options; default: prefork.toml.", in_file=False),
-    Option("name", DAEMON_NAME, None, "Name of the daemon; default: made of the target.", short="-n"),
-    Option("workers", Whole(1, word="auto"), "auto", "Number of workers; auto: one per processor.", "served", "-w"),
-    Option("bind", _ADDRESSES, ["tcp://127.0.0.1:8000"], "Address to listen on; repeatable.", "served", "-b"),
-    Option("server", _SERVER, None, "Server; default: uvicorn for ASGI, waitress or granian for WSGI.", "served"),
-    Option("interface", Choice(("auto", "asgi", "wsgi")), "auto", "Application interface; auto: detected.", "served"),
-    Option("threads", Whole(1), 8, "Threads per worker for a WSGI application; 1: the main thread.", "served"),
-    Option("lifespan", Choice(("auto", "on", "off")), "auto", "ASGI lifespan; auto: where supported.", "served"),
-    Option("loop", Choice(("auto", "asyncio", "uvloop")), "auto", "Event loop; auto: uvloop if installed.", "served"),
-    Option("preload", Flag(), True, "Import once and fork workers; --no-preload: each imports by itself.", "served"),
-    Option("root_path", Text("PATH", "a path"), None, "Path below which a proxy serves the application.", "served"),
-    Option("keepalive_window", SECONDS, 1.0, "Seconds a draining worker keeps idle connections open.", "served"),
-    *_flags(KindOptions),
-    Option("user", Text("USER", "a user"), None, "User to run the application as (root only); the master stays root."),
-    Option("group", Text("GROUP", "a group"), None, "Group to run the application as; default: the user's primary."),
-    Option("new_privileges", Flag(), False, "Let it gain privileges by sudo and the like; off by default with --user."),
-    Option("reload", Flag(), False, "Reload when a Python file changes, in development."),
-    Option("reload_dir", Several(Text("DIR", "a directory")), ["."], "Directory to watch with --reload; repeatable."),
-    *_flags(DaemonOptions),
-)
-
+OPTIONS: tuple[Option, ...] = (*NAMING, *APPLICATION, *_of(KindOptions), *DAEMON, *_of(DaemonOptions))
 BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 
 

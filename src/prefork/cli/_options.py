@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from .._options.option import Option
 from .._options.records import Scope
-from .._options.table import OPTIONS, Option
+from .._options.table import OPTIONS
 from .._options.types import Choice, Flag, OptionType, Several
 
 F = TypeVar("F", bound=Callable[..., Any])

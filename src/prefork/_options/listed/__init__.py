@@ -1,0 +1,1 @@
+"""The options of `prefork run` that no code gives, a module a subject."""

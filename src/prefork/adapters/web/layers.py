@@ -1,0 +1,15 @@
+"""The layers around an application, from outside to inside; one that its option does not ask for is not there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .. import Application, ServerOptions
+
+if TYPE_CHECKING:
+    from ..._worker.handle import Worker
+
+
+def around(application: Application, protocol: str, options: ServerOptions, worker: Worker[Any]) -> Application:
+    """Return what a server calls: the application in its layers. Called once in each worker."""
+    return application
