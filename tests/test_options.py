@@ -86,6 +86,9 @@ def test_another_file_may_be_named(tmp_path: Path) -> None:
         ("", {"PREFORK_PORT": "8000"}, "PREFORK_PORT: there is no such variable"),
         ("", {"PREFORK_SERVICE": "x"}, "PREFORK_SERVICE: there is no such variable"),
         ("", {"WEB_CONCURRENCY": "many"}, "WEB_CONCURRENCY: 'many' is not a whole number, 1 or more, or 'auto'"),
+        ("", {"FORWARDED_ALLOW_IPS": "lb"}, "FORWARDED_ALLOW_IPS: 'lb' is no address, no network such as 10.0.0.0/8"),
+        ("forwarded_allow_ips = '10.0.0.1/8'", {}, "prefork.toml: forwarded_allow_ips: '10.0.0.1/8' is no address"),
+        ("root_path = 'shop'", {}, "prefork.toml: root_path: 'shop' is not a path such as /shop"),
         ("", {"PORT": "http"}, "PORT: ':http' is no address"),
         ("", {"PORT": "70000"}, "PORT: ':70000' is no address"),
         ("", {"PREFORK_CONFIG": "none.toml"}, "none.toml: cannot be read: No such file or directory"),
@@ -130,6 +133,10 @@ def test_variables_of_platforms_count_less_than_any_other_source(tmp_path: Path)
     found = resolve({}, platform | {"PREFORK_BIND": "127.0.0.1:1"}, str(tmp_path))
     assert (found["bind"], found["workers"]) == (["tcp://127.0.0.1:1"], 2)
     assert settings(tmp_path, PORT="", WEB_CONCURRENCY="")["workers"] == 2
+    found = settings(tmp_path, FORWARDED_ALLOW_IPS="10.0.0.1, 10.1.0.0/16")
+    assert found["forwarded_allow_ips"] == ["10.0.0.1", "10.1.0.0/16"]
+    given = resolve({"forwarded_allow_ips": ["*"]}, {"FORWARDED_ALLOW_IPS": "10.0.0.1"}, str(tmp_path))
+    assert given["forwarded_allow_ips"] == ["*"]
 
 
 @pytest.mark.parametrize(

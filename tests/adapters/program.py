@@ -18,6 +18,7 @@ from typing import Any
 
 import prefork
 from prefork import adapters
+from prefork.adapters.web import layers
 
 SETTINGS = json.loads(Path(os.environ["SETTINGS"]).read_text())
 OPTIONS = adapters.ServerOptions(**SETTINGS["options"])
@@ -58,12 +59,29 @@ def text_of(path: str, state: str = "") -> str:
     return path
 
 
+def peer(scope: Any) -> dict[str, Any]:
+    """What an ASGI application sees of a proxy and of the client behind it."""
+    host, port = scope["client"] or ("", 0)
+    headers = {name.decode(): value.decode() for name, value in scope["headers"] if b"forwarded" in name}
+    server_port = scope["server"][1] if scope["server"] else None
+    paths = {"root": scope["root_path"], "path": scope["path"], "raw": scope["raw_path"].decode()}
+    return {"host": host, "port": port, "scheme": scope["scheme"], "server": server_port, "headers": headers} | paths
+
+
+def wsgi_peer(environ: Any) -> dict[str, Any]:
+    """What a WSGI application sees of them."""
+    headers = {name[5:].lower().replace("_", "-"): environ[name] for name in environ if "FORWARDED" in name}
+    names = {"host": "REMOTE_ADDR", "port": "REMOTE_PORT", "scheme": "wsgi.url_scheme", "server": "SERVER_PORT"}
+    names |= {"https": "HTTPS", "root": "SCRIPT_NAME", "path": "PATH_INFO"}
+    return {key: environ.get(name) for key, name in names.items()} | {"headers": headers}
+
+
 async def asgi(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await lifespan(scope, receive, send)
         return
     if scope["type"] == "websocket":
-        await (talk_for_ever if scope["path"] == "/forever" else echo)(receive, send)
+        await (talk_for_ever if scope["path"] == "/forever" else echo)(scope, receive, send)
         return
     path = scope["path"]
     begun(path)
@@ -83,8 +101,8 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": b"and body"})
         return
     text = text_of(path, scope.get("state", {}).get("said", ""))
-    if path == "/client":
-        text = f"{scope['client'][0]} by {scope['scheme']}"
+    if path.endswith("/peer"):
+        text = json.dumps(peer(scope))
     await send(
         {
             "type": "http.response.start",
@@ -245,15 +263,16 @@ ENDINGS: dict[str, Callable[[Any, Any], Awaitable[None]]] = {
 }
 
 
-async def echo(receive: Any, send: Any) -> None:
+async def echo(scope: Any, receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
-        await send({"type": "websocket.send", "text": message["text"] + counts()})
+        text = json.dumps(peer(scope)) if scope["path"].endswith("/peer") else message["text"] + counts()
+        await send({"type": "websocket.send", "text": text})
     say("websocket", message.get("code"))
 
 
-async def talk_for_ever(receive: Any, send: Any) -> None:
+async def talk_for_ever(scope: Any, receive: Any, send: Any) -> None:
     """Work on when the client has gone."""
     await receive()
     await send({"type": "websocket.accept"})
@@ -284,6 +303,10 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
 def wsgi(environ: Any, start_response: Any) -> Any:
     path = environ["PATH_INFO"]
     begun(path)
+    if path.endswith("/peer"):
+        text = json.dumps(wsgi_peer(environ))
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
+        return [text.encode()]
     if path == "/boom":
         raise RuntimeError("boom")
     if path == "/events":
@@ -442,7 +465,8 @@ def web(handle: prefork.Worker[Web]) -> None:
         say("ready", handle.key, f"g{handle.generation}", "pid", os.getpid())
 
     handle.ready = send_ready  # type: ignore[method-assign]
-    server.serve(handle, [handle.listener(name) for name in listeners], application, SETTINGS["protocol"], OPTIONS)
+    layered = layers.around(application, SETTINGS["protocol"], OPTIONS, handle)
+    server.serve(handle, [handle.listener(name) for name in listeners], layered, SETTINGS["protocol"], OPTIONS)
 
 
 if __name__ == "__main__":

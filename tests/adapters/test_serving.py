@@ -40,17 +40,15 @@ def test_it_counts(shared: Shared, server: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("server", WSGI, ids="-".join)
-def test_wsgi_environ_holds_nothing_of_the_process(start: Start, server: tuple[str, str]) -> None:
-    adapted = Adapted(start, server, root_path="/shop")
-    adapted.ready()
-    status, text = adapted.get("/shop/environ?a=b")
-    assert status == 200
-    environ = json.loads(text)
-    told = {name: environ[name] for name in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_METHOD")}
-    assert told == {"SCRIPT_NAME": "/shop", "PATH_INFO": "/environ", "QUERY_STRING": "a=b", "REQUEST_METHOD": "GET"}
-    assert (environ["wsgi.multithread"], environ["wsgi.multiprocess"]) == (True, True)
-    assert "SETTINGS" not in environ, "the environment of the process"
-    assert adapted.stop() == 0
+def test_wsgi_environ_holds_nothing_of_the_process(shared: Shared, server: tuple[str, str]) -> None:
+    with shared.use(server, **SLOW) as adapted:
+        status, text = adapted.get("/environ?a=b")
+        assert status == 200
+        environ = json.loads(text)
+        told = {name: environ[name] for name in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_METHOD")}
+        assert told == {"SCRIPT_NAME": "", "PATH_INFO": "/environ", "QUERY_STRING": "a=b", "REQUEST_METHOD": "GET"}
+        assert (environ["wsgi.multithread"], environ["wsgi.multiprocess"]) == (True, True)
+        assert "SETTINGS" not in environ, "the environment of the process"
 
 
 @pytest.mark.parametrize("server", WSGI, ids="-".join)

@@ -18,6 +18,7 @@ from .._context import WorkerContext
 from .._errors import UsageError
 from .._linux.address import parse, split
 from .._listener import Listener
+from .._options.listed.proxies import trusted_networks
 from .._options.records import KindOptions
 from .._options.table import Settings
 from .._worker.handle import Worker
@@ -136,6 +137,7 @@ def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: di
         lifespan=settings["lifespan"],
         loop=settings["loop"],
         root_path=settings["root_path"] or "",
+        forwarded_allow_ips=trusted_networks(settings["forwarded_allow_ips"]) or adapters.LOOPBACK,
     )
     server = adapters.find(settings["server"], protocol)
     server.warm(recognised.application, protocol, options)

@@ -1,7 +1,7 @@
 """Every option of `prefork run` in one table, and how its value is found.
 
-Defaults < `PORT` and `WEB_CONCURRENCY` of a hosting platform < the file (`prefork.toml`, or `[tool.prefork]` in
-`pyproject.toml`) < variables `PREFORK_...` < command line.
+Defaults < `PORT`, `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS` of a hosting platform < the file (`prefork.toml`, or
+`[tool.prefork]` in `pyproject.toml`) < variables `PREFORK_...` < command line.
 The flags, the keys of the file, the variables, `prefork check --show` and docs/run.md are made from the table.
 """
 
@@ -17,6 +17,7 @@ from .._errors import UsageError, did_you_mean
 from .._linux import regular_file
 from .listed.application import APPLICATION
 from .listed.daemon import DAEMON, NAMING
+from .listed.proxies import PROXIES
 from .option import PREFIX, Option
 from .records import DaemonOptions, KindOptions
 from .target import daemon_name
@@ -34,7 +35,13 @@ def _of(record: type[KindOptions | DaemonOptions]) -> Iterator[Option]:
             yield Option(each.name, each.metadata["type"], each.default, each.metadata["help"], each.metadata["scope"])
 
 
-OPTIONS: tuple[Option, ...] = (*NAMING, *APPLICATION, *_of(KindOptions), *DAEMON, *_of(DaemonOptions))
+OPTIONS: tuple[Option, ...] = (*NAMING, *APPLICATION, *PROXIES, *_of(KindOptions), *DAEMON, *_of(DaemonOptions))
+_OF_PLATFORMS = (
+    ("WEB_CONCURRENCY", "workers", ""),
+    ("PORT", "bind", ":"),
+    ("FORWARDED_ALLOW_IPS", "forwarded_allow_ips", ""),
+)
+"""Variable, option, and what stands before the variable's value in the option's."""
 BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 
 
@@ -103,7 +110,7 @@ def daemon_here(environ: Mapping[str, str], directory: str) -> tuple[str | None,
 
 def _from_platform(environ: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
     """Return variable, option and value of what hosting platforms set, with the meaning that it has for gunicorn."""
-    for variable, name, before in ("WEB_CONCURRENCY", "workers", ""), ("PORT", "bind", ":"):
+    for variable, name, before in _OF_PLATFORMS:
         if text := environ.get(variable):
             try:
                 yield variable, name, BY_NAME[name].type.parse(before + text)

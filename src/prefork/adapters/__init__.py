@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Application = Callable[..., Any]
 
+LOOPBACK = ("127.0.0.0/8", "::1")
+"""The proxies that are trusted by default."""
+
 
 @dataclass(frozen=True)
 class ServerOptions:
@@ -39,7 +42,9 @@ class ServerOptions:
     loop: Literal["auto", "asyncio", "uvloop"] = "auto"
     """ASGI: the event loop; "auto" is uvloop where it is installed, except on hypercorn."""
     root_path: str = ""
-    """The path below which the application is mounted (ASGI `root_path`, WSGI `SCRIPT_NAME`)."""
+    """The path below which a proxy serves the application (ASGI `root_path`, WSGI `SCRIPT_NAME`)."""
+    forwarded_allow_ips: tuple[str, ...] = LOOPBACK
+    """Addresses and networks of the proxies whose headers are believed; `*`: all. Unix sockets always are."""
 
 
 class Server(Protocol):

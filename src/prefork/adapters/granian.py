@@ -108,7 +108,7 @@ async def _serve_asgi(
 ) -> None:
     loop = asyncio.get_running_loop()
     async with lifespan(application, options.lifespan) as state:
-        watched = _Application(application, worker, options.root_path, state or {})
+        watched = _Application(application, worker, state or {})
         scheduler = _granian.scheduler(loop, watched.request, impl_asyncio=True)
         done = asyncio.Event()
         servers = _Servers(listeners, lambda: loop.call_soon_threadsafe(done.set))
@@ -181,10 +181,9 @@ class _Application(asgi.ClosesWebSockets):
     granian's answers are so cheap that each of the three is measurable.
     """
 
-    def __init__(self, application: Application, worker: Worker[Any], root_path: str, state: State) -> None:
+    def __init__(self, application: Application, worker: Worker[Any], state: State) -> None:
         super().__init__(application, worker)
         self.calls = TaskCalls(worker, type(self).request, asgi.CountingApplication._websocket)
-        self._root_path = root_path
         self._lasting = state
 
     async def request(self, watcher: Any) -> None:
@@ -192,7 +191,7 @@ class _Application(asgi.ClosesWebSockets):
         scope = watcher.scope
         (client, port), (server, at) = scope["client"], scope["server"]  # Ports as text, and "0" for a Unix socket.
         scope["client"], scope["server"] = (client, int(port)) if client else None, (server, int(at) or None)
-        scope.update(root_path=self._root_path, state=self._lasting.copy())
+        scope.update(root_path="", state=self._lasting.copy())
         if scope["type"] != "http":
             await self._other(watcher)
             return

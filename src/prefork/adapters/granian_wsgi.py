@@ -35,15 +35,13 @@ class Calls:
         wrapped: Callable[[Any], Any],
     ) -> None:
         """`wrapped` converts an answer in pieces for granian."""
-        root_path = options.root_path
         self._application = application
         self._wrapped = wrapped
         self._worker = worker
         self.calls = ThreadCalls(worker, options.threads)
-        self._root_path = root_path
         self._environ: dict[str, Any] = {
             "GATEWAY_INTERFACE": "CGI/1.1",
-            "SCRIPT_NAME": root_path,
+            "SCRIPT_NAME": "",
             "SERVER_SOFTWARE": "granian",
             "wsgi.errors": sys.stderr,
             "wsgi.input_terminated": True,  # PEP 3333 does not have it; Werkzeug asks for it.
@@ -56,8 +54,6 @@ class Calls:
     def answer(self, protocol: Any, scope: dict[str, Any]) -> int:
         """Handle one request; return the status. granian answers an exception with 500."""
         environ = self._environ | scope
-        if self._root_path:
-            environ["PATH_INFO"] = environ["PATH_INFO"][len(self._root_path) :] or "/"
         head, end = _Head(), self.calls.end
         number = self.calls.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
         environ["wsgi.input"] = Input(environ["wsgi.input"], self.calls, number)

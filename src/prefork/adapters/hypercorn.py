@@ -62,7 +62,6 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     config = _Config(listeners)
-    config.root_path = options.root_path
     config.graceful_timeout = _FOR_EVER
     config.errorlog = lasting("hypercorn.error")  # for the application to configure; warnings on stderr
 

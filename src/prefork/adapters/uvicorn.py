@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import os
 import signal
 import socket
 import time
@@ -23,18 +24,19 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.server import ServerState
 
 from .._worker.async_accept import Accepting
 from .._worker.async_drain import AsyncDrain
-from . import ServerOptions
+from . import LOOPBACK, ServerOptions
 from .asgi import CountingApplication
 from .lasting_logger import lasting
 from .lifespan import State, lifespan, run
 from .loops import loop_factory
 from .native_accepting import NativeAccepting
 from .together import written_together
+from .web import forwarded
+from .web.trusted import Trusted
 
 if TYPE_CHECKING:
     from .._worker.activity import Activity
@@ -46,7 +48,6 @@ protocols = frozenset({"asgi"})
 sharing: Literal["shared"] = "shared"
 
 _logger = lasting("uvicorn.error")
-_FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 
 
 def warm(application: Application, protocol: str, options: ServerOptions) -> None:
@@ -83,6 +84,10 @@ def serve_socket(
     drain.begin()
     assignment = Assignment("", 0, {}, drain, explicit_ready=True, report_ready=ready, send=lambda _message: None)
     options = ServerOptions(lifespan=config.pop("lifespan", "auto"))
+    trusted = config.pop("forwarded_allow_ips", None) or os.environ.get("FORWARDED_ALLOW_IPS") or LOOPBACK
+    if config.pop("proxy_headers", True):
+        networks = trusted.split(",") if isinstance(trusted, str) else trusted
+        application = forwarded.asgi(application, Trusted(each.strip() for each in networks))
     _run(Worker(None, assignment), [sock], application, options, config)
 
 
@@ -129,31 +134,15 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
         "lifespan": "off",  # ours
         "log_config": None,
         "access_log": False,
+        "proxy_headers": False,  # ours
         "loop": options.loop,
-        "root_path": options.root_path,
     }
     config = uvicorn.Config(application, **{**chosen, **more})
-    if config.proxy_headers:
-        config.app = _behind_proxies(application, config.forwarded_allow_ips)
-        config.proxy_headers = False
     config.load()
     if _logger.level == logging.NOTSET:
         # Which uvicorn, going by the number alone, takes for less than TRACE: it would make a text of each connection.
         _logger.setLevel(_logger.getEffectiveLevel())
     return config
-
-
-def _behind_proxies(application: Any, trusted: list[str] | str) -> Any:
-    """Add uvicorn's handling of proxies, only for requests with its headers: it costs as much as counting a request."""
-    forwarded: Any = ProxyHeadersMiddleware(application, trusted)
-
-    def request(scope: Any, receive: Any, send: Any) -> Any:
-        for name, _ in scope["headers"]:
-            if name in _FORWARDED:
-                return forwarded(scope, receive, send)
-        return application(scope, receive, send)
-
-    return request
 
 
 def _factory(config: uvicorn.Config, connections: _Connections, state: State) -> Callable[[], asyncio.Protocol]:

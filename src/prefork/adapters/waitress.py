@@ -82,7 +82,7 @@ class _Waitress:
                 _dispatcher=self._tasks,
                 sockets=family,
                 threads=options.threads,
-                url_prefix=options.root_path,
+                clear_untrusted_proxy_headers=False,  # the application may read them, whoever sent them
                 connection_limit=files,  # never reached: `Room` is asked before
                 cleanup_interval=_CLEANING,
             )

@@ -62,11 +62,7 @@ _TABLE = (
     ("-e --env --env-file", "", "set variables in the shell, or in the unit of the service manager"),
     ("-m --umask", "", "set the umask in the shell, or UMask= in the unit"),
     ("--keep-alive --timeout-keep-alive", "", "the server's own time for idle connections holds (docs/servers.md)"),
-    (
-        "--forwarded-allow-ips --proxy-headers --no-proxy-headers",
-        "",
-        "uvicorn reads $FORWARDED_ALLOW_IPS",
-    ),
+    ("--proxy-headers --no-proxy-headers", "--forwarded-allow-ips", "headers of other addresses change nothing"),
     ("--backlog", "", "it is an option of the address: -b '127.0.0.1:8000?backlog=512'"),
     (
         "--worker-connections --limit-concurrency --worker-tmp-dir --ws --ws-max-size --h11-max-incomplete-event-size",

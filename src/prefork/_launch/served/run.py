@@ -33,6 +33,7 @@ class RunKeywords(DaemonKeywords, total=False):
     loop: Literal["auto", "asyncio", "uvloop"]
     preload: bool
     root_path: str
+    forwarded_allow_ips: str | list[str]
     keepalive_window: float
     start_timeout: float
     drain_timeout: float

@@ -7,6 +7,7 @@ from ..option import Option
 from ..types import SECONDS, Choice, Flag, Parsed, Several, Text, Whole
 
 _ADDRESSES = Several(Parsed("ADDRESS", address))
+_PATH = Text("PATH", "a path such as /shop", lambda text: text.startswith("/") and not text.endswith("/"))
 _SERVER = Text("NAME", "the name of a server")
 
 APPLICATION = (
@@ -18,6 +19,6 @@ APPLICATION = (
     Option("lifespan", Choice(("auto", "on", "off")), "auto", "ASGI lifespan; auto: where supported.", "served"),
     Option("loop", Choice(("auto", "asyncio", "uvloop")), "auto", "Event loop; auto: uvloop if installed.", "served"),
     Option("preload", Flag(), True, "Import once and fork workers; --no-preload: each imports by itself.", "served"),
-    Option("root_path", Text("PATH", "a path"), None, "Path below which a proxy serves the application.", "served"),
+    Option("root_path", _PATH, None, "Path below which a proxy serves the application.", "served"),
     Option("keepalive_window", SECONDS, 1.0, "Seconds a draining worker keeps idle connections open.", "served"),
 )
