@@ -18,6 +18,7 @@ BEGIN, END = "<!-- map: made by docs/make_map.py -->", "<!-- end of the map -->"
 WIDTH = 132
 
 ORDER = [
+    "_records",
     "_core",
     "_report",
     "_wire",

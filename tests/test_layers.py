@@ -22,16 +22,45 @@ API = ("__init__", "__main__", "_context", "_errors", "_listener", "client", "co
 """The modules at the root: what users import, and three that its parts share."""
 
 MAY_IMPORT: dict[str, set[str]] = {
-    "_core": {"_errors", "_options.records"},
-    "_report": {"_core", "_errors"},
-    "_wire": {"_errors", "_core.plan", "_linux.terms", "_linux.memfd", "_options.records", "_options.types"},
-    "_linux": {"_errors", "_wire"},
-    "_worker": {"_errors", "_wire", "_linux"},
-    "_options": {"_errors", "_linux.address", "_linux.regular_file"},
+    "_core": {"_records", "_errors", "_options.records"},
+    "_report": {"_records", "_core", "_errors"},
+    "_wire": {
+        "_errors",
+        "_core.plan",
+        "_records",
+        "_linux.terms",
+        "_linux.memfd",
+        "_options.records",
+        "_options.types",
+    },
+    "_linux": {"_errors", "_records", "_wire"},
+    "_worker": {"_errors", "_records", "_wire", "_linux"},
+    "_options": {"_errors", "_records", "_linux.address", "_linux.regular_file"},
     "_fields": {"_errors"},
-    "_mold": {"_errors", "_wire", "_linux", "_worker", "_options", "adapters", "_context", "_listener", "daemon"},
-    "_master": {"_errors", "_wire", "_linux", "_core", "_report", "_options.records"},
-    "_hooks": {"_errors", "_linux", "_core", "_report", "_master.loop", "_master.control", "_master.identity"}
+    "_records": set(),
+    "_mold": {
+        "_errors",
+        "_records",
+        "_wire",
+        "_linux",
+        "_worker",
+        "_options",
+        "adapters",
+        "_context",
+        "_listener",
+        "daemon",
+    },
+    "_master": {"_errors", "_records", "_wire", "_linux", "_core", "_report", "_options.records"},
+    "_hooks": {
+        "_errors",
+        "_records",
+        "_linux",
+        "_core",
+        "_report",
+        "_master.loop",
+        "_master.control",
+        "_master.identity",
+    }
     | {"_master.runtime", "_wire.places", "_options.target", "_options.types"},
     "_launch": {"_errors", "_options", "_report", "_wire.launch", "_linux", "_mold.mold", "_hooks.role"},
     "adapters": {"_errors", "_worker", "_linux.steering"},
@@ -57,10 +86,10 @@ EXCEPTIONS = {"cli._dry_run": {"_master.births.start", "_master.children", "_mas
 """Module -> what it alone may import besides: the dry run of `prefork check` starts a mold as the master would."""
 
 SHARED = {"_wire", "_linux", "_errors"}
-PURE = {"_core", "_report", "_options.records", "_options.types"}
+PURE = {"_core", "_records", "_report", "_options.records", "_options.types"}
 PURE_STANDARD = {
     *("__future__", "bisect", "collections", "dataclasses", "enum", "functools", "heapq", "itertools", "json", "math"),
-    *("operator", "re", "time", "typing"),
+    *("operator", "re", "time", "types", "typing"),
 }
 """Of `time` what formats a time that is given; `test_pure_folders_read_no_clock` holds that."""
 CLOCKS = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "sleep"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from .record import record
+from .._records.record import record
 
 if TYPE_CHECKING:
     from .plan import Listener

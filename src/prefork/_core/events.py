@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar
 
-from .record import record
+from .._records.record import record
 
 if TYPE_CHECKING:
     from .commands import Command

@@ -12,7 +12,7 @@ from dataclasses import field
 from typing import Literal
 
 from .._options.records import DaemonOptions, KindOptions, Spawn
-from .record import record
+from .._records.record import record
 
 
 @record

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from .record import record
+from .._records.record import record
 
 if TYPE_CHECKING:
     from .plan import Entry, Kind, Listener, Spec

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
-from .._core.record import record
 from .._errors import UsageError
 from .._linux.terms import Terms
+from .._records.record import record
 
 
 @record

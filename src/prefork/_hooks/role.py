@@ -14,10 +14,11 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from .._errors import UsageError
 from .._linux import lifeline, memfd, place
+from .._records.record import record
 
 ENVIRONMENT_KEY = "PREFORK"
 _MEMFD = "prefork-launch"
@@ -30,7 +31,7 @@ ORPHAN_GRACE = 10.0
 """Seconds that a worker may take to end after its master's death, as those of a `Daemon` by default."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerLaunch:
     """What a master passes to the program that it executes as a worker, besides the encoded context."""
 
@@ -50,7 +51,7 @@ class WorkerLaunch:
         return memfd.write(_MEMFD, data)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerRole:
     """This process is a worker."""
 
@@ -66,7 +67,7 @@ class WorkerRole:
         _report(self.launch.reports, reason=reason.encode("utf-8", "replace")[:_REASON_BYTES].decode("utf-8", "ignore"))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FalseRole:
     """`PREFORK` is set, but no master has set it."""
 
@@ -78,7 +79,7 @@ class FalseRole:
         return f"PREFORK={self.value} is set in the environment, but no master has started this process: unset it"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TakenRole:
     """This process is a worker, and has taken its context. `reports`: the pipe, until it has said that it is ready."""
 
@@ -146,7 +147,7 @@ def _settle(launch: WorkerLaunch) -> None:
     print_by_line()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MasterRole:
     """This process is a master, and calls hooks."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from .._records.record import record
 
 Scheme = Literal["tcp", "udp", "unix", "abstract", "fd"]
 
@@ -13,7 +14,7 @@ _LONGEST_PATH = 107
 """Bytes: sun_path of unix(7) has 108, and the last of them ends it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Address:
     """One address.
 

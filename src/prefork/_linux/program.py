@@ -6,9 +6,10 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from .._errors import InternalError, UsageError
+from .._records.record import record
 from .._wire.places import by_name
 from .started.command import PythonCommand, parse
 from .started.environ import started_environ
@@ -29,7 +30,7 @@ _DESCRIPTOR = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/[^/]+/fd/\d+")
 """What names an open file, such as `<(...)` in a shell: it has been read, and a worker would find another or none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Program:
     """An interpreter, the command that it runs, and where and with what environment it was started."""
 

@@ -11,9 +11,10 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from .._records.record import record
 
 LIMITS = {name[7:].lower(): getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
 """The number of each resource, by the name that it has in a kind's option `limits`."""
@@ -21,7 +22,7 @@ LIMITS = {name[7:].lower(): getattr(resource, name) for name in dir(resource) if
 _NOT_PRIVILEGED = "an application without privileges may only lower it"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Terms:
     """What the master applies. A limit is a name, a soft and a hard value; -1 is infinity."""
 

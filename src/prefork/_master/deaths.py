@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, assert_never
 
 from .._core import events as fact
-from .._core.record import record
 from .._linux.signals import NAMES
+from .._records.record import record
 from .._report.sentences import ended
 from .births.processes import HelperRole, MoldRole, Role, WatcherRole, WorkerRole
 from .hangs.crashes import Crash, Crashes

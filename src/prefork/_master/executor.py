@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from .._core import actions as do
 from .._core import events as fact
 from .._core.plan import Listener
-from .._core.record import record
 from .._errors import InternalError, PreforkError
 from .._linux import lifeline
 from .._linux.drain_request import signals_for
+from .._records.record import record
 from .._wire.plan_data import MalformedPlan, take_apart
 from .births.channels import Fact, HangMessage, MoldDisconnected, PlanReceived
 from .births.options import CodeOptions

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from .._records.record import record
 from .records import Scope
 from .types import OptionType
 
 PREFIX = "PREFORK_"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Option:
     """One option. Its name is the key in the file; the variable and the flag are made of it."""
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .._errors import did_you_mean
+from .._records.record import record
 
 LIMITS = (
     *("as", "core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice", "nofile", "nproc", "ofile", "rss"),
@@ -36,7 +36,7 @@ class OptionType(Protocol):
         """Return the value as the option holds it: of a value from code, from a file, or from a mold's plan."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Text:
     """Text that is not empty. `what` names in an error what is expected; `fits` is a further check."""
 
@@ -55,7 +55,7 @@ class Text:
         return value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """One of a few names."""
 
@@ -78,7 +78,7 @@ class Choice:
         return str(value)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Flag:
     """True or false."""
 
@@ -98,7 +98,7 @@ class Flag:
         return value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Whole:
     """A whole number from `least` to `most`, or the `word` that stands for one."""
 
@@ -123,7 +123,7 @@ class Whole:
         return value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Quantity:
     """A number with a unit, such as 90s or 512MB. A bare number is in the first unit, as is the value."""
 
@@ -150,7 +150,7 @@ class Quantity:
         return int(value) if self.whole else float(value)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parsed:
     """A text that a function parses; it raises ValueError."""
 
@@ -164,7 +164,7 @@ class Parsed:
         return self.parse(value)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Several:
     """A list: separated by commas in a variable, by repeating the flag on a command line."""
 
@@ -188,7 +188,7 @@ class Several:
         return [self.item.check(each) for each in values]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResourceLimits:
     """Limits by name; each is one value, or a soft and a hard one. -1 is infinity."""
 
@@ -208,7 +208,7 @@ class ResourceLimits:
         return soft, hard
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Processors:
     """Numbers of processors, at least one."""
 

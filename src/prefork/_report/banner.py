@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from .._core.record import record
+from .._records.record import record
 from .units import counted
 
 if TYPE_CHECKING:

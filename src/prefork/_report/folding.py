@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .._core.record import record
+from .._records.record import record
 from .sentences import EVENTS
 
 BURST = 5

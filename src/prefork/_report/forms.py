@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from time import localtime, strftime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from .._core.record import record
+from .._records.record import record
 
 if TYPE_CHECKING:
     from .news import News

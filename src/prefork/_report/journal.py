@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .._core import actions as act
 from .._core import events as ev
 from .._core.commands import named
-from .._core.record import record
+from .._records.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

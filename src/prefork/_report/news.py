@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._core.record import record
+from .._records.record import record
 from .journal import Record
 from .sentences import EVENTS, Tone, sentence, tone
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from .._core.commands import typed
-from .._core.record import record
+from .._records.record import record
 from .units import counted, duration
 
 Record = dict[str, Any]

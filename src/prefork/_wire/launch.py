@@ -12,9 +12,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .._errors import UsageError
 from .._options.records import DaemonOptions, checked
+from .._records.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Identity:
     """The numeric user, group and supplementary groups that a process is to have."""
 
@@ -23,7 +24,7 @@ class Identity:
     groups: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sockets:
     """The listening sockets that the process was started with: all numbers, and those of socket activation by name."""
 
@@ -31,7 +32,7 @@ class Sockets:
     names: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Greeting:
     """The style of the start's messages, and when the command was started (monotonic clock)."""
 

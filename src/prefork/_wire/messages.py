@@ -51,6 +51,7 @@ from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias, get_args
 
+from .._records.record import record
 from .printable import printable, printable_lines
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -65,7 +66,7 @@ class MalformedMessage(Exception):
     """The peer sent something that no honest peer sends; the receiver reads nothing more from it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MoldLaunch:
     """What the master passes to a mold at its start.
 
@@ -86,19 +87,19 @@ class MoldLaunch:
     captured: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ComputePlan:
     """Compute the plan, for the first time or again."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fork:
     """Fork `count` newborns, with one intermediate process for all of them."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Planned:
     """The plan is in the memory that came with ComputePlan, `size` bytes of JSON.
 
@@ -109,14 +110,14 @@ class Planned:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StillImporting:
     """The import has not returned; `text` says since when, and has the stack of the main thread."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepFailed:
     """The application failed in `step` (start, load, plan or before_fork); `text` is its traceback."""
 
@@ -124,14 +125,14 @@ class StepFailed:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ForkFailed:
     """No further process of this batch could be forked."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ForksEnded:
     """The intermediate of `ordered` forks has ended; `reason` says how, unless it exited 0."""
 
@@ -139,7 +140,7 @@ class ForksEnded:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hello:
     """The sender leads a session of its own, holds no descriptor of the mold's, and waits for an order."""
 
@@ -177,50 +178,50 @@ class Order:
     terms: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ready:
     """The worker can do its work."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReplacementRequested:
     """The worker has reached a limit, or its function asks for a successor; `reason` says why."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Drained:
     """The worker has drained and is about to exit."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Busy:
     """A request began in the worker while the master was not watching for hangs."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StacksWritten:
     """The worker has written its stacks into the shared memfd. `working`: the threads that have a request, if known."""
 
     working: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failed:
     """The worker's function raised; `text` is the traceback without prefork's own frames."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CutDrain:
     """You drain, and another worker of your slot does so, too: end in order now, since you are killed in `seconds`."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DrainBacklogs:
     """No other worker will accept from these listeners (names): drain their backlogs before you end."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from .._core.plan import Entry, Kind, Listener, Plan, Pool
@@ -11,6 +11,7 @@ from .._errors import UsageError
 from .._linux.terms import Terms
 from .._options.records import DaemonOptions, KindOptions, Record, checked
 from .._options.types import shown
+from .._records.record import record
 from .keys import LONGEST
 from .printable import printable
 
@@ -30,7 +31,7 @@ class MalformedPlan(Exception):
     """The mold sent a plan that is not allowed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Assignable:
     """What the master sends to the worker of an entry, and does to it. It does not read the context."""
 
@@ -41,7 +42,7 @@ class Assignable:
     options: KindOptions
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReceivedPlan:
     """A plan, the assignables of its entries by key and digest, and the file whose change asks for another plan.
 

@@ -39,10 +39,10 @@ from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
 from typing import Literal
 
 from .._linux import memfd
+from .._records.record import record
 
 NAME = "prefork-scoreboard"
 MAGIC = b"prefork\0"
@@ -69,7 +69,7 @@ _TRIES, _MOST_READ = 100, 20_000
 """How often a whole reading is tried, and how many rows are read in all, but for the first try."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Row:
     """One process, as its row was; the docstring of this module defines the fields."""
 
@@ -99,7 +99,7 @@ class Row:
     oldest: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reading:
     """The whole scoreboard at one moment: what all workers have counted so far, and every used row."""
 

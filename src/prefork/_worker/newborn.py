@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from .._linux import lifeline
 from .._linux.channel import Channel
 from .._linux.drain_request import DRAIN
 from .._linux.stacks import ASK, FORCE
+from .._records.record import record
 from .._wire.messages import Drained, Failed, Order
 from . import sharing
 from .activity import requests_by_thread
@@ -39,7 +39,7 @@ _SOON = 50
 """Milliseconds in which the order arrives unless it waits for another worker's death."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Inheritance:
     """What a newborn gets from its mold."""
 

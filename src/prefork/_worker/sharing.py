@@ -18,9 +18,10 @@ import sys
 import time
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Literal
+
+from .._records.record import record
 
 Mode = Literal["freeze", "immortal", "none"]
 
@@ -44,7 +45,7 @@ _mold_files: list[io.IOBase] = []
 """What the mold had open for writing when its heap became immortal."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Prepared:
     """What `prepare` did, for the mold's report."""
 

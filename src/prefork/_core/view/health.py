@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..._records.record import record
 from ..gap import serving
-from ..record import record
 
 if TYPE_CHECKING:
     from ..slot import Slot

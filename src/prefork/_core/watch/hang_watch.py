@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..record import record
+from ..._records.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..record import record
+from ..._records.record import record
 
 Verdict = Literal[
     "stopped", "traced", "gil_held", "library_lock", "blocked_loop", "deadlock", "waiting_for_io", "sleeping",

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..._core import events as fact
 from ..._core.actions import Action, AskToDrain, KillWorker, SendSignal, Watch
-from ..._core.record import record
+from ..._records.record import record
 from ..._report.sentences import ended
 
 Fact = tuple[fact.Event, Sequence[Action]]

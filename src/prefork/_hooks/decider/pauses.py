@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..._core.record import record
+from ..._records.record import record
 from .children import HEALTHY, Child, How
 
 PATIENCE = 5

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from ..._records.record import record
 
 _WITH_VALUE = "WX"
 _PROGRAM = "cm"
 _LONG_WITH_VALUE = "--check-hash-based-pycs"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PythonCommand:
     """`python [options] program [arguments]`: `program` is `("script.py",)`, `("-m", "pkg")` or `("-c", "code")`.
 

@@ -24,7 +24,7 @@ from ..._core.events import (
     WorkerFailed,
     WorkerReport,
 )
-from ..._core.record import record
+from ..._records.record import record
 from ..._wire import messages, plan_memory
 from ..._wire.messages import MalformedMessage, Message
 from ..channels.end import MasterEnd, Told

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ..._options.records import DaemonOptions
+from ..._records.record import record
 from ..._report.banner import Welcome
 from ..._wire import messages
 from ..._wire.launch import MasterLaunch
@@ -13,7 +14,7 @@ from ..listeners.inherited import Given
 from .start import Interpreter, described
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Launching:
     """How molds and workers are started. `fixed` names the options that the operator gave.
 

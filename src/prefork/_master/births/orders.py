@@ -6,12 +6,13 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import Any
 
 from ..._core import actions as do
 from ..._linux.terms import Terms, apply, may_change
 from ..._options.records import DaemonOptions
+from ..._records.record import record
 from ..._report.forms import Origin
 from ..._wire import messages
 from ..._wire.plan_data import Assignable
@@ -30,7 +31,7 @@ _NONE = Terms()
 Ordered = do.OrderWorker | do.SpawnWorker
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OrderDependencies:
     """What an order contains, and what delivers it; `lifeline` is the read end that every worker holds."""
 

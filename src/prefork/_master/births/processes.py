@@ -12,7 +12,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from ..._core.record import record
+from ..._records.record import record
 from ..._report.forms import Origin
 from .channels import ProcessChannels, is_child
 from .start import Interpreter, Shared, start_mold

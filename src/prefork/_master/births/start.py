@@ -6,11 +6,12 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..._linux import memfd
 from ..._linux.channel import Channel
 from ..._linux.descriptors import close_on_exec
+from ..._records.record import record
 from ..._wire.agreement import agreement
 from ..._wire.launch import Identity, MasterLaunch
 from ..._wire.messages import MoldLaunch, StepFailed, encode
@@ -22,7 +23,7 @@ from .privileges import drop
 _AGREEMENT = agreement()  # Now: an update may replace the files of this version while it runs.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Interpreter:
     """What to execute: the interpreter with its options, its environment, and its identity (None: the master's).
 
@@ -38,7 +39,7 @@ class Interpreter:
     new_privileges: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Shared:
     """Descriptors that the master passes to each process: the lifeline's read end, the scoreboard, the stacks."""
 

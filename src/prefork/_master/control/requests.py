@@ -12,7 +12,7 @@ from dataclasses import fields
 from typing import Any, Literal
 
 from ..._core.commands import COMMANDS, Command
-from ..._core.record import record
+from ..._records.record import record
 from ..._wire.places import PROTOCOL
 
 LONGEST = 4096

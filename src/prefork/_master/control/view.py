@@ -14,7 +14,7 @@ from time import monotonic
 from time import time as date
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ..._core.record import record
+from ..._records.record import record
 from ..._wire.places import PROTOCOL
 
 if TYPE_CHECKING:

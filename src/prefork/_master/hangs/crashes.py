@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..._core.record import record
+from ..._records.record import record
 from ..._wire.places import CRASHES, numbers_in
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..._core.record import record
 from ..._linux.stacks import ASK, FORCE, SIZE, create
+from ..._records.record import record
 from ..._wire.frames import is_beneath
 from ..._wire.printable import printable
 from .proc import catches

@@ -14,9 +14,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..._core import events as fact
-from ..._core.record import record
 from ..._core.watch.hang_watch import EXTRA, SHARE, HangDetector, Progress, Sign
 from ..._core.watch.verdicts import Evidence, Hang, Verdict, current_activity, verdict
+from ..._records.record import record
 from ..._report.hang_report import details, report
 from ..._wire import messages
 from . import proc

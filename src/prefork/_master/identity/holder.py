@@ -7,13 +7,13 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from time import process_time
 
 from ..._linux.credentials import peer_of
+from ..._records.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Holder:
     """The process that has a name; pid 0 if the kernel does not show it, uid None if it cannot be told."""
 

@@ -7,10 +7,10 @@ import fcntl
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..._errors import SystemFailure, UsageError
+from ..._records.record import record
 from ..._wire.places import given_in
 from ..._wire.printable import printable
 
@@ -21,7 +21,7 @@ _LONGEST = 4200
 """Bytes of a lock that are read: a pid, and a path of any length (PATH_MAX)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Noted:
     """A daemon as a lock names it: the directory that it was started in, and its master's pid (empty: unknown)."""
 

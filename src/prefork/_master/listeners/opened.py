@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import field, replace
 
 from ..._core.plan import Listener
-from ..._core.record import record
 from ..._errors import SystemFailure, UsageError
 from ..._linux.address import Address, parse
+from ..._records.record import record
 from ..._wire.launch import Identity
 from ..births.privileges import acting_as
 from ..paths import trust

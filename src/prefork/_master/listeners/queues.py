@@ -14,8 +14,8 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from ..._core.record import record
 from ..._core.watch.stalls import Stalls
+from ..._records.record import record
 
 if TYPE_CHECKING:
     from ..loop import Master

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from ..._core.record import record
+from ..._records.record import record
 from ..._report.forms import Origin, Stream
 from ..relay import Relay
 

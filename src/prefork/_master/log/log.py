@@ -12,9 +12,9 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from ..._core.actions import Exit, Report
-from ..._core.record import record
 from ..._errors import SystemFailure
 from ..._linux.terminal import is_journal, shows_colours
+from ..._records.record import record
 from ..._report.folding import Folding, Repeated
 from ..._report.forms import Form, Json, Text
 from ..._report.journal import Notes

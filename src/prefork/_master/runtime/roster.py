@@ -15,8 +15,8 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 
-from ..._core.record import record
 from ..._linux import proc_stat
+from ..._records.record import record
 
 _RECORD = struct.Struct("=QQdQQ")
 _DRAIN_TIMEOUT = struct.Struct("=d"), 16  # its place in a record

@@ -7,17 +7,17 @@ import gc
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from ..._records.record import record
 from .origins import is_application
 
 _MOST = 300_000
 """Objects that are visited at most: an application's own are found first."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Holder:
     """`chain` leads from the value of the module's variable to the object, both included."""
 

@@ -7,13 +7,14 @@ import select
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from ..._records.record import record
 
 _SOCK_DIAG, _BY_FAMILY, _SHOW_PEER, _PEER = 4, 20, 4, 2
 """NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, UDIAG_SHOW_PEER and UNIX_DIAG_PEER of <linux/unix_diag.h>."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OtherEnd:
     """Where a descriptor leads to. `name`: for people; `datagrams`: each write arrives whole, or not at all."""
 

@@ -11,10 +11,10 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..._errors import UsageError
+from ..._records.record import record
 from . import other_end
 from .holders import Holder, holders, objects_of
 from .origins import Origins
@@ -24,7 +24,7 @@ _BY_MULTIPROCESSING = "/pymp-"
 """In the path of a manager's socket: its proxies connect again in a fork (`util.register_after_fork`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Shared:
     """What workers would share: where it leads, the object that holds it, and the place; and this in words."""
 

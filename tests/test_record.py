@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import FrozenInstanceError, dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from prefork._core.record import record
+from prefork._records.record import record
 
 
 @record
@@ -71,3 +72,30 @@ def test_record_cannot_be_changed(name: str) -> None:
 def test_records_share_the_methods_that_differ_in_names_only() -> None:
     for method in "__repr__", "__setattr__", "__delattr__":
         assert getattr(Point, method) is getattr(Empty, method)
+
+
+@record
+class Order:
+    """An order with a value that it shares with others."""
+
+    what: str
+    where: Mapping[str, int] = field(default_factory=dict)
+
+
+def test_missing_and_unknown_arguments_are_named() -> None:
+    made: Any = Order
+    with pytest.raises(TypeError, match=r"Order\.__init__\(\) missing 1 required positional argument: 'what'"):
+        made()
+    with pytest.raises(TypeError, match=r"Order\.__init__\(\) got an unexpected keyword argument 'who'"):
+        made("go", who=1)
+    assert list(inspect.signature(made).parameters) == ["what", "where"]
+
+
+def test_value_of_a_factory_is_made_once() -> None:
+    assert Order("go") == Order("go", {})
+    assert Order("go").where is Order("come").where
+    assert made_by_keywords(what="go", where={"x": 1}).where == {"x": 1}
+
+
+def made_by_keywords(**given: Any) -> Order:
+    return Order(**given)

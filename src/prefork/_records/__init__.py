@@ -1,0 +1,1 @@
+"""Immutable values, for every process: cheap to define, and to import."""
