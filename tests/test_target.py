@@ -113,6 +113,9 @@ def test_dotted_names_are_found_and_misspelt_ones_answered(folder: Path) -> None
         found("dotted:site", folder)
     with pytest.raises(UsageError, match=r"type has no aplication: did you mean application\?"):
         found("dotted:Site.aplication", folder)
+    (folder / "usual.py").write_text("app = 7\n")
+    with pytest.raises(UsageError, match=r"the module usual has no application: did you mean app\?"):
+        found("usual:application", folder)
 
 
 def test_missing_module_is_told_from_one_that_it_lacks(folder: Path) -> None:

@@ -95,7 +95,9 @@ def find(target: Target) -> Any:
         if not hasattr(found, name):
             of = f"the module {target.module}" if found is module else type(found).__name__
             public = [each for each in vars(found) if not each.startswith("_")] if hasattr(found, "__dict__") else []
-            raise UsageError(f"{of} has no {name}" + did_you_mean(name, public))
+            usual = [each for each in LOOKED_FOR if each in public][:1]  # `application` is far from `app`, as a word.
+            hint = did_you_mean(name, public) or "".join(f": did you mean {each}?" for each in usual)
+            raise UsageError(f"{of} has no {name}{hint}")
         found = getattr(found, name)
     return found
 

@@ -60,8 +60,15 @@ class _Commands(click.Group):
         """Find the command that the first argument names; suggest one if it is misspelt."""
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             hint = did_you_mean(args[0], self.list_commands(ctx)) or "; `prefork --help` lists the commands"
+            if _is_target(args[0]):
+                hint = f": did you mean `prefork run {' '.join(args)}`?"
             ctx.fail(f"no such command: {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
+
+
+def _is_target(text: str) -> bool:
+    """Return whether a word names an application, rather than a command that is misspelt."""
+    return ":" in text or text.endswith(".py") or os.path.exists(f"{text.replace('.', '/')}.py")
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
