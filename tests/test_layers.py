@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "_options.types",
     },
     "_linux": {"_errors", "_records", "_wire"},
-    "_worker": {"_errors", "_records", "_wire", "_linux"},
+    "_worker": {"_errors", "_records", "_wire", "_linux", "_hooks.role"},
     "_options": {"_errors", "_records", "_linux.address", "_linux.regular_file"},
     "_fields": {"_errors"},
     "_records": set(),
@@ -68,7 +68,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"_errors", "_wire", "_linux", "_report", "_options", "_launch", "_client", "client", "scoreboard"},
     "samples": {"__init__", "adapters.uvicorn"},
     "__init__": {"_context", "_errors", "_listener", "client", "config", "daemon", "hooks", "scoreboard"}
-    | {"_worker.activity", "_worker.handle", "_worker.async_handle", "_hooks.role", "_linux.program"}
+    | {"_worker.activity", "_worker.handle", "_worker.async_handle", "_worker.callbacks.registered"}
+    | {"_hooks.role", "_linux.program"}
     | {"_launch.served.run"},
     "__main__": {"cli"},
     "_context": {"_errors", "_wire", "_fields"},

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._listener import Listener
     from ._worker.activity import beat
     from ._worker.async_handle import AsyncWorker, wait_draining
+    from ._worker.callbacks.registered import on_reload, on_worker_start, on_worker_stop
     from ._worker.handle import Worker, draining
     from .client import Client, connect
     from .config import toml_file
@@ -56,6 +57,9 @@ __all__ = [
     "default_settings",
     "draining",
     "fork_worker_process",
+    "on_reload",
+    "on_worker_start",
+    "on_worker_stop",
     "open_scoreboard",
     "ready",
     "relaunch_settings",
@@ -81,6 +85,7 @@ _HOMES = {
     "_launch.served.run": ["run"],
     "_listener": ["Listener"],
     "_worker.activity": ["beat"],
+    "_worker.callbacks.registered": ["on_reload", "on_worker_start", "on_worker_stop"],
     "_worker.handle": ["Worker", "draining"],
     "client": ["Client", "connect"],
     "config": ["toml_file"],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +18,7 @@ from .._context import Launch, WorkerContext
 from .._errors import UsageError
 from .._listener import as_data, declared
 from .._worker.activity import Limits
+from .._worker.callbacks import calls, registered
 from .._worker.handle import Handle, Worker
 from ..daemon import Daemon, Kind, Plan, Pool
 
@@ -31,10 +32,12 @@ H = TypeVar("H", bound=Handle[Any])
 class DaemonApplication:
     """The mold's view of a `Daemon` (see `_mold.mold.Application`)."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, looping: Collection[str] = ()) -> None:
+        """`looping` are kinds whose plain function, a server's, runs an event loop."""
         self._daemon = daemon
         # Here, once: the pages that `inspect` touches would become private memory of each worker.
         self._coroutines = {name for name, kind in daemon.kinds.items() if inspect.iscoroutinefunction(kind.function)}
+        self._looping = {*self._coroutines, *looping}
         self._contexts: dict[str, WorkerContext] = {}
         """Encoded -> decoded contexts of the plan: decoding would be thirty pages of private memory in each worker."""
 
@@ -44,6 +47,7 @@ class DaemonApplication:
         if daemon.plan_function is None:
             raise UsageError(f"the daemon {daemon.name} has no plan: declare one with @daemon.plan")
         _context.check_classes()
+        registered.refuse_coroutines(daemon.kinds.keys() - self._looping)
         if self._coroutines:
             from .._worker import async_handle  # noqa: F401 - Now, in the mold; other daemons do without it.
         arguments = [] if daemon.config is None else [daemon.config.read()]
@@ -121,7 +125,7 @@ class DaemonApplication:
         for text, context in self._contexts.items():
             if context._kind not in self._coroutines:
                 self.worker("", text)
-                _live(context, replace(self._daemon.kinds[context._kind], function=accept_once), None, assignment)
+                self._work(registered.Registry(), context, accept_once, None, assignment)
                 break
         assignment.listeners[name].close()
 
@@ -131,14 +135,27 @@ class DaemonApplication:
         decoded = self._contexts.get(text)
         if decoded is None:  # From an earlier plan of this mold, or in an interpreter of its own.
             decoded = _context.decoded(key, text.encode(errors="surrogateescape"))
-        kind = self._daemon.kinds[decoded._kind]
-        lifespan = self._daemon.lifespans.get(decoded._kind)
-        work: Callable[[Assignment], None] = partial(_live, decoded, kind, lifespan)
-        if decoded._kind in self._coroutines:
-            from .._worker.async_handle import AsyncWorker, live
-
-            work = lambda given: live(_limit(AsyncWorker(decoded, given), kind), kind.function, lifespan)  # noqa: E731
+        kind, lifespan = self._daemon.kinds[decoded._kind], self._daemon.lifespans.get(decoded._kind)
+        work: Callable[[Assignment], None] = partial(self._work, registered.own, decoded, kind.function, lifespan)
         return work if kind.options.umask is None else partial(_masked, kind.options.umask, work)
+
+    def _work(
+        self,
+        registry: registered.Registry,
+        context: WorkerContext,
+        function: Callable[..., Any],
+        lifespan: Callable[..., Any] | None,
+        assignment: Assignment,
+    ) -> None:
+        name: str = context._kind
+        make: Callable[..., Handle[Any]] = Worker
+        run: Callable[..., None] = _live
+        if name in self._coroutines:
+            from .._worker import async_handle
+
+            make, run = async_handle.AsyncWorker, async_handle.live
+        registry.worker = "loop" if name in self._looping else "plain"
+        calls.around(registry, _limit(make(context, assignment), self._daemon.kinds[name]), run, function, lifespan)
 
 
 def _masked(umask: int, work: Callable[[Assignment], None], assignment: Assignment) -> None:
@@ -160,13 +177,12 @@ def _limit(worker: H, kind: Kind) -> H:
     return worker
 
 
-def _live(decoded: Any, kind: Kind, lifespan: Callable[..., Any] | None, assignment: Assignment) -> None:
-    worker = _limit(Worker(decoded, assignment), kind)
+def _live(worker: Worker[Any], function: Callable[..., Any], lifespan: Callable[..., Any] | None) -> None:
     if lifespan is None:  # No nullcontext(), which would be seven pages of private memory in each worker.
-        kind.function(worker)
+        function(worker)
         return
     with contextmanager(lifespan)(worker):
-        kind.function(worker)
+        function(worker)
 
 
 def _iterable(planned: Any) -> Iterable[WorkerContext | Pool]:

@@ -37,6 +37,7 @@ from .._wire.messages import (
 )
 from .._wire.scoreboard import Scoreboard
 from .._worker import newborn, sharing
+from .._worker.callbacks import calls
 from .._worker.drain import Drain
 from .._worker.failure import describe
 from .._worker.orphan import Orphan
@@ -52,6 +53,9 @@ from .stock.slow_import import SlowImport
 if TYPE_CHECKING:
     from .._wire.messages import Json
     from .._worker.assignment import Assignment
+
+_FIRST = 1
+"""The generation of a daemon's start: each later one is a reload's."""
 
 _PACKAGES = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -155,6 +159,9 @@ class Mold:
             if not memory:
                 raise UsageError("this process has no descriptor left to pass the plan on: raise its limit")
             size = plan_memory.write(memory[0], plan)
+            if not self._planned and self._launch.generation > _FIRST:
+                step = "on_reload"
+                calls.reload()
             step = "before_fork"
             application.before_fork()
             self._origins.end()

@@ -75,7 +75,7 @@ class ServedApplication:
     def plan(self) -> Json:
         """Read the options, and compute their plan."""
         options = self._read()
-        self._made = DaemonApplication(daemon_of(self._recognised, options))
+        self._made = self._application(options)
         plan = self._made.plan()
         assert isinstance(plan, dict)
         watched = os.path.abspath(options.file) if options["reload"] and options.file else None
@@ -92,8 +92,12 @@ class ServedApplication:
     def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
         """Return the function of the worker that this encoded context describes."""
         if self._made is None:  # In an interpreter of its own, which computes no plan.
-            self._made = DaemonApplication(daemon_of(self._recognised, self._read()))
+            self._made = self._application(self._read())
         return self._made.worker(key, context)
+
+    def _application(self, settings: Settings) -> DaemonApplication:
+        looping = (Web._kind,) if self._recognised.what == "asgi" else ()
+        return DaemonApplication(daemon_of(self._recognised, settings), looping)
 
 
 def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:

@@ -119,7 +119,7 @@ class StillImporting:
 
 @record
 class StepFailed:
-    """The application failed in `step` (start, load, plan or before_fork); `text` is its traceback."""
+    """The application failed in `step` (start, load, plan, on_reload, ...); `text` is its traceback."""
 
     step: str
     text: str

@@ -15,6 +15,7 @@ from .accept_throttle import BATCH, SLACK
 from .async_accept import Accepting
 from .async_drain import AsyncDrain
 from .async_loop import run
+from .callbacks.calls import within
 from .connection import Connection
 from .handle import NO_ROOM_PAUSE, Accepted, C, Handle, accept_one
 
@@ -183,7 +184,7 @@ Function = Callable[[AsyncWorker[Any]], Awaitable[object]]
 
 def live(worker: AsyncWorker[Any], function: Function, lifespan: Callable[..., Any] | None) -> None:
     """Run the worker's function in an event loop, within its lifespan: a generator, or an asynchronous one."""
-    run(_live(worker, function, lifespan), worker.activity)
+    run(within(_live(worker, function, lifespan), worker), worker.activity)
 
 
 async def _live(worker: AsyncWorker[Any], function: Function, lifespan: Callable[..., Any] | None) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .._errors import SystemFailure, UsageError
 from .._worker import async_loop
+from .._worker.callbacks.calls import StartFailed, within
 
 if TYPE_CHECKING:
     from .._worker.async_loop import Factory
@@ -31,12 +32,12 @@ def run(serving: Coroutine[Any, Any, None], worker: Worker[Any], factory: Factor
     """Run a coroutine that uses `lifespan`. Raises the application's own error, with its own traceback only."""
     try:
         async_loop.run(_ended_in_time(serving, worker), worker.activity, factory)
-    except _Failed as failed:
+    except StartFailed as failed:
         raise failed.error.with_traceback(failed.trace) from None
 
 
 async def _ended_in_time(serving: Coroutine[Any, Any, None], worker: Worker[Any]) -> None:
-    await serving
+    await within(serving, worker)
     if worker._drain.until_cut() == 0:
         await end_tasks()
 
@@ -72,15 +73,6 @@ async def lifespan(application: Any, mode: Literal["auto", "on", "off"]) -> Asyn
         await life.end()
 
 
-class _Failed(Exception):
-    """The application has failed to start. Its error is kept apart: each frame on the way would be added to it."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(error)
-        self.error = error
-        self.trace = error.__traceback__
-
-
 class _Life:
     """One run of the application with a scope of type lifespan."""
 
@@ -93,7 +85,9 @@ class _Life:
         returned = application(scope, self._receive, self._answers.put)
         if not hasattr(returned, "__await__"):
             kind = type(returned).__name__
-            raise _Failed(UsageError(f"the application returned {kind}, which cannot be awaited: is `async` missing?"))
+            raise StartFailed(
+                UsageError(f"the application returned {kind}, which cannot be awaited: is `async` missing?")
+            )
         self._task = asyncio.ensure_future(returned)
 
     async def start(self, required: bool) -> bool:
@@ -102,16 +96,18 @@ class _Life:
         if answer is None:  # It has ended or raised instead.
             error = self._task.exception()
             if error is not None and (required or self._began):
-                raise _Failed(error)
+                raise StartFailed(error)
             if error is None and required:
-                raise _Failed(SystemFailure("the application's lifespan ended without an answer to lifespan.startup"))
+                raise StartFailed(
+                    SystemFailure("the application's lifespan ended without an answer to lifespan.startup")
+                )
             return False
         if answer["type"] == "lifespan.startup.failed":
             await asyncio.wait([self._task], timeout=_LAST_WORDS)
             if self._task.done() and (error := self._task.exception()) is not None:
-                raise _Failed(error)
+                raise StartFailed(error)
             reason = answer.get("message") or "it gave no reason"
-            raise _Failed(SystemFailure(f"the application failed to start: {reason}"))
+            raise StartFailed(SystemFailure(f"the application failed to start: {reason}"))
         return True
 
     async def end(self) -> None:

@@ -38,7 +38,11 @@ _REPORTS = 16
 
 _TOO_EARLY = "the process exited before it was ready"
 
-_STEPS = {"load": "importing the application failed", "plan": "computing the plan failed"}
+_STEPS = {
+    "load": "importing the application failed",
+    "plan": "computing the plan failed",
+    "on_reload": "a function of on_reload failed",
+}
 """What a mold was doing when it failed, in words; others are named as they are."""
 
 _SHORT = 200
