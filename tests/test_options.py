@@ -88,6 +88,8 @@ def test_another_file_may_be_named(tmp_path: Path) -> None:
         ("", {"WEB_CONCURRENCY": "many"}, "WEB_CONCURRENCY: 'many' is not a whole number, 1 or more, or 'auto'"),
         ("", {"FORWARDED_ALLOW_IPS": "lb"}, "FORWARDED_ALLOW_IPS: 'lb' is no address, no network such as 10.0.0.0/8"),
         ("forwarded_allow_ips = '10.0.0.1/8'", {}, "prefork.toml: forwarded_allow_ips: '10.0.0.1/8' is no address"),
+        ("keep_alive = 0.5", {}, "prefork.toml: keep_alive: 0.5 is not a time such as 75 or 2m, one"),
+        ("backlog = 0", {}, "prefork.toml: backlog: 0 is not a whole number, 1 or more"),
         ("root_path = 'shop'", {}, "prefork.toml: root_path: 'shop' is not a path such as /shop"),
         ("", {"PORT": "http"}, "PORT: ':http' is no address"),
         ("", {"PORT": "70000"}, "PORT: ':70000' is no address"),

@@ -212,6 +212,13 @@ async def stream_until_drain(receive: Any, send: Any) -> None:
     await send(piece(b" and bye" if told else b" too early", more=False))
 
 
+async def block(receive: Any, send: Any) -> None:
+    """Keep the loop from all else until silent connections are overdue."""
+    time.sleep(OPTIONS.keep_alive + 0.5)
+    await send(start(2))
+    await send(piece(b"ok", more=False))
+
+
 async def send_large(receive: Any, send: Any) -> None:
     await send(start(8_000_000))
     for _ in range(80):
@@ -258,6 +265,7 @@ ENDINGS: dict[str, Callable[[Any, Any], Awaitable[None]]] = {
     "/upload": upload,
     "/until-drain": stream_until_drain,
     "/thread": start_thread,
+    "/block": block,
     "/large": send_large,
     "/blob": send_blob,
 }

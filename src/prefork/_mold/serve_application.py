@@ -141,6 +141,7 @@ def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: di
         lifespan=settings["lifespan"],
         loop=settings["loop"],
         root_path=settings["root_path"] or "",
+        keep_alive=settings["keep_alive"],
         forwarded_allow_ips=trusted_networks(settings["forwarded_allow_ips"]) or adapters.LOOPBACK,
     )
     server = adapters.find(settings["server"], protocol)
@@ -173,7 +174,7 @@ def _listeners(recognised: Recognised, settings: Settings) -> dict[str, Listener
     for number, given in enumerate(dict.fromkeys(settings["bind"]), 1):
         address, options = split(given)
         options["sharing"] = sharing if parse(address).has_port else "shared"
-        found[f"http-{number}" if number > 1 else "http"] = Listener(address, **options)
+        found[f"http-{number}" if number > 1 else "http"] = Listener(address, backlog=settings["backlog"], **options)
     return found
 
 

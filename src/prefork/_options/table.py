@@ -16,6 +16,7 @@ from typing import Any
 from .._errors import UsageError, did_you_mean
 from .._linux import regular_file
 from .listed.application import APPLICATION
+from .listed.connections import CONNECTIONS
 from .listed.daemon import DAEMON, NAMING
 from .listed.proxies import PROXIES
 from .option import PREFIX, Option
@@ -35,7 +36,15 @@ def _of(record: type[KindOptions | DaemonOptions]) -> Iterator[Option]:
             yield Option(each.name, each.metadata["type"], each.default, each.metadata["help"], each.metadata["scope"])
 
 
-OPTIONS: tuple[Option, ...] = (*NAMING, *APPLICATION, *PROXIES, *_of(KindOptions), *DAEMON, *_of(DaemonOptions))
+OPTIONS: tuple[Option, ...] = (
+    *NAMING,
+    *APPLICATION,
+    *PROXIES,
+    *CONNECTIONS,
+    *_of(KindOptions),
+    *DAEMON,
+    *_of(DaemonOptions),
+)
 _OF_PLATFORMS = (
     ("WEB_CONCURRENCY", "workers", ""),
     ("PORT", "bind", ":"),

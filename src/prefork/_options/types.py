@@ -132,6 +132,7 @@ class Quantity:
     units: Mapping[str, float]
     most: int
     whole: bool = False
+    least: float = 0
 
     def parse(self, text: str) -> float | int:
         """Return the quantity in the first unit."""
@@ -145,7 +146,7 @@ class Quantity:
         """Return the quantity; the value may be a number alone."""
         if isinstance(value, str):
             return self.parse(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= self.most:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.least <= value <= self.most:
             raise ValueError(f"{shown(value)} is not {self.what}")
         return int(value) if self.whole else float(value)
 

@@ -43,6 +43,8 @@ class ServerOptions:
     """ASGI: the event loop; "auto" is uvloop where it is installed, except on hypercorn."""
     root_path: str = ""
     """The path below which a proxy serves the application (ASGI `root_path`, WSGI `SCRIPT_NAME`)."""
+    keep_alive: float = 75.0
+    """How long a connection stays open without a request: longer than the 60 seconds of common balancers."""
     forwarded_allow_ips: tuple[str, ...] = LOOPBACK
     """Addresses and networks of the proxies whose headers are believed; `*`: all. Unix sockets always are."""
 

@@ -67,6 +67,7 @@ class _Private:
             "http1_opts": settings.HTTP1Settings(),
             "http2_opts": settings.HTTP2Settings(),
         }
+        self.http1 = settings.HTTP1Settings
         for worker in self.asgi_worker, self.wsgi_worker:
             inspect.signature(worker).bind(1, (None, None), None, py_threads=1, **self.options)
 
@@ -111,7 +112,7 @@ async def _serve_asgi(
         watched = _Application(application, worker, state or {})
         scheduler = _granian.scheduler(loop, watched.request, impl_asyncio=True)
         done = asyncio.Event()
-        servers = _Servers(listeners, lambda: loop.call_soon_threadsafe(done.set))
+        servers = _Servers(listeners, options, lambda: loop.call_soon_threadsafe(done.set))
         servers.start(_granian.asgi_worker, scheduler, loop, {"py_threads": 1, "websockets_enabled": True})
         _schedule_as_batch()
         worker.ready()
@@ -141,7 +142,7 @@ def _serve_wsgi(
     answer = answering.answer if main_thread is None else main_thread.calling(answering.answer)
     scheduler = _granian.scheduler(loop, answer, impl_asyncio=True)
     done = threading.Event()
-    servers = _Servers(listeners, done.set)
+    servers = _Servers(listeners, options, done.set)
     servers.start(_granian.wsgi_worker, scheduler, loop, {"py_threads": options.threads})
     worker.ready()
 
@@ -251,10 +252,12 @@ def _schedule_as_batch() -> None:
 class _Servers:
     """One of granian's workers for each listener; `done` is called when the last one has ended."""
 
-    def __init__(self, listeners: list[socket.socket], done: Callable[[], object]) -> None:
+    def __init__(self, listeners: list[socket.socket], options: ServerOptions, done: Callable[[], object]) -> None:
         # Copies, which granian closes itself.
         self._listeners = [(os.dup(listener.fileno()), listener) for listener in listeners]
         self._signals: list[Any] = []
+        # It waits as long for the next request as for the rest of a header.
+        self._http1 = _granian.http1(header_read_timeout=round(options.keep_alive * 1000))
         self._left = len(listeners)
         self._done = done
 
@@ -266,7 +269,7 @@ class _Servers:
             signal = _granian.signal()
             signal.add_cb(self._ended)
             self._signals.append(signal)
-            server = make(1, (None, holder), None, **_granian.options, **options)
+            server = make(1, (None, holder), None, **_granian.options | {"http1_opts": self._http1}, **options)
             # The single-threaded runtime: the other one, even with one thread, switches threads more often.
             (server.serve_str_uds if unix else server.serve_str)(scheduler, loop, signal)
 

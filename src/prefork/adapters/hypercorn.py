@@ -62,6 +62,7 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     config = _Config(listeners)
+    config.keep_alive_timeout = options.keep_alive
     config.graceful_timeout = _FOR_EVER
     config.errorlog = lasting("hypercorn.error")  # for the application to configure; warnings on stderr
 

@@ -36,6 +36,7 @@ from .loops import loop_factory
 from .native_accepting import NativeAccepting
 from .together import written_together
 from .web import forwarded
+from .web.patient import patient
 from .web.trusted import Trusted
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
         "log_config": None,
         "access_log": False,
         "proxy_headers": False,  # ours
+        "timeout_keep_alive": options.keep_alive,
         "loop": options.loop,
     }
     config = uvicorn.Config(application, **{**chosen, **more})
@@ -148,7 +150,7 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
 def _factory(config: uvicorn.Config, connections: _Connections, state: State) -> Callable[[], asyncio.Protocol]:
     """Return the protocol factory that `uvicorn.Server.startup` gives to the loop."""
     loop = asyncio.get_running_loop()
-    make = written_together(config.http_protocol_class, loop)
+    make = written_together(patient(config.http_protocol_class, loop), loop)
     server = _State(config, connections)
     connections.tasks = server.tasks
     return lambda: make(config=config, server_state=server, app_state=state, _loop=loop)

@@ -40,8 +40,10 @@ name = "waitress"
 protocols = frozenset({"wsgi"})
 sharing: Literal["shared"] = "shared"
 
-_CLEANING = 30
-"""Seconds between two checks for silent connections, while any is open."""
+_STALLED = 120.0
+"""Seconds, at least, after which a connection is closed that stops in the middle of a request or a response."""
+_NEVER = 2**31
+"""Seconds: waitress's own checks take place each 30 seconds; those here when one is due."""
 
 
 def warm(application: Application, protocol: str, options: ServerOptions) -> None:
@@ -84,8 +86,11 @@ class _Waitress:
                 threads=options.threads,
                 clear_untrusted_proxy_headers=False,  # the application may read them, whoever sent them
                 connection_limit=files,  # never reached: `Room` is asked before
-                cleanup_interval=_CLEANING,
+                channel_timeout=_NEVER,
+                cleanup_interval=_NEVER,
             )
+        self._keep_alive = options.keep_alive
+        self._next_check = math.inf
         self._servers = [server for server in self._map.values() if isinstance(server, BaseWSGIServer)]
         for server in self._servers:
             server.channel_class = _channel_class(worker)
@@ -107,10 +112,28 @@ class _Waitress:
         watch = _DrainWatch(self._worker)
         self._map |= dict.fromkeys(watch.numbers, watch)
         while not self._worker.draining:
-            pause = min(gate.pause() for gate in self._gates)
-            self._turn(pause if pause < math.inf else _CLEANING if self._channels() else math.inf)
+            self._turn(min(self._until_check(), *(gate.pause() for gate in self._gates)))
         for number in watch.numbers:
             del self._map[number]
+
+    def _until_check(self) -> float:
+        """Close connections that were silent for too long if one may have been; return the seconds until the next may.
+
+        One that is opened, or sends, in the meantime is not due before that.
+        """
+        now = time.time()
+        if now >= self._next_check or self._next_check == math.inf:
+            due = {channel: self._due(channel) for channel in self._channels() if not channel.requests}
+            for channel in due:
+                channel.will_close |= due[channel] <= now
+            later = [at for at in due.values() if at > now]
+            self._next_check = min([now + self._keep_alive, *later]) if self._channels() else math.inf
+        return max(0.0, self._next_check - now)
+
+    def _due(self, channel: HTTPChannel) -> float:
+        idle = channel.request is None and not channel.total_outbufs_len
+        last: float = channel.last_activity
+        return last + (self._keep_alive if idle else max(_STALLED, self._keep_alive))
 
     def _drain(self, window: float) -> None:
         """Stop accepting, answer requests within `window` seconds, and finish."""

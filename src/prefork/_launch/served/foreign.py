@@ -61,9 +61,9 @@ _TABLE = (
     ("--wsgi-file --module --wsgi-app", "", "name the application as the target: prefork run shop:app"),
     ("-e --env --env-file", "", "set variables in the shell, or in the unit of the service manager"),
     ("-m --umask", "", "set the umask in the shell, or UMask= in the unit"),
-    ("--keep-alive --timeout-keep-alive", "", "the server's own time for idle connections holds (docs/servers.md)"),
+    ("--timeout-keep-alive --http-keepalive", "--keep-alive", ""),
     ("--proxy-headers --no-proxy-headers", "--forwarded-allow-ips", "headers of other addresses change nothing"),
-    ("--backlog", "", "it is an option of the address: -b '127.0.0.1:8000?backlog=512'"),
+    ("--listen", "--backlog", ""),
     (
         "--worker-connections --limit-concurrency --worker-tmp-dir --ws --ws-max-size --h11-max-incomplete-event-size",
         "",

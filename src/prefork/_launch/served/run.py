@@ -34,6 +34,8 @@ class RunKeywords(DaemonKeywords, total=False):
     preload: bool
     root_path: str
     forwarded_allow_ips: str | list[str]
+    keep_alive: float | str
+    backlog: int
     keepalive_window: float
     start_timeout: float
     drain_timeout: float
