@@ -55,9 +55,8 @@ def recognised_target(settings: Settings, directory: str) -> Recognised:
         raise UsageError("there is no target: prefork.toml had one when the daemon was started, and has none now")
     parsed = target.parse(settings["target"], directory)
     target.search_first(parsed.folder)
-    sys.argv = [
-        parsed.text
-    ]  # The options of `prefork run` are not for the application, nor is the name for its errors.
+    # The options of `prefork run` are not for the application, nor is the name for its errors.
+    sys.argv = [parsed.text]
     try:
         found = target.find(parsed)
     except UsageError:
