@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from support import PATIENCE
+from prefork.cli import _units
+from support import PATIENCE, Start
+from system.runs import PREFORK, write
 
 UNITS = Path(__file__).parents[2] / "docs" / "systemd"
 DOCUMENT = (UNITS.parent / "systemd.md").read_text()
@@ -56,3 +58,63 @@ def test_what_the_service_forbids_is_explained() -> None:
         assert f"\n{name}" in text or name in ("ReadWritePaths=", "StateDirectory="), name
     for name in re.findall(r"`(\w+=)", table.partition("Not there")[2].partition("If the master")[0]):
         assert f"\n{name}" not in text, name
+
+
+def test_documented_units_are_those_of_the_command() -> None:
+    program = ["/srv/shop/venv/bin/prefork"]
+    made = _units.service(_units.Service("shop", "shop", "/srv/shop", program, ["shop:app", "--name", "shop"]))
+    assert (UNITS / "shop.service").read_text().partition("\n\n")[2] == made
+    documented = (UNITS / "shop.socket").read_text().partition("\n\n")[2]
+    assert documented == _units.socket("shop", ["8000"])
+
+
+def test_command_writes_units_that_systemd_understands(start: Start) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    write(start, "units/.keep", "")
+    options = ["--socket", "--user", "daemon", "-b", ":80", "-b", "unix:/run/a b.sock", "--root-path", '/a $b "%c']
+    written = start.command(PREFORK, "systemd", "shop:app", *options, "--drain-timeout", "90", "--write", "units")
+    assert (written.wait(), written.out) == (0, [])
+    assert written.err == ["units/shop.service, units/shop.socket: written; next: systemctl daemon-reload"]
+    units = start.directory / "units"
+    service, socket = (units / "shop.service").read_text(), (units / "shop.socket").read_text()
+    assert "\nUser=daemon\n" in service
+    assert "\nTimeoutStopSec=120\n" in service
+    assert f"\nWorkingDirectory={start.directory}\n" in service
+    assert f'\nExecStart={PREFORK} run shop:app --name shop --root-path "/a $$b \\"%%c" --drain-timeout 90\n' in service
+    assert "\nListenStream=80\nListenStream=/run/a b.sock\n" in socket
+    command = [analyze, "verify", str(units / "shop.service"), str(units / "shop.socket")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "shop" in line]) == (0, [])
+    again = start.command(PREFORK, "systemd", "shop:app", "--user", "nobody", "--write", "units")
+    assert again.wait() == 2
+    assert again.err == ["prefork: units/shop.service exists and is left as it is: remove it first"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ([], "there is no TARGET, and no prefork.toml names one: name it, as in shop:app"),
+        (["shop:app", "--socket", "-b", "fd://3"], "--bind fd://3: a socket unit cannot open it"),
+        (["--config", "of.toml"], "of.toml: user: the service itself is that user: remove it there, and give --user"),
+    ],
+)
+def test_units_that_cannot_be_made_are_refused(start: Start, arguments: list[str], why: str) -> None:
+    write(start, "of.toml", 'target = "shop:app"\nuser = "nobody"\n')
+    running = start.command(PREFORK, "systemd", *arguments)
+    assert (running.wait(), running.out, running.err) == (2, [], [f"prefork: {why}"])
+
+
+def test_low_port_gets_the_one_capability(start: Start) -> None:
+    running = start.command(PREFORK, "systemd", "shop:app", "--user", "nobody", "-b", "127.0.0.1:80")
+    assert (running.wait(), running.err) == (0, [])
+    assert running.out[0] == "# /etc/systemd/system/shop.service"
+    assert "CapabilityBoundingSet=CAP_NET_BIND_SERVICE" in running.out
+    assert "AmbientCapabilities=CAP_NET_BIND_SERVICE" in running.out
+
+
+@pytest.mark.parametrize(("directory", "homes"), [("/srv/shop", "yes"), ("/home/ann/shop", "read-only")])
+def test_service_in_a_home_may_read_it(directory: str, homes: str) -> None:
+    made = _units.service(_units.Service("shop", "ann", directory, ["/usr/bin/prefork"], ["shop:app"]))
+    assert f"\nProtectHome={homes}\n" in made
