@@ -1,33 +1,77 @@
-"""Options of gunicorn, uvicorn and others lead to ours, and `prefork.run()` takes what `prefork run` takes."""
+"""Settings of other tools lead to ours, and `prefork.run()` takes what `prefork run` takes."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from prefork._launch.served.foreign import PLACES, advice
+from prefork._foreign.every import TOOLS
+from prefork._foreign.setting import Setting
+from prefork._launch.served.foreign import advice
 from prefork._launch.served.run import RunKeywords, _checked
-from prefork._options.table import BY_NAME, OPTIONS
+from prefork._options.table import BY_NAME
 from prefork.cli import main
 
-FLAGS = {option.flag for option in OPTIONS} | {option.short for option in OPTIONS}
+SETTINGS = [(tool.name, setting) for tool in TOOLS.values() for setting in tool.settings]
+GUNICORN = """
+config wsgi_app bind backlog workers worker_class threads worker_connections max_requests max_requests_jitter timeout
+graceful_timeout keepalive limit_request_line limit_request_fields limit_request_field_size reload reload_engine
+reload_extra_files spew check_config print_config preload_app sendfile reuse_port chdir daemon raw_env pidfile
+worker_tmp_dir user group umask initgroups tmp_upload_dir secure_scheme_headers forwarded_allow_ips accesslog
+disable_redirect_access_to_syslog access_log_format errorlog loglevel capture_output logger_class logconfig
+logconfig_dict logconfig_json syslog_addr syslog syslog_prefix syslog_facility enable_stdio_inheritance statsd_host
+dogstatsd_tags statsd_prefix enable_backlog_metric proc_name default_proc_name pythonpath paste on_starting on_reload
+when_ready pre_fork post_fork post_worker_init worker_int worker_abort pre_exec pre_request post_request child_exit
+worker_exit nworkers_changed on_exit ssl_context proxy_protocol proxy_allow_ips protocol uwsgi_allow_ips keyfile
+certfile ssl_version cert_reqs ca_certs suppress_ragged_eofs do_handshake_on_connect ciphers http_protocols
+http2_cleartext http2_max_concurrent_streams http2_initial_window_size http2_max_frame_size http2_max_header_list_size
+raw_paste_global_conf permit_obsolete_folding strip_header_spaces permit_unconventional_http_method
+permit_unconventional_http_version casefold_http_method forwarder_headers header_map asgi_loop asgi_lifespan
+asgi_disconnect_grace_period http_parser root_path dirty_apps dirty_workers dirty_timeout dirty_threads
+dirty_graceful_timeout on_dirty_starting dirty_post_fork dirty_worker_init dirty_worker_exit control_socket
+control_socket_mode control_socket_disable
+"""
+"""Every setting of gunicorn 27.0, which is not installed here."""
 
 
-@pytest.mark.parametrize("name", PLACES)
-def test_what_takes_its_place_exists(name: str) -> None:
-    ours, text = PLACES[name]
-    assert name not in FLAGS, "it is an option of ours: remove it from the table"
-    assert ours or text
-    if ours.startswith("prefork "):
-        assert main.get_command(main.make_context("prefork", ["check"]), ours.split()[1]) is not None
-    elif ours:
-        assert ours in FLAGS
+@pytest.mark.parametrize(("tool", "setting"), SETTINGS, ids=lambda value: getattr(value, "names", value))
+def test_what_takes_its_place_exists(tool: str, setting: Setting) -> None:
+    assert setting.ours or setting.text, "it has neither an equal nor a reason"
+    if setting.ours.startswith("prefork "):
+        assert main.get_command(main.make_context("prefork", ["check"]), setting.ours.split()[1]) is not None
+    elif setting.ours:
+        assert setting.ours in BY_NAME
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_each_name_is_in_a_table_once(tool: str) -> None:
+    for names in ("keys", "flags"):
+        every = [name for setting in TOOLS[tool].settings for name in getattr(setting, names)]
+        assert sorted(set(every)) == sorted(every)
+
+
+def test_texts_name_options_that_exist() -> None:
+    words = {word for _, each in SETTINGS for word in re.findall(r"`([a-z]+_[a-z_]+)`", each.text + each.note)}
+    assert words - {"proxy_pass", "uwsgi_pass"} <= set(BY_NAME)  # Those are nginx's.
+
+
+def test_gunicorns_settings_are_all_in_the_table() -> None:
+    assert {key for each in TOOLS["gunicorn"].settings for key in each.keys} == set(GUNICORN.split())
 
 
 def test_options_of_the_usual_servers_are_known() -> None:
     usual = "--host --port -k --worker-class --factory --daemon --certfile --ssl-keyfile --timeout --graceful-timeout"
-    assert not [name for name in f"{usual} --access-logfile --pid --chdir -D -t -e".split() if not advice(name)]
+    assert not [name for name in f"{usual} --access-logfile --pid -D -t -e --harakiri".split() if not advice(name)]
+
+
+def test_advice_names_flag_and_difference() -> None:
+    assert advice("--timeout") == (
+        ": here it is --hang-timeout; it ends a worker that makes no progress, not one that is slow"
+    )
+    assert advice("--daemon") == ": here it is prefork systemd; a service manager runs it in the background"
+    assert advice("--nothing-of-anyone") == advice("-Z") == ""
 
 
 def test_run_has_a_keyword_for_each_option() -> None:
@@ -43,6 +87,7 @@ def test_run_takes_values_as_a_command_line_does() -> None:
     ("options", "why"),
     [
         ({"host": "::1"}, "prefork.run(): there is no option host: here it is bind; as in 127.0.0.1:8000"),
+        ({"graceful_timeout": 1}, "prefork.run(): there is no option graceful_timeout: here it is drain_timeout"),
         ({"worker": 2}, "prefork.run(): there is no option worker: did you mean workers?"),
         ({"workers": 0}, "prefork.run(): workers: 0 is not a whole number, 1 or more, or 'auto'"),
         ({"target": print}, "as in 'shop:app', since workers import it themselves"),

@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_worker": {"_errors", "_records", "_wire", "_linux", "_hooks.role"},
     "_options": {"_errors", "_records", "_linux.address", "_linux.regular_file"},
     "_fields": {"_errors"},
+    "_foreign": {"_errors", "_options"},
     "_records": set(),
     "_mold": {
         "_errors",
@@ -62,10 +63,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "_master.identity",
     }
     | {"_master.runtime", "_wire.places", "_options.target", "_options.types"},
-    "_launch": {"_errors", "_options", "_report", "_wire.launch", "_linux", "_mold.mold", "_hooks.role"},
+    "_launch": {"_errors", "_options", "_report", "_wire.launch", "_linux", "_mold.mold", "_hooks.role", "_foreign"},
     "adapters": {"_errors", "_worker", "_linux.steering"},
     "_client": {"_errors", "_wire", "_linux.credentials"},
-    "cli": {"_errors", "_wire", "_linux", "_report", "_options", "_launch", "_client", "client", "scoreboard"},
+    "cli": {"_errors", "_wire", "_linux", "_report", "_options", "_launch", "_client", "client", "scoreboard"}
+    | {"_foreign"},
     "samples": {"__init__", "adapters.uvicorn"},
     "__init__": {"_context", "_errors", "_listener", "client", "config", "daemon", "hooks", "scoreboard"}
     | {"_worker.activity", "_worker.handle", "_worker.async_handle", "_worker.callbacks.registered"}

@@ -88,7 +88,7 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         option = BY_NAME.get(name)
         if option is None:
-            hint = advice("--" + name.replace("_", "-")).replace("is --", "is ") or did_you_mean(name, BY_NAME)
+            hint = advice(name) or did_you_mean(name, BY_NAME)
             raise UsageError(f"{_CALL}: there is no option {name}{hint}")
         try:
             if value is not None:

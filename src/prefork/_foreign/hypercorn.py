@@ -1,0 +1,74 @@
+"""hypercorn: every option of its command line (0.18)."""
+
+from __future__ import annotations
+
+from . import conversions as convert
+from .setting import Setting, Tool
+
+_STATSD = "no equal: `prefork status --json` and the scoreboard (docs/scoreboard.md) have the figures"
+
+SETTINGS = (
+    Setting("-h --help", "", "`prefork run --help`"),
+    Setting("--access-log --access-logfile FILE", "", "no equal yet: let the proxy or the application write it"),
+    Setting("--access-logformat FORMAT", "", "no equal yet: let the proxy or the application write it"),
+    Setting("--backlog BACKLOG", "backlog"),
+    Setting("-b --bind ADDRESS", "bind", "", convert.bind),
+    Setting("--ca-certs FILE", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
+    Setting("--certfile FILE", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
+    Setting("--cert-reqs --verify-mode MODE", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
+    Setting("--ciphers CIPHERS", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
+    Setting(
+        "-c --config FILE",
+        "config",
+        "of our own options: give those of hypercorn's file on its command line",
+        convert.unless_off,
+    ),
+    Setting("-D --daemon", "prefork systemd", "a service manager runs it in the background"),
+    Setting("--debug", "log_level", "debug: every event of a worker", convert.fixed("log_level", "debug")),
+    Setting(
+        "--error-log --error-logfile --log-file FILE",
+        "log_file",
+        "by default the log goes to standard error",
+        convert.log_file,
+    ),
+    Setting("--graceful-timeout SECONDS", "drain_timeout"),
+    Setting("--read-timeout SECONDS", "", "no equal: `keep_alive` limits idle connections"),
+    Setting("--max-requests N", "max_requests"),
+    Setting("--max-requests-jitter N", "max_requests_jitter"),
+    Setting("-g --group GROUP", "bind", "as in unix:/run/shop.sock?group=www-data", convert.part("group")),
+    Setting("-u --user USER", "bind", "as in unix:/run/shop.sock?owner=shop", convert.part("owner")),
+    Setting("-m --umask UMASK", "bind", "as in unix:/run/shop.sock?mode=660", convert.part("umask")),
+    Setting("-k --worker-class CLASS", "loop", "asyncio or uvloop", convert.loop_class),
+    Setting("--keep-alive SECONDS", "keep_alive"),
+    Setting("--keyfile FILE", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
+    Setting("--keyfile-password PASSWORD", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
+    Setting(
+        "--insecure-bind ADDRESS", "", "no equal: all addresses of a daemon have TLS, or none; let the proxy redirect"
+    ),
+    Setting("--log-config FILE", "", "no equal yet"),
+    Setting("--log-level LEVEL", "log_level", "info or debug", convert.log_level),
+    Setting("-p --pid FILE", "", "no equal yet: `prefork list` has the pid"),
+    Setting("--quic-bind ADDRESS", "", "no equal: HTTP/3 is for the proxy"),
+    Setting("--reload", "reload"),
+    Setting("--root-path PATH", "root_path"),
+    Setting(
+        "--server-name NAME", "", "no equal: the proxy, or a middleware such as TrustedHostMiddleware, checks Host"
+    ),
+    Setting("--statsd-host ADDRESS", "", _STATSD),
+    Setting("--statsd-prefix PREFIX", "", _STATSD),
+    Setting("--websocket-ping-interval SECONDS", "", "no equal yet"),
+    Setting("-w --workers N", "workers"),
+)
+
+HYPERCORN = Tool(
+    "hypercorn",
+    SETTINGS,
+    (
+        "hypercorn itself serves, in workers that a master supervises, with HTTP/2 but without HTTP/3.",
+        "Without `workers` there is one for each processor, not one.",
+        "A reload replaces workers when their successors are ready; broken code changes nothing.",
+        "Trio applications need hypercorn itself: the loop is asyncio or uvloop.",
+        "A WSGI application is served by waitress or granian, not through hypercorn.",
+    ),
+    {"server": "hypercorn", "workers": 1},
+)

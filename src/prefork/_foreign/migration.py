@@ -1,0 +1,155 @@
+"""From the settings of another tool to ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._options.option import Option
+from .._options.table import BY_NAME
+from .._options.types import Several
+from .found import Found
+from .setting import Tool, Values
+
+_TARGET = re.compile(r"(?:(asgi|wsgi):)?([^:]+)(?::([\w.]+)(?:\(\))?)?")
+
+
+@dataclass
+class Migration:
+    """Our options, a note to some, and a sentence for each setting without an equal."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    parts: dict[str, str] = field(default_factory=dict)
+    """Of an address, or of the target: what the tool has as settings of their own."""
+
+    def take(self, found: Sequence[Found]) -> None:
+        """Take the settings in, the last one of a name holding; a list of one source adds up."""
+        sources: dict[str, str] = {}
+        last = {id(each.setting): each for each in found}
+        for each in found:
+            try:
+                got = _values(each)
+            except ValueError as error:
+                if last[id(each.setting)] is each:
+                    self.remarks.append(f"{each.source}: {each.name}: {str(error) or each.setting.text}")
+                continue
+            for name, value in got.items():
+                if name.startswith("."):
+                    self.parts[name[1:]] = value
+                    continue
+                again = isinstance(value, list) and sources.get(name) == each.source
+                self.values[name] = [*self.values[name], *value] if again else value
+                sources[name] = each.source
+                if each.setting.note:
+                    self.notes[name] = each.setting.note
+
+    def target(self, words: list[str], tool: Tool) -> None:
+        """Take the target from the words of a command line, or from its parts."""
+        text = next((word for word in words if ":" in word), words[0] if words else self.values.get("target"))
+        if text is None and (place := self.parts.get("place")):
+            text = f"{place}:{self.parts.get('callable', tool.default_name)}"
+        if text is None:
+            self.remarks.append(f'{tool.name}: no application is named: add target, as in target = "shop:app"')
+        elif (found := _TARGET.fullmatch(text)) is None:
+            self.values.pop("target", None)
+            self.remarks.append(f"TARGET: {text} has no equal: name an application, or a factory without arguments")
+        else:
+            interface, place, name = found.groups()
+            self.values["target"] = f"{place}:{name or tool.default_name}"
+            if interface:
+                self.values["interface"] = interface
+
+    def address(self) -> None:
+        """Make an address of its parts; options of a socket's path go to each path."""
+        if text := address_of(self.parts):
+            self.values["bind"] = [*self.values.get("bind", []), text]
+        query = "&".join(_path_options(self.parts))
+        if query and "bind" in self.values:
+            self.values["bind"] = [
+                f"{each}?{query}" if each.startswith("unix:") else each for each in self.values["bind"]
+            ]
+
+    def defaults(self, tool: Tool, environ: Mapping[str, str]) -> None:
+        """Add the tool's defaults where ours differ, and remove what does not go together."""
+        for name, value in tool.defaults.items():
+            threads_of_asgi = name == "threads" and self.values.get("interface") == "asgi"
+            if (
+                name not in self.values
+                and not threads_of_asgi
+                and (name != "workers" or "WEB_CONCURRENCY" not in environ)
+            ):
+                self.values[name] = value
+                if name != "server":
+                    self.notes[name] = f"{tool.name}'s default"
+        if self.values.get("interface") == "wsgi" and self.values.get("server") in ("uvicorn", "hypercorn"):
+            server = self.values.pop("server")
+            self.remarks.append(f"{server}: it serves ASGI applications here: waitress, or granian, serves this one")
+        self.values = {name: value for name, value in self.values.items() if value is not None}
+
+    def check(self, source: str) -> None:
+        """Drop the values that ours do not allow, with a sentence for each."""
+        for name, value in list(self.values.items()):
+            try:
+                BY_NAME[name].type.check(value)
+            except ValueError as error:
+                del self.values[name]
+                self.notes.pop(name, None)
+                self.remarks.append(f"{source}: {name}: {error}")
+
+
+def migrated(tool: Tool, found: list[Found], words: list[str], environ: Mapping[str, str]) -> Migration:
+    """Return what takes the place of a tool's settings and of the target among the words."""
+    migration = Migration()
+    migration.take(found)
+    migration.target(words, tool)
+    migration.address()
+    migration.defaults(tool, environ)
+    migration.check(tool.name)
+    return migration
+
+
+def address_of(parts: Mapping[str, str]) -> str | None:
+    """Return the address of the parts that a tool has as settings of their own; None where they name none."""
+    if "fd" in parts:
+        return f"fd://{parts['fd']}"
+    if "uds" in parts:
+        return f"unix:{parts['uds']}"
+    if "host" not in parts and "port" not in parts:
+        return None
+    host = parts.get("host", "127.0.0.1")
+    return f"{f'[{host}]' if ':' in host else host}:{parts.get('port', '8000')}"
+
+
+def _path_options(parts: Mapping[str, str]) -> Iterable[str]:
+    owner, _, group = parts.get("chown", "").partition(":")
+    mode = parts.get("mode", "").lstrip("0o") or None
+    if mask := parts.get("umask"):
+        mode = f"{0o777 & ~int(mask, 8):o}"
+    given = {"mode": mode, "owner": parts.get("owner") or owner, "group": parts.get("group") or group}
+    return [f"{name}={value}" for name, value in given.items() if value]
+
+
+def _values(found: Found) -> Values:
+    setting = found.setting
+    if (
+        "%" in str(found.value)
+        and re.search(r"%[a-zA-Z(]|\$\(", str(found.value))
+        and setting.ours not in ("workers", "?")
+    ):
+        raise ValueError(f"{found.value} has a placeholder of uWSGI: write its value")
+    if setting.convert is not None:
+        return setting.convert(found.value)
+    if setting.ours not in BY_NAME:
+        raise ValueError(f"{setting.ours}: {setting.text}" if setting.ours else setting.text)
+    return {setting.ours: _of(BY_NAME[setting.ours], found.value)}
+
+
+def _of(option: Option, value: Any) -> Any:
+    """Return the value of our option; a text may be one from a command line, where all values are."""
+    if isinstance(value, str):
+        return [value] if isinstance(option.type, Several) else option.type.parse(value)
+    return option.type.check(value)

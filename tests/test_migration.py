@@ -1,0 +1,158 @@
+"""From a command line, or an ini, of another tool to the text of a prefork.toml that ours accept."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefork._errors import UsageError
+from prefork._foreign import toml
+from prefork._foreign.every import TOOLS
+from prefork._foreign.found import in_ini, in_words
+from prefork._foreign.migration import Migration, migrated
+from prefork._options.table import resolve
+
+INI = """
+[uwsgi]
+base = /srv/shop
+; a comment
+module = shop.wsgi
+callable = site
+processes = %k
+threads = 2
+http-socket = :8000
+socket = %(base)/shop.sock
+chmod-socket = 660
+harakiri = 20
+reload-on-rss = 200
+master
+plugins = python3
+lazy-apps = true
+logto = /var/log/%n.log
+static-map = /static=/srv/static
+static-map = /media=/srv/media
+unheard-of = 1
+"""
+
+
+def moved(line: str, environ: dict[str, str] | None = None) -> Migration:
+    name, *words = line.split()
+    return migrated(TOOLS[name], *in_words(TOOLS[name], words), environ or {})
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("gunicorn shop", {"target": "shop:application", "workers": 1, "threads": 1}),
+        ("gunicorn -w4 --threads=8 shop:create()", {"target": "shop:create", "workers": 4, "threads": 8}),
+        ("gunicorn -b :80 -b unix:s -b [::1] shop", {"bind": [":80", "unix:s", "[::1]:8000"]}),
+        ("gunicorn -b 10.0.0.1:80,fd://3 shop", {"bind": ["10.0.0.1:80", "fd://3"]}),
+        ("gunicorn -t 0 --graceful 9 shop", {"hang_timeout": 0, "drain_timeout": 9}),
+        ("gunicorn -n shop-1 -u www -g www shop", {"name": "shop-1", "user": "www", "group": "www"}),
+        ("gunicorn --log-file - --log-level DEBUG --capture-output shop", {"log_level": "debug", "capture": True}),
+        ("gunicorn --preload --asgi-loop uvloop shop", {"loop": "uvloop"}),
+        ("uvicorn --port 0 main:app --factory", {"bind": ["127.0.0.1:0"], "server": "uvicorn", "workers": 1}),
+        ("uvicorn --host ::1 --reload main:app", {"bind": ["[::1]:8000"], "reload": True}),
+        ("uvicorn --fd 3 --port 9 main:app --workers 2", {"bind": ["fd://3"], "workers": 2}),
+        ("uvicorn --reload-dir a --reload-dir b main:app", {"reload_dir": ["a", "b"]}),
+        ("granian --interface asginl m:a", {"server": "granian", "interface": "asgi", "lifespan": "off"}),
+        ("granian --interface wsgi --blocking-threads 3 m", {"target": "m:app", "interface": "wsgi", "threads": 3}),
+        ("granian --interface asgi --uds /s --uds-permissions 0o660 m", {"bind": ["unix:/s?mode=660"]}),
+        ("granian --interface wsgi --workers-lifetime 1h1m m", {"max_age": 3660}),
+        ("granian --interface wsgi --workers-max-rss 9 m", {"max_memory": "9MB"}),
+        ("hypercorn -b unix:/s -m 007 -g www asgi:m:app", {"bind": ["unix:/s?mode=770&group=www"], "target": "m:app"}),
+        ("hypercorn -k uvloop --debug m:app", {"loop": "uvloop", "log_level": "debug", "server": "hypercorn"}),
+        ("uwsgi --http :80 --wsgi-file a/b.py --processes 3", {"target": "a/b.py:application", "workers": 3}),
+    ],
+)  # fmt: skip
+def test_command_line_gives_equal_options(line: str, expected: dict[str, Any]) -> None:
+    migration = moved(line)
+    assert migration.remarks == []
+    assert {name: migration.values.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("gunicorn -k gevent shop", "gunicorn's command line: -k: gevent has no equal: threads serve a WSGI"),
+        ("gunicorn --statsd-host h shop", "--statsd-host: no equal: `prefork status --json` and the scoreboard"),
+        ("gunicorn -D shop", "-D: prefork systemd: a service manager runs it in the background"),
+        ("gunicorn -w many shop", "-w: 'many' is not a whole number"),
+        ("gunicorn --log-level error shop", "--log-level: no equal: the levels are info and debug"),
+        ("gunicorn shop:create('x')", "TARGET: shop:create('x') has no equal: name an application, or a factory"),
+        ("gunicorn -w 2", "gunicorn: no application is named: add target, as in target = \"shop:app\""),
+        ("uvicorn --loop zuvloop m:app", "--loop: 'zuvloop' is not one of auto, asyncio, uvloop"),
+        ("uvicorn --ws wsproto m:app", "--ws: no equal: websockets where it is installed"),
+        ("uvicorn --interface wsgi m:app", "uvicorn: it serves ASGI applications here: waitress, or granian"),
+        ("granian m:app", "--interface: RSGI is granian's own interface"),
+        ("hypercorn -k trio m:app", "-k: the loop is asyncio or uvloop"),
+        ("hypercorn wsgi:m:app", "hypercorn: it serves ASGI applications here: waitress, or granian"),
+    ],
+)  # fmt: skip
+def test_what_has_no_equal_says_why(line: str, why: str) -> None:
+    (remark,) = moved(line).remarks
+    assert why in remark
+
+
+def test_later_value_silences_an_earlier_one() -> None:
+    assert moved("uvicorn --ws wsproto --ws auto m:app").remarks == []
+
+
+def test_defaults_of_asgi_workers_name_no_threads() -> None:
+    values = moved("gunicorn -k uvicorn.workers.UvicornWorker main:app").values
+    assert values == {"target": "main:app", "workers": 1, "server": "uvicorn", "interface": "asgi"}
+
+
+def test_web_concurrency_keeps_its_effect() -> None:
+    assert "workers" not in moved("gunicorn shop", {"WEB_CONCURRENCY": "3"}).values
+
+
+def test_unknown_flag_is_one_line() -> None:
+    with pytest.raises(UsageError, match=r"^uvicorn's command line: option --workerz not recognized$"):
+        moved("uvicorn --workerz 3 m:app")
+
+
+def test_ini_gives_equal_options(tmp_path: Path) -> None:
+    (tmp_path / "shop.ini").write_text(INI)
+    migration = migrated(TOOLS["uwsgi"], list(in_ini(str(tmp_path / "shop.ini"))), [], {})
+    assert migration.values == {
+        "target": "shop.wsgi:site", "workers": "auto", "threads": 2, "hang_timeout": 20, "max_memory": "200MB",
+        "bind": [":8000", "unix:/srv/shop/shop.sock?mode=660"], "preload": False,
+    }  # fmt: skip
+    assert migration.remarks == [
+        "shop.ini: logto: /var/log/%n.log has a placeholder of uWSGI: write its value",
+        "shop.ini: static-map: no equal: the proxy, or a middleware such as WhiteNoise, serves files",
+        "shop.ini: unheard-of: no equal is known: docs/run.md has the options",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[other]\n", "it has no section"),
+        ("a\n[", "File contains no section headers"),
+        (None, "cannot be read: No such"),
+    ],
+)
+def test_bad_ini_is_one_line(tmp_path: Path, text: str | None, why: str) -> None:
+    if text is not None:
+        (tmp_path / "bad.ini").write_text(text)
+    with pytest.raises(UsageError, match=why) as refused:
+        list(in_ini(str(tmp_path / "bad.ini")))
+    assert "\n" not in str(refused.value)
+
+
+def test_text_is_toml_that_ours_accept(tmp_path: Path) -> None:
+    values = moved('gunicorn -w 4 -b unix:/a"b -b :80 -t 9 --max-requests 5 --reload --root-path /\\x shop').values
+    values |= {"max_memory": "9MB", "drain_timeout": 1.5}
+    (tmp_path / "prefork.toml").write_text(toml.text(values, {"hang_timeout": "a note"}, "gunicorn"))
+    assert tomllib.loads((tmp_path / "prefork.toml").read_text()) == values
+    assert resolve({}, {}, str(tmp_path))["max_memory"] == 9 * 2**20
+
+
+@pytest.mark.parametrize("value", ['\x7f\x00\n"\\é', True, 3, 0.5, ["a", "b"]])
+def test_literal_is_read_back(value: object) -> None:
+    assert tomllib.loads(f"x = {toml.literal(value)}")["x"] == value
