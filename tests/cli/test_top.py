@@ -17,9 +17,12 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from textual.binding import Binding
 
 import prefork
+from prefork.cli._top import guide
 from prefork.cli._top.app import Top
+from prefork.cli._top.columns import columns_for
 from support import PATIENCE, Running, Start, until
 from system.daemons import HEAD, RUN, Served, served
 from system.runs import PREFORK
@@ -128,7 +131,9 @@ def test_shows_the_daemon_and_each_slot(shared: Served, size: tuple[int, int]) -
         for key, pid in pids.items():
             await page.shows(rf"{key} ● ready {pid} g1 \d+s ")
             await page.shows(rf"{key} ready after .* \(pid {pid}\)")
-        await page.shows("requests/s 0", "latency -", "r reload s scale k restart slot e explain x stacks q quit")
+        await page.shows(
+            "requests/s 0", "latency -", r"r reload s scale k restart slot e explain x stacks \? help q quit"
+        )
 
     on_page(shared, use, size)
 
@@ -219,6 +224,21 @@ def test_shows_the_stacks_of_the_chosen_slot(shared: Served) -> None:
         await page.shows("─ web/1 ─", rf"pid {pids['web/1']}: \w+", 'File ".*program.py", line [0-9]+,? in web')
         await page.press("escape")
         await page.shows_no("esc: close")
+
+    on_page(shared, use, (120, 40))
+
+
+def test_question_mark_explains_each_column_and_key(shared: Served) -> None:
+    assert list(guide.COLUMNS) == [column.heading for column, _ in columns_for(6, 300) if column.heading]
+    bindings = [each for each in Top.BINDINGS if isinstance(each, Binding) and each.show]
+    assert list(guide.KEYS) == [each.key_display or each.key for each in bindings]
+
+    async def use(page: Page) -> None:
+        await page.shows("2/2 ready")
+        await page.press("question_mark")
+        await page.shows("columns and keys", "PRIV private memory", "r reload; if the new code fails", "esc: close")
+        await page.press("escape")
+        await page.shows_no("columns and keys")
 
     on_page(shared, use, (120, 40))
 

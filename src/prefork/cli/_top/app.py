@@ -19,7 +19,7 @@ from ..._report.units import precise_duration, short_number
 from ..._wire.printable import printable
 from ...client import Client, Each
 from ...scoreboard import Board, open_scoreboard
-from . import link
+from . import guide, link
 from .charts import Chart
 from .columns import RowContext, Usage
 from .dialogs import ScaleDialog, TextDialog
@@ -45,6 +45,7 @@ class Top(App[None]):
         Binding("k", "restart", "restart slot"),
         Binding("e", "explain", "explain"),
         Binding("x", "stacks", "stacks"),
+        Binding("question_mark", "help", "help", key_display="?"),
         Binding("q", "quit", "quit"),
         Binding("ctrl+c", "quit", show=False, priority=True),  # Textual's own only names another key.
     ]
@@ -208,6 +209,10 @@ class Top(App[None]):
         """Show the stacks of the chosen slot's workers."""
         if slot := self._slots.chosen:
             self._link.fetch_details(slot, lambda: {"stacks": self._client.stacks(slot)})
+
+    def action_help(self) -> None:
+        """Show what the columns and the keys are."""
+        self.push_screen(TextDialog("columns and keys", guide.page()))
 
     def action_scale(self) -> None:
         """Ask for a new size of the chosen slot's pool, or of the only pool."""
