@@ -11,9 +11,9 @@ import pytest
 from prefork._errors import UsageError
 from prefork._foreign import toml
 from prefork._foreign.every import TOOLS
-from prefork._foreign.found import in_ini, in_words
+from prefork._foreign.found import Found, in_ini, in_words
 from prefork._foreign.migration import Migration, migrated
-from prefork._options.table import resolve
+from prefork._options.table import BY_NAME, resolve
 
 INI = """
 [uwsgi]
@@ -77,7 +77,7 @@ def test_command_line_gives_equal_options(line: str, expected: dict[str, Any]) -
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("gunicorn -k gevent shop", "gunicorn's command line: -k: gevent has no equal: threads serve a WSGI"),
+        ("gunicorn -k gevent shop", "gunicorn's command line: -k: no equal: an application that calls gevent's"),
         ("gunicorn --statsd-host h shop", "--statsd-host: no equal: `prefork status --json` and the scoreboard"),
         ("gunicorn -D shop", "-D: prefork systemd: a service manager runs it in the background"),
         ("gunicorn -w many shop", "-w: 'many' is not a whole number"),
@@ -95,6 +95,18 @@ def test_command_line_gives_equal_options(line: str, expected: dict[str, Any]) -
 def test_what_has_no_equal_says_why(line: str, why: str) -> None:
     (remark,) = moved(line).remarks
     assert why in remark
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_any_value_is_converted_or_refused(tool: str) -> None:
+    """A configuration in Python may assign anything; what is printed is accepted by ours, and nothing raises."""
+    values = ["7", "/x", "on", "a:1,b", "", "%", True, False, 7, -1, 1.5, ["a", 1], {"a": 1}, "none", "0o22", "1.2"]
+    for setting in TOOLS[tool].settings:
+        for value in values:
+            migration = migrated(TOOLS[tool], [Found("a file", "name", setting, value)], ["shop:app"], {})
+            for name, made in migration.values.items():
+                BY_NAME[name].type.check(made)
+            assert all("\n" not in remark and not remark.endswith(": ") for remark in migration.remarks)
 
 
 def test_later_value_silences_an_earlier_one() -> None:

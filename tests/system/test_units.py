@@ -65,7 +65,7 @@ def test_documented_units_are_those_of_the_command() -> None:
     made = _units.service(_units.Service("shop", "shop", "/srv/shop", program, ["shop:app", "--name", "shop"]))
     assert (UNITS / "shop.service").read_text().partition("\n\n")[2] == made
     documented = (UNITS / "shop.socket").read_text().partition("\n\n")[2]
-    assert documented == _units.socket("shop", ["8000"])
+    assert documented == _units.socket("shop", ["8000"], 2048)
 
 
 def test_command_writes_units_that_systemd_understands(start: Start) -> None:

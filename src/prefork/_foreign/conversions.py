@@ -82,9 +82,15 @@ def duration(text: str) -> int:
     return sum(part * unit for part, unit in zip(parts, (86400, 3600, 60, 1), strict=True))
 
 
+def _whole(value: Any) -> int:
+    if not (text := str(value)).isdecimal():
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
 def megabytes(text: str) -> str:
     """Return a size that the tool counts in MiB."""
-    return f"{int(text)}MB"
+    return f"{_whole(text)}MB"
 
 
 def log_file(value: Any) -> Values:
@@ -121,6 +127,13 @@ def part(name: str) -> Conversion:
     return lambda value: {"." + name: str(value)}
 
 
+def socket_umask(value: Any) -> Values:
+    """Return the mode of a Unix socket that a mask in octal digits leaves."""
+    if not re.fullmatch("(0o)?[0-7]{1,3}", str(value)):
+        raise ValueError(f"{value!r} is no mask: octal digits such as 007")
+    return {".mode": f"{0o777 & ~int(str(value), 8):o}"}
+
+
 def worker_class(value: Any) -> Values:
     """Return what a class of gunicorn's workers asks for."""
     match str(value).rpartition(".")[2].lower().removesuffix("worker"):
@@ -130,7 +143,9 @@ def worker_class(value: Any) -> Values:
             return {"interface": "asgi"}
         case "uvicorn" | "uvicornh11":
             return {"server": "uvicorn", "interface": "asgi"}
-    raise ValueError(f"{value} has no equal: threads serve a WSGI application, an event loop an ASGI application")
+        case "gevent":
+            raise ValueError("no equal: an application that calls gevent's patch_all() itself works (docs/imports.md)")
+    raise ValueError(f"no equal: {value}: threads serve a WSGI application, an event loop an ASGI application")
 
 
 def loop_class(value: Any) -> Values:
@@ -158,7 +173,7 @@ def interface(value: Any) -> Values:
 
 def processes(value: Any) -> Values:
     """Return the number of workers of uWSGI; `auto` and `%k` are one for each processor."""
-    return {"workers": "auto" if str(value) in ("auto", "%k") else int(value)}
+    return {"workers": "auto" if str(value) in ("auto", "%k") else _whole(value)}
 
 
 def uwsgi_address(value: Any) -> Values:
@@ -182,4 +197,4 @@ def python_plugin(value: Any) -> Values:
 
 def keep_alive(value: Any) -> Values:
     """Return the seconds of uWSGI's `http-keepalive`, which needs none."""
-    return {} if str(value).lower() in ("true", "1") else {"keep_alive": int(value)}
+    return {} if str(value).lower() in ("true", "1") else {"keep_alive": _whole(value)}

@@ -34,7 +34,7 @@ SETTINGS = (
     Setting("--http1-buffer-size INTEGER", "", _HTTP1),
     Setting("--http1-header-read-timeout INTEGER", "", _HTTP1),
     Setting("--http1-keep-alive", "", "always so", convert.nothing),
-    Setting("--no-http1-keep-alive", "keep_alive", "0 or a short time", convert.unless_off),
+    Setting("--no-http1-keep-alive", "keep_alive", "a second at least", convert.unless_off),
     Setting("--http1-pipeline-flush", "", _HTTP1),
     Setting("--no-http1-pipeline-flush", "", "always so", convert.nothing),
     Setting("--http2-adaptive-window", "", _HTTP2),

@@ -37,7 +37,7 @@ SETTINGS = (
     Setting("--max-requests-jitter N", "max_requests_jitter"),
     Setting("-g --group GROUP", "bind", "as in unix:/run/shop.sock?group=www-data", convert.part("group")),
     Setting("-u --user USER", "bind", "as in unix:/run/shop.sock?owner=shop", convert.part("owner")),
-    Setting("-m --umask UMASK", "bind", "as in unix:/run/shop.sock?mode=660", convert.part("umask")),
+    Setting("-m --umask UMASK", "bind", "as in unix:/run/shop.sock?mode=660", convert.socket_umask),
     Setting("-k --worker-class CLASS", "loop", "asyncio or uvloop", convert.loop_class),
     Setting("--keep-alive SECONDS", "keep_alive"),
     Setting("--keyfile FILE", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),

@@ -44,6 +44,7 @@ class Migration:
                 again = isinstance(value, list) and sources.get(name) == each.source
                 self.values[name] = [*self.values[name], *value] if again else value
                 sources[name] = each.source
+                self.notes.pop(name, None)
                 if each.setting.note:
                     self.notes[name] = each.setting.note
 
@@ -76,12 +77,9 @@ class Migration:
     def defaults(self, tool: Tool, environ: Mapping[str, str]) -> None:
         """Add the tool's defaults where ours differ, and remove what does not go together."""
         for name, value in tool.defaults.items():
-            threads_of_asgi = name == "threads" and self.values.get("interface") == "asgi"
-            if (
-                name not in self.values
-                and not threads_of_asgi
-                and (name != "workers" or "WEB_CONCURRENCY" not in environ)
-            ):
+            unused = name == "threads" and self.values.get("interface") == "asgi"
+            unused |= name == "workers" and "WEB_CONCURRENCY" in environ
+            if name not in self.values and not unused:
                 self.values[name] = value
                 if name != "server":
                     self.notes[name] = f"{tool.name}'s default"
@@ -126,20 +124,15 @@ def address_of(parts: Mapping[str, str]) -> str | None:
 
 def _path_options(parts: Mapping[str, str]) -> Iterable[str]:
     owner, _, group = parts.get("chown", "").partition(":")
-    mode = parts.get("mode", "").lstrip("0o") or None
-    if mask := parts.get("umask"):
-        mode = f"{0o777 & ~int(mask, 8):o}"
+    mode = parts.get("mode", "").lstrip("0o")
     given = {"mode": mode, "owner": parts.get("owner") or owner, "group": parts.get("group") or group}
     return [f"{name}={value}" for name, value in given.items() if value]
 
 
 def _values(found: Found) -> Values:
+    """Return our values of one setting. Raises ValueError, which says why there is no equal."""
     setting = found.setting
-    if (
-        "%" in str(found.value)
-        and re.search(r"%[a-zA-Z(]|\$\(", str(found.value))
-        and setting.ours not in ("workers", "?")
-    ):
+    if found.source.endswith(".ini") and re.search(r"%[a-zA-Z(]|\$\(", str(found.value).removeprefix("%k")):
         raise ValueError(f"{found.value} has a placeholder of uWSGI: write its value")
     if setting.convert is not None:
         return setting.convert(found.value)

@@ -12,7 +12,7 @@ _STATIC = "no equal: the proxy, or a middleware such as WhiteNoise, serves files
 _ROUTES = "no equal: the proxy, or a middleware of the application"
 _HOOK = "no equal: ExecStartPre= and ExecStopPost= of the unit"
 _EMPEROR = "no equal: a unit for each application (`prefork systemd`)"
-_LOOP = "no equal: an ASGI application serves thousands of connections; gevent works with `--no-preload`"
+_LOOP = "no equal: an ASGI application; or one that calls gevent's patch_all() itself (docs/imports.md)"
 _CACHE = "no equal: workers share no cache; use Redis or the like"
 _SPOOLER = "no equal: a queue such as Celery or RQ, or a worker of another kind in a `Daemon` (examples/)"
 _LOGS = "no equal: `--log-format json` is for programs"

@@ -67,7 +67,7 @@ Description=Sockets of {name}
 
 [Socket]
 {streams}
-Backlog=2048
+Backlog={backlog}
 {nodelay}FileDescriptorName=http
 
 [Install]
@@ -114,11 +114,11 @@ def service(unit: Service) -> str:
     )
 
 
-def socket(name: str, streams: Sequence[str]) -> str:
+def socket(name: str, streams: Sequence[str], backlog: int) -> str:
     """Return the unit of the sockets; `streams` are addresses as ListenStream= takes them."""
     lines = "\n".join(f"ListenStream={_specifiers(stream)}" for stream in streams)
     nodelay = "" if all(stream.startswith(("/", "@")) for stream in streams) else "NoDelay=yes\n"
-    return _SOCKET.format(name=name, streams=lines, nodelay=nodelay)
+    return _SOCKET.format(name=name, streams=lines, backlog=backlog, nodelay=nodelay)
 
 
 def _specifiers(text: str) -> str:

@@ -54,7 +54,7 @@ def _read(words: list[str]) -> tuple[Tool, list[Found], list[str]]:
             return TOOLS[name], *in_words(TOOLS[name], words[number + 1 :])
     if len(words) == 1 and words[0].endswith(".ini"):
         return TOOLS["uwsgi"], list(in_ini(words[0])), []
-    if len(words) == 1 and words[0].endswith((".py", ".conf")):
+    if len(words) == 1 and words[0].endswith(".py"):
         return TOOLS["gunicorn"], *of_gunicorn(["-c", words[0]], os.environ)
     if not words:
         found, _ = of_gunicorn([], os.environ)

@@ -43,7 +43,8 @@ def systemd(given: dict[str, Any], with_socket: bool, write: str | None) -> None
         name = settings["name"]
         units = {f"{name}.service": service(_service(given, settings, with_socket))}
         if with_socket:
-            units[f"{name}.socket"] = socket(name, [_stream(address) for address in settings["bind"]])
+            streams = [_stream(address) for address in settings["bind"]]
+            units[f"{name}.socket"] = socket(name, streams, settings["backlog"])
         for remark in _remarks(settings, with_socket):
             say(f"prefork: {remark}", err=True)
         if write is not None:
