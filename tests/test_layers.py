@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     }
     | {"_master.runtime", "_wire.places", "_options.target", "_options.types"},
     "_launch": {"_errors", "_options", "_report", "_wire.launch", "_linux", "_mold.mold", "_hooks.role", "_foreign"},
-    "adapters": {"_errors", "_worker", "_linux.steering"},
+    "adapters": {"_errors", "_worker", "_linux.steering", "_options.listed.access"},
     "_client": {"_errors", "_wire", "_linux.credentials"},
     "cli": {"_errors", "_wire", "_linux", "_report", "_options", "_launch", "_client", "client", "scoreboard"}
     | {"_foreign"},
@@ -122,6 +122,7 @@ LARGEST = {
     "_options": 500,
     "_options/listed": 300,
     "adapters/web": 1200,
+    "adapters/web/access": 740,
     "_client": 400,
     "_master": 1300,
     "_master/births": 800,

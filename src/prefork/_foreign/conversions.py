@@ -98,6 +98,11 @@ def log_file(value: Any) -> Values:
     return {} if value in ("-", None) else {"log_file": str(value)}
 
 
+def access_log(value: Any) -> Values:
+    """Return the file of the access log, which is off here without one."""
+    return {} if value in ("", None) else {"access_log": str(value)}
+
+
 def log_level(value: Any) -> Values:
     """Return the level of the log: there are two of them."""
     level = str(value).lower()

@@ -79,16 +79,14 @@ SETTINGS = (
         "",
         convert.each("forwarded_allow_ips"),
     ),
-    Setting("accesslog --access-logfile FILE", "", "no equal yet: let the proxy or the application write it"),
+    Setting("accesslog --access-logfile FILE", "access_log", "- is standard output", convert.access_log),
     Setting(
         "disable_redirect_access_to_syslog --disable-redirect-access-to-syslog",
         "",
         "not needed: nothing goes to syslog",
         convert.nothing,
     ),
-    Setting(
-        "access_log_format --access-logformat STRING", "", "no equal yet: let the proxy or the application write it"
-    ),
+    Setting("access_log_format --access-logformat STRING", "access_log_format", "the same fields, but {NAME}e"),
     Setting(
         "errorlog --error-logfile --log-file FILE",
         "log_file",

@@ -9,8 +9,8 @@ _STATSD = "no equal: `prefork status --json` and the scoreboard (docs/scoreboard
 
 SETTINGS = (
     Setting("-h --help", "", "`prefork run --help`"),
-    Setting("--access-log --access-logfile FILE", "", "no equal yet: let the proxy or the application write it"),
-    Setting("--access-logformat FORMAT", "", "no equal yet: let the proxy or the application write it"),
+    Setting("--access-log --access-logfile FILE", "access_log", "- is standard output", convert.access_log),
+    Setting("--access-logformat FORMAT", "access_log_format", "with gunicorn's fields, such as %(h)s"),
     Setting("--backlog BACKLOG", "backlog"),
     Setting("-b --bind ADDRESS", "bind", "", convert.bind),
     Setting("--ca-certs FILE", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),

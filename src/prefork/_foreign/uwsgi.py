@@ -93,7 +93,7 @@ SETTINGS = (
     Setting("daemonize daemonize2 d FILE", "prefork systemd", "a service manager runs it in the background"),
     Setting("logto logto2 log-file FILE", "log_file", "by default the log goes to standard error", convert.log_file),
     Setting("logger req-logger worker-logger LOGGER", "", _LOGS),
-    Setting("log-format FORMAT", "", "no equal yet: let the proxy or the application write it"),
+    Setting("log-format FORMAT", "", "no equal: `access_log_format` has gunicorn's fields, such as %(h)s"),
     Setting("log-master", "", "always so", convert.nothing),
     Setting("log-date", "", "always so", convert.nothing),
     Setting("log-encoder log-req-encoder ENCODER", "", _LOGS),
@@ -103,7 +103,7 @@ SETTINGS = (
     Setting("log-maxsize BYTES", "", "logrotate with USR1 (docs/logs.md)"),
     Setting("log-reopen log-truncate touch-logreopen FILE", "", "USR1 to the master reopens log files"),
     Setting("log-4xx log-5xx log-slow", "", "no equal yet: let the proxy or the application write it"),
-    Setting("disable-logging", "", "no equal yet: let the proxy or the application write it"),
+    Setting("disable-logging", "access_log", "off unless it is given", convert.nothing),
     Setting(
         "disable-write-exception ignore-sigpipe ignore-write-errors",
         "",

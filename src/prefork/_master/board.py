@@ -145,6 +145,10 @@ class Board:
         """Let this process, and no other, write its stacks when it gets the signal."""
         self._words[at.ASKED] = pid
 
+    def reopen_logs(self) -> None:
+        """Have each worker open its log file again, before its next line."""
+        self._board.turn_logs()
+
     def progress(self, pid: int) -> Progress | None:
         """Return what a worker that is ready or draining reports of its progress; None for any other."""
         row = self._pids.get(pid)

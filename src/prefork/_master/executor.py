@@ -177,6 +177,7 @@ class DaemonExecutor:
                 self._orphans.kill(pid)
             case do.ReopenLogs():
                 self._log.reopen()
+                self.board.reopen_logs()
             case do.Announce():
                 self._watchers.announced(action)
             case _:

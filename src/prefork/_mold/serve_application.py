@@ -143,9 +143,12 @@ def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: di
         root_path=settings["root_path"] or "",
         keep_alive=settings["keep_alive"],
         forwarded_allow_ips=trusted_networks(settings["forwarded_allow_ips"]) or adapters.LOOPBACK,
+        access_log=_path(settings["access_log"]),
+        access_log_format=settings["access_log_format"],
     )
     server = adapters.find(settings["server"], protocol)
     server.warm(recognised.application, protocol, options)
+    layers.warm(options)
 
     @daemon.worker(Web, **kind)
     def serve(worker: Worker[Web]) -> None:
@@ -158,6 +161,11 @@ def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: di
 
     names = tuple(daemon.listeners)
     return lambda number: Web(number, server.name, protocol, names, options)
+
+
+def _path(log: str | None) -> str:
+    """Return the absolute path of a log that workers open, since an application may change its directory."""
+    return os.path.abspath(log) if log and log != "-" else log or ""
 
 
 def _listeners(recognised: Recognised, settings: Settings) -> dict[str, Listener]:

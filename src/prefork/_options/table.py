@@ -15,6 +15,7 @@ from typing import Any
 
 from .._errors import UsageError, did_you_mean
 from .._linux import regular_file
+from .listed.access import ACCESS
 from .listed.application import APPLICATION
 from .listed.connections import CONNECTIONS
 from .listed.daemon import DAEMON, NAMING
@@ -36,15 +37,8 @@ def _of(record: type[KindOptions | DaemonOptions]) -> Iterator[Option]:
             yield Option(each.name, each.metadata["type"], each.default, each.metadata["help"], each.metadata["scope"])
 
 
-OPTIONS: tuple[Option, ...] = (
-    *NAMING,
-    *APPLICATION,
-    *PROXIES,
-    *CONNECTIONS,
-    *_of(KindOptions),
-    *DAEMON,
-    *_of(DaemonOptions),
-)
+_SERVED = (*APPLICATION, *PROXIES, *CONNECTIONS, *ACCESS)
+OPTIONS: tuple[Option, ...] = (*NAMING, *_SERVED, *_of(KindOptions), *DAEMON, *_of(DaemonOptions))
 _OF_PLATFORMS = (
     ("WEB_CONCURRENCY", "workers", ""),
     ("PORT", "bind", ":"),

@@ -20,8 +20,8 @@ They are unsigned unless noted; times are floats, in seconds. What is reserved i
      72  errors of dead workers            72  reserved                           128  threads
      80  watching                          80  name, 48 bytes of ASCII            136  waiting
      88  asked                            128  reserved                           144  moved (monotonic)
-     96  reserved                                                                152  native_threads
-                                                                                160  reserved
+     96  log_turn                                                                152  native_threads
+    104  reserved                                                                160  reserved
                                                                                 192  oldest, 64 bytes of UTF-8
 
 Each field has one writer. The halves lie in tables of their own, so that the master and a worker never write to one
@@ -55,6 +55,7 @@ WORDS = HALF // 8
 # Words of the header, of the master's half, and of the worker's half.
 VERSION_AT, ROWS_AT, HALF_AT, WORKERS_AT, MASTERS_AT, CHANGES, USED, DEAD_REQUESTS, DEAD_ERRORS = range(1, 10)
 WATCHING, ASKED = 10, 11  # whether the master watches for hangs; the pid that is to write down its stacks
+LOG_TURN = 12  # another number once log files are to be opened again
 PID, GENERATION, STATE, GROUP, STARTED, ENDS, LAST_EXIT, BEFORE_REQUESTS, BEFORE_ERRORS = range(9)
 BEAT, BUSY_SINCE, REQUESTS, ERRORS, OPEN, IN_FLIGHT, POLLS, SPENT = range(8)
 THREADS, WAITING, MOVED, NATIVE_THREADS = range(16, 20)
@@ -145,6 +146,15 @@ class Scoreboard(Memory):
         for view in (self.words, self.floats, self.signed, self.bytes):
             view.release()
         self._map.close()
+
+    @property
+    def log_turn(self) -> int:
+        """A number that changes when log files are to be opened again."""
+        return self.words[LOG_TURN]
+
+    def turn_logs(self) -> None:
+        """Change that number: another process may have written anything there, and any change is one."""
+        self.words[LOG_TURN] = (self.words[LOG_TURN] + 1) % 2**64
 
     def worker_words(self, row: int) -> int:
         """Return where the worker's half of this row begins in `words` and `floats`."""

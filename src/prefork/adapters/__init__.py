@@ -47,6 +47,10 @@ class ServerOptions:
     """How long a connection stays open without a request: longer than the 60 seconds of common balancers."""
     forwarded_allow_ips: tuple[str, ...] = LOOPBACK
     """Addresses and networks of the proxies whose headers are believed; `*`: all. Unix sockets always are."""
+    access_log: str = ""
+    """The path of the access log, `-` for standard output; empty: there is none."""
+    access_log_format: str = "combined"
+    """The format of its lines: a name, or a template."""
 
 
 class Server(Protocol):

@@ -36,6 +36,8 @@ class RunKeywords(DaemonKeywords, total=False):
     forwarded_allow_ips: str | list[str]
     keep_alive: float | str
     backlog: int
+    access_log: str
+    access_log_format: str
     keepalive_window: float
     start_timeout: float
     drain_timeout: float

@@ -12,10 +12,22 @@ if TYPE_CHECKING:
     from ..._worker.handle import Worker
 
 
+def warm(options: ServerOptions) -> None:
+    """Import in the mold what the layers need, and check what they open. Raises SystemFailure."""
+    if options.access_log:
+        from .access import logged
+
+        logged.check(options.access_log)
+
+
 def around(application: Application, protocol: str, options: ServerOptions, worker: Worker[Any]) -> Application:
     """Return what a server calls: the application in its layers. Called once in each worker."""
     asgi = protocol == "asgi"
     if options.root_path:
         application = (root_path.asgi if asgi else root_path.wsgi)(application, options.root_path)
+    if options.access_log:
+        from .access.logged import logged
+
+        application = logged(application, protocol, options, worker)
     trusted = Trusted(options.forwarded_allow_ips)
     return (forwarded.asgi if asgi else forwarded.wsgi)(application, trusted)
