@@ -124,3 +124,15 @@ def test_output_that_cannot_be_written_is_said_in_a_line(start: Start) -> None:
     closed = start.command("sh", "-c", 'exec "$0" check shop:app >&-', PREFORK)
     assert closed.wait() == 0
     assert closed.err == []
+
+
+def test_variables_of_a_platform_are_in_force(start: Start) -> None:
+    """Shown is not enough: the plan has them. A daemon, whose code decides, may stand beside them."""
+    write(start, "shop.py", ASGI)
+    platform = {"WEB_CONCURRENCY": "3", "PORT": "5000"}
+    found = checked(start, "shop:app", env=platform)
+    assert found["slots"] == ["web/0", "web/1", "web/2"]
+    assert found["listeners"][0]["address"] == "tcp://*:5000"
+    assert len(checked(start, "shop:app", "-w", "1", env=platform)["slots"]) == 1
+    write(start, "jobs.py", "import prefork\ndaemon = prefork.Daemon('jobs')\n@daemon.plan\ndef plan(): return []\n")
+    assert checked(start, "jobs", env=platform)["slots"] == []

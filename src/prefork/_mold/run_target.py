@@ -24,9 +24,9 @@ _RENAMED = (
 
 
 def run(started: dict[str, Any]) -> None:
-    """Serve the target. `started` has the values of the command line, `given`."""
+    """Serve the target. `started` has the values of the command line, `given`, and variables of the `platform`."""
     directory = os.getcwd()
-    environ = _take_variables()
+    environ = _take_variables() | started["platform"]
 
     def read() -> Settings:
         return resolve(started["given"], environ, directory)

@@ -45,6 +45,8 @@ _OF_PLATFORMS = (
     ("FORWARDED_ALLOW_IPS", "forwarded_allow_ips", ""),
 )
 """Variable, option, and what stands before the variable's value in the option's."""
+PLATFORM = frozenset(variable for variable, _, _ in _OF_PLATFORMS)
+"""Names of the variables that hosting platforms set."""
 BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 
 
@@ -60,8 +62,8 @@ class Settings:
         return self.values[name]
 
     def given(self, name: str) -> bool:
-        """Whether the operator gave it, even if the value is the default."""
-        return name in self.sources
+        """Whether the operator gave it, even if the value is the default; what a platform sets is for applications."""
+        return self.source(name) not in {"default", *PLATFORM}
 
     def given_for(self, record: type[KindOptions | DaemonOptions]) -> dict[str, Any]:
         """Return the options of a record that the operator gave."""

@@ -20,7 +20,7 @@ from ..._linux.address import parse, split
 from ..._linux.program import THIS_PROGRAM, current_directory
 from ..._linux.terminal import is_journal, shows_colours
 from ..._options.records import DaemonOptions, checked
-from ..._options.table import Settings
+from ..._options.table import PLATFORM, Settings
 from ..._report.banner import Start, Style, opening
 from ..._report.forms import Form, Json, Text
 from ..._wire.launch import Greeting, Identity, MasterLaunch
@@ -69,7 +69,7 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
         raise UsageError(f"there is no TARGET, and {where}: name one, as in shop:app")
     options = settings.given_for(DaemonOptions)
     launch = replace(
-        launch_of(settings["name"], {"run": {"given": given}}, THIS_PROGRAM, checked(DaemonOptions, options)),
+        launch_of(settings["name"], {"run": {"given": given, "platform": _platform()}}, THIS_PROGRAM, checked(DaemonOptions, options)),
         place=here(),
         runs=settings["target"],
         fixed=tuple(options),
@@ -85,6 +85,11 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
     if settings["group"] is not None:
         raise UsageError(f"{settings.source('group')}: a group needs a user: give --user too")
     return launch
+
+
+def _platform() -> dict[str, str]:
+    """Return the variables of the hosting platform: the application may get others of these names."""
+    return {name: value for name, value in os.environ.items() if name in PLATFORM}
 
 
 def _relied_on(settings: Settings) -> dict[str, str]:
