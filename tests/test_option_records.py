@@ -31,7 +31,7 @@ from prefork._wire.launch import Greeting, Identity, MasterLaunch, Sockets, deco
         ({"drain_timeout": None}, "drain_timeout: None is not a time"),
         ({"max_requests": 1.5}, "max_requests: 1.5 is not a whole number, 0 or more"),
         ({"max_memory": -1}, "max_memory: -1 is not a size such as 512MB or 1.5GB"),
-        ({"umask": 0o1000}, "umask: 512 is not a whole number, 0 to 511"),
+        ({"umask": 0o1000}, "umask: 512 is not a mode from 0 to 0o777"),
         ({"affinity": "01"}, "affinity: '01' is not a list of processor numbers"),
         ({"affinity": [True]}, "affinity: True is not a whole number"),
         ({"limits": {"nofile": [1, 2, 3]}}, "limits: nofile is [1, 2, 3]: give a number, or a soft and a hard one"),

@@ -19,5 +19,6 @@ class DaemonKeywords(TypedDict, total=False):
     log_file: str | None
     log_format: LogFormat
     log_level: LogLevel
+    pid_file: str | None
     import_timeout: float
     orphan_grace: float

@@ -23,6 +23,7 @@ from prefork._master.control.replies import Replies
 from prefork._master.control.server import Control
 from prefork._master.control.view import DaemonView, Origin
 from prefork._master.executor import DaemonExecutor, Outputs
+from prefork._master.identity.pid_file import PidFile
 from prefork._master.log.farewell import Farewell
 from prefork._master.log.log import Log, LogOptions, log_options
 from prefork._master.loop import Master, Observer
@@ -83,7 +84,8 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
             observers.append(Banner(launching.welcome, supervisor, executor.addresses, master.relay))
         leave = runtime.close
         try:
-            status = master.run(supervisor, executor, observers)
+            with PidFile(launch):
+                status = master.run(supervisor, executor, observers)
             leave = runtime.leave
             return status
         finally:

@@ -15,6 +15,7 @@ from .._options import target
 from .._options.option import PREFIX
 from .._options.table import OPTIONS, Settings, resolve
 from . import mold
+from .environment.prepare import prepare
 from .recognise import Recognised, has_hooks, recognise
 from .watching import loaded
 
@@ -32,10 +33,11 @@ def run(started: dict[str, Any]) -> None:
         return resolve(started["given"], environ, directory)
 
     settings = read()
+    assert mold.own is not None
+    mold.own.notes += prepare(settings, started, directory)
     if settings["reload"]:
         loaded.note()
     recognised = recognised_target(settings, directory)
-    assert mold.own is not None
     if recognised.what == "daemon":
         _refuse_for_a_daemon(settings)
         daemon = recognised.application

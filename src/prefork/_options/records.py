@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from .._errors import UsageError, did_you_mean
+from .listed.mode import Mode
 from .types import BYTES, SECONDS, Choice, Flag, Processors, ResourceLimits, Several, Text, Whole, shown
 
 Restart = Literal["always", "on-failure", "never"]
@@ -75,7 +76,7 @@ class KindOptions:
     limits: Mapping[str, int | tuple[int, int]] = _option(
         {}, ResourceLimits(), "Resource limits by name; one value, or soft and hard.", "code"
     )
-    umask: int | None = _option(None, Whole(0, 0o777), "File mode creation mask; default: the master's.", "code")
+    umask: int | None = _option(None, Mode(), "File mode creation mask, in octal; default: the master's.")
     nice: int | None = _option(None, Whole(-20, 19), "Nice value; default: the master's.", "code")
     affinity: Collection[int] = _option((), Processors(), "Processors to run on; default: all.", "code")
     oom_score_adj: int | None = _option(
@@ -104,6 +105,9 @@ class DaemonOptions:
         "text", _of(LogFormat), "Format of the log: for people or for programs.", "daemon", "start"
     )
     log_level: LogLevel = _option("info", _of(LogLevel), "Level of the log; debug: every event.", "daemon", "start")
+    pid_file: str | None = _option(
+        None, Text("FILE", "a path"), "File for the master's pid; removed at its end.", "daemon", "start"
+    )
     import_timeout: float = _option(
         60.0, SECONDS, "Seconds that importing the application and computing its plan may take.", "daemon"
     )

@@ -19,6 +19,7 @@ from .listed.access import ACCESS
 from .listed.application import APPLICATION
 from .listed.connections import CONNECTIONS
 from .listed.daemon import DAEMON, NAMING
+from .listed.environment import ENVIRONMENT
 from .listed.proxies import PROXIES
 from .option import PREFIX, Option
 from .records import DaemonOptions, KindOptions
@@ -38,7 +39,7 @@ def _of(record: type[KindOptions | DaemonOptions]) -> Iterator[Option]:
 
 
 _SERVED = (*APPLICATION, *PROXIES, *CONNECTIONS, *ACCESS)
-OPTIONS: tuple[Option, ...] = (*NAMING, *_SERVED, *_of(KindOptions), *DAEMON, *_of(DaemonOptions))
+OPTIONS: tuple[Option, ...] = (*NAMING, *_SERVED, *_of(KindOptions), *DAEMON, *ENVIRONMENT, *_of(DaemonOptions))
 _OF_PLATFORMS = (
     ("WEB_CONCURRENCY", "workers", ""),
     ("PORT", "bind", ":"),

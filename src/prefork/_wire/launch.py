@@ -48,7 +48,8 @@ class MasterLaunch:
     with its options. `fixed` names the options that the operator gave, which the daemon's code cannot change;
     `addresses` are those that the operator gave, which are opened with the master's own rights. `manager` has the
     variables of a service manager. `libraries` is the folder of setproctitle. `sources` are the folders in which a
-    changed Python file means a reload. `identity` is that of the application, None for the master's own;
+    changed Python file means a reload. `variables` are those that the operator gives to the application, and not to the
+    master. `identity` is that of the application, None for the master's own;
     with `new_privileges` it may gain others by executing a program that has them (no_new_privs of prctl(2)).
     `named_in` is the file that has named the `addresses`, if one has.
     `relied_on` are files that have set options for which root is needed, and the names of these. `code` are folders and
@@ -77,6 +78,7 @@ class MasterLaunch:
     greeting: Greeting | None = None
     relied_on: dict[str, str] = field(default_factory=dict)
     code: tuple[str, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 def encode(launch: MasterLaunch) -> bytes:

@@ -11,12 +11,13 @@ from typing import Any
 import click
 
 from .._launch.served.launch import launch
+from .._launch.served.surroundings import entered
 from .._options.table import OPTIONS, Settings, resolve
 from .._wire.plan_data import ReceivedPlan, take_apart
 from ._dry_run import Failed, planned
 from ._options import SectionedCommand, from_table
 from ._say import say
-from .run import here, refusing
+from .run import refusing
 
 
 @click.command(cls=SectionedCommand, short_help="Check the application and its plan; start nothing.")
@@ -30,7 +31,7 @@ def check(given: dict[str, Any], show: bool, as_json: bool) -> None:
     """
     found: dict[str, Any] = {}
     with refusing():
-        settings = resolve(given, os.environ, here())
+        settings = resolve(given, os.environ, entered(given))
         if show:
             found["options"] = {
                 option.name: {"value": settings[option.name], "source": settings.source(option.name)}
@@ -80,7 +81,8 @@ def _print(found: dict[str, Any], as_json: bool) -> None:
         return
     if "options" in found:
         for name, option in found["options"].items():
-            say(f"{name:<20} {_shown(option['value']):<28} {option['source']}")
+            value = _shown(option["value"]) if name != "umask" or option["value"] is None else f"{option['value']:03o}"
+            say(f"{name:<20} {value:<28} {option['source']}")
         say()
     if "error" in found:
         say(f"prefork: {found['target']} cannot be run\n{found['error']}", err=True)

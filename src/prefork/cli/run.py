@@ -12,8 +12,8 @@ import click
 
 from .._errors import PreforkError, exit_with
 from .._launch.inherited import sockets
-from .._launch.served.launch import here as here
 from .._launch.served.launch import start
+from .._launch.served.surroundings import entered, here
 from .._options.table import Settings, resolve
 from ._options import SectionedCommand, from_table
 
@@ -29,7 +29,7 @@ def run(given: dict[str, Any]) -> None:
     """
     started = monotonic()
     with refusing():
-        given, settings = _with_activated(given, resolve(given, os.environ, here()))
+        given, settings = _with_activated(given, resolve(given, os.environ, entered(given)))
         start(given, settings, started)
 
 

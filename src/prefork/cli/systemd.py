@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .._errors import UsageError
+from .._launch.served.surroundings import entered, here
 from .._linux.address import parse, split
 from .._linux.program import THIS_PROGRAM
 from .._options.table import OPTIONS, Settings, resolve
@@ -17,7 +18,7 @@ from .._options.types import Flag
 from ._options import SectionedCommand, from_table
 from ._say import say
 from ._units import Service, service, socket
-from .run import here, refusing
+from .run import refusing
 
 _PLACE = "/etc/systemd/system"
 _PRIVILEGED = 1024
@@ -37,7 +38,7 @@ def systemd(given: dict[str, Any], with_socket: bool, write: str | None) -> None
     The service runs as --user, or else as the caller; nothing in it needs root.
     """
     with refusing():
-        settings = resolve(given, os.environ, here())
+        settings = resolve(given, os.environ, entered(given))
         if settings["target"] is None:
             raise UsageError("there is no TARGET, and no prefork.toml names one: name it, as in shop:app")
         name = settings["name"]

@@ -15,19 +15,19 @@ from time import time
 from types import ModuleType
 from typing import Any, NoReturn
 
-from ..._errors import SystemFailure, UsageError
+from ..._errors import UsageError
 from ..._linux.address import parse, split
-from ..._linux.program import THIS_PROGRAM, current_directory
 from ..._linux.terminal import is_journal, shows_colours
 from ..._options.records import DaemonOptions, checked
-from ..._options.table import PLATFORM, Settings
+from ..._options.table import Settings
 from ..._report.banner import Start, Style, opening
 from ..._report.forms import Form, Json, Text
 from ..._wire.launch import Greeting, Identity, MasterLaunch
 from ..become_master import become_master, launch_of
+from .surroundings import for_molds, given_variables, here, program_here
 
-_NEED_ROOT = ("user", "group", "new_privileges", "log_file", "control_group", "bind")
-"""Options that decide what root does."""
+_NEED_ROOT = ("user", "group", "new_privileges", "log_file", "pid_file", "env_file", "control_group", "bind")
+"""Options that decide what root does, or reads for the application."""
 
 _PRIVILEGED = 1024
 """Only root can bind ports below this one (ip(7)), by default."""
@@ -67,13 +67,15 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
     if settings["target"] is None:
         where = f"{settings.file} names none" if settings.file else "there is no prefork.toml either"
         raise UsageError(f"there is no TARGET, and {where}: name one, as in shop:app")
-    options = settings.given_for(DaemonOptions)
+    options, variables = settings.given_for(DaemonOptions), given_variables(settings)
+    target = {"run": for_molds(given, variables)}
     launch = replace(
-        launch_of(settings["name"], {"run": {"given": given, "platform": _platform()}}, THIS_PROGRAM, checked(DaemonOptions, options)),
+        launch_of(settings["name"], target, program_here(settings), checked(DaemonOptions, options)),
         place=here(),
         runs=settings["target"],
         fixed=tuple(options),
         sources=_sources(settings),
+        variables=variables,
         addresses=tuple(split(given)[0] for given in settings["bind"]),
     )
     if settings["user"] is not None:
@@ -85,11 +87,6 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
     if settings["group"] is not None:
         raise UsageError(f"{settings.source('group')}: a group needs a user: give --user too")
     return launch
-
-
-def _platform() -> dict[str, str]:
-    """Return the variables of the hosting platform: the application may get others of these names."""
-    return {name: value for name, value in os.environ.items() if name in PLATFORM}
 
 
 def _relied_on(settings: Settings) -> dict[str, str]:
@@ -166,13 +163,3 @@ def _identity(settings: Settings) -> tuple[Identity, dict[str, str]]:
         groups = [gid]
     environ = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
     return Identity(entry.pw_uid, gid, tuple(groups)), environ
-
-
-def here() -> str:
-    """Return the current directory, by the shell's name for it. Raises SystemFailure if it was removed.
-
-    Behind a link such as `current` a daemon keeps its name when the link is switched.
-    """
-    if (directory := current_directory()) is None:
-        raise SystemFailure("the current directory was removed: change to another")
-    return directory

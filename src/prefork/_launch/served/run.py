@@ -14,7 +14,8 @@ from ..._options.records import HangPolicy
 from ..._options.table import BY_NAME, resolve
 from ..keywords import DaemonKeywords
 from .foreign import advice
-from .launch import here, start
+from .launch import start
+from .surroundings import entered
 
 _CALL = "prefork.run()"
 
@@ -52,6 +53,12 @@ class RunKeywords(DaemonKeywords, total=False):
     new_privileges: bool
     reload: bool
     reload_dir: str | list[str]
+    env: str | list[str]
+    env_file: str
+    chdir: str
+    python_path: str | list[str]
+    log_config: str
+    umask: int | str
 
 
 def run(target: str, **options: Unpack[RunKeywords]) -> NoReturn:
@@ -71,7 +78,7 @@ def run(target: str, **options: Unpack[RunKeywords]) -> NoReturn:
             raise UsageError(place.inside(_CALL))
         role.take(_CALL)
         given = _checked({"target": target, **options})
-        settings = resolve(given, os.environ, here())
+        settings = resolve(given, os.environ, entered(given))
         if settings["user"] is not None:
             raise UsageError(
                 f"{settings.source('user')}: the program has run as root up to here: start it by `prefork run`, "

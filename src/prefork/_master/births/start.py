@@ -62,6 +62,7 @@ def described(launch: MasterLaunch) -> tuple[Interpreter, MoldLaunch]:
         captured=launch.options.capture,
     )
     environ = launch.environ if launch.identity is None else without_agents(launch.environ)
+    environ = {**environ, **launch.variables}
     interpreter = Interpreter(launch.command, environ, launch.identity, directory=launch.directory)
     return replace(interpreter, new_privileges=launch.new_privileges), mold
 
