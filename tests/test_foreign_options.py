@@ -31,9 +31,9 @@ raw_paste_global_conf permit_obsolete_folding strip_header_spaces permit_unconve
 permit_unconventional_http_version casefold_http_method forwarder_headers header_map asgi_loop asgi_lifespan
 asgi_disconnect_grace_period http_parser root_path dirty_apps dirty_workers dirty_timeout dirty_threads
 dirty_graceful_timeout on_dirty_starting dirty_post_fork dirty_worker_init dirty_worker_exit control_socket
-control_socket_mode control_socket_disable
+control_socket_mode control_socket_disable websocket_max_message_size
 """
-"""Every setting of gunicorn 27.0, which is not installed here."""
+"""Every setting of gunicorn 27.0.1, which is not installed here."""
 
 
 @pytest.mark.parametrize(("tool", "setting"), SETTINGS, ids=lambda value: getattr(value, "names", value))

@@ -11,7 +11,7 @@ import pytest
 from prefork._errors import UsageError
 from prefork._foreign import toml
 from prefork._foreign.every import TOOLS
-from prefork._foreign.found import Found, in_ini, in_words
+from prefork._foreign.found import Found, in_ini, in_words, of_uwsgi
 from prefork._foreign.migration import Migration, migrated
 from prefork._options.table import BY_NAME, resolve
 
@@ -56,6 +56,11 @@ def moved(line: str, environ: dict[str, str] | None = None) -> Migration:
         ("gunicorn --preload --asgi-loop uvloop shop", {"loop": "uvloop"}),
         ("uvicorn --port 0 main:app --factory", {"bind": ["127.0.0.1:0"], "server": "uvicorn", "workers": 1}),
         ("uvicorn --host ::1 --reload main:app", {"bind": ["[::1]:8000"], "reload": True}),
+        ("uvicorn main:app", {"access_log": "-"}),
+        ("uvicorn --no-access-log main:app", {"access_log": None}),
+        ("granian --interface asgi --access-log m", {"access_log": "-"}),
+        ("gunicorn --access-logfile a.log m", {"access_log": "a.log"}),
+        ("hypercorn --access-logformat %(h)s m", {"access_log_format": "%(h)s"}),
         ("uvicorn --fd 3 --port 9 main:app --workers 2", {"bind": ["fd://3"], "workers": 2}),
         ("uvicorn --reload-dir a --reload-dir b main:app", {"reload_dir": ["a", "b"]}),
         ("granian --interface asginl m:a", {"server": "granian", "interface": "asgi", "lifespan": "off"}),
@@ -133,12 +138,22 @@ def test_ini_gives_equal_options(tmp_path: Path) -> None:
     assert migration.values == {
         "target": "shop.wsgi:site", "workers": "auto", "threads": 2, "hang_timeout": 20, "max_memory": "200MB",
         "bind": [":8000", "unix:/srv/shop/shop.sock?mode=660"], "preload": False,
+        "access_log": "-",
     }  # fmt: skip
     assert migration.remarks == [
         "shop.ini: logto: /var/log/%n.log has a placeholder of uWSGI: write its value",
         "shop.ini: static-map: no equal: the proxy, or a middleware such as WhiteNoise, serves files",
         "shop.ini: unheard-of: no equal is known: docs/run.md has the options",
     ]
+
+
+def test_ini_of_a_command_line_is_read_before_it(tmp_path: Path) -> None:
+    (tmp_path / "shop.ini").write_text("[uwsgi]\nmodule = shop:site\nprocesses = 4\nlogger = file:/var/log/shop\n")
+    found, words = of_uwsgi(["--processes", "2", str(tmp_path / "shop.ini")])
+    assert words == []
+    assert migrated(TOOLS["uwsgi"], found, words, {}).values == {
+        "target": "shop:site", "workers": 2, "threads": 1, "log_file": "/var/log/shop", "access_log": "-",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,13 @@ def in_words(tool: Tool, words: Sequence[str], source: str = "") -> tuple[list[F
     return [Found(source, name, flags[name], value if flags[name].takes_value else True) for name, value in pairs], rest
 
 
+def of_uwsgi(words: Sequence[str]) -> tuple[list[Found], list[str]]:
+    """Return the settings of a command line of uWSGI, with those of the ini files that it names before them."""
+    line, rest = in_words(UWSGI, words)
+    files = [*(each.value for each in line if each.setting.ours == "config"), *(w for w in rest if w.endswith(".ini"))]
+    return [*(each for file in files for each in in_ini(file)), *line], [w for w in rest if w not in files]
+
+
 def of_gunicorn(words: Sequence[str], environ: Mapping[str, str]) -> tuple[list[Found], list[str]]:
     """Return the settings of gunicorn as it would find them, the last one holding, and the words of the target."""
     line, rest = in_words(GUNICORN, words)

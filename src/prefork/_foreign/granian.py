@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from . import conversions as convert
+from . import convert, why
 from .setting import Setting, Tool
 
 _RUNTIME = "no equal: a worker has one thread of granian's runtime for its connections"
 _HTTP2 = "no equal: granian's default holds"
 _HTTP1 = "no equal: granian's default holds"
-_STATIC = "no equal: the proxy, or a middleware such as WhiteNoise, serves files"
-_METRICS = "no equal: `prefork status --json` and the scoreboard (docs/scoreboard.md) have the figures"
-_WATCHED = "no equal: it watches the Python files of `reload_dir`"
 
 SETTINGS = (
     Setting("--host TEXT", "bind", "as in 127.0.0.1:8000", convert.part("host")),
@@ -74,34 +71,28 @@ SETTINGS = (
     Setting("--rss-samples INTEGER", "", "no equal: memory is compared after a request, once a second at most"),
     Setting("--workers-lifetime DURATION", "max_age", "", convert.to("max_age", convert.duration)),
     Setting(
-        "--workers-max-rss INTEGER",
-        "max_memory",
-        "",
-        convert.to("max_memory", convert.megabytes),
-        note="private memory, without what the workers share",
+        "--workers-max-rss INTEGER", "max_memory", "", convert.to("max_memory", convert.megabytes), note=why.PRIVATE
     ),
     Setting("--workers-kill-timeout DURATION", "drain_timeout", "", convert.to("drain_timeout", convert.duration)),
-    Setting(
-        "--factory", "", "a factory is recognised and called: name it as the target, shop:create_app", convert.nothing
-    ),
+    Setting("--factory", "", why.FACTORY, convert.nothing),
     Setting("--no-factory", "", "a target that needs no arguments is called", convert.nothing),
     Setting("--working-dir DIRECTORY", "", "no equal yet: start it there"),
     Setting("--env-files FILE", "", "no equal yet: set variables in the shell, or in the unit of the service manager"),
-    Setting("--static-path-route TEXT", "", _STATIC),
-    Setting("--static-path-mount DIRECTORY", "", _STATIC),
-    Setting("--static-path-dir-to-file TEXT", "", _STATIC),
-    Setting("--static-path-expires DURATION", "", _STATIC),
-    Setting("--metrics", "", _METRICS),
+    Setting("--static-path-route TEXT", "", why.STATIC),
+    Setting("--static-path-mount DIRECTORY", "", why.STATIC),
+    Setting("--static-path-dir-to-file TEXT", "", why.STATIC),
+    Setting("--static-path-expires DURATION", "", why.STATIC),
+    Setting("--metrics", "", why.FIGURES),
     Setting("--no-metrics", "", "always so", convert.nothing),
-    Setting("--metrics-scrape-interval DURATION", "", _METRICS),
-    Setting("--metrics-address TEXT", "", _METRICS),
-    Setting("--metrics-port INTEGER", "", _METRICS),
+    Setting("--metrics-scrape-interval DURATION", "", why.FIGURES),
+    Setting("--metrics-address TEXT", "", why.FIGURES),
+    Setting("--metrics-port INTEGER", "", why.FIGURES),
     Setting("--reload", "reload"),
     Setting("--no-reload", "", "the default", convert.nothing),
     Setting("--reload-paths PATH", "reload_dir", "", convert.each("reload_dir")),
-    Setting("--reload-ignore-dirs TEXT", "", _WATCHED),
-    Setting("--reload-ignore-patterns TEXT", "", _WATCHED),
-    Setting("--reload-ignore-paths PATH", "", _WATCHED),
+    Setting("--reload-ignore-dirs TEXT", "", why.WATCHED),
+    Setting("--reload-ignore-patterns TEXT", "", why.WATCHED),
+    Setting("--reload-ignore-paths PATH", "", why.WATCHED),
     Setting("--reload-tick INTEGER", "", "no equal: a change counts after 0.3 s without a further write"),
     Setting("--reload-ignore-worker-failure", "", "always so: the last good code goes on serving", convert.nothing),
     Setting("--no-reload-ignore-worker-failure", "", "no equal: the last good code goes on serving"),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from . import conversions as convert
+from . import convert, why
 from .setting import Setting, Tool
 
 _PARSER = "the server's own parser decides: it follows RFC 9112 and has no such switch"
 _HTTP2 = "HTTP/2 is the server's: granian and hypercorn have it, with their own defaults"
-_STATSD = "no equal: `prefork status --json` and the scoreboard (docs/scoreboard.md) have the figures"
 _DIRTY = "no equal: a pool of other workers is a kind of its own in a `Daemon` (examples/)"
 _HOOK = "no hook in the master, which runs no code of the application"
 _SYSLOG = "no equal: standard error goes to the journal under systemd; `--log-format json` is for programs"
@@ -28,11 +27,9 @@ SETTINGS = (
     Setting("worker_connections --worker-connections INT", "", "no equal yet"),
     Setting("max_requests --max-requests INT", "max_requests"),
     Setting("max_requests_jitter --max-requests-jitter INT", "max_requests_jitter"),
-    Setting(
-        "timeout -t --timeout INT", "hang_timeout", note="it ends a worker that makes no progress, not one that is slow"
-    ),
+    Setting("timeout -t --timeout INT", "hang_timeout", note=why.NO_PROGRESS),
     Setting("graceful_timeout --graceful-timeout INT", "drain_timeout"),
-    Setting("keepalive --keep-alive INT", "keep_alive"),
+    Setting("keepalive --keep-alive INT", "keep_alive", note=why.IDLE),
     Setting("limit_request_line --limit-request-line INT", "", "no equal yet"),
     Setting("limit_request_fields --limit-request-fields INT", "", "no equal yet"),
     Setting("limit_request_field_size --limit-request-field_size INT", "", "no equal yet"),
@@ -40,9 +37,7 @@ SETTINGS = (
     Setting(
         "reload_engine --reload-engine STRING", "", "no equal: it always uses inotify", convert.only("auto", "inotify")
     ),
-    Setting(
-        "reload_extra_files --reload-extra-file FILES", "", "no equal: it watches the Python files of `reload_dir`"
-    ),
+    Setting("reload_extra_files --reload-extra-file FILES", "", why.WATCHED),
     Setting("spew --spew", "", "no equal: `prefork stacks` prints where each worker is"),
     Setting("check_config --check-config", "prefork check", "it imports the application and prints the plan"),
     Setting("print_config --print-config", "prefork check", "with --show it prints every option"),
@@ -55,19 +50,13 @@ SETTINGS = (
     Setting("sendfile --no-sendfile", "", "no equal: the server decides"),
     Setting("reuse_port --reuse-port", "", "no equal: each server has what is right for it (docs/listeners.md)"),
     Setting("chdir --chdir DIR", "", "no equal yet: start it there"),
-    Setting("daemon -D --daemon", "prefork systemd", "a service manager runs it in the background"),
+    Setting("daemon -D --daemon", "prefork systemd", why.BACKGROUND),
     Setting(
         "raw_env -e --env ENV", "", "no equal yet: set variables in the shell, or in the unit of the service manager"
     ),
     Setting("pidfile -p --pid FILE", "", "no equal yet: `prefork list` has the pid"),
     Setting("worker_tmp_dir --worker-tmp-dir DIR", "", "not needed: heartbeats are in shared memory, not in files"),
-    Setting(
-        "user -u --user USER",
-        "user",
-        "",
-        convert.to("user", str),
-        note="the master stays root, and imports nothing of the application",
-    ),
+    Setting("user -u --user USER", "user", "", convert.to("user", str), note=why.MASTER_IS_ROOT),
     Setting("group -g --group GROUP", "group", "", convert.to("group", str)),
     Setting("umask -m --umask INT", "", "no equal yet: UMask= of the unit"),
     Setting("initgroups --initgroups", "user", "always so: a user has all its groups", convert.nothing),
@@ -79,7 +68,7 @@ SETTINGS = (
         "",
         convert.each("forwarded_allow_ips"),
     ),
-    Setting("accesslog --access-logfile FILE", "access_log", "- is standard output", convert.access_log),
+    Setting("accesslog --access-logfile FILE", "access_log", "- is standard output"),
     Setting(
         "disable_redirect_access_to_syslog --disable-redirect-access-to-syslog",
         "",
@@ -87,12 +76,7 @@ SETTINGS = (
         convert.nothing,
     ),
     Setting("access_log_format --access-logformat STRING", "access_log_format", "the same fields, but {NAME}e"),
-    Setting(
-        "errorlog --error-logfile --log-file FILE",
-        "log_file",
-        "by default the log goes to standard error",
-        convert.log_file,
-    ),
+    Setting("errorlog --error-logfile --log-file FILE", "log_file", why.TO_STDERR, convert.log_file),
     Setting("loglevel --log-level LEVEL", "log_level", "info or debug", convert.log_level),
     Setting("capture_output --capture-output", "capture", "", convert.flag("capture")),
     Setting(
@@ -113,10 +97,10 @@ SETTINGS = (
         "always so: workers have the streams of the master",
         convert.nothing,
     ),
-    Setting("statsd_host --statsd-host STATSD_ADDR", "", _STATSD),
-    Setting("dogstatsd_tags --dogstatsd-tags DOGSTATSD_TAGS", "", _STATSD),
-    Setting("statsd_prefix --statsd-prefix STATSD_PREFIX", "", _STATSD),
-    Setting("enable_backlog_metric --enable-backlog-metric", "", _STATSD),
+    Setting("statsd_host --statsd-host STATSD_ADDR", "", why.FIGURES),
+    Setting("dogstatsd_tags --dogstatsd-tags DOGSTATSD_TAGS", "", why.FIGURES),
+    Setting("statsd_prefix --statsd-prefix STATSD_PREFIX", "", why.FIGURES),
+    Setting("enable_backlog_metric --enable-backlog-metric", "", why.FIGURES),
     Setting("proc_name -n --name STRING", "name", "", convert.to("name", str)),
     Setting("default_proc_name", "name", "", convert.to("name", str)),
     Setting("pythonpath --pythonpath STRING", "", "no equal yet"),
@@ -185,6 +169,7 @@ SETTINGS = (
     Setting(
         "header_map --header-map MODE", "", "no equal: a header with an underscore never becomes a variable of WSGI"
     ),
+    Setting("websocket_max_message_size --websocket-max-message-size INT", "", "no equal yet"),
     Setting("asgi_loop --asgi-loop STRING", "loop"),
     Setting("asgi_lifespan --asgi-lifespan STRING", "lifespan"),
     Setting(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from . import conversions as convert
+from . import convert, why
 from .setting import Setting, Tool
-
-_STATSD = "no equal: `prefork status --json` and the scoreboard (docs/scoreboard.md) have the figures"
 
 SETTINGS = (
     Setting("-h --help", "", "`prefork run --help`"),
-    Setting("--access-log --access-logfile FILE", "access_log", "- is standard output", convert.access_log),
+    Setting("--access-log --access-logfile FILE", "access_log", "- is standard output"),
     Setting("--access-logformat FORMAT", "access_log_format", "with gunicorn's fields, such as %(h)s"),
     Setting("--backlog BACKLOG", "backlog"),
     Setting("-b --bind ADDRESS", "bind", "", convert.bind),
@@ -23,14 +21,9 @@ SETTINGS = (
         "of our own options: give those of hypercorn's file on its command line",
         convert.unless_off,
     ),
-    Setting("-D --daemon", "prefork systemd", "a service manager runs it in the background"),
+    Setting("-D --daemon", "prefork systemd", why.BACKGROUND),
     Setting("--debug", "log_level", "debug: every event of a worker", convert.fixed("log_level", "debug")),
-    Setting(
-        "--error-log --error-logfile --log-file FILE",
-        "log_file",
-        "by default the log goes to standard error",
-        convert.log_file,
-    ),
+    Setting("--error-log --error-logfile --log-file FILE", "log_file", why.TO_STDERR, convert.log_file),
     Setting("--graceful-timeout SECONDS", "drain_timeout"),
     Setting("--read-timeout SECONDS", "", "no equal: `keep_alive` limits idle connections"),
     Setting("--max-requests N", "max_requests"),
@@ -39,7 +32,7 @@ SETTINGS = (
     Setting("-u --user USER", "bind", "as in unix:/run/shop.sock?owner=shop", convert.part("owner")),
     Setting("-m --umask UMASK", "bind", "as in unix:/run/shop.sock?mode=660", convert.socket_umask),
     Setting("-k --worker-class CLASS", "loop", "asyncio or uvloop", convert.loop_class),
-    Setting("--keep-alive SECONDS", "keep_alive"),
+    Setting("--keep-alive SECONDS", "keep_alive", note=why.IDLE),
     Setting("--keyfile FILE", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
     Setting("--keyfile-password PASSWORD", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
     Setting(
@@ -54,8 +47,8 @@ SETTINGS = (
     Setting(
         "--server-name NAME", "", "no equal: the proxy, or a middleware such as TrustedHostMiddleware, checks Host"
     ),
-    Setting("--statsd-host ADDRESS", "", _STATSD),
-    Setting("--statsd-prefix PREFIX", "", _STATSD),
+    Setting("--statsd-host ADDRESS", "", why.FIGURES),
+    Setting("--statsd-prefix PREFIX", "", why.FIGURES),
     Setting("--websocket-ping-interval SECONDS", "", "no equal yet"),
     Setting("-w --workers N", "workers"),
 )

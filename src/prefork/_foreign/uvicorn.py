@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from . import conversions as convert
+from . import convert, why
 from .setting import Setting, Tool
-
-_WATCHED = "no equal: it watches the Python files of `reload_dir`"
 
 SETTINGS = (
     Setting("--host TEXT", "bind", "as in 127.0.0.1:8000", convert.part("host")),
@@ -14,8 +12,8 @@ SETTINGS = (
     Setting("--fd INTEGER", "bind", "as in fd://3", convert.part("fd")),
     Setting("--reload", "reload"),
     Setting("--reload-dir PATH", "reload_dir", "", convert.each("reload_dir")),
-    Setting("--reload-include TEXT", "", _WATCHED),
-    Setting("--reload-exclude TEXT", "", _WATCHED),
+    Setting("--reload-include TEXT", "", why.WATCHED),
+    Setting("--reload-exclude TEXT", "", why.WATCHED),
     Setting("--reload-delay FLOAT", "", "no equal: a change counts after 0.3 s without a further write"),
     Setting("--workers INTEGER", "workers"),
     Setting("--loop TEXT", "loop"),
@@ -37,8 +35,8 @@ SETTINGS = (
     Setting("--env-file PATH", "", "no equal yet: set variables in the shell, or in the unit of the service manager"),
     Setting("--log-config PATH", "", "no equal yet"),
     Setting("--log-level TEXT", "log_level", "info or debug", convert.log_level),
-    Setting("--access-log", "access_log", "standard output", convert.fixed("access_log", "-")),
-    Setting("--no-access-log", "access_log", "off unless it is given", convert.nothing),
+    Setting("--access-log", "access_log", "standard output; off unless it is given", convert.fixed("access_log", "-")),
+    Setting("--no-access-log", "access_log", "off unless it is given", convert.fixed("access_log", None)),
     Setting("--use-colors", "", "no equal: colours on a terminal; NO_COLOR turns them off", convert.nothing),
     Setting("--no-use-colors", "", "no equal: set NO_COLOR=1"),
     Setting("--proxy-headers", "forwarded_allow_ips", "always so, from the proxies that it names", convert.nothing),
@@ -53,13 +51,9 @@ SETTINGS = (
     Setting("--backlog INTEGER", "backlog"),
     Setting("--limit-max-requests INTEGER", "max_requests"),
     Setting("--limit-max-requests-jitter INTEGER", "max_requests_jitter"),
-    Setting("--timeout-keep-alive INTEGER", "keep_alive"),
+    Setting("--timeout-keep-alive INTEGER", "keep_alive", note=why.IDLE),
     Setting("--timeout-graceful-shutdown INTEGER", "drain_timeout"),
-    Setting(
-        "--timeout-worker-healthcheck INTEGER",
-        "hang_timeout",
-        note="it ends a worker that makes no progress, not one that is slow",
-    ),
+    Setting("--timeout-worker-healthcheck INTEGER", "hang_timeout", note=why.NO_PROGRESS),
     Setting("--ssl-keyfile TEXT", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
     Setting("--ssl-certfile TEXT", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
     Setting("--ssl-keyfile-password TEXT", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
@@ -67,14 +61,12 @@ SETTINGS = (
     Setting("--ssl-cert-reqs INTEGER", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
     Setting("--ssl-ca-certs TEXT", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
     Setting("--ssl-ciphers TEXT", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
-    Setting("--header TEXT", "", "no equal: a middleware of the application, or the proxy, adds headers"),
+    Setting("--header TEXT", "", why.HEADERS),
     Setting("--version", "", "`prefork --version`"),
     Setting("--app-dir TEXT", "", "no equal yet"),
     Setting("--h11-max-incomplete-event-size INTEGER", "", "no equal yet"),
     Setting("--reset-contextvars", "", "no equal: a request sees the context of the lifespan"),
-    Setting(
-        "--factory", "", "a factory is recognised and called: name it as the target, shop:create_app", convert.nothing
-    ),
+    Setting("--factory", "", why.FACTORY, convert.nothing),
     Setting("--help", "", "`prefork run --help`"),
 )
 
@@ -88,5 +80,5 @@ UVICORN = Tool(
         "A worker that dies is replaced in milliseconds; one that hangs is explained in the log, then replaced.",
         "The application is imported once for all workers; what a fork does not carry over is named at the start.",
     ),
-    {"server": "uvicorn", "workers": 1},
+    {"server": "uvicorn", "workers": 1, "access_log": "-"},
 )

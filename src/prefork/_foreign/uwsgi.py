@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from . import conversions as convert
+from . import convert, why
 from .setting import Setting, Tool
 
 _UWSGI = "HTTP, not the uwsgi protocol: in nginx, `proxy_pass` instead of `uwsgi_pass`"
 _CHEAPER = "no equal: the number of workers is the plan's; `prefork scale` changes it"
 _PROGRAM = "no equal: a worker of another kind in a `Daemon` (examples/), or a unit of its own"
-_STATIC = "no equal: the proxy, or a middleware such as WhiteNoise, serves files"
 _ROUTES = "no equal: the proxy, or a middleware of the application"
 _HOOK = "no equal: ExecStartPre= and ExecStopPost= of the unit"
 _EMPEROR = "no equal: a unit for each application (`prefork systemd`)"
@@ -18,7 +17,7 @@ _SPOOLER = "no equal: a queue such as Celery or RQ, or a worker of another kind 
 _LOGS = "no equal: `--log-format json` is for programs"
 
 SETTINGS = (
-    Setting("ini FILE", "", "`prefork migrate FILE` reads it"),
+    Setting("ini FILE", "config", "a TOML file: `prefork migrate` has read this one", convert.nothing),
     Setting("module wsgi w MODULE", "target", "", convert.module),
     Setting("wsgi-file file FILE", "target", "", convert.part("place")),
     Setting("callable NAME", "target", "as in shop:app", convert.part("callable")),
@@ -46,7 +45,7 @@ SETTINGS = (
     Setting("thunder-lock", "", "not needed: a connection wakes one worker", convert.nothing),
     Setting("lazy lazy-apps", "preload", "with --no-preload each worker imports by itself", convert.off("preload")),
     Setting("plugin plugins PLUGIN", "", "not needed: Python only", convert.python_plugin),
-    Setting("harakiri SECONDS", "hang_timeout", note="it ends a worker that makes no progress, not one that is slow"),
+    Setting("harakiri SECONDS", "hang_timeout", note=why.NO_PROGRESS),
     Setting("harakiri-verbose", "", "always so: the log has the stacks", convert.nothing),
     Setting("max-requests N", "max_requests"),
     Setting("max-requests-delta N", "max_requests_jitter"),
@@ -57,7 +56,7 @@ SETTINGS = (
         "max_memory",
         "",
         convert.to("max_memory", convert.megabytes),
-        note="private memory, without what the workers share",
+        note=why.PRIVATE,
     ),
     Setting("reload-on-as evil-reload-on-as N", "", "`max_memory`, of private memory"),
     Setting("limit-as N", "", "LimitAS= of the unit"),
@@ -69,30 +68,25 @@ SETTINGS = (
         "",
         "no equal: `prefork reload` waits for the outcome; `reload` watches, in development",
     ),
-    Setting("py-autoreload SECONDS", "reload", "", convert.flag("reload")),
+    Setting("py-autoreload python-autoreload SECONDS", "reload", "", convert.flag("reload")),
     Setting("fs-reload FILE", "", "no equal: `reload` watches Python files, in development"),
-    Setting("chdir chdir2 DIR", "", "no equal yet: start it there"),
+    Setting("chdir chdir2 force-cwd DIR", "", "no equal yet: start it there"),
     Setting("pythonpath pp python-path DIR", "", "no equal yet"),
     Setting("home virtualenv venv H DIR", "", "start the prefork of that environment: DIR/bin/prefork"),
     Setting("env ENV", "", "no equal yet: set variables in the shell, or in the unit of the service manager"),
     Setting("unenv NAME", "", "UnsetEnvironment= of the unit"),
     Setting("for-readline FILE", "", "no equal: TOML has no loops"),
-    Setting(
-        "uid USER",
-        "user",
-        "",
-        convert.to("user", str),
-        note="the master stays root, and imports nothing of the application",
-    ),
+    Setting("uid USER", "user", "", convert.to("user", str), note=why.MASTER_IS_ROOT),
     Setting("gid GROUP", "group", "", convert.to("group", str)),
     Setting("add-gid GROUP", "user", "always so: a user has all its groups", convert.nothing),
     Setting("umask MODE", "", "no equal yet: UMask= of the unit"),
     Setting("cap CAPABILITIES", "", "AmbientCapabilities= of the unit"),
     Setting("chroot DIR", "", "RootDirectory= of the unit"),
     Setting("pidfile pidfile2 safe-pidfile FILE", "", "no equal yet: `prefork list` has the pid"),
-    Setting("daemonize daemonize2 d FILE", "prefork systemd", "a service manager runs it in the background"),
-    Setting("logto logto2 log-file FILE", "log_file", "by default the log goes to standard error", convert.log_file),
-    Setting("logger req-logger worker-logger LOGGER", "", _LOGS),
+    Setting("daemonize daemonize2 d FILE", "prefork systemd", why.BACKGROUND),
+    Setting("logto logto2 log-file FILE", "log_file", why.TO_STDERR, convert.log_file),
+    Setting("logger LOGGER", "log_file", why.TO_STDERR, convert.uwsgi_logger),
+    Setting("req-logger worker-logger LOGGER", "", _LOGS),
     Setting("log-format FORMAT", "", "no equal: `access_log_format` has gunicorn's fields, such as %(h)s"),
     Setting("log-master", "", "always so", convert.nothing),
     Setting("log-date", "", "always so", convert.nothing),
@@ -102,8 +96,8 @@ SETTINGS = (
     ),
     Setting("log-maxsize BYTES", "", "logrotate with USR1 (docs/logs.md)"),
     Setting("log-reopen log-truncate touch-logreopen FILE", "", "USR1 to the master reopens log files"),
-    Setting("log-4xx log-5xx log-slow", "", "no equal yet: let the proxy or the application write it"),
-    Setting("disable-logging", "access_log", "off unless it is given", convert.nothing),
+    Setting("log-4xx log-5xx log-slow", "access_log", "no equal: it has all requests", convert.unless_off),
+    Setting("disable-logging", "access_log", "off unless it is given", convert.fixed("access_log", None)),
     Setting(
         "disable-write-exception ignore-sigpipe ignore-write-errors",
         "",
@@ -118,20 +112,24 @@ SETTINGS = (
         "not needed: the server reads a body as it comes",
         convert.nothing,
     ),
+    Setting("http-auto-chunked http-chunked-input", "", "always so", convert.nothing),
+    Setting("protocol PROTOCOL", "", "no equal: HTTP only", convert.only("http")),
+    Setting("pyargv ARGUMENTS", "", "no equal yet: set variables in the shell, or in the unit of the service manager"),
+    Setting("binary-path PATH", "", "not needed", convert.nothing),
     Setting(
         "http-timeout SECONDS",
         "",
         "no equal: a slow application is not cut; `hang_timeout` ends a worker without progress",
     ),
     Setting("socket-timeout SECONDS", "", "no equal: the server's default holds"),
-    Setting("http-keepalive SECONDS", "keep_alive", "", convert.keep_alive),
-    Setting("add-header HEADER", "", "no equal: a middleware of the application, or the proxy, adds headers"),
+    Setting("http-keepalive SECONDS", "keep_alive", "", convert.keep_alive, note=why.IDLE),
+    Setting("add-header HEADER", "", why.HEADERS),
     Setting("so-keepalive", "", "no equal: the kernel's default holds"),
     Setting("reuse-port", "", "no equal: each server has what is right for it (docs/listeners.md)"),
     Setting("proxy-protocol http-enable-proxy-protocol", "", "no equal yet"),
     Setting("mount manage-script-name MOUNT", "", "`root_path` where there is one application; else a unit for each"),
-    Setting("static-map static-map2 static-index static-expires check-static STATIC", "", _STATIC),
-    Setting("offload-threads N", "", _STATIC),
+    Setting("static-map static-map2 static-index static-expires check-static STATIC", "", why.STATIC),
+    Setting("offload-threads N", "", why.STATIC),
     Setting("route route-host route-uri route-run ROUTE", "", _ROUTES),
     Setting("attach-daemon attach-daemon2 smart-attach-daemon legion-attach-daemon COMMAND", "", _PROGRAM),
     Setting("mule mules farm MULE", "", _PROGRAM),
@@ -143,12 +141,8 @@ SETTINGS = (
     Setting("emperor vassals-dir zerg zerg-server DIR", "", _EMPEROR),
     Setting("cheap idle cheaper cheaper-initial cheaper-step cheaper-algo cheaper-overload N", "", _CHEAPER),
     Setting("async gevent ugreen asyncio greenlet N", "", _LOOP),
-    Setting("gevent-monkey-patch", "", _LOOP),
-    Setting(
-        "stats stats-server stats-http stats-push ADDRESS",
-        "",
-        "no equal: `prefork status --json` and the scoreboard (docs/scoreboard.md) have the figures",
-    ),
+    Setting("gevent-monkey-patch gevent-early-monkey-patch", "", _LOOP),
+    Setting("stats stats-server stats-http stats-push ADDRESS", "", why.FIGURES),
     Setting("memory-report", "", "`prefork status` and `prefork top` show memory", convert.nothing),
     Setting(
         "procname procname-master procname-append procname-prefix procname-prefix-spaced NAME",
@@ -176,6 +170,6 @@ UWSGI = Tool(
         "There is no number of workers that changes with the load: `prefork scale` changes it.",
         "Static files, routes, caches, spoolers and cron jobs are for the proxy, the application and systemd.",
     ),
-    {"workers": 1, "threads": 1},
+    {"workers": 1, "threads": 1, "access_log": "-"},
     "application",
 )

@@ -9,7 +9,7 @@ import click
 from .._errors import UsageError
 from .._foreign import toml
 from .._foreign.every import TOOLS
-from .._foreign.found import Found, in_ini, in_words, of_gunicorn
+from .._foreign.found import Found, in_words, of_gunicorn, of_uwsgi
 from .._foreign.migration import migrated
 from .._foreign.setting import Tool
 from ._say import say
@@ -50,10 +50,12 @@ def _read(words: list[str]) -> tuple[Tool, list[Found], list[str]]:
         name = os.path.basename(word)
         if name == "gunicorn":
             return TOOLS[name], *of_gunicorn(words[number + 1 :], os.environ)
+        if name == "uwsgi":
+            return TOOLS[name], *of_uwsgi(words[number + 1 :])
         if name in TOOLS and name != "supervisor":
             return TOOLS[name], *in_words(TOOLS[name], words[number + 1 :])
     if len(words) == 1 and words[0].endswith(".ini"):
-        return TOOLS["uwsgi"], list(in_ini(words[0])), []
+        return TOOLS["uwsgi"], *of_uwsgi(words)
     if len(words) == 1 and words[0].endswith(".py"):
         return TOOLS["gunicorn"], *of_gunicorn(["-c", words[0]], os.environ)
     if not words:

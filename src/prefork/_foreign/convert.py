@@ -98,9 +98,12 @@ def log_file(value: Any) -> Values:
     return {} if value in ("-", None) else {"log_file": str(value)}
 
 
-def access_log(value: Any) -> Values:
-    """Return the file of the access log, which is off here without one."""
-    return {} if value in ("", None) else {"access_log": str(value)}
+def uwsgi_logger(value: Any) -> Values:
+    """Return the file of a logger of uWSGI; the others have no equal."""
+    kind, _, path = str(value).partition(":")
+    if kind not in ("file", "stdio"):
+        raise ValueError(f"no equal: {value}: the log goes to standard error, or to a file")
+    return {"log_file": path} if kind == "file" else {}
 
 
 def log_level(value: Any) -> Values:
