@@ -76,8 +76,8 @@ def test_command_writes_units_that_systemd_understands(start: Start) -> None:
     options = ["--socket", "--user", "daemon", "-b", ":80", "-b", "unix:/run/a b.sock", "--root-path", '/a $b "%c']
     written = start.command(PREFORK, "systemd", "shop:app", *options, "--drain-timeout", "90", "--write", "units")
     assert (written.wait(), written.out) == (0, [])
-    assert written.err == ["units/shop.service, units/shop.socket: written; next: systemctl daemon-reload"]
     units = start.directory / "units"
+    assert written.err == [f"{units}/shop.service, {units}/shop.socket: written; next: systemctl daemon-reload"]
     service, socket = (units / "shop.service").read_text(), (units / "shop.socket").read_text()
     assert "\nUser=daemon\n" in service
     assert "\nTimeoutStopSec=120\n" in service
@@ -89,7 +89,7 @@ def test_command_writes_units_that_systemd_understands(start: Start) -> None:
     assert (done.returncode, [line for line in done.stderr.splitlines() if "shop" in line]) == (0, [])
     again = start.command(PREFORK, "systemd", "shop:app", "--user", "nobody", "--write", "units")
     assert again.wait() == 2
-    assert again.err == ["prefork: units/shop.service exists and is left as it is: remove it first"]
+    assert again.err == [f"prefork: {units}/shop.service exists and is left as it is: remove it first"]
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,17 @@ def test_units_that_cannot_be_made_are_refused(start: Start, arguments: list[str
     assert (running.wait(), running.out, running.err) == (2, [], [f"prefork: {why}"])
 
 
-def test_low_port_gets_the_one_capability(start: Start) -> None:
-    running = start.command(PREFORK, "systemd", "shop:app", "--user", "nobody", "-b", "127.0.0.1:80")
+def test_unit_follows_low_port_directory_and_pid_file(start: Start) -> None:
+    write(start, "site/shop.py", "")
+    options = ["--user", "nobody", "-b", "127.0.0.1:80", "--chdir", "site", "--pid-file", "shop.pid"]
+    running = start.command(PREFORK, "systemd", "shop:app", *options)
     assert (running.wait(), running.err) == (0, [])
     assert running.out[0] == "# /etc/systemd/system/shop.service"
     assert "CapabilityBoundingSet=CAP_NET_BIND_SERVICE" in running.out
     assert "AmbientCapabilities=CAP_NET_BIND_SERVICE" in running.out
+    assert f"WorkingDirectory={start.directory}/site" in running.out
+    assert f"ReadWritePaths={start.directory}/site" in running.out
+    assert "--chdir" not in "".join(running.out)
 
 
 @pytest.mark.parametrize(("directory", "homes"), [("/srv/shop", "yes"), ("/home/ann/shop", "read-only")])

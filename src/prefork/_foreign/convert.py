@@ -71,6 +71,11 @@ def each(name: str) -> Conversion:
     return lambda value: {name: several(value)}
 
 
+def lines(name: str) -> Conversion:
+    """Return the conversion to a list of what an ini adds up, a line each."""
+    return lambda value: {name: [str(part) for part in (value if isinstance(value, list) else str(value).splitlines())]}
+
+
 def duration(text: str) -> int:
     """Return the seconds of `90` or `1h30m`."""
     if text.isdecimal():
@@ -106,6 +111,14 @@ def uwsgi_logger(value: Any) -> Values:
     return {"log_file": path} if kind == "file" else {}
 
 
+def log_config(value: Any) -> Values:
+    """Return the file that configures logging; hypercorn names its format before it."""
+    path = str(value).removeprefix("json:").removeprefix("toml:")
+    if not path.endswith((".json", ".toml", ".ini")):
+        raise ValueError(f"no equal: {path}: give it the ending of its format: .json, .toml or .ini")
+    return {"log_config": path}
+
+
 def log_level(value: Any) -> Values:
     """Return the level of the log: there are two of them."""
     level = str(value).lower()
@@ -133,6 +146,14 @@ def _address(text: str) -> str:
 def part(name: str) -> Conversion:
     """Return the conversion to a part of an address, or of the target, that the tool has as a setting of its own."""
     return lambda value: {"." + name: str(value)}
+
+
+def umask(value: Any) -> Values:
+    """Return gunicorn's umask, in octal: a number of Python, or text that is decimal unless it begins with 0."""
+    text = str(value)
+    if not re.fullmatch("0o?[0-7]+|[0-9]+", text):
+        raise ValueError(f"{text!r} is no umask")
+    return {"umask": f"{int(text, 8 if text.startswith('0') else 10):03o}"}
 
 
 def socket_umask(value: Any) -> Values:

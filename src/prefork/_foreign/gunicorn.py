@@ -9,6 +9,8 @@ _PARSER = "the server's own parser decides: it follows RFC 9112 and has no such 
 _HTTP2 = "HTTP/2 is the server's: granian and hypercorn have it, with their own defaults"
 _DIRTY = "no equal: a pool of other workers is a kind of its own in a `Daemon` (examples/)"
 _HOOK = "no hook in the master, which runs no code of the application"
+_HEADERS = "no equal yet"
+_CONNECTIONS = "no equal yet"
 _SYSLOG = "no equal: standard error goes to the journal under systemd; `--log-format json` is for programs"
 
 SETTINGS = (
@@ -24,15 +26,15 @@ SETTINGS = (
         convert.worker_class,
     ),
     Setting("threads --threads INT", "threads"),
-    Setting("worker_connections --worker-connections INT", "", "no equal yet"),
+    Setting("worker_connections --worker-connections INT", "", _CONNECTIONS),
     Setting("max_requests --max-requests INT", "max_requests"),
     Setting("max_requests_jitter --max-requests-jitter INT", "max_requests_jitter"),
     Setting("timeout -t --timeout INT", "hang_timeout", note=why.NO_PROGRESS),
     Setting("graceful_timeout --graceful-timeout INT", "drain_timeout"),
     Setting("keepalive --keep-alive INT", "keep_alive", note=why.IDLE),
     Setting("limit_request_line --limit-request-line INT", "", "no equal yet"),
-    Setting("limit_request_fields --limit-request-fields INT", "", "no equal yet"),
-    Setting("limit_request_field_size --limit-request-field_size INT", "", "no equal yet"),
+    Setting("limit_request_fields --limit-request-fields INT", "", _HEADERS, convert.only("100")),
+    Setting("limit_request_field_size --limit-request-field_size INT", "", _HEADERS, convert.only("8190")),
     Setting("reload --reload", "reload", "", convert.flag("reload")),
     Setting(
         "reload_engine --reload-engine STRING", "", "no equal: it always uses inotify", convert.only("auto", "inotify")
@@ -49,16 +51,14 @@ SETTINGS = (
     ),
     Setting("sendfile --no-sendfile", "", "no equal: the server decides"),
     Setting("reuse_port --reuse-port", "", "no equal: each server has what is right for it (docs/listeners.md)"),
-    Setting("chdir --chdir DIR", "", "no equal yet: start it there"),
+    Setting("chdir --chdir DIR", "chdir"),
     Setting("daemon -D --daemon", "prefork systemd", why.BACKGROUND),
-    Setting(
-        "raw_env -e --env ENV", "", "no equal yet: set variables in the shell, or in the unit of the service manager"
-    ),
-    Setting("pidfile -p --pid FILE", "", "no equal yet: `prefork list` has the pid"),
+    Setting("raw_env -e --env ENV", "env"),
+    Setting("pidfile -p --pid FILE", "pid_file"),
     Setting("worker_tmp_dir --worker-tmp-dir DIR", "", "not needed: heartbeats are in shared memory, not in files"),
     Setting("user -u --user USER", "user", "", convert.to("user", str), note=why.MASTER_IS_ROOT),
     Setting("group -g --group GROUP", "group", "", convert.to("group", str)),
-    Setting("umask -m --umask INT", "", "no equal yet: UMask= of the unit"),
+    Setting("umask -m --umask INT", "umask", "in octal", convert.umask),
     Setting("initgroups --initgroups", "user", "always so: a user has all its groups", convert.nothing),
     Setting("tmp_upload_dir DIR", "", "set TMPDIR for the application"),
     Setting("secure_scheme_headers", "", "no equal: X-Forwarded-Proto and Forwarded are the only ones"),
@@ -84,9 +84,9 @@ SETTINGS = (
         "",
         "no equal: the master has no logging; the application configures its own",
     ),
-    Setting("logconfig --log-config FILE", "", "no equal yet"),
-    Setting("logconfig_dict", "", "no equal yet"),
-    Setting("logconfig_json --log-config-json FILE", "", "no equal yet"),
+    Setting("logconfig --log-config FILE", "log_config", "", convert.log_config),
+    Setting("logconfig_dict", "", "write the mapping to a JSON file, for `log_config`"),
+    Setting("logconfig_json --log-config-json FILE", "log_config", "", convert.log_config),
     Setting("syslog_addr --log-syslog-to SYSLOG_ADDR", "", _SYSLOG),
     Setting("syslog --log-syslog", "log_file", _SYSLOG, convert.unless_off),
     Setting("syslog_prefix --log-syslog-prefix SYSLOG_PREFIX", "", _SYSLOG),
@@ -103,7 +103,7 @@ SETTINGS = (
     Setting("enable_backlog_metric --enable-backlog-metric", "", why.FIGURES),
     Setting("proc_name -n --name STRING", "name", "", convert.to("name", str)),
     Setting("default_proc_name", "name", "", convert.to("name", str)),
-    Setting("pythonpath --pythonpath STRING", "", "no equal yet"),
+    Setting("pythonpath --pythonpath STRING", "python_path", "", convert.each("python_path")),
     Setting(
         "paste --paste --paster STRING", "", "no equal: write a module that calls `loadapp`, and name it as the target"
     ),

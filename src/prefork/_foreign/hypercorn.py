@@ -38,9 +38,9 @@ SETTINGS = (
     Setting(
         "--insecure-bind ADDRESS", "", "no equal: all addresses of a daemon have TLS, or none; let the proxy redirect"
     ),
-    Setting("--log-config FILE", "", "no equal yet"),
+    Setting("--log-config FILE", "log_config", "", convert.log_config),
     Setting("--log-level LEVEL", "log_level", "info or debug", convert.log_level),
-    Setting("-p --pid FILE", "", "no equal yet: `prefork list` has the pid"),
+    Setting("-p --pid FILE", "pid_file"),
     Setting("--quic-bind ADDRESS", "", "no equal: HTTP/3 is for the proxy"),
     Setting("--reload", "reload"),
     Setting("--root-path PATH", "root_path"),

@@ -89,14 +89,19 @@ class Migration:
         self.values = {name: value for name, value in self.values.items() if value is not None}
 
     def check(self, source: str) -> None:
-        """Drop the values that ours do not allow, with a sentence for each."""
+        """Drop the values that our file does not take, with a sentence for each."""
         for name, value in list(self.values.items()):
+            option, why = BY_NAME[name], ""
             try:
-                BY_NAME[name].type.check(value)
+                option.type.check(value)
             except ValueError as error:
+                why = str(error)
+            if not why and not option.in_file:
+                why = f"give {option.flag} {value} to `prefork run`: the file cannot say where it is"
+            if why:
                 del self.values[name]
                 self.notes.pop(name, None)
-                self.remarks.append(f"{source}: {name}: {error}")
+                self.remarks.append(f"{source}: {name}: {why}")
 
 
 def migrated(tool: Tool, found: list[Found], words: list[str], environ: Mapping[str, str]) -> Migration:

@@ -35,11 +35,9 @@ SETTINGS = (
     Setting("stdout_capture_maxbytes stderr_capture_maxbytes N", "", _EVENTS),
     Setting("stdout_events_enabled stderr_events_enabled", "", _EVENTS),
     Setting("stdout_syslog stderr_syslog", "", "no equal: standard error goes to the journal under systemd"),
-    Setting(
-        "environment KEY=VALUE", "", "no equal yet: set variables in the shell, or in the unit of the service manager"
-    ),
-    Setting("directory DIR", "", "no equal yet: start it there"),
-    Setting("umask MODE", "", "no equal yet: UMask= of the unit"),
+    Setting("environment KEY=VALUE", "env"),
+    Setting("directory DIR", "chdir"),
+    Setting("umask MODE", "umask"),
     Setting("serverurl URL", "", "no equal: the control socket is in the runtime directory"),
 )
 

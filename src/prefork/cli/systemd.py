@@ -38,6 +38,7 @@ def systemd(given: dict[str, Any], with_socket: bool, write: str | None) -> None
     The service runs as --user, or else as the caller; nothing in it needs root.
     """
     with refusing():
+        directory = os.path.abspath(write) if write is not None else None
         settings = resolve(given, os.environ, entered(given))
         if settings["target"] is None:
             raise UsageError("there is no TARGET, and no prefork.toml names one: name it, as in shop:app")
@@ -48,8 +49,8 @@ def systemd(given: dict[str, Any], with_socket: bool, write: str | None) -> None
             units[f"{name}.socket"] = socket(name, streams, settings["backlog"])
         for remark in _remarks(settings, with_socket):
             say(f"prefork: {remark}", err=True)
-        if write is not None:
-            _write(units, write)
+        if directory is not None:
+            _write(units, directory)
         else:
             say("\n".join(f"# {_PLACE}/{unit}\n{text}" for unit, text in units.items()).removesuffix("\n"))
 
@@ -60,7 +61,7 @@ def _service(given: Mapping[str, Any], settings: Settings, with_socket: bool) ->
         raise UsageError(
             f"{settings.source('user')}: the service itself is that user: remove it there, and give --user"
         )
-    left_out = {"user", "group"} | ({"bind"} if with_socket else set())
+    left_out = {"user", "group", "chdir"} | ({"bind"} if with_socket else set())
     if with_socket and len(settings["bind"]) > 1 and "bind" not in given:
         raise UsageError(f"{settings.source('bind')}: give several addresses by --bind, with --socket")
     arguments = {"target": settings["target"], "name": settings["name"]} | dict(given)
