@@ -45,7 +45,9 @@ def reconcile(state: State, slot: Slot) -> None:
     former = serving(state, slot)
     if any(is_stale(state, state.workers[pid], former) for pid in slot.pids):
         drain_all(state, slot, but=former)
-    elif not is_crowded(state, slot):
+    elif len(leaving(state, slot)) > 1:  # A further process would be one too many.
+        cut_older_drains(state, slot)
+    else:
         order(state, slot, target)
 
 
@@ -158,11 +160,10 @@ def is_stale(state: State, worker: Worker, former: Worker | None) -> bool:
     return worker is not former
 
 
-def is_crowded(state: State, slot: Slot) -> bool:
-    """Return whether the slot must not get a further process yet; then the drain of the oldest is cut."""
+def cut_older_drains(state: State, slot: Slot) -> None:
+    """Cut the drain of each process of the slot but the newest that drains."""
     for worker in drains(state, slot)[:-1]:
         state.cut_drain(worker)
-    return len(leaving(state, slot)) > 1
 
 
 def drain_all(state: State, slot: Slot, but: Worker | None = None) -> None:
