@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 
 from prefork._wire import scoreboard
 from prefork._worker.activity import Activity
-from prefork._worker.drain import Drain
+from prefork._worker.draining.drain import Drain
 from prefork.adapters import ServerOptions, asgi
 from prefork.adapters import uvicorn as adapter
 

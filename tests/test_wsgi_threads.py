@@ -14,6 +14,7 @@ import pytest
 
 from prefork._wire.scoreboard import Row, Scoreboard, create
 from prefork._worker.activity import Activity, beat
+from prefork._worker.draining.drain import Drain
 from prefork.adapters.wsgi import CountingApplication
 
 
@@ -27,7 +28,8 @@ class Served:
         self.woken = 0
         self.activity = Activity(self.board, 0)
         self.activity.wake = self._wake
-        self.counting = CountingApplication(application, SimpleNamespace(activity=self.activity), threads)  # type: ignore[arg-type]
+        worker: Any = SimpleNamespace(activity=self.activity, _drain=Drain())
+        self.counting = CountingApplication(application, worker, threads)
         self.write: Any = None
 
     def _wake(self) -> None:

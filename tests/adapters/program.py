@@ -134,6 +134,14 @@ def piece(body: bytes, more: bool = True) -> dict[str, Any]:
     return {"type": "http.response.body", "body": body, "more_body": more}
 
 
+async def asleep(receive: Any, send: Any) -> None:
+    """Wait for what never comes."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        say("finally /asleep")
+
+
 async def work_after_response(receive: Any, send: Any) -> None:
     await send(start(2))
     await send(piece(b"ok", more=False))
@@ -255,6 +263,7 @@ def work_in_thread() -> None:
 
 
 ENDINGS: dict[str, Callable[[Any, Any], Awaitable[None]]] = {
+    "/asleep": asleep,
     "/work": work_after_response,
     "/broken": break_off,
     "/exit": call_exit,
@@ -346,6 +355,13 @@ def stream() -> Iterator[bytes]:
     yield b"data: second\n\n"
 
 
+def wsgi_asleep(environ: Any, start_response: Any) -> list[bytes]:
+    """Wait without a poll until the test lets it go."""
+    Path(RELEASE).with_name("asleep").read_bytes()
+    start_response("200 OK", [])
+    return []
+
+
 class WorksInClose:
     """An answer whose end does the work, as Werkzeug's `call_on_close` makes it."""
 
@@ -429,6 +445,7 @@ def wsgi_start_thread(environ: Any, start_response: Any) -> list[bytes]:
 
 
 WSGI_ENDINGS: dict[str, Callable[[Any, Any], Iterable[bytes]]] = {
+    "/asleep": wsgi_asleep,
     "/work": WorksInClose,
     "/broken": wsgi_break_off,
     "/exit": wsgi_exit,

@@ -39,6 +39,8 @@ async def end_late(path: bytes, writer: asyncio.StreamWriter) -> None:
     await writer.drain()
     if path == b"/broken":
         raise RuntimeError("broken off")
+    if path == b"/asleep":
+        await asyncio.Event().wait()
     if path == b"/work":
         writer.close()
         while not os.path.exists(RELEASE):
@@ -60,6 +62,9 @@ def end_late_in_thread(path: str, file: Any) -> None:
     file.write(b"HTTP/1.1 200 OK\r\n\r\nbegun")
     if path == "/broken":
         raise RuntimeError("broken off")
+    if path == "/asleep":
+        Path(RELEASE).with_name("asleep").read_bytes()
+        return
     if path == "/work":
         while not os.path.exists(RELEASE):
             time.sleep(0.01)
@@ -90,7 +95,7 @@ async def streams(worker: prefork.AsyncWorker[Web]) -> None:
             while (header := await reader.readline()) not in (b"\r\n", b""):
                 last |= header.lower() == b"connection: close\r\n"
             with worker.request("GET"):
-                if path in (b"/work", b"/broken", b"/endless", b"/flood"):
+                if path in (b"/work", b"/broken", b"/endless", b"/flood", b"/asleep"):
                     await end_late(path, writer)
                     return
                 close = b"Connection: close\r\n" if last else b""
@@ -107,7 +112,7 @@ def threads(worker: prefork.Worker[Web]) -> None:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            if self.path in ("/work", "/broken", "/endless", "/flood"):
+            if self.path in ("/work", "/broken", "/endless", "/flood", "/asleep"):
                 self.close_connection = True
                 end_late_in_thread(self.path, self.wfile)
                 return

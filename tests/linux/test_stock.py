@@ -304,7 +304,8 @@ import os, types
 from prefork._errors import UsageError
 from prefork._linux import lifeline
 from prefork._mold.stock import patches
-from prefork._worker import drain, handle
+from prefork._worker import handle
+from prefork._worker.draining import drain
 close = os.close
 def patched(descriptor):
     "Close later, as gevent does."

@@ -20,7 +20,7 @@ from prefork._wire.messages import Message, ReplacementRequested
 from prefork._worker import handle
 from prefork._worker.assignment import Assignment
 from prefork._worker.async_handle import AsyncWorker
-from prefork._worker.drain import Drain
+from prefork._worker.draining.drain import Drain
 from prefork._worker.handle import Worker
 from support import own_descriptors
 
@@ -68,7 +68,7 @@ def place() -> Iterator[Place]:
     yield place
     place.listener.close()
     signal.set_wakeup_fd(-1)
-    for each in (drain.descriptor, drain.waker, drain._wake):
+    for each in (drain.descriptor, drain.cut_short, drain.waker, drain._wake):
         os.close(each)
     assert os.listdir("/proc/self/fd") == before
 

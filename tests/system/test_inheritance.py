@@ -119,7 +119,7 @@ def test_every_process_holds_what_is_documented_and_nothing_else(start: Start) -
     assert list(master.links.values()).count(lifeline) == 2
     known = {lifeline: "lifeline", **listeners(served.running.pid)}
     everybody = Counter(channel=1, scoreboard=1, stacks=1)
-    waiting = everybody + Counter(eventfd=1, pipe=2)
+    waiting = everybody + Counter(eventfd=2, pipe=2)
     worker = waiting + Counter({"lifeline": 1, shared: 1, own: 1})
     documented = {
         "mold": everybody + Counter(lifeline=1),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -36,6 +37,12 @@ def _eventfd() -> int:
 def add_to_eventfd(descriptor: int) -> None:
     """Make an eventfd readable: add 1 to its value. Raises OSError."""
     os.write(descriptor, _ONE)
+
+
+def read_eventfd(descriptor: int) -> None:
+    """Make a non-blocking eventfd unreadable: set its value to 0. Raises OSError."""
+    with suppress(BlockingIOError):  # it is 0
+        os.read(descriptor, 8)
 
 
 _ONE = (1).to_bytes(8, sys.byteorder)

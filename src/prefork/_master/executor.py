@@ -137,7 +137,7 @@ class DaemonExecutor:
             case do.DrainBacklogs(pid, listeners):
                 self._drain_backlogs(pid, listeners)
             case do.CutDrain(pid, seconds):
-                self._channels.cut_drain(pid, seconds)
+                self._processes.cut_drain(pid, seconds)
             case do.KillWorker(pid, why, explain):
                 self._kill(pid, why, explain)
             case do.ForgetSlot(key):

@@ -38,7 +38,7 @@ from .._wire.messages import (
 from .._wire.scoreboard import Scoreboard
 from .._worker import newborn, sharing
 from .._worker.callbacks import calls
-from .._worker.drain import Drain
+from .._worker.draining.drain import Drain
 from .._worker.failure import describe
 from .._worker.orphan import Orphan
 from .fork import fork_children

@@ -19,7 +19,7 @@ from .._linux import lifeline
 from .._linux.channel import Channel
 from .._wire import scoreboard
 from .._wire.messages import Order
-from .._worker.drain import Drain
+from .._worker.draining.drain import Drain
 from .._worker.newborn import Inheritance, wait_for_order, work
 from .._worker.orphan import Orphan
 

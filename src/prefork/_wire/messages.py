@@ -26,7 +26,7 @@ The master and a newborn, over the newborn's own channel:
     worker  StacksWritten             the answer to the master's signal (`stacks`)
     worker  Failed                    the function raised; the process is about to exit 1
     master  DrainBacklogs             before a TERM: which backlogs the worker drains, since no other worker will
-    master  CutDrain              during a drain, which is over now; the worker looks for it four times a second
+    master  CutDrain              during a drain, which is over now, and before a second signal
     master  end of file               before the order: the spare exits 0 and logs nothing; after it: nothing
 
 A newborn becomes a spare when it has sent Hello and its mold has sent ForksEnded, in whichever order the two arrive.
@@ -39,7 +39,7 @@ does not, and is written to memory that the master has sent.
 
 SIGTERM asks for the drain, and no message does, so that it means the same whichever process sends it; the master sends
 a signal of prefork's own, too (`_linux.drain_request`). DrainBacklogs is in the worker's channel before the signals,
-and the worker reads it after them.
+and the worker reads it after them. So is CutDrain, before the second signal of prefork's own.
 """
 
 from __future__ import annotations

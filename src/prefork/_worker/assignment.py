@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .._linux import title
 from .._linux.channel import Channel
 from .._wire.messages import Busy, CutDrain, DrainBacklogs
-from .drain import Drain
+from .draining.drain import Drain
 
 if TYPE_CHECKING:
     from .._wire.messages import Message
@@ -55,7 +55,7 @@ class Reports:
 
     def starting(self) -> None:
         """Show `starting` in the title, and `draining` from the drain on."""
-        self._drain.on_request, self._drain.on_look = self._draining, self.backlogs_to_drain
+        self._drain.on_request, self._drain.read_messages = self._draining, self.backlogs_to_drain
         self._show("starting")
 
     def ready(self) -> None:
@@ -79,7 +79,7 @@ class Reports:
             pass  # The master has ended, or has not read for long: it polls when it does.
 
     def backlogs_to_drain(self) -> frozenset[str]:
-        """Read what the master has sent since the order; it sends it before the signal that makes this worker ask."""
+        """Read what the master has sent since the order; it sends it before the signal that makes this worker read."""
         try:
             while (received := self._channel.receive(wait=False)) is not None:
                 if isinstance(received.message, DrainBacklogs):

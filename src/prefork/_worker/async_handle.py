@@ -10,13 +10,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any, SupportsIndex
 
-from . import drain
 from .accept_throttle import BATCH, SLACK
 from .async_accept import Accepting
-from .async_drain import AsyncDrain
 from .async_loop import run
 from .callbacks.calls import within
 from .connection import Connection
+from .draining import drain
+from .draining.async_drain import AsyncDrain
 from .handle import NO_ROOM_PAUSE, Accepted, C, Handle, accept_one
 
 
@@ -107,7 +107,9 @@ async def _serve_streams(worker: AsyncWorker[Any], handler: Handler, name: str, 
     await accepting.start()
     await worker.wait_draining()
     await accepting.stop(empty=worker.must_drain_backlog)
-    if not await streams.finish(window, worker._drain.until_cut):
+    ended = asyncio.ensure_future(streams.ended(window))
+    if not await AsyncDrain.of(worker._drain).wait_for(ended):
+        ended.cancel()
         worker._report_cut([f"a connection at {name}"] * streams.count)
         await streams.cut(worker._drain.deadline)
 
@@ -142,15 +144,15 @@ class _Streams:
         """How many handlers have not returned."""
         return len(self._open)
 
-    async def finish(self, window: float, until_cut: Callable[[], float]) -> bool:
-        """Wait for the handlers, and return whether all have returned; after `window` seconds what they read ends."""
-        silent = time.monotonic() + window
-        while self._open and (rest := until_cut()):
-            for reader in self._open.values() if time.monotonic() >= silent else ():
+    async def ended(self, window: float) -> None:
+        """Wait until all handlers have returned; after `window` seconds what they read ends."""
+        if self._open:
+            await asyncio.wait(self._open, timeout=window)
+        while self._open:
+            for reader in self._open.values():
                 assert isinstance(reader, _Reader)
                 reader.end()
-            await asyncio.wait(self._open, timeout=rest)
-        return not self._open
+            await asyncio.wait(self._open)
 
     async def cut(self, deadline: float) -> None:
         """Close the connections and cancel the handlers; wait for them until half of the time to `deadline` is left."""

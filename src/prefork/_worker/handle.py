@@ -13,10 +13,10 @@ from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from .._errors import UsageError
-from . import drain
 from .accept_throttle import SLACK, AcceptThrottle
 from .activity import Activity, Request
 from .connection import Connection
+from .draining import drain
 from .peers import Peers
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ EMPTYING = 1.0  # seconds, at most, that a draining worker accepts from a backlo
 LATE = 0.25  # seconds, at least: a connection that has begun is in the backlog a round trip later
 NO_ROOM_PAUSE = 0.1  # seconds
 _SHOWN = 5  # labels of what is cut, at most
-_LONGEST_POLL = 2**31 - 1  # milliseconds, of which poll(2) takes an int
 
 
 def draining() -> bool:
@@ -234,7 +233,7 @@ class Worker(Handle[C]):
         end = math.inf if timeout is None else time.monotonic() + timeout
         while not self.draining:
             rest = end - time.monotonic()
-            woken = waiting.poll(min(max(0, math.ceil(rest * 1000)), _LONGEST_POLL) if end < math.inf else None)
+            woken = waiting.poll(min(max(0, math.ceil(rest * 1000)), drain.LONGEST_POLL) if end < math.inf else None)
             if not self._drain.poll() and not woken and rest <= 0:
                 break
         return self.draining

@@ -24,7 +24,7 @@ from .._wire.messages import Drained, Failed, Order
 from . import sharing
 from .activity import requests_by_thread
 from .assignment import Assignment, Reports
-from .drain import Drain
+from .draining.drain import Drain
 from .failure import describe
 from .orphan import Captured, Orphan, Patience
 

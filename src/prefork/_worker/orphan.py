@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from .drain import Drain
+    from .draining.drain import Drain
 
 _POLL = 0.1
 """Seconds between two looks for a master: nothing reports that one has come."""

@@ -11,12 +11,15 @@ lifespan run, and the worker exits with 0.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from .._worker.draining.async_drain import AsyncDrain
+from .._worker.draining.sleeper import Sleeper
 from .threads import Threads
 
 if TYPE_CHECKING:
@@ -51,9 +54,7 @@ class TaskCalls:
         """Await the server's end, and then that of each call; cut what is not over at `cut_at`."""
         drain = self._worker._drain
         ending = asyncio.ensure_future(self._ended(serving))
-        while not ending.done() and (rest := drain.until_cut()):
-            await asyncio.wait([ending], timeout=rest)
-        if not ending.done():
+        if not await AsyncDrain.of(drain).wait_for(ending):
             self._worker._report_cut(label for _, label in self._tasks())
             left = drain.deadline - time.monotonic()
             close_connections()
@@ -67,10 +68,21 @@ class TaskCalls:
         else:
             ending.cancel()
 
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for `seconds`; infinity: until no call is left."""
+        await (asyncio.sleep(seconds) if seconds < math.inf else self.returned())
+
+    async def returned(self) -> None:
+        """Wait until each call has returned."""
+        while self.left():
+            if tasks := [task for task, _ in self._tasks()]:
+                await asyncio.wait(tasks)
+            else:
+                await asyncio.sleep(GRACE)
+
     async def _ended(self, serving: Awaitable[None]) -> None:
         await serving
-        while self.left():
-            await asyncio.sleep(GRACE)
+        await self.returned()
 
     def _tasks(self) -> list[tuple[asyncio.Task[Any], str]]:
         """Return the task of each call, and its label."""
@@ -98,8 +110,9 @@ class ThreadCalls:
     """The calls of a WSGI application, from the call to the end of `close()`, in whatever threads they are."""
 
     def __init__(self, worker: Worker[Any], threads: int) -> None:
-        """`threads`: how many there are, each for one call at a time; 0 where it is not known."""
+        """`threads`: how many there are, each for one call at a time; 0 where it is not known. Raises OSError."""
         self._worker = worker
+        self._sleeper = Sleeper(worker._drain)
         self._activity = worker.activity
         self._threads = counts = Threads(worker.activity, threads)
         self._thread = threading.local()
@@ -122,15 +135,18 @@ class ThreadCalls:
     def finish(self, serving: Iterator[float], close_connections: Callable[[], object]) -> None:
         """Sleep as long as the server's end takes, and each call; close the connections at `cut_at`.
 
-        A thread cannot be cancelled: what does not end by that is killed by the master.
+        `serving` yields seconds to sleep; infinity: until no call is left. A thread cannot be cancelled: what does not
+        end by that is killed by the master.
         """
-        cut = False
+        cut, drain = False, self._worker._drain
+        self._threads.none_left = self._sleeper.wake
         for seconds in chain(serving, self._ended()):
-            if not cut and self._worker._drain.until_cut() == 0:
+            if not cut and drain.until_cut() == 0:
                 cut = True
                 self._worker._report_cut(self.labels())
                 close_connections()
-            time.sleep(seconds)
+            if seconds < math.inf or self.left():
+                self._sleeper.sleep(seconds)
 
     def _know_thread(self) -> int:
         """Return the system's number of this thread, which it costs a system call to ask for.
@@ -146,6 +162,6 @@ class ThreadCalls:
 
     def _ended(self) -> Iterator[float]:
         requests = -1
-        while self.labels() or requests != self._activity.requests:
+        while self.left() or requests != self._activity.requests:
             requests = self._activity.requests
-            yield GRACE
+            yield math.inf if self.left() else GRACE

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import granian
 
 from .._errors import UsageError
-from .._worker.async_drain import AsyncDrain
+from .._worker.draining.async_drain import AsyncDrain
 from . import ServerOptions, asgi, outside
 from .calls import GRACE, TaskCalls
 from .granian_wsgi import Calls
@@ -127,7 +127,7 @@ async def _serve_asgi(
             for seconds in outside.end(listeners, watched.calls.left):
                 if done.is_set():
                     break
-                await asyncio.sleep(seconds)
+                await watched.calls.sleep(seconds)
             await asyncio.sleep(GRACE)
 
         await watched.calls.finish(ended(), lambda: outside.close(listeners))

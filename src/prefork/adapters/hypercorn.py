@@ -20,9 +20,10 @@ import hypercorn.asyncio
 from hypercorn.config import Config, Sockets
 
 from .._worker.accept_throttle import BATCH
-from .._worker.async_drain import AsyncDrain
+from .._worker.draining.async_drain import AsyncDrain
 from . import ServerOptions, outside
 from .asgi import ClosesWebSockets, CountingApplication
+from .calls import TaskCalls
 from .lasting_logger import lasting
 from .lifespan import lifespan, run
 from .loops import loop_factory
@@ -38,7 +39,7 @@ sharing: Literal["shared"] = "shared"
 _FOR_EVER = 10**9
 """Seconds that hypercorn gives requests in flight. The drain's end is decided here."""
 _STUCK, _POLL = 0.1, 0.02
-"""Seconds without anything in flight after which hypercorn is stuck, and between two looks."""
+"""Seconds without anything in flight after which hypercorn is stuck, and until the first look; later ones are rarer."""
 
 
 def warm(application: Application, protocol: str, options: ServerOptions) -> None:
@@ -97,7 +98,7 @@ async def _serve(
         )
         begun = asyncio.ensure_future(drain.wait())
         await asyncio.wait([serving, begun], return_when=asyncio.FIRST_COMPLETED)
-        ended = _ended(serving, closing, lambda: watched.calls.left() or outside.sending(listeners))
+        ended = _ended(serving, closing, watched.calls, lambda: outside.sending(listeners))
         await watched.calls.finish(ended, lambda: _close(listeners))
 
 
@@ -111,18 +112,21 @@ def _close(listeners: list[socket.socket]) -> None:
     outside.close(listeners)
 
 
-async def _ended(serving: asyncio.Future[None], closing: asyncio.Future[None], busy: Callable[[], bool]) -> None:
+async def _ended(
+    serving: asyncio.Future[None], closing: asyncio.Future[None], calls: TaskCalls, sending: Callable[[], bool]
+) -> None:
     """Wait for the end of hypercorn, which begins when its trigger returns; end it when nothing is in flight.
 
     It may wait for ever for a connection's task: after an exception in the midst of a response, where the client's next
     request had come already, it waits to be allowed to read that one.
     """
     await asyncio.wait([serving, closing], return_when=asyncio.FIRST_COMPLETED)
-    since = time.monotonic()
+    since, pause = time.monotonic(), _POLL
     while not serving.done() and time.monotonic() - since < _STUCK:
-        await asyncio.wait([serving], timeout=_POLL)
-        if busy():
-            since = time.monotonic()
+        await asyncio.wait([serving], timeout=pause)
+        if calls.left() or sending():
+            await calls.returned()
+            since, pause = time.monotonic(), min(2 * pause, _STUCK / 2)
     serving.cancel()
     try:
         await serving

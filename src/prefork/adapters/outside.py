@@ -7,6 +7,7 @@ have sent no request yet. All this is for draining only: it polls, and walks ove
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import select
 import socket
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from .._worker.handle import Worker
 
 _POLL, _SLOW_POLL = 0.01, 0.1
-"""Seconds between two polls."""
+"""Seconds between two polls; of what lasts, the first and the longest."""
 _STUCK = 0.1
 """Seconds without anything in flight after which a server that has not ended waits for something that never comes."""
 _DEFAULT_BACKLOG = 2048
@@ -54,13 +55,14 @@ def end(listeners: list[socket.socket], left: Callable[[], bool]) -> Iterator[fl
     """Yield seconds to sleep while a server ends that was told to; close its connections when nothing is in flight.
 
     A server may wait for the rest of half a request. In flight is what the application has not returned from, by
-    `left`, and what has been sent and not received.
+    `left`, and what has been sent and not received. Infinity: sleep until nothing is left.
     """
-    since = time.monotonic()
+    since, pause = time.monotonic(), _POLL
     while True:
-        yield _POLL
-        if left() or sending(listeners):
+        yield math.inf if (busy := left()) else pause
+        if busy or sending(listeners):
             since = time.monotonic()
+            pause = min(2 * pause, _SLOW_POLL)  # a client that is slow may be so for minutes
         elif time.monotonic() - since > _STUCK:
             close(listeners)
 

@@ -6,13 +6,14 @@ documented methods do the rest. For stream sockets.
 
 from __future__ import annotations
 
+import math
 import socket
 import socketserver
-import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from .._worker.draining.sleeper import Sleeper
 from .outside import Listener
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def _made(server: Any, handler: type[socketserver.BaseRequestHandler], worker: W
             made.socket = Listener.of(listener)
             self.server_bind()  # which notes the server's name and port
             self.server_activate()
-            self._news = threading.Condition()
             self._open: set[socket.socket] = set()
+            self._sleeper = Sleeper(worker._drain)
 
         def take(self, connection: socket.socket, address: Any) -> None:
             """Do what `handle_request` does with an accepted connection."""
@@ -76,28 +77,28 @@ def _made(server: Any, handler: type[socketserver.BaseRequestHandler], worker: W
 
         def close_request(self, connection: socket.socket) -> None:
             super().close_request(connection)
-            with self._news:
-                self._open.discard(connection)
-                self._news.notify()
+            self._open.discard(connection)
+            if worker.draining:
+                self._sleeper.wake()
 
         def finish(self, window: float) -> None:
             """Wait until no connection is open; after the window, reading from silent clients ends.
 
             Before the master's timeout writing ends, too.
             """
-            with self._news:
-                silent = time.monotonic() + window
-                while self._open and (rest := worker._drain.until_cut()):
-                    if time.monotonic() >= silent:
-                        self._shut(socket.SHUT_RD)
-                    self._news.wait(rest)
-                if self._open:
-                    worker._report_cut([handler.__name__] * len(self._open))
-                    self._shut(socket.SHUT_RDWR)
-                    self._news.wait_for(lambda: not self._open)
+            silent = time.monotonic() + window
+            while self._open and worker._drain.until_cut():
+                if (rest := silent - time.monotonic()) <= 0:
+                    self._shut(socket.SHUT_RD)
+                self._sleeper.sleep(rest if rest > 0 else math.inf)
+            if self._open:
+                worker._report_cut([handler.__name__] * len(self._open))
+                self._shut(socket.SHUT_RDWR)
+                while self._open:
+                    self._sleeper.sleep(math.inf)
 
         def _shut(self, how: int) -> None:
-            for connection in self._open:
+            for connection in list(self._open):
                 with suppress(OSError):  # Its handler, or its client, has just closed it.
                     connection.shutdown(how)
 

@@ -31,6 +31,8 @@ class Threads:
         self._known = threads > 0
         self._moved = 0.0
         self._numbers = count()
+        self.none_left: Callable[[], object] | None = None
+        """Called when a request has ended and no other has begun, where the end of a drain waits for that."""
         # Number -> progress, label, thread; the one that has made none for the longest is first.
         self._working: dict[int, tuple[float, str, int]] = {}
         self._waiting: dict[int, tuple[float, str, int]] = {}
@@ -62,6 +64,8 @@ class Threads:
                 del self._waiting[number]
             self._activity.end(failed)
             self._write(monotonic())
+            if self.none_left is not None and not self._working and not self._waiting:
+                self.none_left()
 
     def wait(self, number: int) -> None:
         """Note that a request waits for its client from now on: that is no hang, however long it takes."""

@@ -27,7 +27,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from .._worker.async_accept import Accepting
-from .._worker.async_drain import AsyncDrain
+from .._worker.draining.async_drain import AsyncDrain
 from . import LOOPBACK, ServerOptions
 from .asgi import CountingApplication
 from .lasting_logger import lasting
@@ -73,7 +73,7 @@ def serve_socket(
     about addresses and processes.
     """
     from .._worker.assignment import Assignment
-    from .._worker.drain import Drain
+    from .._worker.draining.drain import Drain
     from .._worker.handle import Worker
 
     if sock.family != socket.AF_UNIX:

@@ -15,7 +15,8 @@ import math
 import resource
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from waitress import wasyncore
@@ -109,12 +110,9 @@ class _Waitress:
             self._tasks.run_here()
 
     def _serve(self) -> None:
-        watch = _DrainWatch(self._worker)
-        self._map |= dict.fromkeys(watch.numbers, watch)
-        while not self._worker.draining:
-            self._turn(min(self._until_check(), *(gate.pause() for gate in self._gates)))
-        for number in watch.numbers:
-            del self._map[number]
+        with self._watching(self._worker._drain.descriptor):
+            while not self._worker.draining:
+                self._turn(min(self._until_check(), *(gate.pause() for gate in self._gates)))
 
     def _until_check(self) -> float:
         """Close connections that were silent for too long if one may have been; return the seconds until the next may.
@@ -144,8 +142,16 @@ class _Waitress:
             self._turn(LATE / 10)
         for gate in self._gates:
             del self._map[gate.number]
-        end = time.monotonic() + window
-        while channels := self._channels():
+        with self._watching(self._worker._drain.cut_short):
+            self._finish(time.monotonic() + window, window)
+        if self._channels() or self._calls.left():
+            self._calls.finish(iter(()), self._close_connections)
+        self._servers[0].task_dispatcher.shutdown(timeout=math.inf)  # the master's timeout ends first
+        wasyncore.close_all(self._map)
+
+    def _finish(self, end: float, window: float) -> None:
+        """Answer what is in flight, until no connection is left, or until `cut_at`; close silent ones from `end` on."""
+        while (channels := self._channels()) and (cut := self._worker._drain.until_cut()):
             rest = end - time.monotonic()
             if rest <= 0:
                 # Nothing reports when a connection with half a request has been silent for too long.
@@ -153,17 +159,12 @@ class _Waitress:
                 for channel in channels:
                     if self._is_forgotten(channel) or _is_silent(channel, window):
                         channel.will_close = True
-            if not (cut := self._worker._drain.until_cut()):
-                self._cut(channels)
-                break
             self._turn(min(rest, cut))
-        self._servers[0].task_dispatcher.shutdown(timeout=math.inf)  # the master's timeout ends first
-        wasyncore.close_all(self._map)
 
-    def _cut(self, channels: list[HTTPChannel]) -> None:
-        """Close all connections: a thread that writes to one learns it by an exception."""
-        self._worker._report_cut(self._calls.labels())
-        for channel in channels:
+    def _close_connections(self) -> None:
+        """Close all connections: a thread that writes to one gets an exception. Requests in the queue are lost."""
+        self._tasks.set_thread_count(0)
+        for channel in self._channels():
             channel.handle_close()  # now: `will_close` would wait for a client that does not read
 
     def _is_forgotten(self, channel: HTTPChannel) -> bool:
@@ -171,6 +172,16 @@ class _Waitress:
         threads = self._servers[0].task_dispatcher
         with threads.lock:
             return bool(channel.requests) and not threads.queue and not threads.active_count
+
+    @contextmanager
+    def _watching(self, descriptor: int) -> Iterator[None]:
+        """Let the loop wake when this descriptor of the drain, or its waker, is readable."""
+        watch = _DrainWatch(self._worker)
+        numbers = descriptor, self._worker._drain.waker
+        self._map |= dict.fromkeys(numbers, watch)
+        yield
+        for number in numbers:
+            del self._map[number]
 
     def _turn(self, timeout: float) -> None:
         wasyncore.loop(timeout=timeout if timeout < math.inf else None, use_poll=True, map=self._map, count=1)
@@ -269,13 +280,12 @@ class _Gate:
 
 
 class _DrainWatch:
-    """Wakes waitress's loop when the worker is to drain."""
+    """Wakes waitress's loop when the worker is to drain, or to cut its drain short."""
 
     accepting = False
 
     def __init__(self, worker: Worker[Any]) -> None:
         self._drain = worker._drain
-        self.numbers = (self._drain.descriptor, self._drain.waker)
 
     def readable(self) -> bool:
         """Always."""

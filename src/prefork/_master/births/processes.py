@@ -12,6 +12,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from ..._linux.drain_request import DRAIN, signals_for
 from ..._records.record import record
 from ..._report.forms import Origin
 from .channels import ProcessChannels, is_child
@@ -183,6 +184,12 @@ class Processes:
         pid = self.molds().get(generation)
         if pid in self._stopped:
             self._master.later(_STOPPED, end)
+
+    def cut_drain(self, pid: int, seconds: float) -> None:
+        """Send a worker that its drain is over, and prefork's own signal once more, by which it reads this."""
+        self.channels.cut_drain(pid, seconds)
+        if DRAIN in signals_for(pid):
+            self.signal(pid, DRAIN)
 
     def kill_worker(self, pid: int, why: str) -> None:
         """Kill a worker; `why` is part of what is logged of its end."""
