@@ -237,7 +237,7 @@ class TestFailedStarts:
             stage.rest()
             if stage.serving() != WEB:
                 stage.late()
-        assert stage.now - returned <= 1.5
+        assert stage.now - returned <= max(SPEC.pause_down, seconds / 40)
 
     def test_after_a_long_outage_a_fortieth_of_it(self) -> None:
         stage = four()
@@ -249,10 +249,9 @@ class TestFailedStarts:
                 stage.late()
         assert stage.now - returned <= 600 / 40
 
-    def test_it_costs_no_more_starts_than_slots_that_wait_alone(self) -> None:
-        # Four slots with pauses of 0, 0.1, 0.2, ... 30 s start 44 times in the first minute.
-        starts = outage(four(), 60)
-        assert len(starts) <= 48
+    def test_it_costs_one_start_a_second_then_fewer(self) -> None:
+        # Four slots that wait alone, with pauses of 0, 0.1, 0.2, ... 30 s, start 44 times in the first minute.
+        assert len(outage(four(), 60)) <= 60
         assert len(outage(four(), 3600)) < 400
 
     def test_what_ends_when_ready_and_without_work_costs_few_starts(self) -> None:
@@ -267,7 +266,7 @@ class TestFailedStarts:
             if next(stage.world.kind_answers(), None) is None:
                 deadline = stage.supervisor.next_deadline()
                 assert deadline is not None
-                assert deadline - stage.now <= SPEC.pause_down
+                assert deadline - stage.now <= 60 / 40
                 stage.late()
         assert orders(stage) - first <= 80
 
@@ -337,8 +336,8 @@ class TestFailedStarts:
             else:
                 before = stage.now
                 stage.late()
-                assert stage.now - before <= 1.5
-        assert attempts >= 40
+                assert stage.now - before <= 60 / 40
+        assert attempts >= 50
 
     def test_mold_that_pauses_is_tried_when_the_last_worker_dies(self) -> None:
         stage = four()
@@ -352,7 +351,7 @@ class TestFailedStarts:
         assert (stage.supervisor.next_deadline() or 0) - stage.now > 20
         for key in WEB:
             stage.crash(key)
-        assert (stage.supervisor.next_deadline() or 0) - stage.now <= 1.5
+        assert (stage.supervisor.next_deadline() or 0) - stage.now <= SPEC.pause_down
 
     def test_one_that_cannot_import_while_all_serve_backs_off(self) -> None:
         stage = four()

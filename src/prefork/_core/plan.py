@@ -148,7 +148,7 @@ class Spec:
     backoff_first: float = 0.1
     backoff_max: float = 30.0
     jitter: float = 0.5
-    pause_down: float = 1.5
+    pause_down: float = 1.0
     rate: float = 40.0
     rate_down: float = 5.0
     healthy_after: float = 1.0
