@@ -65,13 +65,16 @@ def folders() -> list[str]:
 
 
 def short_map() -> str:
-    """Return the map for docs/design.md: each folder, its docstring and the names of its modules."""
+    """Return the map for docs/design.md: each folder, its docstring and its modules, in one line if they fit."""
     lines = []
     for name in folders():
         title = "prefork/" if name == "." else f"{name}/"
-        lines.append(f"{title:20}{first_line(SOURCE / name / '__init__.py')}")
+        line = f"{title:20}{first_line(SOURCE / name / '__init__.py')}"
         names = ", ".join(path.stem for path in modules(SOURCE / name))
-        lines += textwrap.wrap(names, WIDTH, initial_indent=" " * 20, subsequent_indent=" " * 20)
+        if len(f"{line} [{names}]") <= WIDTH:
+            lines.append(f"{line} [{names}]")
+        else:
+            lines += [line, *textwrap.wrap(names, WIDTH, initial_indent=" " * 20, subsequent_indent=" " * 20)]
     return "\n".join(["```text", *lines, "```"])
 
 
