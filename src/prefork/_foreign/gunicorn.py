@@ -6,6 +6,7 @@ from . import convert, why
 from .setting import Setting, Tool
 
 _PARSER = "the server's own parser decides: it follows RFC 9112 and has no such switch"
+_HEADERS = "no equal: `limit_request_headers` is for the bytes of all headers together"
 _HTTP2 = "HTTP/2 is the server's: granian and hypercorn have it, with their own defaults"
 _DIRTY = "no equal: a pool of other workers is a kind of its own in a `Daemon` (examples/)"
 _HOOK = "no hook in the master, which runs no code of the application"
@@ -32,7 +33,7 @@ SETTINGS = (
     Setting("timeout -t --timeout INT", "hang_timeout", note=why.NO_PROGRESS),
     Setting("graceful_timeout --graceful-timeout INT", "drain_timeout"),
     Setting("keepalive --keep-alive INT", "keep_alive", note=why.IDLE),
-    Setting("limit_request_line --limit-request-line INT", "", "no equal yet"),
+    Setting("limit_request_line --limit-request-line INT", "limit_request_line"),
     Setting("limit_request_fields --limit-request-fields INT", "", _HEADERS, convert.only("100")),
     Setting("limit_request_field_size --limit-request-field_size INT", "", _HEADERS, convert.only("8190")),
     Setting("reload --reload", "reload", "", convert.flag("reload")),
@@ -169,7 +170,7 @@ SETTINGS = (
     Setting(
         "header_map --header-map MODE", "", "no equal: a header with an underscore never becomes a variable of WSGI"
     ),
-    Setting("websocket_max_message_size --websocket-max-message-size INT", "", "no equal yet"),
+    Setting("websocket_max_message_size --websocket-max-message-size INT", "websocket_max_size"),
     Setting("asgi_loop --asgi-loop STRING", "loop"),
     Setting("asgi_lifespan --asgi-lifespan STRING", "lifespan"),
     Setting(

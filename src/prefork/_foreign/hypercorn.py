@@ -49,7 +49,7 @@ SETTINGS = (
     ),
     Setting("--statsd-host ADDRESS", "", why.FIGURES),
     Setting("--statsd-prefix PREFIX", "", why.FIGURES),
-    Setting("--websocket-ping-interval SECONDS", "", "no equal yet"),
+    Setting("--websocket-ping-interval SECONDS", "websocket_ping_interval"),
     Setting("-w --workers N", "workers"),
 )
 

@@ -105,7 +105,7 @@ SETTINGS = (
         convert.nothing,
     ),
     Setting("buffer-size b BYTES", "", "no equal yet"),
-    Setting("limit-post BYTES", "", "no equal yet"),
+    Setting("limit-post BYTES", "limit_request_body"),
     Setting(
         "post-buffering post-buffering-bufsize BYTES",
         "",

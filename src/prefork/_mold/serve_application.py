@@ -18,12 +18,14 @@ from .._context import WorkerContext
 from .._errors import UsageError
 from .._linux.address import parse, split
 from .._listener import Listener
+from .._options.listed.connections import OF_SERVERS
 from .._options.listed.proxies import trusted_networks
 from .._options.records import KindOptions
 from .._options.table import Settings
 from .._worker.handle import Worker
 from ..adapters import ServerOptions
 from ..adapters.web import layers
+from ..adapters.web.lacking import refuse
 from ..daemon import Daemon, Plan, Pool
 from .daemon_application import DaemonApplication
 from .processors import usable
@@ -141,12 +143,13 @@ def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: di
         lifespan=settings["lifespan"],
         loop=settings["loop"],
         root_path=settings["root_path"] or "",
-        keep_alive=settings["keep_alive"],
+        **{name: settings[name] for name in OF_SERVERS},
         forwarded_allow_ips=trusted_networks(settings["forwarded_allow_ips"]) or adapters.LOOPBACK,
         access_log=_path(settings["access_log"]),
         access_log_format=settings["access_log_format"],
     )
     server = adapters.find(settings["server"], protocol)
+    refuse(server.name, protocol, settings)
     server.warm(recognised.application, protocol, options)
     layers.warm(options)
 

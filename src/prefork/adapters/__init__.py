@@ -45,6 +45,20 @@ class ServerOptions:
     """The path below which a proxy serves the application (ASGI `root_path`, WSGI `SCRIPT_NAME`)."""
     keep_alive: float = 75.0
     """How long a connection stays open without a request: longer than the 60 seconds of common balancers."""
+    limit_request_line: int = 0
+    """The most bytes of a request line; 0, here and below, is the server's own limit, or none."""
+    limit_request_headers: int = 0
+    """The most bytes of a request's headers together."""
+    limit_request_body: int = 0
+    """The most bytes of a request's body."""
+    limit_concurrency: int = 0
+    """ASGI: the most requests and WebSockets that a worker has in flight; others are answered 503."""
+    websocket_max_size: int = 0
+    """The most bytes of a message."""
+    websocket_ping_interval: float = 0.0
+    """How often a WebSocket is pinged."""
+    websocket_ping_timeout: float = 0.0
+    """How long the answer to a ping may take."""
     forwarded_allow_ips: tuple[str, ...] = LOOPBACK
     """Addresses and networks of the proxies whose headers are believed; `*`: all. Unix sockets always are."""
     access_log: str = ""

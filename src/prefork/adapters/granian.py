@@ -33,6 +33,7 @@ from .lasting_logger import lasting
 from .lifespan import State, lifespan, run
 from .loops import loop_factory
 from .main_thread import MainThread
+from .web.limits import gathered
 
 if TYPE_CHECKING:
     from .._worker.handle import Worker
@@ -47,6 +48,9 @@ _LOGGER = "_granian.workers"
 _MOST_CONNECTIONS = 65536
 """The most connections that granian accepts at once. Descriptors are scarcer, so that it never matters."""
 
+_LEAST_BUFFER = 8192
+"""Bytes, the least that granian accepts for what it gathers of a request."""
+
 
 class _Private:
     """The private names of granian's that this adapter uses."""
@@ -60,7 +64,7 @@ class _Private:
         self.scheduler = import_module("granian._futures")._new_cbscheduler
         self.pieces = import_module("granian.wsgi").ResponseIterWrap
         settings: Any = import_module("granian.http")
-        self.options = {
+        self.options: dict[str, Any] = {
             "threads": 1,
             "backpressure": _MOST_CONNECTIONS,
             "http_mode": "auto",
@@ -257,7 +261,9 @@ class _Servers:
         self._listeners = [(os.dup(listener.fileno()), listener) for listener in listeners]
         self._signals: list[Any] = []
         # It waits as long for the next request as for the rest of a header.
-        self._http1 = _granian.http1(header_read_timeout=round(options.keep_alive * 1000))
+        most = max(_LEAST_BUFFER, gathered(options, _granian.options["http1_opts"].max_buffer_size))
+        timeout = round(options.keep_alive * 1000)
+        self._http1 = _granian.http1(header_read_timeout=timeout, max_buffer_size=most)
         self._left = len(listeners)
         self._done = done
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import UsageError
 from .calls import ThreadCalls
+from .web.limited_wsgi import CLOSE
 from .wsgi import Input, Pieces
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Calls:
             end(number, failed=True)
             raise
         status, headers = head.status, head.headers
-        if self._worker.draining and environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
+        if (self._worker.draining or CLOSE in environ) and environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
             headers = [*headers, ("connection", "close")]
         if body is None:
             pieces = Pieces(answer, self.calls, number, lambda raised: end(number, raised or status >= 500))

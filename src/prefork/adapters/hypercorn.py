@@ -27,6 +27,7 @@ from .calls import TaskCalls
 from .lasting_logger import lasting
 from .lifespan import lifespan, run
 from .loops import loop_factory
+from .web.limits import gathered
 
 if TYPE_CHECKING:
     from .._worker.handle import Worker
@@ -62,8 +63,7 @@ async def _serve(
     worker: Worker[Any], listeners: list[socket.socket], application: Application, options: ServerOptions
 ) -> None:
     loop = asyncio.get_running_loop()
-    config = _Config(listeners)
-    config.keep_alive_timeout = options.keep_alive
+    config = _Config(listeners, options)
     config.graceful_timeout = _FOR_EVER
     config.errorlog = lasting("hypercorn.error")  # for the application to configure; warnings on stderr
 
@@ -140,8 +140,13 @@ class _Config(Config):
     # The connections that asyncio accepts at a wake-up; the listener's backlog stays the master's.
     backlog = BATCH
 
-    def __init__(self, listeners: list[socket.socket]) -> None:
+    def __init__(self, listeners: list[socket.socket], options: ServerOptions) -> None:
         super().__init__()
+        self.keep_alive_timeout: Any = options.keep_alive
+        self.h11_max_incomplete_size = gathered(options, self.h11_max_incomplete_size)
+        self.h2_max_header_list_size = gathered(options, self.h2_max_header_list_size)
+        self.websocket_max_message_size = options.websocket_max_size or self.websocket_max_message_size
+        self.websocket_ping_interval = options.websocket_ping_interval or None
         self.listeners = [outside.Listener.of(listener) for listener in listeners]
 
     def create_sockets(self) -> Sockets:

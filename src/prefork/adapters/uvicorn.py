@@ -36,7 +36,10 @@ from .loops import loop_factory
 from .native_accepting import NativeAccepting
 from .together import written_together
 from .web import forwarded
+from .web.header import MOST, short
+from .web.limits import gathered
 from .web.patient import patient
+from .web.refusals import Refusals
 from .web.trusted import Trusted
 
 if TYPE_CHECKING:
@@ -116,7 +119,7 @@ async def _serve(
         connections = _Connections(worker.activity if native else None)
         counting = CountingApplication(application, worker)
         chosen = _config(counting, options, config)
-        factory = _factory(chosen, connections, state or {})
+        factory = _factory(chosen, connections, state or {}, Refusals(worker))
         accepting = (NativeAccepting if native else Accepting)(worker, listeners, factory)
         await accepting.start()
         worker.ready()
@@ -137,8 +140,12 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
         "access_log": False,
         "proxy_headers": False,  # ours
         "timeout_keep_alive": options.keep_alive,
+        "h11_max_incomplete_event_size": gathered(options, MOST),
         "loop": options.loop,
     }
+    for name in "max_size", "ping_interval", "ping_timeout":
+        if given := getattr(options, f"websocket_{name}"):
+            chosen[f"ws_{name}"] = given
     config = uvicorn.Config(application, **{**chosen, **more})
     config.load()
     if _logger.level == logging.NOTSET:
@@ -147,10 +154,13 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
     return config
 
 
-def _factory(config: uvicorn.Config, connections: _Connections, state: State) -> Callable[[], asyncio.Protocol]:
+def _factory(
+    config: uvicorn.Config, connections: _Connections, state: State, refusals: Refusals
+) -> Callable[[], asyncio.Protocol]:
     """Return the protocol factory that `uvicorn.Server.startup` gives to the loop."""
     loop = asyncio.get_running_loop()
-    make = written_together(patient(config.http_protocol_class, loop), loop)
+    protocol = short(config.http_protocol_class, config.h11_max_incomplete_event_size or MOST, refusals)
+    make = written_together(patient(protocol, loop), loop)
     server = _State(config, connections)
     connections.tasks = server.tasks
     return lambda: make(config=config, server_state=server, app_state=state, _loop=loop)

@@ -20,9 +20,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from waitress import wasyncore
+from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
-from waitress.task import ThreadedTaskDispatcher, WSGITask
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from .._worker.handle import LATE, NO_ROOM_PAUSE
 from . import ServerOptions
@@ -30,6 +31,8 @@ from .lasting_logger import lasting
 from .main_thread import Beside
 from .outside import Listener, more_may_come
 from .room import Room
+from .web.limits import BODY_TOO_LARGE, HEADERS_TOO_LARGE, gathered
+from .web.refusals import Refusals
 from .wsgi import CountingApplication
 
 if TYPE_CHECKING:
@@ -87,6 +90,9 @@ class _Waitress:
                 threads=options.threads,
                 clear_untrusted_proxy_headers=False,  # the application may read them, whoever sent them
                 connection_limit=files,  # never reached: `Room` is asked before
+                max_request_header_size=gathered(options, Adjustments.max_request_header_size),
+                # A body of this size is refused already.
+                max_request_body_size=(options.limit_request_body or Adjustments.max_request_body_size - 1) + 1,
                 channel_timeout=_NEVER,
                 cleanup_interval=_NEVER,
             )
@@ -213,8 +219,18 @@ def _channel_class(worker: Worker[Any]) -> type[HTTPChannel]:
             header: bytes = super().build_response_header()
             return header
 
+    class Refusal(ErrorTask):  # type: ignore[misc]
+        def execute(self) -> None:
+            error = self.request.error
+            if error.code in (HEADERS_TOO_LARGE, BODY_TOO_LARGE):
+                refusals.log(error.code, error.body)
+            super().execute()
+
+    refusals = Refusals(worker)
+
     class Channel(HTTPChannel):  # type: ignore[misc]
         task_class = Task
+        error_task_class = Refusal
 
         def add_channel(self, map: dict[int, Any] | None = None) -> None:  # noqa: A002 - its name
             super().add_channel(map)

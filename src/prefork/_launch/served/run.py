@@ -39,6 +39,13 @@ class RunKeywords(DaemonKeywords, total=False):
     backlog: int
     access_log: str
     access_log_format: str
+    limit_request_line: int | str
+    limit_request_headers: int | str
+    limit_request_body: int | str
+    limit_concurrency: int
+    websocket_max_size: int | str
+    websocket_ping_interval: float | str
+    websocket_ping_timeout: float | str
     keepalive_window: float
     start_timeout: float
     drain_timeout: float

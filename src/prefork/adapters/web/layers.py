@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import Application, ServerOptions
-from . import forwarded, root_path
+from . import forwarded, limited_asgi, limited_wsgi, root_path
+from .limits import Limits
+from .refusals import Refusals
 from .trusted import Trusted
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ def around(application: Application, protocol: str, options: ServerOptions, work
     asgi = protocol == "asgi"
     if options.root_path:
         application = (root_path.asgi if asgi else root_path.wsgi)(application, options.root_path)
+    if any(limits := Limits.of(options)):
+        application = (limited_asgi if asgi else limited_wsgi).LimitedApplication(application, limits, Refusals(worker))
     if options.access_log:
         from .access.logged import logged
 
