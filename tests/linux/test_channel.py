@@ -114,7 +114,7 @@ def test_what_is_one_line_is_cut_and_printable(pair: Pair) -> None:
         assert isinstance(message, messages.ReplacementRequested)
         assert message.reason.isprintable()
         assert len(message.reason) < 600
-    other.send(Planned(1, tuple(texts * 100)))
+    other.send(Planned(1, tuple(texts * 100), ()))
     planned = heard(one)
     assert isinstance(planned, Planned)
     assert len(planned.warnings) == 20
@@ -378,7 +378,7 @@ json_values = st.recursive(
 
 @given(st.lists(st.text()))
 def test_plain_data_comes_back_as_it_was(warnings: list[str]) -> None:
-    message = Planned(5, tuple(warnings))
+    message = Planned(5, tuple(warnings), ())
     assert messages.decode(messages.encode(message)) == message
 
 

@@ -54,7 +54,7 @@ def plan(mold: Channel, text: str) -> None:
     assert received is not None
     assert isinstance(received.message, messages.ComputePlan)
     [memory] = received.descriptors
-    mold.send(messages.Planned(plan_memory.write(memory, text), ()))
+    mold.send(messages.Planned(plan_memory.write(memory, text), (), ()))
     os.close(memory)
 
 
@@ -233,7 +233,7 @@ def test_wrong_message_disconnects_the_mold(
     [fact] = facts(channels)
     assert isinstance(fact, MoldDisconnected)
     assert fact.reason
-    assert not mold.try_send(messages.Planned(0, ()))
+    assert not mold.try_send(messages.Planned(0, (), ()))
 
 
 def test_mold_sends_one_plan_per_order(channels: ProcessChannels, mold: Channel) -> None:
@@ -241,13 +241,13 @@ def test_mold_sends_one_plan_per_order(channels: ProcessChannels, mold: Channel)
         channels.compute_plan(1)
         plan(mold, text)
         assert facts(channels) == [PlanReceived(1, text, ())]
-    mold.send(messages.Planned(2, ()))
+    mold.send(messages.Planned(2, (), ()))
     assert facts(channels) == [MoldDisconnected(1, "the mold sent a plan that was not ordered")]
 
 
 def test_plan_longer_than_its_memory_disconnects_the_mold(channels: ProcessChannels, mold: Channel) -> None:
     channels.compute_plan(1)
-    mold.send(messages.Planned(2**40, ()))
+    mold.send(messages.Planned(2**40, (), ()))
     assert facts(channels) == [MoldDisconnected(1, f"a plan of {2**40} bytes")]
 
 

@@ -72,7 +72,7 @@ MESSAGES: list[messages.Message] = [
     messages.MoldLaunch("m:f", {"a": [1]}, 3, "title", "spare", "freeze", ("a", "b"), False),
     messages.ComputePlan(),
     messages.Fork(3),
-    messages.Planned(2, ("a warning",)),
+    messages.Planned(2, ("a warning",), ("a thread",)),
     messages.StillImporting("still importing after 5 s"),
     messages.StepFailed("load", "Traceback"),
     messages.ForkFailed("EAGAIN"),

@@ -136,3 +136,23 @@ def test_variables_of_a_platform_are_in_force(start: Start) -> None:
     assert len(checked(start, "shop:app", "-w", "1", env=platform)["slots"]) == 1
     write(start, "jobs.py", "import prefork\ndaemon = prefork.Daemon('jobs')\n@daemon.plan\ndef plan(): return []\n")
     assert checked(start, "jobs", env=platform)["slots"] == []
+
+
+def test_strict_fails_for_what_workers_would_miss(start: Start) -> None:
+    """Only for that: not for what a fork carries over, nor where each worker imports by itself."""
+    thread = (
+        "\nimport threading, time\nthreading.Thread(target=time.sleep, args=[60], name='{}', daemon=True).start()\n"
+    )
+    write(start, "shop.py", ASGI + thread.format("sender") + thread.format("poller"))
+    assert check(start, "shop:app")[0] == 0
+    status, out, err = check(start, "shop:app", "--strict")
+    assert (status, err) == (1, "prefork: shop:app: workers miss what its import has started (--strict)")
+    lines = [line for line in out.splitlines() if line.startswith("  lost ")]
+    assert [line.split("'")[1] for line in lines] == ["sender", "poller"]
+    assert f"started at {start.directory}/shop.py:" in lines[0]
+    status, out, _ = check(start, "shop:app", "--strict", "--json")
+    assert (status, len(json.loads(out)["lost"])) == (1, 2)
+    assert check(start, "shop:app", "--strict", "--no-preload")[0] == 0
+    pool = "\nfrom concurrent.futures import ThreadPoolExecutor as P\npool = P(1)\npool.submit(len, []).result()\n"
+    write(start, "shop.py", ASGI + pool)
+    assert check(start, "shop:app", "--strict")[0] == 0

@@ -180,7 +180,7 @@ class Mold:
         rehearse(stage, self._launch.title)
         prepared = sharing.prepare(self._share)
         self._planned = True
-        self._channel.try_send(Planned(size, tuple(filter(None, [*self.notes, prepared.warning, *lost]))))
+        self._channel.try_send(Planned(size, tuple(filter(None, [*self.notes, prepared.warning])), tuple(lost)))
         self.notes.clear()
 
     def _take_stock(self) -> list[str]:

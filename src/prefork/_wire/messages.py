@@ -103,11 +103,12 @@ class Fork:
 class Planned:
     """The plan is in the memory that came with ComputePlan, `size` bytes of JSON.
 
-    `warnings` are for the user, about forking from this application (lost threads, ...).
+    `warnings` are for the user. So is `lost`: what the import has started and a fork does not carry over.
     """
 
     size: int
     warnings: tuple[str, ...]
+    lost: tuple[str, ...]
 
 
 @record

@@ -32,10 +32,11 @@ class Failed(SystemFailure):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A plan, not yet checked, and the mold's warnings."""
+    """A plan, not yet checked, the mold's warnings, and what its import has started and a fork does not carry over."""
 
     plan: Json
     warnings: tuple[str, ...]
+    lost: tuple[str, ...]
 
 
 def planned(launch: MasterLaunch, timeout: float) -> Answer:
@@ -84,8 +85,8 @@ def _ask(channel: MasterEnd, deadline: float) -> Answer | StepFailed | str:
         match None if told is None else told.message:
             case None:
                 return ""
-            case Planned(size, warnings):
-                return Answer(plan_memory.read(memory, size), warnings)
+            case Planned(size, warnings, lost):
+                return Answer(plan_memory.read(memory, size), warnings, lost)
             case StepFailed() as failed:
                 return failed
             case message:

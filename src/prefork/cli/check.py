@@ -22,12 +22,14 @@ from .run import refusing
 
 @click.command(cls=SectionedCommand, short_help="Check the application and its plan; start nothing.")
 @click.option("--show", is_flag=True, help="Print the value of each option, and its source.")
+@click.option("--strict", is_flag=True, help="Exit 1 if workers miss what the import has started, for CI.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @from_table
-def check(given: dict[str, Any], show: bool, as_json: bool) -> None:
+def check(given: dict[str, Any], show: bool, strict: bool, as_json: bool) -> None:
     """Import TARGET, compute its plan and print it, as `prefork run` with the same options would.
 
-    Opens no listener and starts no worker. If the application fails, prints its traceback and exits 1.
+    Opens no listener and starts no worker. If the application fails, prints its traceback and exits 1. With --strict it
+    exits 1, too, if the import has started what a fork does not carry over, such as a thread.
     """
     found: dict[str, Any] = {}
     with refusing():
@@ -40,7 +42,10 @@ def check(given: dict[str, Any], show: bool, as_json: bool) -> None:
         if settings["target"] is not None or not show:
             found |= _plan(given, settings)
     _print(found, as_json)
-    if "error" in found:
+    lost = strict and found.get("lost")
+    if lost:
+        say(f"prefork: {found['target']}: workers miss what its import has started (--strict)", err=True)
+    if "error" in found or lost:
         sys.exit(1)
 
 
@@ -57,6 +62,7 @@ def _plan(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
         "target": settings["target"],
         "about": dict(received.about),
         "warnings": list(answer.warnings),
+        "lost": list(answer.lost),
         **_parts(received),
     }
 
@@ -95,6 +101,8 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"{found['name']}: {found['target']}, {about.get('application', 'Daemon')}"
     for warning in found["warnings"]:
         yield f"  warning    {warning}"
+    for lost in found["lost"]:
+        yield f"  lost       {lost}"
     if server := about.get("server"):
         yield f"  server     {server}"
     for listener in found["listeners"]:

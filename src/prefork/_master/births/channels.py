@@ -258,13 +258,13 @@ class ProcessChannels:
                 if not mold.batches or ordered != len(mold.batches[0].newborns):
                     raise MalformedMessage("the mold ended a batch of forks that was not ordered")
                 self._adopt(mold, reason, facts)
-            case messages.Planned(size, warnings):
+            case messages.Planned(size, warnings, lost):
                 if mold.memory is None:
                     raise MalformedMessage("the mold sent a plan that was not ordered")
                 plan = plan_memory.read(mold.memory, size)
                 mold.forget_memory()
                 mold.planned = True
-                facts.append(PlanReceived(mold.generation, plan, warnings))
+                facts.append(PlanReceived(mold.generation, plan, (*warnings, *lost)))
             case messages.StepFailed(step, text):
                 mold.forget_memory()
                 facts.append((PlanFailed if mold.planned else MoldFailed)(mold.generation, _report(step, text)))
