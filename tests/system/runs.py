@@ -41,14 +41,15 @@ def app(environ, start_response):
 
 
 class Run:
-    """One `prefork run`, on a port that the kernel chooses."""
+    """One `prefork run`, on a port that the kernel chooses; `through`: the words of a command that runs it."""
 
     def __init__(self, start: Start, *arguments: str, bind: bool = True, **options: Any) -> None:
         if not PREFORK.exists():
             pytest.skip(f"prefork is not installed beside {sys.executable}")
         where = ["-b", "127.0.0.1:0"] if bind else []
         environment = {"RUNTIME_DIRECTORY": str(start.directory / "runtime"), **options.pop("env", {})}
-        self.running: Running = start.command(PREFORK, "run", *arguments, *where, env=environment, **options)
+        command = [*options.pop("through", ()), PREFORK, "run", *arguments, *where]
+        self.running: Running = start.command(*command, env=environment, **options)
         self.port = 0
 
     def ready(self) -> str:
