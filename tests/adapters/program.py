@@ -22,6 +22,8 @@ from prefork.adapters.web import layers
 
 SETTINGS = json.loads(Path(os.environ["SETTINGS"]).read_text())
 OPTIONS = adapters.ServerOptions(**SETTINGS["options"])
+WORK = 0.3
+"""Seconds that the application works on after a response."""
 RELEASE = os.path.join(os.path.dirname(os.environ["SETTINGS"]), "release")
 
 
@@ -38,7 +40,7 @@ def say(*words: object) -> None:
 
 
 def begun(path: str) -> None:
-    if path != "/same":  # of which there are thousands
+    if path not in ("/same", "/work-on"):  # of which there are thousands
         say("begun", path)
 
 
@@ -147,6 +149,15 @@ async def work_after_response(receive: Any, send: Any) -> None:
     await send(piece(b"ok", more=False))
     say("work begun")
     await released()
+    say("work ended")
+
+
+async def work_on(receive: Any, send: Any) -> None:
+    """Respond, and work for a while."""
+    await send(start(2))
+    await send(piece(b"ok", more=False))
+    say("work begun")
+    await asyncio.sleep(WORK)
     say("work ended")
 
 
@@ -265,6 +276,7 @@ def work_in_thread() -> None:
 ENDINGS: dict[str, Callable[[Any, Any], Awaitable[None]]] = {
     "/asleep": asleep,
     "/work": work_after_response,
+    "/work-on": work_on,
     "/broken": break_off,
     "/exit": call_exit,
     "/endless": endless,
@@ -375,6 +387,15 @@ class WorksInClose:
         work_in_thread()
 
 
+class WorksOnInClose(WorksInClose):
+    """The same, for a while."""
+
+    def close(self) -> None:
+        say("work begun")
+        time.sleep(WORK)
+        say("work ended")
+
+
 def wsgi_break_off(environ: Any, start_response: Any) -> Iterator[bytes]:
     start_response("200 OK", [("Content-Length", "100")])
     yield b"begun"
@@ -447,6 +468,7 @@ def wsgi_start_thread(environ: Any, start_response: Any) -> list[bytes]:
 WSGI_ENDINGS: dict[str, Callable[[Any, Any], Iterable[bytes]]] = {
     "/asleep": wsgi_asleep,
     "/work": WorksInClose,
+    "/work-on": WorksOnInClose,
     "/broken": wsgi_break_off,
     "/exit": wsgi_exit,
     "/exit-late": wsgi_exit_late,
