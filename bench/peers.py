@@ -81,7 +81,10 @@ daemon.run()
 _PREFORK = ["-c", "from prefork.cli import main; main()", "run", "-w", "{workers}", "-b", "tcp://127.0.0.1:{port}"]
 _GUNICORN = ["-m", "gunicorn", "-w", "{workers}", "-b", "127.0.0.1:{port}", "--log-level", "error"]
 _UVICORN = ["-m", "uvicorn", "--workers", "{workers}", "--port", "{port}", "--loop", "uvloop", "--http", "httptools"]
-_GRANIAN = ["-m", "granian", "--workers", "{workers}", "--port", "{port}", "--loop", "uvloop", "--no-log"]
+_GRANIAN_LOGGING = ["-m", "granian", "--workers", "{workers}", "--port", "{port}", "--loop", "uvloop"]
+_GRANIAN = [*_GRANIAN_LOGGING, "--no-log"]
+GRANIAN_ALONE = [*_GRANIAN_LOGGING, "application:app", "--interface", "asgi"]
+"""granian with the log that its access log is a part of."""
 
 SIDES: dict[str, list[str]] = {
     "prefork, uvicorn": [*_PREFORK, "application:app", "--server", "uvicorn"],
@@ -230,7 +233,7 @@ def running(side: str, workers: int, application: str = APPLICATION) -> Iterator
             [interpreter(), *command],
             cwd=directory,
             env=environment,
-            stdout=subprocess.DEVNULL,
+            stdout=(directory / "out").open("w"),
             stderr=(directory / "log").open("w"),
             start_new_session=True,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import select
 import time
 from collections import deque
@@ -182,6 +183,20 @@ def test_full_disk_loses_lines_and_raises_nothing() -> None:
     written = Written("/dev/full")
     assert written.write(b"one\n", b"two\n")
     assert written.lost == [(2, "No space left on device")]
+    written.close()
+
+
+def test_file_that_was_full_goes_on_with_a_line_of_its_own(tmp_path: Path) -> None:
+    written = Written(tmp_path / "log")
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6, hard))
+    try:
+        written.write(b"one\n", b"two\n", b"three\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    written.write(b"four\n")
+    assert (tmp_path / "log").read_bytes() == b"one\ntw\nfour\n"
+    assert written.lost == [(2, "File too large")]
     written.close()
 
 

@@ -130,6 +130,8 @@ def test_line_of_each_server_says_how_a_request_ended(start: Start, server: tupl
     assert found(log, "/made")[6].encode() in body
     ask(run, "/head", "HEAD")
     assert found(log, "/head").groups()[1:3] == ("200", "0")
+    ask(run, "/stream?head", "HEAD")
+    assert found(log, "/stream?head").groups()[1:3] == ("200", "0")
     ask(run, "/boom")
     assert found(log, "/boom").groups()[1:3] == ("500", "0")
     ask(run, "/stream")
@@ -143,7 +145,7 @@ def test_line_of_each_server_says_how_a_request_ended(start: Start, server: tupl
     assert run.stop() == 0
     leave_open.close()
     assert found(log, "/stream?at=stop").groups()[1:3] == ("200", "62")
-    assert log.read_text().count("\n") == 7
+    assert log.read_text().count("\n") == 8
 
 
 @pytest.mark.parametrize("server", ASGI, ids="-".join)
@@ -212,9 +214,10 @@ def test_full_disk_and_closed_pipe_fail_no_request(start: Start, server: tuple[s
     run.running.expect(r"^web/0: access log: 3 lines were lost$", "err")
 
 
-def test_stalled_reader_of_the_log_delays_no_request(start: Start) -> None:
+@pytest.mark.parametrize("server", [("uvicorn", "asgi"), ("waitress", "wsgi")], ids="-".join)
+def test_stalled_reader_of_the_log_delays_no_request(start: Start, server: tuple[str, str]) -> None:
     reader, writer = os.pipe()
-    run = started(start, ("uvicorn", "asgi"), "-w", "1", "--access-log", "-", stdout=writer)
+    run = started(start, server, "-w", "1", "--access-log", "-", stdout=writer)
     os.close(writer)
     with Load(run.port, b"none", path=LONG, keep=True, pause=0) as load:
         load.more(1000)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,8 @@ def command(start: Start) -> Running:
 
 def server(start: Start, which: tuple[str, str]) -> Running:
     # The last beat of a loop without a selector of ours comes a sixth of this after the last request.
-    adapted = Adapted(start, which, kind={"hang_timeout": 1.8})
+    log: dict[str, Any] = {} if which in STREAMS else {"access_log": "access.log"}
+    adapted = Adapted(start, which, kind={"hang_timeout": 1.8}, **log)
     adapted.ready()
     assert adapted.get("/same")[0] == 200
     return adapted.running

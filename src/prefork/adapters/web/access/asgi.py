@@ -14,7 +14,7 @@ from typing import Any
 from .batches import LoopBatches
 from .exchange import GONE, Exchange
 from .lines import Lines
-from .source import announced_size
+from .source import Asgi, announced_size
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -60,7 +60,7 @@ class LoggedApplication:
                 exchange.status = message["status"]
                 exchange.headers = message.get("headers", ())
             elif not exchange.over and kind in _PIECES and _is_last(exchange, message):
-                self._end(exchange, gone or (_is_long(exchange) and _is_gone(receive)))
+                self._end(exchange, gone or (_is_long(exchange) and _is_gone(exchange, receive)))
             return send(message)
 
         try:
@@ -71,12 +71,12 @@ class LoggedApplication:
         finally:
             if not exchange.over:
                 exchange.status = _FAILED
-                self._end(exchange, gone or _is_gone(receive))
+                self._end(exchange, gone or _is_gone(exchange, receive))
 
     def _end(self, exchange: Exchange, gone: bool) -> None:
         exchange.over = True
         exchange.seconds = perf_counter() - exchange.begun
-        if gone:
+        if gone and not _has_all(exchange):
             exchange.status = GONE
         if exchange.source.get("method") == "HEAD":
             exchange.size = 0
@@ -118,6 +118,7 @@ class LoggedApplication:
             self._end(exchange, gone=False)
 
 
+_expects = Asgi.header("expect")
 _PIECES = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
 
 
@@ -143,12 +144,19 @@ def _is_long(exchange: Exchange) -> bool:
     return perf_counter() - exchange.begun >= _LONG
 
 
-def _is_gone(receive: Receive) -> bool:
+def _has_all(exchange: Exchange) -> bool:
+    """Return whether a client that has gone had got the whole body: it goes then, before an empty last piece."""
+    return bool(exchange.size) and exchange.size == announced_size(exchange)
+
+
+def _is_gone(exchange: Exchange, receive: Receive) -> bool:
     """Return whether the server knows that the client has gone: `receive` says so, after what is left of the body.
 
     The first step of each call is taken by hand, since a task would need a turn of the loop, and no answer waits for
     its line.
     """
+    if _expects(exchange):  # The server would now ask the client for a body that nobody wants.
+        return False
     for _ in range(_MOST_LEFT):
         step: Any = receive().__await__()
         try:

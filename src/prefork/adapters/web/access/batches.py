@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MOST = 4096
 """Lines that wait for a reader that has stalled; further ones are lost, and counted."""
 _PATIENCE = 1.0
-"""Seconds that a thread waits for such a reader, while others go on; at its end a worker waits as long, too."""
+"""Seconds that a worker waits for such a reader at its end."""
 _QUIET = 10.0
 """Seconds between two messages about a log that takes no lines."""
 
@@ -116,10 +116,21 @@ class ThreadBatches(Batches):
         """Write a line, and those of other threads; leave it to a thread that writes now."""
         self._add(line)
         # Again after the release: another thread may have added one, and left it to this one, just before.
-        while self._lines and self._lock.acquire(blocking=False):
+        while self._lines and not self._stalled and self._lock.acquire(blocking=False):
             try:
-                stalled = self._stalled
-                if not self._written() and (stalled or not (self.output.wait(_PATIENCE) and self._written())):
-                    return
+                if not self._written():
+                    _thread.start_new_thread(self._resume, ())
             finally:
                 self._lock.release()
+
+    def close(self) -> None:
+        """Write what is left, for the end of the worker."""
+        with self._lock:
+            super().close()
+
+    def _resume(self) -> None:
+        """Write when there is room, in a thread of its own: no request is to wait for a reader that has stalled."""
+        while self._stalled or self._lines:
+            self.output.wait()
+            with self._lock:
+                self._written()

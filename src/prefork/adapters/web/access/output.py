@@ -42,6 +42,7 @@ class Output:
         self._lost = lost
         self._seen = turn()
         self._write: Callable[[bytes], int]
+        self._torn = False  # whether the file ends in a part of a line
         self.descriptor = _standard_output() if path == STANDARD_OUTPUT else opened(path)
         mode = os.fstat(self.descriptor).st_mode
         self._is_file = stat.S_ISREG(mode)
@@ -68,21 +69,23 @@ class Output:
         """Take the lines out of the queue and write them; return whether all are gone, else there is no room now."""
         return self._append(lines) if self._is_file else self._stream(lines)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for room; return whether there is some."""
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for room, for any time or some seconds; return whether there is some."""
         room = select.poll()
         room.register(self.descriptor, select.POLLOUT)
-        return bool(room.poll(int(seconds * 1000)))
+        return bool(room.poll(None if seconds is None else int(seconds * 1000)))
 
     def _append(self, lines: deque[bytes]) -> bool:
         batch = [lines.popleft() for _ in range(len(lines))]  # Another thread may add some meanwhile.
-        data = b"".join(batch)
+        data = b"\n" * self._torn + b"".join(batch)
         while data:
             try:
-                data = data[self._write(data) :]  # Less than all: the disk is full, and the next write says so.
+                written = self._write(data)  # Less than all: the disk is full, and the next write says so.
             except OSError as error:
-                self._lost(data.count(b"\n"), error)
+                self._lost(data.lstrip(b"\n").count(b"\n"), error)
                 break
+            self._torn = data[written - 1 : written] != b"\n"
+            data = data[written:]
         return True
 
     def _stream(self, lines: deque[bytes]) -> bool:

@@ -89,6 +89,8 @@ class Stream:
 
     def close(self) -> None:
         """Close the answer, and end the line. The server calls it in any case (PEP 3333)."""
+        if self._status == GONE and self._has_no_body():
+            self._status = 0
         try:
             getattr(self._answer, "close", lambda: None)()
         except BaseException:
@@ -96,6 +98,10 @@ class Stream:
             raise
         finally:
             self._logged.end(self._exchange, self._status)
+
+    def _has_no_body(self) -> bool:
+        """Return whether a server may leave the pieces alone."""
+        return self._exchange.source["REQUEST_METHOD"] == "HEAD" or self._exchange.status in (204, 304)
 
 
 class SizedStream(Stream):
