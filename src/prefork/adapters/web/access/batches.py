@@ -40,8 +40,10 @@ class Batches:
 
     def close(self) -> None:
         """Write what is left, for the end of the worker."""
-        if self._pid != os.getpid():  # A child that the application has forked: the lines are its parent's.
-            return
+        if self._pid == os.getpid():  # Else a child that the application has forked: the lines are its parent's.
+            self._end()
+
+    def _end(self) -> None:
         end = monotonic() + _PATIENCE
         while not self._written() and (rest := end - monotonic()) > 0:
             self.output.wait(rest)
@@ -120,13 +122,15 @@ class ThreadBatches(Batches):
             try:
                 if not self._written():
                     _thread.start_new_thread(self._resume, ())
+            except RuntimeError:  # There is no room for a thread: the next line tries again.
+                self._stalled = False
+                return
             finally:
                 self._lock.release()
 
-    def close(self) -> None:
-        """Write what is left, for the end of the worker."""
+    def _end(self) -> None:
         with self._lock:
-            super().close()
+            super()._end()
 
     def _resume(self) -> None:
         """Write when there is room, in a thread of its own: no request is to wait for a reader that has stalled."""
