@@ -27,7 +27,7 @@ SETTINGS = (
     Setting("--loop TEXT", "loop"),
     Setting("--task-impl TEXT", "", "no equal: tasks are asyncio's", convert.only("asyncio")),
     Setting("--backlog INTEGER", "backlog"),
-    Setting("--backpressure INTEGER", "", "no equal yet"),
+    Setting("--backpressure INTEGER", "", "no equal: `limit_concurrency`, for ASGI, answers what is above it with 503"),
     Setting("--http1-buffer-size INTEGER", "", _HTTP1),
     Setting("--http1-header-read-timeout INTEGER", "", _HTTP1),
     Setting("--http1-keep-alive", "", "always so", convert.nothing),

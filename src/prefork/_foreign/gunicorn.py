@@ -6,12 +6,11 @@ from . import convert, why
 from .setting import Setting, Tool
 
 _PARSER = "the server's own parser decides: it follows RFC 9112 and has no such switch"
-_HEADERS = "no equal: `limit_request_headers` is for the bytes of all headers together"
 _HTTP2 = "HTTP/2 is the server's: granian and hypercorn have it, with their own defaults"
 _DIRTY = "no equal: a pool of other workers is a kind of its own in a `Daemon` (examples/)"
 _HOOK = "no hook in the master, which runs no code of the application"
-_HEADERS = "no equal yet"
-_CONNECTIONS = "no equal yet"
+_HEADERS = "no equal: `limit_request_headers` is for the bytes of all headers together"
+_CONNECTIONS = "no equal: `limit_concurrency`, for ASGI, answers what is above it with 503"
 _SYSLOG = "no equal: standard error goes to the journal under systemd; `--log-format json` is for programs"
 
 SETTINGS = (

@@ -104,7 +104,9 @@ SETTINGS = (
         "not needed: a client that goes away is no error",
         convert.nothing,
     ),
-    Setting("buffer-size b BYTES", "", "no equal yet"),
+    Setting(
+        "buffer-size b BYTES", "limit_request_headers", "not needed: the server's own limit is larger", convert.nothing
+    ),
     Setting("limit-post BYTES", "limit_request_body"),
     Setting(
         "post-buffering post-buffering-bufsize BYTES",
