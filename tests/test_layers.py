@@ -85,7 +85,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Folder, or module of the root -> what its modules may import of this package, besides each other."""
 
-EXCEPTIONS = {"cli._dry_run": {"_master.births.start", "_master.children", "_master.paths.relied_on"}}
+EXCEPTIONS = {
+    "cli._dry_run": {"_master.births.start", "_master.children", "_master.paths.relied_on", "_master.watching.contents"}
+}
 """Module -> what it alone may import besides: the dry run of `prefork check` starts a mold as the master would."""
 
 SHARED = {"_wire", "_linux", "_errors"}

@@ -10,7 +10,7 @@ from prefork._report.banner import Start, Welcome, clickable, opening, waiting_f
 START = Start("shop", 4711, "shop:app", "3.11.7", "prefork.toml")
 ENTRIES = tuple(Entry(f"web/{number}", "web", "") for number in range(4))
 PLAN = Plan(ENTRIES, (Kind("web"),), (Pool("web", tuple(e.key for e in ENTRIES), 2),), (Listener("http", "tcp://*:0"),))
-ABOUT = {"application": "ASGI application (fastapi.FastAPI)", "server": "uvicorn 0.54.0", "web": "yes"}
+ABOUT = {"application": "ASGI application (fastapi.FastAPI)", "server": "uvicorn 0.54.0", "web": "http"}
 
 
 def test_in_a_log_it_is_one_line_each() -> None:

@@ -143,6 +143,24 @@ def _address(text: str) -> str:
     return text
 
 
+def client_certificates(value: Any) -> Values:
+    """Return what is asked of clients: the numbers and names of Python's `ssl`."""
+    name = str(value).rpartition("_")[2].lower()
+    return {"tls_client": {"0": "none", "1": "optional", "2": "required"}.get(name, name)}
+
+
+def protocol(value: Any) -> Values:
+    """Return the version of `tls1.2` or `tls1.3`."""
+    return {"tls_min_version": str(value).removeprefix("tls")}
+
+
+def any_version(value: Any) -> Values:
+    """Take the number or name of Python's `ssl` for any version: ours is the lowest one, 1.2 by default."""
+    if str(value) not in ("2", "17", "TLS", "TLS_SERVER", "PROTOCOL_TLS", "PROTOCOL_TLS_SERVER"):
+        raise ValueError("tls_min_version: 1.2 or 1.3")
+    return {}
+
+
 def part(name: str) -> Conversion:
     """Return the conversion to a part of an address, or of the target, that the tool has as a setting of its own."""
     return lambda value: {"." + name: str(value)}

@@ -11,10 +11,10 @@ SETTINGS = (
     Setting("--access-logformat FORMAT", "access_log_format", "with gunicorn's fields, such as %(h)s"),
     Setting("--backlog BACKLOG", "backlog"),
     Setting("-b --bind ADDRESS", "bind", "", convert.bind),
-    Setting("--ca-certs FILE", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
-    Setting("--certfile FILE", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
-    Setting("--cert-reqs --verify-mode MODE", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
-    Setting("--ciphers CIPHERS", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
+    Setting("--ca-certs FILE", "tls_ca"),
+    Setting("--certfile FILE", "tls_cert"),
+    Setting("--cert-reqs --verify-mode MODE", "tls_client", "none, optional or required", convert.client_certificates),
+    Setting("--ciphers CIPHERS", "tls_ciphers", "of TLS 1.2"),
     Setting(
         "-c --config FILE",
         "config",
@@ -33,8 +33,8 @@ SETTINGS = (
     Setting("-m --umask UMASK", "bind", "as in unix:/run/shop.sock?mode=660", convert.socket_umask),
     Setting("-k --worker-class CLASS", "loop", "asyncio or uvloop", convert.loop_class),
     Setting("--keep-alive SECONDS", "keep_alive", note=why.IDLE),
-    Setting("--keyfile FILE", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
-    Setting("--keyfile-password PASSWORD", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
+    Setting("--keyfile FILE", "tls_key"),
+    Setting("--keyfile-password PASSWORD", "tls_key_password_file", "write it to a file", convert.unless_off),
     Setting(
         "--insecure-bind ADDRESS", "", "no equal: all addresses of a daemon have TLS, or none; let the proxy redirect"
     ),

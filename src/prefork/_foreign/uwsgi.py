@@ -23,7 +23,7 @@ SETTINGS = (
     Setting("callable NAME", "target", "as in shop:app", convert.part("callable")),
     Setting("http http-socket ADDRESS", "bind", "", convert.uwsgi_address),
     Setting("socket uwsgi-socket s ADDRESS", "bind", "", convert.uwsgi_address, note=_UWSGI),
-    Setting("https https-socket ADDRESS", "", "no equal yet: let a proxy such as nginx or Caddy end TLS"),
+    Setting("https https-socket ADDRESS", "", "its parts are `bind`, `tls_cert` and `tls_key`"),
     Setting("chmod-socket MODE", "bind", "as in unix:/run/shop.sock?mode=660", convert.part("mode")),
     Setting("chown-socket OWNER", "bind", "as in unix:/run/shop.sock?owner=shop&group=www-data", convert.part("chown")),
     Setting("listen N", "backlog"),

@@ -194,15 +194,15 @@ class DaemonExecutor:
         try:
             self._processes.start_mold(generation)
         except OSError as error:
-            self._master.enqueue(fact.MoldFailed(generation, f"cannot start the mold: {error}"))
+            self._master.enqueue(fact.MoldFailed(generation, f"cannot start the mold: {error.strerror}"))
             if generation not in self._processes.molds():
                 self._master.enqueue(fact.MoldEnded(generation, "failed to start"))
 
     def _plan_again(self, generation: int) -> None:
         try:
-            self._channels.compute_plan(generation)
+            self._processes.plan_again(generation)
         except OSError as error:
-            self._master.enqueue(fact.PlanFailed(generation, f"no descriptor left in the master: {error.strerror}"))
+            self._master.enqueue(fact.PlanFailed(generation, f"the master cannot ask for it: {error.strerror}"))
 
     def _spawn(self, action: do.SpawnWorker) -> None:
         generation, key = action.generation, action.key

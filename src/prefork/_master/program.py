@@ -31,6 +31,7 @@ from prefork._master.notify import Manager
 from prefork._master.observers import Banner, Headline, Recorder
 from prefork._master.paths.relied_on import checked
 from prefork._master.runtime.presence import Presence, Runtime
+from prefork._master.watching.notices import Watch
 from prefork._report.journal import Journal
 from prefork._wire.launch import MasterLaunch, decode
 
@@ -76,6 +77,7 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
         view = DaemonView(supervisor, journal, executor.molds, executor.board.reading, executor.stacks, origin, time())
         control = Control(master, runtime.path, view, replies, group_id(launch.options.control_group))
         presence = Presence(master, runtime, control)
+        Watch(master, launching.files)
         manager = Manager(master, launch.manager, supervisor)
         admission = Admission(control, supervisor, master.relay.log)
         observers: list[Observer] = [Recorder(journal, control, log), Headline(show, supervisor), manager, admission]

@@ -81,6 +81,8 @@ class Mold:
         """What the log is to have of the application's start, once."""
         self.awaits_run = False
         """Whether the program runs up to its `daemon.run()`, which serves. Any other call of it starts a master."""
+        self.files: dict[str, int] = {}
+        """While a plan is computed: descriptors of what the master has read for it, by option."""
 
     def run(self) -> int:
         """Load the application, which serves; return the exit status where loading fails."""
@@ -139,7 +141,8 @@ class Mold:
         """Carry out orders until the master closes the channel."""
         while (received := self._channel.receive()) is not None:
             match received.message:
-                case ComputePlan():
+                case ComputePlan(files):
+                    self.files = dict(zip(files, received.descriptors[1:], strict=False))
                     self._plan(application, received.descriptors)
                     if not self._planned:
                         return

@@ -17,6 +17,7 @@ from .._options.table import OPTIONS, Settings, resolve
 from . import mold
 from .environment.prepare import prepare
 from .recognise import Recognised, has_hooks, recognise
+from .secure import refuse_other_files
 from .watching import loaded
 
 _RENAMED = (
@@ -30,7 +31,9 @@ def run(started: dict[str, Any]) -> None:
     environ = _take_variables() | started["platform"]
 
     def read() -> Settings:
-        return resolve(started["given"], environ, directory)
+        settings = resolve(started["given"], environ, directory)
+        refuse_other_files(settings, started["files"])
+        return settings
 
     settings = read()
     assert mold.own is not None

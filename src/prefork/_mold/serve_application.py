@@ -30,6 +30,7 @@ from ..daemon import Daemon, Plan, Pool
 from .daemon_application import DaemonApplication
 from .processors import usable
 from .recognise import Recognised, refuse_application
+from .secure import Files, received, scheme, spoken
 from .watching import loaded
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class ServedApplication:
     def plan(self) -> Json:
         """Read the options, and compute their plan."""
         options = self._read()
-        self._made = self._application(options)
+        self._made = self._application(options, received())
         plan = self._made.plan()
         assert isinstance(plan, dict)
         watched = os.path.abspath(options.file) if options["reload"] and options.file else None
@@ -97,13 +98,16 @@ class ServedApplication:
             self._made = self._application(self._read())
         return self._made.worker(key, context)
 
-    def _application(self, settings: Settings) -> DaemonApplication:
+    def _application(self, settings: Settings, files: Files | None = None) -> DaemonApplication:
         looping = (Web._kind,) if self._recognised.what == "asgi" else ()
-        return DaemonApplication(daemon_of(self._recognised, settings), looping)
+        return DaemonApplication(daemon_of(self._recognised, settings, files), looping)
 
 
-def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:
-    """Return the daemon that serves an application. Raises UsageError for options that do not fit it."""
+def daemon_of(recognised: Recognised, settings: Settings, files: Files | None = None) -> Daemon:
+    """Return the daemon that serves an application. Raises UsageError for options that do not fit it.
+
+    `files`: what the master has read, None where it was checked before.
+    """
     spares = settings["spares"] if settings["preload"] else 0
     daemon = Daemon(settings["name"], listeners=_listeners(recognised, settings), spares=spares)
     kind = settings.given_for(KindOptions)
@@ -115,7 +119,7 @@ def daemon_of(recognised: Recognised, settings: Settings) -> Daemon:
         daemon.worker(Work, **kind)(_function(recognised))
         make: Callable[[int], WorkerContext] = Work
     else:
-        make = _served(daemon, recognised, settings, {**kind, "ready": "explicit"})
+        make = _served(daemon, recognised, settings, {**kind, "ready": "explicit"}, files)
     workers = usable() if settings["workers"] == "auto" else settings["workers"]
     pool = Pool(make, workers, max=max(4 * workers, ROOM_TO_GROW), default=True)
     daemon.plan(lambda: Plan([pool]))
@@ -134,9 +138,12 @@ def _function(recognised: Recognised) -> Callable[..., Any]:
     return work
 
 
-def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: dict[str, Any]) -> Callable[[int], Web]:
+def _served(
+    daemon: Daemon, recognised: Recognised, settings: Settings, kind: dict[str, Any], files: Files | None
+) -> Callable[[int], Web]:
     """Declare the workers that serve it; return the function that makes their contexts."""
     protocol = recognised.what
+    server = adapters.find(settings["server"], protocol)
     options = ServerOptions(
         keepalive_window=min(settings["keepalive_window"], KindOptions(**kind).drain_timeout * _WINDOW),
         threads=settings["threads"],
@@ -147,8 +154,8 @@ def _served(daemon: Daemon, recognised: Recognised, settings: Settings, kind: di
         forwarded_allow_ips=trusted_networks(settings["forwarded_allow_ips"]) or adapters.LOOPBACK,
         access_log=_path(settings["access_log"]),
         access_log_format=settings["access_log_format"],
+        tls=spoken(settings, server, files),
     )
-    server = adapters.find(settings["server"], protocol)
     refuse(server.name, protocol, settings)
     server.warm(recognised.application, protocol, options)
     layers.warm(options)
@@ -197,5 +204,5 @@ def _about(recognised: Recognised, settings: Settings) -> dict[str, Json]:
     if recognised.what != "function":
         server = adapters.find(settings["server"], recognised.what).name
         library = sys.modules.get(server)
-        about |= {"server": f"{server} {getattr(library, '__version__', '')}".rstrip(), "web": "yes"}
+        about |= {"server": f"{server} {getattr(library, '__version__', '')}".rstrip(), "web": scheme(settings)}
     return about

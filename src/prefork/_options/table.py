@@ -15,12 +15,9 @@ from typing import Any
 
 from .._errors import UsageError, did_you_mean
 from .._linux import regular_file
-from .listed.access import ACCESS
-from .listed.application import APPLICATION
-from .listed.connections import CONNECTIONS
 from .listed.daemon import DAEMON, NAMING
 from .listed.environment import ENVIRONMENT
-from .listed.proxies import PROXIES
+from .listed.served import SERVED
 from .option import PREFIX, Option
 from .records import DaemonOptions, KindOptions
 from .target import daemon_name
@@ -38,8 +35,7 @@ def _of(record: type[KindOptions | DaemonOptions]) -> Iterator[Option]:
             yield Option(each.name, each.metadata["type"], each.default, each.metadata["help"], each.metadata["scope"])
 
 
-_SERVED = (*APPLICATION, *PROXIES, *CONNECTIONS, *ACCESS)
-OPTIONS: tuple[Option, ...] = (*NAMING, *_SERVED, *_of(KindOptions), *DAEMON, *ENVIRONMENT, *_of(DaemonOptions))
+OPTIONS: tuple[Option, ...] = (*NAMING, *SERVED, *_of(KindOptions), *DAEMON, *ENVIRONMENT, *_of(DaemonOptions))
 _OF_PLATFORMS = (
     ("WEB_CONCURRENCY", "workers", ""),
     ("PORT", "bind", ":"),

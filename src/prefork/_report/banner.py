@@ -86,7 +86,8 @@ class Welcome:
         """Return the text, to be logged once; `addresses`: the actual ones of the listeners."""
         self._shown = True
         assert self._plan is not None
-        shown = [clickable(each) for each in addresses] if "web" in self._about else list(addresses)
+        scheme = self._about.get("web")
+        shown = [clickable(each, scheme) for each in addresses] if scheme else list(addresses)
         what, server = self._about.get("application", "Daemon"), self._about.get("server")
         counts = Counter(entry.kind for entry in self._plan.wanted({}).values())
         crew = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "none"
@@ -101,10 +102,10 @@ class Welcome:
         return "\n".join([*_block(rows, self._style), "", f"  {done}   {hint}", ""])
 
 
-def clickable(address: str) -> str:
-    """Return an address on which HTTP is spoken as a link."""
+def clickable(address: str, spoken: str = "http") -> str:
+    """Return an address as a link; `spoken`: `http` or `https`."""
     scheme, _, rest = address.partition("://")
-    return {"tcp": "http://", "unix": "unix:"}.get(scheme, f"{scheme}://") + rest
+    return {"tcp": f"{spoken}://", "unix": "unix:"}.get(scheme, f"{scheme}://") + rest
 
 
 _MOST = 5

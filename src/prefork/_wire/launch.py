@@ -53,7 +53,8 @@ class MasterLaunch:
     with `new_privileges` it may gain others by executing a program that has them (no_new_privs of prctl(2)).
     `named_in` is the file that has named the `addresses`, if one has.
     `relied_on` are files that have set options for which root is needed, and the names of these. `code` are folders and
-    files whose code the starting command has run, or would have. `place` stands for the program
+    files whose code the starting command has run, or would have. `files` has paths by option: the master reads them
+    for the workers. `place` stands for the program
     (`_linux.program.Program.place`).
     """
 
@@ -79,6 +80,7 @@ class MasterLaunch:
     relied_on: dict[str, str] = field(default_factory=dict)
     code: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def encode(launch: MasterLaunch) -> bytes:

@@ -8,7 +8,7 @@ and the scoreboard come with it):
 
     mold    StepFailed(step="load")   unasked: the import failed, the mold ends
     mold    StillImporting            unasked: the import has not returned for seconds
-    master  ComputePlan               [memory for it] at once, the mold answers after its import; again for each replan
+    master  ComputePlan               [memory for it, *files] at once, answered after the import; again for a replan
     mold    Planned | StepFailed      to each; a failure before the first plan ends the mold
     master  Fork(count)               [a channel for each] only after Planned; the mold works off several in order
       intermediate  ForkFailed        the fork or what it needs failed; ends the batch
@@ -18,7 +18,7 @@ and the scoreboard come with it):
 The master and a newborn, over the newborn's own channel:
 
     newborn Hello                     the kernel adds its pid (SCM_CREDENTIALS)
-    master  Order                     [lifeline, *listeners, *streams]: not before the master has adopted it
+    master  Order                     [lifeline, *listeners, *files, *streams]: not before the master has adopted it
     worker  Ready                     at most once
     worker  ReplacementRequested      it has reached a limit, and serves on until it is asked to drain
     worker  Drained                   it has finished, and only its interpreter has still to end
@@ -89,7 +89,9 @@ class MoldLaunch:
 
 @record
 class ComputePlan:
-    """Compute the plan, for the first time or again."""
+    """Compute the plan, for the first time or again. `files` names the descriptors that follow the memory for it."""
+
+    files: tuple[str, ...] = ()
 
 
 @record
@@ -156,9 +158,10 @@ class Order:
     `own_queues` names the listeners that no process outside of the daemon holds. `exit_timeout` (seconds) bounds the
     interpreter's exit, and `finish_timeout` that of a worker whose function has returned but whose threads may still
     work. `explicit_ready` leaves it to the function to report readiness. `row` is the worker's in the scoreboard, -1
-    for none. The worker replaces `{}` in `title` by its state. `captured`: six descriptors follow the listeners. They
+    for none. The worker replaces `{}` in `title` by its state. `captured`: six descriptors follow as the last. They
     are the worker's standard output and error, their ends for reading, and the streams that it uses without a master.
-    `terms`: the values of `Terms` that the worker is to apply itself, since the master may not.
+    `terms`: the values of `Terms` that the worker is to apply itself, since the master may not. `files` names the
+    descriptors that follow the listeners: sealed memory with what the master has read there.
     """
 
     key: str
@@ -177,6 +180,7 @@ class Order:
     takeover_timeout: float = 0.0
     own_queues: tuple[str, ...] = ()
     terms: tuple[Any, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 @record

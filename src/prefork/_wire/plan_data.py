@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import Any, TypeVar
 
 from .._core.plan import Entry, Kind, Listener, Plan, Pool
@@ -33,13 +33,17 @@ class MalformedPlan(Exception):
 
 @record
 class Assignable:
-    """What the master sends to the worker of an entry, and does to it. It does not read the context."""
+    """What the master sends to the worker of an entry, and does to it. It does not read the context.
+
+    `files`, which come from the master itself: what was in the files that the operator has named, by option.
+    """
 
     context: str
     env: Mapping[str, str]
     terms: Terms
     interpreter_options: tuple[str, ...]
     options: KindOptions
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @record
@@ -47,7 +51,7 @@ class ReceivedPlan:
     """A plan, the assignables of its entries by key and digest, and the file whose change asks for another plan.
 
     `options` are those that the daemon's code sets. `about` describes the application for people: `application`,
-    `server`, and `web` where it speaks HTTP.
+    `server`, and `web` where it speaks HTTP: `http` or `https`.
     """
 
     plan: Plan

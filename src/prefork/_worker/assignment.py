@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .._linux import title
@@ -25,7 +25,7 @@ class Assignment:
     called again and then does nothing. `send` sends any other message of a worker; where the master has ended it does
     nothing. `report_busy` wakes a master that does not watch for hangs. `backlogs_to_drain`
     returns the names of the listeners that no other worker will accept from, as far as the master has sent them. `row`
-    is this worker's in `board`, -1 where it has none.
+    is this worker's in `board`, -1 where it has none. `files`: descriptors of what the master has read, by option.
     """
 
     key: str
@@ -39,6 +39,7 @@ class Assignment:
     backlogs_to_drain: Callable[[], frozenset[str]] = frozenset
     board: Scoreboard | None = None
     row: int = -1
+    files: dict[str, int] = field(default_factory=dict)
 
 
 class Reports:

@@ -177,8 +177,7 @@ def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: 
 def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptors: list[int]) -> Assignment:
     drain, orphan = inheritance.drain, inheritance.orphan
     listeners = _open(order.listeners, descriptors[1:])
-    orphan.patience = Patience(order.orphan_grace, order.takeover_timeout)
-    orphan.drain_timeout = order.finish_timeout
+    orphan.patience, orphan.drain_timeout = Patience(order.orphan_grace, order.takeover_timeout), order.finish_timeout
     orphan.queues = [listeners[name] for name in order.own_queues]
     # KILL where there is no grace: the kernel ends even a worker that hangs.
     drain.lifeline = lifeline.arm(descriptors[0], lifeline.ORPHANED if order.orphan_grace > 0 else signal.SIGKILL)
@@ -195,6 +194,7 @@ def _assign(reports: Reports, inheritance: Inheritance, order: Order, descriptor
         backlogs_to_drain=reports.backlogs_to_drain,
         board=inheritance.board,
         row=order.row,
+        files=dict(zip(order.files, descriptors[1 + len(listeners) :])),  # noqa: B905 - As in `_open`.
     )
 
 

@@ -13,7 +13,7 @@ Other distributions offer theirs under the entry point group `prefork.servers`.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -27,6 +27,19 @@ Application = Callable[..., Any]
 
 LOOPBACK = ("127.0.0.0/8", "::1")
 """The proxies that are trusted by default."""
+
+
+@dataclass(frozen=True)
+class TLS:
+    """How a server speaks TLS. Certificate and key come to each worker from the master, by descriptor."""
+
+    client: Literal["none", "optional", "required"] = "none"
+    """Whether a client is asked for a certificate, and whether it must have one."""
+    min_version: Literal["1.2", "1.3"] = "1.2"
+    ciphers: str | None = None
+    """Ciphers of TLS 1.2, as OpenSSL writes them; None for the default ones."""
+    digest: str = ""
+    """Of certificate, key, password and authorities: other ones replace the workers."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,8 @@ class ServerOptions:
     """The path of the access log, `-` for standard output; empty: there is none."""
     access_log_format: str = "combined"
     """The format of its lines: a name, or a template."""
+    tls: TLS | None = None
+    """TLS on all listeners, for a server with `check_tls`; None for plain connections."""
 
 
 class Server(Protocol):
@@ -84,6 +99,12 @@ class Server(Protocol):
 
     def warm(self, application: Application, protocol: str, options: ServerOptions) -> None:
         """Import all that workers need; called in the mold. Raises UsageError for an unsuitable library version."""
+
+    def check_tls(self, tls: TLS, files: Mapping[str, int]) -> None:
+        """Raise UsageError where it cannot speak TLS with these options and files; called in the mold.
+
+        A server without this method does not speak TLS. `files`: see `web.tls`.
+        """
 
     def serve(
         self,

@@ -33,6 +33,7 @@ from .lasting_logger import lasting
 from .lifespan import State, lifespan, run
 from .loops import loop_factory
 from .main_thread import MainThread
+from .web import rustls
 from .web.limits import gathered
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 name = "granian"
 protocols = frozenset({"asgi", "wsgi"})
 sharing: Literal["sharded"] = "sharded"
+check_tls = rustls.check
 
 _TESTED = "2.8."
 _LOGGER = "_granian.workers"
@@ -73,7 +75,7 @@ class _Private:
         }
         self.http1 = settings.HTTP1Settings
         for worker in self.asgi_worker, self.wsgi_worker:
-            inspect.signature(worker).bind(1, (None, None), None, py_threads=1, **self.options)
+            inspect.signature(worker).bind(1, (None, None), None, py_threads=1, **self.options, **rustls.PLAIN)
 
 
 def _private() -> _Private:
@@ -117,7 +119,8 @@ async def _serve_asgi(
         scheduler = _granian.scheduler(loop, watched.request, impl_asyncio=True)
         done = asyncio.Event()
         servers = _Servers(listeners, options, lambda: loop.call_soon_threadsafe(done.set))
-        servers.start(_granian.asgi_worker, scheduler, loop, {"py_threads": 1, "websockets_enabled": True})
+        with rustls.secured(worker, options) as tls:
+            servers.start(_granian.asgi_worker, scheduler, loop, {"py_threads": 1, "websockets_enabled": True, **tls})
         _schedule_as_batch()
         worker.ready()
         await AsyncDrain.of(worker._drain).wait()
@@ -147,7 +150,8 @@ def _serve_wsgi(
     scheduler = _granian.scheduler(loop, answer, impl_asyncio=True)
     done = threading.Event()
     servers = _Servers(listeners, options, done.set)
-    servers.start(_granian.wsgi_worker, scheduler, loop, {"py_threads": options.threads})
+    with rustls.secured(worker, options) as tls:
+        servers.start(_granian.wsgi_worker, scheduler, loop, {"py_threads": options.threads, **tls})
     worker.ready()
 
     def ended() -> Iterator[float]:

@@ -51,6 +51,8 @@ class Calls:
             "wsgi.run_once": False,
             "wsgi.version": (1, 0),
         }
+        if options.tls is not None:
+            self._environ["HTTPS"] = "on"
 
     def answer(self, protocol: Any, scope: dict[str, Any]) -> int:
         """Handle one request; return the status. granian answers an exception with 500."""

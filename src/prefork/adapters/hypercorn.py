@@ -1,6 +1,6 @@
 """hypercorn by its public `serve`, on asyncio's loop.
 
-HTTP/1.1, HTTP/2 without TLS, WebSockets.
+HTTP/1.1, HTTP/2 (by ALPN with TLS), WebSockets.
 
 It ends when its `shutdown_trigger` returns, and drops idle connections then. So the drain happens inside the trigger:
 the loop stops watching the listener, clients are answered with `Connection: close` until they have gone or the window
@@ -12,11 +12,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import hypercorn.asyncio
+import hypercorn.asyncio.run
+from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config, Sockets
 
 from .._worker.accept_throttle import BATCH
@@ -27,6 +31,9 @@ from .calls import TaskCalls
 from .lasting_logger import lasting
 from .lifespan import lifespan, run
 from .loops import loop_factory
+from .web import tls
+from .web.client_certificate import added, extension
+from .web.handshakes import HANDSHAKE
 from .web.limits import gathered
 
 if TYPE_CHECKING:
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
 name = "hypercorn"
 protocols = frozenset({"asgi"})
 sharing: Literal["shared"] = "shared"
+check_tls = tls.check
 
 _FOR_EVER = 10**9
 """Seconds that hypercorn gives requests in flight. The drain's end is decided here."""
@@ -63,7 +71,7 @@ async def _serve(
     worker: Worker[Any], listeners: list[socket.socket], application: Application, options: ServerOptions
 ) -> None:
     loop = asyncio.get_running_loop()
-    config = _Config(listeners, options)
+    config = _Config(listeners, options, tls.context_of(worker, options, ["h2", "http/1.1"]))
     config.graceful_timeout = _FOR_EVER
     config.errorlog = lasting("hypercorn.error")  # for the application to configure; warnings on stderr
 
@@ -98,8 +106,9 @@ async def _serve(
         )
         begun = asyncio.ensure_future(drain.wait())
         await asyncio.wait([serving, begun], return_when=asyncio.FIRST_COMPLETED)
-        ended = _ended(serving, closing, watched.calls, lambda: outside.sending(listeners))
-        await watched.calls.finish(ended, lambda: _close(listeners))
+        close = partial(_close, listeners)
+        ended = _ended(serving, closing, watched.calls, lambda: outside.sending(listeners), close)
+        await watched.calls.finish(ended, close)
 
 
 def _close(listeners: list[socket.socket]) -> None:
@@ -113,7 +122,11 @@ def _close(listeners: list[socket.socket]) -> None:
 
 
 async def _ended(
-    serving: asyncio.Future[None], closing: asyncio.Future[None], calls: TaskCalls, sending: Callable[[], bool]
+    serving: asyncio.Future[None],
+    closing: asyncio.Future[None],
+    calls: TaskCalls,
+    sending: Callable[[], bool],
+    close: Callable[[], None],
 ) -> None:
     """Wait for the end of hypercorn, which begins when its trigger returns; end it when nothing is in flight.
 
@@ -127,6 +140,9 @@ async def _ended(
         if calls.left() or sending():
             await calls.returned()
             since, pause = time.monotonic(), min(2 * pause, _STUCK / 2)
+    if not serving.done():
+        close()  # Over TLS it waits for an alert of each client, also when cancelled, and a silent one sends none.
+        await asyncio.wait([serving], timeout=_STUCK)
     serving.cancel()
     try:
         await serving
@@ -140,7 +156,9 @@ class _Config(Config):
     # The connections that asyncio accepts at a wake-up; the listener's backlog stays the master's.
     backlog = BATCH
 
-    def __init__(self, listeners: list[socket.socket], options: ServerOptions) -> None:
+    ssl_handshake_timeout = HANDSHAKE
+
+    def __init__(self, listeners: list[socket.socket], options: ServerOptions, context: ssl.SSLContext | None) -> None:
         super().__init__()
         self.keep_alive_timeout: Any = options.keep_alive
         self.h11_max_incomplete_size = gathered(options, self.h11_max_incomplete_size)
@@ -148,9 +166,30 @@ class _Config(Config):
         self.websocket_max_message_size = options.websocket_max_size or self.websocket_max_message_size
         self.websocket_ping_interval = options.websocket_ping_interval or None
         self.listeners = [outside.Listener.of(listener) for listener in listeners]
+        self._context = context
+        if context is not None and context.verify_mode:
+            hypercorn.asyncio.run.TCPServer = _Announcing  # type: ignore[attr-defined] # There is no option.
+
+    @property
+    def ssl_enabled(self) -> bool:
+        return self._context is not None
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        return self._context
 
     def create_sockets(self) -> Sockets:
-        return Sockets(secure_sockets=[], insecure_sockets=list(self.listeners), quic_sockets=[])
+        secure, insecure = (self.listeners, []) if self.ssl_enabled else ([], self.listeners)
+        return Sockets(secure_sockets=list(secure), insecure_sockets=list(insecure), quic_sockets=[])
+
+
+class _Announcing(TCPServer):
+    """A connection whose requests have the certificate that the client has presented."""
+
+    async def run(self) -> None:
+        """Handle the connection."""
+        if (found := extension(self.writer.get_extra_info("ssl_object"))) is not None:
+            self.app = added(self.app, found)
+        await super().run()
 
 
 class _Requests:

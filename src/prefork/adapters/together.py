@@ -21,6 +21,7 @@ class Together:
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self.transport = transport
+        self._loop = loop
         self._call_soon = loop.call_soon
         self._kept: bytes | None = None
         self.is_closing = transport.is_closing  # asked for each response
@@ -53,13 +54,15 @@ class Together:
         return getattr(self.transport, name)
 
 
-def written_together(protocol: type[Any], loop: asyncio.AbstractEventLoop) -> type[Any]:
+def written_together(
+    protocol: type[Any], loop: asyncio.AbstractEventLoop, kind: type[Together] = Together
+) -> type[Any]:
     """Return a subclass of one of uvicorn's protocols that uses `Together`; WebSockets have the plain transport."""
 
     class WrittenTogether(protocol):  # type: ignore[misc]
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
-            self.transport: Any = Together(transport, loop)
+            self.transport: Any = kind(transport, loop)
 
         def handle_websocket_upgrade(self, *event: Any) -> None:
             self.transport = self.transport.transport

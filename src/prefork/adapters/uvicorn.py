@@ -21,6 +21,7 @@ import socket
 import time
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
@@ -35,7 +36,9 @@ from .lifespan import State, lifespan, run
 from .loops import loop_factory
 from .native_accepting import NativeAccepting
 from .together import written_together
-from .web import forwarded
+from .web import forwarded, tls
+from .web.client_certificate import announced
+from .web.handshakes import Handshakes, SecureTogether
 from .web.header import MOST, short
 from .web.limits import gathered
 from .web.patient import patient
@@ -43,6 +46,8 @@ from .web.refusals import Refusals
 from .web.trusted import Trusted
 
 if TYPE_CHECKING:
+    import ssl
+
     from .._worker.activity import Activity
     from .._worker.handle import Worker
     from . import Application
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
 name = "uvicorn"
 protocols = frozenset({"asgi"})
 sharing: Literal["shared"] = "shared"
+check_tls = tls.check
 
 _logger = lasting("uvicorn.error")
 
@@ -115,12 +121,14 @@ async def _serve(
 ) -> None:
     async with lifespan(application, options.lifespan) as state:
         loop = asyncio.get_running_loop()
-        native = type(loop).__module__.startswith("uvloop")
+        context = tls.context_of(worker, options, ["http/1.1"])
+        native = type(loop).__module__.startswith("uvloop") and context is None
         connections = _Connections(worker.activity if native else None)
         counting = CountingApplication(application, worker)
         chosen = _config(counting, options, config)
-        factory = _factory(chosen, connections, state or {}, Refusals(worker))
-        accepting = (NativeAccepting if native else Accepting)(worker, listeners, factory)
+        make = _protocol(chosen, context, Refusals(worker))
+        factory = _factory(make, chosen, connections, state or {})
+        accepting = _accepting(native, context)(worker, listeners, factory)
         await accepting.start()
         worker.ready()
         await AsyncDrain.of(worker._drain).wait()
@@ -130,6 +138,13 @@ async def _serve(
             await connections.finish(options.keepalive_window)
 
         await counting.calls.finish(ended(), connections.close)
+
+
+def _accepting(native: bool, context: ssl.SSLContext | None) -> Callable[..., Accepting | NativeAccepting]:
+    """Return what accepts connections: on uvloop its own accept loop, but for TLS."""
+    if context is not None:
+        return partial(Handshakes, context=context)
+    return NativeAccepting if native else Accepting
 
 
 def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> uvicorn.Config:
@@ -154,13 +169,22 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
     return config
 
 
+def _protocol(config: uvicorn.Config, context: ssl.SSLContext | None, refusals: Refusals) -> type[Any]:
+    """Return the class of the protocols."""
+    loop = asyncio.get_running_loop()
+    most = config.h11_max_incomplete_event_size or MOST
+    protocol = patient(short(config.http_protocol_class, most, refusals), loop)
+    if context is None:
+        return written_together(protocol, loop)
+    make = written_together(protocol, loop, SecureTogether)
+    return announced(make) if context.verify_mode else make
+
+
 def _factory(
-    config: uvicorn.Config, connections: _Connections, state: State, refusals: Refusals
+    make: type[Any], config: uvicorn.Config, connections: _Connections, state: State
 ) -> Callable[[], asyncio.Protocol]:
     """Return the protocol factory that `uvicorn.Server.startup` gives to the loop."""
     loop = asyncio.get_running_loop()
-    protocol = short(config.http_protocol_class, config.h11_max_incomplete_event_size or MOST, refusals)
-    make = written_together(patient(protocol, loop), loop)
     server = _State(config, connections)
     connections.tasks = server.tasks
     return lambda: make(config=config, server_state=server, app_state=state, _loop=loop)

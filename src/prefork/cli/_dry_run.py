@@ -16,6 +16,7 @@ from .._linux.subreaper import become_subreaper
 from .._master.births.start import MasterEnd, Shared, described, start_mold
 from .._master.children import child_pids
 from .._master.paths.relied_on import checked
+from .._master.watching.contents import Contents, Files, in_memory
 from .._report.sentences import ended
 from .._wire import plan_memory, scoreboard
 from .._wire.launch import MasterLaunch
@@ -42,6 +43,10 @@ class Answer:
 def planned(launch: MasterLaunch, timeout: float) -> Answer:
     """Return the answer of this launch's mold, within `timeout` seconds. Raises Failed; leaves no process behind."""
     interpreter, mold = described(checked(launch))
+    try:
+        contents = Files.of(launch).read()
+    except OSError as error:
+        raise Failed(error.strerror) from None
     become_subreaper()  # So that processes which the application leaves become ours to end.
     reader, writer = lifeline.create()
     board, dumps = scoreboard.create(1), stacks.create()
@@ -50,7 +55,7 @@ def planned(launch: MasterLaunch, timeout: float) -> Answer:
     try:
         pid, channel = start_mold(interpreter, mold, Shared(reader, board, dumps))
         try:
-            answer = _ask(channel, monotonic() + timeout)
+            answer = _ask(channel, monotonic() + timeout, contents)
         finally:
             channel.close()
             status = _end(pid)
@@ -66,12 +71,12 @@ def planned(launch: MasterLaunch, timeout: float) -> Answer:
     raise Failed(answer or f"the process that imports the application {ended(status, NAMES)}")
 
 
-def _ask(channel: MasterEnd, deadline: float) -> Answer | StepFailed | str:
+def _ask(channel: MasterEnd, deadline: float, contents: Contents) -> Answer | StepFailed | str:
     """Return its answer, or why there is none; empty text if the mold has ended."""
     memory = plan_memory.create()
     try:
-        with suppress(BrokenPipeError, ConnectionResetError):
-            channel.send(ComputePlan(), [memory])
+        with suppress(BrokenPipeError, ConnectionResetError), in_memory(contents) as files:
+            channel.send(ComputePlan(tuple(contents)), [memory, *files])
         waiting = select.poll()
         waiting.register(channel, select.POLLIN)
         place = ""

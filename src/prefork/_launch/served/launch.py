@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from ..._errors import UsageError
 from ..._linux.address import parse, split
 from ..._linux.terminal import is_journal, shows_colours
+from ..._options.listed.tls import FILES, files
 from ..._options.records import DaemonOptions, checked
 from ..._options.table import Settings
 from ..._report.banner import Start, Style, opening
@@ -26,7 +27,7 @@ from ..._wire.launch import Greeting, Identity, MasterLaunch
 from ..become_master import become_master, launch_of
 from .surroundings import for_molds, given_variables, here, program_here
 
-_NEED_ROOT = ("user", "group", "new_privileges", "log_file", "pid_file", "env_file", "control_group", "bind")
+_NEED_ROOT = (*FILES, "user", "group", "new_privileges", "log_file", "pid_file", "env_file", "control_group", "bind")
 """Options that decide what root does, or reads for the application."""
 
 _PRIVILEGED = 1024
@@ -68,10 +69,12 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
         where = f"{settings.file} names none" if settings.file else "there is no prefork.toml either"
         raise UsageError(f"there is no TARGET, and {where}: name one, as in shop:app")
     options, variables = settings.given_for(DaemonOptions), given_variables(settings)
-    target = {"run": for_molds(given, variables)}
+    read = files(settings.values, settings.sources)
+    target = {"run": for_molds(given, variables, read)}
     launch = replace(
         launch_of(settings["name"], target, program_here(settings), checked(DaemonOptions, options)),
         place=here(),
+        files={name: os.path.join(here(), path) for name, path in read.items()},
         runs=settings["target"],
         fixed=tuple(options),
         sources=_sources(settings),

@@ -47,6 +47,13 @@ class RunKeywords(DaemonKeywords, total=False):
     websocket_ping_interval: float | str
     websocket_ping_timeout: float | str
     keepalive_window: float
+    tls_cert: str
+    tls_key: str
+    tls_key_password_file: str
+    tls_ca: str
+    tls_client: Literal["none", "optional", "required"]
+    tls_min_version: Literal["1.2", "1.3"]
+    tls_ciphers: str
     start_timeout: float
     drain_timeout: float
     hang_timeout: float

@@ -57,8 +57,8 @@ def given_variables(settings: Settings) -> dict[str, str]:
     return variables(settings, here())
 
 
-def for_molds(given: Mapping[str, Any], added: Mapping[str, str]) -> dict[str, Any]:
+def for_molds(given: Mapping[str, Any], added: Mapping[str, str], files: Mapping[str, str]) -> dict[str, Any]:
     """Return what molds are to know of the start: see `_mold.run_target` and `_mold.environment.prepare`."""
     platform = {name: value for name, value in os.environ.items() if name in PLATFORM}
     replaced = {name: [value, THIS_PROGRAM.environ.get(name)] for name, value in added.items()}
-    return {"given": given, "platform": platform, "variables": replaced}
+    return {"given": given, "platform": platform, "variables": replaced, "files": files}

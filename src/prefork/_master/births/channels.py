@@ -117,11 +117,14 @@ class ProcessChannels:
 
     # Orders.
 
-    def compute_plan(self, generation: int) -> None:
-        """Order a plan; the answer is PlanReceived, MoldFailed, PlanFailed or MoldDisconnected. Raises OSError."""
+    def compute_plan(self, generation: int, files: tuple[str, ...] = (), descriptors: Sequence[int] = ()) -> None:
+        """Order a plan; the answer is PlanReceived, MoldFailed, PlanFailed or MoldDisconnected. Raises OSError.
+
+        `files` names the descriptors, of what was read for it.
+        """
         if (mold := self._molds.get(generation)) is not None:
             mold.memory = plan_memory.create() if mold.memory is None else mold.memory
-            self._send(mold, messages.ComputePlan(), [mold.memory])
+            self._send(mold, messages.ComputePlan(files), [mold.memory, *descriptors])
 
     def fork_spares(self, generation: int, count: int) -> list[Fact]:
         """Order `count` forks; each is answered by a SpareForked or counted in a ForkFailed.

@@ -11,6 +11,7 @@ from ..._report.banner import Welcome
 from ..._wire import messages
 from ..._wire.launch import MasterLaunch
 from ..listeners.inherited import Given
+from ..watching.contents import Files
 from .start import Interpreter, described
 
 
@@ -20,6 +21,7 @@ class Launching:
 
     `addresses` are those that the operator gave, which are opened with the master's own rights. `welcome` is logged
     when all workers are ready. A change of a Python file in a folder of `sources` means a reload.
+    `files` are those that are read for the workers.
     """
 
     interpreter: Interpreter
@@ -30,6 +32,7 @@ class Launching:
     addresses: frozenset[str] = frozenset()
     welcome: Welcome | None = None
     sources: tuple[str, ...] = ()
+    files: Files = field(default_factory=lambda: Files({}))
 
     @property
     def by_command(self) -> bool:
@@ -47,11 +50,10 @@ class Launching:
         return replace(self.mold, generation=generation, title=title, alone=True)
 
     def of_watcher(self, program: str, arguments: messages.Json) -> messages.MoldLaunch:
-        """Return the launch of a watcher of files, by the name of its program in `_mold.watch_files`."""
+        """Return the launch of a watcher of files, by the name of its program in `_mold.watching.watch_files`."""
         title = f"prefork: watcher {self.mold.title}"
-        return replace(
-            self.mold, application=f"prefork._mold.watch_files:{program}", arguments=arguments, title=title, alone=True
-        )
+        application = f"prefork._mold.watching.watch_files:{program}"
+        return replace(self.mold, application=application, arguments=arguments, title=title, alone=True)
 
     def interpreter_with(self, options: Sequence[str]) -> Interpreter:
         """Return the interpreter with more options."""
@@ -75,4 +77,5 @@ def launching_from(launch: MasterLaunch, open_files: int) -> Launching:
         frozenset(launch.addresses),
         None if greeting is None else Welcome(launch.name, greeting.style, greeting.started),
         launch.sources,
+        Files.of(launch),
     )

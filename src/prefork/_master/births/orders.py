@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Any
 
 from ..._core import actions as do
@@ -19,6 +19,7 @@ from ..._wire.plan_data import Assignable
 from ..board import Board
 from ..listeners.opened import Listeners
 from ..log.capture import Capture, Ends
+from ..watching.contents import in_memory
 from .launches import Launching
 from .open_files import explained
 from .processes import Processes
@@ -55,6 +56,8 @@ class Orders:
     def learn(self, generation: int, assignables: Mapping[tuple[str, str], Assignable], options: DaemonOptions) -> None:
         """Keep the contents of the orders of a plan's workers."""
         self._options[generation] = options
+        if files := self._launching.files.planned(generation):
+            assignables = {name: replace(each, files=files) for name, each in assignables.items()}
         self._assignables.setdefault(generation, {}).update(assignables)
 
     def keep(self, generation: int, named: frozenset[tuple[str, str]]) -> None:
@@ -67,6 +70,7 @@ class Orders:
         """Drop a generation: no order of it follows."""
         self._assignables.pop(generation, None)
         self._options.pop(generation, None)
+        self._launching.files.forget(generation)
 
     def assignable(self, action: Ordered) -> Assignable:
         """Return the contents of this order."""
@@ -96,10 +100,13 @@ class Orders:
             takeover_timeout=daemon.import_timeout + assignable.options.start_timeout,
             own_queues=tuple(listener.name for listener in action.listeners if listeners.is_own_queue(listener)),
             terms=left,
+            files=tuple(assignable.files),
         )
         try:
             sockets = [listeners.give(listener, action.key, pid) for listener in action.listeners]
-            self._deliver(pid, order, [self._dependencies.lifeline, *(each.fileno() for each in sockets)])
+            with in_memory(assignable.files) as files:
+                numbers = [self._dependencies.lifeline, *(each.fileno() for each in sockets), *files]
+                self._deliver(pid, order, numbers)
         except OSError as error:
             raise explained(error) from None
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..._linux.drain_request import DRAIN, signals_for
 from ..._records.record import record
 from ..._report.forms import Origin
+from ..watching.contents import Contents, in_memory
 from .channels import ProcessChannels, is_child
 from .start import Interpreter, Shared, start_mold
 
@@ -97,10 +98,19 @@ class Processes:
     def start_mold(self, generation: int) -> None:
         """Start the mold of a generation, and have it plan."""
         launching = self._with.launching
+        launching.files.read_for(generation)  # First: without them there is nothing to start.
         pid, channel = self._begin(launching.interpreter, launching.of_mold(generation), "mold")
         self._add(pid, MoldRole(generation))
         self.channels.add_mold(generation, pid, channel)
-        self.channels.compute_plan(generation)
+        self._ask_for_plan(generation, launching.files.planned(generation))
+
+    def plan_again(self, generation: int) -> None:
+        """Have the mold of a generation plan once more, with the files as they are now."""
+        self._ask_for_plan(generation, self._with.launching.files.read_for(generation))
+
+    def _ask_for_plan(self, generation: int, contents: Contents) -> None:
+        with in_memory(contents) as descriptors:
+            self.channels.compute_plan(generation, tuple(contents), descriptors)
 
     def spawn(self, key: str, generation: int, interpreter_options: tuple[str, ...]) -> int:
         """Start a process that waits for the order of a slot in an interpreter of its own; return its pid."""

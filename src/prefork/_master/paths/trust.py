@@ -62,7 +62,7 @@ def why_redirectable(path: str) -> str | None:
     Raises OSError.
     """
     owners = {0, os.geteuid(), *_overflow_uid()}
-    for step, found in _steps_to(path):
+    for step, found in steps_to(path):
         if found.st_uid not in owners:
             return f"its parent {step} belongs to {_name(found.st_uid)}, who could replace it: use another one"
         if _others_can_replace(found):
@@ -88,7 +88,7 @@ def _others_can_replace(found: os.stat_result) -> bool:
     return bool(stat.S_ISDIR(found.st_mode) and others and not found.st_mode & stat.S_ISVTX)
 
 
-def _steps_to(path: str) -> Iterator[tuple[str, os.stat_result]]:
+def steps_to(path: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield every directory and link that the kernel passes: a user who can change one can redirect the path."""
     at, rest, links = "/", os.path.abspath(path).split("/"), 0
     yield at, os.lstat(at)

@@ -1,1 +1,1 @@
-"""Watchers of files: their processes, and what a change asks for."""
+"""Files that are watched: by processes or by the kernel, what they hold, and what a change asks for."""

@@ -25,7 +25,7 @@ _UNREAD = 2.0
 """Seconds before its end in which a watcher may have missed a change."""
 
 Start = Callable[[str, Json], int]
-"""Starts a function of `_mold.watch_files`, by name, with its arguments; returns the pid. Raises OSError."""
+"""Starts a function of `_mold.watching.watch_files`, by name, with its arguments; returns the pid. Raises OSError."""
 
 
 class Watchers:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .._errors import UsageError
-from . import mold
-from .watching.sources import changes
+from ..._errors import UsageError
+from .. import mold
+from .sources import changes
 
 
 def watch(path: Any) -> None:

@@ -1,0 +1,234 @@
+"""TLS on each server that speaks it: handshakes, versions, client certificates, renewals; what is refused, and how."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.secured import Authority, Mounted, Requests, connect, get, own_memory, refused, serial_of
+from adapters.served import REQUEST
+from support import PROOF, Start, gone, until
+from system.runs import Run, check, write
+
+ASGI = """
+import json, os
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    told = {name: scope[name] for name in ("scheme", "http_version")}
+    told |= {"pid": os.getpid(), "tls": scope.get("extensions", {}).get("tls")}
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps(told).encode()})
+"""
+
+WSGI = """
+import json, os
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    told = {"scheme": environ["wsgi.url_scheme"], "https": environ.get("HTTPS"), "pid": os.getpid()}
+    return [json.dumps(told).encode()]
+"""
+
+SERVERS = [("uvicorn", "asgi"), ("hypercorn", "asgi"), ("granian", "asgi"), ("granian", "wsgi")]
+RENEWALS = 20 if PROOF else 3
+REFUSED = {"SSLError", "SSLEOFError", "RemoteDisconnected", "ConnectionResetError"}
+UNLOCK = ("--tls-key-password-file", "password")
+PASSWORD = "a pass phrase, with: signs"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls") / "authority")
+
+
+@contextmanager
+def served(start: Start, server: tuple[str, str], *options: str | Path, **also: Any) -> Iterator[Run]:
+    write(start, "shop.py", ASGI if server[1] == "asgi" else WSGI)
+    run = Run(start, "shop:app", "--server", server[0], "-w", "2", *map(str, options), **also)
+    said = run.ready()
+    assert f"https://127.0.0.1:{run.port}" in said
+    yield run
+    assert run.stop() == 0
+
+
+def told(run: Run, context: ssl.SSLContext) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(get(run.port, context))
+    return found
+
+
+def by_curl(run: Run, authority: Authority) -> str:
+    """Return the version of HTTP that curl gets, which offers both; empty where there is no such curl."""
+    curl = shutil.which("curl")
+    if curl is None or b"HTTP2" not in subprocess.run([curl, "--version"], capture_output=True, check=True).stdout:
+        return ""
+    command = [curl, "-sS", "-o", "/dev/null", "-w", "%{http_version}", "--cacert", str(authority.certificate)]
+    asked = subprocess.run([*command, f"https://localhost:{run.port}/"], capture_output=True, check=True, timeout=30)
+    return asked.stdout.decode()
+
+
+@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+def test_certificate_is_renewed_and_a_broken_one_is_not(
+    start: Start, authority: Authority, server: tuple[str, str]
+) -> None:
+    files = Mounted(start.directory / "secret")
+    certificate, key, serial = authority.issue()
+    files.put(certificate, key)
+    client = authority.context()
+    with served(start, server, "--tls-cert", files.certificate, "--tls-key", files.key) as run:
+        found = told(run, client)
+        assert found["scheme"] == "https"
+        assert found.get("https", "on") == "on", "for WSGI"
+        assert not [name for name in own_memory(found["pid"]) if "file" in name], "the key is still readable"
+        offered = "http/1.1" if server[0] == "uvicorn" else "h2"
+        with connect(run.port, authority.context("h2", "http/1.1")) as both:
+            assert (both.version(), both.selected_alpn_protocol()) == ("TLSv1.3", offered)
+        assert by_curl(run, authority) in ("", "2" if offered == "h2" else "1.1")
+        with Requests(run.port, client) as requests:
+            for _ in range(RENEWALS):
+                certificate, key, serial = authority.issue()
+                files.put(certificate, key)
+                until(lambda: serial_of(run.port, client) == serial, "the new certificate, by itself")  # noqa: B023
+                run.running.expect("replan: done", "err")
+        assert requests.answered > 30
+        assert not requests.failures
+        pid = told(run, client)["pid"]
+        files.put(authority.issue()[0], key)
+        run.running.expect("replan: failed: tls_key: the private key does not belong to the certificate", "err")
+        assert serial_of(run.port, client) == serial
+        assert pid in {told(run, client)["pid"] for _ in range(8)}
+        files.put(b"", key)
+        run.running.expect("replan: failed: tls_cert: there is no certificate in it", "err")
+        assert serial_of(run.port, client) == serial
+
+
+@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+def test_client_needs_a_certificate_and_a_version(start: Start, authority: Authority, server: tuple[str, str]) -> None:
+    directory = start.directory
+    certificate, key, _ = authority.issue(password="" if server[0] == "granian" else PASSWORD)
+    (directory / "both.pem").write_bytes(certificate + key)
+    (directory / "password").write_text(f"{PASSWORD}\n")
+    options = ("--tls-cert", "both.pem", *UNLOCK, "--tls-min-version", "1.3")
+    required = ("--tls-ca", authority.certificate, "--tls-client", "required")
+    with served(start, server, *options, *required) as run:
+        assert refused(run.port, authority.context()) in REFUSED
+        known = certified(directory, authority, "/C=DE/O=Shop, Inc./CN=alice")
+        found = told(run, known)
+        assert found["scheme"] == "https"
+        if server[0] in ("uvicorn", "hypercorn"):
+            tls = found["tls"]
+            assert tls.pop("client_cert_chain") == [(directory / "client.pem").read_text()]
+            assert tls.pop("cipher_suite") in (0x1301, 0x1302, 0x1303)
+            name = "CN=alice,O=Shop\\, Inc.,C=DE"
+            assert tls == {
+                "server_cert": None,
+                "client_cert_name": name,
+                "client_cert_error": None,
+                "tls_version": 0x304,
+            }
+        stranger = Authority(directory / "stranger")
+        unknown = certified(directory, stranger, "/CN=mallory", trusted=authority)
+        assert refused(run.port, unknown) in REFUSED
+        known.maximum_version = ssl.TLSVersion.TLSv1_2
+        assert refused(run.port, known) in REFUSED
+
+
+def certified(directory: Path, authority: Authority, subject: str, trusted: Authority | None = None) -> ssl.SSLContext:
+    """Return the context of a client with a certificate of this authority."""
+    made = (trusted or authority).context()
+    certificate, key, _ = authority.issue(subject)
+    (directory / "client.pem").write_bytes(certificate)
+    (directory / "client.key").write_bytes(key)
+    made.load_cert_chain(directory / "client.pem", directory / "client.key")
+    return made
+
+
+@pytest.mark.parametrize("server", SERVERS[:3], ids="-".join)
+def test_drain_does_not_wait_for_silent_tls_clients(
+    start: Start, authority: Authority, server: tuple[str, str]
+) -> None:
+    put(start.directory, *authority.issue()[:2])
+    client = authority.context()
+    options = ("--tls-cert", "tls.crt", "--tls-key", "tls.key", "--tls-client", "optional", "--tls-ca", "tls.crt")
+    with served(start, server, *options) as run:
+        pid = told(run, client)["pid"]
+        silent = [socket.create_connection(("127.0.0.1", run.port)) for _ in range(4)]
+        kept = [connect(run.port, client) for _ in range(8)]
+        for each in kept:
+            each.sendall(REQUEST)
+            assert each.recv(12) == b"HTTP/1.1 200"
+        os.kill(pid, signal.SIGTERM)
+        assert gone(pid, 10), "it waits for clients that send nothing"
+        for client_of_one in (*silent, *kept):
+            client_of_one.close()
+
+
+def put(directory: Path, certificate: bytes, key: bytes) -> None:
+    (directory / "tls.crt").write_bytes(certificate)
+    (directory / "tls.key").write_bytes(key)
+    (directory / "tls.key").chmod(0o600)
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "why"),
+    [
+        (["--tls-key", "tls.key"], 2, "--tls-key: it needs --tls-cert"),
+        (["--tls-cert", "tls.crt", "--tls-client", "required"], 2, "--tls-client: it needs --tls-ca"),
+        (["--tls-cert", "tls.crt", "--tls-ca", "tls.crt"], 2, "--tls-ca: it needs --tls-client"),
+        (["--tls-cert", "tls.crt", "--tls-key", "none"], 1, "tls_key: DIRECTORY/none cannot be read: No such file"),
+        (["--tls-cert", "tls.crt"], 1, "tls_cert: there is no private key in it: it must be a PEM file"),
+        (["--tls-cert", "tls.key", "--tls-key", "tls.key"], 1, "tls_cert: there is no certificate in it"),
+        (["--tls-cert", "tls.crt", "--tls-key", "other.key"], 1, "does not belong to the certificate of tls_cert"),
+        (["--tls-cert", "tls.crt", "--tls-key", "locked.key"], 1, "cannot be decrypted: give --tls-key-password-file"),
+        (["--tls-ciphers", "NONE"], 1, "tls_ciphers: OpenSSL knows none of NONE"),
+        (["--server", "granian", "--tls-ciphers", "HIGH"], 1, "granian's TLS, rustls, has a fixed list of ciphers"),
+        (
+            ["--server", "granian", "--tls-cert", "locked.crt", "--tls-key", "locked.key", *UNLOCK],
+            1,
+            "granian cannot decrypt",
+        ),
+        (["--server", "waitress", "--interface", "wsgi"], 1, "tls_cert: waitress does not speak TLS: choose"),
+    ],
+    ids=[
+        "no-cert",
+        "no-ca",
+        "no-client",
+        "no-file",
+        "no-key",
+        "no-certificate",
+        "mismatch",
+        "locked",
+        "ciphers",
+        "fixed",
+        "encrypted",
+        "waitress",
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_reason(
+    start: Start, authority: Authority, options: list[str], status: int, why: str
+) -> None:
+    directory = start.directory
+    put(directory, *authority.issue()[:2])
+    (directory / "other.key").write_bytes(authority.issue()[1])
+    (directory / "password").write_text(PASSWORD)
+    certificate, locked, _ = authority.issue(password=PASSWORD)
+    (directory / "locked.crt").write_bytes(certificate)
+    (directory / "locked.key").write_bytes(locked)
+    write(start, "shop.py", WSGI if "waitress" in options else ASGI)
+    pair = [] if "--tls-cert" in options or status == 2 else ["--tls-cert", "tls.crt", "--tls-key", "tls.key"]
+    found, out, err = check(start, "shop:app", *pair, *options)
+    assert found == status
+    assert why.replace("DIRECTORY", str(directory)) in err, out + err
+    assert "Traceback" not in err
