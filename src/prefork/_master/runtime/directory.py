@@ -26,7 +26,9 @@ def made(path: str) -> str:
         trust.make(path)
         problem = trust.why_not_private(path)
     except OSError as error:
-        raise SystemFailure(f"cannot create the runtime directory {path}: {error.strerror}") from None
+        raise SystemFailure(
+            f"cannot create the runtime directory {path}: {error.strerror}; RUNTIME_DIRECTORY names another place"
+        ) from None
     if problem is not None:
         raise SystemFailure(f"the runtime directory {path} is not private: {problem}")
     return path
