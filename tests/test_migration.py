@@ -37,6 +37,8 @@ static-map = /media=/srv/media
 unheard-of = 1
 """
 
+CERTIFICATES = {"tls_cert": "c", "tls_key": "k", "tls_ciphers": "AES256", "tls_client": "required", "tls_ca": "a"}
+
 
 def moved(line: str, environ: dict[str, str] | None = None) -> Migration:
     name, *words = line.split()
@@ -60,6 +62,13 @@ def moved(line: str, environ: dict[str, str] | None = None) -> Migration:
         ("gunicorn -m 022 -p g.pid --log-config l.ini m", {"umask": "022", "pid_file": "g.pid", "log_config": "l.ini"}),
         ("gunicorn -m 18 --worker-class gthread m", {"umask": "022", "server": None}),
         ("hypercorn --log-config json:l.json m", {"log_config": "l.json"}),
+        ("gunicorn --certfile c --keyfile k --ciphers AES256 --cert-reqs 2 --ca-certs a m", CERTIFICATES),
+        ("hypercorn --certfile c --keyfile k --ciphers AES256 --cert-reqs CERT_REQUIRED --ca-certs a m", CERTIFICATES),
+        ("uvicorn --ssl-certfile c --ssl-cert-reqs 2 --ssl-ca-certs a m", {"tls_client": "required", "tls_ca": "a"}),
+        ("granian --interface asgi --ssl-certificate c --ssl-keyfile k m", {"tls_cert": "c", "tls_min_version": "1.3"}),
+        ("granian --interface asgi --ssl-certificate c --ssl-protocol-min tls1.2 m", {"tls_min_version": "1.2"}),
+        ("granian --interface asgi m", {"tls_min_version": None}),
+        ("gunicorn --cert-reqs 0 m", {"tls_client": None}),
         ("uvicorn main:app --env-file .env", {"access_log": "-", "env_file": ".env"}),
         ("uvicorn --no-access-log main:app", {"access_log": None}),
         ("granian --interface asgi --access-log m", {"access_log": "-"}),
@@ -90,6 +99,8 @@ def test_command_line_gives_equal_options(line: str, expected: dict[str, Any]) -
         ("gunicorn --statsd-host h shop", "--statsd-host: no equal: `prefork status --json` and the scoreboard"),
         ("gunicorn --chdir /srv shop", "gunicorn: chdir: give --chdir /srv to `prefork run`"),
         ("uvicorn --log-config log.yaml m:app", "--log-config: no equal: log.yaml: give it the ending of its format"),
+        ("uvicorn --ssl-keyfile k m:app", "uvicorn: tls_key: no TLS without a certificate (tls_cert)"),
+        ("gunicorn --certfile c --ca-certs a shop", "tls_ca: clients are verified by tls_client and tls_ca together"),
         ("gunicorn -D shop", "-D: prefork systemd: a service manager runs it in the background"),
         ("gunicorn -w many shop", "-w: 'many' is not a whole number"),
         ("gunicorn --log-level error shop", "--log-level: no equal: the levels are info and debug"),

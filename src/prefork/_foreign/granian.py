@@ -116,6 +116,6 @@ GRANIAN = Tool(
         "A reload replaces workers when their successors are ready, not after an interval.",
         "A worker that hangs is explained in the log, then replaced; granian does not notice it.",
     ),
-    {"server": "granian", "workers": 1},
+    {"server": "granian", "workers": 1, "tls_min_version": "1.3"},
     implied=("--interface", "rsgi"),
 )

@@ -79,6 +79,7 @@ class Migration:
         for name, value in tool.defaults.items():
             unused = name == "threads" and self.values.get("interface") == "asgi"
             unused |= name == "workers" and "WEB_CONCURRENCY" in environ
+            unused |= name == "tls_min_version" and "tls_cert" not in self.values
             if name not in self.values and not unused:
                 self.values[name] = value
                 if name != "server":
@@ -87,6 +88,17 @@ class Migration:
             server = self.values.pop("server")
             self.remarks.append(f"{server}: it serves ASGI applications here: waitress, or granian, serves this one")
         self.values = {name: value for name, value in self.values.items() if value is not None}
+
+    def certificates(self, source: str) -> None:
+        """Drop what makes no TLS here: options without a certificate, authorities without clients to verify."""
+        values = {name: value for name, value in self.values.items() if (name, value) != ("tls_client", "none")}
+        lost: list[str] = []
+        if "tls_cert" not in values and (lost := [name for name in values if name.startswith("tls_")]):
+            self.remarks.append(f"{source}: {', '.join(lost)}: no TLS without a certificate (tls_cert)")
+        elif ("tls_ca" in values) != ("tls_client" in values):
+            lost = [name for name in ("tls_ca", "tls_client") if name in values]
+            self.remarks.append(f"{source}: {', '.join(lost)}: clients are verified by tls_client and tls_ca together")
+        self.values = {name: value for name, value in values.items() if name not in lost}
 
     def check(self, source: str) -> None:
         """Drop the values that our file does not take, with a sentence for each."""
@@ -112,6 +124,7 @@ def migrated(tool: Tool, found: list[Found], words: list[str], environ: Mapping[
     migration.address()
     migration.defaults(tool, environ)
     migration.check(tool.name)
+    migration.certificates(tool.name)
     return migration
 
 
