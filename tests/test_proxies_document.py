@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from prefork._errors import UsageError
 from prefork._options.listed.connections import CONNECTIONS
 from prefork._options.listed.proxies import PROXIES
-from prefork.adapters.web.lacking import lacking
+from prefork._options.table import resolve
+from prefork.adapters.web.lacking import lacking, refuse
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "proxies.md"
 SERVERS = [
@@ -35,8 +39,16 @@ def test_table_has_each_option_for_each_server() -> None:
 
 
 def test_every_option_that_is_refused_exists() -> None:
-    names = {option.name for option in CONNECTIONS}
+    names = {option.name for option in (*PROXIES, *CONNECTIONS)}
     assert {name for server in SERVERS for name in lacking(*server)} <= names
+
+
+def test_proxy_protocol_before_tls_is_refused(tmp_path: Path) -> None:
+    given = {"proxy_protocol": True, "tls_cert": "c.pem", "tls_key": "k.pem"}
+    with pytest.raises(
+        UsageError, match=r"^--proxy-protocol: its header would come before TLS; let the proxy end TLS$"
+    ):
+        refuse("uvicorn", "asgi", resolve(given, {}, str(tmp_path)))
 
 
 if __name__ == "__main__":

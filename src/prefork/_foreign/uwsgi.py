@@ -128,7 +128,7 @@ SETTINGS = (
     Setting("add-header HEADER", "", why.HEADERS),
     Setting("so-keepalive", "", "no equal: the kernel's default holds"),
     Setting("reuse-port", "", "no equal: each server has what is right for it (docs/listeners.md)"),
-    Setting("proxy-protocol http-enable-proxy-protocol", "", "no equal yet"),
+    Setting("proxy-protocol http-enable-proxy-protocol", "", why.PROXY_PROTOCOL),
     Setting("mount manage-script-name MOUNT", "", "`root_path` where there is one application; else a unit for each"),
     Setting("static-map static-map2 static-index static-expires check-static STATIC", "", why.STATIC),
     Setting("offload-threads N", "", why.STATIC),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NO_PROGRESS = "it ends a worker that makes no progress, not one that is slow"
+PROXY_PROTOCOL = "no equal: `proxy_protocol` is for uvicorn"
 IDLE = "shorter than a balancer's idle time, it loses requests"
 PRIVATE = "private memory, without what the workers share"
 MASTER_IS_ROOT = "the master stays root, and imports nothing of the application"

@@ -151,6 +151,7 @@ def _served(
         loop=settings["loop"],
         root_path=settings["root_path"] or "",
         **{name: settings[name] for name in OF_SERVERS},
+        proxy_protocol=settings["proxy_protocol"],
         forwarded_allow_ips=trusted_networks(settings["forwarded_allow_ips"]) or adapters.LOOPBACK,
         access_log=_path(settings["access_log"]),
         access_log_format=settings["access_log_format"],

@@ -56,6 +56,8 @@ class ServerOptions:
     """ASGI: the event loop; "auto" is uvloop where it is installed, except on hypercorn."""
     root_path: str = ""
     """The path below which a proxy serves the application (ASGI `root_path`, WSGI `SCRIPT_NAME`)."""
+    proxy_protocol: bool = False
+    """Whether these proxies send the header of the PROXY protocol, version 1 or 2, with each connection (uvicorn)."""
     keep_alive: float = 75.0
     """How long a connection stays open without a request: longer than the 60 seconds of common balancers."""
     limit_request_line: int = 0

@@ -42,6 +42,7 @@ from .web.handshakes import Handshakes, SecureTogether
 from .web.header import MOST, short
 from .web.limits import gathered
 from .web.patient import patient
+from .web.preface import Preface
 from .web.refusals import Refusals
 from .web.trusted import Trusted
 
@@ -128,6 +129,8 @@ async def _serve(
         chosen = _config(counting, options, config)
         make = _protocol(chosen, context, Refusals(worker))
         factory = _factory(make, chosen, connections, state or {})
+        if options.proxy_protocol:
+            factory = partial(Preface, factory, connections, Trusted(options.forwarded_allow_ips), Refusals(worker))
         accepting = _accepting(native, context)(worker, listeners, factory)
         await accepting.start()
         worker.ready()

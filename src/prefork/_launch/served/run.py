@@ -35,6 +35,7 @@ class RunKeywords(DaemonKeywords, total=False):
     preload: bool
     root_path: str
     forwarded_allow_ips: str | list[str]
+    proxy_protocol: bool
     keep_alive: float | str
     backlog: int
     access_log: str

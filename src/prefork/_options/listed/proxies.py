@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..option import Option
-from ..types import Parsed, Several
+from ..types import Flag, Parsed, Several
 
 
 def _proxies(text: str) -> str:
@@ -35,4 +35,5 @@ PROXIES = (
         "Trusted proxies: addresses, networks or *; repeatable; default: loopback.",
         "served",
     ),
+    Option("proxy_protocol", Flag(), False, "Read a PROXY header, v1 or v2, from each trusted proxy.", "served"),
 )

@@ -10,7 +10,9 @@ from ..._errors import UsageError
 _NO_PINGS = "granian sends no pings"
 _NO_WEBSOCKETS = "WSGI has no WebSockets"
 _THREADS = "a WSGI worker handles as many requests as --threads allows, and the others wait unseen"
+_NO_ACCEPT = "only uvicorn takes a connection whose first bytes are read"
 _WSGI = {
+    "proxy_protocol": _NO_ACCEPT,
     "limit_concurrency": _THREADS,
     "websocket_max_size": _NO_WEBSOCKETS,
     "websocket_ping_interval": _NO_WEBSOCKETS,
@@ -18,11 +20,15 @@ _WSGI = {
 }
 _TABLE: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("granian", "asgi"): {
+        "proxy_protocol": _NO_ACCEPT,
         "websocket_max_size": "granian has a limit of its own (64 MB)",
         "websocket_ping_interval": _NO_PINGS,
         "websocket_ping_timeout": _NO_PINGS,
     },
-    ("hypercorn", "asgi"): {"websocket_ping_timeout": "hypercorn waits for no answer to its pings"},
+    ("hypercorn", "asgi"): {
+        "proxy_protocol": _NO_ACCEPT,
+        "websocket_ping_timeout": "hypercorn waits for no answer to its pings",
+    },
 }
 
 
@@ -42,3 +48,7 @@ def refuse(server: str, protocol: str, settings: _Settings) -> None:
     for name, reason in lacking(server, protocol).items():
         if settings[name]:
             raise UsageError(f"{settings.source(name)}: {reason}; leave it out, or choose another server")
+    if settings["proxy_protocol"] and settings["tls_cert"]:
+        raise UsageError(
+            f"{settings.source('proxy_protocol')}: its header would come before TLS; let the proxy end TLS"
+        )

@@ -23,14 +23,18 @@ class Refusals:
         self._counted = 0
 
     def log(self, status: int, why: str) -> None:
-        """Print a line for a refused request, or count it if one was printed a moment ago."""
+        """Print a line for a refused request."""
+        self.note(f"request refused with {status} ({why})")
+
+    def note(self, what: str) -> None:
+        """Print a line, or count what happened if one was printed a moment ago."""
         now = time.monotonic()
         if now < self._silent_until:
             self._counted += 1
             return
         more = f"; {self._counted} more were refused since the last line" if self._counted else ""
         self._silent_until, self._counted = now + _PAUSE, 0
-        print(f"{self._key}: request refused with {status} ({why}){more}", file=sys.stderr, flush=True)
+        print(f"{self._key}: {what}{more}", file=sys.stderr, flush=True)
 
 
 def phrase(status: int) -> str:
