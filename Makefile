@@ -59,6 +59,7 @@ bench-servers: $(INSTALLED)  ## servers under prefork beside the same ones and o
 	$(BIN)/python bench/server_relaunch.py
 	$(BIN)/python bench/server_reload.py
 	$(BIN)/python bench/server_drain.py
+	$(BIN)/python bench/tls.py
 	$(BIN)/python bench/access_log.py
 
 $(INSTALLED): pyproject.toml

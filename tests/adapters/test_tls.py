@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from adapters.secured import Authority, Mounted, Requests, connect, get, own_memory, refused, serial_of
-from adapters.served import REQUEST
+from adapters.served import REQUEST, read_all
 from support import PROOF, Start, gone, until
 from system.runs import Run, check, write
 
@@ -28,10 +28,11 @@ async def app(scope, receive, send):
     if scope["type"] != "http":
         return
     told = {name: scope[name] for name in ("scheme", "http_version")}
+    body = bytes(LARGE) if scope["path"] == "/large" else None
     told |= {"pid": os.getpid(), "tls": scope.get("extensions", {}).get("tls")}
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": json.dumps(told).encode()})
-"""
+    await send({"type": "http.response.body", "body": body or json.dumps(told).encode()})
+""".replace("LARGE", str(4 * 1024**2))
 
 WSGI = """
 import json, os
@@ -57,7 +58,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @contextmanager
 def served(start: Start, server: tuple[str, str], *options: str | Path, **also: Any) -> Iterator[Run]:
     write(start, "shop.py", ASGI if server[1] == "asgi" else WSGI)
-    run = Run(start, "shop:app", "--server", server[0], "-w", "2", *map(str, options), **also)
+    run = Run(start, "shop:app", "--server", server[0], "-w", str(also.pop("workers", 2)), *map(str, options), **also)
     said = run.ready()
     assert f"https://127.0.0.1:{run.port}" in said
     yield run
@@ -156,22 +157,30 @@ def certified(directory: Path, authority: Authority, subject: str, trusted: Auth
 
 
 @pytest.mark.parametrize("server", SERVERS[:3], ids="-".join)
-def test_drain_does_not_wait_for_silent_tls_clients(
+def test_drain_waits_for_readers_and_not_for_the_silent(
     start: Start, authority: Authority, server: tuple[str, str]
 ) -> None:
     put(start.directory, *authority.issue()[:2])
     client = authority.context()
     options = ("--tls-cert", "tls.crt", "--tls-key", "tls.key", "--tls-client", "optional", "--tls-ca", "tls.crt")
-    with served(start, server, *options) as run:
+    with served(start, server, *options, workers=1) as run:
         pid = told(run, client)["pid"]
         silent = [socket.create_connection(("127.0.0.1", run.port)) for _ in range(4)]
         kept = [connect(run.port, client) for _ in range(8)]
         for each in kept:
             each.sendall(REQUEST)
             assert each.recv(12) == b"HTTP/1.1 200"
+        slow = connect(run.port, client)
+        slow.sendall(REQUEST.replace(b"/ ", b"/large "))
+        assert slow.recv(12) == b"HTTP/1.1 200"
         os.kill(pid, signal.SIGTERM)
+        for each in kept:
+            with each:
+                read_all(each)  # Until the worker closes it.
+        with slow:
+            assert len(read_all(slow)) > 4 * 1024**2, "a client that reads is waited for"
         assert gone(pid, 10), "it waits for clients that send nothing"
-        for client_of_one in (*silent, *kept):
+        for client_of_one in silent:
             client_of_one.close()
 
 

@@ -63,6 +63,7 @@ def test_log_whose_directory_was_exchanged_goes_on(served: AsNobody) -> None:
 FILES = {
     "log_file": 'log_file = "/tmp/prefork-must-not-be-made.log"',
     "control_group": 'control_group = "nogroup"',
+    "tls_cert": 'tls_cert = "/etc/hostname"',
     "new_privileges": "new_privileges = true",
     "bind": 'bind = "127.0.0.1:81"',
 }
