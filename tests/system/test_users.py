@@ -102,3 +102,33 @@ def test_script_mode_as_root_with_a_user_named_is_refused(start: Start) -> None:
     running = start.command(sys.executable, "program.py", env={**served.environment, "PREFORK_USER": "nobody"})
     assert running.wait() == 2
     assert "start it by `prefork run`" in running.err[0]
+
+
+@pytest.mark.skipif(not root(), reason="only root can become another user")
+def test_variables_that_only_root_may_read_reach_it(anywhere: Start) -> None:
+    """Also after a reload, whose mold cannot read the file again."""
+    secret = anywhere.directory / "secret.env"
+    secret.write_text("SECRET=known\n")
+    secret.chmod(0o600)
+    told = "os.write(1, f\"secret {os.environ['SECRET']}\\n\".encode())\n"
+    served = as_nobody(anywhere, HEAD + told + PROGRAM + SERVE + RUN)
+    served.begin("--env-file", "secret.env", "--pid-file", str(anywhere.directory / "own.pid"))
+    served.ready("web/0", "web/1", "own/0")
+    assert (anywhere.directory / "own.pid").read_text() == f"{served.running.pid}\n"
+    served.signal(signal.SIGHUP)
+    note = "secret.env: cannot be read: Permission denied; the variables of the daemon's start hold"
+    served.running.expect(f"mold of generation 2: {note}", "err")
+    served.running.expect("^reload: done", "err")
+    assert "\n".join(served.running.out).count("secret known") >= 2
+    assert served.stop() == 0
+
+
+@pytest.mark.skipif(not root(), reason="only root can become another user")
+def test_pid_file_where_its_user_could_put_a_link_is_refused(anywhere: Start) -> None:
+    served = as_nobody(anywhere, HEAD + PROGRAM + SERVE + RUN)
+    served.begin("--pid-file", "theirs/pid")
+    assert served.running.wait() == 1
+    where = anywhere.directory / "theirs"
+    why = f"prefork: cannot write the pid file {where}/pid: its parent {where} belongs to nobody"
+    assert served.running.err[-1].startswith(why)
+    assert not (where / "pid").exists()
