@@ -62,6 +62,8 @@ def test_log_whose_directory_was_exchanged_goes_on(served: AsNobody) -> None:
 
 FILES = {
     "log_file": 'log_file = "/tmp/prefork-must-not-be-made.log"',
+    "pid_file": 'pid_file = "/tmp/prefork-must-not-be-made.pid"',
+    "env_file": 'env_file = "/etc/os-release"',
     "control_group": 'control_group = "nogroup"',
     "tls_cert": 'tls_cert = "/etc/hostname"',
     "new_privileges": "new_privileges = true",
