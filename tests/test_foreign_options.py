@@ -52,6 +52,18 @@ def test_each_name_is_in_a_table_once(tool: str) -> None:
         assert sorted(set(every)) == sorted(every)
 
 
+def test_flag_of_ours_is_the_equal_of_its_namesake() -> None:
+    """A new option of ours has to be named in the rows of other tools that have it, or they say that there is none."""
+    flags = {option.flag: option.name for option in BY_NAME.values()}
+    unnamed = [
+        f"{tool} {flag}"
+        for tool, each in SETTINGS
+        for flag in each.flags
+        if flag in flags and flags[flag] != each.ours and flags[flag] not in each.text
+    ]
+    assert unnamed == ["hypercorn --user", "hypercorn --umask"]  # Those of a Unix socket: options of its address.
+
+
 def test_texts_name_options_that_exist() -> None:
     words = {word for _, each in SETTINGS for word in re.findall(r"`([a-z]+_[a-z_]+)`", each.text + each.note)}
     assert words - {"proxy_pass", "uwsgi_pass"} <= set(BY_NAME)  # Those are nginx's.

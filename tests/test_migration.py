@@ -131,6 +131,13 @@ def test_any_value_is_converted_or_refused(tool: str) -> None:
             assert all("\n" not in remark and not remark.endswith(": ") for remark in migration.remarks)
 
 
+def test_false_of_a_configuration_needs_no_word() -> None:
+    known = [each for each in TOOLS["gunicorn"].settings if each.convert is not None and not each.takes_value]
+    known += [each for each in TOOLS["gunicorn"].settings if "proxy_protocol" in each.keys]
+    migration = migrated(TOOLS["gunicorn"], [Found("a file", "name", each, False) for each in known], ["m"], {})
+    assert migration.remarks == []
+
+
 def test_later_value_silences_an_earlier_one() -> None:
     assert moved("uvicorn --ws wsproto --ws auto m:app").remarks == []
 

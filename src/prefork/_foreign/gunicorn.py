@@ -127,7 +127,7 @@ SETTINGS = (
     Setting("nworkers_changed", "", f"{_HOOK}: `prefork events --json` has each scale"),
     Setting("on_exit", "", f"{_HOOK}: ExecStopPost= of the unit"),
     Setting("ssl_context", "", "no equal: the context is made of the options of TLS"),
-    Setting("proxy_protocol --proxy-protocol MODE", "", why.PROXY_PROTOCOL, convert.only("off", "False")),
+    Setting("proxy_protocol --proxy-protocol MODE", "", why.PROXY_PROTOCOL, convert.only("off", "false")),
     Setting(
         "proxy_allow_ips --proxy-allow-from IPS",
         "forwarded_allow_ips",
