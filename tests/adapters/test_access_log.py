@@ -47,8 +47,15 @@ async def answer(scope, receive, send):
     await receive()
     if scope["path"] == "/boom":
         raise RuntimeError("boom")
+    if scope["path"] == "/late":
+        os.write(1, b"begun\\n")
+        await asyncio.sleep(0.2)
     identifier = dict(scope["headers"]).get(b"x-request-id", b"none")
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    headers = [(b"content-length", b"10")] if scope["path"] == "/sized" else []
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if scope["path"] == "/sized":
+        await sized(send)
+        return
     if scope["path"] == "/stream":
         for _ in range(3):
             await send({"type": "http.response.body", "body": b"0123456789", "more_body": True})
@@ -59,7 +66,18 @@ async def answer(scope, receive, send):
         return
     await send({"type": "http.response.body", "body": identifier})
 
+async def sized(send):
+    await send({"type": "http.response.body", "body": b"0123456789", "more_body": True})
+    await asyncio.sleep(0.2)
+    await send({"type": "http.response.body", "body": b""})
+
 def wsgi(environ, start_response):
+    if environ["PATH_INFO"] == "/late":
+        os.write(1, b"begun\\n")
+        time.sleep(0.2)
+    if environ["PATH_INFO"] == "/sized":
+        start_response("200 OK", [("Content-Length", "10")])
+        return pieces(1, b"")
     if environ["PATH_INFO"] == "/boom":
         raise RuntimeError("boom")
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -97,11 +115,15 @@ def ask(run: Run, path: str, method: str = "GET", more: str = "") -> bytes:
     return answer.partition(b"\r\n\r\n")[2]
 
 
-def leave(run: Run, path: str) -> None:
-    """Go away, by a reset, when an answer has begun."""
+def leave(run: Run, path: str, after: bytes) -> None:
+    """Go away, by a reset, when this part of an answer has come, or the request has begun where it is empty."""
     with socket.create_connection(("127.0.0.1", run.port), timeout=PATIENCE) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
-        assert client.recv(1024)
+        answer = b""
+        while after not in answer:
+            answer += client.recv(1024)
+        if not after:
+            run.running.expect("^begun$")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -137,15 +159,19 @@ def test_line_of_each_server_says_how_a_request_ended(start: Start, server: tupl
     ask(run, "/stream")
     assert found(log, "/stream").groups()[1:3] == ("200", "62")
     assert float(found(log, "/stream")[5]) >= 0.3
-    leave(run, "/endless")
+    leave(run, "/endless", b"0123456789")
     assert found(log, "/endless")[2] == "499"
+    leave(run, "/sized", b"0123456789")
+    assert found(log, "/sized").groups()[1:3] == ("200", "10"), "it had all"
+    leave(run, "/late", b"")
+    assert found(log, "/late")[2] == ("499" if server[0] in ("uvicorn", "hypercorn") else "200")
     leave_open = socket.create_connection(("127.0.0.1", run.port), timeout=PATIENCE)
     leave_open.sendall(b"GET /stream?at=stop HTTP/1.1\r\nHost: h\r\n\r\n")
     assert leave_open.recv(1024)
     assert run.stop() == 0
     leave_open.close()
     assert found(log, "/stream?at=stop").groups()[1:3] == ("200", "62")
-    assert log.read_text().count("\n") == 8
+    assert log.read_text().count("\n") == 10
 
 
 @pytest.mark.parametrize("server", ASGI, ids="-".join)

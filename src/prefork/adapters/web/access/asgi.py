@@ -60,7 +60,9 @@ class LoggedApplication:
                 exchange.status = message["status"]
                 exchange.headers = message.get("headers", ())
             elif not exchange.over and kind in _PIECES and _is_last(exchange, message):
-                self._end(exchange, gone or (_is_long(exchange) and _is_gone(exchange, receive)))
+                if (gone or (_is_long(exchange) and _is_gone(exchange, receive))) and not _had_all(exchange, message):
+                    exchange.status = GONE
+                self._end(exchange)
             return send(message)
 
         try:
@@ -70,14 +72,13 @@ class LoggedApplication:
             raise
         finally:
             if not exchange.over:
-                exchange.status = _FAILED
-                self._end(exchange, gone or _is_gone(exchange, receive))
+                if not _had_all(exchange, {}):
+                    exchange.status = GONE if gone or _is_gone(exchange, receive) else _FAILED
+                self._end(exchange)
 
-    def _end(self, exchange: Exchange, gone: bool) -> None:
+    def _end(self, exchange: Exchange) -> None:
         exchange.over = True
         exchange.seconds = perf_counter() - exchange.begun
-        if gone and not _has_all(exchange):
-            exchange.status = GONE
         if exchange.source.get("method") == "HEAD":
             exchange.size = 0
         self._add(self._lines.line(exchange))
@@ -115,7 +116,7 @@ class LoggedApplication:
             raise
         finally:
             exchange.status = exchange.status or (GONE if gone else _FAILED)
-            self._end(exchange, gone=False)
+            self._end(exchange)
 
 
 _expects = Asgi.header("expect")
@@ -144,9 +145,10 @@ def _is_long(exchange: Exchange) -> bool:
     return perf_counter() - exchange.begun >= _LONG
 
 
-def _has_all(exchange: Exchange) -> bool:
-    """Return whether a client that has gone had got the whole body: it goes then, before an empty last piece."""
-    return bool(exchange.size) and exchange.size == announced_size(exchange)
+def _had_all(exchange: Exchange, last: Message) -> bool:
+    """Return whether a client had got the whole body before this piece: then it may go, and has lost nothing."""
+    before = (exchange.size or 0) - len(last.get("body", b""))
+    return 0 < before == announced_size(exchange)
 
 
 def _is_gone(exchange: Exchange, receive: Receive) -> bool:

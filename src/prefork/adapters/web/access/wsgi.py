@@ -89,7 +89,7 @@ class Stream:
 
     def close(self) -> None:
         """Close the answer, and end the line. The server calls it in any case (PEP 3333)."""
-        if self._status == GONE and self._has_no_body():
+        if self._status == GONE and self._is_whole():
             self._status = 0
         try:
             getattr(self._answer, "close", lambda: None)()
@@ -99,9 +99,11 @@ class Stream:
         finally:
             self._logged.end(self._exchange, self._status)
 
-    def _has_no_body(self) -> bool:
-        """Return whether a server may leave the pieces alone."""
-        return self._exchange.source["REQUEST_METHOD"] == "HEAD" or self._exchange.status in (204, 304)
+    def _is_whole(self) -> bool:
+        """Return whether a server had no reason to ask for another piece."""
+        if self._exchange.source["REQUEST_METHOD"] == "HEAD" or self._exchange.status in (204, 304):
+            return True
+        return self._exchange.size == announced_size(self._exchange)
 
 
 class SizedStream(Stream):
