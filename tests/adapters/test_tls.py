@@ -15,19 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import websockets.exceptions
+import websockets.sync.client
 
 from adapters.secured import Authority, Mounted, Requests, connect, get, own_memory, refused, serial_of
 from adapters.served import REQUEST, read_all
-from support import PROOF, Start, gone, until
+from support import PATIENCE, PROOF, Start, gone, until
 from system.runs import Run, check, write
 
 ASGI = """
 import json, os
 
 async def app(scope, receive, send):
-    if scope["type"] != "http":
+    if scope["type"] == "lifespan":
         return
     told = {name: scope[name] for name in ("scheme", "http_version")}
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": json.dumps(told | {"tls": "tls" in scope.get("extensions", {})})})
+        await receive()
+        return
     body = bytes(LARGE) if scope["path"] == "/large" else None
     told |= {"pid": os.getpid(), "tls": scope.get("extensions", {}).get("tls")}
     await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -63,6 +71,7 @@ def served(start: Start, server: tuple[str, str], *options: str | Path, **also: 
     assert f"https://127.0.0.1:{run.port}" in said
     yield run
     assert run.stop() == 0
+    assert not [line for line in run.running.err if "Traceback" in line], run.running.err
 
 
 def told(run: Run, context: ssl.SSLContext) -> dict[str, Any]:
@@ -123,7 +132,7 @@ def test_client_needs_a_certificate_and_a_version(start: Start, authority: Autho
     (directory / "password").write_text(f"{PASSWORD}\n")
     options = ("--tls-cert", "both.pem", *UNLOCK, "--tls-min-version", "1.3")
     required = ("--tls-ca", authority.certificate, "--tls-client", "required")
-    with served(start, server, *options, *required) as run:
+    with served(start, server, *options, *required, workers=1) as run:
         assert refused(run.port, authority.context()) in REFUSED
         known = certified(directory, authority, "/C=DE/O=Shop, Inc./CN=alice")
         found = told(run, known)
@@ -139,6 +148,13 @@ def test_client_needs_a_certificate_and_a_version(start: Start, authority: Autho
                 "client_cert_error": None,
                 "tls_version": 0x304,
             }
+        if server[1] == "asgi":
+            with websockets.sync.client.connect(f"wss://localhost:{run.port}/", ssl=known) as talk:
+                first = json.loads(talk.recv(PATIENCE))
+                assert (first["scheme"], first["tls"]) == ("wss", server[0] != "granian")
+                os.kill(found["pid"], signal.SIGTERM)
+                with pytest.raises(websockets.exceptions.ConnectionClosed):
+                    talk.recv(PATIENCE)
         stranger = Authority(directory / "stranger")
         unknown = certified(directory, stranger, "/CN=mallory", trusted=authority)
         assert refused(run.port, unknown) in REFUSED

@@ -93,7 +93,7 @@ async def _serve(
         # asyncio leaves the connection in the queue, and reports each of its tries, one a second.
         if context.get("message") == "socket.accept() out of system resource":
             worker._report_no_room()
-        else:
+        elif not isinstance(context.get("exception"), ssl.SSLError):  # That is the client's, as hypercorn has it.
             loop.default_exception_handler(context)
 
     loop.set_exception_handler(failed)
