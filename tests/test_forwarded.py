@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prefork.adapters import LOOPBACK
-from prefork.adapters.web.forwarded import FOR, FORWARDED, PORT, PROTO, Report, read
+from prefork.adapters.web.forwarded import FOR, FORWARDED, PORT, PROTO, Report, Reports, read
 from prefork.adapters.web.trusted import Trusted
 
 PROXIES = Trusted(["10.0.0.0/8", "2001:db8:1::/48"])
@@ -113,3 +113,13 @@ def test_loopback_and_unix_sockets_are_trusted_by_default(peer: str) -> None:
 def test_no_other_address_is_trusted_by_default(peer: str) -> None:
     assert not Trusted(LOOPBACK).peer(peer)
     assert Trusted(["*"]).peer(peer)
+
+
+def test_headers_seen_before_give_the_same_report() -> None:
+    reports = Reports(PROXIES)
+    for _ in range(2):
+        assert reports.of({FOR: CLIENT, PROTO: "https"}) == Report(CLIENT, secure=True)
+        assert reports.of({FOR: CLIENT, PORT: "443"}) == Report(CLIENT, server_port=443)
+        assert reports.of({FOR: "x, " * 100 + CLIENT}) == Report(CLIENT)
+        assert reports.of({FORWARDED: f"for={CLIENT}"}) == Report(CLIENT)
+        assert reports.of({}) == Report()

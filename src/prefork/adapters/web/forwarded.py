@@ -10,6 +10,7 @@ client's own making, and is not read. A header that is malformed up to there is 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .trusted import Trusted, parsed
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
     from .. import Application
 
 FOR, PROTO, PORT, FORWARDED = "x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "forwarded"
-_NAMES = frozenset(name.encode() for name in (FOR, PROTO, PORT, FORWARDED))
-_VARIABLES = {"HTTP_" + name.upper().replace("-", "_"): name for name in (FOR, PROTO, PORT, FORWARDED)}
+_ALL = (FOR, PROTO, PORT, FORWARDED)
+_NAMES = {name.encode(): name for name in _ALL}
+_VARIABLES = {"HTTP_" + name.upper().replace("-", "_"): name for name in _ALL}
 _SECURE = {"http": False, "https": True, "ws": False, "wss": True}
 _LAST_PORT = 65535
 _PAIR = re.compile(r"""[ \t]*([!#$%&'*+.^_`|~\w-]+)=(?:([!#$%&'*+.^_`|~\w-]+)|"([^"\\]*)")[ \t]*""", re.ASCII)
+
+
+_REMEMBERED, _LONGEST_REMEMBERED = 1024, 200
+"""Reports that are kept, and the most characters of headers for which one is: strangers choose some of them."""
 
 
 class Report(NamedTuple):
@@ -34,13 +40,30 @@ class Report(NamedTuple):
     server_port: int | None = None
 
 
+class Reports:
+    """What the headers of requests report: a client's are the same again and again, and parsed once."""
+
+    def __init__(self, trusted: Trusted) -> None:
+        self.trusted = trusted
+        self._remembered = lru_cache(_REMEMBERED)(self._read)
+
+    def of(self, texts: dict[str, str]) -> Report:
+        """Return the report of one request. `texts`: name -> value, of several lines joined by commas."""
+        known = sum(map(len, texts.values())) <= _LONGEST_REMEMBERED
+        return (self._remembered if known else self._read)(*map(texts.get, _ALL))
+
+    def _read(self, *values: str | None) -> Report:
+        return read({name: value for name, value in zip(_ALL, values, strict=True) if value is not None}, self.trusted)
+
+
 def asgi(application: Application, trusted: Trusted) -> Application:
     """Return an ASGI application behind proxies; a request without their headers costs a look at each name."""
+    reports = Reports(trusted)
 
     def request(scope: Any, receive: Any, send: Any) -> Any:
         for name, _ in scope.get("headers", ()):  # A lifespan has none.
             if name in _NAMES:
-                _change_scope(scope, trusted)
+                _change_scope(scope, reports)
                 break
         return application(scope, receive, send)
 
@@ -49,26 +72,27 @@ def asgi(application: Application, trusted: Trusted) -> Application:
 
 def wsgi(application: Application, trusted: Trusted) -> Application:
     """Return a WSGI application behind proxies."""
+    reports = Reports(trusted)
 
     def request(environ: dict[str, Any], start_response: Any) -> Any:
         for variable in _VARIABLES:
             if variable in environ:
-                _change_environ(environ, trusted)
+                _change_environ(environ, reports)
                 break
         return application(environ, start_response)
 
     return request
 
 
-def _change_scope(scope: dict[str, Any], trusted: Trusted) -> None:
-    if (client := scope.get("client")) and not trusted.peer(client[0]):
+def _change_scope(scope: dict[str, Any], reports: Reports) -> None:
+    if (client := scope.get("client")) and not reports.trusted.peer(client[0]):
         return
     texts: dict[str, str] = {}
     for name, value in scope["headers"]:
-        if name in _NAMES:
-            text, key = value.decode("latin-1"), name.decode()
+        if (key := _NAMES.get(name)) is not None:
+            text = value.decode("latin-1")
             texts[key] = f"{texts[key]},{text}" if key in texts else text
-    report = read(texts, trusted)
+    report = reports.of(texts)
     if report.host is not None:
         scope["client"] = (report.host, report.port)
     if report.secure is not None:
@@ -78,11 +102,11 @@ def _change_scope(scope: dict[str, Any], trusted: Trusted) -> None:
         scope["server"] = (server[0], report.server_port)
 
 
-def _change_environ(environ: dict[str, Any], trusted: Trusted) -> None:
-    if not trusted.peer(environ.get("REMOTE_ADDR", "")):
+def _change_environ(environ: dict[str, Any], reports: Reports) -> None:
+    if not reports.trusted.peer(environ.get("REMOTE_ADDR", "")):
         return
     texts = {name: environ[variable] for variable, name in _VARIABLES.items() if variable in environ}
-    report = read(texts, trusted)
+    report = reports.of(texts)
     if report.host is not None:
         environ["REMOTE_ADDR"] = report.host
         environ.pop("REMOTE_PORT", None)
