@@ -13,7 +13,7 @@ import websockets.exceptions
 import websockets.sync.client
 
 from adapters.served import ASGI, BRIEF, SERVERS, Adapted, Shared, connect
-from support import PATIENCE, Start
+from support import PATIENCE, Start, until
 from system.runs import ASGI as ASGI_APPLICATION
 from system.runs import Run, write
 
@@ -81,8 +81,7 @@ def test_body_above_the_limit_is_not_read(shared: Shared, server: tuple[str, str
         with connect(adapted.port) as client:
             client.sendall(chunked + piece * 6)
             assert int(head(client).split()[1]) == 413
-        counts = json.loads(adapted.get("/counts")[1])
-        assert counts["in_flight"] == 1
+        until(lambda: json.loads(adapted.get("/counts")[1])["in_flight"] == 1, "only the request for the counts")
 
 
 @pytest.mark.parametrize("server", ASGI, ids="-".join)
