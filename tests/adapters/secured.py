@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import threading
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -158,5 +159,8 @@ class Requests:
 
 def own_memory(pid: int) -> list[str]:
     """Return the names of the memory that a process holds by descriptor."""
-    folder = f"/proc/{pid}/fd"
-    return [name for each in os.listdir(folder) if "memfd:" in (name := os.readlink(f"{folder}/{each}"))]
+    folder, found = f"/proc/{pid}/fd", []
+    for each in os.listdir(folder):
+        with suppress(FileNotFoundError):  # Closed since.
+            found.append(os.readlink(f"{folder}/{each}"))
+    return [name for name in found if "memfd:" in name]

@@ -93,7 +93,7 @@ async def _serve(
         # asyncio leaves the connection in the queue, and reports each of its tries, one a second.
         if context.get("message") == "socket.accept() out of system resource":
             worker._report_no_room()
-        elif not isinstance(context.get("exception"), ssl.SSLError):  # That is the client's, as hypercorn has it.
+        elif not _is_of_tls(context.get("exception")):
             loop.default_exception_handler(context)
 
     loop.set_exception_handler(failed)
@@ -109,6 +109,13 @@ async def _serve(
         close = partial(_close, listeners)
         ended = _ended(serving, closing, watched.calls, lambda: outside.sending(listeners), close)
         await watched.calls.finish(ended, close)
+
+
+def _is_of_tls(error: BaseException | None) -> bool:
+    """Return whether a connection failed in TLS, which is its client's affair; it may come out of a task group."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(ssl.SSLError)[1] is None
+    return isinstance(error, ssl.SSLError)
 
 
 def _close(listeners: list[socket.socket]) -> None:
