@@ -73,7 +73,6 @@ MESSAGES: list[messages.Message] = [
     messages.ComputePlan(),
     messages.Fork(3),
     messages.Planned(2, ("a warning",), ("a thread",)),
-    messages.StillImporting("still importing after 5 s"),
     messages.StepFailed("load", "Traceback"),
     messages.ForkFailed("EAGAIN"),
     messages.ForksEnded(3, ""),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from support import Start
-from system.runs import WSGI, Run, check, write
+from prefork._linux.stacks import FORCE
+from support import Start, until
+from system.runs import PREFORK, WSGI, Run, check, write
 
 CONNECTED = "import socket\ndb = socket.create_connection(('127.0.0.1', PORT))\n"
 
@@ -116,21 +119,72 @@ def test_without_preloading_each_worker_imports_by_itself(start: Start, source: 
 BLOCKED = """
 import socket
 
-def connect():
+def wait():
     ours, theirs = socket.socketpair()
     ours.recv(1)
 
-connect()
+wait()
+"""
+IN_C = """
+import itertools
+
+def wait():
+    return sum(itertools.repeat(1))
+
+wait()
+"""
+FORKING = """
+import os, sys, time, warnings
+warnings.simplefilter("error")
+
+def wait():
+    while True:
+        if os.fork() == 0:
+            os._exit(0)
+        os.wait()
+        time.sleep(0.1)
+
+wait()
 """
 
 
-def test_an_import_that_does_not_return_shows_where_it_is(start: Start) -> None:
-    write(start, "shop.py", BLOCKED + WSGI)
+@pytest.mark.parametrize("source", [BLOCKED, IN_C, FORKING], ids=["blocked", "in-c", "forking"])
+def test_an_import_that_does_not_return_shows_where_it_is(start: Start, source: str) -> None:
+    write(start, "shop.py", source + WSGI)
     run = Run(start, "shop")
-    run.running.expect(r"^mold of generation 1: still importing after \d+ s, at$", "err")
-    run.running.expect(rf'^ +File "{start.directory}/shop.py", line 6, in connect$', "err")
+    until(run.running.children, "the mold has been started")
+    [mold] = run.running.children()
+    frame = re.escape(f'File "{start.directory}/shop.py", line ') + r"\d+ in wait$"
+    until(lambda: catches_force(mold), "the mold imports")
+    command = start.command(PREFORK, "stacks", env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
+    command.expect(rf"^mold \(pid {mold}, generation 1\): importing for .*has not returned$")
+    command.expect(frame)
+    run.running.send(signal.SIGQUIT)
+    run.running.expect(rf"^mold \(pid {mold}\): importing$", "err")
+    run.running.expect(frame, "err")
+    run.running.expect(r"^mold of generation 1: still importing after \d s, at \(the innermost call first\)$", "err")
+    run.running.expect(frame, "err")
+    assert not [line for line in run.running.err if "Warning" in line]
     run.running.send(signal.SIGTERM)
     run.running.wait()
+
+
+def test_a_check_of_an_import_that_does_not_return_shows_it(start: Start) -> None:
+    (start.directory / "werkzeug").mkdir()
+    write(start, "werkzeug/__init__.py", "")
+    write(start, "werkzeug/serving.py", BLOCKED)
+    write(start, "shop.py", "import werkzeug.serving\n" + WSGI)
+    status, _, err = check(start, "shop", "--import-timeout", "1")
+    assert status == 1
+    assert "importing the application took longer than --import-timeout: raise it; it is at" in err
+    assert f'File "{start.directory}/shop.py", line 1 in <module>' in err
+    assert 'It runs a server of its own: put that call behind `if __name__ == "__main__":`' in err
+
+
+def catches_force(pid: int) -> bool:
+    """Return whether a process has the handler that writes its stack."""
+    caught = re.search(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (FORCE - 1) & 1)
 
 
 def test_a_command_line_read_at_import_is_named_by_its_module(start: Start) -> None:

@@ -8,7 +8,8 @@ scoreboard, and reads what has been written. It asks by one of two signals:
 - `FORCE` has faulthandler's handler, in C, which walks frames while other threads run. It can crash healthy processes
   with threads; it is for those that are about to be killed, and for `prefork stacks --force`.
 
-Both are installed in the mold, so that a newborn has no work for them.
+Both are installed in the mold, so that a newborn has no work for them. While the mold imports the application it has
+`FORCE` alone, by which faulthandler writes the main thread only: that crashes nothing, and works in a C call, too.
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ class Stacks:
         self._board = board
         self.channel: Channel | None = None
         self.requests: Callable[[], dict[int, str]] = dict
+
+    def install_for_import(self) -> None:
+        """Answer `FORCE` with the stack of the main thread."""
+        faulthandler.register(FORCE, file=self._descriptor, all_threads=False, chain=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [FORCE])
 
     def install(self) -> None:
         """Answer from now on, and in all processes that are forked from here."""

@@ -192,7 +192,7 @@ class DaemonExecutor:
 
     def _start_mold(self, generation: int) -> None:
         try:
-            self._processes.start_mold(generation)
+            self._hangs.imports.start(generation, self._processes)
         except OSError as error:
             self._master.enqueue(fact.MoldFailed(generation, f"cannot start the mold: {error.strerror}"))
             if generation not in self._processes.molds():

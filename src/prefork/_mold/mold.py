@@ -32,7 +32,6 @@ from .._wire.messages import (
     Planned,
     Ready,
     StepFailed,
-    StillImporting,
     decode,
 )
 from .._wire.scoreboard import Scoreboard
@@ -48,7 +47,6 @@ from .stock import other_end, patches, threads
 from .stock.origins import Origins
 from .stock.repair import Repairs
 from .stock.shared import refuse_shared
-from .stock.slow_import import SlowImport
 
 if TYPE_CHECKING:
     from .._wire.messages import Json
@@ -75,7 +73,6 @@ class Mold:
         self._planned = False
         self._serving = False
         self._origins, self._repairs = Origins(), Repairs()
-        self._slow = SlowImport(lambda text: channel.try_send(StillImporting(text)))
         self._inherited = frozenset(other_end.links().values())
         self.notes: list[str] = []
         """What the log is to have of the application's start, once."""
@@ -90,15 +87,14 @@ class Mold:
         try:
             module, _, name = self._launch.application.partition(":")
             self._loading = armed
+            self._stacks.install_for_import()
             if not self._launch.alone:
                 self._origins.begin()
-                self._slow.begin()
             getattr(importlib.import_module(module), name)(self._launch.arguments)
             raise UsageError("the program ended without calling run() of its daemon: call it at the end")
         except BaseException as error:
             if self._serving:
                 raise
-            self._slow.end()
             self._send_failure("load", describe(error))
             return 1
 
@@ -108,7 +104,6 @@ class Mold:
         Raises SystemExit in the mold, at its end. A worker exits the interpreter from here: blocks around the
         application's call of `run()`, such as `with TemporaryDirectory():`, are left by the mold alone, once.
         """
-        self._slow.end()
         patches.settle()
         self._serving, self.awaits_run = True, False
         self._share = share if self._launch.share == "" else self._launch.share

@@ -7,7 +7,6 @@ The master and a mold, over the socket that the mold was started with (`MoldLaun
 and the scoreboard come with it):
 
     mold    StepFailed(step="load")   unasked: the import failed, the mold ends
-    mold    StillImporting            unasked: the import has not returned for seconds
     master  ComputePlan               [memory for it, *files] at once, answered after the import; again for a replan
     mold    Planned | StepFailed      to each; a failure before the first plan ends the mold
     master  Fork(count)               [a channel for each] only after Planned; the mold works off several in order
@@ -111,13 +110,6 @@ class Planned:
     size: int
     warnings: tuple[str, ...]
     lost: tuple[str, ...]
-
-
-@record
-class StillImporting:
-    """The import has not returned; `text` says since when, and has the stack of the main thread."""
-
-    text: str
 
 
 @record
@@ -238,7 +230,6 @@ Message = (
     | ComputePlan
     | Fork
     | Planned
-    | StillImporting
     | StepFailed
     | ForkFailed
     | ForksEnded

@@ -17,10 +17,12 @@ from .._master.births.start import MasterEnd, Shared, described, start_mold
 from .._master.children import child_pids
 from .._master.paths.relied_on import checked
 from .._master.watching.contents import Contents, Files, in_memory
+from .._report.import_report import place
 from .._report.sentences import ended
 from .._wire import plan_memory, scoreboard
+from .._wire.frames import without_beneath
 from .._wire.launch import MasterLaunch
-from .._wire.messages import ComputePlan, Json, MalformedMessage, Planned, StepFailed, StillImporting
+from .._wire.messages import ComputePlan, Json, MalformedMessage, Planned, StepFailed
 
 _END_GRACE = 1.0
 """Seconds that the mold may take to end by itself."""
@@ -56,6 +58,8 @@ def planned(launch: MasterLaunch, timeout: float) -> Answer:
         pid, channel = start_mold(interpreter, mold, Shared(reader, board, dumps))
         try:
             answer = _ask(channel, monotonic() + timeout, contents)
+            if answer is None:
+                answer = _late(pid, dumps)
         finally:
             channel.close()
             status = _end(pid)
@@ -71,22 +75,17 @@ def planned(launch: MasterLaunch, timeout: float) -> Answer:
     raise Failed(answer or f"the process that imports the application {ended(status, NAMES)}")
 
 
-def _ask(channel: MasterEnd, deadline: float, contents: Contents) -> Answer | StepFailed | str:
-    """Return its answer, or why there is none; empty text if the mold has ended."""
+def _ask(channel: MasterEnd, deadline: float, contents: Contents) -> Answer | StepFailed | str | None:
+    """Return its answer, or why there is none; empty text if the mold has ended, None if the time is over."""
     memory = plan_memory.create()
     try:
         with suppress(BrokenPipeError, ConnectionResetError), in_memory(contents) as files:
             channel.send(ComputePlan(tuple(contents)), [memory, *files])
         waiting = select.poll()
         waiting.register(channel, select.POLLIN)
-        place = ""
-        while waiting.poll(max(0, deadline - monotonic()) * 1000):
-            told = channel.hear()
-            if told is None or not isinstance(told.message, StillImporting):
-                break
-            place = f"\n{told.message.text}"
-        else:
-            return f"importing the application took longer than --import-timeout: raise it{place}"
+        if not waiting.poll(max(0, deadline - monotonic()) * 1000):
+            return None
+        told = channel.hear()
         match None if told is None else told.message:
             case None:
                 return ""
@@ -100,6 +99,18 @@ def _ask(channel: MasterEnd, deadline: float, contents: Contents) -> Answer | St
         return f"the process that imports the application sent an unreadable message: {error}"
     finally:
         os.close(memory)
+
+
+def _late(pid: int, dumps: int) -> str:
+    """Return that the import has taken too long, and where it is: a process without the handler ends by the signal."""
+    os.kill(pid, stacks.FORCE)
+    end, text = monotonic() + _END_GRACE, b""
+    while monotonic() < end and (not text or len(text) < os.lseek(dumps, 0, os.SEEK_CUR)):
+        text = os.pread(dumps, os.lseek(dumps, 0, os.SEEK_CUR), 0)
+        sleep(_POLL)
+    lines = place(without_beneath(text.decode("utf-8", "replace")))
+    where = "\n".join(["; it is at (the innermost call first)", *(f"  {line}" for line in lines)]) if lines else ""
+    return f"importing the application took longer than --import-timeout: raise it{where}"
 
 
 def _end(pid: int) -> int:

@@ -15,6 +15,7 @@ from ._daemon import daemon_argument, daemon_command, print_json, reading_comman
 from ._say import say
 from ._words import moment
 
+_IMPORTING = "the import of the application has not returned"
 _NO_REPORTS = "a program with hooks writes no crash reports: use its log, which has each end, or `prefork explain SLOT`"
 
 
@@ -34,7 +35,7 @@ def stacks(client: Client, as_json: bool, slot: str | None, force: bool) -> None
         verdict: Any = found["verdict"]
         for_ = f" for {duration(found['busy_for'])}" if found["busy_for"] else ""
         head = f"{found['slot']} (pid {found['pid']}, generation {found['generation']}): {verdict}{for_}"
-        say(f"{head}: {SENTENCES.get(verdict, '')}", bold=True)
+        say(f"{head}: {SENTENCES.get(verdict, _IMPORTING)}", bold=True)
         if found["doing"]:
             say(f"  request: {found['doing']}")
         say(found["text"])

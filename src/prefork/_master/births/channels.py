@@ -62,10 +62,10 @@ class PlanReceived:
 
 @record
 class HangMessage:
-    """A worker, or an importing mold, has sent a message for the hang watch."""
+    """A worker has sent a message for the hang watch."""
 
     pid: int
-    message: messages.Busy | messages.StacksWritten | messages.StillImporting
+    message: messages.Busy | messages.StacksWritten
 
 
 @record
@@ -157,6 +157,10 @@ class ProcessChannels:
             self._send(mold, messages.Fork(len(given)), [each.fileno() for each in given])
         for each in given:
             each.close()
+
+    def importing(self) -> dict[int, int]:
+        """Return the pids of the molds that have not sent their first plan, by generation."""
+        return {generation: mold.pid for generation, mold in self._molds.items() if not mold.planned}
 
     def owes_forks(self, generation: int) -> bool:
         """Return whether a mold has not answered an order to fork."""
@@ -271,8 +275,6 @@ class ProcessChannels:
             case messages.StepFailed(step, text):
                 mold.forget_memory()
                 facts.append((PlanFailed if mold.planned else MoldFailed)(mold.generation, _report(step, text)))
-            case messages.StillImporting() as message if mold.may_note():
-                facts.append(HangMessage(mold.generation, message))
             case message:
                 raise MalformedMessage(f"a mold must not send {type(message).__name__}")
 

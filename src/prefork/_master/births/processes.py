@@ -112,6 +112,11 @@ class Processes:
         with in_memory(contents) as descriptors:
             self.channels.compute_plan(generation, tuple(contents), descriptors)
 
+    @property
+    def import_timeout(self) -> float:
+        """The seconds that a mold has for its import, as the launch says."""
+        return self._with.launching.options.import_timeout
+
     def spawn(self, key: str, generation: int, interpreter_options: tuple[str, ...]) -> int:
         """Start a process that waits for the order of a slot in an interpreter of its own; return its pid."""
         launching = self._with.launching

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 
 from .end import MasterEnd
 
-_MOST_NOTES = 16
-
 
 @dataclass(eq=False, slots=True)
 class MoldPeer:
@@ -25,14 +23,6 @@ class MoldPeer:
     """The forks ordered and not ended, for each order."""
     unborn: set[NewbornPeer] = field(default_factory=set)
     """Forks ordered in any batch that are not spares yet."""
-
-    notes: int = 0
-    """What it has sent of an import that does not return."""
-
-    def may_note(self) -> bool:
-        """Return whether it may send one more: an honest one sends few, and none after its first plan."""
-        self.notes += 1
-        return not self.planned and self.notes <= _MOST_NOTES
 
     def forget_memory(self) -> None:
         """Note that no plan is owed any more."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..._linux.stacks import ASK, FORCE, SIZE, create
 from ..._records.record import record
-from ..._wire.frames import is_beneath
-from ..._wire.printable import printable
+from ..._wire.frames import without_beneath
 from .proc import catches
 
 if TYPE_CHECKING:
@@ -27,9 +25,6 @@ _MOST_WAITS = 4
 
 _POLL = 0.05
 """Seconds between two reads of the size of a forced dump, which ends without a message."""
-
-_FRAME = re.compile(r'  File "([^"]*)", line')
-"""A frame, as faulthandler writes it."""
 
 
 @record
@@ -89,6 +84,8 @@ class Dumps:
             request = self._current = self._queue.popleft()
             if self._signal(request, ASK):
                 self._master.later(PATIENCE, lambda request=request: self._timed_out(request))  # type: ignore[misc]
+            elif request.force and self._signal(request, FORCE):  # It still imports.
+                self._master.later(_POLL, lambda request=request: self._poll_forced(request))  # type: ignore[misc]
             else:
                 self._end(request, answered=False)
 
@@ -132,11 +129,5 @@ class Dumps:
         text = os.pread(self.descriptor, self._written(), 0).decode("utf-8", "replace")
         self._board.ask(0)
         self._current = None
-        request.done(Dump(_cleaned(text), answered, working))
+        request.done(Dump(without_beneath(text), answered, working))
         self._next()
-
-
-def _cleaned(text: str) -> str:
-    """Return the stacks without the frames that all workers share, and without control characters."""
-    lines = [line for line in text.splitlines() if not ((frame := _FRAME.match(line)) and is_beneath(frame[1]))]
-    return "\n".join(map(printable, lines))

@@ -21,6 +21,7 @@ from ..._report.hang_report import details, report
 from ..._wire import messages
 from . import proc
 from .dumps import Dump, Dumps
+from .imports import Imports
 
 if TYPE_CHECKING:
     from ..births.channels import HangMessage
@@ -61,6 +62,7 @@ class Hangs:
         self._board = board
         self._note = note
         self.dumps = Dumps(master, board)
+        self.imports = Imports(master, self.dumps)
         self._detector = HangDetector(self._waited, watching=False)
         self._workers: dict[int, WatchedWorker] = {}
         self._stopped: dict[int, float] = {}
@@ -88,14 +90,12 @@ class Hangs:
         return worker
 
     def handle(self, sent: HangMessage) -> None:
-        """Handle a worker's message, or that of a mold, which is named by its generation."""
+        """Handle a worker's message."""
         match sent.message:
             case messages.StacksWritten(working):
                 self.dumps.answered(sent.pid, working)
             case messages.Busy():
                 self._start_checks()
-            case messages.StillImporting(text):
-                self._master.relay.log(f"mold of generation {sent.pid}: " + text.replace("\n", "\n    "))
 
     def poll_stopped(self, other: Callable[[int, bool], None]) -> None:
         """Report what was stopped (True) or continued: workers, and to `other` the rest. To be called on SIGCHLD."""
@@ -218,7 +218,10 @@ class Hangs:
         return kind == "computing" and self._progress(pid).threads > 0 and self._workers[pid].kills
 
     def inspect(self, slot: str, force: bool, then: Callable[[list[dict[str, Any]]], None]) -> None:
-        """Call `then` with what the workers of a slot do, or all workers (an empty slot), and their stacks."""
+        """Call `then` with what the workers of a slot do, or all workers (an empty slot), and their stacks.
+
+        With all workers come the molds that still import.
+        """
         pids = [
             pid
             for pid, worker in self._workers.items()
@@ -235,8 +238,10 @@ class Hangs:
                 # Read before the dump, which makes the worker busy.
                 busy = self._busy(pid)
                 self._inspect_one(pid, before[pid], lambda seen, stacks: add(pid, busy, (seen, stacks)), force=force)
-            else:
+            elif slot:
                 then(found)
+            else:
+                self.imports.inspect(lambda molds: then([*molds, *found]))
 
         def add(pid: int, busy: float, inspected: tuple[Evidence, str]) -> None:
             if (worker := self._workers.get(pid)) is not None:
