@@ -6,12 +6,10 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from prefork._linux.stacks import FORCE
-from support import Start, until
+from support import Start
 from system.runs import PREFORK, WSGI, Run, check, write
 
 CONNECTED = "import socket\ndb = socket.create_connection(('127.0.0.1', PORT))\n"
@@ -150,12 +148,11 @@ wait()
 
 @pytest.mark.parametrize("source", [BLOCKED, IN_C, FORKING], ids=["blocked", "in-c", "forking"])
 def test_an_import_that_does_not_return_shows_where_it_is(start: Start, source: str) -> None:
-    write(start, "shop.py", source + WSGI)
+    write(start, "shop.py", source.replace("\nwait()", "\nprint('waits', flush=True)\nwait()") + WSGI)
     run = Run(start, "shop")
-    until(run.running.children, "the mold has been started")
+    run.running.expect("^waits$")
     [mold] = run.running.children()
     frame = re.escape(f'File "{start.directory}/shop.py", line ') + r"\d+ in wait$"
-    until(lambda: catches_force(mold), "the mold imports")
     command = start.command(PREFORK, "stacks", env={"RUNTIME_DIRECTORY": str(start.directory / "runtime")})
     command.expect(rf"^mold \(pid {mold}, generation 1\): importing for .*has not returned$")
     command.expect(frame)
@@ -179,12 +176,6 @@ def test_a_check_of_an_import_that_does_not_return_shows_it(start: Start) -> Non
     assert "importing the application took longer than --import-timeout: raise it; it is at" in err
     assert f'File "{start.directory}/shop.py", line 1 in <module>' in err
     assert 'It runs a server of its own: put that call behind `if __name__ == "__main__":`' in err
-
-
-def catches_force(pid: int) -> bool:
-    """Return whether a process has the handler that writes its stack."""
-    caught = re.search(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return caught is not None and bool(int(caught[1], 16) >> (FORCE - 1) & 1)
 
 
 def test_a_command_line_read_at_import_is_named_by_its_module(start: Start) -> None:
