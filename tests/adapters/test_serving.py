@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import websockets.exceptions
 import websockets.sync.client
 
-from adapters.served import ASGI, SERVERS, SLOW, WSGI, Adapted, Shared, fetch, term
+from adapters.served import ASGI, REQUEST, SERVERS, SLOW, WSGI, Adapted, Shared, connect, fetch, term
 from support import PATIENCE, Start, gone, until
 
 
@@ -24,6 +25,31 @@ def test_it_answers_again_and_again_on_one_connection(shared: Shared, server: tu
                 assert (status, text) == (200, f"{pid}\n")
                 assert headers.get("connection", "keep-alive") == "keep-alive"
                 assert "date" in headers
+
+
+@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+def test_connection_that_its_client_closes_ends_at_once(shared: Shared, server: tuple[str, str]) -> None:
+    with shared.use(server, **SLOW) as adapted:
+        adapted.get("/")
+        most = sockets(adapted.pid) + 1  # granian opens one of its own with the first connections.
+        for wait in True, False:  # until the connection is idle; or the end comes with the answer
+            clients = [connect(adapted.port) for _ in range(10)]
+            for client in clients:
+                client.sendall(REQUEST)
+                client.recv(4096)
+                if wait:
+                    adapted.get("/")
+                client.close()
+            until(lambda: sockets(adapted.pid) <= most, "all have ended")
+
+
+def sockets(pid: int) -> int:
+    """Return how many sockets a process has open."""
+    found = 0
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # It is closed at this moment.
+            found += os.readlink(each).startswith("socket:")
+    return found
 
 
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)

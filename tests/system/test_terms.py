@@ -128,7 +128,7 @@ def test_what_the_system_refuses_is_said_and_the_worker_runs(start: Start) -> No
         ({"limits": {"nofile": (-1, 5)}}, "the soft limit is above the hard one"),
         ({"limits": {"nofile": -2}}, "limits: nofile is -2: give a number, or a soft and a hard one"),
         ({"limits": {"nofile": "many"}}, "limits: nofile is 'many': give a number"),
-        ({"umask": 0o1000}, "umask: 512 is not a whole number, 0 to 511"),
+        ({"umask": 0o1000}, "umask: 512 is not a mode from 0 to 0o777"),
         ({"nice": 20}, "nice: 20 is not a whole number, -20 to 19"),
         ({"affinity": 3}, "affinity: 3 is not a list of processor numbers"),
         ({"affinity": {-1}}, "affinity: -1 is not a whole number, 0 to 65536"),

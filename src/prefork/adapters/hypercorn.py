@@ -22,6 +22,7 @@ import hypercorn.asyncio
 import hypercorn.asyncio.run
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config, Sockets
+from hypercorn.events import Closed, Event, Updated
 
 from .._worker.accept_throttle import BATCH
 from .._worker.draining.async_drain import AsyncDrain
@@ -174,8 +175,8 @@ class _Config(Config):
         self.websocket_ping_interval = options.websocket_ping_interval or None
         self.listeners = [outside.Listener.of(listener) for listener in listeners]
         self._context = context
-        if context is not None and context.verify_mode:
-            hypercorn.asyncio.run.TCPServer = _Announcing  # type: ignore[attr-defined] # There is no option.
+        verified = context is not None and context.verify_mode
+        hypercorn.asyncio.run.TCPServer = _Announcing if verified else _Connection  # type: ignore[attr-defined]
 
     @property
     def ssl_enabled(self) -> bool:
@@ -189,7 +190,23 @@ class _Config(Config):
         return Sockets(secure_sockets=list(secure), insecure_sockets=list(insecure), quic_sockets=[])
 
 
-class _Announcing(TCPServer):
+class _Connection(TCPServer):
+    """A connection that ends when its client has closed it; hypercorn has no option for another class.
+
+    hypercorn would keep an idle one, and its descriptor, until the keep-alive time is over.
+    """
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send what the protocol has to send; close where it waits for a request that cannot come."""
+        gone = isinstance(event, Updated) and event.idle and self.reader.at_eof()
+        await super().protocol_send(Closed() if gone else event)
+
+
+class _Announcing(_Connection):
     """A connection whose requests have the certificate that the client has presented."""
 
     async def run(self) -> None:
