@@ -1,7 +1,7 @@
 """Idle costs nothing: no process of a daemon wakes up, whatever it runs and whatever watches it.
 
-All subjects are started first, and measured in one window of ten seconds. What else runs on the machine does not
-matter: who sleeps is neither woken nor preempted by it.
+All subjects are started first, and measured in one window of ten seconds. Other load of the machine does not matter: a
+thread that sleeps is neither woken nor preempted by it.
 """
 
 from __future__ import annotations
@@ -151,12 +151,28 @@ def woken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
         with ThreadPoolExecutor(4) as together:
             begun = together.map(lambda begin, start: begin(start), SUBJECTS.values(), starts)
         masters = dict(zip(SUBJECTS, begun, strict=True))
-        before = at_rest(masters)
-        time.sleep(WINDOW)  # Not a wait for anything: what is measured is that nothing happens.
-        after = {name: wake_ups(master.pid) for name, master in masters.items()}
-        yield {name: changes(before[name], after[name]) for name in masters}
+        found = woken_in_a_window(masters)
+        if any(is_of_masters(threads) for threads in found.values()):
+            # Commands of other tests look for running daemons and connect to their masters: what these do by
+            # themselves they do again.
+            again = woken_in_a_window(masters)
+            found = {name: again[name] if is_of_masters(threads) else threads for name, threads in found.items()}
+        yield found
         for name, master in masters.items():
             assert master.stop() == 0, name
+
+
+def woken_in_a_window(masters: dict[str, Running]) -> dict[str, dict[str, tuple[int, int]]]:
+    """Wait until nothing happens; return the threads that wake up in the window after that."""
+    before = at_rest(masters)
+    time.sleep(WINDOW)  # Not a wait for anything: what is measured is that nothing happens.
+    after = {name: wake_ups(master.pid) for name, master in masters.items()}
+    return {name: changes(before[name], after[name]) for name in masters}
+
+
+def is_of_masters(threads: dict[str, tuple[int, int]]) -> bool:
+    """Whether some threads have woken up, all of them masters."""
+    return bool(threads) and all(thread.startswith("prefork: master") for thread in threads)
 
 
 def at_rest(masters: dict[str, Running]) -> dict[str, dict[str, int]]:
