@@ -18,6 +18,8 @@ from support import PATIENCE
 
 _serials = itertools.count(1000)
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+_USAGE = "keyUsage=critical,keyCertSign,cRLSign"
+"""From Python 3.13 on a client refuses an authority without it, and a certificate that does not name its authority."""
 _NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 
 
@@ -33,9 +35,11 @@ class Authority:
         self._directory = directory
         self.certificate, self._key = directory / "ca.pem", directory / "ca.key"
         openssl(
-            *("req", "-x509", *_KEY, "-nodes", "-days", "30", "-subj", "/CN=tests"),
+            *("req", "-x509", *_KEY, "-nodes", "-days", "30", "-subj", "/CN=tests", "-addext", _USAGE),
             *("-keyout", self._key, "-out", self.certificate),
         )
+        self._extensions = directory / "extensions"
+        self._extensions.write_text("authorityKeyIdentifier=keyid\n")
 
     def issue(self, subject: str = "/CN=localhost", password: str = "") -> tuple[bytes, bytes, int]:
         """Return a certificate, its key, encrypted where a password is given, and its serial number."""
@@ -44,7 +48,7 @@ class Authority:
         openssl("req", *_KEY, "-nodes", "-subj", subject, "-addext", _NAMES, "-keyout", key, "-out", request)
         openssl(
             *("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key, "-days", "30"),
-            *("-set_serial", str(serial), "-copy_extensions", "copy", "-out", made),
+            *("-set_serial", str(serial), "-copy_extensions", "copy", "-extfile", self._extensions, "-out", made),
         )
         if password:
             plain, key = key, self._directory / f"{serial}.locked"
