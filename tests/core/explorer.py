@@ -179,7 +179,10 @@ def check_supply(node: Node, now: float) -> dict[str, float]:
         ]
         if not any(coming) and world.exited is None:
             first = node.supervisor.next_deadline()
-            limit = max(LIMIT, (now - down[kind]) / 40)
+            pace = state.paces.get(kind)
+            # A worker that was ready for a moment and did no work has not ended the outage.
+            since = min(down[kind], pace.since) if pace is not None and pace.failures else down[kind]
+            limit = max(LIMIT, (now - since) / 40)
             assert first is not None, f"{kind} is down and nothing is to come"
             assert first - now <= limit + 0.001, f"{kind} is down, and nothing is to come for {first - now} s"
     return down

@@ -160,9 +160,9 @@ def test_captured_workers_print_on_after_the_masters_death(start: Start, reader:
     first = shop.run(SLOW.format(version="old", importing=0, starting=0), stdout=writer)
     os.close(writer)
     first.ready()
-    first.running.send(signal.SIGKILL)
     if reader == "gone":
-        os.close(end)
+        os.close(end)  # Before the workers are to find out whether they can print there.
+    first.running.send(signal.SIGKILL)
     first.running.wait()
     pids = {first.who()[0] for _ in range(100)}  # Each answer comes after two lines of output.
     if reader == "present":
