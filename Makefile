@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed-with-everything
 PYTEST = $(BIN)/python -m pytest -q
-AT_ONCE ?= 7
+AT_ONCE ?= 6
 
 .PHONY: demo test tests lint types unit proof bench bench-servers help clean
 
