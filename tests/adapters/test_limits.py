@@ -42,7 +42,7 @@ def status(adapted: Adapted, request: bytes) -> int:
 
 
 def request(path: str = "/", headers: int = 0, length: str = "") -> bytes:
-    """Return a request with so many bytes of headers beside the usual ones."""
+    """Return a request with this number of bytes in headers beside the usual ones."""
     lines = [f"GET {path} HTTP/1.1", "Host: h", *([f"X-Long: {'x' * headers}"] if headers else [])]
     return "\r\n".join([*lines, *([length] if length else []), "", ""]).encode()
 

@@ -74,6 +74,19 @@ def served(start: Start, server: tuple[str, str], *options: str | Path, **also: 
     assert not [line for line in run.running.err if "Traceback" in line], run.running.err
 
 
+def test_another_path_at_a_reload_is_refused(start: Start, authority: Authority) -> None:
+    certificate, key, serial = authority.issue()
+    for name in "first.pem", "second.pem":
+        (start.directory / name).write_bytes(certificate + key)
+    write(start, "prefork.toml", 'tls_cert = "first.pem"\n')
+    with served(start, SERVERS[0], workers=1) as run:
+        write(start, "prefork.toml", 'tls_cert = "second.pem"\n')
+        run.running.send(signal.SIGHUP)
+        why = "tls_cert, tls_key or tls_ca names another file than at the start: restart the daemon"
+        run.running.expect(rf"^reload: failed: .*{why}", "err")
+        assert serial_of(run.port, authority.context()) == serial
+
+
 def told(run: Run, context: ssl.SSLContext) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(get(run.port, context))
     return found

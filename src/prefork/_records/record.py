@@ -34,7 +34,7 @@ def record(cls: type[T]) -> type[T]:
 
 
 def _initializer(made: type, members: tuple[Field[Any], ...]) -> FunctionType:
-    """Return the `__init__` of a class: the template for so many fields, with their names for its parameters."""
+    """Return the `__init__` of a class: the template for its number of fields, with their names as parameters."""
     names = tuple(each.name for each in members)
     # A slot's own setter goes past `__setattr__`, which refuses.
     template = _template(len(names))(*(made.__dict__[name].__set__ for name in names))

@@ -88,7 +88,7 @@ class _Waitress:
                 _dispatcher=self._tasks,
                 sockets=family,
                 threads=options.threads,
-                clear_untrusted_proxy_headers=False,  # the application may read them, whoever sent them
+                clear_untrusted_proxy_headers=False,  # the application may read them, trusted or not
                 connection_limit=files,  # never reached: `Room` is asked before
                 max_request_header_size=gathered(options, Adjustments.max_request_header_size),
                 # A body of this size is refused already.

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_HOMES = ("/home/", "/root/", "/run/user/")
+_HOMES = tuple(f"/{name}/" for name in ("home", "root", "run/user"))
+"""What ProtectHome=yes hides (systemd.exec(5))."""
 
 _SERVICE = """\
 [Unit]

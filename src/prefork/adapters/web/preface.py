@@ -22,7 +22,7 @@ class Preface(asyncio.Protocol):
 
     transport: asyncio.Transport
     cycle = None
-    """For who goes through the connections: no request is in flight."""
+    """For a drain, which looks at each connection: no request is in flight."""
 
     def __init__(
         self, make: Callable[[], Any], connections: MutableSet[Any], trusted: Trusted, refusals: Refusals

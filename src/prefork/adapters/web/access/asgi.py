@@ -157,7 +157,7 @@ def _is_gone(exchange: Exchange, receive: Receive) -> bool:
     The first step of each call is taken by hand, since a task would need a turn of the loop, and no answer waits for
     its line.
     """
-    if _expects(exchange):  # The server would now ask the client for a body that nobody wants.
+    if _expects(exchange):  # The server would now ask the client for a body that is not read.
         return False
     for _ in range(_MOST_LEFT):
         step: Any = receive().__await__()

@@ -1,4 +1,4 @@
-"""Lines on their way to the access log: the writes are few, wait for nobody, and follow within a second."""
+"""Lines on their way to the access log: the writes are few, wait for no reader, and follow within a second."""
 
 from __future__ import annotations
 
