@@ -10,6 +10,7 @@ import pytest
 
 from core.stage import Stage, plan
 from prefork._master.control.requests import MalformedRequest, parse
+from prefork._report.counts.tally import CAUSES
 from prefork._report.sentences import EVENTS
 from prefork.cli import main
 
@@ -44,8 +45,12 @@ def test_its_statuses_have_the_members_that_they_have() -> None:
     seen = stage.supervisor.view(stage.now)
     (slot, *_) = seen["slots"]
     assert set(re.findall(r"`(\w+)`", table("| of a slot |"))) == set(slot)
-    added = {"pid", "python", "started", "time", "directory", "target", "model"}
+    added = {"pid", "python", "started", "time", "directory", "target", "model", "counts"}
     assert set(re.findall(r"`(\w+)`", table("| member |"))) == {*seen, *added}
+
+
+def test_its_causes_of_an_end_are_those_that_are_counted() -> None:
+    assert re.findall(r"`(\w+)`", table("| cause of an end |")) == list(CAUSES)
 
 
 def test_every_command_is_named() -> None:

@@ -23,7 +23,7 @@ from prefork._master.control.connection import Connection, to_close
 from prefork._master.control.replies import Replies
 from prefork._master.control.requests import LONGEST
 from prefork._master.control.server import CONNECTIONS, WAITING, Control
-from prefork._master.control.view import DaemonView, Origin
+from prefork._master.control.view import DaemonView, Means, Origin
 from prefork._master.loop import Master
 from prefork._report.journal import Journal
 from prefork._wire.scoreboard import Scoreboard
@@ -37,9 +37,8 @@ class Desk:
         self.journal, self.board = Journal(), Board(rows=64)
         self.asked_for_stacks: list[tuple[int, str, bool]] = []
         origin = Origin("/srv/shop", "shop:app")
-        seen = DaemonView(
-            stage.supervisor, self.journal, lambda: {1: 4242}, self.board.reading, self.stacks, origin, time.time()
-        )
+        means = Means(lambda: {1: 4242}, self.board.reading, self.stacks, dict)
+        seen = DaemonView(stage.supervisor, self.journal, means, origin, time.time())
         self.replies = Replies()
         self.control = Control(master, str(directory), seen, self.replies)
 

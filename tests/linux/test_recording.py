@@ -110,7 +110,7 @@ def test_welcome_is_logged_when_all_are_ready(
             return replace(health, stopping=stopping)
 
     with Master() as master:
-        banner = Banner(Welcome("shop", "line", 0.0), Standing(), lambda listeners: ["tcp://*:1"], master.relay)
+        banner = Banner(Welcome("shop", "line", 0.0), Standing(), lambda listener: "tcp://*:1", master.relay)
         banner.done(1.0)
         banner.noted(MoldPlanned(1, stage.world.plans[1]), [], 1.0)
         banner.done(1.0)

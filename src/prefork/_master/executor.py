@@ -74,11 +74,11 @@ class DaemonExecutor:
         self._watchers = Watchers(self._processes.start_watcher, self._processes.kill, master, launching.sources)
         self._names = Names(master, self._processes, launching.interpreter.identity)
         self._queues = Queues(master, self.board.counted)
-        self._listeners = self._create_listeners(launching)
-        means = OrderDependencies(self.board, self._listeners, self._processes, self._reader, self._capture)
+        self.listeners = self._create_listeners(launching)
+        means = OrderDependencies(self.board, self.listeners, self._processes, self._reader, self._capture)
         self._orders = Orders(launching, means, master.relay.log)
         self._options = CodeOptions(launching, master.relay.log)
-        keepers = Keepers(self._listeners, self.board, self._hangs, self._crashes, self._watchers, self._capture)
+        keepers = Keepers(self.listeners, self.board, self._hangs, self._crashes, self._watchers, self._capture)
         self._deaths = Deaths(master, self._processes, keepers, self._receive)
         master.signals.catch(signal.SIGCHLD)
         master.selector.register(self._channels, selectors.EVENT_READ, self._listen)
@@ -90,16 +90,16 @@ class DaemonExecutor:
 
     def _orphan_ended(self) -> None:
         if len(self._orphans):
-            self._listeners.orphan_ended()
+            self.listeners.orphan_ended()
         else:
-            self._listeners.orphans_ended()
+            self.listeners.orphans_ended()
 
     def close(self) -> None:
         """Close every descriptor."""
         self._master.selector.unregister(self._channels)
         self._channels.close()
         self._orphans.close()
-        self._listeners.close()
+        self.listeners.close()
         self._queues.close()
         self._deaths.close()
         self._hangs.close()
@@ -111,10 +111,6 @@ class DaemonExecutor:
     def molds(self) -> dict[int, int]:
         """Return the pids of the molds, by generation."""
         return self._processes.molds()
-
-    def addresses(self, listeners: tuple[Listener, ...]) -> list[str]:
-        """Return the actual addresses of these listeners."""
-        return [self._listeners.address_of(listener) for listener in listeners]
 
     def stacks(self, asker: int, slot: str, force: bool) -> None:
         """Reply to a client with the stacks of the workers of a slot, or of all of them."""
@@ -141,7 +137,7 @@ class DaemonExecutor:
             case do.KillWorker(pid, why, explain):
                 self._kill(pid, why, explain)
             case do.ForgetSlot(key):
-                self._listeners.slot_removed(key)
+                self.listeners.slot_removed(key)
             case do.ForkSpares(generation, count):
                 for failed in self._processes.fork_spares(generation, count):
                     self._receive(failed)
@@ -163,7 +159,7 @@ class DaemonExecutor:
                 self._names.look_up(listeners, partial(self._bind, generation, listeners))
             case do.Unbind(listeners):
                 self._names.cancel(listeners)
-                self._log_all(self._listeners.unbind(listeners))
+                self._log_all(self.listeners.unbind(listeners))
             case do.Report():
                 self._log.report(action)
             case do.ReportStacks():
@@ -171,7 +167,7 @@ class DaemonExecutor:
             case do.Reply():
                 self._replies.deliver(action)
             case do.DrainOrphan(pid):
-                self._listeners.orphans_drain()
+                self.listeners.orphans_drain()
                 self._orphans.drain(pid)
             case do.KillOrphan(pid):
                 self._orphans.kill(pid)
@@ -233,20 +229,20 @@ class DaemonExecutor:
             self._processes.signal(pid, number)
 
     def _kill(self, pid: int, why: str, explain: bool) -> None:
-        self._listeners.worker_draining(pid)
+        self.listeners.worker_draining(pid)
         if explain:
             self._hangs.explain(pid, why, lambda: self._processes.kill_worker(pid, why))
         else:
             self._processes.kill_worker(pid, why)
 
     def _drain_backlogs(self, pid: int, listeners: tuple[Listener, ...]) -> None:
-        self._listeners.worker_draining(pid, listeners)
+        self.listeners.worker_draining(pid, listeners)
         if listeners:
             self._channels.drain_backlogs(pid, [listener.name for listener in listeners])
 
     def _bind(self, generation: int, listeners: tuple[Listener, ...], found: Found) -> None:
         try:
-            texts = self._listeners.bind(listeners, found)
+            texts = self.listeners.bind(listeners, found)
         except PreforkError as error:
             self._master.enqueue(fact.BindFailed(generation, str(error)))
         else:
@@ -283,7 +279,7 @@ class DaemonExecutor:
         """Update what the executor keeps of a process by an event for the supervisor."""
         match event:
             case fact.WorkerReady(pid):
-                self._listeners.worker_ready(pid)
+                self.listeners.worker_ready(pid)
                 self.board.turn(pid, "ready")
             case fact.WorkerFailed(pid, report):
                 self._crashes.note(pid, "failure", report)

@@ -64,18 +64,18 @@ class Headline:
 
 
 class Banner:
-    """Logs the banner when every worker of the first plan is ready. `addresses`: returns the actual ones."""
+    """Logs the banner when every worker of the first plan is ready. `address_of` returns the actual one."""
 
     def __init__(
         self,
         welcome: Welcome,
         about: HasHealth,
-        addresses: Callable[[tuple[Listener, ...]], list[str]],
+        address_of: Callable[[Listener], str],
         relay: Relay,
     ) -> None:
         self._welcome = welcome
         self._about = about
-        self._addresses = addresses
+        self._address_of = address_of
         self._relay = relay
 
     def noted(self, event: Event, actions: Sequence[Action], now: float) -> None:
@@ -88,7 +88,7 @@ class Banner:
         if self._welcome.due:
             health = self._about.health()
             if health.generation and health.ready == health.wanted and not health.stopping:
-                text = self._welcome.text(self._addresses(self._welcome.listeners), now)
+                text = self._welcome.text([*map(self._address_of, self._welcome.listeners)], now)
                 if self._welcome.is_block:
                     self._relay.write(f"{text}\n".encode())  # A time before it would break its columns.
                 else:

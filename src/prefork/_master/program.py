@@ -21,7 +21,7 @@ from prefork._master.births.open_files import allow_most
 from prefork._master.control.admission import Admission, group_id
 from prefork._master.control.replies import Replies
 from prefork._master.control.server import Control
-from prefork._master.control.view import DaemonView, Origin
+from prefork._master.control.view import DaemonView, Means, Origin
 from prefork._master.executor import DaemonExecutor, Outputs
 from prefork._master.identity.pid_file import PidFile
 from prefork._master.log.farewell import Farewell
@@ -74,7 +74,8 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
         launching = launching_from(launch, allow_most())
         executor = DaemonExecutor(master, launching, runtime, Outputs(replies, log))
         origin = Origin(launch.directory, launch.runs, journal=manner.in_journal)
-        view = DaemonView(supervisor, journal, executor.molds, executor.board.reading, executor.stacks, origin, time())
+        means = Means(executor.molds, executor.board.reading, executor.stacks, executor.listeners.addresses)
+        view = DaemonView(supervisor, journal, means, origin, time())
         control = Control(master, runtime.path, view, replies, group_id(launch.options.control_group))
         presence = Presence(master, runtime, control)
         Watch(master, launching.files)
@@ -83,7 +84,7 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
         observers: list[Observer] = [Recorder(journal, control, log), Headline(show, supervisor), manager, admission]
         observers.append(Farewell(master, supervisor, executor.board.living))
         if launching.welcome is not None:
-            observers.append(Banner(launching.welcome, supervisor, executor.addresses, master.relay))
+            observers.append(Banner(launching.welcome, supervisor, executor.listeners.address_of, master.relay))
         leave = runtime.close
         try:
             with PidFile(launch):

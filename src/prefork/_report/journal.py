@@ -17,6 +17,7 @@ from .._core import actions as act
 from .._core import events as ev
 from .._core.commands import named
 from .._records.record import record
+from .counts.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,7 +70,7 @@ class _Worker:
 
 @dataclass(slots=True)
 class Journal:
-    """Turns events and actions into records, and keeps the last of them."""
+    """Turns events and actions into records, counts them, and keeps the last of them."""
 
     number: int = 0
     kept: int = 0  # how many since the start
@@ -78,6 +79,7 @@ class Journal:
     workers: dict[int, _Worker] = field(default_factory=dict)  # by pid, from order to end
     limit: int = 2 * _GONE
     report: str = ""  # the last one: slots that fail alike share it
+    tally: Tally = field(default_factory=Tally)
 
     def note(self, event: ev.Event, actions: Sequence[act.Action], now: float, time: float) -> Notes:
         """Record an event and its actions. `now` is of the events' clock, `time` in seconds since 1970."""
@@ -94,6 +96,7 @@ class Journal:
     def _numbered(self, record: Record, time: float) -> Record:
         self.number += 1
         whole = {"number": self.number, "time": round(time, 3), **record}
+        self.tally.note(whole)
         if record.get("stage") != "settled":  # It shows clients the progress, and is not kept.
             self._keep(whole)
         return whole
@@ -116,6 +119,7 @@ class Journal:
             "recent": list(map(json.loads, self.recent)),
             "slots": {key: self.about(key) for key in self.slots},
             "workers": [[pid, *astuple(worker)] for pid, worker in self.workers.items()],
+            "tally": asdict(self.tally),
         }
 
     @classmethod
@@ -128,6 +132,7 @@ class Journal:
             {key: list(map(_line, history[-EACH:])) for key, history in data["slots"].items()},
             {pid: _Worker(*worker) for pid, *worker in data["workers"]},
             2 * (len(data["slots"]) + _GONE),
+            tally=Tally.restore(data["tally"]),
         )
 
     def _keep(self, record: Record) -> None:

@@ -31,6 +31,10 @@ def overview(state: State) -> dict[str, Any]:
             }
             for pool in state.plan.pools
         ],
+        "listeners": [
+            {"name": one.name, "address": one.address, "sharing": one.sharing, "backlog": one.backlog}
+            for one in state.plan.listeners
+        ],
         "molds": [
             {
                 "generation": mold.generation,

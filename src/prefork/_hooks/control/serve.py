@@ -15,7 +15,7 @@ from ..._errors import SystemFailure, UsageError
 from ..._linux.program import Program
 from ..._linux.signals import NAMES
 from ..._master.control.server import Control
-from ..._master.control.view import DaemonView, Origin, Refused
+from ..._master.control.view import DaemonView, Means, Origin, Refused
 from ..._master.identity.claim import Claim
 from ..._master.identity.lock import Lock, Noted
 from ..._master.runtime.directory import directory_for
@@ -78,7 +78,7 @@ def controlled(
             table = Table(name, spawner.name, NAMES)
             steered, journal = SteeredDecider(decider, table), Journal()
             origin = Origin(program.directory, program.typed(), "hooks")
-            view = DaemonView(table, journal, dict, _no_scoreboard, _no_stacks, origin, time())
+            view = DaemonView(table, journal, Means(dict, _no_scoreboard, _no_stacks, dict), origin, time())
             control = Control(master, lock.path, view, spawner.replies)
             stack.callback(control.close)
             presence = Presence(master, lock, control)

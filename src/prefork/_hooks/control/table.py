@@ -156,7 +156,7 @@ class Table:
         """Return all but the slots."""
         return {
             "name": self._name, "generation": self.generation, "stopping": self._stopping, "change": self.change,
-            "queue": [], "overrides": {}, "pools": [], "molds": [],
+            "queue": [], "overrides": {}, "pools": [], "molds": [], "listeners": [],
         }  # fmt: skip
 
     def keys(self) -> list[str]:

@@ -282,14 +282,14 @@ class Control:
             case "status":
                 connection.pieces = self._view.status()
             case "scoreboard":
-                connection.passes = self._view.scoreboard()
+                connection.passes = self._view.means.scoreboard()
                 connection.outgoing += encoded({"ok": True})
             case "events":
                 connection.pieces, connection.follows = self._view.history(), request.events
             case "explain":
                 connection.outgoing += encoded(self._view.slot(request.slot))
             case "stacks":
-                self._view.stacks(self._await(connection), request.slot, request.force)
+                self._view.means.stacks(self._await(connection), request.slot, request.force)
             case "command":
                 assert request.command is not None
                 connection.watches = request.events

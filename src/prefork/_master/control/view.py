@@ -78,19 +78,27 @@ class Origin:
 
 
 @record
-class DaemonView:
-    """A daemon's state, its journal, and what the executor knows.
+class Means:
+    """What the executor knows, and what it does for clients.
 
-    `molds` returns their pids by generation, `scoreboard` a descriptor to read from, and to close. `stacks` is called
-    with the number of a command, a slot (empty: all) and whether to use force; the outcome is a `Reply`. Both may raise
-    `Refused`.
+    `molds` returns their pids by generation, `addresses` those of the listeners by name, `scoreboard` a descriptor to
+    read from, and to close. `stacks` is called with the number of a command, a slot (empty: all) and whether to use
+    force; the outcome is a `Reply`. The last two may raise `Refused`.
     """
 
-    supervisor: Seen
-    journal: Journal
     molds: Callable[[], dict[int, int]]
     scoreboard: Callable[[], int]
     stacks: Callable[[int, str, bool], object]
+    addresses: Callable[[], dict[str, str]]
+
+
+@record
+class DaemonView:
+    """A daemon's state, its journal, and the means of its executor."""
+
+    supervisor: Seen
+    journal: Journal
+    means: Means
     origin: Origin
     started: float
 
@@ -112,12 +120,15 @@ class DaemonView:
 
     def status(self) -> Iterator[bytes]:
         """Make the reply to `status`."""
-        supervisor, molds = self.supervisor, self.molds()
+        supervisor, molds, addresses = self.supervisor, self.means.molds(), self.means.addresses()
         seen = supervisor.overview()
+        for listener in seen["listeners"]:
+            listener["address"] = addresses.get(listener["name"], listener["address"])
         for mold in seen["molds"]:
             mold["pid"] = molds.get(mold["generation"])
             _dated(mold)
         head = {"name": seen.pop("name"), **self._about(), "time": _now(), "python": _PYTHON}
+        seen["counts"] = self.journal.tally.view()
         yield encoded({"ok": True, "status": {**head, **seen, "slots": []}})[: -len(b"]}}\n")]
         keys, comma = supervisor.keys(), b""
         for first in range(0, len(keys), _PIECE):

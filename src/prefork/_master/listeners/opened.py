@@ -166,6 +166,10 @@ class Listeners:
         place = self._records.get(listener)
         return listener.address if place is None else _actual_address(self._places[place].template())
 
+    def addresses(self) -> dict[str, str]:
+        """Return the address of each open listener, by its name."""
+        return {listener.name: self.address_of(listener) for listener in self._records}
+
     def close(self) -> None:
         """Close all listeners."""
         for place in self._places.values():

@@ -1,0 +1,1 @@
+"""Counts of what has happened to a daemon since its master started."""
