@@ -114,6 +114,7 @@ LARGEST = {
     "_linux": 850,
     "_linux/started": 100,
     "_worker": 1300,
+    "_worker/telemetry": 90,
     "_mold": 900,
     "_mold/stock": 600,
     "_hooks": 650,

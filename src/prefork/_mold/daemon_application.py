@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Collection, Iterable
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -38,6 +39,7 @@ class DaemonApplication:
         # Here, once: the pages that `inspect` touches would become private memory of each worker.
         self._coroutines = {name for name, kind in daemon.kinds.items() if inspect.iscoroutinefunction(kind.function)}
         self._looping = {*self._coroutines, *looping}
+        self._telemetry = any(name.startswith("OTEL_") for name in os.environ)
         self._contexts: dict[str, WorkerContext] = {}
         """Encoded -> decoded contexts of the plan: decoding would be thirty pages of private memory in each worker."""
 
@@ -137,6 +139,10 @@ class DaemonApplication:
             decoded = _context.decoded(key, text.encode(errors="surrogateescape"))
         kind, lifespan = self._daemon.kinds[decoded._kind], self._daemon.lifespans.get(decoded._kind)
         work: Callable[[Assignment], None] = partial(self._work, registered.own, decoded, kind.function, lifespan)
+        if self._telemetry or "opentelemetry" in sys.modules:
+            from .._worker.telemetry.resource import described
+
+            work = partial(described, self._daemon.name, work)
         return work if kind.options.umask is None else partial(_masked, kind.options.umask, work)
 
     def _work(

@@ -43,7 +43,7 @@ from .._worker.orphan import Orphan
 from .fork import fork_children
 from .leave import leave
 from .rehearsal import rehearse
-from .stock import other_end, patches, threads
+from .stock import missing, other_end, patches
 from .stock.origins import Origins
 from .stock.repair import Repairs
 from .stock.shared import refuse_shared
@@ -185,9 +185,7 @@ class Mold:
         """Refuse what workers would share, repair what can be repaired, and return what they will miss."""
         refuse_shared(self._inherited, self._origins, self._may_share)
         self._repairs.prepare()
-        lost = list(threads.lost(self._origins))
-        sharing.native_threads, sharing.lost_threads = threads.count_native(), bool(lost)
-        return lost
+        return missing.missing(self._origins)
 
     def _bind_to_master(self) -> int:
         """Let this process die with the master until the returned descriptor is closed.

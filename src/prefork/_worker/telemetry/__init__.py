@@ -1,0 +1,1 @@
+"""OpenTelemetry in workers: each one's resource, by its slot."""
