@@ -60,7 +60,8 @@ def test_counts_into_the_row() -> None:
     assert label(mine) == b"GET /orders"
     assert (activity.requests, activity.errors, activity.open, activity.in_flight) == (1, 1, 1, 1)
     assert not any(board.bytes[HEADER : HEADER + HALF])
-    assert not any(board.bytes[HEADER + 2 * HALF :])
+    assert not any(board.bytes[HEADER + 2 * HALF : board.block_words(1) * 8])
+    assert not any(board.bytes[board.total_words(0) * 8 :])
 
 
 def test_a_request_that_raises_has_failed() -> None:
@@ -93,7 +94,7 @@ def test_the_time_spent_is_that_of_all_requests_added_up() -> None:
     board = mapped()
     activity, mine = Activity(board, 1), row(board)
     marks: list[tuple[float, float]] = []
-    steps: list[Callable[[], None]] = [lambda: activity.begin("one"), lambda: activity.begin("two")]
+    steps: list[Callable[[], object]] = [lambda: activity.begin("one"), lambda: activity.begin("two")]
     for step in (*steps, activity.end, activity.end):
         before = time.monotonic()
         step()

@@ -134,6 +134,7 @@ LARGEST = {
     "_master/control": 650,
     "_master/log": 250,
     "_master/runtime": 350,
+    "_master/scoreboard": 270,
 }
 """Folder -> lines of code that it may have, some tenth more than it needs. Where one is full, look for the second idea
 in it; a number here is not raised by the commit that breaks it.

@@ -18,13 +18,13 @@ from core.stage import Stage, plan
 from prefork._core import actions as act
 from prefork._core import commands as cmd
 from prefork._core import events as ev
-from prefork._master.board import Board
 from prefork._master.control.connection import Connection, to_close
 from prefork._master.control.replies import Replies
 from prefork._master.control.requests import LONGEST
 from prefork._master.control.server import CONNECTIONS, WAITING, Control
 from prefork._master.control.view import DaemonView, Means, Origin
 from prefork._master.loop import Master
+from prefork._master.scoreboard.board import Board
 from prefork._report.journal import Journal
 from prefork._wire.scoreboard import Scoreboard
 

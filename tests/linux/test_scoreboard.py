@@ -13,6 +13,7 @@ import struct
 import sys
 import threading
 import time
+import timeit
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +22,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import prefork.scoreboard
 from prefork._core.actions import OrderWorker
 from prefork._core.plan import Listener
-from prefork._master.board import Board
-from prefork._wire import scoreboard
+from prefork._master.scoreboard.board import Board
+from prefork._master.scoreboard.dead import Dead
+from prefork._wire import measures, scoreboard
 from prefork._wire.scoreboard import Reading, Row, Scoreboard
 from prefork._worker.activity import Activity
 from prefork._worker.peers import Peers
@@ -33,7 +36,7 @@ from support import PATIENCE, Start, kill, until
 from system.daemons import HEAD, RUN, Served
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "scoreboard.md"
-HEADER_NAMES = {"version": "VERSION_AT", "rows": "ROWS_AT", "half": "HALF_AT"}
+NAMES = {name: f"{name.upper()}_AT" for name in ("version", "rows", "half", "block", "latency", "queue")}
 LISTENER = Listener("http", "tcp://127.0.0.1:0")
 
 
@@ -57,7 +60,7 @@ class Small:
     def count(self, pid: int, requests: int, errors: int = 0) -> None:
         for number in range(requests):
             self.working[pid].begin("GET /")
-            self.working[pid].end(failed=number < errors)
+            self.working[pid].end(failed=number < errors, status=500 if number < errors else 200, sent=10)
 
     @property
     def rows(self) -> dict[int, Row]:
@@ -67,6 +70,10 @@ class Small:
     def totals(self) -> tuple[int, int]:
         reading = self.mapped.read()
         return reading.requests, reading.errors
+
+    @property
+    def read(self) -> prefork.scoreboard.Reading:
+        return prefork.scoreboard.Board(self.mapped).read()
 
     def of_slot(self, name: str) -> tuple[int, int]:
         return of_slot(self.mapped.read(), name)
@@ -109,20 +116,27 @@ def test_the_layout_is_what_other_languages_are_told(small: Small) -> None:
     activity.begin("GET /orders")
     activity.end(failed=True)
     data = os.pread(small.board.descriptor, 1 << 20, 0)
-    assert len(data) == 128 + 4 * 512
-    assert struct.unpack_from("8s5Q", data) == (b"prefork\0", 1, 4, 256, 128, 128 + 4 * 256)
+    assert len(data) == 256 + 4 * (512 + 2048) + 9 * 2048
+    assert struct.unpack_from("8s5Q", data) == (b"prefork\0", 2, 4, 256, 256, 256 + 4 * 256)
+    assert struct.unpack_from("3Q", data, 104) == (2048, 256 + 4 * 512, 256 + 4 * (512 + 2048))
     changes, used, dead_requests, dead_errors = struct.unpack_from("4Q", data, 48)
     assert (changes % 2, used, dead_requests, dead_errors) == (0, 2, 0, 0)
-    beat, busy_since, *counts, spent = struct.unpack_from("2d5Qd", data, 128 + 256)
+    beat, busy_since, *counts, spent = struct.unpack_from("2d5Qd", data, 256 + 256)
     assert (beat, counts) == (0.0, [1, 1, 2, 1, 2])
     assert busy_since > 0
     assert spent == activity.spent > 0
-    assert data[128 + 256 + 64 : 128 + 256 + 128] == b"GET /orders".ljust(64, b"\0")
-    assert data[128 + 256 + 128 : 128 + 512] == bytes(128), "no threads that handle one request each"
-    master = 128 + 4 * 256 + 256
+    assert data[256 + 256 + 64 : 256 + 256 + 128] == b"GET /orders".ljust(64, b"\0")
+    assert data[256 + 256 + 128 : 256 + 512] == bytes(128), "no threads that handle one request each"
+    master = 256 + 4 * 256 + 256
     assert struct.unpack_from("4Q", data, master) == (42, 7, 2, 1)
     assert struct.unpack_from("QqQQQ", data, master + 40) == (0, 0, 0, 0, 0)
     assert data[master + 80 : master + 128] == b"web/1".ljust(48, b"\0")
+    block = 256 + 4 * 512 + 2048
+    generation, latency, *rest = struct.unpack_from("Q3d", data, block)
+    assert (generation, rest) == (0, [0.0, 0.0])
+    assert 0 < latency <= spent
+    assert struct.unpack_from("6Q", data, block + 32) == (1, 0, 0, 0, 0, 0), "it was given no status"
+    assert sum(struct.unpack_from("154Q", data, block + 128)) == 1
 
 
 def test_size_is_sealed_and_descriptor_not_inherited() -> None:
@@ -143,17 +157,26 @@ def test_all_its_rows_take_no_memory_before_they_are_used() -> None:
     board.close()
 
 
+def test_a_core_file_leaves_it_out() -> None:
+    """The kernel would take memory for each row, to write it: 168 MB for each core."""
+    board = Board()
+    mapping = Path("/proc/self/smaps").read_text().partition("/memfd:prefork-scoreboard")[2]
+    assert " dd" in re.search("^VmFlags:(.*)$", mapping, re.MULTILINE)[1]  # type: ignore[index]
+    board.close()
+
+
 def test_what_is_no_scoreboard_is_refused(start: Start) -> None:
     plain = os.memfd_create("plain", os.MFD_ALLOW_SEALING)
     os.ftruncate(plain, 4096)
     with pytest.raises(ValueError, match="its size is not sealed"):
         Scoreboard(plain)
     fcntl.fcntl(plain, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    with pytest.raises(ValueError, match="not a scoreboard of this version"):
+    with pytest.raises(ValueError, match="not a scoreboard"):
         Scoreboard(plain)
-    os.pwrite(plain, struct.pack("8sQ", b"prefork\0", 2), 0)
-    with pytest.raises(ValueError, match="not a scoreboard of this version"):
-        Scoreboard(plain)
+    for version in (1, 3):
+        os.pwrite(plain, struct.pack("8sQ", b"prefork\0", version), 0)
+        with pytest.raises(ValueError, match=f"it has version {version}, and this prefork reads version 2"):
+            Scoreboard(plain)
     os.close(plain)
 
 
@@ -272,6 +295,65 @@ def test_peers_are_those_that_are_ready_for_the_same_queue(larger: Small) -> Non
     assert peers.read() == []
 
 
+def test_what_dead_workers_have_measured_stays(small: Small) -> None:
+    small.start(41, "web/0")
+    small.start(42, "web/1")
+    small.count(41, 3, errors=1)
+    small.count(42, 1)
+    before = small.read
+    assert (before.measures.responses, before.measures.sent) == ((0, 0, 3, 0, 0, 1), 40)
+    assert before.measures == before.generations[1]
+    small.board.end(41, -9)
+    assert small.read.measures == before.measures
+    assert small.read.generations == before.generations
+    small.start(43, "web/0", generation=2)
+    small.count(43, 2)
+    now = small.read
+    assert (now.measures - before.measures).responses == (0, 0, 2, 0, 0, 0)
+    assert {number: each.latency.count for number, each in now.generations.items()} == {1: 4, 2: 2}
+    assert {each.pid: each.measures.latency.count for each in now.processes} == {42: 1, 43: 2}
+
+
+def test_generations_are_the_latest_eight(small: Small) -> None:
+    lasting = small.start(1, "web/0", generation=1)
+    small.count(1, 1)
+    for generation in range(2, 20):
+        small.start(generation, "web/1", generation)
+        small.count(generation, generation)
+        small.board.end(generation, 0)
+    counts = {number: each.latency.count for number, each in small.read.generations.items()}
+    assert counts == {number: number for number in range(12, 20)}
+    assert small.read.measures.latency.count == sum(range(1, 20))
+    # One that has drained for so long is in the totals only.
+    small.board.end(1, 0)
+    assert small.read.generations.keys() == counts.keys()
+    assert small.read.measures.latency.count == sum(range(1, 20))
+    assert small.rows[lasting].state == "ended"
+
+
+def test_garbage_in_a_block_ends_no_fold(small: Small) -> None:
+    small.start(41, "web/0")
+    start = small.mapped.block_words(0) * 8
+    small.mapped.bytes[start : start + measures.BLOCK] = b"\xff" * measures.BLOCK
+    small.board.end(41, 0)
+    small.start(42, "web/0")
+    small.count(42, 2)
+    small.board.end(42, 0)
+    total = small.read.measures
+    assert total.responses[2] == 1, "2**64 - 1 and 2 more"
+    assert 0 <= total.latency.total < 1
+    assert total.lag == 0.0
+
+
+def test_the_fold_costs_a_master_no_time(small: Small) -> None:
+    small.start(41, "web/0")
+    start = small.mapped.block_words(0) * 8
+    small.mapped.bytes[start : start + measures.BLOCK] = b"\x7f" * measures.BLOCK
+    block = measures.read(small.mapped.words, small.mapped.floats, start // 8)
+    fold = Dead(small.mapped).add
+    assert min(timeit.repeat(lambda: fold(block, 1), number=10, repeat=20)) / 10 < 500e-6
+
+
 @st.composite
 def lives(draw: st.DrawFn) -> list[tuple[str, int, int]]:
     deeds = st.sampled_from(["start", "count", "end"])
@@ -290,7 +372,7 @@ def test_no_count_is_lost_or_goes_back_whatever_happens(deeds: list[tuple[str, i
             name = f"web/{number}"
             if what == "start":
                 pid = next(pids)
-                living[pid] = name, small.start(pid, name)
+                living[pid] = name, small.start(pid, name, generation=1 + number % 3)
             elif living and what == "count":
                 pid = list(living)[number % len(living)]
                 small.count(pid, more)
@@ -302,6 +384,9 @@ def test_no_count_is_lost_or_goes_back_whatever_happens(deeds: list[tuple[str, i
                 del living[pid]
             reading = small.mapped.read()
             assert reading.requests == counted
+            found = small.read
+            assert found.measures.latency.count == found.measures.responses[2] == counted
+            assert sum(each.latency.count for each in found.generations.values()) == counted
             rows = [row for _, row in living.values() if row >= 0]
             assert len(rows) == len(set(rows))
             names = {row.name for row in reading.rows}
@@ -489,7 +574,12 @@ def test_the_reader_in_the_documentation_reads(start: Start) -> None:
     assert daemon.stop() == 0
 
 
-@pytest.mark.parametrize("name", ["header", "master_half", "worker_half"])
+SIZES = {"header": scoreboard.HEADER, "master_half": scoreboard.HALF, "worker_half": scoreboard.HALF} | {
+    "block": measures.BLOCK
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
 def test_structures_in_documentation_match_the_code(name: str) -> None:
     body = re.search(rf"struct {name} \{{(.*?)\n\}};", DOCUMENTATION.read_text(), re.DOTALL)
     assert body
@@ -498,9 +588,10 @@ def test_structures_in_documentation_match_the_code(name: str) -> None:
         if type_ == "char" and field != "magic":
             assert offset == getattr(scoreboard, f"{field.upper()}_OFFSET")
         elif field != "magic" and not field.startswith("reserved"):
-            assert offset == 8 * getattr(scoreboard, HEADER_NAMES.get(field, field.upper()))
+            constant = NAMES.get(field, field.upper())
+            assert offset == 8 * getattr(measures if name == "block" else scoreboard, constant)
         offset += int(count or 1) * (1 if type_ == "char" else 8)
-    assert offset == (scoreboard.HEADER if name == "header" else scoreboard.HALF)
+    assert offset == SIZES[name]
 
 
 def test_only_daemon_processes_have_the_descriptor(start: Start) -> None:
@@ -515,11 +606,11 @@ def test_only_daemon_processes_have_the_descriptor(start: Start) -> None:
 def test_garbage_is_read_soon_or_refused_with_the_reason(seed: int) -> None:
     chance = random.Random(seed)
     descriptor = scoreboard.create(1000)
-    header = list(struct.unpack("=16Q", os.pread(descriptor, 128, 0)))
+    header = list(struct.unpack("=32Q", os.pread(descriptor, 256, 0)))
     for _ in range(chance.randrange(4)):
-        header[chance.randrange(2, 16)] = chance.choice((0, 1, 2**60, 2**63, 2**64 - 1))
-    os.pwrite(descriptor, struct.pack("=16Q", *header), 0)
-    os.pwrite(descriptor, chance.randbytes(50_000), scoreboard.HALF * chance.randrange(1, 1500))
+        header[chance.randrange(2, 32)] = chance.choice((0, 1, 2**60, 2**63, 2**64 - 1))
+    os.pwrite(descriptor, struct.pack("=32Q", *header), 0)
+    os.pwrite(descriptor, chance.randbytes(50_000), scoreboard.HALF * chance.randrange(1, 10_000))
     began = time.process_time()
     refused = pytest.raises(ValueError, match=r"not a scoreboard|damaged")
     with refused if header[2:4] != [1000, scoreboard.HALF] else contextlib.nullcontext():

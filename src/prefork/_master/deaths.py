@@ -17,11 +17,11 @@ from .hangs.oom import OomCounter
 if TYPE_CHECKING:
     from .births.channels import Fact
     from .births.processes import Processes
-    from .board import Board
     from .hangs.watch import Hangs
     from .listeners.opened import Listeners
     from .log.capture import Capture
     from .loop import Master
+    from .scoreboard.board import Board
     from .watching.watchers import Watchers
 
 

@@ -24,7 +24,6 @@ from .births.options import CodeOptions
 from .births.orders import OrderDependencies, Ordered, Orders
 from .births.processes import Processes, Start
 from .births.start import Shared
-from .board import Board
 from .children import LeftoverProcesses
 from .deaths import Deaths, Keepers
 from .hangs.crashes import Crashes
@@ -34,6 +33,7 @@ from .listeners.opened import BindOptions, Listeners
 from .listeners.queues import Queues
 from .log.capture import Capture
 from .runtime.orphans import Orphans
+from .scoreboard.board import Board
 from .watching.watchers import Watchers
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ master's /proc/PID/fd. `docs/scoreboard.md` says the same for programs in other 
 All numbers are 8 bytes, aligned, in the machine's byte order: one store writes one, and a reader never sees half of it.
 They are unsigned unless noted; times are floats, in seconds. What is reserved is zero.
 
-    header, 128 bytes                     the master's half of a row              the worker's half of a row
+    header, 256 bytes                     the master's half of a row              the worker's half of a row
       0  magic                              0  pid, 0 in a row never used           0  beat (monotonic)
       8  version                            8  generation                           8  busy_since (monotonic)
      16  rows                              16  state                               16  requests
@@ -21,8 +21,13 @@ They are unsigned unless noted; times are floats, in seconds. What is reserved i
      80  watching                          80  name, 48 bytes of ASCII            136  waiting
      88  asked                            128  reserved                           144  moved (monotonic)
      96  log_turn                                                                152  native_threads
-    104  reserved                                                                160  reserved
-                                                                                192  oldest, 64 bytes of UTF-8
+    104  bytes of a block                                                        160  reserved
+    112  offset of the workers' blocks                                           192  oldest, 64 bytes of UTF-8
+    120  offset of the blocks of dead workers
+    128  reserved
+
+A worker has a block, too, of 2048 bytes, for what is measured of its requests; nine more hold what dead workers have
+measured: all of them, and those of each of the latest 8 generations (`measures`).
 
 Each field has one writer. The halves lie in tables of their own, so that the master and a worker never write to one
 cache line; texts are padded with NUL and need not end with one. A label may be read while it is written.
@@ -32,7 +37,8 @@ worker (as `ended`) until another process needs it. `before_*` is what dead work
 another row holds it: a slot's count is the sum of `before_*` and the counts over all rows of its name, and the
 daemon's is the header's plus the counts of all rows that are neither unused nor ended. Neither ever decreases for a
 reader that reads `changes` before and after, and reads again if it was odd or has changed: the master makes `changes`
-odd before it writes to what it shares with a count, and even afterwards.
+odd before it writes to what it shares with a count, and even afterwards. The same holds for the sum of the dead
+workers' block and the blocks of all such rows.
 """
 
 from __future__ import annotations
@@ -43,19 +49,22 @@ from typing import Literal
 
 from .._linux import memfd
 from .._records.record import record
+from . import measures
+from .measures import BLOCK, GENERATIONS, NONE, Block
 
 NAME = "prefork-scoreboard"
 MAGIC = b"prefork\0"
-VERSION = 1
+VERSION = 2
 ROWS = 65_536
 """Sparse: only the pages of rows that are used take memory."""
-HEADER, HALF = 128, 256  # bytes
+HEADER, HALF = 256, 256  # bytes
 WORDS = HALF // 8
 
 # Words of the header, of the master's half, and of the worker's half.
 VERSION_AT, ROWS_AT, HALF_AT, WORKERS_AT, MASTERS_AT, CHANGES, USED, DEAD_REQUESTS, DEAD_ERRORS = range(1, 10)
 WATCHING, ASKED = 10, 11  # whether the master watches for hangs; the pid that is to write down its stacks
 LOG_TURN = 12  # another number once log files are to be opened again
+BLOCK_AT, BLOCKS_AT, DEAD_AT = 13, 14, 15
 PID, GENERATION, STATE, GROUP, STARTED, ENDS, LAST_EXIT, BEFORE_REQUESTS, BEFORE_ERRORS = range(9)
 BEAT, BUSY_SINCE, REQUESTS, ERRORS, OPEN, IN_FLIGHT, POLLS, SPENT = range(8)
 THREADS, WAITING, MOVED, NATIVE_THREADS = range(16, 20)
@@ -65,7 +74,9 @@ NAME_BYTES, LABEL_BYTES = 48, 64
 State = Literal["unused", "starting", "ready", "draining", "ended"]
 STATES: tuple[State, ...] = ("unused", "starting", "ready", "draining", "ended")
 """The states, by their number in a row."""
+ENDED = STATES.index("ended")
 
+_DEAD = (1 + GENERATIONS) * BLOCK
 _TRIES, _MOST_READ = 100, 20_000
 """How often a whole reading is tried, and how many rows are read in all, but for the first try."""
 
@@ -98,21 +109,29 @@ class Row:
     moved: float
     native_threads: int
     oldest: str
+    measured: Block
 
 
 @record
 class Reading:
-    """The whole scoreboard at one moment: what all workers have counted so far, and every used row."""
+    """The whole scoreboard at one moment: what all workers have counted so far, and every used row.
+
+    `dead` is what all dead workers have measured, `generations` the same by generation, of the latest ones.
+    """
 
     requests: int
     errors: int
     rows: tuple[Row, ...]
+    dead: Block
+    generations: dict[int, Block]
 
 
 def create(rows: int = ROWS) -> int:
     """Return a new scoreboard's descriptor (close-on-exec). Raises OSError."""
-    header = struct.pack("8s5Q", MAGIC, VERSION, rows, HALF, HEADER, HEADER + HALF * rows)
-    return memfd.create(NAME, HEADER + 2 * HALF * rows, header)
+    workers, blocks, dead = HEADER, HEADER + 2 * HALF * rows, HEADER + (2 * HALF + BLOCK) * rows
+    head = struct.pack("8s5Q", MAGIC, VERSION, rows, HALF, workers, workers + HALF * rows)
+    more = struct.pack("3Q", BLOCK, blocks, dead)
+    return memfd.create(NAME, dead + _DEAD, head.ljust(BLOCK_AT * 8, b"\0") + more)
 
 
 class Memory:
@@ -133,12 +152,16 @@ class Scoreboard(Memory):
         if not memfd.has_fixed_size(descriptor):
             raise ValueError("not a scoreboard: its size is not sealed")
         self._map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+        # A core file would have it all, and the kernel would take memory for each row to write it.
+        self._map.madvise(mmap.MADV_DONTDUMP)
         super().__init__(memoryview(self._map))
-        if self.bytes[:8] != MAGIC or (self.words[VERSION_AT], self.words[HALF_AT]) != (VERSION, HALF):
-            raise ValueError("not a scoreboard of this version")
+        if self.bytes[:8] != MAGIC:
+            raise ValueError("not a scoreboard")
+        if (found := self.words[VERSION_AT]) != VERSION:
+            raise ValueError(f"it has version {found}, and this prefork reads version {VERSION}: use the daemon's own")
         # By its size, which is sealed: any worker can write to the rest.
-        self.rows = (len(self.bytes) - HEADER) // (2 * HALF)
-        if self.words[ROWS_AT] != self.rows:
+        self.rows = (len(self.bytes) - HEADER - _DEAD) // (2 * HALF + BLOCK)
+        if (self.words[ROWS_AT], self.words[HALF_AT]) != (self.rows, HALF):
             raise ValueError("its header is damaged: a worker has written there")
 
     def close(self) -> None:
@@ -163,6 +186,14 @@ class Scoreboard(Memory):
     def master_words(self, row: int) -> int:
         """Return where the master's half of this row begins in `words`, `floats` and `signed`."""
         return (HEADER + HALF * (self.rows + row)) // 8
+
+    def block_words(self, row: int) -> int:
+        """Return where the block of this row begins in `words` and `floats`."""
+        return (HEADER + 2 * HALF * self.rows + BLOCK * row) // 8
+
+    def total_words(self, number: int) -> int:
+        """Return where a block of dead workers begins in `words` and `floats`; number 0 is that of all."""
+        return self.block_words(self.rows + number)
 
     def group(self, row: int) -> int:
         """Return the number that all rows with the same backlog have; 0 for a row that shares none."""
@@ -189,7 +220,16 @@ class Scoreboard(Memory):
             requests=self.words[DEAD_REQUESTS] + sum(row.requests for row in live),
             errors=self.words[DEAD_ERRORS] + sum(row.errors for row in live),
             rows=rows,
+            dead=self._block(self.total_words(0)),
+            generations={
+                self.words[place]: self._block(place)
+                for place in map(self.total_words, range(1, 1 + GENERATIONS))
+                if self.words[place]
+            },
         )
+
+    def _block(self, place: int) -> Block:
+        return measures.read(self.words, self.floats, place)
 
     def _row(self, row: int) -> Row:
         # Word by word, as they were written: what copies more at a time may copy bytes.
@@ -223,6 +263,7 @@ class Scoreboard(Memory):
             moved=self.floats[workers + MOVED],
             native_threads=self.words[workers + NATIVE_THREADS],
             oldest=text(self.bytes[workers * 8 + OLDEST_OFFSET :][:LABEL_BYTES]),
+            measured=self._block(self.block_words(row)) if 0 < state < ENDED else NONE,
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import os
 import sys
+from bisect import bisect_left
 from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
@@ -16,6 +17,7 @@ from typing import Any
 
 from .._errors import UsageError
 from .._wire import scoreboard as at
+from .._wire.measures import BLOCK, END, LATENCY_AT, LATENCY_BOUNDS, LATENCY_SUM, RESPONSES, SENT
 from .._wire.scoreboard import BEAT, BUSY_SINCE, ERRORS, IN_FLIGHT, OPEN, POLLS, REQUESTS, SPENT, WATCHING, Memory
 from . import sharing
 
@@ -34,7 +36,7 @@ class Activity:
     """
 
     __slots__ = (
-        *("_beat_threads", "_memory", "_moved", "_oldest", "_row"),
+        *("_beat_threads", "_begun", "_block", "_counts", "_latency", "_memory", "_moved", "_oldest", "_row"),
         *("errors", "in_flight", "label", "limits", "lock", "polls", "open", "requests", "spent"),
         *("hang_timeout", "loop_thread", "pulse", "requests_by_thread", "wake"),
     )
@@ -44,7 +46,8 @@ class Activity:
         global _shared
         self.lock = _lock
         self.in_flight = self.open = self.requests = self.errors = self.polls = 0
-        self.spent = self._moved = 0.0
+        self.spent = self._moved = self._begun = self._latency = 0.0
+        self._counts = [0] * END  # of the block, by word
         self.label = self._oldest = ""
         self.limits: Limits | None = None
         self.hang_timeout = 0.0
@@ -57,7 +60,7 @@ class Activity:
             self.leave_row()
         else:
             self._memory: Memory = board
-            self._row = board.worker_words(row)
+            self._row, self._block = board.worker_words(row), board.block_words(row)
             board.words[self._row + at.NATIVE_THREADS] = sharing.native_threads
             _shared = self
 
@@ -78,9 +81,12 @@ class Activity:
         self._memory.words[self._row + POLLS] = self.polls = self.polls + 1
         return self.open
 
-    def begin(self, label: str) -> None:
-        """Count the begin of a request. `label` names it, such as `GET /orders`; it is cut to 64 bytes."""
-        now = monotonic()
+    def begin(self, label: str) -> float:
+        """Count the begin of a request; return when it was, for `end`.
+
+        `label` names it, such as `GET /orders`; it is cut to 64 bytes.
+        """
+        self._begun = now = monotonic()
         memory, row = self._memory, self._row
         first = not self.in_flight
         if first:
@@ -94,17 +100,25 @@ class Activity:
             self._write_text(at.LABEL_OFFSET, label)
         if first and (self.pulse is not None or not memory.words[WATCHING]):
             self._busy()
+        return now
 
-    def end(self, failed: bool = False) -> None:
+    def end(self, failed: bool = False, status: int = 0, begun: float | None = None, sent: int = 0) -> None:
         """Count the end of a request. Raises UsageError where none is in flight.
 
-        While others are, the worker counts as busy from now on, not since the oldest began: it makes progress.
+        `status`: of the response, 0 without one. `begun`: what `begin` has returned; without it the latest begin
+        counts, which is right as long as one request is in flight. `sent`: bytes of the response's body.
+
+        While others are in flight, the worker counts as busy from now on, not since the oldest began: it makes
+        progress.
         """
         now = monotonic()
-        memory, row = self._memory, self._row
+        memory, row, block, counts = self._memory, self._row, self._block, self._counts
         words, floats, in_flight = memory.words, memory.floats, self.in_flight
         if not in_flight:
             raise UsageError("a request ended that had not begun: end() once for each begin()")
+        latency = now - (self._begun if begun is None else begun)
+        bucket = LATENCY_AT + bisect_left(LATENCY_BOUNDS, latency)
+        answer = RESPONSES + 2 if 200 <= status < 300 else _word_of(status)
         if now > self._moved:
             floats[row + SPENT] = self.spent = self.spent + in_flight * (now - self._moved)
             self._moved = now
@@ -113,6 +127,11 @@ class Activity:
             words[row + ERRORS] = self.errors = self.errors + 1
         words[row + IN_FLIGHT] = self.in_flight = in_flight - 1
         floats[row + BUSY_SINCE] = now if in_flight > 1 else 0.0
+        words[block + bucket] = counts[bucket] = counts[bucket] + 1
+        words[block + answer] = counts[answer] = counts[answer] + 1
+        floats[block + LATENCY_SUM] = self._latency = self._latency + latency
+        if sent:
+            words[block + SENT] = counts[SENT] = counts[SENT] + sent
         if self.limits is not None:
             self.limits.after(self.requests)
 
@@ -193,7 +212,7 @@ class Activity:
         """Count in this process only, from now on."""
         self.wake = self.pulse = None
         self.lock = _thread.RLock()  # A fork may have come while another thread held it.
-        self._memory, self._row = Memory(memoryview(bytearray(at.HALF))), 0
+        self._memory, self._row, self._block = Memory(memoryview(bytearray(at.HALF + BLOCK))), 0, at.WORDS
 
     def retire(self) -> None:
         """Give up the row: no process uses it any more, and a fork has nothing to leave."""
@@ -247,19 +266,24 @@ os.register_at_fork(after_in_child=_leave_row)
 class Request:
     """One request, as a context manager; a class, since a generator would cost twice as much."""
 
-    __slots__ = ("_activity", "_label")
+    __slots__ = ("_activity", "_begun", "_label")
 
     def __init__(self, activity: Activity, label: str) -> None:
         self._activity = activity
         self._label = label
 
     def __enter__(self) -> None:
-        self._activity.begin(self._label)
+        self._begun = self._activity.begin(self._label)
 
     def __exit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._activity.end(kind is not None)
+        self._activity.end(kind is not None, begun=self._begun)
+
+
+def _word_of(status: int) -> int:
+    """Return the word of a block in which responses with this status are counted."""
+    return RESPONSES + (int(status) // 100 if 100 <= status < 600 else 0)
 
 
 def _cut(text: bytes) -> bytes:

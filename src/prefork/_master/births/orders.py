@@ -16,9 +16,9 @@ from ..._records.record import record
 from ..._report.forms import Origin
 from ..._wire import messages
 from ..._wire.plan_data import Assignable
-from ..board import Board
 from ..listeners.opened import Listeners
 from ..log.capture import Capture, Ends
+from ..scoreboard.board import Board
 from ..watching.contents import in_memory
 from .launches import Launching
 from .open_files import explained

@@ -14,8 +14,8 @@ from ..._wire.frames import without_beneath
 from .proc import catches
 
 if TYPE_CHECKING:
-    from ..board import Board
     from ..loop import Master
+    from ..scoreboard.board import Board
 
 PATIENCE = 0.5
 """Seconds without any output after which a process does not respond."""

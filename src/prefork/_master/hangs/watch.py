@@ -25,8 +25,8 @@ from .imports import Imports
 
 if TYPE_CHECKING:
     from ..births.channels import HangMessage
-    from ..board import Board
     from ..loop import Master
+    from ..scoreboard.board import Board
 
 _SUSPENDED = 1.0
 """Seconds by which a check is late, at least, before the log mentions it."""

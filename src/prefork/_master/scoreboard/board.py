@@ -14,14 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .._core.watch.hang_watch import Progress
-from .._errors import SystemFailure
-from .._wire import scoreboard as at
-from .._wire.printable import printable
-from .._wire.scoreboard import HALF, LABEL_BYTES, LABEL_OFFSET, ROWS, STATES, Scoreboard, State
+from ..._core.watch.hang_watch import Progress
+from ..._errors import SystemFailure
+from ..._wire import scoreboard as at
+from ..._wire.measures import BLOCK, read
+from ..._wire.printable import printable
+from ..._wire.scoreboard import HALF, LABEL_BYTES, LABEL_OFFSET, ROWS, STATES, Scoreboard, State
+from .dead import Dead
 
 if TYPE_CHECKING:
-    from .._core import actions as do
+    from ..._core import actions as do
 
 _MASK = 2**64 - 1
 
@@ -44,6 +46,7 @@ class _Row:
     """What the master keeps of a row."""
 
     name: str
+    generation: int
     state: State
     requests: int  # before this worker
     errors: int
@@ -59,6 +62,7 @@ class Board:
         except OSError as error:
             raise SystemFailure(f"there is no shared memory for the scoreboard: {error}") from None
         self._words = self._board.words
+        self._dead = Dead(self._board)
         self._rows: dict[int, _Row] = {}
         self._pids: dict[int, int] = {}  # pid -> row, of living workers
         self._slots: dict[str, _Slot] = {}
@@ -87,11 +91,13 @@ class Board:
             slot.ended.remove(row)
         slot.live.append(row)
         self._pids[pid] = row
-        self._rows[row] = _Row(name, "starting", requests, errors)
+        self._rows[row] = _Row(name, ordered.generation, "starting", requests, errors)
         masters, workers = self._board.master_words(row), self._board.worker_words(row)
         with self._changing():
             self._words[at.USED] = len(self._rows)
+            block = self._board.block_words(row) * 8
             self._board.bytes[workers * 8 : workers * 8 + HALF] = bytes(HALF)
+            self._board.bytes[block : block + BLOCK] = bytes(BLOCK)
             start = masters * 8 + at.NAME_OFFSET
             self._board.bytes[start : start + at.NAME_BYTES] = name.encode().ljust(at.NAME_BYTES, b"\0")
             self._words[masters + at.PID] = pid
@@ -122,7 +128,9 @@ class Board:
         slot.last_exit = status
         self._ended[row] = None
         ended.state = "ended"
+        measured = read(self._words, self._board.floats, self._board.block_words(row))
         with self._changing():
+            self._dead.add(measured, ended.generation)
             requests, errors = self._counted(row)
             self._requests = (self._requests + requests - ended.requests) & _MASK
             self._errors = (self._errors + errors - ended.errors) & _MASK
