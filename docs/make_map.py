@@ -45,7 +45,7 @@ ORDER = [
     "cli/_top",
     "samples",
 ]
-"""The order for a reader: from what decides to the edges. A folder that is missing here comes last."""
+"""The order for a reader: from what decides to the edges. A folder that is missing here comes last, in one line."""
 
 
 def first_line(path: Path) -> str:
@@ -73,6 +73,8 @@ def short_map() -> str:
         names = ", ".join(path.stem for path in modules(SOURCE / name))
         if len(f"{line} [{names}]") <= WIDTH:
             lines.append(f"{line} [{names}]")
+        elif name not in ORDER and name != ".":
+            lines.append(line)
         else:
             lines += [line, *textwrap.wrap(names, WIDTH, initial_indent=" " * 20, subsequent_indent=" " * 20)]
     return "\n".join(["```text", *lines, "```"])
