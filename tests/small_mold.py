@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from prefork._mold.leave import leave
 from prefork._worker import sharing
 
 PREAMBLE = """\
@@ -103,7 +104,7 @@ def _fork(work: Callable[[], object]) -> int:
         traceback.print_exc()
         code = 1
     sharing.before_exit()
-    sys.exit(code)
+    return leave(code)
 
 
 def _code(pid: int) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -148,6 +151,83 @@ def test_objects_of_a_worker_are_finalized_at_its_exit(mode: str) -> None:
         mode,
     )
     assert sorted(lines) == ["cycle", "global"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_object_in_a_mold_container_is_finalized_at_exit(mode: str) -> None:
+    lines = run(
+        """
+        class Resource:
+            def __del__(self): print("finalized")
+        class App: pass
+        app, registry = App(), []
+        sharing.prepare(sys.argv[1])
+        def work():
+            app.resource = Resource()
+            registry.append(Resource())
+            registry.append(Resource())
+            registry.pop()
+        worker(work)
+        """,
+        mode,
+    )
+    assert lines == ["finalized"] * 3
+
+
+@pytest.mark.parametrize("freeze", ["", "gc.freeze()"], ids=["plain", "frozen"])
+def test_files_with_an_end_are_complete_after_exit(freeze: str, tmp_path: Path) -> None:
+    """Also where the application hides the worker's heap from the collector, and a finalizer raises before."""
+    run(
+        f"""
+        import gzip, zipfile
+        os.chdir(sys.argv[1])
+        class Raises:
+            def __del__(self): raise KeyError("ignored")
+        sharing.prepare("freeze")
+        def work():
+            global text, archive, broken
+            text = gzip.open("text.gz", "wt")
+            text.write("complete")
+            archive = zipfile.ZipFile("archive.zip", "w")
+            archive.writestr("member", "complete")
+            broken, sys.stderr = Raises(), open("ignored", "w")
+            {freeze}
+        assert worker(work) == 0
+        """,
+        str(tmp_path),
+    )
+    assert gzip.decompress((tmp_path / "text.gz").read_bytes()) == b"complete"
+    assert zipfile.ZipFile(tmp_path / "archive.zip").read("member") == b"complete"
+    ignored = (tmp_path / "ignored").read_text().splitlines()
+    assert ignored[0].startswith("Exception ignored in: <function ")
+    assert ignored[-1] == "KeyError: 'ignored'"
+
+
+def test_mold_file_is_deleted_at_the_end_of_the_mold() -> None:
+    """And not at the end of a worker, which has an object of it, too. Its object deletes it by a finalizer."""
+    name, after_worker = run(
+        """
+        import tempfile
+        from prefork._mold.leave import leave
+        file = tempfile.NamedTemporaryFile()
+        sharing.prepare("freeze")
+        worker(lambda: None)
+        print(file.name, os.path.exists(file.name), sep="\\n")
+        leave(0)
+        """
+    )
+    assert after_worker == "True"
+    assert not os.path.exists(name)
+
+
+def test_text_of_a_c_library_is_written_at_exit() -> None:
+    lines = run(
+        """
+        import ctypes
+        worker(lambda: ctypes.pythonapi.printf(b"printed in C\\n"))
+        """
+    )
+    assert lines == ["printed in C"]
 
 
 @pytest.mark.parametrize("mode", MODES)

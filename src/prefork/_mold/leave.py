@@ -1,43 +1,38 @@
-"""The end of the interpreter of a worker that a mold has forked."""
+"""The end of a mold, and of a worker that it has forked."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import traceback
 from typing import NoReturn
 
+from .._worker import sharing
 
-def leave(status: int, late: bool = False) -> NoReturn:
-    """End this process by a normal interpreter exit, without leaving the blocks of code that surround the call.
 
-    sys.exit() would unwind them, and in a forked process they belong to the mold: the first worker to end would remove
-    the temporary directory that its mold has made `with TemporaryDirectory():`. os._exit() would skip exit handlers,
-    the flush of files and finalizers. So Py_Exit, as CPython itself ends on a SystemExit below Python frames
-    (PyErr_PrintEx).
+def leave(status: int) -> NoReturn:
+    """End this process: do what an interpreter's exit does for an application, without the teardown of modules.
 
-    `late`: the master kills this process soon. Threads and exit handlers end as always, and the teardown of modules is
-    left out, which takes a second for a large application on a busy machine.
+    Threads that are no daemons end, exit handlers run, files are flushed and objects finalized (see `_worker.finish`).
+    In a worker sys.exit() would leave the blocks of code that surround the call, and they belong to the mold: the first
+    worker to end would remove the temporary directory that its mold has made `with TemporaryDirectory():`.
     """
-    if late:
-        _leave_without_teardown(status)
+    if (threading := sys.modules.get("threading")) is not None:
+        try:
+            threading._shutdown()
+        except BaseException:  # A signal handler of the application's raises.
+            traceback.print_exc()
+    atexit._run_exitfuncs()
+    sharing.at_exit()
+    _flush_c()
+    os._exit(status)
+
+
+def _flush_c() -> None:
+    """Write what extensions have printed by printf() of C, which os._exit() would drop."""
     try:
         import ctypes
-    except ImportError:  # An interpreter built without it: the exit handlers are worth more.
-        sys.exit(status)
-    ctypes.pythonapi.Py_Exit(status)
-    raise SystemExit(status)
-
-
-def _leave_without_teardown(status: int) -> NoReturn:
-    """Do what Py_FinalizeEx does for an application, and end: as multiprocessing ends its processes."""
-    import atexit
-    import threading
-
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    for stream in sys.stdout, sys.stderr:
-        try:
-            stream.flush()
-        except Exception:
-            pass  # Closed, full, or without a reader: a plain exit loses it, too.
-    os._exit(status)
+    except ImportError:  # An interpreter built without it: these buffers are lost.
+        return
+    ctypes.pythonapi.fflush(None)

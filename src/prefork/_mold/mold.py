@@ -123,7 +123,7 @@ class Mold:
     def _live(self, channel: Channel, meanwhile: Callable[[], None] | None = None) -> NoReturn:
         os.close(self._reader)
         status = newborn.live(channel, self._inheritance, meanwhile)
-        leave(status, late=self._inheritance.drain.until_cut() == 0)
+        leave(status)
 
     def send_ready(self) -> None:
         """Send Ready, from a process that is `alone` and waits for no order: its watched files have changed."""

@@ -16,6 +16,7 @@ from prefork._errors import UsageError
 from prefork._mold.stock import shared  # noqa: F401
 
 # isort: split
+from prefork._mold.leave import leave
 from prefork._mold.mold import take_over
 from prefork._wire.messages import MalformedMessage
 
@@ -29,8 +30,11 @@ def main() -> int:
     except (ValueError, OSError, MalformedMessage) as error:
         print(f"prefork: only a master can start a mold; use `prefork run` ({error})", file=sys.stderr)
         return 2
-    return mold.run()
+    try:
+        return mold.run()
+    except SystemExit as end:  # The mold has served, and the application's blocks of code are left.
+        return int(end.code or 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

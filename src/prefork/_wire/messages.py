@@ -12,7 +12,7 @@ and the scoreboard come with it):
     master  Fork(count)               [a channel for each] only after Planned; the mold works off several in order
       intermediate  ForkFailed        the fork or what it needs failed; ends the batch
     mold    ForksEnded                the mold has reaped the intermediate: the master adopts what was forked
-    master  end of file               the mold ends, by a normal exit
+    master  end of file               the mold ends, in order
 
 The master and a newborn, over the newborn's own channel:
 

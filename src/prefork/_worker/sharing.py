@@ -6,8 +6,9 @@ mold's objects from the collector (`gc.freeze`). `immortal` ends their reference
 objects whose count is never written, and all objects of the mold become such. `docs/sharing.md` says what that changes
 for the application.
 
-The order of calls: `prepare` once in the mold, `newborn` first in each worker, `before_exit` last in it. The heap
-belongs to the process, so what `before_exit` must know is kept here and not in an object.
+The order of calls: `prepare` once in the mold, `newborn` first in each worker, `before_exit` and `at_exit` last in it,
+before and after its exit handlers. The heap belongs to the process, so what they must know is kept here and not in an
+object.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import io
 import sys
 import time
 import weakref
-from collections.abc import Iterable
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Literal
 
 from .._records.record import record
+from .finish import finalize, flush, open_for_writing
 
 Mode = Literal["freeze", "immortal", "none"]
 
@@ -34,15 +35,17 @@ _NEGATIVE = 0x8000_0000
 # when its count is 0.
 _LEFT_ALONE = frozenset({FrameType, GeneratorType, CoroutineType, AsyncGeneratorType})
 
-_WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
-
 _finalizers = weakref.finalize._registry  # type: ignore[attr-defined]
 native_threads = 0
 """How many threads libraries had in the mold when it forked."""
 lost_threads = False
 """Whether the mold had threads of Python when it forked that this worker does not have."""
-_mold_files: list[io.IOBase] = []
-"""What the mold had open for writing when its heap became immortal."""
+_mold_files: list[weakref.ref[io.IOBase]] = []
+"""What the mold had open for writing when its heap was prepared."""
+_witness: list[object] = []
+"""The first object of this process: while the collector finds it, it finds all that came after it."""
+_ended: list[object] = []
+"""What is finalized, held until the process has ended: an object that died then would be finalized twice."""
 
 
 @record
@@ -78,16 +81,16 @@ def prepare(mode: Mode) -> Prepared:
         gc.collect()
         # A collection freezes immortal containers: a mold that was a worker has filled some since.
         gc.unfreeze()
-    files = _open_for_writing()
+    files = open_for_writing(gc.get_objects())
+    _mold_files[:] = map(weakref.ref, files)
     if mode == "immortal":
-        _mold_files[:] = files
         immortal = _make_immortal()
     if mode != "none":
         gc.freeze()
     if collecting:
         gc.enable()
     # What is still in a buffer at the fork would be written once more by each worker at its exit.
-    _flush(files)
+    flush(files)
     return Prepared(mode, immortal, time.perf_counter() - start, warning)
 
 
@@ -98,25 +101,42 @@ def newborn() -> None:
     directories. They still run when their object is no longer referenced. The collector is on or off as the application
     had it, and CPython seeds the generator behind `random.random()` again at each `os.fork`.
     """
+    global _witness
+    _witness = []
     for finalizer in list(_finalizers):
         finalizer.atexit = False
 
 
 def before_exit() -> None:
-    """Let the normal exit that follows finish this worker's files and objects: the last thing that it does.
+    """Write the buffers of this process's files, and have later lines written at once: exit handlers may never end."""
+    flush(_files(_own_objects()), then_by_line=True)
 
-    The interpreter's last collections do not see what is frozen, and would neither flush nor finalize what the mold's
-    objects refer to: so it is unfrozen. Immortal objects are never collected, and to visit them would copy their pages,
-    a third of the heap for each worker that ends. So they stay frozen. What only they refer to is not finalized, but
-    its files are flushed here, and write line by line from now on: nothing else flushes what exit handlers and
-    finalizers still write, to standard output, say. The same holds of what the frames below the mold's loop refer to,
-    which are never left (see `_mold.leave`).
+
+def at_exit() -> None:
+    """Finalize this process's own objects and write the buffers of its files: after exit handlers, the last thing."""
+    _ended[:] = _own_objects()
+    files = _files(_ended)
+    flush(files)
+    finalize(_ended)
+    flush(files)
+
+
+def _own_objects() -> list[object]:
+    """Return the objects that the collector tracks and that are not the mold's, whose pages stay shared so.
+
+    Where the application has frozen its heap in the worker, and in the mold, all objects: what is frozen is not found.
+    Immortal ones are never collected, and so they are not finalized.
     """
-    if sys.getrefcount(_mold_files) == _IMMORTAL:
-        _flush([*_mold_files, *_open_for_writing()], then_by_line=True)
-    else:
+    own = gc.get_objects()
+    if not any(each is _witness for each in own) and sys.getrefcount(_mold_files) != _IMMORTAL:
         gc.unfreeze()
-        _flush(_open_for_writing(), then_by_line=True)
+        own = gc.get_objects()
+    return own
+
+
+def _files(own: list[object]) -> list[io.IOBase]:
+    """Return this process's open files. The mold's, too: a worker has a copy of their buffers, which it may fill."""
+    return [*open_for_writing(own), *(file for each in _mold_files if (file := each()) is not None)]
 
 
 def unsupported() -> str | None:
@@ -192,20 +212,3 @@ def _held_by_code(code: CodeType) -> list[object]:
     """
     tables = [code.co_linetable, code.co_exceptiontable]
     return [code.co_consts, code.co_names, code.co_name, code.co_qualname, code.co_filename, *tables]
-
-
-def _open_for_writing() -> list[io.IOBase]:
-    """Return all files with a write buffer, except frozen ones."""
-    return [obj for obj in gc.get_objects() if issubclass(type(obj), _WRITERS)]
-
-
-def _flush(files: Iterable[io.IOBase], then_by_line: bool = False) -> None:
-    for file in [*files, sys.stdout, sys.stderr]:
-        try:
-            file.flush()
-            if then_by_line and isinstance(file, io.TextIOWrapper):
-                file.reconfigure(line_buffering=True)
-        except Exception:
-            # Closed, detached, full, without a reader, or an object of the application's: a plain exit loses its buffer
-            # silently, too, and no mold or worker may fail for that.
-            continue
