@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from . import events as ev
 from . import orphans
-from .gap import end_exchange
+from .gap import bound_drains, end_exchange
 from .molds import back_off_forks, end_mold, replace_mold, settle_forks, start_mold, stop_asking
 from .recycling import worn_out
 from .relaunch import ended, next_start, report_outage, start_waiting
@@ -215,8 +215,10 @@ def worker_late(state: State, worker: Worker) -> None:
         state.kill(worker, f"not ready, and asked to end {waited} ago", "deadline", explain=True)
         if worker.target is not None:
             state.dirty_slots[worker.target.entry.key] = None  # It may wait for this.
-    elif worker.phase == "draining" and worker.hastened and not worker.cut:
-        state.cut_drain(worker)
+    elif worker.phase == "draining" and worker.target is not None and worker.hastened and not worker.cut:
+        bound_drains(state, state.slots[worker.target.entry.key])  # The later ones may have ended meanwhile.
+        if worker.hastened:
+            state.cut_drain(worker)
     elif worker.phase == "draining":
         if state.stopping is not None:
             state.stopping.killed += 1
