@@ -19,7 +19,7 @@ from prefork._core.events import DeadlinePassed, Event, Started
 from prefork._core.view.health import Health
 from prefork._launch.inherited import manager
 from prefork._master.loop import Master
-from prefork._master.notify import Manager
+from prefork._master.service.notify import Manager
 
 READY = Health(2, 2, 1)
 

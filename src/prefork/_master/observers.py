@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .._report.journal import Journal
     from .control.server import Control
     from .log.log import Log
-    from .notify import HasHealth
     from .relay import Relay
+    from .service.notify import HasHealth
 
 
 class Recorder:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..._core.actions import Action
     from ..._core.events import Event
     from ..loop import Master
-    from ..notify import HasHealth
+    from ..service.notify import HasHealth
 
 _MOMENT = 0.6
 """Seconds after which a stop that is not over is explained: idle workers end in less."""

@@ -15,14 +15,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from .._report.notices import Notices
-from .._wire.printable import printable
+from ..._report.notices import Notices
+from ..._wire.printable import printable
 
 if TYPE_CHECKING:
-    from .._core.actions import Action
-    from .._core.events import Event
-    from .._core.view.health import Health
-    from .loop import Master
+    from ..._core.actions import Action
+    from ..._core.events import Event
+    from ..._core.view.health import Health
+    from ..loop import Master
 
 _PAUSE = 0.1
 """Seconds in which changes of the status become one message: a start of 500 workers does not send 500."""
