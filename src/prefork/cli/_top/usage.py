@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from time import monotonic
 
-from .. import _processes
+from ..._linux.figures import process as figures
 from .columns import Usage
 
 _AT_A_TIME = 10
@@ -27,7 +27,7 @@ class UsageReader:
         """Return the usage of these processes; their CPU share is since the last call."""
         found, cpu, now = {}, {}, monotonic()
         for pid in pids:
-            share, seconds, before = None, _processes.cpu(pid), self._cpu.get(pid)
+            share, seconds, before = None, figures.cpu(pid), self._cpu.get(pid)
             if seconds is not None:
                 cpu[pid] = now, seconds
                 if before and now > before[0]:
@@ -59,6 +59,6 @@ class UsageReader:
             due = [*(pid for pid in wanted if pid not in known), *known][:_AT_A_TIME]
             for pid in due:
                 known.pop(pid, None)
-                sizes = _processes.memory(pid)
+                sizes = figures.memory(pid)
                 known[pid] = sizes["private"] if sizes else None
             self._memory = known

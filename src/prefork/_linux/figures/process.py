@@ -1,10 +1,10 @@
-"""CPU time and memory of a worker, from /proc; for commands, never for the master."""
+"""CPU time and memory of a process; for commands and the agent, never for the master."""
 
 from __future__ import annotations
 
 import os
 
-from .._linux import proc_stat
+from .. import proc_stat
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
