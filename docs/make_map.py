@@ -65,13 +65,15 @@ def folders() -> list[str]:
 
 
 def short_map() -> str:
-    """Return the map for docs/design.md: each folder, its docstring and its modules, in one line if they fit."""
+    """Return the map for docs/design.md: each folder with its docstring, and with its modules at the first level."""
     lines = []
     for name in folders():
         title = "prefork/" if name == "." else f"{name}/"
         line = f"{title:20}{first_line(SOURCE / name / '__init__.py')}"
         names = ", ".join(path.stem for path in modules(SOURCE / name))
-        if len(f"{line} [{names}]") <= WIDTH:
+        if "/" in name:
+            lines.append(line)
+        elif len(f"{line} [{names}]") <= WIDTH:
             lines.append(f"{line} [{names}]")
         elif name not in ORDER and name != ".":
             lines.append(line)
