@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from core.world import World
 from prefork._core import commands as cmd
 from prefork._core import events as ev
+from prefork._core.actions import Announce
 from prefork._core.plan import Entry, Kind, Listener, Plan, Pool, Spec
 from prefork._core.supervisor import Supervisor
 from prefork._options.records import KindOptions
@@ -74,9 +75,12 @@ class Node:
         before = {key: slot.target for key, slot in state.slots.items()}
         ready = {pid for pid, process in self.world.processes.items() if process.ready and process.staying}
         exchanging = {kind: len(keys) for kind, keys in state.exchanging.items()}
+        harmless = auxiliary(state, event)
         try:
             actions = self.supervisor.handle(event, now)
             self.world.carry_out(actions)
+            failed = [one for one in actions if isinstance(one, Announce) and one.stage == "failed"]
+            assert not (harmless and failed), "an auxiliary worker has failed a change"
             check(self, ready, before)
             self.down = check_supply(self, now)
             check_exchanges(self.supervisor._state, exchanging)
@@ -89,6 +93,14 @@ class Node:
             event, way = way
             events.append(event)
         return events[::-1]
+
+
+def auxiliary(state: State, event: ev.Event) -> bool:
+    """Whether it is the end of an auxiliary worker, which no command has asked for."""
+    worker = state.workers.get(event.pid) if isinstance(event, ev.WorkerEnded) else None
+    if worker is None or worker.target is None or not worker.target.kind.auxiliary or worker.asked:
+        return False
+    return state.stopping is None and (state.change is None or state.change.what != "restart")
 
 
 def copy_state(state: State) -> State:
@@ -108,7 +120,7 @@ def copy_state(state: State) -> State:
         new.stopping = replace(state.stopping, askers=state.stopping.askers.copy())
     new.overrides, new.untried, new.heap = state.overrides.copy(), state.untried.copy(), state.heap.copy()
     new.room, new.worn = state.room.copy(), state.worn.copy()
-    new.lacking, new.leaving = state.lacking.copy(), state.leaving.copy()
+    new.lacking, new.leaving, new.aside = state.lacking.copy(), state.leaving.copy(), state.aside.copy()
     new.exchanging = {kind: keys.copy() for kind, keys in state.exchanging.items()}
     new.paces = {kind: copy_pace(pace) for kind, pace in state.paces.items()}
     new.lined_up = {kind: keys.copy() for kind, keys in state.lined_up.items()}
@@ -191,11 +203,12 @@ def check_supply(node: Node, now: float) -> dict[str, float]:
 def check_health(node: Node) -> None:
     """What is counted as slots change is what a walk over all of them would count."""
     state, processes = node.supervisor._state, node.world.processes
-    wanted = {key: slot.target for key, slot in state.slots.items() if slot.target is not None}
+    wanted = {key: slot.target for key, slot in state.slots.items() if slot.target and not slot.target.kind.auxiliary}
     ready = {process.key for process in processes.values() if process.ready and process.staying}
     ready |= {key for key, target in wanted.items() if state.slots[key].done == target.edition}
     health = node.supervisor.health()
     assert (health.ready, health.wanted) == (len(ready & wanted.keys()), len(wanted))
+    assert not state.untried.keys() & state.aside.keys()
 
 
 def check_exchanges(state: State, before: dict[str, int]) -> None:
@@ -221,7 +234,7 @@ def check_deadlines(supervisor: Supervisor) -> None:
             waits.append(mold.deadline)
         assert len(set(mold.idle)) == len(mold.idle)
         started = [w for w in state.workers.values() if w.phase == "starting" and w.generation == mold.generation]
-        assert mold.starting == len([w for w in started if w.target and w.target.entry.spawn == "fork"])
+        assert mold.starting == len([w for w in started if w.target and w.target.holds_up_spares])
     for slot in state.slots.values():
         if slot.target is not None and not slot.pids:
             mold = state.molds[slot.target.generation]
@@ -434,21 +447,26 @@ def plan(generation: int, web: int = 1, most: int = 2, solo: bool = True, **more
     kinds = (
         Kind("web", KindOptions(start_timeout=50, drain_timeout=30)),
         Kind("solo", KindOptions(replace="old-first", start_timeout=50, drain_timeout=30)),
+        Kind("agent", KindOptions(start_timeout=50, drain_timeout=30), auxiliary=True),
     )
     keys = tuple(f"web/{number}" for number in range(most))
     entries = tuple(Entry(key, "web", f"d{generation}", more.get("spawn", "fork")) for key in keys)
     if solo:
         entries += (Entry("solo", "solo", f"d{generation}"),)
+    if more.get("agent"):
+        entries += (Entry("agent", "agent", f"d{generation}"),)
     return Plan(entries, kinds, (Pool("web", keys, web),), more.get("listeners", ()))
 
 
 HTTP, ADMIN = Listener("http", "tcp://127.0.0.1:80"), Listener("admin", "tcp://127.0.0.1:81")
+METRICS = Listener("agent", "tcp://127.0.0.1:82", auxiliary=True)
 RELOAD = ev.CommandReceived(1, cmd.Reload())
 REPLAN = ev.CommandReceived(2, cmd.Replan())
 REPLAN_AGAIN = ev.CommandReceived(10, cmd.Replan())
 SCALE = ev.CommandReceived(3, cmd.Scale("web", 2))
 SHRINK = ev.CommandReceived(4, cmd.Scale("web", 1))
 RESTART = ev.CommandReceived(5, cmd.Restart("solo"))
+RESTART_AGENT = ev.CommandReceived(12, cmd.Restart("agent"))
 AGAIN = ev.CommandReceived(6, cmd.Reload())
 THIRD = ev.CommandReceived(11, cmd.Reload())
 LOOK = ev.CommandReceived(8, cmd.Preview("reload"))
@@ -463,6 +481,7 @@ TWO = {n: plan(n) for n in (1, 2)}
 WIDE = {n: plan(n, web=2) for n in (1, 2)}
 THREE = {n: plan(n, most=1, solo=False) for n in (1, 2, 3, 4)}
 SHARDS = {n: plan(n, web=2, solo=False, listeners=(replace(HTTP, sharing="sharded"),)) for n in (1, 2)}
+WATCHED = {n: plan(n, most=1, solo=False, agent=True, listeners=(HTTP, METRICS)) for n in (1, 2, 3)}
 EXEC = {n: plan(n, spawn="exec") for n in (1, 2)}
 
 SCENARIOS = (
@@ -485,6 +504,9 @@ SCENARIOS = (
     Scenario("shards, shrink, reload, grow, stop", SHARDS, (SHRINK, RELOAD, SCALE, STOP), lates=1, settled=True),
     Scenario("shards, reload, stop, a crash", SHARDS, (RELOAD, STOP), faults=1, settled=True, fault_kinds=DEATHS),
     Scenario("exec", EXEC, (RELOAD, STOP), faults=1, settled=True, fault_kinds=(ev.SpawnFailed, ev.WorkerEnded)),
+    Scenario("start with an agent, two faults", WATCHED, faults=2, lates=1),
+    Scenario("agent, reload", WATCHED, (RELOAD,), faults=2, lates=1, settled=True, fault_kinds=DEATHS),
+    Scenario("agent, restart, reload, stop", WATCHED, (RESTART_AGENT, RELOAD, STOP), faults=1, settled=True),
     Scenario(
         "replan with other parameters, look, grow",
         {1: plan(1)},

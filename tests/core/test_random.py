@@ -18,7 +18,7 @@ from prefork._core.supervisor import Supervisor
 from prefork._options.records import DaemonOptions, KindOptions
 from support import PROOF
 
-KEYS = ("web/0", "web/1", "web/2", "web/3", "web/4", "solo", "job", "own")
+KEYS = ("web/0", "web/1", "web/2", "web/3", "web/4", "solo", "job", "own", "agent")
 # No spell is healthy, so that pauses grow as long as they can.
 SPEC = Spec(options=DaemonOptions(spares=2), jitter=0.5, healthy_after=1e9)
 
@@ -34,14 +34,19 @@ def plans(draw: st.DrawFn) -> Plan:
         entries.append(Entry("job", "job", draw(digest)))
     if draw(st.booleans()):
         entries.append(Entry("own", "own", draw(digest), "exec"))
+    if draw(st.booleans()):
+        entries.append(Entry("agent", "agent", draw(digest)))
     kinds = (
         Kind("web"),
         Kind("solo", KindOptions(replace="old-first")),
         Kind("job", KindOptions(restart="on-failure")),
         Kind("own", KindOptions(replace="old-first")),
+        Kind("agent", auxiliary=True),
     )
     names = draw(st.lists(st.sampled_from(("http", "admin")), unique=True))
     listeners = tuple(Listener(name, f"tcp://127.0.0.1:{draw(st.integers(1, 2))}") for name in names)
+    if draw(st.booleans()):
+        listeners += (Listener("metrics", "tcp://127.0.0.1:3", auxiliary=True),)
     return Plan(tuple(entries), kinds, (Pool("web", web, draw(st.integers(1, 5)), minimum=1),), listeners)
 
 

@@ -99,7 +99,8 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", *, failed:
     """Report a crash in a slot; it fails a scaling and, until its worker is ready or if it `failed`, a change."""
     end_exchange(state, slot)
     state.dirty_slots[slot.key] = None
-    state.last_failure = f"{text}\n{words}" if words else text
+    if not slot.auxiliary:
+        state.last_failure = f"{text}\n{words}" if words else text
     state.untried.pop(slot.key, None)
     for kind, scaling in list(state.scaling.items()):
         if slot.key in scaling.keys:

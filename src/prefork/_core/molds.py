@@ -243,6 +243,6 @@ def order(state: State, slot: Slot, target: Target) -> None:
     slot.reserve = worker.holder = None
     worker.target = target
     state.turn(worker, "order")
-    state.molds[target.generation].starting += 1
+    state.molds[target.generation].starting += target.holds_up_spares
     slot.pids.append(worker.pid)
     state.actions.append(OrderWorker(worker.pid, target.generation, slot.key, entry.digest, target.listeners, why))

@@ -17,10 +17,15 @@ from .._records.record import record
 
 @record
 class Kind:
-    """A class of workers, and the options of each."""
+    """A class of workers, and the options of each.
+
+    The workers of an `auxiliary` kind are no part of the service: they count for no health and for no outcome of a
+    change, which they follow when it is done.
+    """
 
     name: str
     options: KindOptions = field(default_factory=KindOptions)
+    auxiliary: bool = False
 
 
 @record
@@ -55,7 +60,8 @@ class Pool:
 class Listener:
     """A listening socket that workers are given. The whole record is its identity.
 
-    The options are those of `prefork.Listener`; `owner` and `group` are a name, a number as text, or empty.
+    The options are those of `prefork.Listener`; `owner` and `group` are a name, a number as text, or empty. An
+    `auxiliary` one is for auxiliary workers, and the others are for the others.
     """
 
     name: str
@@ -68,6 +74,7 @@ class Listener:
     mode: int | None = None
     owner: str = ""
     group: str = ""
+    auxiliary: bool = False
 
 
 @record
@@ -115,6 +122,10 @@ class Plan:
             if kind.name == name:
                 return kind
         raise KeyError(name)
+
+    def listeners_of(self, kind: Kind) -> tuple[Listener, ...]:
+        """Return the listeners that the workers of a kind are given."""
+        return tuple(one for one in self.listeners if one.auxiliary is kind.auxiliary)
 
     def pool(self, kind: str | None = None) -> Pool | None:
         """Return the pool of a kind; without a name the default one, or the only one."""

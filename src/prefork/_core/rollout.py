@@ -133,7 +133,8 @@ def roll(state: State, change: Change) -> None:
     else:
         kinds = {kind.name: kind for kind in plan.kinds}
         for entry in plan.wanted(state.overrides).values():
-            plan_move(state, change, entry, kinds[entry.kind])
+            if not kinds[entry.kind].auxiliary:  # Those follow when the change is committed.
+                plan_move(state, change, entry, kinds[entry.kind])
         make_room(state, plan)
     choose_canary(state, change)
     state.announce(change, "rolling")
@@ -155,7 +156,7 @@ def plan_move(state: State, change: Change, entry: Entry, kind: Kind) -> None:
     """Have a slot moved when its turn comes, unless it has this target already."""
     assert change.plan is not None
     slot = state.slots.get(entry.key)
-    target = Target(0, change.generation, entry, kind, change.plan.listeners)
+    target = Target(0, change.generation, entry, kind, change.plan.listeners_of(kind))
     if slot is None or slot.target is None or replace(slot.target, edition=0) != target:
         change.pending[entry.key] = replace(target, edition=state.next_edition())
 
@@ -244,7 +245,7 @@ def commit(state: State, change: Change) -> None:
     make_room(state, plan)
     set_targets(state, {})
     if change.what == "start":
-        state.untried = dict.fromkeys(state.slots)
+        state.untried = {key: None for key, slot in state.slots.items() if not slot.auxiliary}
     retire_unused(state)
     if gone:
         state.actions.append(Unbind(gone))
@@ -327,14 +328,19 @@ def set_targets(state: State, before: dict[str, Target | None]) -> None:
         slot = state.slots.get(key)
         if former := before.get(key):
             set_target(state, key, former)
-        elif slot is None or slot.target is None or key in before:
+        elif slot is None or slot.target is None or key in before or _behind(state, slot.target, entry):
             set_target(state, key, new_target(state, entry))
+
+
+def _behind(state: State, target: Target, entry: Entry) -> bool:
+    """Return whether an auxiliary slot has another target than the plan in force gives it."""
+    return state.plan.kind(entry.kind).auxiliary and replace(new_target(state, entry), edition=target.edition) != target
 
 
 def new_target(state: State, entry: Entry) -> Target:
     """Return a new target of the committed generation."""
-    kind, listeners = state.plan.kind(entry.kind), state.plan.listeners
-    return Target(state.next_edition(), state.generation, entry, kind, listeners)
+    kind = state.plan.kind(entry.kind)
+    return Target(state.next_edition(), state.generation, entry, kind, state.plan.listeners_of(kind))
 
 
 def set_target(state: State, key: str, target: Target | None) -> None:

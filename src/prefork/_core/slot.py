@@ -42,6 +42,11 @@ class Target:
     kind: Kind
     listeners: tuple[Listener, ...]
 
+    @property
+    def holds_up_spares(self) -> bool:
+        """Whether its mold forks no spare while a worker of it starts."""
+        return self.entry.spawn == "fork" and not self.kind.auxiliary
+
 
 @dataclass(slots=True)
 class Worker:
@@ -114,6 +119,11 @@ class Slot:
     def kind(self) -> str:
         """The name of its target's kind; empty without a target."""
         return "" if self.target is None else self.target.kind.name
+
+    @property
+    def auxiliary(self) -> bool:
+        """Whether its target is of an auxiliary kind."""
+        return self.target is not None and self.target.kind.auxiliary
 
     def retarget(self, target: Target | None, why: str) -> None:
         """Set a new target. Failures of the earlier one no longer count."""

@@ -141,6 +141,7 @@ class State:
     lacking: dict[str, None] = field(default_factory=dict)  # slots with a target and no ready worker
     orphans: dict[int, Orphan] = field(default_factory=dict)  # by pid
     leaving: dict[str, None] = field(default_factory=dict)  # slots without a target that still have a process
+    aside: dict[str, None] = field(default_factory=dict)  # auxiliary slots
     setback: str = ""  # how the last change failed; empty if it succeeded
     last_failure: str = ""
     last_words: str = ""  # the application's last report: not logged twice in a row
@@ -279,7 +280,7 @@ class State:
     def started(self, worker: Worker) -> None:
         """Note that a worker is no longer starting; its mold may fork spares again."""
         mold = self.molds.get(worker.generation)
-        if mold is not None and worker.target is not None and worker.target.entry.spawn == "fork":
+        if mold is not None and worker.target is not None and worker.target.holds_up_spares:
             mold.starting -= 1
             self.dirty_molds[mold.generation] = None
 

@@ -282,7 +282,7 @@ class Supervisor:
         if worker is None or worker.target is None or not state.turn(worker, "ready"):
             return
         recycling.age(state, worker)
-        state.proven = True
+        state.proven |= not worker.target.kind.auxiliary
         state.dirty_slots[worker.target.entry.key] = None
         relaunch.became_ready(state, worker)
         if mold := state.molds.get(worker.generation):

@@ -50,6 +50,6 @@ def _why(target: Target, entry: Entry, plan: Plan) -> list[str]:
         "parameters": target.entry.digest != entry.digest,
         "spawn": target.entry.spawn != entry.spawn,
         "options": target.kind != plan.kind(entry.kind),
-        "listeners": target.listeners != plan.listeners,
+        "listeners": target.listeners != plan.listeners_of(target.kind),
     }
     return [name for name, does in differs.items() if does]

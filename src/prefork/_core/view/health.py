@@ -17,7 +17,7 @@ _LONGEST = 200
 
 @record
 class Health:
-    """How many of the `wanted` slots have a ready worker, and what is under way.
+    """How many of the `wanted` slots have a ready worker, and what is under way. Auxiliary slots do not count.
 
     `change` is a start, reload, replan or restart to generation `to`, with `left` slots to go; empty if there is none.
     `setback` says how the last change failed; empty if it succeeded.
@@ -50,7 +50,7 @@ class Health:
 def health(state: State) -> Health:
     """Return the health of the daemon; costs the same for one slot and for a thousand."""
     change, stopping = state.change, state.stopping
-    wanted = len(state.slots) - len(state.leaving)
+    wanted = len(state.slots) - len(state.leaving) - len(state.aside)
     setback = stopping.last_words if stopping else state.setback
     return Health(
         wanted - len(state.lacking),
@@ -65,11 +65,12 @@ def health(state: State) -> Health:
 
 
 def count_slot(state: State, key: str) -> None:
-    """Count a slot that was reconciled: among those that lack a worker, those that leave, or neither."""
+    """Count a slot that was reconciled: among those that lack a worker, that leave, or that are auxiliary, or none."""
     slot = state.slots.get(key)
     for kept, belongs in (
         (state.leaving, slot is not None and slot.target is None),
         (state.lacking, slot is not None and lacks(state, slot)),
+        (state.aside, slot is not None and slot.auxiliary),
     ):
         if belongs:
             kept[key] = None
@@ -79,4 +80,9 @@ def count_slot(state: State, key: str) -> None:
 
 def lacks(state: State, slot: Slot) -> bool:
     """Return whether a slot has a target and no worker that is ready."""
-    return slot.target is not None and slot.done != slot.target.edition and serving(state, slot) is None
+    return (
+        slot.target is not None
+        and not slot.auxiliary
+        and slot.done != slot.target.edition
+        and serving(state, slot) is None
+    )

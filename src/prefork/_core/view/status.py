@@ -68,6 +68,7 @@ def slot_view(state: State, slot: Slot, now: float) -> dict[str, Any]:
     return {
         "key": slot.key,
         "kind": slot.target.kind.name if slot.target else "",
+        "auxiliary": slot.auxiliary,
         "state": condition(state, slot, now),
         "pid": worker and worker.pid,
         "generation": worker and worker.generation,
