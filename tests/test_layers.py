@@ -50,7 +50,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "_context",
         "_listener",
         "daemon",
+        "_agent",
     },
+    "_agent": {"_errors", "_linux", "_report", "_client", "_worker.handle", "adapters", "client", "scoreboard"},
     "_master": {"_errors", "_records", "_wire", "_linux", "_core", "_report", "_options.records"},
     "_hooks": {
         "_errors",
@@ -116,6 +118,7 @@ LARGEST = {
     "_linux/cgroups": 60,
     "_linux/listening": 100,
     "_linux/started": 100,
+    "_agent": 350,
     "_worker": 1300,
     "_worker/telemetry": 90,
     "_mold": 900,

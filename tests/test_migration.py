@@ -96,7 +96,7 @@ def test_command_line_gives_equal_options(line: str, expected: dict[str, Any]) -
     ("line", "why"),
     [
         ("gunicorn -k gevent shop", "gunicorn's command line: -k: no equal: an application that calls gevent's"),
-        ("gunicorn --statsd-host h shop", "--statsd-host: no equal: `prefork status --json` and the scoreboard"),
+        ("gunicorn --dogstatsd-tags h shop", "--dogstatsd-tags: no equal: `prefork status --json` and the scoreboard"),
         ("gunicorn --chdir /srv shop", "gunicorn: chdir: give --chdir /srv to `prefork run`"),
         ("uvicorn --log-config log.yaml m:app", "--log-config: no equal: log.yaml: give it the ending of its format"),
         ("uvicorn --ssl-keyfile k m:app", "uvicorn: tls_key: no TLS without a certificate (tls_cert)"),

@@ -78,7 +78,7 @@ class Client:
 
     def scoreboard(self) -> FileIO:
         """Return the memory file of the daemon's scoreboard (docs/scoreboard.md), to map and to close."""
-        with Connection(self.directory, PATIENCE) as connection:
+        with self._connection(PATIENCE) as connection:
             connection.send("scoreboard")
             return connection.receive_descriptor()
 
@@ -92,7 +92,7 @@ class Client:
         Healthy workers are not disturbed. An unresponsive worker has no stacks unless `force` is given, which may
         crash it. Raises CommandFailedError if the slot has no worker.
         """
-        with Connection(self.directory, None) as connection:
+        with self._connection(None) as connection:
             connection.send("stacks", slot=slot, force=force)
             found: list[dict[str, Any]] = connection.outcome(connection.receive())["data"]
         return found
@@ -122,7 +122,7 @@ class Client:
 
         If the caller reads too slowly, an event `lost` gives the number of missing ones.
         """
-        with Connection(self.directory, None) as connection:
+        with self._connection(None) as connection:
             connection.send("events", follow=follow)
             if not follow:
                 connection.finish_sending()
@@ -153,13 +153,13 @@ class Client:
 
     def plan(self, of: Literal["reload", "replan"] = "reload", each: Each | None = None) -> dict[str, Any]:
         """Return what a reload or a replan would change; change nothing. Raises CommandFailedError."""
-        with Connection(self.directory, None) as connection:
+        with self._connection(None) as connection:
             answer = connection.command("plan", each, of=of)
         return {"text": answer["text"], **answer["data"]}
 
     def stop(self, each: Each | None = None) -> str:
         """Drain every worker and end the daemon; returns when its master has ended. Raises CommandFailedError."""
-        with Connection(self.directory, None) as connection:
+        with self._connection(None) as connection:
             master = connection.master()
             try:
                 text = str(connection.command("stop", each)["text"])
@@ -171,13 +171,16 @@ class Client:
                     os.close(master)
         return text
 
+    def _connection(self, timeout: float | None) -> Connection:
+        return Connection(self.directory, timeout)
+
     def _ask(self, request: str, timeout: float | None = 5.0, **more: object) -> dict[str, Any]:
-        with Connection(self.directory, timeout) as connection:
+        with self._connection(timeout) as connection:
             connection.send(request, **more)
             return connection.outcome(connection.receive())
 
     def _command(self, request: str, each: Each | None, **more: object) -> str:
-        with Connection(self.directory, None) as connection:
+        with self._connection(None) as connection:
             return str(connection.command(request, each, **more)["text"])
 
 

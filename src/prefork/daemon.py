@@ -64,11 +64,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of worker: its class, its function and its options."""
+    """One kind of worker: its class, its function and its options. `auxiliary`: see `_core.plan.Kind`."""
 
     context: type[WorkerContext]
     function: Callable[..., Any]
     options: KindOptions
+    auxiliary: bool = False
 
 
 class Daemon:

@@ -9,7 +9,8 @@ from prefork._report.banner import Start, Welcome, clickable, opening, waiting_f
 
 START = Start("shop", 4711, "shop:app", "3.11.7", "prefork.toml")
 ENTRIES = tuple(Entry(f"web/{number}", "web", "") for number in range(4))
-PLAN = Plan(ENTRIES, (Kind("web"),), (Pool("web", tuple(e.key for e in ENTRIES), 2),), (Listener("http", "tcp://*:0"),))
+HTTP = (Listener("http", "tcp://*:0"), Listener("http-2", "unix:///run/shop.sock"))
+PLAN = Plan(ENTRIES, (Kind("web"),), (Pool("web", tuple(e.key for e in ENTRIES), 2),), HTTP)
 ABOUT = {"application": "ASGI application (fastapi.FastAPI)", "server": "uvicorn 0.54.0", "web": "http"}
 
 
@@ -46,6 +47,16 @@ def test_on_a_terminal_it_is_a_block() -> None:
         "",
         "  ready in 0.5 s   Ctrl-C stops, SIGHUP reloads",
     ]
+
+
+def test_banner_with_agent_names_its_address_apart() -> None:
+    kinds = (Kind("web"), Kind("agent", auxiliary=True))
+    listeners = (Listener("agent", "tcp://127.0.0.1:9464", auxiliary=True), HTTP[0])
+    welcome = Welcome("shop", "line", 1.0)
+    welcome.planned(Plan((ENTRIES[0], Entry("agent/0", "agent", "")), kinds, (), listeners), ABOUT)
+    assert welcome.text(["tcp://127.0.0.1:9464", "tcp://127.0.0.1:8000"], 2.0).endswith(
+        "workers: 1 web, http://127.0.0.1:8000, agent: http://127.0.0.1:9464)"
+    )
 
 
 def test_colours_change_no_word() -> None:

@@ -28,14 +28,20 @@ _TIMEVAL = struct.Struct("ll")  # struct timeval: seconds, microseconds
 
 
 class Connection:
-    """One connection to the control socket. `timeout`: seconds for each send and each receive, None for no limit."""
+    """One connection to the control socket. `timeout`: seconds for each send and each receive, None for no limit.
 
-    def __init__(self, directory: str, timeout: float | None) -> None:
+    `connect` returns a connected socket for a directory.
+    """
+
+    def __init__(
+        self, directory: str, timeout: float | None, connect: Callable[[str], socket.socket] | None = None
+    ) -> None:
         self._directory = directory
         self._timeout = timeout
+        self._connect = connect or connected
 
     def __enter__(self) -> Connection:
-        self.socket = connected(self._directory)
+        self.socket = self._connect(self._directory)
         self.socket.settimeout(self._timeout)
         self._lines = self.socket.makefile("rb")
         return self

@@ -97,7 +97,7 @@ SETTINGS = (
         "always so: workers have the streams of the master",
         convert.nothing,
     ),
-    Setting("statsd_host --statsd-host STATSD_ADDR", "", why.FIGURES),
+    Setting("statsd_host --statsd-host STATSD_ADDR", "statsd"),
     Setting("dogstatsd_tags --dogstatsd-tags DOGSTATSD_TAGS", "", why.FIGURES),
     Setting("statsd_prefix --statsd-prefix STATSD_PREFIX", "", why.FIGURES),
     Setting("enable_backlog_metric --enable-backlog-metric", "", why.FIGURES),

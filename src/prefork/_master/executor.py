@@ -26,6 +26,7 @@ from .births.processes import Processes, Start
 from .births.start import Shared
 from .children import LeftoverProcesses
 from .deaths import Deaths, Keepers
+from .grants.grants import Grants
 from .hangs.crashes import Crashes
 from .hangs.watch import Hangs, WatchedWorker
 from .listeners.names import Found, Names
@@ -75,7 +76,8 @@ class DaemonExecutor:
         self._names = Names(master, self._processes, launching.interpreter.identity)
         self._queues = Queues(master, self.board.counted)
         self.listeners = self._create_listeners(launching)
-        means = OrderDependencies(self.board, self.listeners, self._processes, self._reader, self._capture)
+        self.grants = Grants(launching, lambda: runtime.path)
+        means = OrderDependencies(self.board, self.listeners, self._processes, self._reader, self.grants, self._capture)
         self._orders = Orders(launching, means, master.relay.log)
         self._options = CodeOptions(launching, master.relay.log)
         keepers = Keepers(self.listeners, self.board, self._hangs, self._crashes, self._watchers, self._capture)

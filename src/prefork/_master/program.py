@@ -27,10 +27,10 @@ from prefork._master.identity.pid_file import PidFile
 from prefork._master.log.farewell import Farewell
 from prefork._master.log.log import Log, LogOptions, log_options
 from prefork._master.loop import Master, Observer
-from prefork._master.notify import Manager
 from prefork._master.observers import Banner, Headline, Recorder
 from prefork._master.paths.relied_on import checked
 from prefork._master.runtime.presence import Presence, Runtime
+from prefork._master.service.notify import Manager
 from prefork._master.watching.notices import Watch
 from prefork._report.journal import Journal
 from prefork._wire.launch import MasterLaunch, decode
@@ -77,6 +77,7 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
         means = Means(executor.molds, executor.board.reading, executor.stacks, executor.listeners.addresses)
         view = DaemonView(supervisor, journal, means, origin, time())
         control = Control(master, runtime.path, view, replies, group_id(launch.options.control_group))
+        executor.grants.connect = control.connect_reader
         presence = Presence(master, runtime, control)
         Watch(master, launching.files)
         manager = Manager(master, launch.manager, supervisor)

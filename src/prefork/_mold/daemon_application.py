@@ -38,7 +38,8 @@ class DaemonApplication:
         self._daemon = daemon
         # Here, once: the pages that `inspect` touches would become private memory of each worker.
         self._coroutines = {name for name, kind in daemon.kinds.items() if inspect.iscoroutinefunction(kind.function)}
-        self._looping = {*self._coroutines, *looping}
+        self._aside = [name for name, kind in daemon.kinds.items() if kind.auxiliary]
+        self._looping = {*self._coroutines, *self._aside, *looping}
         self._telemetry = any(name.startswith("OTEL_") for name in os.environ)
         self._contexts: dict[str, WorkerContext] = {}
         """Encoded -> decoded contexts of the plan: decoding would be thirty pages of private memory in each worker."""
@@ -62,6 +63,7 @@ class DaemonApplication:
             "watched": None if daemon.config is None else daemon.config.watched,
             "listeners": as_data({**daemon.listeners, **declared(plan.listeners)}),
             "kinds": {name: asdict(kind.options) for name, kind in daemon.kinds.items()},
+            "auxiliary": self._aside,
             **self._workers(plan.workers),
         }
 
@@ -125,7 +127,7 @@ class DaemonApplication:
             worker.activity.retire()
 
         for text, context in self._contexts.items():
-            if context._kind not in self._coroutines:
+            if context._kind not in (*self._coroutines, *self._aside):
                 self.worker("", text)
                 self._work(registered.Registry(), context, accept_once, None, assignment)
                 break
@@ -138,7 +140,8 @@ class DaemonApplication:
         if decoded is None:  # From an earlier plan of this mold, or in an interpreter of its own.
             decoded = _context.decoded(key, text.encode(errors="surrogateescape"))
         kind, lifespan = self._daemon.kinds[decoded._kind], self._daemon.lifespans.get(decoded._kind)
-        work: Callable[[Assignment], None] = partial(self._work, registered.own, decoded, kind.function, lifespan)
+        registry = registered.Registry() if kind.auxiliary else registered.own
+        work: Callable[[Assignment], None] = partial(self._work, registry, decoded, kind.function, lifespan)
         if self._telemetry or "opentelemetry" in sys.modules:
             from .._worker.telemetry.resource import described
 

@@ -15,6 +15,7 @@ from .._options import target
 from .._options.option import PREFIX
 from .._options.table import OPTIONS, Settings, resolve
 from . import mold
+from .agent.planned import add_agent
 from .environment.prepare import prepare
 from .recognise import Recognised, has_hooks, recognise
 from .secure import refuse_other_files
@@ -46,6 +47,7 @@ def run(started: dict[str, Any]) -> None:
         daemon = recognised.application
         if daemon.name != settings["name"] and not settings.given("name"):
             mold.own.notes.append(_RENAMED.format(settings["target"], daemon.name, settings["name"]))
+        add_agent(daemon, settings)
         allowed = [*(daemon.options.allow_shared or ()), *(settings["allow_shared"] or ())]
         mold.own.serve(mold.adopt(daemon), daemon.options.share, allowed)
     # Imported here, since a Daemon may have contexts of the same kinds.

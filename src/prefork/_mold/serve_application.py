@@ -27,6 +27,7 @@ from ..adapters import ServerOptions
 from ..adapters.web import layers
 from ..adapters.web.lacking import refuse
 from ..daemon import Daemon, Plan, Pool
+from .agent.planned import add_agent
 from .daemon_application import DaemonApplication
 from .processors import usable
 from .recognise import Recognised, refuse_application
@@ -123,6 +124,7 @@ def daemon_of(recognised: Recognised, settings: Settings, files: Files | None = 
     workers = usable() if settings["workers"] == "auto" else settings["workers"]
     pool = Pool(make, workers, max=max(4 * workers, ROOM_TO_GROW), default=True)
     daemon.plan(lambda: Plan([pool]))
+    add_agent(daemon, settings)
     return daemon
 
 

@@ -17,6 +17,7 @@ from .._errors import UsageError, did_you_mean
 from .._linux import regular_file
 from .listed.daemon import DAEMON, NAMING
 from .listed.environment import ENVIRONMENT
+from .listed.metrics import METRICS
 from .listed.served import SERVED
 from .option import PREFIX, Option
 from .records import DaemonOptions, KindOptions
@@ -35,7 +36,7 @@ def _of(record: type[KindOptions | DaemonOptions]) -> Iterator[Option]:
             yield Option(each.name, each.metadata["type"], each.default, each.metadata["help"], each.metadata["scope"])
 
 
-OPTIONS: tuple[Option, ...] = (*NAMING, *SERVED, *_of(KindOptions), *DAEMON, *ENVIRONMENT, *_of(DaemonOptions))
+OPTIONS = (*NAMING, *SERVED, *_of(KindOptions), *DAEMON, *METRICS, *ENVIRONMENT, *_of(DaemonOptions))
 _OF_PLATFORMS = (
     ("WEB_CONCURRENCY", "workers", ""),
     ("PORT", "bind", ":"),

@@ -83,20 +83,25 @@ class Welcome:
         return self._plan.listeners if self._plan else ()
 
     def text(self, addresses: Sequence[str], now: float) -> str:
-        """Return the text, to be logged once; `addresses`: the actual ones of the listeners."""
+        """Return the text, to be logged once; `addresses`: the actual ones of the listeners, in their order."""
         self._shown = True
         assert self._plan is not None
         scheme = self._about.get("web")
+        aside = [each for each, one in zip(addresses, self.listeners, strict=False) if one.auxiliary]
+        addresses = [each for each in addresses if each not in aside]
         shown = [clickable(each, scheme) for each in addresses] if scheme else list(addresses)
         what, server = self._about.get("application", "Daemon"), self._about.get("server")
-        counts = Counter(entry.kind for entry in self._plan.wanted({}).values())
+        kinds = (self._plan.kind(entry.kind) for entry in self._plan.wanted({}).values())
+        counts = Counter(kind.name for kind in kinds if not kind.auxiliary)
         crew = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "none"
         if self._style == "line":
             parts = [f"{what} on {server}" if server else what, f"workers: {crew}", *shown]
+            parts += [f"agent: {clickable(each)}" for each in aside]
             return f"prefork: {self._name}: ready ({', '.join(parts)})"
         rows = [("application", what), *([("server", server)] if server else []), ("workers", crew)]
         links = [_paint(each, _LINK, self._style) for each in shown]
         rows += [("listening" if number == 0 else "", link) for number, link in enumerate(links)]
+        rows += [("agent", _paint(clickable(each), _LINK, self._style)) for each in aside]
         done = _paint(f"ready in {now - self._started:.1f} s", _GREEN, self._style)
         hint = _paint("Ctrl-C stops, SIGHUP reloads", _DIM, self._style)
         return "\n".join([*_block(rows, self._style), "", f"  {done}   {hint}", ""])

@@ -36,6 +36,7 @@ class Assignable:
     """What the master sends to the worker of an entry, and does to it. It does not read the context.
 
     `files`, which come from the master itself: what was in the files that the operator has named, by option.
+    `auxiliary`: see `Kind`.
     """
 
     context: str
@@ -43,7 +44,17 @@ class Assignable:
     terms: Terms
     interpreter_options: tuple[str, ...]
     options: KindOptions
+    auxiliary: bool = False
     files: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def ends_with_master(self) -> bool:
+        """Whether the kernel kills the worker with the master.
+
+        Old-first must never run twice, and the next master starts its successor at once. An auxiliary worker is no part
+        of the service, and the next master has its own.
+        """
+        return self.auxiliary or self.options.replace == "old-first"
 
 
 @record
@@ -67,20 +78,22 @@ def take_apart(data: Any) -> ReceivedPlan:
         if (count := len(_part(data, part, list if part in ("entries", "pools") else dict))) > most:
             what = "workers" if part == "entries" else part
             raise MalformedPlan(f"it has {count:,} {what}, and {most:,} are the most")
+    auxiliary = _part({"auxiliary": [], **data}, "auxiliary", list)  # Names of kinds and listeners.
     kinds = {
-        name: Kind(_name(name), _options(KindOptions, options)) for name, options in _part(data, "kinds", dict).items()
+        name: Kind(_name(name), _options(KindOptions, options), name in auxiliary)
+        for name, options in _part(data, "kinds", dict).items()
     }
     entries, assignables = [], {}
     for given in _part(data, "entries", list):
         kind = _part(given, "kind", str)
         if kind not in kinds:
             raise MalformedPlan(f"there is no kind {shown(kind)}")
-        options = kinds[kind].options
-        entry = Entry(_key(given), kind, _part(given, "digest", str), options.spawn)
+        entry = Entry(_key(given), kind, _part(given, "digest", str), kinds[kind].options.spawn)
         entries.append(entry)
-        assignables[entry.key, entry.digest] = _assignable(given, options)
+        assignables[entry.key, entry.digest] = _assignable(given, kinds[kind])
     pools = tuple(_pool(given) for given in _part(data, "pools", list))
-    listeners = tuple(_listener(name, given) for name, given in _part(data, "listeners", dict).items())
+    given_listeners = _part(data, "listeners", dict).items()
+    listeners = tuple(_listener(name, given, name in auxiliary) for name, given in given_listeners)
     watched = data.get("watched")
     return ReceivedPlan(
         Plan(tuple(entries), tuple(kinds.values()), pools, listeners),
@@ -101,7 +114,7 @@ def _options(record: type[Record], given: Any) -> Record:
         raise MalformedPlan(str(error)) from None
 
 
-def _listener(name: str, given: Any) -> Listener:
+def _listener(name: str, given: Any, auxiliary: bool) -> Listener:
     sharing, mode = _part(given, "sharing", str), given.get("mode")
     if sharing not in ("shared", "sharded"):
         raise MalformedPlan(f"the sharing of listener {name}")
@@ -116,6 +129,7 @@ def _listener(name: str, given: Any) -> Listener:
         None if mode is None else _number(given, "mode", 0, 0o777),
         _owner(given, "owner"),
         _owner(given, "group"),
+        auxiliary,
     )
 
 
@@ -130,14 +144,15 @@ def _pool(given: Any) -> Pool:
     )
 
 
-def _assignable(given: Any, options: KindOptions) -> Assignable:
+def _assignable(given: Any, kind: Kind) -> Assignable:
     launch = _part(given, "launch", dict)
     return Assignable(
         context=_part(given, "context", str),
         env={_text(name): _text(value) for name, value in _part(launch, "env", dict).items()},
-        terms=_terms(options, launch),
+        terms=_terms(kind.options, launch),
         interpreter_options=tuple(_text(option) for option in _part(launch, "interpreter_options", list)),
-        options=options,
+        options=kind.options,
+        auxiliary=kind.auxiliary,
     )
 
 

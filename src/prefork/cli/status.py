@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from .._errors import SystemFailure
+from .._linux.figures import process as figures
+from .._report.judgement import judge
 from .._report.units import counted, duration, precise_duration, short_duration, short_size
 from .._wire import keys
 from ..client import Client
 from ..scoreboard import Counts, Process, open_scoreboard
-from . import _processes
 from ._daemon import daemon_argument, print_json, reading_command
 from ._say import say
 from ._words import with_user_names
@@ -72,29 +73,14 @@ def _add_load(slot: dict[str, Any], load: tuple[dict[str, Counts], dict[int, Pro
         found = processes.get(pid)
         process["in_flight"] = found and found.in_flight
         process["doing"] = (found and found.doing) or None
-        process["cpu"] = pid and _processes.cpu(pid)
+        process["cpu"] = pid and figures.cpu(pid)
         if memory:
-            process["memory"] = pid and _processes.memory(pid)
+            process["memory"] = pid and figures.memory(pid)
 
 
 def _check(view: dict[str, Any], as_json: bool) -> int:
     """Print whether every slot is served, or being replaced by a command; return the exit code."""
-    unserved = [
-        s for s in view["slots"] if not (s["serving"] or s["exchanging"] or s["state"] in ("finished", "leaving"))
-    ]
-    mold = next((mold for mold in view["molds"] if mold["generation"] == view["generation"]), None)
-    stuck = "" if mold is None or view["stopping"] else _stuck(mold)
-    ok = bool(view["slots"]) and not unserved and not view["stopping"] and not stuck
-    if view["stopping"]:
-        text = "the daemon is stopping"
-    elif not view["slots"]:
-        text = "no plan yet: the application is still being imported"
-    else:
-        text = ", ".join(
-            f"{s['key']} {s['state']}" + (f" ({s['last_exit']})" if s["last_exit"] else "") for s in unserved
-        )
-    text = "; ".join(filter(None, [text, stuck]))
-    text = text or f"{counted(len(view['slots']), 'slot')} served"
+    ok, text = judge(view)
     if as_json:
         print_json({"ok": ok, "text": text})
     else:
@@ -102,25 +88,14 @@ def _check(view: dict[str, Any], as_json: bool) -> int:
     return 0 if ok else 1
 
 
-def _stuck(mold: dict[str, Any]) -> str:
-    """Return why a mold replaces no worker that ends; empty if it does."""
-    if mold["failures"] > 1 and mold["state"] in ("importing", "ending", "paused"):
-        what, count = "cannot be started", mold["failures"]
-    elif mold["failed_forks"] > 1 and not mold["spares"]:
-        what, count = "cannot fork", mold["failed_forks"]
-    else:
-        return ""
-    why = f"{count} failures in a row, the last one: {mold['reason']}"
-    return f"mold of generation {mold['generation']} {what} ({why}): workers that end are not replaced"
-
-
 def _summary(view: dict[str, Any]) -> list[str]:
     """Return the lines above the table."""
     # As in the process title:
-    serving = sum(1 for slot in view["slots"] if slot["serving"] or slot["state"] == "finished")
+    slots = [slot for slot in view["slots"] if not slot.get("auxiliary")]
+    serving = sum(1 for slot in slots if slot["serving"] or slot["state"] == "finished")
     up = duration(view["time"] - view["started"])
     lines = [
-        f"{click.style(view['name'], bold=True)}: {serving} of {counted(len(view['slots']), 'slot')} served, "
+        f"{click.style(view['name'], bold=True)}: {serving} of {counted(len(slots), 'slot')} served, "
         f"generation {view['generation']}, pid {view['pid']}, up {up}" + (", stopping" if view["stopping"] else "")
     ]
     for change in [*([view["change"]] if view["change"] else []), *view["queue"]]:

@@ -177,10 +177,9 @@ class Table:
         return {
             "key": slot.key,
             "kind": _kind(slot.key),
+            "auxiliary": False,
             "state": "waiting" if newest is None else newest.state,
-            "pid": newest and newest.pid,
-            "generation": newest and newest.generation,
-            "since": newest and newest.since,
+            **{name: newest and getattr(newest, name) for name in ("pid", "generation", "since")},
             "serving": _serves(slot),
             "exchanging": len(slot.processes) > 1,
             "leaving": [

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from ..._errors import UsageError
 from ..._linux.address import parse, split
 from ..._linux.terminal import is_journal, shows_colours
+from ..._options.listed.metrics import agent_address
 from ..._options.listed.tls import FILES, files
 from ..._options.records import DaemonOptions, checked
 from ..._options.table import Settings
@@ -70,6 +71,7 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
         raise UsageError(f"there is no TARGET, and {where}: name one, as in shop:app")
     options, variables = settings.given_for(DaemonOptions), given_variables(settings)
     read = files(settings.values, settings.sources)
+    agent = agent_address(settings.values, settings.sources)
     target = {"run": for_molds(given, variables, read)}
     launch = replace(
         launch_of(settings["name"], target, program_here(settings), checked(DaemonOptions, options)),
@@ -79,7 +81,7 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
         fixed=tuple(options),
         sources=_sources(settings),
         variables=variables,
-        addresses=tuple(split(given)[0] for given in settings["bind"]),
+        addresses=tuple(split(given)[0] for given in (*settings["bind"], *([agent] if agent else []))),
     )
     if settings["user"] is not None:
         identity, environ = _identity(settings)

@@ -68,6 +68,11 @@ class RunKeywords(DaemonKeywords, total=False):
     new_privileges: bool
     reload: bool
     reload_dir: str | list[str]
+    metrics: str
+    dashboard: bool
+    dashboard_steer: bool
+    otlp: str
+    statsd: str
     env: str | list[str]
     env_file: str
     chdir: str

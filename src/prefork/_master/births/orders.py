@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from typing import Any
 
 from ..._core import actions as do
@@ -16,10 +16,10 @@ from ..._records.record import record
 from ..._report.forms import Origin
 from ..._wire import messages
 from ..._wire.plan_data import Assignable
+from ..grants.grants import Grants
 from ..listeners.opened import Listeners
 from ..log.capture import Capture, Ends
 from ..scoreboard.board import Board
-from ..watching.contents import in_memory
 from .launches import Launching
 from .open_files import explained
 from .processes import Processes
@@ -40,6 +40,7 @@ class OrderDependencies:
     listeners: Listeners
     processes: Processes
     lifeline: int
+    grants: Grants
     capture: Capture | None = None
 
 
@@ -56,9 +57,8 @@ class Orders:
     def learn(self, generation: int, assignables: Mapping[tuple[str, str], Assignable], options: DaemonOptions) -> None:
         """Keep the contents of the orders of a plan's workers."""
         self._options[generation] = options
-        if files := self._launching.files.planned(generation):
-            assignables = {name: replace(each, files=files) for name, each in assignables.items()}
-        self._assignables.setdefault(generation, {}).update(assignables)
+        granted = self._dependencies.grants.planned(generation, assignables)
+        self._assignables.setdefault(generation, {}).update(granted)
 
     def keep(self, generation: int, named: frozenset[tuple[str, str]]) -> None:
         """Drop all contents of a generation except `named`: no order needs them."""
@@ -79,7 +79,7 @@ class Orders:
     def give(self, action: Ordered, pid: int) -> None:
         """Send a process its order, which makes it a worker. Raises OSError, and sends nothing, if its setup fails."""
         assignable, daemon = self.assignable(action), self._options[action.generation]
-        listeners = self._dependencies.listeners
+        listeners, grants = self._dependencies.listeners, self._dependencies.grants
         left = self._prepare(pid, action.key, assignable)
         order = messages.Order(
             key=action.key,
@@ -90,8 +90,7 @@ class Orders:
             listeners=tuple(listener.name for listener in action.listeners),
             environ=dict(assignable.env),
             explicit_ready=assignable.options.ready == "explicit",
-            # Old-first must never run twice: the next master starts its successor at once, so it ends with this one.
-            orphan_grace=0.0 if assignable.options.replace == "old-first" else daemon.orphan_grace,
+            orphan_grace=0.0 if assignable.ends_with_master else daemon.orphan_grace,
             exit_timeout=_EXIT,
             # Threads that its function left are drained as well; the master's own deadline comes first.
             finish_timeout=max(_EXIT, assignable.options.drain_timeout),
@@ -100,12 +99,12 @@ class Orders:
             takeover_timeout=daemon.import_timeout + assignable.options.start_timeout,
             own_queues=tuple(listener.name for listener in action.listeners if listeners.is_own_queue(listener)),
             terms=left,
-            files=tuple(assignable.files),
+            files=grants.names(assignable),
         )
         try:
             sockets = [listeners.give(listener, action.key, pid) for listener in action.listeners]
-            with in_memory(assignable.files) as files:
-                numbers = [self._dependencies.lifeline, *(each.fileno() for each in sockets), *files]
+            with grants.opened(assignable) as granted:
+                numbers = [self._dependencies.lifeline, *(each.fileno() for each in sockets), *granted]
                 self._deliver(pid, order, numbers)
         except OSError as error:
             raise explained(error) from None

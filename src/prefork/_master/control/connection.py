@@ -20,6 +20,7 @@ class Connection:
     pid: int
     uid: int
     member: bool  # of the control group: neither root nor the daemon's user
+    reader: int = 0  # the number of the grant that it came of: it only reads
     incoming: bytearray = field(default_factory=bytearray)
     outgoing: bytearray = field(default_factory=bytearray)
     pieces: Iterator[bytes] | None = None  # what is left of a reply

@@ -33,7 +33,7 @@ class Request:
     to return (stacks of all if empty); `force`: dump the stacks of unresponsive workers too.
     """
 
-    what: Literal["hello", "status", "scoreboard", "events", "explain", "stacks", "command"]
+    what: Literal["hello", "status", "scoreboard", "connection", "events", "explain", "stacks", "command"]
     command: Command | None = None
     events: bool = False
     slot: str = ""
@@ -65,6 +65,8 @@ def _request(name: object, data: dict[str, Any]) -> Request:
             return Request("status")
         case "scoreboard":
             return Request("scoreboard")
+        case "connection":
+            return Request("connection")
         case "events":
             return Request("events", events=_flag(data, "follow"))
         case "explain":

@@ -4,7 +4,8 @@ It is served in the master's loop, so nothing here waits, and no client can cost
 request is short, a reply is made in pieces as the client reads them, what waits for a client is bounded, and so is the
 number of connections: one too many closes the one that has been idle longest, of the user who has the most. There are
 no timeouts, since those would wake an idle daemon; an abandoned connection costs a descriptor. Members of the control
-group have places and turns of their own, so that they keep neither root nor the daemon's user from it.
+group have places and turns of their own, so that they keep neither root nor the daemon's user from it. So have
+auxiliary workers, whose connections the master makes, and which only read.
 
 It takes the interpreter's own `_socket`: the module around it has nothing for it, and is not in a master with hooks.
 
@@ -45,6 +46,9 @@ CONNECTIONS = 64
 WAITING = 64 * 1024
 """Bytes that may wait for a client before it loses events."""
 
+READERS = 16
+"""Connections of one auxiliary worker, at most: it asks for them, and holds each."""
+
 _TURN = 2
 """Connections served in one turn of the loop: with a piece of a reply each, below a millisecond."""
 
@@ -72,6 +76,7 @@ class Control:
         self._place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._listener = listen(self._place, group)
         self._connections: dict[int, Connection] = {}
+        self._grants = 0
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
         self._of_members = select.epoll()
@@ -152,7 +157,7 @@ class Control:
                 self._handle(connection, events)
 
     def _epoll_of(self, connection: Connection) -> select.epoll:
-        return self._of_members if connection.member else self._epoll
+        return self._of_members if connection.member or connection.reader else self._epoll
 
     def _accept(self) -> None:
         for _ in range(_ACCEPTED):
@@ -179,14 +184,36 @@ class Control:
         if member and (self._group is None or self._group not in (gid, *_groups(accepted))):
             rights.close(accepted)
             return
-        alike = [each for each in self._connections.values() if each.member == member]
+        alike = [each for each in self._connections.values() if each.member == member and not each.reader]
         if len(alike) >= CONNECTIONS:
             self._drop(to_close(alike))
-        accepted.setblocking(False)
-        connection = Connection(accepted, pid, uid, member, refuses=rights.refuse(accepted))
-        self._connections[accepted.fileno()] = connection
+        self._add(Connection(accepted, pid, uid, member, refuses=rights.refuse(accepted)))
+
+    def _add(self, connection: Connection) -> None:
+        connection.socket.setblocking(False)
+        self._connections[connection.socket.fileno()] = connection
         connection.events = select.EPOLLIN
-        self._epoll_of(connection).register(accepted, connection.events)
+        self._epoll_of(connection).register(connection.socket, connection.events)
+
+    def connect_reader(self, grant: int = 0) -> int:
+        """Return the client's end of a connection that only reads, of a new grant or of this one. Raises OSError."""
+        if not grant:
+            self._grants += 1
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        reader = grant or self._grants
+        self._add(Connection(ours, os.getpid(), os.geteuid(), False, reader, refuses=rights.refuse(ours)))
+        return theirs.detach()
+
+    def _connection_for(self, connection: Connection) -> int:
+        """Return the descriptor of another connection for a client that only reads. Raises Refused."""
+        if not connection.reader:
+            raise Refused("this request is for auxiliary workers: connect to the socket once more")
+        if len([each for each in self._connections.values() if each.reader == connection.reader]) >= READERS:
+            raise Refused(f"a worker has at most {READERS} connections")
+        try:
+            return self.connect_reader(connection.reader)
+        except OSError as error:
+            raise Refused(f"no descriptor is left for a connection: {error.strerror}") from None
 
     def _handle(self, connection: Connection, events: int) -> None:
         if events & _GONE:
@@ -276,6 +303,8 @@ class Control:
         connection.incoming.clear()
 
     def _serve_request(self, connection: Connection, request: Request) -> None:
+        if connection.reader and request.what in ("stacks", "command"):
+            raise Refused("this connection only reads")
         match request.what:
             case "hello":
                 connection.outgoing += encoded(self._view.hello())
@@ -283,6 +312,9 @@ class Control:
                 connection.pieces = self._view.status()
             case "scoreboard":
                 connection.passes = self._view.means.scoreboard()
+                connection.outgoing += encoded({"ok": True})
+            case "connection":
+                connection.passes = self._connection_for(connection)
                 connection.outgoing += encoded({"ok": True})
             case "events":
                 connection.pieces, connection.follows = self._view.history(), request.events

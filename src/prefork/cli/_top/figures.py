@@ -107,7 +107,8 @@ class Figures:
 
 def served(status: dict[str, Any]) -> tuple[int, int]:
     """Return the number of served slots, and of slots that should be."""
-    wanted = [slot for slot in status["slots"] if slot["state"] not in ("finished", "leaving")]
+    slots = (slot for slot in status["slots"] if not slot.get("auxiliary"))
+    wanted = [slot for slot in slots if slot["state"] not in ("finished", "leaving")]
     return sum(1 for slot in wanted if slot["serving"]), len(wanted)
 
 

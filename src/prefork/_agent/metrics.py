@@ -1,0 +1,34 @@
+"""`/metrics`: what the collectors have, as Prometheus text or OpenMetrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from .options import AgentOptions
+from .source import Source
+
+COLLECTORS: Sequence[Callable[[Source], Collector]] = ()
+"""What is collected, in this order."""
+
+
+def routes(source: Source, _options: AgentOptions) -> list[BaseRoute]:
+    """Return the route."""
+    registry = CollectorRegistry(auto_describe=False)
+    for collector in COLLECTORS:
+        registry.register(collector(source))
+    collecting = Lock()
+
+    def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        with collecting:
+            return Response(encode(registry), headers={"content-type": content_type})
+
+    return [Route("/metrics", metrics)]

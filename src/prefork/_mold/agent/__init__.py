@@ -1,0 +1,1 @@
+"""The agent of a mold: its slot in the plan."""

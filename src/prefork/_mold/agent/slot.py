@@ -1,0 +1,56 @@
+"""The agent's kind of worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..._agent.options import AgentOptions
+from ..._context import WorkerContext
+from ..._options.records import KindOptions, Spawn
+from ..._options.table import Settings
+from ..._worker.callbacks import registered
+from ..._worker.handle import Worker
+from ...daemon import Daemon, Kind
+
+_NICE = 5
+"""It yields to the workers where processors are short."""
+
+_DRAIN_TIMEOUT = 5.0
+"""Seconds for the answers in flight; event streams end at once."""
+
+_OPEN_FILES = 512
+"""More clients than this wait in the queue."""
+
+
+@dataclass(frozen=True)
+class Agent(WorkerContext, kind="agent"):
+    """The process that serves metrics, health and the dashboard."""
+
+    id: int
+    options: AgentOptions = field(compare=False)
+
+
+def declare(daemon: Daemon, settings: Settings) -> Agent:
+    """Declare the kind, and return its only context."""
+    spawns = {kind.options.spawn for kind in daemon.kinds.values()}
+    spawn: Spawn = "exec" if spawns == {"exec"} else "fork"
+    options = KindOptions(
+        spawn=spawn, ready="explicit", drain_timeout=_DRAIN_TIMEOUT, nice=_NICE, limits={"nofile": _both(_OPEN_FILES)}
+    )
+    daemon.kinds[Agent._kind] = Kind(Agent, _serve, options, auxiliary=True)
+    return Agent(
+        0, AgentOptions(settings["dashboard"], settings["dashboard_steer"], settings["otlp"], settings["statsd"])
+    )
+
+
+def _both(number: int) -> tuple[int, int]:
+    """Return the soft and the hard limit."""
+    return number, number
+
+
+def _serve(worker: Worker[Any]) -> None:
+    registered.own = registered.Registry()  # The application's functions are for workers that serve it.
+    from ..._agent.serve import serve  # In this process alone.
+
+    serve(worker, worker.context.options)
