@@ -113,12 +113,13 @@ class Activity:
         """
         now = monotonic()
         memory, row, block, counts = self._memory, self._row, self._block, self._counts
-        words, floats, in_flight = memory.words, memory.floats, self.in_flight
-        if not in_flight:
+        words, floats = memory.words, memory.floats
+        if not self.in_flight:
             raise UsageError("a request ended that had not begun: end() once for each begin()")
         latency = now - (self._begun if begun is None else begun)
         bucket = LATENCY_AT + bisect_left(LATENCY_BOUNDS, latency)
         answer = RESPONSES + 2 if 200 <= status < 300 else _word_of(status)
+        in_flight = self.in_flight  # After the last call: no other thread comes between this and what is written.
         if now > self._moved:
             floats[row + SPENT] = self.spent = self.spent + in_flight * (now - self._moved)
             self._moved = now
