@@ -140,8 +140,9 @@ def test_slow_clients_have_no_healthy_worker_killed(start: Start) -> None:
         kinds = {"loads": ("upload", "download", "upload", "download"), "sockets": ("sockets",), "report": ("report",)}
         kinds.pop("report" if server in ASGI else "sockets")
         for kind, names in kinds.items():
-            own = {"RUNTIME_DIRECTORY": str(start.directory / f"{kind}{number}")}
-            run = Run(start, f"slow:{interface}", "-w", "1", "--server", server[0], env=own)
+            name = f"{kind}{number}"
+            own = {"RUNTIME_DIRECTORY": str(start.directory / name)}
+            run = Run(start, f"slow:{interface}", "-w", "1", "--server", server[0], "--name", name, env=own)
             run.ready()
             clients = Clients("-".join(server), run.port)
             clients.start(*names)
