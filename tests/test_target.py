@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from prefork import SystemFailure, UsageError
-from prefork._options.target import Target, daemon_name, find, parse, search_first
+from prefork._mold.environment.search_path import search_first
+from prefork._options.target import Target, daemon_name, find, parse
 
 
 def test_a_module_with_and_without_a_name() -> None:
@@ -57,6 +59,21 @@ def test_what_is_no_target_is_refused(tmp_path: Path, text: str, why: str) -> No
 def test_a_file_that_is_not_there_is_no_misuse(tmp_path: Path, text: str) -> None:
     with pytest.raises(SystemFailure, match="there is no file "):
         parse(text, str(tmp_path))
+
+
+def test_a_file_that_may_not_be_read_is_not_called_missing(tmp_path: Path) -> None:
+    folder, user = tmp_path / "closed", os.geteuid()
+    folder.mkdir()
+    (folder / "shop.py").touch()
+    folder.chmod(0)
+    if user == 0:  # Who may read all.
+        os.seteuid(65534)
+    try:
+        with pytest.raises(SystemFailure, match=r"closed/shop.py cannot be read: Permission denied"):
+            parse("closed/shop.py:app", str(tmp_path))
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
 
 
 @pytest.mark.parametrize(

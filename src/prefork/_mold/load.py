@@ -11,9 +11,9 @@ import sys
 from typing import Any
 
 from .._errors import UsageError
-from .._options.target import search_first
 from . import mold
 from .daemon_application import DaemonApplication
+from .environment.search_path import search_first
 
 
 def load(target: Any) -> None:

@@ -17,6 +17,7 @@ from .._options.table import OPTIONS, Settings, resolve
 from . import mold
 from .agent.planned import add_agent
 from .environment.prepare import prepare
+from .environment.search_path import search_first
 from .recognise import Recognised, has_hooks, recognise
 from .secure import refuse_other_files
 from .watching import loaded
@@ -61,7 +62,7 @@ def recognised_target(settings: Settings, directory: str) -> Recognised:
     if settings["target"] is None:
         raise UsageError("there is no target: prefork.toml had one when the daemon was started, and has none now")
     parsed = target.parse(settings["target"], directory)
-    target.search_first(parsed.folder)
+    search_first(parsed.folder)
     # The options of `prefork run` are not for the application, nor is the name for its errors.
     sys.argv = [parsed.text]
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import SystemFailure, UsageError, did_you_mean
+from .._linux.regular_file import read
 
 LOOKED_FOR = ("daemon", "app", "application", "create_app")
 """Names that are tried in a module, in this order, if the target names none."""
@@ -30,7 +31,7 @@ class Target:
 def parse(text: str, directory: str) -> Target:
     """Parse a target, for a program that runs in `directory`.
 
-    Raises UsageError for text that is no target, and SystemFailure for a missing file.
+    Raises UsageError for text that is no target, and SystemFailure for a file that is missing or cannot be read.
 
     `module`, `module:attribute`, `path/to/file.py` and `path/to/file.py:attribute` are targets; the attribute may be
     dotted, and a factory may be written with its brackets.
@@ -50,8 +51,13 @@ def _of_file(text: str, path: str, attribute: str) -> Target:
     """Return a file as the module that it is; one in a package has the package's name too."""
     if os.path.isdir(path):
         raise UsageError(f"{path} is a directory: name a file in it, or a module")
-    if not os.path.isfile(path):
-        raise SystemFailure(f"there is no file {path}" + (f": did you mean {path}.py?" * os.path.isfile(f"{path}.py")))
+    try:
+        read(path)
+    except (FileNotFoundError, NotADirectoryError):
+        hint = f": did you mean {path}.py?" * os.path.isfile(f"{path}.py")
+        raise SystemFailure(f"there is no file {path}{hint}") from None
+    except OSError as error:
+        raise SystemFailure(f"{path} cannot be read: {error.strerror}") from None
     folder, name = os.path.split(path)
     parts = [name.removesuffix(".py")]
     if "." in parts[0]:
@@ -139,9 +145,3 @@ def _importable(folder: str) -> list[str]:
         if name.isidentifier() and (entry.is_dir() or entry.name.endswith(".py")):
             found.append(name)
     return found
-
-
-def search_first(folder: str) -> None:
-    """Let `sys.path` begin with the program's folder, instead of that of the mold's own module."""
-    if not sys.flags.safe_path:
-        sys.path[0] = folder
