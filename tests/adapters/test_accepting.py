@@ -10,8 +10,10 @@ from contextlib import ExitStack
 import pytest
 
 from adapters.served import REQUEST, SERVERS, Adapted, connect
+from prefork._linux.listening.backlogs import backlogs
 from scoreboards import attach
 from support import PATIENCE, Start, until
+from system.runs import ASGI, WSGI, Run, write
 
 UVICORN = ("uvicorn", "asgi")
 MANY = 200
@@ -83,3 +85,15 @@ def test_head_is_sent_at_once_and_all_else_in_one_write(start: Start) -> None:
         adapted.release()
         assert client.recv(4096) == b"8\r\nand body\r\n0\r\n\r\n"
     assert adapted.stop() == 0
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "granian", "hypercorn", "waitress"])
+def test_backlog_reaches_the_kernel_and_stays(start: Start, server: str) -> None:
+    write(start, "shop.py", WSGI if server == "waitress" else ASGI)
+    run = Run(start, "shop:app", "-w", "1", "--server", server, "--backlog", "7", "-b", "unix:http.sock")
+    run.ready()
+    run.who()
+    found = backlogs()
+    places = (f"tcp://127.0.0.1:{run.port}", f"unix://{start.directory}/http.sock")
+    assert [found[place].limit for place in places] == [7, 7]
+    assert run.stop() == 0

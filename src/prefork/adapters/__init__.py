@@ -60,6 +60,8 @@ class ServerOptions:
     """Whether these proxies send the header of the PROXY protocol, version 1 or 2, with each connection (uvicorn)."""
     keep_alive: float = 75.0
     """How long a connection stays open without a request: longer than the 60 seconds of common balancers."""
+    backlog: int = 2048
+    """The longest queue of a Unix socket, for a server that calls listen(2) again; that of a port is read there."""
     limit_request_line: int = 0
     """The most bytes of a request line; 0, here and below, is the server's own limit, or none."""
     limit_request_headers: int = 0

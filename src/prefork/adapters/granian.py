@@ -268,6 +268,7 @@ class _Servers:
         most = max(_LEAST_BUFFER, gathered(options, _granian.options["http1_opts"].max_buffer_size))
         timeout = round(options.keep_alive * 1000)
         self._http1 = _granian.http1(header_read_timeout=timeout, max_buffer_size=most)
+        self._backlog = options.backlog
         self._left = len(listeners)
         self._done = done
 
@@ -275,7 +276,7 @@ class _Servers:
         """Begin to accept: granian takes the listener before it starts a thread."""
         for number, listener in self._listeners:
             unix = listener.family == socket.AF_UNIX
-            holder = _granian.holder(number, unix, outside.backlog(listener))
+            holder = _granian.holder(number, unix, outside.backlog(listener, self._backlog))
             signal = _granian.signal()
             signal.add_cb(self._ended)
             self._signals.append(signal)

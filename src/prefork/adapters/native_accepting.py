@@ -25,16 +25,21 @@ if TYPE_CHECKING:
 class NativeAccepting:
     """Accepts from some listeners, from `start` to `stop`, and makes a protocol of each connection.
 
-    The protocols' owner counts them as open, in `worker.activity`.
+    The protocols' owner counts them as open, in `worker.activity`. `of_unix` is the backlog of Unix listeners.
     """
 
     def __init__(
-        self, worker: Handle[Any], listeners: Iterable[socket.socket], factory: Callable[[], asyncio.Protocol]
+        self,
+        worker: Handle[Any],
+        listeners: Iterable[socket.socket],
+        factory: Callable[[], asyncio.Protocol],
+        of_unix: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         # Copies: the draining worker closes them, and must not close its handle's.
         self._servers: dict[socket.socket, asyncio.Server | None] = {each.dup(): None for each in listeners}
         self._factory = factory
+        self._of_unix = of_unix
         self._throttle = worker.accept_throttle()
         self._descriptors = Room(worker)
         self._room = 0
@@ -69,7 +74,7 @@ class NativeAccepting:
             return
         # It calls listen(2) again, so the backlog, which all processes share, must be given again.
         self._servers[listener] = await self._loop.create_server(
-            partial(self._accepted, listener), sock=copy, backlog=backlog(listener)
+            partial(self._accepted, listener), sock=copy, backlog=backlog(listener, self._of_unix)
         )
 
     def _accepted(self, listener: socket.socket) -> asyncio.Protocol:

@@ -28,7 +28,6 @@ _POLL, _SLOW_POLL = 0.01, 0.1
 """Seconds between two polls; of what lasts, the first and the longest."""
 _STUCK = 0.1
 """Seconds without anything in flight after which a server that has not ended waits for something that never comes."""
-_DEFAULT_BACKLOG = 2048
 # struct tcp_info of linux/tcp.h. Of a listener, tcpi_sacked is the longest that its queue may be.
 _ESTABLISHED, _SACKED = 1, slice(28, 32)
 
@@ -149,10 +148,10 @@ class Listener(socket.socket):
         """Do nothing: all processes share the backlog."""
 
 
-def backlog(listener: socket.socket) -> int:
-    """Return a listener's backlog as the master has set it, for a server that sets it again."""
+def backlog(listener: socket.socket, of_unix: int) -> int:
+    """Return a listener's backlog as the master has set it, for a server that sets it again; `of_unix` of a path."""
     if listener.family == socket.AF_UNIX:
-        return _DEFAULT_BACKLOG  # the kernel does not report it
+        return of_unix  # The kernel reports it by netlink alone, which a service may be forbidden.
     (longest,) = struct.unpack("I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)[_SACKED])
     return int(longest)
 

@@ -131,7 +131,7 @@ async def _serve(
         factory = _factory(make, chosen, connections, state or {})
         if options.proxy_protocol:
             factory = partial(Preface, factory, connections, Trusted(options.forwarded_allow_ips), Refusals(worker))
-        accepting = _accepting(native, context)(worker, listeners, factory)
+        accepting = _accepting(native, context, options)(worker, listeners, factory)
         await accepting.start()
         worker.ready()
         await AsyncDrain.of(worker._drain).wait()
@@ -143,11 +143,13 @@ async def _serve(
         await counting.calls.finish(ended(), connections.close)
 
 
-def _accepting(native: bool, context: ssl.SSLContext | None) -> Callable[..., Accepting | NativeAccepting]:
+def _accepting(
+    native: bool, context: ssl.SSLContext | None, options: ServerOptions
+) -> Callable[..., Accepting | NativeAccepting]:
     """Return what accepts connections: on uvloop its own accept loop, but for TLS."""
     if context is not None:
         return partial(Handshakes, context=context)
-    return NativeAccepting if native else Accepting
+    return partial(NativeAccepting, of_unix=options.backlog) if native else Accepting
 
 
 def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> uvicorn.Config:

@@ -18,5 +18,5 @@ CONNECTIONS = (
     Option("websocket_ping_interval", SECONDS, 0.0, "Seconds between pings; 0: the server's own.", "served"),
     Option("websocket_ping_timeout", SECONDS, 0.0, "Seconds to answer a ping; 0: the server's own.", "served"),
 )
-OF_SERVERS = tuple(option.name for option in CONNECTIONS if option.name != "backlog")
-"""Those that a server reads; the other is the listener's."""
+OF_SERVERS = tuple(option.name for option in CONNECTIONS)
+"""Those that a server reads."""
