@@ -233,7 +233,7 @@ async def stream_until_drain(receive: Any, send: Any) -> None:
 
 async def block(receive: Any, send: Any) -> None:
     """Keep the loop from all else until silent connections are overdue."""
-    time.sleep(OPTIONS.keep_alive + 0.5)
+    time.sleep(OPTIONS.idle_timeout + 0.5)
     await send(start(2))
     await send(piece(b"ok", more=False))
 

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.served import ASGI, BRIEF, REQUEST, SERVERS, Adapted, Shared, connect
 
-KEEP_ALIVE = 2.0
+KEEP_ALIVE = 1.0
 KEPT: dict[str, Any] = BRIEF | {"keep_alive": KEEP_ALIVE}
 LATE = 4.0
 """Seconds that a busy machine may take to close a connection."""
@@ -50,7 +50,7 @@ def test_idle_connection_is_kept_for_its_time_and_closed(shared: Shared, server:
             idle = [(begun, silent), *idle]
         for since, sock in idle:
             assert sock.recv(1) == b""
-            assert time.monotonic() - since > KEEP_ALIVE * 0.95
+            assert time.monotonic() - since > KEEP_ALIVE + 0.9, "a proxy that keeps it for as long closes first"
         assert time.monotonic() - last < KEEP_ALIVE + LATE
 
 

@@ -28,6 +28,9 @@ Application = Callable[..., Any]
 LOOPBACK = ("127.0.0.0/8", "::1")
 """The proxies that are trusted by default."""
 
+_LATER = 1.0
+"""Seconds by which a worker closes an idle connection later than a proxy that keeps it for as long."""
+
 
 @dataclass(frozen=True)
 class TLS:
@@ -84,6 +87,15 @@ class ServerOptions:
     """The format of its lines: a name, or a template."""
     tls: TLS | None = None
     """TLS on all listeners, for a server with `check_tls`; None for plain connections."""
+
+    @property
+    def idle_timeout(self) -> float:
+        """Seconds after which a connection without a request is closed.
+
+        A proxy counts from the response that it has received, so that with the same time it would send a request, and
+        answer 502, while the worker closes.
+        """
+        return self.keep_alive + _LATER
 
 
 class Server(Protocol):

@@ -266,7 +266,7 @@ class _Servers:
         self._signals: list[Any] = []
         # It waits as long for the next request as for the rest of a header.
         most = max(_LEAST_BUFFER, gathered(options, _granian.options["http1_opts"].max_buffer_size))
-        timeout = round(options.keep_alive * 1000)
+        timeout = round(options.idle_timeout * 1000)
         self._http1 = _granian.http1(header_read_timeout=timeout, max_buffer_size=most)
         self._backlog = options.backlog
         self._left = len(listeners)

@@ -168,7 +168,7 @@ class _Config(Config):
 
     def __init__(self, listeners: list[socket.socket], options: ServerOptions, context: ssl.SSLContext | None) -> None:
         super().__init__()
-        self.keep_alive_timeout: Any = options.keep_alive
+        self.keep_alive_timeout: Any = options.idle_timeout
         self.h11_max_incomplete_size = gathered(options, self.h11_max_incomplete_size)
         self.h2_max_header_list_size = gathered(options, self.h2_max_header_list_size)
         self.websocket_max_message_size = options.websocket_max_size or self.websocket_max_message_size

@@ -159,7 +159,7 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
         "log_config": None,
         "access_log": False,
         "proxy_headers": False,  # ours
-        "timeout_keep_alive": options.keep_alive,
+        "timeout_keep_alive": options.idle_timeout,
         "h11_max_incomplete_event_size": gathered(options, MOST),
         "loop": options.loop,
     }

@@ -96,7 +96,7 @@ class _Waitress:
                 channel_timeout=_NEVER,
                 cleanup_interval=_NEVER,
             )
-        self._keep_alive = options.keep_alive
+        self._idle_timeout = options.idle_timeout
         self._next_check = math.inf
         self._servers = [server for server in self._map.values() if isinstance(server, BaseWSGIServer)]
         for server in self._servers:
@@ -131,13 +131,13 @@ class _Waitress:
             for channel in due:
                 channel.will_close |= due[channel] <= now
             later = [at for at in due.values() if at > now]
-            self._next_check = min([now + self._keep_alive, *later]) if self._channels() else math.inf
+            self._next_check = min([now + self._idle_timeout, *later]) if self._channels() else math.inf
         return max(0.0, self._next_check - now)
 
     def _due(self, channel: HTTPChannel) -> float:
         idle = channel.request is None and not channel.total_outbufs_len
         last: float = channel.last_activity
-        return last + (self._keep_alive if idle else max(_STALLED, self._keep_alive))
+        return last + (self._idle_timeout if idle else max(_STALLED, self._idle_timeout))
 
     def _drain(self, window: float) -> None:
         """Stop accepting, answer requests within `window` seconds, and finish."""
