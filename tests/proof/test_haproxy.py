@@ -1,0 +1,89 @@
+"""A real HAProxy in front of each server, by the configuration of docs/proxies.md, and with the PROXY protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+import websockets.sync.client
+
+from adapters.served import ASGI, SERVERS
+from proof.proxied import Places, documented, front, haproxy
+from proof.through import CLIENT, PROXY, SAME, Front
+from support import PATIENCE, Running, Start
+
+
+def by_tcp(start: Start, places: Places) -> Running:
+    return started(start, places, f"{PROXY}:{places.port}")
+
+
+def by_unix(start: Start, places: Places) -> Running:
+    return started(start, places, f"unix@{places.path}")
+
+
+def started(start: Start, places: Places, backend: str) -> Running:
+    secure = f"bind {PROXY}:{places.secure} ssl crt {places.certificate}"
+    checks = "timeout check 30s\n    default-server inter 50ms fall 1"  # On a busy machine an answer takes its time.
+    values = {
+        "bind :443 ssl crt /etc/shop/both.pem": f"{secure}\n    bind {PROXY}:{places.plain}",
+        "unix@/run/shop.sock": backend,
+        "option httpchk GET /": f"option httpchk GET {SAME}\n    {checks}",
+    }
+    return haproxy(start, documented("HAProxy", values))
+
+
+@pytest.fixture(scope="module", params=SERVERS, ids="-".join)
+def behind(request: pytest.FixtureRequest) -> Iterator[Front]:
+    with front(request.param, {"tcp": by_tcp, "unix": by_unix}) as made:
+        yield made
+        down = [line for proxy in made.proxies.values() for line in proxy.running.err if "DOWN" in line]
+        assert not down, "a check found a backend that is down"
+
+
+def test_application_sees_scheme_and_client(behind: Front) -> None:
+    behind.names_scheme_and_client()
+
+
+@pytest.mark.parametrize("behind", ASGI, ids="-".join, indirect=True)
+def test_websocket_is_passed_on(behind: Front) -> None:
+    behind.passes_websockets()
+
+
+def test_each_event_is_passed_on_at_once(behind: Front) -> None:
+    behind.passes_each_event()
+
+
+def test_five_reloads_under_load_lose_nothing(behind: Front) -> None:
+    behind.loses_nothing_in_reloads()
+
+
+def before_tcp(send: str, start: Start, places: Places) -> Running:
+    """Pass on TCP, with a header of the PROXY protocol before it."""
+    return haproxy(
+        start,
+        "defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 60s\n    timeout server 60s\n"
+        f"listen shop\n    bind {PROXY}:{places.plain}\n    server shop {PROXY}:{places.port} {send}\n",
+    )
+
+
+@pytest.fixture(scope="module")
+def balanced() -> Iterator[Front]:
+    versions = {send: partial(before_tcp, send) for send in ("send-proxy", "send-proxy-v2")}
+    with front(("uvicorn", "asgi"), versions, proxy_protocol=True) as made:
+        yield made
+
+
+def test_proxy_protocol_names_client_of_requests_and_websockets(balanced: Front) -> None:
+    for proxy in balanced.proxies.values():
+        found = proxy.peer()
+        assert (found["host"], found["scheme"]) == (CLIENT, "http"), found
+        uri = f"ws://{PROXY}:{proxy.plain}/peer"
+        with websockets.sync.client.connect(uri, sock=proxy.connected()) as talk:
+            talk.send("who am I?")
+            assert json.loads(talk.recv(PATIENCE))["host"] == CLIENT
+
+
+def test_five_reloads_behind_the_proxy_protocol_lose_nothing(balanced: Front) -> None:
+    balanced.loses_nothing_in_reloads()
