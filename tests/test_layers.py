@@ -66,6 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     }
     | {"_master.runtime", "_wire.places", "_options.target", "_options.types"},
     "_launch": {"_errors", "_options", "_report", "_wire.launch", "_linux", "_mold.mold", "_hooks.role", "_foreign"},
+    "_agent": {"_core.watch.verdicts", "_linux", "_report.counts.tally", "_wire.keys", "scoreboard"},
     "adapters": {"_errors", "_worker", "_linux.steering", "_options.listed.access"},
     "_client": {"_errors", "_wire", "_linux.credentials"},
     "cli": {"_errors", "_wire", "_linux", "_report", "_options", "_launch", "_client", "client", "scoreboard"}
@@ -130,6 +131,7 @@ LARGEST = {
     "_fields": 180,
     "_options": 500,
     "_options/listed": 300,
+    "_agent/families": 540,
     "adapters/web": 1200,
     "adapters/web/access": 740,
     "_client": 400,
