@@ -7,7 +7,8 @@ from typing import Any
 
 from core.stage import plan
 from core.test_journal import Noted
-from prefork._agent.families.seen import Limits, Seen, Usage
+from prefork._agent.families.seen import Limits, Seen
+from prefork._agent.source import Usage
 from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._core.plan import Listener, Plan
@@ -78,7 +79,7 @@ def seen(stage: Noted) -> Seen:
     return Seen(
         reading,
         found,
-        {pid: Usage(1.5, 0.25, 40 << 20, 60 << 20) for pid in pids},
+        {pid: Usage(1.5, 40 << 20, 60 << 20) for pid in pids},
         {"tcp://127.0.0.1:8000": Backlog(7, 4, 2048)},
         Limits(900 << 20, 1 << 30, 1.25),
     )

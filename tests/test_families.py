@@ -137,8 +137,15 @@ def test_silent_master_leaves_the_requests(daemon: Seen) -> None:
     assert not values(alone, "prefork_workers")
 
 
+def test_unreadable_scoreboard_leaves_the_workers(daemon: Seen) -> None:
+    alone = replace(daemon, reading=None)
+    assert values(alone, "prefork_workers_wanted") == {("web",): 3}
+    assert not values(alone, "prefork_requests_total")  # No zeros: a counter would seem to begin again.
+
+
 def test_number_of_series_does_not_grow_with_processes(daemon: Seen) -> None:
     reading = daemon.reading
+    assert reading is not None
     twice = replace(
         reading, processes=(*reading.processes, *(replace(one, pid=one.pid + 1000) for one in reading.processes))
     )

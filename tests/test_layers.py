@@ -52,7 +52,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "daemon",
         "_agent",
     },
-    "_agent": {"_errors", "_linux", "_report", "_client", "_worker.handle", "adapters", "client", "scoreboard"},
+    "_agent": {"_errors", "_linux", "_report", "_client", "_worker.handle", "adapters", "client", "scoreboard"}
+    | {"_core.watch.verdicts", "_wire.keys"},
     "_master": {"_errors", "_records", "_wire", "_linux", "_core", "_report", "_options.records"},
     "_hooks": {
         "_errors",
@@ -66,7 +67,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     }
     | {"_master.runtime", "_wire.places", "_options.target", "_options.types"},
     "_launch": {"_errors", "_options", "_report", "_wire.launch", "_linux", "_mold.mold", "_hooks.role", "_foreign"},
-    "_agent": {"_core.watch.verdicts", "_linux", "_report.counts.tally", "_wire.keys", "scoreboard"},
     "adapters": {"_errors", "_worker", "_linux.steering", "_options.listed.access"},
     "_client": {"_errors", "_wire", "_linux.credentials"},
     "cli": {"_errors", "_wire", "_linux", "_report", "_options", "_launch", "_client", "client", "scoreboard"}

@@ -12,10 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from .families import collector as daemon
 from .options import AgentOptions
 from .source import Source
 
-COLLECTORS: Sequence[Callable[[Source], Collector]] = ()
+COLLECTORS: Sequence[Callable[[Source], Collector]] = (daemon.collector,)
 """What is collected, in this order."""
 
 

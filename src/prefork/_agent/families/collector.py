@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib.metadata import version
 
 from prometheus_client.core import Metric
@@ -10,9 +11,16 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from ...scoreboard import Histogram
+from ..source import Source
 from .family import Family, Sample
 from .listed import samples
+from .look import look
 from .seen import Seen
+
+
+def collector(source: Source) -> Collector:
+    """Return the collector of this daemon's own metrics."""
+    return DaemonCollector(partial(look, source))
 
 
 class DaemonCollector(Collector):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ..._wire.keys import kind_in
-from ...scoreboard import Measures
+from ...scoreboard import Measures, Reading
 from .family import Family, Sample
 from .seen import AGENT, Seen
 
@@ -85,12 +85,14 @@ FAMILIES = (
 
 def samples(seen: Seen) -> Iterator[Sample]:
     """Yield the samples of all these families."""
+    if seen.reading is None:
+        return
     yield from _totals(seen.reading.measures)
     for generation, measures in sorted(seen.reading.generations.items()):
         for label, count in zip(CLASSES, measures.responses, strict=True):
             yield GENERATION_REQUESTS.at(count, generation, label)
         yield GENERATION_DURATION.at(measures.latency, generation)
-    yield from _by_worker(seen)
+    yield from _by_worker(seen.reading)
 
 
 def _totals(measures: Measures) -> Iterator[Sample]:
@@ -106,11 +108,11 @@ def _totals(measures: Measures) -> Iterator[Sample]:
     yield LATE.at(measures.late)
 
 
-def _by_worker(seen: Seen) -> Iterator[Sample]:
+def _by_worker(reading: Reading) -> Iterator[Sample]:
     in_flight: Counter[str] = Counter()
     connections: Counter[str] = Counter()
     stalled: dict[str, float] = {}
-    for process in seen.reading.processes:
+    for process in reading.processes:
         in_flight[process.slot] += process.in_flight
         connections[process.slot] += process.open
         stalled[process.slot] = max(stalled.get(process.slot, 0.0), process.busy_for or 0.0)
@@ -119,7 +121,7 @@ def _by_worker(seen: Seen) -> Iterator[Sample]:
             yield IN_FLIGHT.at(in_flight[slot], slot)
             yield CONNECTIONS.at(connections[slot], slot)
             yield STALLED.at(stalled[slot], slot)
-    for slot, counts in sorted(seen.reading.slots.items()):
+    for slot, counts in sorted(reading.slots.items()):
         if kind_in(slot) != AGENT:
             yield WORKER_REQUESTS.at(counts.requests, slot)
             yield WORKER_ERRORS.at(counts.errors, slot)

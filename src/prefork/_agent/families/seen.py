@@ -9,22 +9,10 @@ from typing import Any
 from ..._linux.listening.backlogs import Backlog
 from ..._wire.keys import kind_in
 from ...scoreboard import Reading
+from ..source import Usage
 
 AGENT = "agent"
 """The pool of the agent itself, which serves nothing of the application."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What one process uses: seconds of processor time, seconds that it waited for a processor, bytes of memory.
-
-    None for what cannot be read.
-    """
-
-    cpu: float | None = None
-    waited: float | None = None
-    private: int | None = None
-    shared: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +28,10 @@ class Limits:
 class Seen:
     """A reading of the scoreboard, the status, and what /proc says of each process and of the control group.
 
-    `status` is None if the master does not answer. `backlogs`: the listening sockets of the machine, by address.
+    The first two are None if they cannot be read. `backlogs`: the listening sockets of the machine, by address.
     """
 
-    reading: Reading
+    reading: Reading | None
     status: Mapping[str, Any] | None
     usage: Mapping[int, Usage] = field(default_factory=dict)
     backlogs: Mapping[str, Backlog] = field(default_factory=dict)

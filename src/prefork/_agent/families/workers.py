@@ -9,8 +9,9 @@ from typing import Any, get_args
 from ..._core.watch.verdicts import Verdict
 from ..._report.counts.tally import CAUSES
 from ..._wire.keys import kind_in
+from ..source import Usage
 from .family import Family, Sample
-from .seen import AGENT, Seen, Usage
+from .seen import AGENT, Seen
 
 STATES = ("starting", "ready", "draining", "killed", "waiting", "degraded", "leaving", "finished")
 """States of slots and their processes (docs/control.md)."""
@@ -63,10 +64,6 @@ CPU = Family(
     "prefork_worker_cpu_seconds", "counter", "Processor time of a slot's newest worker.", "who uses the processors",
     ("slot",),
 )  # fmt: skip
-WAITED = Family(
-    "prefork_worker_cpu_wait_seconds", "counter", "Time for which a slot's newest worker waited for a processor.",
-    "too many processes for the machine, before requests show it", ("slot",),
-)  # fmt: skip
 PRIVATE = Family(
     "prefork_worker_private_memory_bytes", "gauge", "Memory that a slot's newest worker shares with no process.",
     "leaks; what one more worker costs", ("slot",),
@@ -76,9 +73,11 @@ SHARED = Family(
     "whether the mold's pages stay shared", ("slot",),
 )  # fmt: skip
 
+_UNKNOWN = Usage(None, None, None)
+
 FAMILIES = (
     *(WANTED, SERVING, WORKERS, ENDED, CUT, HUNG, STUCK, STARVED, RESTARTS, FAILURES, RETRY),
-    *(CPU, WAITED, PRIVATE, SHARED),
+    *(CPU, PRIVATE, SHARED),
 )
 
 
@@ -89,7 +88,7 @@ def samples(seen: Seen) -> Iterator[Sample]:
     yield from _pools(seen)
     yield from _counts(seen.status["counts"], sorted({slot["key"].partition("/")[0] for _, slot in seen.slots()}))
     for _, slot in seen.slots():
-        yield from _slot(slot, seen.usage.get(slot["pid"], Usage()))
+        yield from _slot(slot, seen.usage.get(slot["pid"], _UNKNOWN))
 
 
 def _pools(seen: Seen) -> Iterator[Sample]:
@@ -124,7 +123,7 @@ def _slot(slot: Mapping[str, Any], usage: Usage) -> Iterator[Sample]:
     key = slot["key"]
     yield RESTARTS.at(slot["restarts"], key)
     yield FAILURES.at(slot["failures"], key)
-    values = (RETRY, slot["retry_at"]), (CPU, usage.cpu), (WAITED, usage.waited)
+    values = (RETRY, slot["retry_at"]), (CPU, usage.cpu)
     for family, value in (*values, (PRIVATE, usage.private), (SHARED, usage.shared)):
         if value is not None:
             yield family.at(value, key)
