@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from prefork._agent.families.listed import SUBJECTS
-from support import Start
+from support import Start, until
 from system.agents import Watched
 
 
@@ -66,16 +67,23 @@ def test_metrics_come_in_the_accepted_format(watched: Watched, accepted: str, se
 
 def test_metrics_have_every_family_of_the_daemon(watched: Watched) -> None:
     """But for those that a running daemon without failures and limits lacks."""
+
+    def metrics() -> dict[str, Metric]:
+        _, body, _ = watched.ask("/metrics", accept="application/openmetrics-text; version=1.0.0")
+        return {family.name: family for family in parse_openmetrics(body)}  # type: ignore[no-untyped-call]
+
+    def served() -> bool:
+        return sum(sample.value for sample in metrics()["prefork_worker_requests"].samples) >= 1
+
     watched.get()
-    _, body, _ = watched.ask("/metrics", accept="application/openmetrics-text; version=1.0.0")
-    found = {family.name: family for family in parse_openmetrics(body)}  # type: ignore[no-untyped-call]
+    until(served, "the request is counted in a reading that is new")
+    found = metrics()
     known = {family.name for _, families in SUBJECTS for family in families}
     rare = {"prefork_worker_retry_timestamp_seconds", "prefork_cpu_throttled_seconds"}
     rare |= {"prefork_memory_used_bytes", "prefork_memory_limit_bytes"}  # Where there are control groups.
     assert known - rare <= set(found)
     serving = {sample.labels["pool"]: sample.value for sample in found["prefork_workers_serving"].samples}
     assert serving == {"web": 2}
-    assert sum(sample.value for sample in found["prefork_worker_requests"].samples) >= 1
     memory = found["prefork_worker_private_memory_bytes"].samples
     assert [sample.labels["slot"] for sample in memory] == ["web/0", "web/1"]
     assert all(sample.value > 1 << 20 for sample in memory)
