@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..._agent.options import AgentOptions
@@ -36,17 +36,15 @@ def declare(daemon: Daemon, settings: Settings) -> Agent:
     spawns = {kind.options.spawn for kind in daemon.kinds.values()}
     spawn: Spawn = "exec" if spawns == {"exec"} else "fork"
     options = KindOptions(
-        spawn=spawn, ready="explicit", drain_timeout=_DRAIN_TIMEOUT, nice=_NICE, limits={"nofile": _both(_OPEN_FILES)}
+        spawn=spawn,
+        ready="explicit",
+        drain_timeout=_DRAIN_TIMEOUT,
+        hang_timeout=settings["hang_timeout"],
+        nice=_NICE,
+        limits={"nofile": (_OPEN_FILES, _OPEN_FILES)},
     )
     daemon.kinds[Agent._kind] = Kind(Agent, _serve, options, auxiliary=True)
-    return Agent(
-        0, AgentOptions(settings["dashboard"], settings["dashboard_steer"], settings["otlp"], settings["statsd"])
-    )
-
-
-def _both(number: int) -> tuple[int, int]:
-    """Return the soft and the hard limit."""
-    return number, number
+    return Agent(0, AgentOptions(**{each.name: settings[each.name] for each in fields(AgentOptions)}))
 
 
 def _serve(worker: Worker[Any]) -> None:
