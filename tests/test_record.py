@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from prefork._records.record import record
+from prefork._records.record import mutable, record, record_by_name
 
 
 @record
@@ -99,3 +99,43 @@ def test_value_of_a_factory_is_made_once() -> None:
 
 def made_by_keywords(**given: Any) -> Order:
     return Order(**given)
+
+
+@record_by_name
+class Options:
+    """Options, of which the first one has a default."""
+
+    where: Mapping[str, int] = field(default_factory=dict)
+    what: str
+
+
+def test_values_of_record_by_name_are_given_by_name() -> None:
+    made: Any = Options
+    assert made(what="go") == made(where={}, what="go") == replace(made(what="come"), what="go")
+    assert repr(made(what="go")) == "Options(where={}, what='go')"
+    with pytest.raises(TypeError, match=r"Options\.__init__\(\) missing 1 required keyword-only argument: 'what'"):
+        made()
+    with pytest.raises(TypeError, match=r"Options\.__init__\(\) takes 1 positional argument but 2 were given"):
+        made("go")
+    assert refusal(lambda: setattr(made(what="go"), "what", "come")) == "cannot assign to field 'what'"
+
+
+@mutable
+class Tally:
+    """What is counted."""
+
+    count: int = 0
+    seen: list[str] = field(default_factory=list)
+    last: str = field(default="", compare=False)
+
+
+def test_mutable_is_what_a_dataclass_with_slots_is() -> None:
+    one, other = Tally(1), Tally(1, [], last="b")
+    assert one == other != Tally(2)
+    one.count, one.last = 2, "a"
+    one.seen.append("a")
+    assert repr(one) == "Tally(count=2, seen=['a'], last='a')"
+    assert one != other == Tally(1)
+    assert not hasattr(one, "__dict__")
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)

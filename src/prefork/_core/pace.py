@@ -14,9 +14,10 @@ after the cause has gone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from .._records.record import mutable
 from .slot import pause
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def pause_down(spec: Spec, failures: int, outage: float) -> float:
     return min(max(usual, outage * _SHARE), spec.backoff_max)
 
 
-@dataclass(slots=True)
+@mutable
 class Pace:
     """One pool: how many of its workers are ready, and which slots wait for its next start."""
 

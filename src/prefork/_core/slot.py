@@ -6,10 +6,10 @@ repeated, and changes nothing. And each phase in which the supervisor waits has 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
-from .._records.record import record
+from .._records.record import mutable, record
 
 if TYPE_CHECKING:
     from .plan import Entry, Kind, Listener, Spec
@@ -48,7 +48,7 @@ class Target:
         return self.entry.spawn == "fork" and not self.kind.auxiliary
 
 
-@dataclass(slots=True)
+@mutable
 class Worker:
     """A process that has not been reaped. `target` is what it was ordered to be; a spare has none."""
 
@@ -94,7 +94,7 @@ class Worker:
         return options.drain_timeout if self.ready_at is not None else min(options.drain_timeout, spec.unready_timeout)
 
 
-@dataclass(slots=True)
+@mutable
 class Slot:
     """The place of one worker, named by its key. It outlives its processes."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._records.record import mutable
 from .actions import Announce, AskToDrain, CutDrain, DismissSpare, DrainBacklogs, KillWorker, Reply, Report
 from .pace import Pace
 from .plan import Plan, Spec
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 MoldPhase = Literal["importing", "ready", "planning", "ending", "paused"]
 
 
-@dataclass(slots=True)
+@mutable
 class Mold:
     """The process that has imported one generation. It stays here while it is dead and is to be restarted."""
 
@@ -42,7 +43,7 @@ class Mold:
     reason: str = ""  # why it failed the last time, in a line
 
 
-@dataclass(slots=True)
+@mutable
 class Change:
     """A change under way: it is applied as a whole, or rolled back as a whole."""
 
@@ -72,7 +73,7 @@ class Change:
         return slot.key in self.before and slot.target is not None and slot.target.generation == self.generation
 
 
-@dataclass(slots=True)
+@mutable
 class Scaling:
     """A pool on its way to another size, which a client waits for."""
 
@@ -82,7 +83,7 @@ class Scaling:
     keys: dict[str, None]
 
 
-@dataclass(slots=True)
+@mutable
 class Stopping:
     """The daemon stops: its exit status, the last report, and how many workers were killed for draining too long.
 
@@ -97,7 +98,7 @@ class Stopping:
     requested: bool = False
 
 
-@dataclass(slots=True)
+@mutable
 class Orphan:
     """A worker of a dead master. `deadline`: it is killed then, and again each time that it passes."""
 
@@ -109,7 +110,7 @@ class Orphan:
     killed: bool = False
 
 
-@dataclass(slots=True)
+@mutable
 class State:
     """What a snapshot holds; fields that take no part in comparison are work in progress within one event."""
 

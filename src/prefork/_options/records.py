@@ -9,10 +9,11 @@ of `prefork run` are made from these fields. A new option is a field here and th
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from .._errors import UsageError, did_you_mean
+from .._records.record import record_by_name
 from .listed.mode import Mode
 from .types import BYTES, SECONDS, Choice, Flag, Processors, ResourceLimits, Several, Text, Whole, shown
 
@@ -34,16 +35,15 @@ Applies = Literal["planned", "start"]
 
 
 def _option(default: Any, type_: Any, text: str, scope: Scope = "served", applies: Applies = "planned") -> Any:
-    metadata = {"type": type_, "help": text, "scope": scope, "applies": applies}
     value: Any = {"default_factory": dict} if default == {} else {"default": default}
-    return field(**value, metadata=metadata)
+    return field(**value, metadata={"type": type_, "help": text, "scope": scope, "applies": applies})
 
 
 def _of(choice: Any) -> Choice:
     return Choice(get_args(choice))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record_by_name
 class KindOptions:
     """What holds for every worker of one kind. Times are in seconds, sizes in bytes."""
 
@@ -84,7 +84,7 @@ class KindOptions:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record_by_name
 class DaemonOptions:
     """How a daemon runs. Times are in seconds."""
 

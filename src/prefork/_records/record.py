@@ -1,8 +1,9 @@
-"""Records: frozen dataclasses with slots, made without compiling their methods.
+"""Dataclasses with slots, made without compiling their methods: records, which are frozen, and mutable ones.
 
 `dataclass` writes the methods of each class as text and compiles them. A master has two hundred such classes: that was
 40 % of the time that its imports took, and 0.7 MB. Here a class has an `__init__` of its own only, which is made of a
-template by new names, and shares the other methods with all.
+template by new names, and shares the other methods with all. A mutable class keeps the `__init__` of a dataclass, which
+makes default values anew.
 """
 
 from __future__ import annotations
@@ -23,32 +24,61 @@ def record(cls: type[T]) -> type[T]:
 
     A `default_factory` is called once, for all records: what they hold does not change, either.
     """
-    made: Any = dataclass(slots=True, init=False, repr=False, eq=False)(cls)
+    return _made(cls, by_name=False)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def record_by_name(cls: type[T]) -> type[T]:
+    """Make a record whose values are given by name only, in any order, for one with many fields."""
+    return _made(cls, by_name=True)
+
+
+@dataclass_transform(field_specifiers=(field,))
+def mutable(cls: type[T]) -> type[T]:
+    """Make what `@dataclass(slots=True)` does, compared as a record is."""
+    made: Any = dataclass(slots=True, repr=False, eq=False)(cls)
+    made._compared = _getter(fields(made))
+    made.__repr__, made.__eq__, made.__hash__ = _represent, _equal, None
+    return made  # type: ignore[no-any-return]
+
+
+def _made(cls: type[T], by_name: bool) -> type[T]:
+    made: Any = dataclass(slots=True, init=False, repr=False, eq=False, kw_only=by_name)(cls)
     members = fields(made)
-    made.__init__ = _initializer(made, members)
-    compared = [each.name for each in members if each.compare]
-    made._compared = attrgetter(*compared) if compared else _nothing
+    made.__init__ = _initializer(made, members, by_name)
+    made._compared = _getter(members)
     for name, method in _SHARED.items():
         setattr(made, name, method)
     return made  # type: ignore[no-any-return]
 
 
-def _initializer(made: type, members: tuple[Field[Any], ...]) -> FunctionType:
+def _getter(members: tuple[Field[Any], ...]) -> Callable[[Any], Any]:
+    """Return the function that reads what is compared of an object."""
+    compared = [each.name for each in members if each.compare]
+    return attrgetter(*compared) if compared else _nothing
+
+
+def _initializer(made: type, members: tuple[Field[Any], ...], by_name: bool) -> FunctionType:
     """Return the `__init__` of a class: the template for its number of fields, with their names as parameters."""
-    names = tuple(each.name for each in members)
+    names, defaults = tuple(each.name for each in members), dict(_defaults(members))
     # A slot's own setter goes past `__setattr__`, which refuses.
     template = _template(len(names))(*(made.__dict__[name].__set__ for name in names))
     code = template.__code__.replace(co_varnames=("self", *names), co_qualname=f"{made.__qualname__}.__init__")
-    return FunctionType(code, {}, "__init__", tuple(_defaults(members)), template.__closure__)
+    if by_name:
+        code = code.replace(co_argcount=1, co_kwonlyargcount=len(names))
+        function = FunctionType(code, {}, "__init__", None, template.__closure__)
+        function.__kwdefaults__ = defaults
+        return function
+    return FunctionType(code, {}, "__init__", tuple(defaults.values()), template.__closure__)
 
 
-def _defaults(members: tuple[Field[Any], ...]) -> Iterator[Any]:
-    """Return the defaults of the parameters that have one: the last ones."""
+def _defaults(members: tuple[Field[Any], ...]) -> Iterator[tuple[str, Any]]:
+    """Return the defaults of the parameters that have one, by name."""
     for each in members:
         if each.default_factory is not MISSING:
-            yield each.default_factory()
+            yield each.name, each.default_factory()
         elif each.default is not MISSING:
-            yield each.default
+            yield each.name, each.default
 
 
 @cache

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
-from .._records.record import record
+from .._records.record import mutable, record
 from .sentences import EVENTS
 
 BURST = 5
@@ -77,7 +77,7 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-@dataclass(slots=True)
+@mutable
 class _Run:
     since: float
     room: int  # lines that may still be logged

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import asdict, astuple, dataclass, field, fields
+from dataclasses import asdict, astuple, field, fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .._core import actions as act
 from .._core import events as ev
 from .._core.commands import named
-from .._records.record import record
+from .._records.record import mutable, record
 from .counts.tally import Tally
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ class Notes:
         )
 
 
-@dataclass(slots=True)
+@mutable
 class _Worker:
     key: str
     generation: int
     since: float
 
 
-@dataclass(slots=True)
+@mutable
 class Journal:
     """Turns events and actions into records, counts them, and keeps the last of them."""
 

@@ -6,13 +6,13 @@ It travels as JSON in a sealed memfd, through one exec of the same process.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, field, is_dataclass
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .._errors import UsageError
 from .._options.records import DaemonOptions, checked
-from .._records.record import record
+from .._records.record import record, record_by_name
 
 
 @record
@@ -40,7 +40,7 @@ class Greeting:
     started: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record_by_name
 class MasterLaunch:
     """One daemon's name, program and options.
 

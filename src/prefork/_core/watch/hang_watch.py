@@ -29,11 +29,11 @@ other; therefore the master checks once more an eighth of the timeout later befo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..._records.record import record
+from ..._records.record import mutable, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -106,7 +106,7 @@ class Check:
     stuck: tuple[int, ...] = ()
 
 
-@dataclass(slots=True)
+@mutable
 class _BusyPeriod:
     """The time since a worker last made progress."""
 
@@ -119,7 +119,7 @@ class _BusyPeriod:
     over: bool = False  # the timeout is, and the worker is hung, or has a stuck request
 
 
-@dataclass(slots=True)
+@mutable
 class HangDetector:
     """Finds hung workers. `waited(pid)`: seconds that a process has waited in the run queue so far."""
 

@@ -11,11 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from ..._core.watch.hang_watch import Progress
 from ..._errors import SystemFailure
+from ..._records.record import mutable
 from ..._wire import scoreboard as at
 from ..._wire.measures import BLOCK, read
 from ..._wire.printable import printable
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _MASK = 2**64 - 1
 
 
-@dataclass(slots=True)
+@mutable
 class _Slot:
     """The rows of one slot, oldest first, and how its workers have ended.
 
@@ -41,7 +42,7 @@ class _Slot:
     last_exit: int = 0
 
 
-@dataclass(slots=True)
+@mutable
 class _Row:
     """What the master keeps of a row."""
 

@@ -6,10 +6,11 @@ It is made of the journal's records, in their order, and never forgets: the jour
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from ..._core.commands import COMMANDS
+from ..._records.record import mutable
 
 Record = Mapping[str, Any]
 Counts = dict[str, dict[str, int]]
@@ -36,7 +37,7 @@ def cause_of(why: str) -> str:
     return _OTHERS.get(first) or (first if first in COMMANDS else "stop")
 
 
-@dataclass(slots=True)
+@mutable
 class Outcomes:
     """How changes of one sort ended; of the last one, its `outcome`, its end (since 1970) and how long it took."""
 
@@ -47,7 +48,7 @@ class Outcomes:
     seconds: float = 0.0
 
 
-@dataclass(slots=True)
+@mutable
 class Tally:
     """Counts by pool (the kind of the workers), since the master started.
 
