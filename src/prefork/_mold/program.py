@@ -7,8 +7,12 @@ All of them are descriptors.
 Only a master starts it. It is not the module `mold` itself, since as `__main__` that would be a second copy, in which
 `own` is not set.
 """
+# ruff: noqa: E402 - The collector is off while modules are imported.
 
+import gc
 import sys
+
+gc.disable()  # Until the application is imported: collections find nothing in these modules.
 
 from prefork._errors import UsageError
 
@@ -30,6 +34,7 @@ def main() -> int:
     except (ValueError, OSError, MalformedMessage) as error:
         print(f"prefork: only a master can start a mold; use `prefork run` ({error})", file=sys.stderr)
         return 2
+    gc.enable()
     try:
         return mold.run()
     except SystemExit as end:  # The mold has served, and the application's blocks of code are left.
