@@ -79,6 +79,7 @@ def moved(line: str, environ: dict[str, str] | None = None) -> Migration:
         ("granian --interface asginl m:a", {"server": "granian", "interface": "asgi", "lifespan": "off"}),
         ("granian --interface wsgi --blocking-threads 3 m", {"target": "m:app", "interface": "wsgi", "threads": 3}),
         ("granian --interface asgi --uds /s --uds-permissions 0o660 m", {"bind": ["unix:/s?mode=660"]}),
+        ("gunicorn --statsd-host h:1 --dogstatsd-tags a:b m", {"statsd": "udp://h:1", "statsd_tags": "a:b"}),
         ("granian --interface wsgi --workers-lifetime 1h1m m", {"max_age": 3660}),
         ("granian --interface wsgi --workers-max-rss 9 m", {"max_memory": "9MB"}),
         ("hypercorn -b unix:/s -m 007 -g www asgi:m:app", {"bind": ["unix:/s?mode=770&group=www"], "target": "m:app"}),
@@ -96,7 +97,7 @@ def test_command_line_gives_equal_options(line: str, expected: dict[str, Any]) -
     ("line", "why"),
     [
         ("gunicorn -k gevent shop", "gunicorn's command line: -k: no equal: an application that calls gevent's"),
-        ("gunicorn --dogstatsd-tags h shop", "--dogstatsd-tags: no equal: `prefork status --json` and the scoreboard"),
+        ("gunicorn --enable-backlog-metric shop", "--enable-backlog-metric: no equal for statsd: `metrics`"),
         ("gunicorn --chdir /srv shop", "gunicorn: chdir: give --chdir /srv to `prefork run`"),
         ("uvicorn --log-config log.yaml m:app", "--log-config: no equal: log.yaml: give it the ending of its format"),
         ("uvicorn --ssl-keyfile k m:app", "uvicorn: tls_key: no TLS without a certificate (tls_cert)"),

@@ -13,3 +13,5 @@ class AgentOptions:
     dashboard_steer: bool = False
     otlp: str | None = None
     statsd: str | None = None
+    statsd_prefix: str | None = None
+    statsd_tags: str | None = None

@@ -47,8 +47,8 @@ SETTINGS = (
     Setting(
         "--server-name NAME", "", "no equal: the proxy, or a middleware such as TrustedHostMiddleware, checks Host"
     ),
-    Setting("--statsd-host ADDRESS", "", why.FIGURES),
-    Setting("--statsd-prefix PREFIX", "", why.FIGURES),
+    Setting("--statsd-host ADDRESS", "statsd", note="the names begin with gunicorn; statuses by class (statsd.md)"),
+    Setting("--statsd-prefix PREFIX", "statsd_prefix"),
     Setting("--websocket-ping-interval SECONDS", "websocket_ping_interval"),
     Setting("-w --workers N", "workers"),
 )

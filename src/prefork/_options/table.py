@@ -15,9 +15,9 @@ from typing import Any
 
 from .._errors import UsageError, did_you_mean
 from .._linux import regular_file
+from .agent.metrics import METRICS
 from .listed.daemon import DAEMON, NAMING
 from .listed.environment import ENVIRONMENT
-from .listed.metrics import METRICS
 from .listed.served import SERVED
 from .option import PREFIX, Option
 from .records import DaemonOptions, KindOptions

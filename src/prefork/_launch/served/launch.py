@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from ..._errors import UsageError
 from ..._linux.address import parse, split
 from ..._linux.terminal import is_journal, shows_colours
-from ..._options.listed.metrics import agent_address
+from ..._options.agent.metrics import agent_address
 from ..._options.listed.tls import FILES, files
 from ..._options.records import DaemonOptions, checked
 from ..._options.table import Settings

@@ -73,6 +73,8 @@ class RunKeywords(DaemonKeywords, total=False):
     dashboard_steer: bool
     otlp: str
     statsd: str
+    statsd_prefix: str
+    statsd_tags: str
     env: str | list[str]
     env_file: str
     chdir: str

@@ -8,7 +8,7 @@ from typing import Any
 from ..._errors import UsageError
 from ..._linux.address import parse, split
 from ..._listener import Listener
-from ..._options.listed.metrics import agent_address
+from ..._options.agent.metrics import agent_address
 from ..._options.table import Settings
 from ...daemon import Daemon, Plan
 
