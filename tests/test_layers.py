@@ -52,8 +52,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "daemon",
         "_agent",
     },
-    "_agent": {"_errors", "_linux", "_report", "_client", "_worker.handle", "adapters", "client", "scoreboard"}
-    | {"_core.watch.verdicts", "_wire.keys"},
+    "_agent": {"_errors", "_linux", "_report", "_client", "_worker.handle", "_worker.telemetry", "_wire.keys"}
+    | {"_core.watch.verdicts", "adapters", "client", "scoreboard"},
     "_master": {"_errors", "_records", "_wire", "_linux", "_core", "_report", "_options.records"},
     "_hooks": {
         "_errors",
@@ -120,6 +120,8 @@ LARGEST = {
     "_linux/listening": 100,
     "_linux/started": 100,
     "_agent": 350,
+    "_agent/push": 530,
+    "_agent/story": 200,
     "_worker": 1300,
     "_worker/telemetry": 90,
     "_mold": 900,
@@ -130,6 +132,7 @@ LARGEST = {
     "_launch": 250,
     "_fields": 180,
     "_options": 500,
+    "_options/agent": 60,
     "_options/listed": 300,
     "_agent/families": 540,
     "adapters/web": 1200,

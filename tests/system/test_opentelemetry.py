@@ -14,7 +14,7 @@ from support import Start, until
 from system.runs import Run, write
 
 pytest.importorskip("opentelemetry.distro")
-from system.collector import Collector, collecting
+from collector import Collector, collecting
 
 FLASK = """
 import os

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -11,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from .brief import Brief
 from .families import collector as daemon
 from .options import AgentOptions
 from .source import Source
@@ -20,16 +20,22 @@ COLLECTORS: Sequence[Callable[[Source], Collector]] = (daemon.collector,)
 """What is collected, in this order."""
 
 
+def registry(source: Source) -> CollectorRegistry:
+    """Return what is collected, for one reader at a time."""
+    made = CollectorRegistry(auto_describe=False)
+    for collector in COLLECTORS:
+        made.register(collector(source))
+    return made
+
+
 def routes(source: Source, _options: AgentOptions) -> list[BaseRoute]:
     """Return the route."""
-    registry = CollectorRegistry(auto_describe=False)
-    for collector in COLLECTORS:
-        registry.register(collector(source))
-    made: dict[str, Brief[bytes]] = {}
+    collected = registry(source)
+    collecting = Lock()
 
     def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        body = made.setdefault(content_type, Brief(lambda: encode(registry))).value()
-        return Response(body, headers={"content-type": content_type})
+        with collecting:
+            return Response(encode(collected), headers={"content-type": content_type})
 
     return [Route("/metrics", metrics)]

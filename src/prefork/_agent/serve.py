@@ -19,6 +19,7 @@ from ..adapters.web import layers
 from . import health, metrics
 from .granted import GrantedClient
 from .options import AgentOptions
+from .push.push import push
 from .source import Source
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 PARTS: Sequence[Callable[[Source, AgentOptions], list[BaseRoute]]] = (health.routes, metrics.routes)
 """What the agent serves: each part returns its routes."""
 
-LASTING: Sequence[Callable[[Source, AgentOptions], AbstractAsyncContextManager[None]]] = ()
+LASTING: Sequence[Callable[[Source, AgentOptions], AbstractAsyncContextManager[None]]] = (push,)
 """What the agent does besides, in its event loop, from its start to its end."""
 
 _LISTENER = "agent"
@@ -35,8 +36,6 @@ _LISTENER = "agent"
 _OPTIONS = ServerOptions(
     keepalive_window=0.2,
     loop="asyncio",
-    keep_alive=20.0,
-    header_timeout=10.0,
     limit_request_line=4096,
     limit_request_headers=16384,
     limit_request_body=65536,
@@ -50,18 +49,12 @@ _UNREAD = 30_000
 
 def serve(worker: Worker[Any], options: AgentOptions) -> None:
     """Serve until the worker has drained."""
-    source = _source(worker._assignment.files)
+    source = Source(GrantedClient(worker._assignment.files["control"]))
     listener = worker.listener(_LISTENER)
     if listener.family != socket.AF_UNIX:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD)  # Of connections, too.
     application = layers.around(_application(source, options), "asgi", _OPTIONS, worker)
     adapters.find("uvicorn", "asgi").serve(worker, [listener], application, "asgi", _OPTIONS)
-
-
-def _source(granted: dict[str, int]) -> Source:
-    """Return the source; `granted`: the descriptors that the master has passed, by name."""
-    directory = f"/proc/self/fd/{granted['runtime']}" if "runtime" in granted else None
-    return Source(GrantedClient(granted["control"]), directory)
 
 
 def _application(source: Source, options: AgentOptions) -> Starlette:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 INSTANCE = "service.instance.id"
 NAME = "service.name"
+SLOT, GENERATION = OF_WORKER = ("prefork.slot", "prefork.generation")
 VARIABLE = "OTEL_RESOURCE_ATTRIBUTES"
 _NAME_VARIABLE = "OTEL_SERVICE_NAME"
 
@@ -38,7 +39,7 @@ def of_worker(daemon: str, key: str, generation: int, environ: Mapping[str, str]
     """
     attributes = of_daemon(daemon, environ)
     attributes[INSTANCE] += f"/{encoded(key)}"
-    return {**attributes, "prefork.slot": encoded(key), "prefork.generation": str(generation)}
+    return {**attributes, SLOT: encoded(key), GENERATION: str(generation)}
 
 
 def encoded(text: str) -> str:

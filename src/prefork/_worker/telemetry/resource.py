@@ -45,7 +45,7 @@ def describe(daemon: str, key: str, generation: int) -> None:
             _update(provider, attributes.keys())
         except Exception as error:  # Another version of the SDK may have another signature: the worker serves.
             text = f"the resource of OpenTelemetry's {type(provider).__name__} is not this worker's: {error!r}"
-            print(f"prefork: {key}: {text}", file=sys.stderr)
+            print(f"{key}: {text}", file=sys.stderr)
 
 
 def providers() -> Iterator[Any]:

@@ -1,0 +1,1 @@
+"""What the agent sends by itself: metrics and spans over OTLP, and figures to a statsd server."""
