@@ -2,7 +2,8 @@
 
 A booting systemd cleans up: it would empty the machine's own /tmp. So none of the machine's units exist for this one,
 and all of the machine's files are read-only to it, but for the test's directory; what it writes to /tmp stays in
-memory. `make proof` runs it, as root and beside a cgroup2 hierarchy.
+memory. Mounts are shared among its own processes alone, as it expects: it hands out credentials by one. `make proof`
+runs it, as root and beside a cgroup2 hierarchy.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ mount -o remount,bind,rw {directory}
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir -p /run/systemd
 cp -r {directory}/units /run/systemd/system
+mount --make-rshared /
 exec env -i PATH="$PATH" container=test SYSTEMD_UNIT_PATH=/run/systemd/system \\
     {systemd} --system --unit=empty.target --log-target=console --show-status=no
 """

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 import prefork
+from adapters.secured import Authority, serial_of
 from proof.systemd import Systemd, systemd
 from support import PATIENCE, until
 from system.daemons import free_port
 from system.runs import ASGI
 
 UNITS = Path(__file__).parents[2] / "docs" / "systemd"
+DOCUMENT = UNITS.with_suffix(".md").read_text()
 HERE = Path(sys.executable).parent
 
 PORT = free_port()
@@ -158,6 +160,30 @@ def test_service_works_with_all_that_its_unit_forbids(manager: tuple[Systemd, Pa
     running.ctl("stop", name)
     assert running.show(name, "Result") == "success"
     assert running.show(name, "ExecMainStatus") == "0"
+
+
+def test_key_of_root_alone_reaches_the_service(manager: tuple[Systemd, Path]) -> None:
+    running, directory = manager
+    (directory / "shop.py").write_text(ASGI)
+    authority, keys = Authority(directory / "authority"), directory / "keys"
+    keys.mkdir(mode=0o700)
+    section = DOCUMENT.partition("## A key for TLS\n")[2].partition("\n## ")[0].replace("/etc/shop", str(keys))
+    lines = "".join(re.findall(r"^    (LoadCredential=.*\n)", section, re.MULTILINE))
+    [options] = re.findall(r"`(--tls-cert .*?)`", section)
+    unit = confined(directory).replace("[Service]\n", f"[Service]\n{lines}")
+    running.install("keys.service", unit.replace("shop:app --name", f"shop:app -b 127.0.0.1:{PORT} {options} --name"))
+    for act in "start", "restart", "reload":
+        if act != "reload":  # After which the service still has the files of its start.
+            certificate, key, serial = authority.issue()
+            for name, data in ("tls.crt", certificate), ("tls.key", key):
+                (keys / name).write_bytes(data)
+                (keys / name).chmod(0o600)
+        running.ctl(act, "keys.service")
+        assert serial_of(PORT, authority.context()) == serial
+    main = running.show("keys.service", "MainPID")
+    assert re.search(r"^Uid:\t65534\t", running.run("cat", f"/proc/{main}/status").stdout, re.MULTILINE)
+    running.ctl("stop", "keys.service")
+    assert running.show("keys.service", "Result") == "success"
 
 
 def test_wrong_usage_is_not_tried_again(manager: tuple[Systemd, Path]) -> None:
