@@ -44,7 +44,7 @@ proof: $(INSTALLED)  ## the large proofs (hours): CPython's own tests, every ord
 		tests/system/test_daemon_deaths.py tests/system/test_daemon_under_load.py tests/system/test_hostile_workers.py \
 		tests/system/test_hook_reloads.py tests/system/test_poison.py tests/system/test_reload.py tests/system/test_sharded.py tests/system/test_takeover.py \
 		tests/system/test_worker_signals.py tests/system/test_workers.py \
-		tests/examples tests/security tests/adapters/test_work_after_responses.py
+		tests/examples tests/security tests/adapters/test_tls.py tests/adapters/test_work_after_responses.py
 	$(BIN)/python bench/healthy_under_load.py
 
 bench: $(INSTALLED)  ## what things cost here, printed

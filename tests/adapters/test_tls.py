@@ -125,6 +125,7 @@ def test_certificate_is_renewed_and_a_broken_one_is_not(
                 files.put(certificate, key)
                 until(lambda: serial_of(run.port, client) == serial, "the new certificate, by itself")  # noqa: B023
                 run.running.expect("replan: done", "err")
+        print(f"{'-'.join(server)}: {RENEWALS} renewals, {requests.answered} requests, {dict(requests.failures)}")
         assert requests.answered > 30
         assert not requests.failures
         pid = told(run, client)["pid"]
