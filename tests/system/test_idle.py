@@ -22,6 +22,7 @@ import pytest
 
 from adapters.served import SERVERS, STREAMS, Adapted
 from support import Running, Start, children, switches, until
+from system.agents import Watched
 from system.daemons import HEAD, HOOKS, RUN, Served, title
 from system.runs import ASGI, PREFORK, Run, write
 
@@ -86,6 +87,15 @@ def command(start: Start) -> Running:
     return run.running
 
 
+def watched_by_agent(start: Start) -> Running:
+    """An agent that has been asked for all that it has."""
+    run = Watched(start, "app:app", "-w", "1")
+    run.ready()
+    for path in "/healthz", "/readyz", "/status.json", "/metrics":
+        assert run.ask(path)[0] == 200
+    return run.running
+
+
 def server(start: Start, which: tuple[str, str]) -> Running:
     # The last beat of a loop without a selector of ours comes a sixth of this after the last request.
     log: dict[str, Any] = {} if which in STREAMS else {"access_log": "access.log"}
@@ -125,6 +135,7 @@ SUBJECTS: dict[str, Callable[[Start], Running]] = {
     "hooks, 50 workers": partial(hooks, workers=50),
     "daemon": daemon,
     "prefork run": command,
+    "agent": watched_by_agent,
     "control clients": watched,
     **{"-".join(each): partial(server, which=each) for each in [*SERVERS, *STREAMS]},
 }

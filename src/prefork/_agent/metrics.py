@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import Lock
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from .brief import Brief
 from .families import collector as daemon
 from .options import AgentOptions
 from .source import Source
@@ -31,11 +31,11 @@ def registry(source: Source) -> CollectorRegistry:
 def routes(source: Source, _options: AgentOptions) -> list[BaseRoute]:
     """Return the route."""
     collected = registry(source)
-    collecting = Lock()
+    made: dict[str, Brief[bytes]] = {}
 
     def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        with collecting:
-            return Response(encode(collected), headers={"content-type": content_type})
+        body = made.setdefault(content_type, Brief(lambda: encode(collected))).value()
+        return Response(body, headers={"content-type": content_type})
 
     return [Route("/metrics", metrics)]

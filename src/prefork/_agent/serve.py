@@ -36,6 +36,8 @@ _LISTENER = "agent"
 _OPTIONS = ServerOptions(
     keepalive_window=0.2,
     loop="asyncio",
+    keep_alive=20.0,
+    header_timeout=10.0,
     limit_request_line=4096,
     limit_request_headers=16384,
     limit_request_body=65536,
@@ -49,12 +51,18 @@ _UNREAD = 30_000
 
 def serve(worker: Worker[Any], options: AgentOptions) -> None:
     """Serve until the worker has drained."""
-    source = Source(GrantedClient(worker._assignment.files["control"]))
+    source = _source(worker._assignment.files)
     listener = worker.listener(_LISTENER)
     if listener.family != socket.AF_UNIX:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD)  # Of connections, too.
     application = layers.around(_application(source, options), "asgi", _OPTIONS, worker)
     adapters.find("uvicorn", "asgi").serve(worker, [listener], application, "asgi", _OPTIONS)
+
+
+def _source(granted: dict[str, int]) -> Source:
+    """Return the source; `granted`: the descriptors that the master has passed, by name."""
+    directory = f"/proc/self/fd/{granted['runtime']}" if "runtime" in granted else None
+    return Source(GrantedClient(granted["control"]), directory)
 
 
 def _application(source: Source, options: AgentOptions) -> Starlette:

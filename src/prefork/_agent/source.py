@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from threading import Lock
-from time import monotonic
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from .._errors import PreforkError
 from .._linux.figures import process as figures
 from ..client import Client, Event
 from ..scoreboard import Board, Reading, open_scoreboard
+from .brief import Brief
 
-T = TypeVar("T")
-
-FRESH = 0.1
-"""Seconds for which what was read is returned again, so that many scrapes cost the daemon what one costs."""
+_REST = 100.0
+"""Seconds between two walks over the memory of all processes, for each second that one takes."""
 
 
 class Usage(NamedTuple):
@@ -27,25 +23,35 @@ class Usage(NamedTuple):
 
 
 class Source:
-    """The daemon as the agent sees it. For any thread; every error is a PreforkError, and the next call tries again."""
+    """The daemon as the agent sees it. For any thread; every error is a PreforkError, and the next call tries again.
 
-    def __init__(self, client: Client) -> None:
+    `directory` is the daemon's runtime directory; None if the agent has another user than the master. `Client` commands
+    the daemon by it, and the agent may write there.
+    """
+
+    def __init__(self, client: Client, directory: str | None = None) -> None:
+        self.directory = directory
         self._client = client
         self._board: Board | None = None
-        self._reading = _Brief(self._read)
-        self._status = _Brief(client.status)
-        self._processes = _Brief(self._measure)
+        self._reading = Brief(self._read)
+        self._status = Brief(client.status)
+        self._processes = Brief(self._measure)
+        self._memory = Brief(self._memories, rest=_REST)
 
     def reading(self) -> Reading:
-        """Return the counters of all workers, at most `FRESH` seconds old."""
+        """Return the counters of all workers, at most a moment old (`brief.FRESH`)."""
         return self._reading.value()
 
     def status(self) -> dict[str, Any]:
-        """Return the daemon's state (docs/control.md), at most `FRESH` seconds old."""
+        """Return the daemon's state (docs/control.md), at most a moment old (`brief.FRESH`)."""
         return self._status.value()
 
     def processes(self) -> dict[int, Usage]:
-        """Return what each process of the daemon uses, by pid, at most `FRESH` seconds old."""
+        """Return what each process of the daemon uses, by pid.
+
+        Processor time is at most a moment old. Memory is older where there is much of it: the kernel walks over all
+        pages for it, a hundredth of the time at most.
+        """
         return self._processes.value()
 
     def events(self, follow: bool = False) -> Iterator[Event]:
@@ -58,36 +64,15 @@ class Source:
         return self._board.read()
 
     def _measure(self) -> dict[int, Usage]:
+        memories = self._memory.value()
+        return {pid: Usage(figures.cpu(pid), *memories.get(pid, (None, None))) for pid in self._pids()}
+
+    def _memories(self) -> dict[int, tuple[int | None, int | None]]:
+        found = {pid: figures.memory(pid) or {} for pid in self._pids()}
+        return {pid: (memory.get("private"), memory.get("shared")) for pid, memory in found.items()}
+
+    def _pids(self) -> list[int]:
         status = self.status()
         found = [status, *status["molds"], *status["slots"]]
         found += [old for slot in status["slots"] for old in slot["leaving"]]
-        return {each["pid"]: _usage(each["pid"]) for each in found if each["pid"]}
-
-
-def _usage(pid: int) -> Usage:
-    memory = figures.memory(pid) or {}
-    return Usage(figures.cpu(pid), memory.get("private"), memory.get("shared"))
-
-
-class _Brief(Generic[T]):
-    """A value that is made for one caller at a time, and kept for a moment."""
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._lock = Lock()
-        self._kept: tuple[float, T | PreforkError] | None = None
-
-    def value(self) -> T:
-        """Return the value. Raises what making it raises, for a moment without another try."""
-        with self._lock:
-            if self._kept is None or monotonic() - self._kept[0] >= FRESH:
-                made: T | PreforkError
-                try:
-                    made = self._make()
-                except PreforkError as error:
-                    made = error
-                self._kept = monotonic(), made
-            found = self._kept[1]
-        if isinstance(found, PreforkError):
-            raise found
-        return found
+        return [each["pid"] for each in found if each["pid"]]

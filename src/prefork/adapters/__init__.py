@@ -65,6 +65,8 @@ class ServerOptions:
     """How long a connection stays open without a request: longer than the 60 seconds of common balancers."""
     backlog: int = 2048
     """The longest queue of a Unix socket, for a server that calls listen(2) again; that of a port is read there."""
+    header_timeout: float = 0.0
+    """How long a client may take for a request's headers once it has begun (uvicorn); 0 is no limit."""
     limit_request_line: int = 0
     """The most bytes of a request line; 0, here and below, is the server's own limit, or none."""
     limit_request_headers: int = 0

@@ -127,7 +127,7 @@ async def _serve(
         connections = _Connections(worker.activity if native else None)
         counting = CountingApplication(application, worker)
         chosen = _config(counting, options, config)
-        make = _protocol(chosen, context, Refusals(worker))
+        make = _protocol(chosen, context, options.header_timeout, Refusals(worker))
         factory = _factory(make, chosen, connections, state or {})
         if options.proxy_protocol:
             factory = partial(Preface, factory, connections, Trusted(options.forwarded_allow_ips), Refusals(worker))
@@ -174,11 +174,13 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
     return config
 
 
-def _protocol(config: uvicorn.Config, context: ssl.SSLContext | None, refusals: Refusals) -> type[Any]:
+def _protocol(
+    config: uvicorn.Config, context: ssl.SSLContext | None, header_timeout: float, refusals: Refusals
+) -> type[Any]:
     """Return the class of the protocols."""
     loop = asyncio.get_running_loop()
     most = config.h11_max_incomplete_event_size or MOST
-    protocol = patient(short(config.http_protocol_class, most, refusals), loop)
+    protocol = patient(short(config.http_protocol_class, most, refusals), loop, header_timeout)
     if context is None:
         return written_together(protocol, loop)
     make = written_together(protocol, loop, SecureTogether)

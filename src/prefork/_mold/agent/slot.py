@@ -36,15 +36,15 @@ def declare(daemon: Daemon, settings: Settings) -> Agent:
     spawns = {kind.options.spawn for kind in daemon.kinds.values()}
     spawn: Spawn = "exec" if spawns == {"exec"} else "fork"
     options = KindOptions(
-        spawn=spawn, ready="explicit", drain_timeout=_DRAIN_TIMEOUT, nice=_NICE, limits={"nofile": _both(_OPEN_FILES)}
+        spawn=spawn,
+        ready="explicit",
+        drain_timeout=_DRAIN_TIMEOUT,
+        hang_timeout=settings["hang_timeout"],
+        nice=_NICE,
+        limits={"nofile": (_OPEN_FILES, _OPEN_FILES)},
     )
     daemon.kinds[Agent._kind] = Kind(Agent, _serve, options, auxiliary=True)
     return Agent(0, AgentOptions(**{each.name: settings[each.name] for each in fields(AgentOptions)}))
-
-
-def _both(number: int) -> tuple[int, int]:
-    """Return the soft and the hard limit."""
-    return number, number
 
 
 def _serve(worker: Worker[Any]) -> None:

@@ -1,0 +1,71 @@
+"""Daemons whose agent fails, hangs, or is started in another way: each has its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from support import Start, until
+from system.agents import Watched
+from system.daemons import HEAD, SERVE
+from system.runs import ASGI, Run, write
+
+BROKEN = ASGI + '\nimport sys; sys.modules["starlette.applications"] = None\n'
+"""The agent alone imports that module."""
+
+
+def test_agent_fails_at_start_service_and_reload_go_on(start: Start) -> None:
+    run = Watched(start, source=BROKEN)
+    run.ready_without_agent()
+    run.running.expect(r"^agent/0: exited 1 after .* \(2 failures in a row\)$", "err")
+    run.who()
+    assert "done" in run.client.reload()
+    until(lambda: run.slot("agent/0")["failures"] > 0, "the new agent has failed, too")
+    write(start, "app.py", ASGI)
+    assert "done" in run.client.reload()
+    run.agent()
+    assert run.ask("/readyz")[:2] == (200, "2 slots served\n")
+    assert run.stop() == 0
+
+
+def test_agent_stopped_for_hang_timeout_is_replaced(start: Start) -> None:
+    run = Watched(start, "app:app", "-w", "1", "--hang-timeout", "1", "--no-preload")
+    run.ready()
+    old, workers = run.agent(), run.workers()
+    os.kill(old, signal.SIGSTOP)
+    run.agent(other_than=old)
+    assert run.workers() == workers
+    assert run.stop() == 0
+
+
+PROGRAM = (
+    HEAD
+    + """
+daemon = prefork.Daemon("chat", listeners={"http": "tcp://127.0.0.1:0"})
+
+@daemon.plan
+def plan():
+    return [Web(0)]
+"""
+    + SERVE
+)
+
+
+def test_daemon_of_ones_own_gets_an_agent(start: Start) -> None:
+    run = Watched(start, "app:daemon", source=PROGRAM, bind=False)
+    run.ready()
+    assert run.ask("/readyz")[:2] == (200, "1 slot served\n")
+    old = run.agent()
+    assert "done" in run.client.replan()
+    assert run.agent() == old, "a replan without a difference keeps it"
+    os.kill(run.running.pid, signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{old}"), "the agent ends with the master")
+
+
+def test_missing_library_is_one_line_with_the_remedy(start: Start) -> None:
+    write(start, "app.py", ASGI + '\nimport sys; sys.modules["starlette"] = None\n')
+    run = Run(start, "app:app", "--metrics", "127.0.0.1:0")
+    assert run.running.wait() == 1
+    said = "\n".join(run.running.err)
+    assert "the agent needs starlette, which is not installed: pip install 'prefork[metrics]'" in said
+    assert "Traceback" not in said
