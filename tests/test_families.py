@@ -73,7 +73,7 @@ def test_both_formats_are_read_back_as_they_were_made(daemon: Seen) -> None:
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool of Prometheus is not installed")
-def test_promtool_has_nothing_to_say_about_them(daemon: Seen) -> None:
+def test_promtool_accepts_names_and_help(daemon: Seen) -> None:
     text = generate_latest(exposed(daemon))
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -174,16 +174,25 @@ class TestStatus:
 
     def test_the_table_has_the_same(self, pair: Commanded) -> None:
         pids = pair.pids()
-        head, _, columns, *rows = [line for line in pair.says("status", "--memory").split("\n") if line]
+        said = pair.says("status", "--memory", "--traffic", "0").split("\n")
+        head, listener, _, latency, columns, *rows = filter(None, said)
         assert re.fullmatch(rf"pair: 2 of 2 slots served, generation 1, pid {pair.running.pid}, up \S+ s", head)
-        assert {"SLOT", "PRIVATE"} <= set(columns.split())
+        assert re.fullmatch(r"listener http: tcp://127\.0\.0\.1:\d+, 0 of \d+ waiting", listener)
+        assert latency == "latency: p50 -, p95 -, p99 - (0 requests since the start)"
+        assert {"SLOT", "PRIVATE", "P95", "P99"} <= set(columns.split())
         for row, (key, pid) in zip(rows, pids.items(), strict=True):
             words = row.split()
             assert words[:4] == [key, "ready", str(pid), "1"]
-            assert words[5:8] == ["0", "0", "-"]
-            private, shared = (float(word.removesuffix("M")) * 1e6 for word in words[9:11])
+            assert words[5:10] == ["0", "0", "-", "-", "-"]
+            private, shared = (float(word.removesuffix("M")) * 1e6 for word in words[11:13])
             assert abs(private - memory(pid)["Private"]) < 6e5
             assert abs(shared - memory(pid)["Shared"]) < 6e5
+
+    def test_traffic_is_measured_for_a_time(self, pair: Commanded) -> None:
+        seen = pair.json("status", "--traffic", "0.1")
+        assert 0.1 <= seen["traffic"]["seconds"] < 30
+        assert seen["traffic"]["latency"] == {"count": 0, "p50": None, "p95": None, "p99": None}
+        assert [listener["waiting"] for listener in seen["listeners"]] == [0]
 
     def test_it_imports_nothing_that_it_does_not_need(self, pair: Commanded) -> None:
         run = pair.start.command(sys.executable, "-X", "importtime", PREFORK, "status", env=pair.environment)

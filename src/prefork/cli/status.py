@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from typing import Any
 
 import click
 
 from .._errors import SystemFailure
 from .._linux.figures import process as figures
+from .._linux.listening.backlogs import backlogs
 from .._report.judgement import judge
 from .._report.units import counted, duration, precise_duration, short_duration, short_size
 from .._wire import keys
 from ..client import Client
-from ..scoreboard import Counts, Process, open_scoreboard
+from ..scoreboard import Counts, Process, Reading, open_scoreboard
+from . import _traffic
 from ._daemon import daemon_argument, print_json, reading_command
 from ._say import say
 from ._words import with_user_names
@@ -32,17 +35,32 @@ _COLOURS = {
 
 @click.command()
 @click.option("--memory", is_flag=True, help="Add the private and shared memory of each worker.")
+@click.option(
+    "--traffic",
+    type=click.FloatRange(0, 3600),
+    metavar="SECONDS",
+    help="Measure for this time, and add latency, time in the queue and errors by generation. 0: since the start.",
+)
 @click.option("--check", is_flag=True, help="Health check: exit 0 if all slots are served and could be again, else 1.")
 @daemon_argument
 @reading_command
-def status(client: Client, as_json: bool, memory: bool, check: bool) -> None:
+def status(client: Client, as_json: bool, memory: bool, traffic: float | None, check: bool) -> None:
     """Show the slots of a running daemon: state, load, last exit."""
-    view = client.status()
     if check:
-        sys.exit(_check(view, as_json))
-    load = _load(client)
+        sys.exit(_check(client.status(), as_json))
+    before = _load(client) if traffic else None
+    if traffic:
+        time.sleep(traffic)
+    view, reading = client.status(), _load(client)
+    _add_backlogs(view["listeners"])
+    processes = {process.pid: process for process in reading.processes} if reading else {}
     for slot in view["slots"]:
-        _add_load(slot, load, memory)
+        counts = reading.slots.get(slot["key"]) if reading else None
+        _add_load(slot, counts, processes, memory)
+    if traffic is not None:
+        if reading is None:
+            raise SystemFailure("the scoreboard cannot be read: there are no figures for --traffic")
+        _add_traffic(view, reading, before)
     if as_json:
         print_json(view)
         return
@@ -52,20 +70,37 @@ def status(client: Client, as_json: bool, memory: bool, check: bool) -> None:
     _show(view, memory)
 
 
-def _load(client: Client) -> tuple[dict[str, Counts], dict[int, Process]]:
-    """Return the counters by slot and the processes by pid; both empty if the scoreboard cannot be opened."""
+def _load(client: Client) -> Reading | None:
+    """Return the counters; None if the scoreboard cannot be opened."""
     try:
         with open_scoreboard(client) as board:
-            reading = board.read()
+            return board.read()
     except SystemFailure:
-        return {}, {}
-    return reading.slots, {process.pid: process for process in reading.processes}
+        return None
 
 
-def _add_load(slot: dict[str, Any], load: tuple[dict[str, Counts], dict[int, Process]], memory: bool) -> None:
+def _add_backlogs(listeners: list[dict[str, Any]]) -> None:
+    """Add how many connections wait, and how many can; null for a datagram socket, or where the kernel refuses."""
+    try:
+        found = backlogs()
+    except OSError:
+        found = {}
+    for listener in listeners:
+        backlog = found.get(listener["address"])
+        listener["waiting"] = backlog and backlog.waiting
+        listener["limit"] = backlog and backlog.limit
+
+
+def _add_traffic(view: dict[str, Any], reading: Reading, before: Reading | None) -> None:
+    """Add what requests did since `before`, of the daemon and of each slot."""
+    view["traffic"] = _traffic.traffic(reading, before)
+    slots = _traffic.by_slot(reading, before)
+    for slot in view["slots"]:
+        slot["latency"] = _traffic.percentiles(slots[slot["key"]]) if slot["key"] in slots else None
+
+
+def _add_load(slot: dict[str, Any], counts: Counts | None, processes: dict[int, Process], memory: bool) -> None:
     """Add the fields that only /proc and the scoreboard have."""
-    slots, processes = load
-    counts = slots.get(slot["key"])
     slot["requests"] = counts and counts.requests
     slot["errors"] = counts and counts.errors
     for process in (slot, *slot["leaving"]):
@@ -106,12 +141,15 @@ def _summary(view: dict[str, Any]) -> list[str]:
         own = "" if pool["size"] == pool["planned"] else f", {pool['planned']} planned"
         size = counted(pool["size"], "worker")
         lines.append(f"pool {pool['pool']}: {size} (min {pool['min']}, max {pool['max']}{own})")
+    for listener in view["listeners"]:
+        waiting = "" if listener["waiting"] is None else f", {listener['waiting']} of {listener['limit']} waiting"
+        lines.append(f"listener {listener['name']}: {listener['address']}{waiting}")
     for mold in view["molds"]:
         pid = f"pid {mold['pid']}, " if mold["pid"] else ""
         lines.append(
             f"mold of generation {mold['generation']}: {pid}{mold['state']}, {counted(mold['spares'], 'spare')}"
         )
-    return lines
+    return [*lines, *(_traffic.lines(view["traffic"]) if "traffic" in view else ())]
 
 
 def _show(view: dict[str, Any], memory: bool) -> None:
@@ -120,6 +158,7 @@ def _show(view: dict[str, Any], memory: bool) -> None:
     columns = [
         Column("SLOT"), Column("STATE"), Column("PID", align="right"), Column("GENERATION", "GEN", "right"),
         Column("AGE", align="right"), Column("REQUESTS", "REQ", "right"), Column("IN FLIGHT", "BUSY", "right"),
+        *([Column("P95", align="right"), Column("P99", align="right")] if "traffic" in view else []),
         Column("NOW DOING", shrinks=2), Column("CPU", align="right"),
         *([Column("PRIVATE", align="right"), Column("SHARED", align="right")] if memory else []),
         Column("RESTARTS", "RST", "right"), Column("LAST EXIT", shrinks=1),
@@ -150,6 +189,7 @@ def _process(process: dict[str, Any], view: dict[str, Any], memory: bool) -> lis
         Cell(short_duration(None if since is None else view["time"] - since)),
         number(process["requests"]),
         number(process["in_flight"]),
+        *(_latency(process) if "traffic" in view else []),
         Cell(process["doing"] or "-", dim=not process["doing"]),
         Cell(precise_duration(process["cpu"])),
     ]
@@ -157,6 +197,13 @@ def _process(process: dict[str, Any], view: dict[str, Any], memory: bool) -> lis
         found = process["memory"] or {}
         cells += [Cell(short_size(found.get("private"))), Cell(short_size(found.get("shared")))]
     return cells
+
+
+def _latency(process: dict[str, Any]) -> list[Any]:
+    from ._table import Cell
+
+    found = process.get("latency") or {}
+    return [Cell(precise_duration(found.get(name))) for name in ("p95", "p99")]
 
 
 def _exit(reason: str) -> str:
