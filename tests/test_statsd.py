@@ -1,8 +1,15 @@
-"""What a second of a daemon is in the lines of statsd."""
+"""What a second of a daemon is in the lines of statsd, and how they are sent."""
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
+
+import pytest
+
+from prefork._agent.push.datagrams import Datagrams
 from prefork._agent.push.lines import figures, packed
+from prefork._options.agent.metrics import statsd
 from prefork.scoreboard import Histogram, Measures, Process, Reading
 
 
@@ -57,3 +64,52 @@ def test_datagrams_have_prefix_and_tags_and_fit_a_frame() -> None:
     assert len(sent) == 3
     assert max(map(len, sent)) <= 1432
     assert b"\n".join(sent).decode().splitlines() == lines
+
+
+def test_closed_port_is_reported_and_gets_the_next_second() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        address = server.getsockname()
+    to = Datagrams(f"udp://127.0.0.1:{address[1]}")
+    sent = [to.send([b"a:1|c"]) for _ in range(2)]
+    assert sent == [None, "Connection refused"]
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(address)
+        assert to.send([b"a:2|c"]) is None
+        assert server.recv(100) == b"a:2|c"
+    to.close()
+
+
+def test_unix_socket_that_is_made_again_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "dsd.socket"
+    to = Datagrams(f"unix://{path}")
+    assert to.send([b"a:1|c"]) == "No such file or directory"
+    for failures in ([], ["Connection refused"]):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+            server.bind(str(path))
+            sent = [reason for _ in range(2) if (reason := to.send([b"a:2|c"]))]
+            assert sent == failures
+            assert server.recv(100) == b"a:2|c"
+        path.unlink()
+    to.close()
+
+
+def test_server_that_does_not_read_delays_nothing(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(f"{tmp_path}/dsd.socket")
+        to = Datagrams(f"unix://{tmp_path}/dsd.socket")
+        assert to.send([b"a:1|c"] * 10_000) == "its queue is full"
+        to.close()
+
+
+@pytest.mark.parametrize("given", ["8125", ":8125", "fd://3", "/run/dsd.socket"])
+def test_address_without_a_server_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="is no address"):
+        statsd(given)
+
+
+def test_address_is_made_full() -> None:
+    assert [statsd(each) for each in ("localhost:8125", "unix:/run/dsd.socket")] == [
+        "udp://localhost:8125",
+        "unix:///run/dsd.socket",
+    ]

@@ -93,10 +93,11 @@ def pushing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pushing]:
         server.bind(("127.0.0.1", 0))
         server.setblocking(False)
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        options = ("--otlp", collector.endpoint, "--statsd", address, "--statsd-prefix", "till.")
+        pushed = ("--otlp", collector.endpoint, "--statsd", address)
+        options = (*pushed, "--statsd-prefix", "till.", "--statsd-tags", "env:live", "--name", "till")
         environment = {"OTEL_METRIC_EXPORT_INTERVAL": "200", "OTEL_SERVICE_NAME": "shop"}
         try:
-            run = Watched(start, *options, "--statsd-tags", "env:live", "--name", "till", env=environment)
+            run = Watched(start, "app:app", "-w", "2", *options, env=environment)
             run.ready()
             yield Pushing(run, collector, Statsd(server))
             assert run.stop() == 0
@@ -142,7 +143,7 @@ def test_reload_is_one_trace_of_two_agents(pushing: Pushing) -> None:
 
 
 def test_killed_agent_is_followed_by_one_that_sends(pushing: Pushing) -> None:
-    os.kill(pushing.run.slot("agent/0")["pid"], signal.SIGKILL)
+    os.kill(pushing.run.agent(), signal.SIGKILL)
     pushing.run.running.expect("^agent/0: killed by SIGKILL", "err")
     before = len(pushing.names("relaunch"))
     os.kill(pushing.run.who()[0], signal.SIGKILL)
@@ -150,7 +151,7 @@ def test_killed_agent_is_followed_by_one_that_sends(pushing: Pushing) -> None:
 
 
 def test_statsd_has_every_request_once(pushing: Pushing) -> None:
-    until(lambda: pushing.run.slot("agent/0")["state"] == "ready", "the agent is ready")
+    pushing.run.agent()
     before = pushing.statsd.after_a_second()
     for _ in range(20):
         pushing.run.get()
