@@ -52,8 +52,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "daemon",
         "_agent",
     },
-    "_agent": {"_errors", "_linux", "_report", "_client", "_worker.handle", "_worker.telemetry", "_wire.keys"}
-    | {"_core.watch.verdicts", "adapters", "client", "scoreboard"},
+    "_agent": {"_errors", "_linux", "_report", "_client", "_worker.activity", "_worker.handle", "_worker.telemetry"}
+    | {"_wire.keys", "_core.watch.verdicts", "adapters", "client", "scoreboard"},
     "_master": {"_errors", "_records", "_wire", "_linux", "_core", "_report", "_options.records"},
     "_hooks": {
         "_errors",

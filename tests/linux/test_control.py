@@ -21,7 +21,7 @@ from prefork._core import events as ev
 from prefork._master.control.connection import Connection, to_close
 from prefork._master.control.replies import Replies
 from prefork._master.control.requests import LONGEST
-from prefork._master.control.server import CONNECTIONS, WAITING, Control
+from prefork._master.control.server import CONNECTIONS, READERS, WAITING, Control
 from prefork._master.control.view import DaemonView, Means, Origin
 from prefork._master.loop import Master
 from prefork._master.scoreboard.board import Board
@@ -464,3 +464,33 @@ def test_a_socket_that_a_killed_master_has_left_is_replaced(desk: Desk, tmp_path
     assert client.lines()[0]["ok"]
     again.control.close()
     again.board.close()
+
+
+def test_connection_that_only_reads_has_places_of_its_own(desk: Desk) -> None:
+    readers = [socket.socket(fileno=desk.control.connect_reader())]
+    readers[0].setblocking(False)
+    clients = [desk.client() for _ in range(CONNECTIONS)]
+    desk.rest()
+    for number in range(READERS + 1):
+        readers[0].sendall(b'{"protocol": 1, "request": "connection"}\n')
+        desk.rest()
+        line, found, _, _ = socket.recv_fds(readers[0], 4096, 1)
+        assert json.loads(line)["ok"] is (number + 1 < READERS), line
+        readers += [socket.socket(fileno=each) for each in found]
+    assert len(readers) == READERS
+    for client in clients:
+        client.ask("hello")
+    desk.rest()
+    assert all(client.lines()[0]["ok"] for client in clients), "none of them had to make room"
+    for reader in readers:
+        reader.close()
+    desk.rest()
+    assert len(desk.control._connections) == CONNECTIONS
+
+
+def test_request_for_another_connection_is_for_those_that_only_read(desk: Desk) -> None:
+    client = desk.client()
+    client.ask("connection")
+    desk.rest()
+    (answer,) = client.lines()
+    assert (answer["ok"], answer["error"]) == (False, "failed")

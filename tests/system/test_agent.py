@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
+import prefork
 from prefork._agent.families.listed import SUBJECTS
 from support import PATIENCE, PROOF, Start, until
 from system.agents import Watched
@@ -42,6 +43,16 @@ def test_readyz_daemon_is_ready_is_200(watched: Watched) -> None:
 def test_status_names_agent_as_auxiliary_slot(watched: Watched) -> None:
     slots = {slot["key"]: slot["auxiliary"] for slot in watched.status()["slots"]}
     assert slots == {"web/0": False, "web/1": False, "agent/0": True}
+
+
+def test_requests_of_agent_are_in_no_total(watched: Watched) -> None:
+    with prefork.open_scoreboard(watched.client) as board:
+        before = board.read()
+        for _ in range(5):
+            watched.status()
+        after = board.read()
+    assert (after.requests, after.measures.responses) == (before.requests, before.measures.responses)
+    assert next(each for each in after.processes if each.slot == "agent/0").requests == 0
 
 
 def test_head_is_answered_without_body(watched: Watched) -> None:

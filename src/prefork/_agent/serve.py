@@ -21,6 +21,7 @@ from .granted import GrantedClient
 from .options import AgentOptions
 from .push.push import push
 from .source import Source
+from .uncounted import Uncounted
 
 if TYPE_CHECKING:
     from .._worker.handle import Worker
@@ -51,6 +52,7 @@ _UNREAD = 30_000
 
 def serve(worker: Worker[Any], options: AgentOptions) -> None:
     """Serve until the worker has drained."""
+    worker.activity.__class__ = Uncounted
     source = _source(worker._assignment.files)
     listener = worker.listener(_LISTENER)
     if listener.family != socket.AF_UNIX:
