@@ -488,7 +488,7 @@ def test_connection_that_only_reads_has_places_of_its_own(desk: Desk) -> None:
     assert len(desk.control._connections) == CONNECTIONS
 
 
-def test_request_for_another_connection_is_for_those_that_only_read(desk: Desk) -> None:
+def test_request_for_a_connection_is_for_those_that_only_read(desk: Desk) -> None:
     client = desk.client()
     client.ask("connection")
     desk.rest()
