@@ -19,7 +19,7 @@ COMMANDS = {
     "gunicorn": ["                            # gunicorn.conf.py, GUNICORN_CMD_ARGS", "gunicorn -w 4 shop:app"],
     "uvicorn": ["uvicorn shop:app --port 8000"],
     "granian": ["granian --interface asgi shop:app"],
-    "hypercorn": ["hypercorn -w 4 shop:app"],
+    "hypercorn": ["hypercorn -w 4 shop:app", "hypercorn -c python:settings shop:app     # or TOML, or file:"],
     "uwsgi": ["uwsgi.ini"],
 }
 """What `prefork migrate` reads of a tool."""
@@ -36,6 +36,8 @@ def page(tool: Tool) -> str:
     lines = [f"# Coming from {title}", "", *(f"- {sentence}" for sentence in tool.differences), ""]
     if tool.name in COMMANDS:
         lines += [*(f"    prefork migrate {words}" for words in COMMANDS[tool.name]), "", MADE]
+    if tool.prefix:
+        lines += [f"Variables such as `{tool.prefix}WORKERS` are read with the command line, which overrides them.", ""]
     lines += ["## Settings", "", "Options of ours stand in [run.md](run.md); `-`: there is none.", ""]
     return "\n".join([*lines, f"| {title} | here | |", "|---|---|---|", *map(row, tool.settings)]) + "\n"
 

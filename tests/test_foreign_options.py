@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from types import FunctionType
 from typing import Any
 
+import click
 import pytest
 
 from prefork._foreign.every import TOOLS
+from prefork._foreign.found import in_variables
 from prefork._foreign.setting import Setting
 from prefork._launch.served.foreign import advice
 from prefork._launch.served.run import RunKeywords, _checked
@@ -71,6 +75,29 @@ def test_texts_name_options_that_exist() -> None:
 
 def test_gunicorns_settings_are_all_in_the_table() -> None:
     assert {key for each in TOOLS["gunicorn"].settings for key in each.keys} == set(GUNICORN.split())
+
+
+def test_keys_of_hypercorns_file_are_all_in_the_table() -> None:
+    config = pytest.importorskip("hypercorn.config").Config
+    known = {**vars(config), **config.__annotations__}
+    methods = (FunctionType, classmethod)
+    names = {name for name, value in known.items() if name[0] != "_" and not isinstance(value, methods)}
+    names -= {name for name, value in known.items() if isinstance(value, property) and value.fset is None}
+    assert {key for each in TOOLS["hypercorn"].settings for key in each.keys} == names
+
+
+@pytest.mark.parametrize(("name", "command"), [("uvicorn", "uvicorn.main:main"), ("granian", "granian.cli:cli")])
+def test_variable_of_each_option_is_read(name: str, command: str) -> None:
+    tool, (module, _, attribute) = TOOLS[name], command.partition(":")
+    pytest.importorskip(name)
+    options = [each for each in getattr(import_module(module), attribute).params if isinstance(each, click.Option)]
+    for each in options:
+        variable = f"{tool.prefix}{each.name.upper()}"
+        [found] = in_variables(tool, {variable: "1"})
+        assert set(found.setting.flags) & set(each.opts), variable
+        if each.multiple:
+            assert tool.variables[each.name.upper()][1] == (each.type.envvar_list_splitter or " "), variable
+    assert len(options) > 40
 
 
 def test_options_of_the_usual_servers_are_known() -> None:

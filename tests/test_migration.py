@@ -11,8 +11,10 @@ import pytest
 from prefork._errors import UsageError
 from prefork._foreign import toml
 from prefork._foreign.every import TOOLS
-from prefork._foreign.found import Found, in_ini, in_words, of_uwsgi
+from prefork._foreign.files import in_ini
+from prefork._foreign.found import Found
 from prefork._foreign.migration import Migration, migrated
+from prefork._foreign.read import of, of_uwsgi
 from prefork._options.table import BY_NAME, resolve
 
 INI = """
@@ -42,7 +44,7 @@ CERTIFICATES = {"tls_cert": "c", "tls_key": "k", "tls_ciphers": "AES256", "tls_c
 
 def moved(line: str, environ: dict[str, str] | None = None) -> Migration:
     name, *words = line.split()
-    return migrated(TOOLS[name], *in_words(TOOLS[name], words), environ or {})
+    return migrated(TOOLS[name], *of(TOOLS[name], words, environ or {}), environ or {})
 
 
 @pytest.mark.parametrize(
@@ -148,8 +150,60 @@ def test_defaults_of_asgi_workers_name_no_threads() -> None:
     assert values == {"target": "main:app", "workers": 1, "server": "uvicorn", "interface": "asgi"}
 
 
-def test_web_concurrency_keeps_its_effect() -> None:
-    assert "workers" not in moved("gunicorn shop", {"WEB_CONCURRENCY": "3"}).values
+def test_web_concurrency_has_the_effect_that_it_had() -> None:
+    for line in "gunicorn shop", "uvicorn shop:app":
+        assert "workers" not in moved(line, {"WEB_CONCURRENCY": "3"}).values
+    assert moved("hypercorn shop:app", {"WEB_CONCURRENCY": "3"}).values["workers"] == 1
+
+
+def test_variables_stand_behind_the_command_line() -> None:
+    environ = {"UVICORN_PORT": "9", "UVICORN_RELOAD_DIRS": "a:b", "UVICORN_WORKERS": "2", "UVICORN_RELOAD": "1"}
+    environ |= {"UVICORN_ACCESS_LOG": "false", "UVICORN_LIFESPAN": "", "UVICORN_OTHER": "1", "UVICORN_APP": "m:app"}
+    assert moved("uvicorn --workers 4", environ).values == {
+        "target": "m:app", "bind": ["127.0.0.1:9"], "reload_dir": ["a", "b"], "workers": 4, "reload": True,
+        "server": "uvicorn",
+    }  # fmt: skip
+    environ = {"GRANIAN_INTERFACE": "asgi", "GRANIAN_WEBSOCKETS": "no", "GRANIAN_LOG_ACCESS_ENABLED": "1"}
+    migration = moved("granian m:app", environ)
+    assert (migration.values["interface"], migration.values["access_log"]) == ("asgi", "-")
+    refused = "granian's variables: GRANIAN_WEBSOCKETS: no equal: the application refuses WebSockets by itself"
+    assert migration.remarks == [refused]
+
+
+HYPERCORN = """
+bind = ["0.0.0.0:80", "unix:/run/x.sock"]
+umask = 7
+worker_class = "uvloop"
+accesslog = "-"
+alpn_protocols = ["h2", "http/1.1"]
+use_reloader = false
+h2_max_concurrent_streams = 5
+unheard_of = 1
+"""
+
+
+def test_toml_of_hypercorn_gives_equal_options(tmp_path: Path) -> None:
+    (tmp_path / "shop.toml").write_text(HYPERCORN)
+    migration = moved(f"hypercorn -c {tmp_path}/shop.toml -w 9 shop:app")
+    assert migration.values == {
+        "target": "shop:app", "workers": 9, "bind": ["0.0.0.0:80", "unix:/run/x.sock?mode=770"], "loop": "uvloop",
+        "access_log": "-", "server": "hypercorn",
+    }  # fmt: skip
+    assert migration.remarks == [
+        "shop.toml: h2_max_concurrent_streams: no equal: hypercorn's default holds",
+        "shop.toml: unheard_of: no equal is known: docs/run.md has the options",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"), [(b"a =", "Invalid value"), (b"\xff", "can't decode"), (None, "No such file")]
+)
+def test_bad_toml_is_one_line(tmp_path: Path, data: bytes | None, why: str) -> None:
+    if data is not None:
+        (tmp_path / "bad.toml").write_bytes(data)
+    with pytest.raises(UsageError, match=f"^{tmp_path}/bad.toml: .*{why}") as refused:
+        moved(f"hypercorn -c {tmp_path}/bad.toml shop:app")
+    assert "\n" not in str(refused.value)
 
 
 def test_unknown_flag_is_one_line() -> None:

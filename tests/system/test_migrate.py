@@ -62,6 +62,32 @@ def test_gunicorn_file_becomes_one_that_check_accepts(start: Start) -> None:
     )  # fmt: skip
 
 
+IN_PYTHON = """
+import ssl
+class Production:
+    bind = "unix:/run/shop.sock"
+    umask = 0o077
+    verify_mode = ssl.CERT_REQUIRED
+    certfile = ca_certs = "shop.pem"
+    workers = 2 + 1
+"""
+
+
+def test_hypercorns_python_is_executed(start: Start) -> None:
+    write(start, "settings/__init__.py", IN_PYTHON)
+    write(start, "settings/flat.py", f"{IN_PYTHON}\nglobals().update(vars(Production))\n")
+    for place in "python:settings.Production", "file:settings/flat.py":
+        status, out, err = migrate(start, "hypercorn", "--config", place, "shop:app")
+        assert (status, err) == (0, [])
+        assert out[1:] == [
+            'target = "shop:app"', "workers = 3", 'bind = ["unix:/run/shop.sock?mode=700"]', 'server = "hypercorn"',
+            'tls_cert = "shop.pem"', 'tls_ca = "shop.pem"', 'tls_client = "required"',
+        ]  # fmt: skip
+    status, out, err = migrate(start, "hypercorn", "--config", "python:settings.Other", "shop:app")
+    reason = "AttributeError: module 'settings' has no attribute 'Other'"
+    assert (status, out, err) == (2, [], [f"prefork: python:settings.Other: it cannot be executed: {reason}"])
+
+
 @pytest.mark.parametrize(
     ("source", "why"),
     [
@@ -79,7 +105,7 @@ def test_broken_gunicorn_file_is_one_line(start: Start, source: str, why: str) -
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ([], "migrate: nothing to read: give gunicorn.conf.py, GUNICORN_CMD_ARGS, an ini of uWSGI, or a command line"),
+        ([], "migrate: nothing to read: give a gunicorn.conf.py, hypercorn's TOML, an ini of uWSGI, or a command line"),
         (["none.ini"], "none.ini: cannot be read: No such file or directory"),
         (["none.conf.py"], "there is no file none.conf.py"),
         (["waitress-serve", "shop:app"], "migrate: nothing to read"),

@@ -143,6 +143,13 @@ def _address(text: str) -> str:
     return text
 
 
+def any_protocols(value: Any) -> Values:
+    """Accept HTTP/2 with HTTP/1.1 after it: what a server with TLS offers here."""
+    if several(value) != ["h2", "http/1.1"]:
+        raise ValueError
+    return {}
+
+
 def client_certificates(value: Any) -> Values:
     """Return what is asked of clients: the numbers and names of Python's `ssl`."""
     name = str(value).rpartition("_")[2].lower()
@@ -175,10 +182,11 @@ def umask(value: Any) -> Values:
 
 
 def socket_umask(value: Any) -> Values:
-    """Return the mode of a Unix socket that a mask in octal digits leaves."""
-    if not re.fullmatch("(0o)?[0-7]{1,3}", str(value)):
+    """Return the mode of a Unix socket that a mask in octal digits, or a number of Python, leaves."""
+    text = f"{value:o}" if isinstance(value, int) else str(value)
+    if not re.fullmatch("(0o)?[0-7]{1,3}", text):
         raise ValueError(f"{value!r} is no mask: octal digits such as 007")
-    return {".mode": f"{0o777 & ~int(str(value), 8):o}"}
+    return {".mode": f"{0o777 & ~int(text, 8):o}"}
 
 
 def worker_class(value: Any) -> Values:

@@ -13,6 +13,8 @@ from .._options.types import Several
 from .found import Found
 from .setting import Tool, Values
 
+_OF_CONCURRENCY = ("gunicorn", "uvicorn")
+"""Tools that take the number of workers from WEB_CONCURRENCY, as ours does; for the others the file has it."""
 _TARGET = re.compile(r"(?:(asgi|wsgi):)?([^:]+)(?::([\w.]+)(?:\(\))?)?")
 
 
@@ -78,7 +80,7 @@ class Migration:
         """Add the tool's defaults where ours differ, and remove what does not go together."""
         for name, value in tool.defaults.items():
             unused = name == "threads" and self.values.get("interface") == "asgi"
-            unused |= name == "workers" and "WEB_CONCURRENCY" in environ
+            unused |= name == "workers" and tool.name in _OF_CONCURRENCY and "WEB_CONCURRENCY" in environ
             unused |= name == "tls_min_version" and "tls_cert" not in self.values
             if name not in self.values and not unused:
                 self.values[name] = value

@@ -59,5 +59,9 @@ class Tool:
     """The tool's own defaults, in our options, where ours would change what an application sees."""
     default_name: str = "app"
     """The name in a module that the tool serves where the target has none."""
+    prefix: str = ""
+    """Of its own variables, such as `UVICORN_`, each named after a flag."""
+    variables: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Those, without the prefix, that have another name, or several values: the flag, and what separates these."""
     implied: tuple[str, ...] = ()
     """Words of a command line that hold unless it has others: a default without an equal."""

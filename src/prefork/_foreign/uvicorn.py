@@ -81,4 +81,11 @@ UVICORN = Tool(
         "The application is imported once for all workers; what a fork does not carry over is named at the start.",
     ),
     {"server": "uvicorn", "workers": 1, "access_log": "-"},
+    prefix="UVICORN_",
+    variables={
+        "RELOAD_DIRS": ("--reload-dir", ":"),
+        "RELOAD_INCLUDES": ("--reload-include", " "),
+        "RELOAD_EXCLUDES": ("--reload-exclude", " "),
+        "HEADERS": ("--header", " "),
+    },
 )

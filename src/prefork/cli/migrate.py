@@ -9,13 +9,15 @@ import click
 from .._errors import UsageError
 from .._foreign import toml
 from .._foreign.every import TOOLS
-from .._foreign.found import Found, in_words, of_gunicorn, of_uwsgi
+from .._foreign.found import Found
 from .._foreign.migration import migrated
+from .._foreign.read import of, of_variables
 from .._foreign.setting import Tool
 from ._say import say
 from .run import refusing
 
 _OURS = "prefork.toml"
+_OF_FILES = {".py": TOOLS["gunicorn"], ".toml": TOOLS["hypercorn"], ".ini": TOOLS["uwsgi"]}
 
 
 @click.command(
@@ -27,9 +29,11 @@ _OURS = "prefork.toml"
 def migrate(words: tuple[str, ...], write: bool) -> None:
     """Print the prefork.toml that does what another server's settings do.
 
-    FILE is a gunicorn.conf.py or an ini of uWSGI; COMMAND LINE is one of gunicorn, uvicorn, granian, hypercorn or
-    uWSGI, as in `prefork migrate gunicorn -w 4 shop:app`. Without either, gunicorn.conf.py and GUNICORN_CMD_ARGS are
-    read. For each setting without an equal, standard error has a line that says why, or what to do instead.
+    FILE is a gunicorn.conf.py, a TOML file of hypercorn or an ini of uWSGI; COMMAND LINE is one of gunicorn, uvicorn,
+    granian, hypercorn or uWSGI, as in `prefork migrate gunicorn -w 4 shop:app`. A tool's own variables, such as
+    UVICORN_PORT, are read with its command line. Without either, gunicorn.conf.py and GUNICORN_CMD_ARGS are read, or
+    the variables of the tool whose application they name (UVICORN_APP). For each setting without an equal, standard
+    error has a line that says why, or what to do instead.
     """
     with refusing():
         tool, found, rest = _read(list(words))
@@ -48,21 +52,14 @@ def _read(words: list[str]) -> tuple[Tool, list[Found], list[str]]:
     """Return the tool, its settings, and the words that may name the target. Raises UsageError."""
     for number, word in enumerate(words):  # Before it there may be a path, `python -m`, `poetry run`.
         name = os.path.basename(word)
-        if name == "gunicorn":
-            return TOOLS[name], *of_gunicorn(words[number + 1 :], os.environ)
-        if name == "uwsgi":
-            return TOOLS[name], *of_uwsgi(words[number + 1 :])
         if name in TOOLS and name != "supervisor":
-            return TOOLS[name], *in_words(TOOLS[name], words[number + 1 :])
-    if len(words) == 1 and words[0].endswith(".ini"):
-        return TOOLS["uwsgi"], *of_uwsgi(words)
-    if len(words) == 1 and words[0].endswith(".py"):
-        return TOOLS["gunicorn"], *of_gunicorn(["-c", words[0]], os.environ)
-    if not words:
-        found, _ = of_gunicorn([], os.environ)
-        if found:
-            return TOOLS["gunicorn"], found, []
-    what = "gunicorn.conf.py, GUNICORN_CMD_ARGS, an ini of uWSGI, or a command line such as gunicorn -w 4 shop:app"
+            return TOOLS[name], *of(TOOLS[name], words[number + 1 :], os.environ)
+    if len(words) == 1 and (tool := _OF_FILES.get(os.path.splitext(words[0])[1])) is not None:
+        options = words if tool.name == "uwsgi" else ["-c", words[0]]
+        return tool, *of(tool, options, os.environ)
+    if not words and (found := of_variables(os.environ)) is not None:
+        return found[0], *found[1]
+    what = "a gunicorn.conf.py, hypercorn's TOML, an ini of uWSGI, or a command line such as gunicorn -w 4 shop:app"
     raise UsageError(f"migrate: nothing to read: give {what}")
 
 
