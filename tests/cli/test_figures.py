@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from cli.test_traffic import measures
 from prefork.cli._top.columns import RowContext, Usage, cell, columns_for
-from prefork.cli._top.figures import TREND, Figures, Line, served
+from prefork.cli._top.figures import TREND, Figures, Line, Traffic, served
 from prefork.cli._top.heading import band
 from prefork.scoreboard import Counts, Process, Reading
 
@@ -53,7 +54,6 @@ def test_rates_and_means_cover_the_last_interval() -> None:
     figures.add(reading(1.0, process("web/0", 7, requests=10, spent=9.0), process("web/1", 8)))
     figures.add(reading(3.0, process("web/0", 7, requests=14, spent=9.4), process("web/1", 8, requests=4, spent=1.2)))
     assert list(figures.requests) == [4.0]
-    assert list(figures.means) == [pytest.approx(0.2)]
     one, two = figures.lines({"slots": [slot("web/0"), slot("web/1", pid=8)]}, 160.0)
     assert (one.rate, one.requests, two.rate, two.requests) == (2.0, 14, 2.0, 4)
     assert [one.mean, two.mean] == [pytest.approx(0.1), pytest.approx(0.3)]
@@ -64,7 +64,7 @@ def test_where_nothing_has_ended_there_is_no_mean() -> None:
     figures = Figures()
     figures.add(reading(1.0, process("web/0", 7)))
     figures.add(reading(2.0, process("web/0", 7, spent=1.0, in_flight=1)))
-    assert list(figures.means) == [None]
+    assert figures.lines({"slots": [slot("web/0")]}, 160.0)[0].mean is None
 
 
 def test_a_replaced_worker_changes_no_rate() -> None:
@@ -72,7 +72,38 @@ def test_a_replaced_worker_changes_no_rate() -> None:
     figures.add(reading(1.0, process("web/0", 7, requests=100, spent=50.0)))
     figures.add(reading(2.0, process("web/0", 9, requests=3, spent=0.3), before=100))
     assert list(figures.requests) == [3.0]
-    assert list(figures.means) == [pytest.approx(0.1)]
+    assert figures.lines({"slots": [slot("web/0", pid=9)]}, 160.0)[0].mean == pytest.approx(0.1)
+
+
+def measured(at: float, okay: int, failed: int = 0) -> Reading:
+    """A reading with requests of 0.1 s, those of generation 2 failed."""
+    old, new = measures(okay), measures(0, failed)
+    return Reading(
+        at, 0, 0, (process("web/0", 7, measures=old + new),), {"web/0": Counts()}, old + new, {1: old, 2: new}
+    )
+
+
+def test_traffic_is_that_of_the_last_ten_seconds() -> None:
+    figures = Figures()
+    assert figures.traffic() == Traffic()
+    for at in range(30):
+        figures.add(measured(float(at), okay=10 * at, failed=max(0, at - 19)))
+    found = figures.traffic()
+    assert found.latency["p95"] == pytest.approx(0.1, rel=0.1)
+    assert found.errors == {1: 0.0, 2: 1.0}
+    assert found.queue is None
+    assert len(figures.slow) == 29
+    (line,) = figures.lines({"slots": [slot("web/0")]}, 160.0)
+    assert line.latency is not None
+    assert line.latency.count == 110
+
+
+def test_seconds_without_a_request_have_no_percentile() -> None:
+    figures = Figures()
+    for at in range(3):
+        figures.add(measured(float(at), okay=5))
+    assert list(figures.slow) == [None, None]
+    assert figures.traffic() == Traffic()
 
 
 def test_a_slot_that_has_gone_is_forgotten() -> None:
@@ -111,12 +142,12 @@ def test_small_terminal_shows_what_matters() -> None:
     small, large = ([column.heading for column, _ in columns_for(9, room)] for room in (77, 197))
     essential = {"SLOT", "STATE", "PID", "GEN", "AGE", "REQ/S", "BUSY", "NOW DOING", "CPU%", "PRIV", "RST"}
     assert set(small) == essential
-    assert set(large) == essential | {"REQUESTS", "ERRORS", "", "LATENCY", "OPEN", "LAST EXIT"}
+    assert set(large) == essential | {"REQUESTS", "ERRORS", "", "LATENCY", "P95", "P99", "OPEN", "LAST EXIT"}
 
 
 def test_a_label_gives_no_orders_to_the_terminal() -> None:
     hostile = process("web/0", 7, in_flight=1, busy_for=70.0, doing="GET /\x1b[2J\u202e漢字" * 9)
-    line = Line("web/0", "ready", False, 7, 1, 1.0, None, 0, 0, 0.0, None, (), hostile, 0, "")
+    line = Line("web/0", "ready", False, 7, 1, 1.0, None, 0, 0, 0.0, None, None, (), hostile, 0, "")
     for column, width in columns_for(9, 197):
         segments = cell(column.pieces(line, Usage(), RowContext(0.0, 1)), width, column.right, None)
         assert sum(segment.cell_length for segment in segments) == width, column.heading

@@ -132,7 +132,10 @@ def test_shows_the_daemon_and_each_slot(shared: Served, size: tuple[int, int]) -
             await page.shows(rf"{key} ● ready {pid} g1 \d+s ")
             await page.shows(rf"{key} ready after .* \(pid {pid}\)")
         await page.shows(
-            "requests/s 0", "latency -", r"r reload s scale k restart slot e explain x stacks \? help q quit"
+            "requests/s 0",
+            "latency p50 - p95 - p99 -",
+            rf"tcp://127.0.0.1:{shared.port} 0/\d+",
+            r"r reload s scale k restart slot e explain x stacks \? help q quit",
         )
 
     on_page(shared, use, size)

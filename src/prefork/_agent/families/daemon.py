@@ -130,7 +130,8 @@ def _molds(status: Mapping[str, Any]) -> Iterator[Sample]:
 
 def _listeners(seen: Seen, listeners: list[Mapping[str, Any]]) -> Iterator[Sample]:
     for listener in listeners:
-        if (found := seen.backlogs.get(listener["address"])) is not None:
+        found = seen.backlogs.get(listener["address"])
+        if found is not None and not listener["auxiliary"]:
             yield WAITING.at(found.waiting, listener["name"])
             yield LONGEST.at(found.longest, listener["name"])
             yield LIMIT.at(found.limit, listener["name"])

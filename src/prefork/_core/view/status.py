@@ -32,7 +32,13 @@ def overview(state: State) -> dict[str, Any]:
             for pool in state.plan.pools
         ],
         "listeners": [
-            {"name": one.name, "address": one.address, "sharing": one.sharing, "backlog": one.backlog}
+            {
+                "name": one.name,
+                "address": one.address,
+                "sharing": one.sharing,
+                "backlog": one.backlog,
+                "auxiliary": one.auxiliary,
+            }
             for one in state.plan.listeners
         ],
         "molds": [

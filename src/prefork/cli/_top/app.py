@@ -15,6 +15,7 @@ from textual.containers import Horizontal
 from textual.widgets import Footer, Static
 
 from ..._errors import SystemFailure
+from ..._linux.listening.backlogs import Backlog, backlogs
 from ..._report.units import precise_duration, short_number
 from ..._wire.printable import printable
 from ...client import Client, Each
@@ -248,13 +249,15 @@ class Top(App[None]):
         self._chart()
 
     def _chart(self) -> None:
-        requests, means = self._figures.requests, self._figures.means
+        requests, slow = self._figures.requests, self._figures.slow
         most = max(requests, default=0.0)
-        longest = max((mean for mean in means if mean is not None), default=None)
+        longest = max((each for each in slow if each is not None), default=None)
         now = short_number(requests[-1]) if requests else "-"
         self._requests.show(tuple(requests), now, f"peak {short_number(most)}")
-        now = precise_duration(means[-1] if means else None)
-        self._latency.show(tuple(means), now, f"peak {precise_duration(longest)}")
+        found = self._figures.traffic()
+        now = " ".join(f"{name} {precise_duration(value)}" for name, value in found.latency.items())
+        self._latency.show(tuple(slow), now, f"peak {precise_duration(longest)}")
+        self._head.show_traffic(found, _backlogs())
 
     def _draw(self, poll: bool = False) -> None:
         """Draw the slots; with `poll` read their CPU time and memory from /proc first."""
@@ -291,3 +294,10 @@ class Top(App[None]):
         if self._board is not None:
             self._board.close()
             self._board = None
+
+
+def _backlogs() -> dict[str, Backlog]:
+    try:
+        return backlogs()
+    except OSError:  # Refused by a container's rules.
+        return {}

@@ -112,6 +112,14 @@ def _mean(line: Line, _usage: Usage, _context: RowContext) -> list[Piece]:
     return [(precise_duration(line.mean), TEXT if line.mean is not None else FAINT)] if not line.leaving else []
 
 
+def _percentile(share: float) -> Callable[[Line, Usage, RowContext], list[Piece]]:
+    def pieces(line: Line, _usage: Usage, _context: RowContext) -> list[Piece]:
+        value = line.latency.quantile(share) if line.latency is not None else None
+        return [] if line.leaving else [(precise_duration(value), FAINT if value is None else TEXT)]
+
+    return pieces
+
+
 def _doing(line: Line, _usage: Usage, _context: RowContext) -> list[Piece]:
     process = line.process
     if process is None or process.busy_for is None:
@@ -150,17 +158,19 @@ _COLUMNS = (
     Column("GEN", 3, _generation, 2, right=True),
     Column("AGE", 4, _age, 6, right=True),
     Column("REQUESTS", 8, lambda line, _u, _f: [] if line.leaving else _count(line.requests), 11, right=True),
-    Column("ERRORS", 6, lambda line, _u, _f: [] if line.leaving else _count(line.errors, RED), 15, right=True),
+    Column("ERRORS", 6, lambda line, _u, _f: [] if line.leaving else _count(line.errors, RED), 16, right=True),
     Column("REQ/S", 5, lambda line, _u, _f: [] if line.leaving else _count(line.rate), 5, right=True),
-    Column("", 16, _trend, 14, right=True),
-    Column("LATENCY", 7, _mean, 12, right=True),
-    Column("OPEN", 4, lambda line, _u, _f: _count(line.process.open if line.process else 0), 16, right=True),
+    Column("", 16, _trend, 15, right=True),
+    Column("LATENCY", 7, _mean, 18, right=True),
+    Column("P95", 5, _percentile(0.95), 12, right=True),
+    Column("P99", 5, _percentile(0.99), 13, right=True),
+    Column("OPEN", 4, lambda line, _u, _f: _count(line.process.open if line.process else 0), 17, right=True),
     Column("BUSY", 4, lambda line, _u, _f: _count(line.process.in_flight if line.process else 0), 9, right=True),
     Column("NOW DOING", 13, _doing, 3, most=44),
     Column("CPU%", 4, _cpu, 7, right=True),
     Column("PRIV", 5, _memory, 8, right=True),
     Column("RST", 3, _restarts, 10, right=True),
-    Column("LAST EXIT", 12, _last_exit, 13, most=60),
+    Column("LAST EXIT", 12, _last_exit, 14, most=60),
 )
 """Figures of the process; but requests, errors, restarts and last exit are the slot's."""
 

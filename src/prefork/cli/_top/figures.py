@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..._wire import keys
-from ...scoreboard import Process, Reading
+from ...scoreboard import Histogram, Process, Reading
+from .._traffic import SHARES, between, by_generation, by_slot, errors
 
 HISTORY = 240
 """Readings of the whole daemon that are kept, one per second."""
 
 TREND = 16
 """Readings of each slot that are kept."""
+
+WINDOW = 10
+"""Seconds that percentiles, the time in the queue and the shares of errors are of."""
 
 
 @dataclass(slots=True)
@@ -40,18 +44,33 @@ class Line:
     errors: int
     rate: float
     mean: float | None
+    latency: Histogram | None
     trend: tuple[float, ...]
     process: Process | None
     restarts: int
     last_exit: str
 
 
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What the last seconds were: percentiles of the latency, the 95th of the time in the queue, errors by generation.
+
+    None without a request.
+    """
+
+    latency: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(SHARES))
+    queue: float | None = None
+    errors: dict[int, float | None] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Figures:
-    """The figures of all readings so far."""
+    """The figures of all readings so far. `slow`: the 95th percentile of the latency of each second."""
 
     requests: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
-    means: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    slow: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    window: deque[Reading] = field(default_factory=lambda: deque(maxlen=WINDOW + 1))
+    latencies: dict[str, Histogram] = field(default_factory=dict)
     trends: dict[str, deque[float]] = field(default_factory=dict)
     slots: dict[str, Rates] = field(default_factory=dict)
     last: Reading | None = None
@@ -59,11 +78,13 @@ class Figures:
     def add(self, reading: Reading) -> None:
         """Add a reading; rates need two of them."""
         before, self.last = self.last, reading
+        self.window.append(reading)
         if before is None or (elapsed := reading.at - before.at) <= 0:
             return
         known = {process.pid: process for process in before.processes}
         self.requests.append((reading.requests - before.requests) / elapsed)
-        self.means.append(_mean(reading.processes, known))
+        self.slow.append(between(reading, before).latency.quantile(SHARES["p95"]))
+        self.latencies = by_slot(reading, self.window[0])
         processes: dict[str, list[Process]] = {}
         for process in reading.processes:
             processes.setdefault(process.slot, []).append(process)
@@ -74,6 +95,18 @@ class Figures:
         self.trends = {key: self.trends.get(key) or deque(maxlen=TREND) for key in self.slots}
         for key, rates in self.slots.items():
             self.trends[key].append(rates.requests)
+
+    def traffic(self) -> Traffic:
+        """Return what the seconds of the window were."""
+        if len(self.window) < 2:
+            return Traffic()
+        first, last = self.window[0], self.window[-1]
+        whole = between(last, first)
+        return Traffic(
+            {name: whole.latency.quantile(share) for name, share in SHARES.items()},
+            whole.queue.quantile(SHARES["p95"]),
+            {generation: errors(measures) for generation, measures in by_generation(last, first).items()},
+        )
 
     def lines(self, status: dict[str, Any], now: float) -> list[Line]:
         """Return a line for each slot and each process that leaves one. `now`: seconds since 1970."""
@@ -98,6 +131,7 @@ class Figures:
                 errors=counts.errors if counts else 0,
                 rate=rates.requests,
                 mean=rates.mean,
+                latency=self.latencies.get(key),
                 trend=tuple(self.trends.get(key, ())),
                 process=found.get(process["pid"]),
                 restarts=slot["restarts"],

@@ -18,6 +18,8 @@ COLUMNS: Mapping[str, str] = {
     "ERRORS": "requests of these that failed",
     "REQ/S": "requests of the last second, and a bar for each of the last 16",
     "LATENCY": "mean duration of the requests that ended in the last second",
+    "P95": "95 of 100 requests of the last 10 s took no longer",
+    "P99": "99 of 100 requests of the last 10 s took no longer",
     "OPEN": "open connections of the process",
     "BUSY": "requests in flight",
     "NOW DOING": "request that began last; before it the time without an end of any, from 1 s on",
@@ -40,6 +42,13 @@ KEYS: Mapping[str, str] = {
 """Key -> what it does."""
 
 
+_REST = """\
+A narrow terminal shows the most important columns. Band: a place for each slot.
+Chart of latency: p95 of each second; its numbers, the time in the queue (queue p95,
+from the proxy's X-Request-Start) and the share of 5xx by generation: the last ten
+seconds. Beside an address: connections that wait to be accepted, of how many."""
+
+
 def page() -> Text:
     """Return the text: columns, then keys."""
     text = Text()
@@ -47,4 +56,4 @@ def page() -> Text:
         for name, meaning in table.items():
             text.append(f"{name:11}", TEXT).append(f"{meaning}\n", DIM)
         text.append("\n")
-    return text.append("A narrow terminal shows the most important columns. Band: a place for each slot.", DIM)
+    return text.append(_REST, DIM)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
-from ..._report.units import counted, duration
+from ..._linux.listening.backlogs import Backlog
+from ..._report.units import counted, duration, precise_duration
 from ..._wire import keys
-from .figures import served
+from .._traffic import percent
+from .figures import Traffic, served
 from .palette import AMBER, DIM, FAINT, GREEN, GROUND, RAISED, RED, TEXT, generation, shade, style
 
 _BAR = "━"
+_MANY = 0.05
+"""The share of errors from which on it is red."""
 
 
 class Head(Widget):
-    """Three lines: the daemon, its pools and molds, and the band."""
+    """Four lines: the daemon, its pools and molds, its addresses and errors, and the band."""
 
-    DEFAULT_CSS = "Head { height: 3; }"
+    DEFAULT_CSS = "Head { height: 4; }"
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,10 +32,17 @@ class Head(Widget):
         self._now = 0.0
         self._gone = False
         self._daemon = ""
+        self._traffic = Traffic()
+        self._backlogs: Mapping[str, Backlog] = {}
 
     def show(self, name: str, status: dict[str, Any] | None, now: float, gone: bool) -> None:
         """Show this daemon; `now` is in seconds since 1970."""
         self._daemon, self._status, self._now, self._gone = name, status, now, gone
+        self.refresh()
+
+    def show_traffic(self, traffic: Traffic, backlogs: Mapping[str, Backlog]) -> None:
+        """Show what requests did, and the connections that wait, by address."""
+        self._traffic, self._backlogs = traffic, backlogs
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
@@ -40,15 +52,15 @@ class Head(Widget):
     def _line(self, y: int, width: int) -> Strip:
         if self._status is None or self._gone:
             return self._absent(y, width)
-        if y == 2:
+        if y == 3:
             return Strip(band(self._status["slots"], width), width)
-        left, right = self._title() if y == 0 else self._state()
+        left, right = (self._title, self._state, self._load)[y]()
         taken = sum(segment.cell_length for segment in right)
         strip = Strip(left).adjust_cell_length(max(0, width - taken))
         return Strip([*strip, *right]).adjust_cell_length(width)
 
     def _absent(self, y: int, width: int) -> Strip:
-        texts = {0: f" {self._daemon} ", 2: _BAR * width}
+        texts = {0: f" {self._daemon} ", 3: _BAR * width}
         colour = TEXT if y == 0 else FAINT
         return Strip([Segment(texts.get(y, ""), style(colour, bold=y == 0))]).adjust_cell_length(width)
 
@@ -95,6 +107,34 @@ class Head(Widget):
             text = f"{changes[0]['what']}: {changes[0]['stage']}{to_go}{waiting}  "
         left = _joined(facts, "   ", self.size.width - len(text))[2:]
         return [Segment(left, style(shade(DIM, FAINT, 0.3)))], [Segment(text, style(AMBER))]
+
+    def _load(self) -> tuple[list[Segment], list[Segment]]:
+        """Return the addresses with what waits there; on the right the shares of errors by generation."""
+        right: list[Segment] = []
+        for number, share in self._traffic.errors.items():
+            text, colour = percent(share), RED if (share or 0) >= _MANY else AMBER if share else DIM
+            right += [Segment(f" g{number} ", style(generation(number))), Segment(text, style(colour))]
+        right = [Segment("5xx", style(DIM)), *right, Segment("  ")] if right else []
+        room = self.size.width - sum(segment.cell_length for segment in right)
+        left: list[Segment] = []
+        for text, colour in self._waiting():
+            room -= len(text)
+            if room > 0:
+                left.append(Segment(text, style(colour)))
+        return left, right
+
+    def _waiting(self) -> Iterator[tuple[str, str]]:
+        """Yield the time in the queue, each address, and how many connections wait there, with their colours."""
+        for listener in (self._status or {}).get("listeners", ()):
+            if listener.get("auxiliary"):
+                continue
+            text, colour = f" {listener['address']} ", shade(DIM, FAINT, 0.3)
+            if (found := self._backlogs.get(listener["address"])) is not None:
+                text += f"{found.waiting}/{found.limit} waiting "
+                colour = RED if 2 * found.longest >= found.limit else AMBER if found.waiting else colour
+            yield text, colour
+        if self._traffic.queue is not None:
+            yield f" queue p95 {precise_duration(self._traffic.queue)} ", DIM
 
 
 def _joined(facts: list[str], gap: str, room: int) -> str:
