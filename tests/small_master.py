@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import prefork
 from prefork._core.events import SpareForked, WorkerReady
-from prefork._linux import lifeline, stacks
+from prefork._linux import stacks
 from prefork._linux.subreaper import become_subreaper
 from prefork._master.births.channels import Fact, PlanReceived, ProcessChannels
-from prefork._master.births.start import Interpreter, Shared, start_mold
+from prefork._master.births.start import Interpreter, start_mold
+from prefork._master.passed.shared import Shared
 from prefork._wire import messages, scoreboard
 from support import children
 
@@ -56,8 +57,9 @@ class SmallMaster:
 
     def __init__(self) -> None:
         become_subreaper()
-        self.reader, self.writer = lifeline.create()
         self.board, self.stacks = scoreboard.create(), stacks.create()
+        self.shared = Shared(self.board, self.stacks)
+        self.reader, self.writer = self.shared.lifeline, self.shared.writer
         self.channels = ProcessChannels()
         self.facts: list[Fact] = []
         self.molds: dict[int, int] = {}
@@ -70,8 +72,7 @@ class SmallMaster:
 
     def __exit__(self, *_: object) -> None:
         self.channels.close()
-        os.close(self.reader)
-        os.close(self.writer)
+        self.shared.close()
         os.close(self.board)
         os.close(self.stacks)
         self.listener.close()
@@ -105,7 +106,7 @@ class SmallMaster:
         packages = [each for each in sys.path if each.endswith("site-packages")]
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, HERE, SOURCE, *packages])}
         interpreter = Interpreter([python], environ, identity)
-        pid, channel = start_mold(interpreter, launch, Shared(self.reader, self.board, self.stacks))
+        pid, channel = start_mold(interpreter, launch, self.shared)
         self.channels.add_mold(generation, pid, channel)
         self.molds[generation] = pid
         return pid

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._worker.async_handle import AsyncWorker, wait_draining
     from ._worker.callbacks.registered import on_reload, on_worker_start, on_worker_stop
     from ._worker.handle import Worker, draining
+    from ._worker.metrics.collectors import collector
     from .client import Client, connect
     from .config import toml_file
     from .daemon import Daemon, Plan, Pool
@@ -52,6 +53,7 @@ __all__ = [
     "Worker",
     "WorkerContext",
     "beat",
+    "collector",
     "connect",
     "default_main",
     "default_settings",
@@ -87,6 +89,7 @@ _HOMES = {
     "_worker.activity": ["beat"],
     "_worker.callbacks.registered": ["on_reload", "on_worker_start", "on_worker_stop"],
     "_worker.handle": ["Worker", "draining"],
+    "_worker.metrics.collectors": ["collector"],
     "client": ["Client", "connect"],
     "config": ["toml_file"],
     "daemon": ["Daemon", "Plan", "Pool"],

@@ -127,6 +127,12 @@ class Daemon:
         self.before_forks.append(function)
         return function
 
+    def collector(self, function: F) -> F:
+        """Declare metrics that the agent collects, once for all workers: see `prefork.collector`."""
+        from ._worker.metrics.collectors import collector
+
+        return collector(function)
+
     def lifespan(self, context: type[WorkerContext]) -> Callable[[F], F]:
         """Declare what surrounds the work of a kind: a generator of the handle, that yields once.
 

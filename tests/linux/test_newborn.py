@@ -37,10 +37,11 @@ def test_is_what_its_order_says(master: SmallMaster) -> None:
         "extra": "extra",
         "context": {"do": "serve"},
     }
-    # Standard streams apart: its channel, the listener, the connection; the armed lifeline; what it waits
-    # with, both ends of a pipe among it; what the mapping of the scoreboard keeps open, and where stacks are written.
+    # Standard streams apart: its channel, the listener, the connection; the armed lifeline; what it waits with, both
+    # ends of a pipe among it; the memory of metrics, what the mapping of the scoreboard keeps open, and where stacks
+    # are written.
     own = [each for each in descriptors if "prefork" in each or not each.startswith(("/", "socket", "pipe"))]
-    memories = ["/memfd:prefork-scoreboard (deleted)", "/memfd:prefork-stacks (deleted)"]
+    memories = [f"/memfd:prefork-{each} (deleted)" for each in ("metrics", "scoreboard", "stacks")]
     assert sorted(own) == [*memories, "anon_inode:[eventfd]", "anon_inode:[eventfd]", "anon_inode:[eventpoll]"]
     streams = {os.readlink(f"/proc/self/fd/{each}") for each in range(3)}
     assert len([each for each in descriptors if each.startswith("socket") and each not in streams]) == 3

@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from . import application
 from .brief import Brief
 from .families import collector as daemon
 from .options import AgentOptions
 from .source import Source
 
-COLLECTORS: Sequence[Callable[[Source], Collector]] = (daemon.collector,)
+COLLECTORS: Sequence[Callable[[Source], Collector]] = (daemon.collector, application.collector)
 """What is collected, in this order."""
 
 

@@ -15,7 +15,6 @@ from .._core import actions as do
 from .._core import events as fact
 from .._core.plan import Listener
 from .._errors import InternalError, PreforkError
-from .._linux import lifeline
 from .._linux.drain_request import signals_for
 from .._records.record import record
 from .._wire.plan_data import MalformedPlan, take_apart
@@ -23,7 +22,6 @@ from .births.channels import Fact, HangMessage, MoldDisconnected, PlanReceived
 from .births.options import CodeOptions
 from .births.orders import OrderDependencies, Ordered, Orders
 from .births.processes import Processes, Start
-from .births.start import Shared
 from .children import LeftoverProcesses
 from .deaths import Deaths, Keepers
 from .grants.grants import Grants
@@ -33,6 +31,7 @@ from .listeners.names import Found, Names
 from .listeners.opened import BindOptions, Listeners
 from .listeners.queues import Queues
 from .log.capture import Capture
+from .passed.shared import Shared
 from .runtime.orphans import Orphans
 from .scoreboard.board import Board
 from .watching.watchers import Watchers
@@ -66,18 +65,18 @@ class DaemonExecutor:
         self.board = Board()
         self._crashes = Crashes(master, runtime)
         self._hangs = Hangs(master, self.board, self._crashes.note)
-        self._reader, self._writer = lifeline.create()
-        runtime.roster.lifeline = os.fstat(self._reader).st_ino
-        shared = Shared(self._reader, self.board.descriptor, self._hangs.dumps.descriptor)
+        self._shared = Shared(self.board.descriptor, self._hangs.dumps.descriptor)
+        runtime.roster.lifeline = os.fstat(self._shared.lifeline).st_ino
         self._capture = Capture(master.relay) if launching.mold.captured else None
-        self._processes = Processes(master, runtime.roster, Start(launching, shared, self._capture))
+        self._processes = Processes(master, runtime.roster, Start(launching, self._shared, self._capture))
         self._channels = self._processes.channels
         self._watchers = Watchers(self._processes.start_watcher, self._processes.kill, master, launching.sources)
         self._names = Names(master, self._processes, launching.interpreter.identity)
         self._queues = Queues(master, self.board.counted)
         self.listeners = self._create_listeners(launching)
         self.grants = Grants(launching, lambda: runtime.path)
-        means = OrderDependencies(self.board, self.listeners, self._processes, self._reader, self.grants, self._capture)
+        held = self._shared.lifeline
+        means = OrderDependencies(self.board, self.listeners, self._processes, held, self.grants, self._capture)
         self._orders = Orders(launching, means, master.relay.log)
         self._options = CodeOptions(launching, master.relay.log)
         keepers = Keepers(self.listeners, self.board, self._hangs, self._crashes, self._watchers, self._capture)
@@ -107,8 +106,7 @@ class DaemonExecutor:
         self._hangs.close()
         self._crashes.close()
         self.board.close()
-        os.close(self._reader)
-        os.close(self._writer)
+        self._shared.close()
 
     def molds(self) -> dict[int, int]:
         """Return the pids of the molds, by generation."""

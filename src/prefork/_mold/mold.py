@@ -39,6 +39,7 @@ from .._worker import newborn, sharing
 from .._worker.callbacks import calls
 from .._worker.draining.drain import Drain
 from .._worker.failure import describe
+from .._worker.metrics.own import own as own_metrics
 from .._worker.orphan import Orphan
 from .fork import fork_children
 from .leave import leave
@@ -215,18 +216,18 @@ def take_over(arguments: list[str]) -> Mold:
     for anything else.
     """
     global own
-    channel, description, reader, shared, stacks = (int(each) for each in arguments[:5])
-    if arguments[5:] != [agreement()]:
+    *passed, agreed = arguments
+    if agreed != agreement():
         text = f"the running master is of another version than prefork in {_PACKAGES}: restart the daemon"
-        Channel.from_descriptor(channel).send(StepFailed("start", text))
+        Channel.from_descriptor(int(passed[0])).send(StepFailed("start", text))
         raise UsageError(text)
+    channel, description, reader, shared, stacks, metrics = map(int, passed)
     launch = decode(memfd.read(description))
     if not isinstance(launch, MoldLaunch):
         raise MalformedMessage("not a launch")
     os.close(description)
-    os.set_inheritable(channel, False)
-    os.set_inheritable(reader, False)
-    os.set_inheritable(stacks, False)
+    for descriptor in channel, reader, stacks, metrics:
+        os.set_inheritable(descriptor, False)
     sys.argv = list(launch.argv)
     title.set_title(launch.title)
     if launch.captured and sys.stdout is not None:
@@ -235,6 +236,7 @@ def take_over(arguments: list[str]) -> Mold:
     board = Scoreboard(shared)
     os.close(shared)
     own = Mold(Channel.from_descriptor(channel), launch, reader, board, Stacks(stacks, board))
+    own_metrics.begin(metrics, launch.generation, launch.alone, own.notes.append)
     return own
 
 

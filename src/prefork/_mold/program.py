@@ -1,8 +1,8 @@
 """The program of a mold.
 
-Its command is `python -m prefork._mold.program CHANNEL LAUNCH LIFELINE SCOREBOARD STACKS`.
+Its command is `python -m prefork._mold.program CHANNEL LAUNCH LIFELINE SCOREBOARD STACKS METRICS AGREEMENT`.
 
-All of them are descriptors.
+All but the last one are descriptors.
 
 Only a master starts it. It is not the module `mold` itself, since as `__main__` that would be a second copy, in which
 `own` is not set.

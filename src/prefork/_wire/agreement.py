@@ -12,6 +12,7 @@ from typing import get_args
 
 from .._options.records import DaemonOptions, KindOptions
 from . import messages, plan_data, scoreboard
+from .metrics import arena
 
 
 def agreement() -> str:
@@ -28,7 +29,7 @@ def fingerprint(data: bytes) -> int:
 
 
 def _shapes() -> Iterator[str]:
-    yield f"scoreboard {scoreboard.VERSION}"
+    yield f"scoreboard {scoreboard.VERSION}, metrics {arena.VERSION}"
     records = [each for each in vars(plan_data).values() if getattr(each, "__module__", "") == plan_data.__name__]
     for cls in (*get_args(messages.Message), messages.MoldLaunch, *records, DaemonOptions, KindOptions):
         if hasattr(cls, "__dataclass_fields__"):

@@ -26,6 +26,7 @@ from .activity import requests_by_thread
 from .assignment import Assignment, Reports
 from .draining.drain import Drain
 from .failure import describe
+from .metrics.own import own as metrics
 from .orphan import Captured, Orphan, Patience
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def live(channel: Channel, inheritance: Inheritance, meanwhile: Callable[[], Non
     os.register_at_fork(after_in_child=_restore_signals)
     status, order = 1, received[0]
     try:
+        metrics.take(order.row, inheritance.board)
         status = work(channel, inheritance, *received)
         if inheritance.drain.requested:
             channel.try_send(Drained())  # The interpreter's exit takes longer than a successor's start.

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from time import monotonic, sleep
 
 from .._errors import SystemFailure
-from .._linux import lifeline, stacks
+from .._linux import stacks
 from .._linux.signals import NAMES
 from .._linux.subreaper import become_subreaper
-from .._master.births.start import MasterEnd, Shared, described, start_mold
+from .._master.births.start import MasterEnd, described, start_mold
 from .._master.children import child_pids
+from .._master.passed.shared import Shared
 from .._master.paths.relied_on import checked
 from .._master.watching.contents import Contents, Files, in_memory
 from .._report.import_report import place
@@ -50,12 +51,12 @@ def planned(launch: MasterLaunch, timeout: float) -> Answer:
     except OSError as error:
         raise Failed(error.strerror) from None
     become_subreaper()  # So that processes which the application leaves become ours to end.
-    reader, writer = lifeline.create()
     board, dumps = scoreboard.create(1), stacks.create()
+    shared = Shared(board, dumps)
     ours = os.dup(1)
     os.dup2(2, 1)  # Its output goes to standard error: ours may be read by a program.
     try:
-        pid, channel = start_mold(interpreter, mold, Shared(reader, board, dumps))
+        pid, channel = start_mold(interpreter, mold, shared)
         try:
             answer = _ask(channel, monotonic() + timeout, contents)
             if answer is None:
@@ -65,7 +66,8 @@ def planned(launch: MasterLaunch, timeout: float) -> Answer:
             status = _end(pid)
     finally:
         os.dup2(ours, 1)
-        for descriptor in ours, reader, writer, board, dumps:
+        shared.close()
+        for descriptor in ours, board, dumps:
             os.close(descriptor)
     match answer:
         case Answer():

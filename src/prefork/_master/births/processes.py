@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from ..._linux.drain_request import DRAIN, signals_for
 from ..._records.record import record
 from ..._report.forms import Origin
+from ..passed.shared import Shared
 from ..watching.contents import Contents, in_memory
 from .channels import ProcessChannels, is_child
-from .start import Interpreter, Shared, start_mold
+from .start import Interpreter, start_mold
 
 if TYPE_CHECKING:
     from ..._wire import messages

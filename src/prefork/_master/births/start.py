@@ -16,6 +16,7 @@ from ..._wire.agreement import agreement
 from ..._wire.launch import Identity, MasterLaunch
 from ..._wire.messages import MoldLaunch, StepFailed, encode
 from ..channels.end import MasterEnd as MasterEnd  # For those who start a mold: it is what they get.
+from ..passed.shared import Shared
 from . import open_files
 from .confine import close_for_reading, confine, without_agents
 from .privileges import drop
@@ -37,15 +38,6 @@ class Interpreter:
     open_files: int | None = None
     directory: str | None = None
     new_privileges: bool = False
-
-
-@record
-class Shared:
-    """Descriptors that the master passes to each process: the lifeline's read end, the scoreboard, the stacks."""
-
-    lifeline: int
-    scoreboard: int
-    stacks: int
 
 
 def described(launch: MasterLaunch) -> tuple[Interpreter, MoldLaunch]:
@@ -84,8 +76,8 @@ def start_mold(
         try:
             pid = os.fork()
             if pid == 0:
-                passed = (theirs.fileno(), description, shared.lifeline, shared.scoreboard, shared.stacks)
-                _become_mold(interpreter, theirs, passed, streams)
+                every = (shared.lifeline, shared.scoreboard, shared.stacks, shared.metrics)
+                _become_mold(interpreter, theirs, (theirs.fileno(), description, *every), streams)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()

@@ -11,6 +11,7 @@ from ..._options.records import KindOptions, Spawn
 from ..._options.table import Settings
 from ..._worker.callbacks import registered
 from ..._worker.handle import Worker
+from ..._worker.metrics.own import own as metrics
 from ...daemon import Daemon, Kind
 
 _NICE = 5
@@ -49,6 +50,7 @@ def declare(daemon: Daemon, settings: Settings) -> Agent:
 
 def _serve(worker: Worker[Any]) -> None:
     registered.own = registered.Registry()  # The application's functions are for workers that serve it.
+    metrics.step_aside()
     from ..._agent.serve import serve  # In this process alone.
 
     serve(worker, worker.context.options)

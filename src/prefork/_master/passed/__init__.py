@@ -1,0 +1,1 @@
+"""What the master passes to every process that it starts."""
