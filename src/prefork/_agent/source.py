@@ -15,11 +15,15 @@ _REST = 100.0
 
 
 class Usage(NamedTuple):
-    """Processor time in seconds; private and shared memory in bytes. None where it cannot be read."""
+    """Processor time in seconds; private and shared memory in bytes; seconds of the main thread's wait for a processor.
+
+    None where it cannot be read.
+    """
 
     cpu: float | None
     private: int | None
     shared: int | None
+    waited: float | None = None
 
 
 class Source:
@@ -65,7 +69,8 @@ class Source:
 
     def _measure(self) -> dict[int, Usage]:
         memories = self._memory.value()
-        return {pid: Usage(figures.cpu(pid), *memories.get(pid, (None, None))) for pid in self._pids()}
+        nothing = None, None
+        return {pid: Usage(figures.cpu(pid), *memories.get(pid, nothing), figures.waited(pid)) for pid in self._pids()}
 
     def _memories(self) -> dict[int, tuple[int | None, int | None]]:
         found = {pid: figures.memory(pid) or {} for pid in self._pids()}

@@ -14,5 +14,12 @@ class Uncounted(Activity):
         """Count nothing."""
         return 0.0
 
-    def end(self, failed: bool = False, status: int = 0, begun: float | None = None, sent: int = 0) -> None:
+    def end(self, failed: bool = False, status: int = 0, begun: float | None = None, sent: int = 0) -> float:
+        """Count nothing."""
+        return 0.0
+
+    def held(self, seconds: float) -> None:
+        """Count nothing."""
+
+    def _count(self, word: int, more: int) -> None:
         """Count nothing."""

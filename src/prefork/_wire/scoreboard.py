@@ -15,7 +15,7 @@ They are unsigned unless noted; times are floats, in seconds. What is reserved i
      32  offset of the workers' halves     32  started (since 1970)                32  open
      40  offset of the master's halves     40  ends                                40  in_flight
      48  changes                           48  last_exit, signed                   48  polls
-     56  rows used so far                  56  before_requests                     56  spent
+     56  rows used so far                  56  before_requests                     56  reserved
      64  requests of dead workers          64  before_errors                       64  label, 64 bytes of UTF-8
      72  errors of dead workers            72  reserved                           128  threads
      80  watching                          80  name, 48 bytes of ASCII            136  waiting
@@ -66,7 +66,7 @@ WATCHING, ASKED = 10, 11  # whether the master watches for hangs; the pid that i
 LOG_TURN = 12  # another number once log files are to be opened again
 BLOCK_AT, BLOCKS_AT, DEAD_AT = 13, 14, 15
 PID, GENERATION, STATE, GROUP, STARTED, ENDS, LAST_EXIT, BEFORE_REQUESTS, BEFORE_ERRORS = range(9)
-BEAT, BUSY_SINCE, REQUESTS, ERRORS, OPEN, IN_FLIGHT, POLLS, SPENT = range(8)
+BEAT, BUSY_SINCE, REQUESTS, ERRORS, OPEN, IN_FLIGHT, POLLS = range(7)
 THREADS, WAITING, MOVED, NATIVE_THREADS = range(16, 20)
 NAME_OFFSET, LABEL_OFFSET, OLDEST_OFFSET = 80, 64, 192
 NAME_BYTES, LABEL_BYTES = 48, 64
@@ -102,7 +102,6 @@ class Row:
     open: int
     in_flight: int
     polls: int
-    spent: float
     label: str
     threads: int
     waiting: int
@@ -256,7 +255,6 @@ class Scoreboard(Memory):
             open=open_,
             in_flight=in_flight,
             polls=polls,
-            spent=self.floats[workers + SPENT],
             label=text(self.bytes[workers * 8 + LABEL_OFFSET :][:LABEL_BYTES]),
             threads=self.words[workers + THREADS],
             waiting=self.words[workers + WAITING],

@@ -17,10 +17,28 @@ from typing import Any
 
 from .._errors import UsageError
 from .._wire import scoreboard as at
-from .._wire.measures import BLOCK, END, LATENCY_AT, LATENCY_BOUNDS, LATENCY_SUM, RESPONSES, SENT
-from .._wire.scoreboard import BEAT, BUSY_SINCE, ERRORS, IN_FLIGHT, OPEN, POLLS, REQUESTS, SPENT, WATCHING, Memory
+from .._wire.measures import (
+    BLOCK,
+    DISCONNECTS,
+    END,
+    LAG,
+    LATE,
+    LATENCY_AT,
+    LATENCY_BOUNDS,
+    LATENCY_SUM,
+    QUEUE_AT,
+    QUEUE_BOUNDS,
+    QUEUE_SUM,
+    RECEIVED,
+    REFUSED,
+    RESPONSES,
+    SENT,
+)
+from .._wire.scoreboard import BEAT, BUSY_SINCE, ERRORS, IN_FLIGHT, OPEN, POLLS, REQUESTS, WATCHING, Memory
 from . import sharing
 
+_SUCCESS = RESPONSES + 2  # the word of responses with 2xx
+_MASK = 2**64 - 1
 _lock = _thread.RLock()
 """Not a plain lock: a signal handler may begin a request of its own while this thread writes the label of another."""
 
@@ -36,8 +54,9 @@ class Activity:
     """
 
     __slots__ = (
-        *("_beat_threads", "_begun", "_block", "_counts", "_latency", "_memory", "_moved", "_oldest", "_row"),
-        *("errors", "in_flight", "label", "limits", "lock", "polls", "open", "requests", "spent"),
+        *("_beat_threads", "_begun", "_block", "_bytes", "_counts", "_floats", "_lag", "_latency", "_oldest"),
+        *("_queued", "_row", "_words"),
+        *("errors", "in_flight", "label", "limits", "lock", "polls", "open", "requests"),
         *("hang_timeout", "loop_thread", "pulse", "requests_by_thread", "wake"),
     )
 
@@ -46,7 +65,7 @@ class Activity:
         global _shared
         self.lock = _lock
         self.in_flight = self.open = self.requests = self.errors = self.polls = 0
-        self.spent = self._moved = self._begun = self._latency = 0.0
+        self._begun = self._latency = self._queued = self._lag = 0.0
         self._counts = [0] * END  # of the block, by word
         self.label = self._oldest = ""
         self.limits: Limits | None = None
@@ -59,14 +78,13 @@ class Activity:
         if board is None or row < 0:
             self.leave_row()
         else:
-            self._memory: Memory = board
-            self._row, self._block = board.worker_words(row), board.block_words(row)
-            board.words[self._row + at.NATIVE_THREADS] = sharing.native_threads
+            self._write_to(board, board.worker_words(row), board.block_words(row))
+            self._words[self._row + at.NATIVE_THREADS] = sharing.native_threads
             _shared = self
 
     def opened(self) -> None:
         """Count one connection more."""
-        words, row = self._memory.words, self._row
+        words, row = self._words, self._row
         words[row + POLLS] = self.polls = self.polls + 1
         words[row + OPEN] = self.open = self.open + 1
 
@@ -74,11 +92,11 @@ class Activity:
         """Count one connection fewer. Raises UsageError where none is open."""
         if not self.open:
             raise UsageError("a connection was closed that had not been opened: closed() once for each opened()")
-        self._memory.words[self._row + OPEN] = self.open = self.open - 1
+        self._words[self._row + OPEN] = self.open = self.open - 1
 
     def polled(self) -> int:
         """Count one poll of a backlog without an accept, as a sign of life; return how many connections are open."""
-        self._memory.words[self._row + POLLS] = self.polls = self.polls + 1
+        self._words[self._row + POLLS] = self.polls = self.polls + 1
         return self.open
 
     def begin(self, label: str) -> float:
@@ -87,23 +105,19 @@ class Activity:
         `label` names it, such as `GET /orders`; it is cut to 64 bytes.
         """
         self._begun = now = monotonic()
-        memory, row = self._memory, self._row
-        first = not self.in_flight
-        if first:
-            memory.floats[row + BUSY_SINCE] = self._moved = now
-        elif now > self._moved:  # or another thread has counted up to a later time
-            memory.floats[row + SPENT] = self.spent = self.spent + self.in_flight * (now - self._moved)
-            self._moved = now
-        memory.words[row + IN_FLIGHT] = self.in_flight = self.in_flight + 1
+        words, row, in_flight = self._words, self._row, self.in_flight
+        if not in_flight:
+            self._floats[row + BUSY_SINCE] = now
+        words[row + IN_FLIGHT] = self.in_flight = in_flight + 1
         if label != self.label:
             self.label = label
             self._write_text(at.LABEL_OFFSET, label)
-        if first and (self.pulse is not None or not memory.words[WATCHING]):
+        if not in_flight and (self.pulse is not None or not words[WATCHING]):
             self._busy()
         return now
 
-    def end(self, failed: bool = False, status: int = 0, begun: float | None = None, sent: int = 0) -> None:
-        """Count the end of a request. Raises UsageError where none is in flight.
+    def end(self, failed: bool = False, status: int = 0, begun: float | None = None, sent: int = 0) -> float:
+        """Count the end of a request; return when it was. Raises UsageError where none is in flight.
 
         `status`: of the response, 0 without one. `begun`: what `begin` has returned; without it the latest begin
         counts, which is right as long as one request is in flight. `sent`: bytes of the response's body.
@@ -112,17 +126,13 @@ class Activity:
         progress.
         """
         now = monotonic()
-        memory, row, block, counts = self._memory, self._row, self._block, self._counts
-        words, floats = memory.words, memory.floats
-        if not self.in_flight:
-            raise UsageError("a request ended that had not begun: end() once for each begin()")
         latency = now - (self._begun if begun is None else begun)
         bucket = LATENCY_AT + bisect_left(LATENCY_BOUNDS, latency)
-        answer = RESPONSES + 2 if 200 <= status < 300 else _word_of(status)
+        answer = _SUCCESS if 200 <= status < 300 else _word_of(status) if status else RESPONSES
+        words, floats, row, block, counts = self._words, self._floats, self._row, self._block, self._counts
         in_flight = self.in_flight  # After the last call: no other thread comes between this and what is written.
-        if now > self._moved:
-            floats[row + SPENT] = self.spent = self.spent + in_flight * (now - self._moved)
-            self._moved = now
+        if not in_flight:
+            raise UsageError("a request ended that had not begun: end() once for each begin()")
         words[row + REQUESTS] = self.requests = self.requests + 1
         if failed:
             words[row + ERRORS] = self.errors = self.errors + 1
@@ -135,19 +145,47 @@ class Activity:
             words[block + SENT] = counts[SENT] = counts[SENT] + sent
         if self.limits is not None:
             self.limits.after(self.requests)
+        return now
+
+    def received(self, size: int) -> None:
+        """Count bytes of the body of a request."""
+        self._count(RECEIVED, size)
+
+    def disconnected(self) -> None:
+        """Count a client that went away before its response was complete."""
+        self._count(DISCONNECTS, 1)
+
+    def refused(self) -> None:
+        """Count a request or a connection that a limit refuses."""
+        self._count(REFUSED, 1)
+
+    def queued(self, seconds: float) -> None:
+        """Count a request by the time that it has waited for this worker."""
+        self._count(QUEUE_AT + bisect_left(QUEUE_BOUNDS, seconds), 1)
+        self._floats[self._block + QUEUE_SUM] = self._queued = self._queued + seconds
+
+    def held(self, seconds: float) -> None:
+        """Count a turn of the event loop that took long, once the worker has begun to serve."""
+        if self.requests or self.in_flight or self.polls:
+            self._count(LATE, 1)
+            self._floats[self._block + LAG] = self._lag = self._lag + seconds
+
+    def _count(self, word: int, more: int) -> None:
+        counts = self._counts
+        self._words[self._block + word] = counts[word] = (counts[word] + more) & _MASK
 
     def _write_text(self, offset: int, text: str) -> None:
         with self.lock:
             start = self._row * 8 + offset
             field = _cut(text.encode("utf-8", "replace")).ljust(at.LABEL_BYTES, b"\0")
-            self._memory.bytes[start : start + at.LABEL_BYTES] = field
+            self._bytes[start : start + at.LABEL_BYTES] = field
 
     def beat(self) -> None:
         """Report progress, for work that takes longer than the kind's `hang_timeout`. To be called in any thread.
 
         Where an event loop works, only its own thread can report for it: what others report could come when it waits.
         """
-        now, floats, row = monotonic(), self._memory.floats, self._row
+        now, floats, row = monotonic(), self._floats, self._row
         if self._beat_threads is not None:
             self._beat_threads()
         elif self.in_flight:
@@ -163,11 +201,11 @@ class Activity:
         `beat` counts as progress, and `by_thread` returns what each thread works on: id of the system, label.
         """
         self._beat_threads, self.requests_by_thread = beat, by_thread
-        self._memory.words[self._row + at.THREADS] = count
+        self._words[self._row + at.THREADS] = count
 
     def write_progress(self, since: float, oldest: str, waiting: int, moved: float) -> None:
         """Write the oldest request and since when it has made no progress, 0.0 for none; `moved`: when one last did."""
-        words, floats, row = self._memory.words, self._memory.floats, self._row
+        words, floats, row = self._words, self._floats, self._row
         floats[row + BUSY_SINCE] = since
         oldest = "" if oldest == self.label else oldest  # As mostly: one text to write, and not two.
         if oldest != self._oldest:
@@ -178,25 +216,25 @@ class Activity:
 
     def wake_master(self) -> None:
         """Wake a master that does not watch for hangs."""
-        if self.wake is not None and not self._memory.words[WATCHING]:
+        if self.wake is not None and not self._words[WATCHING]:
             self.wake()
 
     # What an event loop reports: that it waits, or since when it runs callbacks, whatever is in flight.
 
     def waits(self) -> None:
         """Report that the event loop is about to wait."""
-        self._memory.floats[self._row + BEAT] = -1.0
+        self._floats[self._row + BEAT] = -1.0
 
-    def works(self) -> None:
-        """Report that the event loop runs callbacks from now on."""
-        memory = self._memory
-        memory.floats[self._row + BEAT] = monotonic()
-        if self.wake is not None and not memory.words[WATCHING]:
+    def works(self) -> float:
+        """Report that the event loop runs callbacks from now on; return when that is."""
+        self._floats[self._row + BEAT] = now = monotonic()
+        if self.wake is not None and not self._words[WATCHING]:
             self.wake()
+        return now
 
     def loop_ended(self) -> None:
         """Report that there is no event loop any more."""
-        self._memory.floats[self._row + BEAT] = 0.0
+        self._floats[self._row + BEAT] = 0.0
 
     def _busy(self) -> None:
         """Start the pulse and wake the master: after the row is written, or the master could read it too early."""
@@ -213,7 +251,12 @@ class Activity:
         """Count in this process only, from now on."""
         self.wake = self.pulse = None
         self.lock = _thread.RLock()  # A fork may have come while another thread held it.
-        self._memory, self._row, self._block = Memory(memoryview(bytearray(at.HALF + BLOCK))), 0, at.WORDS
+        self._write_to(Memory(memoryview(bytearray(at.HALF + BLOCK))), 0, at.WORDS)
+
+    def _write_to(self, memory: Memory, row: int, block: int) -> None:
+        """Write to this memory from now on: the worker's half of a row, and its block, from these words on."""
+        self._words, self._floats, self._bytes = memory.words, memory.floats, memory.bytes
+        self._row, self._block = row, block
 
     def retire(self) -> None:
         """Give up the row: no process uses it any more, and a fork has nothing to leave."""
@@ -230,7 +273,7 @@ def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 if "t" in sys.abiflags:  # no GIL
-    for _name in ("opened", "closed", "polled", "begin", "end", "beat"):
+    for _name in ("opened", "closed", "polled", "begin", "end", "queued", "held", "_count", "beat"):
         setattr(Activity, _name, _one_at_a_time(getattr(Activity, _name)))
 
 

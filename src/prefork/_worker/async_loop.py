@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import math
 import selectors
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ Factory = Callable[[], asyncio.AbstractEventLoop]
 
 _BEATS = 6
 """Reports in one `hang_timeout` of a loop without a reporting selector."""
+_LATE = 0.05
+"""Seconds: a turn of the loop that takes longer is counted."""
 
 
 def run(main: Coroutine[Any, Any, None], activity: Activity, factory: Factory | None = None) -> None:
@@ -48,12 +52,15 @@ class _ReportingSelector(selectors.DefaultSelector):
     def __init__(self, activity: Activity) -> None:
         super().__init__()
         self._activity = activity
+        self._since = math.inf  # when the loop's turn began
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait as any selector; the loop works from the return to the next call."""
+        if (held := monotonic() - self._since) > _LATE:
+            self._activity.held(held)
         self._activity.waits()
         ready = super().select(timeout)
-        self._activity.works()
+        self._since = self._activity.works()
         return ready
 
 

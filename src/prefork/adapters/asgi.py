@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .calls import TaskCalls, exited
 
 if TYPE_CHECKING:
+    from .._worker.activity import Activity
     from .._worker.handle import Worker
     from .lifespan import State
 
@@ -20,6 +21,10 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+FAILED = "prefork.failed"
+"""In the scope of a request whose application has raised: a response that it breaks off is no client that has gone."""
+_HANDSHAKES = {"websocket.accept": 101, "websocket.close": 403}
+"""The status that each answer to a handshake makes a server send."""
 _CLOSE = (b"connection", b"close")
 _GO_ELSEWHERE = {"type": "websocket.close", "code": 1012, "reason": "service restart"}
 _GONE = {"type": "websocket.disconnect", "code": 1012, "reason": "service restart"}
@@ -35,6 +40,8 @@ class CountingApplication:
 
     def __init__(self, application: Any, worker: Worker[Any], state: State | None = None) -> None:
         """`state` is the lifespan's state, where the server does not pass it to each request itself."""
+        self.counts_bodies = True
+        """Whether the bytes of requests' bodies are counted here; false for a server that does it itself."""
         self._application = application
         self._activity = worker.activity
         self._drain = worker._drain
@@ -50,61 +57,82 @@ class CountingApplication:
         return self._websocket(scope, receive, send)
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
-        failed = False
+        failed, status, sent = False, 0, 0
+        activity, method = self._activity, scope["method"]
 
         # No coroutine: it would cost as much as all else here.
         def sending(message: Message) -> Awaitable[None]:
-            nonlocal failed
+            nonlocal failed, status, sent
             if message["type"] == "http.response.start":
-                failed = message["status"] >= 500
+                status = message["status"]
+                failed = status >= 500
                 if self._drain.requested:
                     message = closing(scope, message)
+            else:
+                sent += len(message.get("body", b""))
             return send(message)
 
-        self._activity.begin(f"{scope['method']} {scope['path']}")
+        if method != "GET" and self.counts_bodies:
+            receive = counted(receive, activity)
+        begun = activity.begin(f"{method} {scope['path']}")
         try:
             await self._application(scope, receive, sending)
         except Exception:
-            failed = True
+            failed, status = True, 500
+            scope[FAILED] = True
             raise
         except asyncio.CancelledError:
             if not self.calls.cancelled:  # else the drain has, and it just ends
                 raise
         except (SystemExit, KeyboardInterrupt) as error:
-            failed = True
+            failed, status = True, 500
             raise exited(error) from error
         finally:
-            self._activity.end(failed)
+            activity.end(failed, status, begun, sent)
 
     async def _websocket(self, scope: Message, receive: Receive, send: Send) -> None:
         shaking = True
 
-        def shaken(failed: bool = False) -> None:
+        def shaken(failed: bool = False, status: int = 0) -> None:
             nonlocal shaking
             if shaking:
                 shaking = False
-                self._activity.end(failed)
+                self._activity.end(failed, status, begun)
 
         def sending(message: Message) -> Awaitable[None]:
-            shaken(message.get("status", 0) >= 500)  # with any answer
+            if shaking:  # with any answer
+                status = _HANDSHAKES.get(message["type"]) or message.get("status", 0)
+                shaken(status >= 500, status)
             return send(message)
 
-        self._activity.begin(f"WebSocket {scope['path']}")
+        begun = self._activity.begin(f"WebSocket {scope['path']}")
         self.calls.websockets += 1
         try:
             await self._application(scope, receive, sending)
         except Exception:
-            shaken(failed=True)
+            shaken(True, 500)
             raise
         except asyncio.CancelledError:
             if not self.calls.cancelled:
                 raise
         except (SystemExit, KeyboardInterrupt) as error:
-            shaken(failed=True)
+            shaken(True, 500)
             raise exited(error) from error
         finally:
             shaken()
             self.calls.websockets -= 1
+
+
+def counted(receive: Receive, activity: Activity) -> Receive:
+    """Return `receive` with the bytes of the request's body counted."""
+
+    async def receiving() -> Message:
+        message = await receive()
+        if body := message.get("body"):
+            activity.received(len(body))
+        return message
+
+    return receiving
 
 
 def closing(scope: Message, start: Message) -> Message:

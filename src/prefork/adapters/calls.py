@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 GRACE = 0.02
 """Seconds after a server's end for a call that it has ordered and not yet begun, and between two looks."""
+_LONGEST = 12
+"""Digits of the length of a request's body: what a client announces beyond a terabyte is not counted."""
 _TO_REACT, _TO_CANCEL = 0.2, 0.4
 """Shares of the time from the cut to the kill: to react to the disconnect, and then to being cancelled."""
 
@@ -120,13 +122,16 @@ class ThreadCalls:
         self.end, self.labels = counts.end, counts.labels
         self.wait, self.go_on, self.waiting = counts.wait, counts.go_on, counts.waiting
 
-    def begin(self, label: str) -> int:
-        """Count one more; return its number."""
+    def begin(self, environ: dict[str, Any]) -> int:
+        """Count one more, by its environ; return its number."""
         try:
             thread: int = self._thread.number
         except AttributeError:
             thread = self._know_thread()
-        return self._threads.begin(label, thread)
+        length = environ.get("CONTENT_LENGTH")
+        if length and len(length) <= _LONGEST and length.isdecimal():
+            self._activity.received(int(length))
+        return self._threads.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}", thread)
 
     def left(self) -> bool:
         """Return whether a call has not returned."""

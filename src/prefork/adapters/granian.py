@@ -20,6 +20,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 import granian
@@ -34,6 +35,7 @@ from .lifespan import State, lifespan, run
 from .loops import loop_factory
 from .main_thread import MainThread
 from .web import rustls
+from .web.gone import LONG, is_gone
 from .web.limits import gathered
 
 if TYPE_CHECKING:
@@ -204,30 +206,39 @@ class _Application(asgi.ClosesWebSockets):
         if scope["type"] != "http":
             await self._other(watcher)
             return
-        status, receive, send = 0, watcher.proto.receive, watcher.proto.send
+        status, sent, gone, receive, send = 0, 0, None, watcher.proto.receive, watcher.proto.send
+        activity, failed = self._activity, None
 
         def sending(message: asgi.Message) -> Awaitable[None]:
-            nonlocal status
+            nonlocal status, sent, gone
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if self._drain.requested:
                     message = asgi.closing(scope, message)
+            else:
+                sent += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    gone = monotonic() - begun >= LONG and is_gone(scope, receive)
             return send(message)  # type: ignore[no-any-return]
 
-        self._activity.begin(f"{scope['method']} {scope['path']}")
+        begun = activity.begin(f"{scope['method']} {scope['path']}")
         try:
-            await self._application(scope, receive, sending)
+            read = receive if scope["method"] == "GET" else asgi.counted(receive, activity)
+            await self._application(scope, read, sending)
             if not status:
                 await sending({"type": "http.response.start", "status": 500, "headers": []})
-                await send({"type": "http.response.body", "body": b"Internal Server Error"})
+                await sending({"type": "http.response.body", "body": b"Internal Server Error"})
                 what = f"{scope['method']} {scope['path']}"
                 _logger.error("%s: the application returned without starting a response", what)
         except BaseException as error:  # granian answers all of them alike
-            status = 500
-            self._failed(watcher, error)
-        else:
+            status, failed = 500, error
+        if gone or (gone is None and is_gone(scope, receive)):
+            activity.disconnected()
+        if failed is None:
             watcher.done()
-        self._activity.end(status >= 500)
+        else:
+            self._failed(watcher, failed)
+        activity.end(status >= 500, status, begun, sent)
 
     async def _other(self, watcher: Any) -> None:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ class Calls:
         """Handle one request; return the status. granian answers an exception with 500."""
         environ = self._environ | scope
         head, end = _Head(), self.calls.end
-        number = self.calls.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        number = self.calls.begin(environ)
         environ["wsgi.input"] = Input(environ["wsgi.input"], self.calls, number)
         try:
             answer = self._application(environ, head)
@@ -67,18 +68,31 @@ class Calls:
                 answer = _Begun(answer)
                 head.check()
         except BaseException:
-            end(number, failed=True)
+            end(number, True, 500)
             raise
         status, headers = head.status, head.headers
         if (self._worker.draining or CLOSE in environ) and environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
             headers = [*headers, ("connection", "close")]
         if body is None:
-            pieces = Pieces(answer, self.calls, number, lambda raised: end(number, raised or status >= 500))
+            pieces = Pieces(answer, self.calls, number, partial(self._ended, environ, head))
             protocol.response_iter(status, headers, self._wrapped(pieces))
         else:
-            end(number, status >= 500)
+            end(number, status >= 500, status, len(body))
             protocol.response_bytes(status, headers, body)
         return status
+
+    def _ended(self, environ: dict[str, Any], head: _Head, pieces: Pieces) -> None:
+        """Count the end of an answer in pieces; one that is closed early has lost its client."""
+        if not pieces.whole and not pieces.raised and not _is_short(environ, head, pieces.sent):
+            self._worker.activity.disconnected()
+        status = 500 if pieces.raised else head.status
+        self.calls.end(pieces.number, status >= 500, status, pieces.sent)
+
+
+def _is_short(environ: dict[str, Any], head: _Head, sent: int) -> bool:
+    """Return whether granian had no reason to ask for another piece."""
+    announced = next((value for name, value in head.headers if name.lower() == "content-length"), None)
+    return environ["REQUEST_METHOD"] == "HEAD" or head.status in (204, 304) or announced == str(sent)
 
 
 class _Head:

@@ -23,11 +23,12 @@ import hypercorn.asyncio.run
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config, Sockets
 from hypercorn.events import Closed, Event, Updated
+from hypercorn.logging import Logger
 
 from .._worker.accept_throttle import BATCH
 from .._worker.draining.async_drain import AsyncDrain
 from . import ServerOptions, outside
-from .asgi import ClosesWebSockets, CountingApplication
+from .asgi import FAILED, ClosesWebSockets, CountingApplication
 from .calls import TaskCalls
 from .lasting_logger import lasting
 from .lifespan import lifespan, run
@@ -38,6 +39,7 @@ from .web.handshakes import HANDSHAKE
 from .web.limits import gathered
 
 if TYPE_CHECKING:
+    from .._worker.activity import Activity
     from .._worker.handle import Worker
     from . import Application
 
@@ -73,6 +75,7 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     config = _Config(listeners, options, tls.context_of(worker, options, ["h2", "http/1.1"]))
+    config.logger_class = partial(_Log, worker.activity)  # type: ignore[assignment]
     config.graceful_timeout = _FOR_EVER
     config.errorlog = lasting("hypercorn.error")  # for the application to configure; warnings on stderr
 
@@ -188,6 +191,19 @@ class _Config(Config):
     def create_sockets(self) -> Sockets:
         secure, insecure = (self.listeners, []) if self.ssl_enabled else ([], self.listeners)
         return Sockets(secure_sockets=list(secure), insecure_sockets=list(insecure), quic_sockets=[])
+
+
+class _Log(Logger):
+    """hypercorn's log, to which it reports the end of each request: without a response where the client has gone."""
+
+    def __init__(self, activity: Activity, config: Config) -> None:
+        super().__init__(config)
+        self._activity = activity
+
+    async def access(self, request: Any, response: Any, request_time: float) -> None:
+        """Count a client that has gone; the access log is prefork's own."""
+        if response is None and FAILED not in request:
+            self._activity.disconnected()
 
 
 class _Connection(TCPServer):

@@ -33,37 +33,35 @@ class Threads:
         self._numbers = count()
         self.none_left: Callable[[], object] | None = None
         """Called when a request has ended and no other has begun, where the end of a drain waits for that."""
-        # Number -> progress, label, thread; the one that has made none for the longest is first.
-        self._working: dict[int, tuple[float, str, int]] = {}
-        self._waiting: dict[int, tuple[float, str, int]] = {}
+        # Number -> progress, label, thread, begin; the one that has made none for the longest is first.
+        self._working: dict[int, tuple[float, str, int, float]] = {}
+        self._waiting: dict[int, tuple[float, str, int, float]] = {}
         activity.has_threads(threads, self._beat, self._by_thread)
 
     def labels(self) -> list[str]:
         """Return the labels of all requests that have begun and not ended."""
         with self._activity.lock:  # Else one that begins to wait could be in neither.
-            return [label for requests in (self._working, self._waiting) for _, label, _ in requests.values()]
+            return [label for requests in (self._working, self._waiting) for _, label, _, _ in requests.values()]
 
     def begin(self, label: str, thread: int) -> int:
         """Count the begin of a request in this thread, by the system's number of it; return the request's number."""
-        activity, number, now = self._activity, next(self._numbers), monotonic()
+        activity, number = self._activity, next(self._numbers)
         with activity.lock:
             resumes = not self._working and activity.in_flight > 0
+            now = activity.begin(label)
             # A begin is progress if it shows that a thread was free: not where there may be one for each request.
             moved = now if self._known or not self._working else self._moved
-            self._working[number] = now, label, thread
-            activity.begin(label)
+            self._working[number] = now, label, thread, now
             self._write(moved)
             if resumes:  # All others wait, and the master may not be watching.
                 activity.wake_master()
         return number
 
-    def end(self, number: int, failed: bool) -> None:
-        """Count the end of a request."""
+    def end(self, number: int, failed: bool, status: int = 0, sent: int = 0) -> None:
+        """Count the end of a request; `status` and `sent` as in `Activity.end`."""
         with self._activity.lock:
-            if self._working.pop(number, None) is None:
-                del self._waiting[number]
-            self._activity.end(failed)
-            self._write(monotonic())
+            request = self._working.pop(number, None) or self._waiting.pop(number)
+            self._write(self._activity.end(failed, status, request[3], sent))
             if self.none_left is not None and not self._working and not self._waiting:
                 self.none_left()
 
@@ -101,18 +99,18 @@ class Threads:
         """Note progress of this thread's request; in a thread without one, of every request."""
         me, now = get_native_id(), monotonic()
         with self._activity.lock:
-            numbers = [number for number, (_, _, thread) in self._working.items() if thread == me]
+            numbers = [number for number, (_, _, thread, _) in self._working.items() if thread == me]
             for number in numbers or list(self._working):
                 self._working[number] = now, *self._working.pop(number)[1:]
             self._write(now)
 
     def _by_thread(self) -> dict[int, str]:
-        return {thread: label for _, label, thread in list(self._working.values())}
+        return {thread: label for _, label, thread, _ in list(self._working.values())}
 
     def _write(self, moved: float) -> None:
         """Write the row: the request without progress for the longest is the first."""
         self._moved = moved
-        for since, label, _ in self._working.values():
+        for since, label, _, _ in self._working.values():
             self._activity.write_progress(since if self._known else moved, label, len(self._waiting), moved)
             return
         self._activity.write_progress(0.0, "", len(self._waiting), moved)

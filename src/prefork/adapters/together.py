@@ -19,6 +19,9 @@ _MOST = 16384
 class Together:
     """A transport that keeps one write until the next one, or the end of the turn."""
 
+    closed = False
+    """Whether this side has closed it."""
+
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self.transport = transport
         self._loop = loop
@@ -42,8 +45,14 @@ class Together:
 
     def close(self) -> None:
         """Close when all is written, as a transport."""
+        self.closed = True
         self._flush()
         self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once, as a transport."""
+        self.closed = True
+        self.transport.abort()
 
     def _flush(self) -> None:
         kept, self._kept = self._kept, None

@@ -41,6 +41,7 @@ from .web.client_certificate import announced
 from .web.handshakes import Handshakes, SecureTogether
 from .web.header import MOST, short
 from .web.limits import gathered
+from .web.measured import counts_bodies, measured
 from .web.patient import patient
 from .web.preface import Preface
 from .web.refusals import Refusals
@@ -126,8 +127,9 @@ async def _serve(
         native = type(loop).__module__.startswith("uvloop") and context is None
         connections = _Connections(worker.activity if native else None)
         counting = CountingApplication(application, worker)
-        chosen = _config(counting, options, config)
-        make = _protocol(chosen, context, options.header_timeout, Refusals(worker))
+        chosen = _config(counting.__call__, options, config)  # an object would be looked up at each call
+        counting.counts_bodies = not counts_bodies(chosen.http_protocol_class)
+        make = _protocol(chosen, context, options.header_timeout, worker)
         factory = _factory(make, chosen, connections, state or {})
         if options.proxy_protocol:
             factory = partial(Preface, factory, connections, Trusted(options.forwarded_allow_ips), Refusals(worker))
@@ -175,12 +177,13 @@ def _config(application: Any, options: ServerOptions, more: dict[str, Any]) -> u
 
 
 def _protocol(
-    config: uvicorn.Config, context: ssl.SSLContext | None, header_timeout: float, refusals: Refusals
+    config: uvicorn.Config, context: ssl.SSLContext | None, header_timeout: float, worker: Worker[Any]
 ) -> type[Any]:
     """Return the class of the protocols."""
     loop = asyncio.get_running_loop()
     most = config.h11_max_incomplete_event_size or MOST
-    protocol = patient(short(config.http_protocol_class, most, refusals), loop, header_timeout)
+    short_header = short(config.http_protocol_class, most, Refusals(worker))
+    protocol = measured(patient(short_header, loop, header_timeout), worker.activity)
     if context is None:
         return written_together(protocol, loop)
     make = written_together(protocol, loop, SecureTogether)

@@ -171,7 +171,8 @@ class _Waitress:
         """Close all connections: a thread that writes to one gets an exception. Requests in the queue are lost."""
         self._tasks.set_thread_count(0)
         for channel in self._channels():
-            channel.handle_close()  # now: `will_close` would wait for a client that does not read
+            channel.will_close = True
+            channel.handle_close()  # now: `will_close` alone would wait for a client that does not read
 
     def _is_forgotten(self, channel: HTTPChannel) -> bool:
         """Return whether no thread works on a connection's request, and none will: one has ended without answering."""
@@ -231,6 +232,14 @@ def _channel_class(worker: Worker[Any]) -> type[HTTPChannel]:
     class Channel(HTTPChannel):  # type: ignore[misc]
         task_class = Task
         error_task_class = Refusal
+        will_close: bool
+
+        def handle_close(self) -> None:
+            with self.outbuf_lock:  # The loop and the thread of the request may both come here.
+                if (self.requests or self.total_outbufs_len) and not self.will_close:  # else this side closes
+                    worker.activity.disconnected()
+                self.will_close = True
+            super().handle_close()
 
         def add_channel(self, map: dict[int, Any] | None = None) -> None:  # noqa: A002 - its name
             super().add_channel(map)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 Environ = dict[str, Any]
 
+_CLASSES = {"1": 100, "2": 200, "3": 300, "4": 400, "5": 500}
+"""The first digit of a status -> that class of statuses."""
+
 
 class CountingApplication:
     """The application, with each request counted, failed where it raises or answers 500 or more."""
@@ -23,33 +26,49 @@ class CountingApplication:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Handle one request."""
-        failed = False
+        answered = 0
 
         def starting(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            nonlocal failed
-            failed = status.startswith("5")
+            nonlocal answered
+            answered = _CLASSES.get(status[:1], 0)
             write = start_response(status, headers, exc_info)
             return self.calls.waiting(number, write)
 
         environ["wsgi.multiprocess"] = True  # A server that has no processes of its own cannot know.
         end = self.calls.end
-        number = self.calls.begin(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        number = self.calls.begin(environ)
         environ["wsgi.input"] = Input(environ["wsgi.input"], self.calls, number)
         try:
             answer = self._application(environ, starting)
         except Exception:
-            end(number, failed=True)
+            end(number, True, 500)
             raise
         except BaseException as error:
-            end(number, failed=True)
+            end(number, True, 500)
             raise exited(error) from error
         # The application has finished. Servers have a short path for these, and must get them unchanged. A class that
         # is derived from list may have a `close()`, which is still to be called.
-        if type(answer) in (list, tuple) or _is_file(answer, environ):
-            end(number, failed)
+        if isinstance(answer, list | tuple) and type(answer) in (list, tuple):
+            one = len(answer) == 1 and type(answer[0]) is bytes
+            end(number, answered >= 500, answered, len(answer[0]) if one else _size(answer))
             return answer
-        pieces = SizedPieces if hasattr(answer, "__len__") else Pieces
-        return pieces(answer, self.calls, number, lambda raised: end(number, failed or raised))
+        if _is_file(answer, environ):
+            end(number, answered >= 500, answered)
+            return answer
+
+        def ended(pieces: Pieces) -> None:
+            status = 500 if pieces.raised else answered
+            end(number, status >= 500, status, pieces.sent)
+
+        return (SizedPieces if hasattr(answer, "__len__") else Pieces)(answer, self.calls, number, ended)
+
+
+def _size(answer: Iterable[bytes]) -> int:
+    """Return the bytes of an answer in one list; 0 for what the server will refuse."""
+    try:
+        return sum(map(len, answer))
+    except TypeError:
+        return 0
 
 
 def _is_file(answer: Iterable[bytes], environ: Environ) -> bool:
@@ -84,37 +103,42 @@ class Input:
 
 
 class Pieces:
-    """An answer that is made while it is sent; counts the request's end. Between two pieces it waits for the client."""
+    """An answer that is made while it is sent; counts the request's end. Between two pieces it waits for the client.
 
-    def __init__(self, answer: Iterable[bytes], calls: ThreadCalls, number: int, end: Callable[[bool], None]) -> None:
+    `sent`: bytes so far. `whole`: the server has asked for all pieces. `raised`: one could not be made.
+    """
+
+    def __init__(self, answer: Iterable[bytes], calls: ThreadCalls, number: int, end: Callable[[Pieces], None]) -> None:
         self._answer = answer
         self._calls = calls
-        self._number = number
+        self.number = number
         self._end = end
-        self._raised = False
+        self.sent, self.whole, self.raised = 0, False, False
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             for piece in self._answer:
-                self._calls.wait(self._number)
+                self.sent += len(piece)
+                self._calls.wait(self.number)
                 yield piece
-                self._calls.go_on(self._number)
+                self._calls.go_on(self.number)
+            self.whole = True
         except (Exception, GeneratorExit) as error:
-            self._raised = not isinstance(error, GeneratorExit)
+            self.raised = not isinstance(error, GeneratorExit)
             raise
         except BaseException as error:
-            self._raised = True
+            self.raised = True
             raise exited(error) from error
 
     def close(self) -> None:
         """Count the end. The server calls it in any case (PEP 3333)."""
-        self._calls.go_on(self._number)
+        self._calls.go_on(self.number)
         try:
             getattr(self._answer, "close", lambda: None)()
         except (SystemExit, KeyboardInterrupt) as error:
             raise exited(error) from error
         finally:
-            self._end(self._raised)
+            self._end(self)
 
 
 class SizedPieces(Pieces):

@@ -1,4 +1,4 @@
-"""CPU time and memory of a process; for commands and the agent, never for the master."""
+"""CPU time, the wait for it, and memory of a process; for commands and the agent, never for the master."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ def cpu(pid: int) -> float | None:
     """Return the CPU time of a process in seconds; None if it cannot be read."""
     found = proc_stat.fields(pid)
     return (int(found[proc_stat.USER]) + int(found[proc_stat.SYSTEM])) / _TICKS if found else None
+
+
+def waited(pid: int) -> float | None:
+    """Return for how long a process's main thread was ready to run and had no processor, in seconds (sched-stats).
+
+    None if it cannot be read.
+    """
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return None
 
 
 def memory(pid: int) -> dict[str, int] | None:

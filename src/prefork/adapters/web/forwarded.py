@@ -2,6 +2,7 @@
 
 Read are `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Port`. `Forwarded` (RFC 7239) counts only where neither
 of the first two is there: a proxy that sets one family passes on what a client has written into the other.
+`X-Request-Start` is read on the way, for the scoreboard (`queued`).
 
 The client is the rightmost address that is not trusted, or the first where all are: what stands left of it is of the
 client's own making, and is not read. A header that is malformed up to there is ignored as a whole.
@@ -10,9 +11,11 @@ client's own making, and is not read. A header that is malformed up to there is 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .queued import START
 from .trusted import Trusted, parsed
 
 if TYPE_CHECKING:
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
 
 FOR, PROTO, PORT, FORWARDED = "x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "forwarded"
 _ALL = (FOR, PROTO, PORT, FORWARDED)
-_NAMES = {name.encode(): name for name in _ALL}
-_VARIABLES = {"HTTP_" + name.upper().replace("-", "_"): name for name in _ALL}
+_NAMES = {name.encode(): name for name in (*_ALL, START)}
+_VARIABLES = {"HTTP_" + name.upper().replace("-", "_"): name for name in (*_ALL, START)}
 _SECURE = {"http": False, "https": True, "ws": False, "wss": True}
 _LAST_PORT = 65535
 _PAIR = re.compile(r"""[ \t]*([!#$%&'*+.^_`|~\w-]+)=(?:([!#$%&'*+.^_`|~\w-]+)|"([^"\\]*)")[ \t]*""", re.ASCII)
@@ -29,6 +32,13 @@ _PAIR = re.compile(r"""[ \t]*([!#$%&'*+.^_`|~\w-]+)=(?:([!#$%&'*+.^_`|~\w-]+)|"(
 
 _REMEMBERED, _LONGEST_REMEMBERED = 1024, 200
 """Reports that are kept, and the most characters of headers for which one is: strangers choose some of them."""
+
+
+Queued = Callable[[str], None]
+
+
+def _ignore(_start: str) -> None:
+    """Count nothing: there is no scoreboard."""
 
 
 class Report(NamedTuple):
@@ -43,12 +53,15 @@ class Report(NamedTuple):
 class Reports:
     """What the headers of requests report: a client's are the same again and again, and parsed once."""
 
-    def __init__(self, trusted: Trusted) -> None:
+    def __init__(self, trusted: Trusted, queued: Queued = _ignore) -> None:
         self.trusted = trusted
+        self._queued = queued
         self._remembered = lru_cache(_REMEMBERED)(self._read)
 
     def of(self, texts: dict[str, str]) -> Report:
         """Return the report of one request. `texts`: name -> value, of several lines joined by commas."""
+        if (start := texts.pop(START, None)) is not None:
+            self._queued(start)
         known = sum(map(len, texts.values())) <= _LONGEST_REMEMBERED
         return (self._remembered if known else self._read)(*map(texts.get, _ALL))
 
@@ -56,9 +69,12 @@ class Reports:
         return read({name: value for name, value in zip(_ALL, values, strict=True) if value is not None}, self.trusted)
 
 
-def asgi(application: Application, trusted: Trusted) -> Application:
-    """Return an ASGI application behind proxies; a request without their headers costs a look at each name."""
-    reports = Reports(trusted)
+def asgi(application: Application, trusted: Trusted, queued: Queued = _ignore) -> Application:
+    """Return an ASGI application behind proxies; a request without their headers costs a look at each name.
+
+    `queued` takes the moment at which a request has come to the proxy, as the proxy has written it.
+    """
+    reports = Reports(trusted, queued)
 
     def request(scope: Any, receive: Any, send: Any) -> Any:
         for name, _ in scope.get("headers", ()):  # A lifespan has none.
@@ -70,9 +86,9 @@ def asgi(application: Application, trusted: Trusted) -> Application:
     return request
 
 
-def wsgi(application: Application, trusted: Trusted) -> Application:
+def wsgi(application: Application, trusted: Trusted, queued: Queued = _ignore) -> Application:
     """Return a WSGI application behind proxies."""
-    reports = Reports(trusted)
+    reports = Reports(trusted, queued)
 
     def request(environ: dict[str, Any], start_response: Any) -> Any:
         for variable in _VARIABLES:

@@ -19,6 +19,7 @@ class Refusals:
 
     def __init__(self, worker: Worker) -> None:  # type: ignore[type-arg] # Any worker.
         self._key = worker.key
+        self._activity = worker.activity
         self._silent_until = 0.0
         self._counted = 0
 
@@ -28,6 +29,7 @@ class Refusals:
 
     def note(self, what: str) -> None:
         """Print a line, or count what happened if one was printed a moment ago."""
+        self._activity.refused()
         now = time.monotonic()
         if now < self._silent_until:
             self._counted += 1

@@ -11,20 +11,17 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
+from ..gone import LONG, is_gone
 from .batches import LoopBatches
 from .exchange import GONE, Exchange
 from .lines import Lines
-from .source import Asgi, announced_size
+from .source import announced_size
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _SWITCHING, _FORBIDDEN, _FAILED = 101, 403, 500
-_LONG = 0.05
-"""Seconds: of a shorter answer whose application does not ask, it is not found out whether the client still waits."""
-_MOST_LEFT = 1000
-"""Pieces of a request's body that the application has not read, and that are passed over to find that out."""
 
 
 class LoggedApplication:
@@ -60,7 +57,7 @@ class LoggedApplication:
                 exchange.status = message["status"]
                 exchange.headers = message.get("headers", ())
             elif not exchange.over and kind in _PIECES and _is_last(exchange, message):
-                if (gone or (_is_long(exchange) and _is_gone(exchange, receive))) and not _had_all(exchange, message):
+                if (gone or (_is_long(exchange) and is_gone(scope, receive))) and not _had_all(exchange, message):
                     exchange.status = GONE
                 self._end(exchange)
             return send(message)
@@ -73,7 +70,7 @@ class LoggedApplication:
         finally:
             if not exchange.over:
                 if not _had_all(exchange, {}):
-                    exchange.status = GONE if gone or _is_gone(exchange, receive) else _FAILED
+                    exchange.status = GONE if gone or is_gone(scope, receive) else _FAILED
                 self._end(exchange)
 
     def _end(self, exchange: Exchange) -> None:
@@ -119,7 +116,6 @@ class LoggedApplication:
             self._end(exchange)
 
 
-_expects = Asgi.header("expect")
 _PIECES = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
 
 
@@ -142,33 +138,10 @@ def _size_of(message: Message) -> int:
 
 
 def _is_long(exchange: Exchange) -> bool:
-    return perf_counter() - exchange.begun >= _LONG
+    return perf_counter() - exchange.begun >= LONG
 
 
 def _had_all(exchange: Exchange, last: Message) -> bool:
     """Return whether a client had got the whole body before this piece: then it may go, and has lost nothing."""
     before = (exchange.size or 0) - len(last.get("body", b""))
     return 0 < before == announced_size(exchange)
-
-
-def _is_gone(exchange: Exchange, receive: Receive) -> bool:
-    """Return whether the server knows that the client has gone: `receive` says so, after what is left of the body.
-
-    The first step of each call is taken by hand, since a task would need a turn of the loop, and no answer waits for
-    its line.
-    """
-    if _expects(exchange):  # The server would now ask the client for a body that is not read.
-        return False
-    for _ in range(_MOST_LEFT):
-        step: Any = receive().__await__()
-        try:
-            next(step)
-        except StopIteration as returned:
-            if returned.value["type"] == "http.disconnect":
-                return True
-        except Exception:
-            return True  # granian's, once the connection has ended.
-        else:
-            getattr(step, "close", lambda: None)()
-            return False
-    return False
