@@ -53,6 +53,16 @@ def test_its_causes_of_an_end_are_those_that_are_counted() -> None:
     assert re.findall(r"`(\w+)`", table("| cause of an end |")) == list(CAUSES)
 
 
+def test_every_command_prints_json_but_those_that_stay() -> None:
+    commands = {name: main.get_command(click.Context(main), name) for name in main.list_commands(click.Context(main))}
+    without = [name for name, command in commands.items() if command and "--json" not in str(_flags(command))]
+    assert sorted(without) == ["run", "top"]
+
+
+def _flags(command: click.Command) -> list[str]:
+    return [flag for parameter in command.params for flag in parameter.opts]
+
+
 def test_every_command_is_named() -> None:
     for command in set(main.list_commands(click.Context(main))) - {"run", "check", "migrate", "systemd"}:
         assert f"    prefork {command}" in TEXT, command

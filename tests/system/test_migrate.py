@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -115,6 +116,18 @@ def test_nothing_to_read_is_one_line(start: Start, words: list[str], why: str) -
     status, out, err = migrate(start, *words, env={"GUNICORN_CMD_ARGS": ""})
     assert (status, out, len(err)) == (2, [], 1)
     assert why in err[0]
+
+
+def test_json_has_options_remarks_and_errors(start: Start) -> None:
+    status, out, err = migrate(
+        start, "--json", "gunicorn", "-w", "3", "--spew", "shop:app", env={"GUNICORN_CMD_ARGS": ""}
+    )
+    assert (status, len(out), err) == (0, 1, [])
+    made = json.loads(out[0])
+    assert (made["tool"], made["options"]["workers"], len(made["remarks"])) == ("gunicorn", 3, 1)
+    assert 'target = "shop:app"' in made["toml"].splitlines()
+    status, out, err = migrate(start, "--json", "waitress-serve", "shop:app")
+    assert (status, json.loads(out[0])["ok"], err) == (2, False, [])
 
 
 def test_command_line_with_an_interpreter_before_it(start: Start) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -90,6 +91,14 @@ def test_command_writes_units_that_systemd_understands(start: Start) -> None:
     again = start.command(PREFORK, "systemd", "shop:app", "--user", "nobody", "--write", "units")
     assert again.wait() == 2
     assert again.err == [f"prefork: {units}/shop.service exists and is left as it is: remove it first"]
+
+
+def test_json_has_the_units_by_their_names(start: Start) -> None:
+    running = start.command(PREFORK, "systemd", "shop:app", "--socket", "--user", "nobody", "--json")
+    assert (running.wait(), running.err) == (0, [])
+    made = json.loads(running.out[0])
+    assert sorted(made["units"]) == ["shop.service", "shop.socket"]
+    assert made["units"]["shop.service"].startswith("[Unit]\n")
 
 
 @pytest.mark.parametrize(

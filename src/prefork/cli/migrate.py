@@ -13,8 +13,8 @@ from .._foreign.found import Found
 from .._foreign.migration import migrated
 from .._foreign.read import of, of_variables
 from .._foreign.setting import Tool
+from ._daemon import errors_as, json_option, print_json
 from ._say import say
-from .run import refusing
 
 _OURS = "prefork.toml"
 _OF_FILES = {".py": TOOLS["gunicorn"], ".toml": TOOLS["hypercorn"], ".ini": TOOLS["uwsgi"]}
@@ -25,8 +25,9 @@ _OF_FILES = {".py": TOOLS["gunicorn"], ".toml": TOOLS["hypercorn"], ".ini": TOOL
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 @click.option("--write", is_flag=True, help=f"Write {_OURS} in this directory; an existing one is left as it is.")
+@json_option
 @click.argument("words", metavar="[FILE | COMMAND LINE]", nargs=-1, type=click.UNPROCESSED)
-def migrate(words: tuple[str, ...], write: bool) -> None:
+def migrate(words: tuple[str, ...], write: bool, as_json: bool) -> None:
     """Print the prefork.toml that does what another server's settings do.
 
     FILE is a gunicorn.conf.py, a TOML file of hypercorn or an ini of uWSGI; COMMAND LINE is one of gunicorn, uvicorn,
@@ -35,16 +36,19 @@ def migrate(words: tuple[str, ...], write: bool) -> None:
     the variables of the tool whose application they name (UVICORN_APP). For each setting without an equal, standard
     error has a line that says why, or what to do instead.
     """
-    with refusing():
+    with errors_as(as_json):
         tool, found, rest = _read(list(words))
         migration = migrated(tool, found, rest, os.environ)
         sources = dict.fromkeys([each.source for each in found] or [f"{tool.name}'s command line"])
         text = toml.text(migration.values, migration.notes, " and ".join(sources))
-        for remark in migration.remarks:
+        for remark in () if as_json else migration.remarks:
             say(f"prefork: {remark}", err=True)
         if write:
             _write(text)
-        else:
+        if as_json:
+            remarks = migration.remarks
+            print_json({"tool": tool.name, "options": migration.values, "remarks": remarks, "toml": text})
+        elif not write:
             say(text.removesuffix("\n"))
 
 

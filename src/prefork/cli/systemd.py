@@ -15,10 +15,10 @@ from .._linux.address import parse, split
 from .._linux.program import THIS_PROGRAM
 from .._options.table import OPTIONS, Settings, resolve
 from .._options.types import Flag
+from ._daemon import errors_as, json_option, print_json
 from ._options import SectionedCommand, from_table
 from ._say import say
 from ._units import Service, service, socket
-from .run import refusing
 
 _PLACE = "/etc/systemd/system"
 _PRIVILEGED = 1024
@@ -31,13 +31,14 @@ _WRITTEN = ("log_file", "access_log", "pid_file")
 @click.command(cls=SectionedCommand, short_help="Print the units of systemd for this project.")
 @click.option("--socket", "with_socket", is_flag=True, help="Print a socket unit too: systemd listens, also meanwhile.")
 @click.option("--write", metavar="DIR", help=f"Write the units to a directory such as {_PLACE}; overwrite none.")
+@json_option
 @from_table
-def systemd(given: dict[str, Any], with_socket: bool, write: str | None) -> None:
+def systemd(given: dict[str, Any], with_socket: bool, write: str | None, as_json: bool) -> None:
     """Print the units that run TARGET, with the options of `prefork run`, as a service of this directory.
 
     The service runs as --user, or else as the caller; nothing in it needs root.
     """
-    with refusing():
+    with errors_as(as_json):
         directory = os.path.abspath(write) if write is not None else None
         settings = resolve(given, os.environ, entered(given))
         if settings["target"] is None:
@@ -47,11 +48,14 @@ def systemd(given: dict[str, Any], with_socket: bool, write: str | None) -> None
         if with_socket:
             streams = [_stream(address) for address in settings["bind"]]
             units[f"{name}.socket"] = socket(name, streams, settings["backlog"])
-        for remark in _remarks(settings, with_socket):
+        remarks = list(_remarks(settings, with_socket))
+        for remark in () if as_json else remarks:
             say(f"prefork: {remark}", err=True)
         if directory is not None:
             _write(units, directory)
-        else:
+        if as_json:
+            print_json({"units": units, "remarks": remarks})
+        elif directory is None:
             say("\n".join(f"# {_PLACE}/{unit}\n{text}" for unit, text in units.items()).removesuffix("\n"))
 
 
