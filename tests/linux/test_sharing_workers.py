@@ -310,3 +310,23 @@ def test_a_worker_that_fails_exits_with_its_code(mode: str) -> None:
     )
     assert lines[-2].startswith("ZeroDivisionError")
     assert lines[-1] == "1"
+
+
+def test_exit_does_not_wait_for_a_thread_that_reads_a_response() -> None:
+    """Its finalizer closes it, which would wait for the thread, and that for a server that is silent."""
+    lines = run(
+        """
+        import http.client, signal, socket, threading, time
+        def wait():
+            global ends, response
+            ends = socket.socketpair()
+            response = http.client.HTTPResponse(ends[0])
+            reader = threading.Thread(target=response.begin, daemon=True)
+            reader.start()
+            while open(f"/proc/self/task/{reader.native_id}/stat").read().split()[2] != "S":
+                time.sleep(0.001)
+            signal.alarm(20)
+        print(worker(wait))
+        """
+    )
+    assert lines == ["0"]

@@ -47,7 +47,9 @@ def finalize(objects: list[object]) -> None:
         finalizer = finalizers.get(id(type(each)))
         if finalizer is not None and not gc.is_finalized(each):
             try:
-                finalizer(each)
+                # What is only read has no end to write, and its close would wait for a thread that reads it.
+                if type(finalizer) is not WrapperDescriptorType or each.writable():  # type: ignore[attr-defined]
+                    finalizer(each)
             except BaseException:
                 _print_ignored(finalizer)
 
