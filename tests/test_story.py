@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from prefork._agent.story.orders import Orders
 from prefork._agent.story.story import Span, Story
 from prefork._agent.story.turn import Turn
 
@@ -19,7 +20,8 @@ class Records:
         self.all: list[Record] = []
 
     def add(self, event: str, slot: str = "", pid: int = 0, **members: Any) -> None:
-        about = {"slot": slot, "pid": pid, "generation": members.pop("generation", 1)} if pid else {}
+        about = {"slot": slot, "generation": members.pop("generation", 1)} if slot else {}
+        about |= {"pid": pid} if pid else {}
         number = len(self.all) + 1
         self.all.append({"number": number, "time": float(number), "event": event, **about, **members})
 
@@ -46,7 +48,7 @@ class Records:
 
     def spans(self) -> list[Span]:
         story = Story(AGENT)
-        return [span for record in self.all for span in story.tell(record)]
+        return [span for record in Orders().whole(self.all) for span in story.tell(record)]
 
 
 def tree(spans: list[Span]) -> Iterator[str]:
@@ -63,6 +65,19 @@ def test_start_has_import_and_workers() -> None:
     spans = records.spans()
     assert list(tree(spans)) == ["start > import", "start", "start > worker start", "start > worker start"]
     assert [span.ended - span.begun for span in spans] == [1, 3, 3, 3]
+
+
+def test_start_of_spawned_workers_is_the_same() -> None:
+    """Their processes start after the order."""
+    records = Records()
+    records.change("start", "planning")
+    records.change("start", "done")
+    for slot, pid in {"web/0": 10, AGENT: 11}.items():
+        records.add("ordered", slot, why="daemon start")
+        records.add("spawned", slot, pid)
+    records.add("ready", "web/0", 10)
+    assert list(tree(records.spans())) == ["start", "start > worker start"]
+    assert told(records, 11) == [record["number"] for record in records.all]
 
 
 def test_reload_has_import_canary_exchanges_and_drains() -> None:
@@ -150,7 +165,7 @@ def test_hang_is_a_span_of_its_length() -> None:
 
 def told(records: Records, pid: int) -> list[int]:
     """Return the numbers of the records whose ends the agent `pid` tells."""
-    turn = Turn(AGENT, pid, records.all)
+    turn = Turn(AGENT, pid, Orders().whole(records.all))
     return [record["number"] for record in records.all if turn.has(record)]
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from threading import Event, Thread
+from collections.abc import Callable, Iterator
+from threading import Event as Flag
+from threading import Thread
 
 from ..._errors import PreforkError
+from ...client import Event
 from ..source import Source
+from ..story.orders import Orders
 from ..story.story import Span, Story
 from ..story.turn import Turn
 
@@ -22,10 +25,10 @@ class Teller:
 
     def __init__(self, source: Source, slot: str, tell: Callable[[Span], None]) -> None:
         self._source, self._slot, self._tell = source, slot, tell
-        self._over = Event()
+        self._over = Flag()
         self._number = 0
         """Of the last record that was read."""
-        self._story = Story(slot)
+        self._story, self._orders = Story(slot), Orders()
         self._turn: Turn | None = None
         Thread(target=self._follow, name="follow records", daemon=True).start()
 
@@ -42,11 +45,8 @@ class Teller:
             self._over.wait(_AGAIN)
 
     def _read(self) -> None:
-        turn = self._turn = self._turn or Turn(self._slot, os.getpid(), self._source.events())
-        for record in self._source.events(follow=True):
-            if record.get("number", 0) <= self._number:  # Read before; `lost` has no number.
-                continue
-            self._number = record["number"]
+        turn = self._turn = self._turn or Turn(self._slot, os.getpid(), Orders().whole(self._source.events()))
+        for record in self._orders.whole(self._new()):
             turn.read(record)
             for span in self._story.tell(record):
                 if turn.has(record):
@@ -54,3 +54,10 @@ class Teller:
             if turn.is_over:
                 self._over.set()
                 return
+
+    def _new(self) -> Iterator[Event]:
+        """Yield the records that have not been read yet, and each new one."""
+        for record in self._source.events(follow=True):
+            if record.get("number", 0) > self._number:  # `lost` has none.
+                self._number = record["number"]
+                yield record

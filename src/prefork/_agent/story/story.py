@@ -96,7 +96,7 @@ class Story:
             case "planned" | "plan_failed" | "mold_ended":
                 if (span := self.molds.pop(record["generation"], None)) is not None:
                     yield _ended(span, record, str(record.get("report") or record.get("reason") or ""))
-            case "ordered" | "spawned":
+            case "ordered":
                 self._ordered(record)
             case "ready":
                 yield from self._ready(record)
@@ -130,10 +130,8 @@ class Story:
         self.molds[record["generation"]] = _within(of[-1].root, span) if of else span
 
     def _ordered(self, record: Record) -> None:
-        if "pid" in record:
-            with_cause = {**record, "cause": record.get("why", "")}
-            self.starts[record["pid"]] = _begun("worker start", with_cause, *_OF_WORKER, "cause")
-        if not record.get("why", _CRASHED).startswith(_CRASHED):
+        self.starts[record["pid"]] = _begun("worker start", {**record, "cause": record["why"]}, *_OF_WORKER, "cause")
+        if not record["why"].startswith(_CRASHED):
             self.relaunches.pop(record["slot"], None)  # It had not come to one: the slot was removed meanwhile.
 
     def _ready(self, record: Record) -> Iterator[Span]:
