@@ -110,7 +110,7 @@ SIDES: dict[str, list[str]] = {
 def interpreter() -> str:
     """Return the Python of the environment with all peers; create the environment if it does not exist."""
     project = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text())["project"]
-    extras = [each for name in SERVERS for each in project["optional-dependencies"][name]]
+    extras = [each for name in (*SERVERS, "metrics") for each in project["optional-dependencies"][name]]
     needed = [*project["dependencies"], *extras, *PEERS]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prefork-bench"
     key = hashlib.sha256("\n".join([sys.version, sys.executable, *needed]).encode()).hexdigest()[:12]
