@@ -83,9 +83,8 @@ def compare(server: str, rounds: int, seconds: int) -> None:
                 with scrapes.going_on() if each.name == scraped else ExitStack():
                     found[each.name].append(ask(each, "keep-alive", seconds))
     show(found, plain)
-    print(
-        f"\n{len(scrapes.times)} scrapes, {1000 * median(scrapes.times):.0f} ms each, {1000 * max(scrapes.times):.0f} at most"
-    )
+    took = [1000 * each for each in scrapes.times]
+    print(f"\n{len(took)} scrapes, {median(took):.0f} ms each, {max(took):.0f} at most")
 
 
 def show(found: dict[str, list[Slice]], plain: str) -> None:

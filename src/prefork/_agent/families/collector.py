@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from importlib.metadata import version
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from ...scoreboard import Histogram
+from ..release import release
 from ..source import Source
 from .family import Family, Sample
 from .listed import samples
@@ -28,7 +28,7 @@ class DaemonCollector(Collector):
 
     def __init__(self, look: Callable[[], Seen]) -> None:
         self._look = look
-        self._version = version("prefork")
+        self._version = release()
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: a registry need not look at the daemon to register this."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from importlib.metadata import version
 from time import time_ns
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -29,6 +28,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from ..._worker.telemetry.attributes import INSTANCE, OF_WORKER, of_daemon
+from ..release import release
 from . import points
 from .reasons import Reasons
 from .traces import Traces
@@ -67,7 +67,7 @@ class Otlp:
 
     def _push_metrics(self) -> bool:
         measured = list(points.metrics(self._collect(), self._started, time_ns()))
-        scope = ScopeMetrics(InstrumentationScope("prefork", version("prefork")), measured, "")
+        scope = ScopeMetrics(InstrumentationScope("prefork", release()), measured, "")
         data = MetricsData([ResourceMetrics(self._resource, [scope], "")])
         return self._metrics.export(data) is MetricExportResult.SUCCESS
 
