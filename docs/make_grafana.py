@@ -116,6 +116,7 @@ PANELS: list[tuple[str, str, str, list[Target]]] = [
         "Processors that workers use, wait for, and were kept from by the quota.",
         [
             ("rate(prefork_worker_cpu_seconds_total{}[])", "{{slot}}"),
+            ("sum(rate(prefork_worker_cpu_wait_seconds_total{}[]))", "waiting"),
             ("sum(rate(prefork_cpu_throttled_seconds_total{}[]))", "throttled"),
         ],
     ),

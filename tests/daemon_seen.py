@@ -79,7 +79,7 @@ def seen(stage: Noted) -> Seen:
     return Seen(
         reading,
         found,
-        {pid: Usage(1.5, 40 << 20, 60 << 20) for pid in pids},
+        {pid: Usage(1.5, 40 << 20, 60 << 20, 0.25) for pid in pids},
         {"tcp://127.0.0.1:8000": Backlog(7, 4, 2048)},
         Limits(900 << 20, 1 << 30, 1.25),
     )

@@ -92,10 +92,10 @@ def test_buckets_are_cumulative_and_lose_no_value() -> None:
     assert family.buckets(histogram) == [(0.5, 1), (1.0, 6), (inf, 15)]
 
 
-def test_percentile_of_its_buckets_is_within_a_tenth(daemon: Seen) -> None:
+def test_percentile_of_the_buckets_is_within_a_fifth(daemon: Seen) -> None:
     duration = next(family for family in FAMILIES if family.name == "prefork_request_duration_seconds")
     bounds = [bound for bound, _ in duration.buckets(Measures().latency)]
-    assert all(high / low < 1.42 for low, high in pairwise(bounds[:-1]))
+    assert all(high / low < 1.2 for low, high in pairwise(bounds[:-1]))
     assert bounds[0] <= 0.0005
     assert bounds[-2] >= 60
 

@@ -38,6 +38,26 @@ QUIET = (
 """Parts of expressions that may have no value: this daemon does not hang, and this machine may have no limits."""
 
 
+MORE = (
+    'prefork_requests_total{class="2xx"} > 0',
+    'sum by (generation) (prefork_generation_requests_total{class="2xx"}) > 0',
+    "histogram_quantile(0.95, rate(prefork_request_queue_seconds_bucket[10s])) > 0",
+    "histogram_quantile(0.95, rate(prefork_request_duration_seconds_bucket[10s])) > 0",
+    "prefork_response_body_bytes_total > 0",
+)
+"""What such a daemon has more than values: requests of these sorts."""
+
+
+def through_proxy(run: Watched) -> None:
+    """Send a request that has waited in a trusted proxy for a moment."""
+    connection = http.client.HTTPConnection("127.0.0.1", run.port, timeout=PATIENCE)
+    try:
+        connection.request("GET", "/", headers={"X-Request-Start": f"t={time.time() - 0.02:.3f}"})
+        assert connection.getresponse().read()
+    finally:
+        connection.close()
+
+
 class Prometheus:
     """A Prometheus that scrapes one agent each second."""
 
@@ -99,8 +119,8 @@ def test_every_expression_has_a_value_where_there_was_data(scraped: tuple[Watche
     assert len(wanted) > 25
 
     def valued() -> bool:
-        run.get()
-        return all(prometheus.query(one) for one in wanted)
+        through_proxy(run)
+        return all(prometheus.query(one) for one in (*wanted, *MORE))
 
     until(valued, "each expression has a value")
     for one in expressions("10s"):

@@ -19,7 +19,7 @@ REQUESTS = Family(
 )  # fmt: skip
 DURATION = Family(
     "prefork_request_duration_seconds", "histogram", "Time from the begin of a request to the end of its response.",
-    "percentiles of the latency; its sum grows by the mean number of requests in flight", step=4,
+    "percentiles of the latency; its sum grows by the mean number of requests in flight", step=2,
 )  # fmt: skip
 QUEUE = Family(
     "prefork_request_queue_seconds", "histogram",

@@ -64,6 +64,11 @@ CPU = Family(
     "prefork_worker_cpu_seconds", "counter", "Processor time of a slot's newest worker.", "who uses the processors",
     ("slot",),
 )  # fmt: skip
+WAITED = Family(
+    "prefork_worker_cpu_wait_seconds", "counter",
+    "Time for which the main thread of a slot's newest worker waited for a processor.",
+    "too many processes for the machine, before requests show it", ("slot",),
+)  # fmt: skip
 PRIVATE = Family(
     "prefork_worker_private_memory_bytes", "gauge", "Memory that a slot's newest worker shares with no process.",
     "leaks; what one more worker costs", ("slot",),
@@ -77,7 +82,7 @@ _UNKNOWN = Usage(None, None, None)
 
 FAMILIES = (
     *(WANTED, SERVING, WORKERS, ENDED, CUT, HUNG, STUCK, STARVED, RESTARTS, FAILURES, RETRY),
-    *(CPU, PRIVATE, SHARED),
+    *(CPU, WAITED, PRIVATE, SHARED),
 )
 
 
@@ -123,7 +128,7 @@ def _slot(slot: Mapping[str, Any], usage: Usage) -> Iterator[Sample]:
     key = slot["key"]
     yield RESTARTS.at(slot["restarts"], key)
     yield FAILURES.at(slot["failures"], key)
-    values = (RETRY, slot["retry_at"]), (CPU, usage.cpu)
+    values = (RETRY, slot["retry_at"]), (CPU, usage.cpu), (WAITED, usage.waited)
     for family, value in (*values, (PRIVATE, usage.private), (SHARED, usage.shared)):
         if value is not None:
             yield family.at(value, key)
