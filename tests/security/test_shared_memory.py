@@ -21,7 +21,8 @@ for number in os.listdir("/proc/self/fd"):
     with suppress(OSError):
         if "memfd:prefork" in os.readlink(f"/proc/self/fd/{number}"):
             size = os.fstat(int(number)).st_size
-            for place in range(START, size, 65536):
+            # Of application metrics there are 34 GB, nearly all of them without a row that has them.
+            for place in range(START, min(size, 200_000_000), 65536):
                 os.pwrite(int(number), BYTES, place)
             note("wrote", os.readlink(f"/proc/self/fd/{number}"), size)
 note("wrote all")
