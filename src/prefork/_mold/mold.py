@@ -143,6 +143,7 @@ class Mold:
                     if not self._planned:
                         return
                 case Fork(count):
+                    own_metrics.before_fork()
                     # A single newborn may be kept as a spare. In a large batch they wait for each other, and a
                     # rehearsal of all of them meanwhile would cost half a megabyte each.
                     live = partial(self._live, meanwhile=self._rehearse) if count == 1 else self._live

@@ -4,7 +4,7 @@ It is a memfd that the master creates, of a sealed size, and sparse: only pages 
 passes it to its molds, as the scoreboard, and never reads it. Any worker can write anything there: who reads checks.
 
     header, 64 KiB        0 magic, 8 version, 16 columns, 24 bytes of records, 32 columns used, 40 series dropped,
-                          48 whether there are exemplars
+                          48 whether there are exemplars, 56 gauges among the series
     stamps                8 bytes a record: the latest generation whose code has made it
     named                 1 byte a record: whether the log has named it as one that finds no room
     records               one a metric and one a series, of all processes, in the order in which they were made
@@ -34,7 +34,8 @@ import sys
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from time import sleep
+from math import inf
+from time import monotonic, sleep
 
 from ..._linux import memfd
 
@@ -54,11 +55,13 @@ EXEMPLARS_AT = RECORDS_AT + RECORD_BYTES
 COLUMNS_AT = EXEMPLARS_AT + EXEMPLAR * CELLS
 COLUMN = 8 * CELLS  # bytes
 
-USED_BYTES, USED_COLUMNS, DROPPED, HAS_EXEMPLARS = 24, 32, 40, 48
+USED_BYTES, USED_COLUMNS, DROPPED, HAS_EXEMPLARS, GAUGES = 24, 32, 40, 48, 56
 """Offsets in the header."""
 
 _TRIES, _PAUSE = 2_000, 0.001
 """How often the lock is tried, and the seconds between: its holder writes two pieces, unless it has been stopped."""
+_ONCE_IN = 60.0
+"""Seconds for which nobody waits for the lock after it did not become free: each new series would wait."""
 
 
 def create(columns: int = COLUMNS) -> int:
@@ -84,6 +87,7 @@ class Arena:
         if not os.fstat(descriptor).st_size:
             raise ValueError("the size of files is limited: no shared memory of 40 GB, of which little is used")
         self.descriptor = descriptor
+        self._given_up = -inf
         # By its size, which is sealed.
         self.columns = (os.fstat(descriptor).st_size - COLUMNS_AT) // COLUMN - MOLDS
         if self.columns < 1 or os.pread(descriptor, 16, 0) != struct.pack("8sQ", MAGIC, VERSION):
@@ -103,13 +107,15 @@ class Arena:
 
         It is the process's (fcntl_locking(2)): one thread at a time may ask for it.
         """
-        for _ in range(_TRIES):
+        for _ in range(_TRIES if monotonic() - self._given_up > _ONCE_IN else 1):
             with suppress(BlockingIOError, PermissionError):
                 fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 8)
                 break
             sleep(_PAUSE)
         else:
+            self._given_up = monotonic()
             raise TimeoutError("the table of application metrics is locked by a process that does not run")
+        self._given_up = -inf
         try:
             yield
         finally:

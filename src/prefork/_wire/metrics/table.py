@@ -17,7 +17,7 @@ from time import time
 from typing import Any
 
 from ..._records.record import record
-from .arena import CELLS, DROPPED, MOST_RECORDS, RECORD_BYTES, RECORDS_AT, USED_BYTES, Arena
+from .arena import CELLS, DROPPED, GAUGES, MOST_RECORDS, RECORD_BYTES, RECORDS_AT, USED_BYTES, Arena
 
 MOST_OF_ONE = CELLS // 4
 """Cells of one metric: more label values than that are a mistake, and would take the place of all others."""
@@ -94,6 +94,11 @@ class Table:
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def catch_up_with_gauges(self) -> None:
+        """Read what processes have added since, if a gauge is among it. Raises OSError."""
+        if self.arena.word(GAUGES) != len(self.gauges):
+            self.catch_up()
 
     def catch_up(self) -> None:
         """Read what processes have added since. Raises OSError."""
@@ -201,6 +206,7 @@ class Table:
         elif (first, values[: len(metric.key.labelnames)]) not in metric.series or self.cells >= CELLS:
             raise ValueError("no room")
         self._append([metric.number, *named, time()])
+        self.arena.write_word(GAUGES, len(self.gauges))
         return metric.series[named]
 
     def _append(self, parts: list[Any]) -> None:

@@ -54,10 +54,11 @@ class Counting:
     def take(self, row: int, board: Scoreboard) -> None:
         """Count as the worker of a row from now on; without one, into private memory."""
         before, self.is_worker, self._board = self.cells, True, board
+        self._lock, self._placing = _thread.RLock(), False  # A thread of the mold may have held it at the fork.
         try:
             if not 0 <= row < self.arena.columns:
                 raise OSError
-            self.table.catch_up()
+            self.table.catch_up_with_gauges()
             cells = self.arena.map(row)
             self.arena.use(row)
         except OSError:
@@ -109,12 +110,16 @@ class Counting:
                 self._make_gauge(series)
             return series
 
-    def metric(self, key: Key) -> Metric | None:
-        """Return a metric with all its series so far, of all processes; None if it has none."""
-        with self._lock:
+    def catch_up(self) -> None:
+        """Learn of all series so far, of all processes."""
+        with self._lock, suppress(OSError):
             if not self._placing:
                 self.table.catch_up()
-            return self.table.metrics.get(key)
+
+    def metric(self, key: Key) -> Metric | None:
+        """Return a metric with all its series so far; None if it has none."""
+        self.catch_up()
+        return self.table.metrics.get(key)
 
     def _make_gauge(self, series: Series) -> None:
         cells, cell = self.cells, series.cell

@@ -46,6 +46,11 @@ class Own:
         else:
             sys.meta_path.insert(0, Hook(self._imported))
 
+    def before_fork(self) -> None:
+        """Read here what workers have added, so that their successors share it."""
+        if self.counting is not None:
+            self.counting.catch_up()
+
     def take(self, row: int, board: Scoreboard) -> None:
         """Count from now on as the worker of a row (-1: none is free), whenever prometheus_client is imported."""
         self.row, self.board = row, board
