@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -192,10 +193,13 @@ def module_of(name: str) -> str | None:
     return ".".join(parts) or "__init__"
 
 
-EDGES = {
-    module: {target for name in imports(path) if (target := module_of(name)) not in (None, module)}
-    for module, path in MODULES.items()
-}
+@cache
+def edges() -> dict[str, set[str | None]]:
+    """Return what each module imports of ours. Read by the first test that asks, not by each process that collects."""
+    return {
+        module: {target for name in imports(path) if (target := module_of(name)) not in (None, module)}
+        for module, path in MODULES.items()
+    }
 
 
 def allowed(module: str, target: str) -> bool:
@@ -213,7 +217,7 @@ def test_every_folder_has_a_rule() -> None:
 def test_imports_stay_within_the_rules(folder: str) -> None:
     broken = [
         f"{module} imports {target}"
-        for module, targets in EDGES.items()
+        for module, targets in edges().items()
         if room(module) == folder
         for target in sorted(filter(None, targets))
         if not allowed(module, target)
@@ -223,7 +227,7 @@ def test_imports_stay_within_the_rules(folder: str) -> None:
 
 def test_no_rule_is_unused() -> None:
     """A rule that no import needs would let the next one in unseen."""
-    used = {(room(module), target) for module, targets in EDGES.items() for target in targets if target}
+    used = {(room(module), target) for module, targets in edges().items() for target in targets if target}
     unused = [
         f"{folder} may import {rule}"
         for folder, rules in MAY_IMPORT.items()
@@ -235,7 +239,7 @@ def test_no_rule_is_unused() -> None:
 
 
 def test_no_circles() -> None:
-    left = {module: set(targets) for module, targets in EDGES.items()}
+    left = {module: set(targets) for module, targets in edges().items()}
     while leaves := [module for module, targets in left.items() if not targets & left.keys()]:
         for module in leaves:
             del left[module]
@@ -245,8 +249,8 @@ def test_no_circles() -> None:
 def test_wire_is_shared() -> None:
     """What only one process reads is no format that two must agree on; what shared code reads counts for its users."""
     for module in (module for module in MODULES if module.startswith("_wire.") and MODULES[module].stem != "__init__"):
-        users = {user for user, targets in EDGES.items() if module in targets}
-        users |= {user for user, targets in EDGES.items() if targets & {who for who in users if room(who) in SHARED}}
+        users = {user for user, targets in edges().items() if module in targets}
+        users |= {user for user, targets in edges().items() if targets & {who for who in users if room(who) in SHARED}}
         assert len({room(user) for user in users} - SHARED) >= 2, f"{module} is imported by {sorted(users)} alone"
 
 

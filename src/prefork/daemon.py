@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from ._context import WorkerContext
 from ._errors import UsageError
@@ -16,7 +16,9 @@ from ._launch.keywords import DaemonKeywords
 from ._listener import Listener, declared
 from ._options.records import DaemonOptions, KindOptions, Record, checked
 from ._options.types import DAEMON_NAME
-from .config import Source
+
+if TYPE_CHECKING:
+    from .config import Source
 
 F = TypeVar("F", bound=Callable[..., Any])
 D = TypeVar("D")

@@ -115,7 +115,6 @@ class Mold:
             newborn.take_signals(self._orphan, self._stacks)
             self._live(self._channel)
         self._obey(application)
-        sharing.before_exit()
         sys.exit(0 if self._planned else 1)
 
     def _inheritance_of(self, worker: Callable[[str, Json], Callable[[Assignment], None]]) -> newborn.Inheritance:
