@@ -137,6 +137,7 @@ LARGEST = {
     "_hooks/decider": 570,
     "_launch": 250,
     "_fields": 180,
+    "_fields/json": 80,
     "_options": 500,
     "_options/agent": 60,
     "_options/listed": 300,

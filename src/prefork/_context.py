@@ -5,6 +5,9 @@ They carry its parameters, and travel to it as text.
 A context is sent as data, `{"kind": ..., "fields": {...}}` in JSON, since it goes to another process and, after a
 deploy, perhaps to another version of its class. What JSON would change is refused by the field's name: for its
 annotation before anything runs, for its value before anything is started.
+
+`_fields.field` and msgspec, which take longer to import than all else here, are imported where a context is sent or its
+fields are checked: a program that becomes a master does neither.
 """
 
 from __future__ import annotations
@@ -13,15 +16,14 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Self
-
-import msgspec
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ._errors import UsageError
-from ._fields.annotations import hints
 from ._fields.descriptors import Descriptor as Descriptor
-from ._fields.field import ENCODER, Field, field_of, short
 from ._wire.keys import key_of, kind_in, kind_of, name_of
+
+if TYPE_CHECKING:
+    from ._fields.field import Field
 
 _COMPARISONS = frozenset({"__eq__", "__ne__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__"})
 _RESERVED = frozenset({"encode", "decode", "interpreter_options", "launch"})
@@ -58,9 +60,10 @@ class WorkerContext:
 
         A class may override it and `decode`, for any bytes. A `Daemon` replaces a worker whose bytes have changed.
         """
+        from ._fields.json.whole import joined
+
         spec = _spec(type(self))
-        fields = {field.name: field.encoded(getattr(self, field.name)) for field in spec if field.travels}
-        return ENCODER.encode({"kind": self._kind, "fields": fields})
+        return joined(self._kind, {each.name: each.encoded(getattr(self, each.name)) for each in spec if each.travels})
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -70,18 +73,15 @@ class WorkerContext:
         dropped. Raises UsageError if the context is of another class, if a compared field or one without a default was
         not sent, and if one was not sent while another is unknown: it may have been renamed, and its value be lost.
         """
-        try:
-            wire = msgspec.json.decode(data, type=_Wire)
-        except msgspec.MsgspecError as error:
-            raise UsageError(f"no encoded context: {error}") from None
-        found = find(wire.kind)
+        from ._fields.json.whole import separated
+
+        kind, sent = separated(data)
+        found = find(kind)
         if not issubclass(found, cls):
-            raise UsageError(f"a context of kind {wire.kind!r} is a {found.__qualname__}, not a {cls.__qualname__}")
+            raise UsageError(f"a context of kind {kind!r} is a {found.__qualname__}, not a {cls.__qualname__}")
         travelling = {field.name: field for field in _spec(found) if field.travels}
-        _check_sent(found.__qualname__, wire.fields.keys(), travelling)
-        return found(
-            **{name: field.decoded(wire.fields[name]) for name, field in travelling.items() if name in wire.fields}
-        )
+        _check_sent(found.__qualname__, sent.keys(), travelling)
+        return found(**{name: field.decoded(sent[name]) for name, field in travelling.items() if name in sent})
 
     def interpreter_options(self) -> Sequence[str]:
         """Return interpreter options for this worker, such as `["-X", "dev"]`; none unless overridden."""
@@ -106,11 +106,6 @@ class Launch:
     """Interpreter options such as `-X dev`. In a `Daemon` only for a kind with `spawn="exec"`."""
 
 
-class _Wire(msgspec.Struct):
-    kind: str
-    fields: dict[str, msgspec.Raw]
-
-
 def _check_sent(name: str, sent: Collection[str], fields: Mapping[str, Field]) -> None:
     """Raise UsageError if a value that a context needs, or that was sent, would be lost."""
     absent = [field for field in fields if field not in sent]
@@ -131,6 +126,8 @@ def encoded(context: WorkerContext) -> bytes:
     """Return what the context's `encode` returns. Raises UsageError if that is not bytes, and what it raises."""
     data = context.encode()
     if not isinstance(data, bytes):
+        from ._fields.field import short
+
         raise UsageError(f"{type(context).__qualname__}.encode() returned {short(data)}, not bytes")
     return data
 
@@ -143,6 +140,8 @@ def decoded(expected: str, data: bytes) -> WorkerContext:
     cls = find(kind_in(expected))
     context = cls.decode(data)
     if not isinstance(context, cls) or key(context) != expected:
+        from ._fields.field import short
+
         why = "" if _has_own_decode(cls) else ": its compared fields have changed; restart the daemon"
         raise UsageError(f"{cls.__qualname__}.decode() returned {short(context)}, not the context of {expected}{why}")
     return context
@@ -193,6 +192,9 @@ _specs: dict[type[WorkerContext], tuple[Field, ...]] = {}
 
 def _spec(cls: type[WorkerContext]) -> tuple[Field, ...]:
     if cls not in _specs:
+        from ._fields.annotations import hints
+        from ._fields.field import field_of
+
         _check_class(cls)
         annotations = hints(cls)
         found: Any = dataclasses.fields(cls)  # type: ignore[arg-type]

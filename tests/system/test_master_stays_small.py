@@ -69,7 +69,9 @@ def context(number):
 
 def test_the_package_is_where_it_says(start: Start) -> None:
     """`prefork` names what is public, and loads it only when it is asked for."""
-    code = "import sys, prefork; assert 'msgspec' not in sys.modules; prefork.Daemon; assert 'msgspec' in sys.modules"
+    code = "import sys, prefork; {0}; prefork.Daemon, prefork.WorkerContext; {0}; prefork.toml_file; {1}".format(
+        "assert 'msgspec' not in sys.modules", "assert 'msgspec' in sys.modules"
+    )
     environment = {**os.environ, "PYTHONPATH": str(Path(prefork.__file__).parent.parent)}
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30, env=environment, cwd=start.directory)
     assert set(prefork.__all__) <= set(dir(prefork))

@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 import msgspec
 
 from .._errors import UsageError
-from .annotations import is_enum, json
+from .annotations import is_enum
 from .descriptors import Finder, finder
+from .json.carried import decoder as decoder_of
 
 ENCODER = msgspec.json.Encoder(order="deterministic")  # Sets have no order: equal contexts must give equal bytes.
 
@@ -70,7 +71,7 @@ def field_of(cls: type, field: dataclasses.Field[Any], annotation: Any, own_code
         )
     if field.hash and not field.compare:
         raise UsageError(f"{where}: remove hash=True: a parameter is not part of the worker's identity")
-    decoder, refusal = json(annotation)
+    decoder, refusal = decoder_of(annotation)
     if refusal and not own_codec:
         raise UsageError(f"{where}: {refusal}")
     try:

@@ -1,0 +1,1 @@
+"""Fields and contexts as JSON. Only these modules and `field` import msgspec."""
