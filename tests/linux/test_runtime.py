@@ -98,6 +98,7 @@ def test_clean_end_removes_the_directory(tmp_path: Path) -> None:
     runtime.leave()
     assert place.exists(), "there may be crash reports"
     (place / "crashes").rmdir()
+    (place / "dashboard-token").write_text("token")
     Runtime(str(place), Noted("chat")).leave()
     assert not place.exists()
 

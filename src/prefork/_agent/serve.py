@@ -17,6 +17,7 @@ from .._errors import PreforkError
 from ..adapters import ServerOptions
 from ..adapters.web import layers
 from . import health, metrics
+from .dashboard import routes as dashboard
 from .granted import GrantedClient
 from .options import AgentOptions
 from .push.push import push
@@ -26,7 +27,11 @@ from .uncounted import Uncounted
 if TYPE_CHECKING:
     from .._worker.handle import Worker
 
-PARTS: Sequence[Callable[[Source, AgentOptions], list[BaseRoute]]] = (health.routes, metrics.routes)
+PARTS: Sequence[Callable[[Source, AgentOptions], list[BaseRoute]]] = (
+    health.routes,
+    metrics.routes,
+    dashboard.routes,
+)
 """What the agent serves: each part returns its routes."""
 
 LASTING: Sequence[Callable[[Source, AgentOptions], AbstractAsyncContextManager[None]]] = (push,)

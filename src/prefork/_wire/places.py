@@ -14,6 +14,9 @@ SOCKET = "control.sock"
 CRASHES = "crashes"
 """The name of the directory of crash reports in the runtime directory."""
 
+TOKEN = "dashboard-token"
+"""The name of the file in the runtime directory with the token of the dashboard's commands."""
+
 
 def given_in(environ: Mapping[str, str]) -> str:
     """Return the runtime directory that a service manager has created for this daemon; empty where there is none."""

@@ -72,10 +72,10 @@ class Lock:
         if self.path == os.path.abspath(given_in(os.environ) or os.sep):
             return
         try:
-            if self.is_there and set(os.listdir(self.path)) <= {*self.FILES, _LOCK}:
+            if self.is_there and (there := set(os.listdir(self.path))) <= {*self.FILES, _LOCK}:
                 # The lock last: another start may make its own from then on. One that has opened this file before finds
                 # that it has no name any more.
-                for each in *self.FILES, _LOCK:
+                for each in *(there - {_LOCK}), _LOCK:
                     os.unlink(f"{self.path}/{each}")
                 os.rmdir(self.path)
         except OSError:

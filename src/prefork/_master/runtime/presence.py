@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..._errors import PreforkError
+from ..._wire.places import TOKEN
 from ..identity.claim import Claim
 from ..identity.lock import Lock, Noted, not_writable
 from . import directory
@@ -34,7 +35,7 @@ _PAUSE = 10.0
 class Runtime(Lock):
     """The runtime directory of a daemon whose workers outlive a killed master: with their roster."""
 
-    FILES = ("roster",)
+    FILES = ("roster", TOKEN)
     _claim: Claim | None = None
 
     def __init__(self, path: str, daemon: Noted, log: Callable[[str], object] | None = None) -> None:
