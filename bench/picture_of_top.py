@@ -50,10 +50,12 @@ def plan():
 def web(worker):
     time.sleep(0.8)  # What an application has to do before it can serve.
     for connection, _ in worker.accept("http"):
-        with connection, worker.request(random.choice(PAGES)):
+        with connection:
+            worker.activity.begin(random.choice(PAGES))
             connection.recv(1000)
             time.sleep(random.expovariate(200) + (1.5 if random.random() < 0.0005 else 0.0))
             connection.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\nhello")
+            worker.activity.end(status=500 if random.random() < 0.004 else 200)
 
 @daemon.worker(Mailer)
 def mail(worker):
