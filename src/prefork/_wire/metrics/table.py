@@ -26,6 +26,8 @@ FOR_UNLABELLED = CELLS // 16
 MOST_RECORD = 8192  # bytes
 _MOST_HELP = 1000  # characters
 
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 SUFFIXES = {
     "counter": ("_total",),
     "gauge": ("",),
@@ -165,7 +167,8 @@ class Table:
             except ValueError:
                 raise self._no_room(key) from None
             for made in (metric.number, series.number):
-                self._made[made] = self.arena.stamp(made, generation)
+                if self._made.get(made, -1) < generation:
+                    self._made[made] = self.arena.stamp(made, generation)
             return series
 
     def _no_room(self, key: Key) -> NoRoomError:
@@ -206,18 +209,19 @@ class Table:
         elif (first, values[: len(metric.key.labelnames)]) not in metric.series or self.cells >= CELLS:
             raise ValueError("no room")
         self._append([metric.number, *named, time()])
-        self.arena.write_word(GAUGES, len(self.gauges))
+        if metric.key.type == "gauge":
+            self.arena.write_word(GAUGES, len(self.gauges))
         return metric.series[named]
 
     def _append(self, parts: list[Any]) -> None:
-        data = json.dumps(parts).encode()
+        data = _encoded(parts).encode()  # Raises UnicodeEncodeError for what no scrape could say.
         end = self._end + 4 + len(data)
         if self.damaged or len(data) > MOST_RECORD or end > RECORD_BYTES or len(self) >= MOST_RECORDS:
             raise ValueError("no room")
-        json.dumps(parts, ensure_ascii=False).encode()  # Raises UnicodeEncodeError for what no scrape could say.
         os.pwrite(self.arena.descriptor, len(data).to_bytes(4, sys.byteorder) + data, RECORDS_AT + self._end)
         self.arena.write_word(USED_BYTES, end)
-        self.catch_up()
+        self._take(parts)
+        self._end = end
 
 
 def text_of(value: object) -> str:
