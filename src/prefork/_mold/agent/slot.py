@@ -14,7 +14,7 @@ from ..._worker.handle import Worker
 from ..._worker.metrics.own import own as metrics
 from ...daemon import Daemon, Kind
 
-_NICE = 5
+_NICE = 10
 """It yields to the workers where processors are short."""
 
 _DRAIN_TIMEOUT = 5.0
