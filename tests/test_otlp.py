@@ -41,7 +41,7 @@ class Sender:
         self.traces = Traces(resource, "shop 1")
         self.otlp = otlp.Otlp(endpoint, resource, STARTED, registry.collect, self.traces)
         self.logged: list[str] = []
-        self.outage = Outage(f"otlp: {endpoint}", "trying again", self.logged.append)
+        self.outage = Outage(f"otlp: {endpoint}", "trying again", 1, self.logged.append)
 
     def push(self) -> bool:
         reason = self.otlp.push()

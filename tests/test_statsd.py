@@ -9,6 +9,7 @@ import pytest
 
 from prefork._agent.push.datagrams import Datagrams
 from prefork._agent.push.lines import figures, packed
+from prefork._agent.push.outage import Outage
 from prefork._options.agent.metrics import statsd
 from prefork.scoreboard import Histogram, Measures, Process, Reading
 
@@ -113,3 +114,12 @@ def test_address_is_made_full() -> None:
         "udp://localhost:8125",
         "unix:///run/dsd.socket",
     ]
+
+
+def test_outage_of_a_datagram_server_is_logged_once() -> None:
+    """Every other datagram to a closed port succeeds."""
+    logged: list[str] = []
+    outage = Outage("statsd", "lost", 3, logged.append)
+    for reason in ["refused", None] * 5 + [None] * 5:
+        outage.note(reason)
+    assert logged == ["statsd gets nothing: refused; lost", "statsd is back after 0 s"]

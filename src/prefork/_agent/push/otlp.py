@@ -60,7 +60,7 @@ class Otlp:
             return None if self._push_metrics() and self._push_spans() else self._reasons.take()
 
     def close(self) -> None:
-        """End what waits, from another thread."""
+        """End what waits for another try; from another thread."""
         exporters: tuple[MetricExporter, SpanExporter] = self._metrics, self._spans
         for exporter in exporters:
             exporter.shutdown()

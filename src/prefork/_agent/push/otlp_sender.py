@@ -16,6 +16,8 @@ from .traces import Traces
 class OtlpSender:
     """A `Sender` of all metrics, cumulative, and of the spans since the last push."""
 
+    proof = 1
+
     def __init__(self, source: Source, options: AgentOptions, status: Mapping[str, Any]) -> None:
         assert options.otlp is not None
         endpoint = options.otlp.rstrip("/")
@@ -37,3 +39,7 @@ class OtlpSender:
         if self._teller is not None:
             self._teller.wait()
         self._otlp.push()
+
+    def give_up(self) -> None:
+        """End an attempt that waits for the next try."""
+        self._otlp.close()

@@ -22,11 +22,15 @@ _AGAIN = 1.0
 
 
 class Sender(Protocol):
-    """What sends to one receiver. `subject` names both in the log, `cost` says what a failure costs."""
+    """What sends to one receiver, each `interval` seconds.
+
+    `subject` names both in the log, `cost` says what a failure costs; after `proof` successes the receiver is back.
+    """
 
     interval: float
     subject: str
     cost: str
+    proof: int
 
     def push(self) -> str | None:
         """Send what there is; return why it has not arrived. It may take some seconds."""
@@ -34,23 +38,23 @@ class Sender(Protocol):
     def finish(self) -> None:
         """Send what there is for the last time; called where the last attempt has succeeded."""
 
+    def give_up(self) -> None:
+        """End an attempt that waits for the next try. For another thread."""
+
 
 @asynccontextmanager
 async def push(source: Source, options: AgentOptions) -> AsyncIterator[None]:
     """Push what the options ask for until the block ends."""
-    stop = Event()
-    threads = [
-        Thread(target=_run, name=f"push to {address}", args=(source, make, options, stop), daemon=True)
-        for make, address in ((_otlp, options.otlp), (_statsd, options.statsd))
-        if address is not None
-    ]
-    for thread in threads:
-        thread.start()
+    wanted = [make for make, address in ((_otlp, options.otlp), (_statsd, options.statsd)) if address is not None]
+    pushes = [_Push(source, options, make) for make in wanted]
+    for each in pushes:
+        each.start()
     try:
         yield
     finally:
-        stop.set()
-        await asyncio.gather(*(asyncio.to_thread(thread.join, _LAST) for thread in threads))
+        for each in pushes:
+            each.stop()
+        await asyncio.gather(*(asyncio.to_thread(each.join, _LAST) for each in pushes))
 
 
 def _otlp(source: Source, options: AgentOptions, status: dict[str, Any]) -> Sender:
@@ -65,28 +69,46 @@ def _statsd(source: Source, options: AgentOptions, status: dict[str, Any]) -> Se
     return StatsdSender(source, options, status)
 
 
-def _run(
-    source: Source,
-    make: Callable[[Source, AgentOptions, dict[str, Any]], Sender],
-    options: AgentOptions,
-    stop: Event,
-) -> None:
-    status = None
-    while status is None:
-        try:
-            status = source.status()
-        except PreforkError:
-            if stop.wait(_AGAIN):
-                return
-    sender = make(source, options, status)
-    key = next(slot["key"] for slot in status["slots"] if slot["auxiliary"])
-    outage = Outage(f"{key}: {sender.subject}", sender.cost, lambda text: print(text, file=sys.stderr, flush=True))
-    due = monotonic() + sender.interval
-    while not stop.wait(max(0.0, due - monotonic())):
-        due = max(due + sender.interval, monotonic())
-        outage.note(_attempt(sender))
-    if not outage.lasts:
-        sender.finish()
+class _Push(Thread):
+    """One sender, in a thread."""
+
+    def __init__(
+        self, source: Source, options: AgentOptions, make: Callable[[Source, AgentOptions, dict[str, Any]], Sender]
+    ) -> None:
+        super().__init__(name=f"push {make.__name__}", daemon=True)
+        self._source, self._options, self._make = source, options, make
+        self._stop_asked = Event()
+        self._sender: Sender | None = None
+        self._outage: Outage | None = None
+
+    def stop(self) -> None:
+        """Let the thread end after a last push; at once where the receiver is away. For another thread."""
+        self._stop_asked.set()
+        if self._sender is not None and self._outage is not None and self._outage.lasts:
+            self._sender.give_up()
+
+    def run(self) -> None:
+        """Push at each interval."""
+        if (status := self._status()) is None:
+            return
+        key = next(slot["key"] for slot in status["slots"] if slot["auxiliary"])
+        self._sender = sender = self._make(self._source, self._options, status)
+        self._outage = outage = Outage(f"{key}: {sender.subject}", sender.cost, sender.proof, _log)
+        due = monotonic() + sender.interval
+        while not self._stop_asked.wait(max(0.0, due - monotonic())):
+            due = max(due + sender.interval, monotonic())
+            outage.note(_attempt(sender))
+        if not outage.lasts:
+            sender.finish()
+
+    def _status(self) -> dict[str, Any] | None:
+        """Return the daemon's state, as soon as the master gives it; None where the agent ends before."""
+        while True:
+            try:
+                return self._source.status()
+            except PreforkError:
+                if self._stop_asked.wait(_AGAIN):
+                    return None
 
 
 def _attempt(sender: Sender) -> str | None:
@@ -96,3 +118,7 @@ def _attempt(sender: Sender) -> str | None:
         return str(error)
     except Exception as error:  # A collector is the application's code.
         return repr(error)
+
+
+def _log(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ class StatsdSender:
     """A `Sender` of the differences of two readings of the scoreboard."""
 
     interval = 1.0
+    proof = 3
     cost = "the figures of that time are lost"
 
     def __init__(self, source: Source, options: AgentOptions, status: Mapping[str, Any]) -> None:
@@ -34,3 +35,6 @@ class StatsdSender:
         """Send the last difference."""
         self.push()
         self._to.close()
+
+    def give_up(self) -> None:
+        """Nothing waits here."""
