@@ -16,9 +16,17 @@ import pytest
 
 from support import Start, until
 from system.agents import Watched
+from system.runs import ASGI
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 from collector import Collector, collecting, values
+
+COUNTER = """
+import prometheus_client
+orders = prometheus_client.Counter("orders", "Orders.")
+"""
+RESPONSE = '    await send({"type": "http.response.start"'
+COUNTING = COUNTER + ASGI.replace(RESPONSE, f"    orders.inc()\n{RESPONSE}")
 
 
 @dataclass
@@ -71,6 +79,15 @@ class Pushing:
             found.setdefault(span.trace_id, []).append(span)
         return list(found.values())
 
+    def metric(self, name: str) -> list[Any]:
+        """Return the latest points of a metric."""
+        found = [metric for _, metric in self.collector.metrics if metric.name == name]
+        return [point for metric in found[-1:] for point in getattr(metric, metric.WhichOneof("data")).data_points]
+
+    def points(self, name: str) -> list[float]:
+        """Return their values."""
+        return [point.as_double or point.as_int for point in self.metric(name)]
+
     def names(self, root: str) -> list[list[str]]:
         """Return the names of the spans of each trace with this root, sorted; each span has come once."""
         traces = self.traces()
@@ -97,7 +114,7 @@ def pushing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pushing]:
         options = (*pushed, "--statsd-prefix", "till.", "--statsd-tags", "env:live", "--name", "till")
         environment = {"OTEL_METRIC_EXPORT_INTERVAL": "200", "OTEL_SERVICE_NAME": "shop"}
         try:
-            run = Watched(start, "app:app", "-w", "2", *options, env=environment)
+            run = Watched(start, "app:app", "-w", "2", *options, source=COUNTING, env=environment)
             run.ready()
             yield Pushing(run, collector, Statsd(server))
             assert run.stop() == 0
@@ -115,15 +132,15 @@ def test_start_is_a_trace_of_the_daemon(pushing: Pushing) -> None:
 
 
 def test_metrics_arrive_with_the_daemons_start(pushing: Pushing) -> None:
-    def points(name: str) -> list[Any]:
-        found = [metric for _, metric in pushing.collector.metrics if metric.name == name]
-        return [point for metric in found[-1:] for point in getattr(metric, metric.WhichOneof("data")).data_points]
-
-    pushing.collector.wait(lambda: points("prefork_requests"), "metrics")
-    started = pushing.run.status()["started"]
-    assert {point.start_time_unix_nano for point in points("prefork_requests")} == {round(started * 1e9)}
-    names = {metric.name for _, metric in pushing.collector.metrics}
-    assert not [name for name in names if name.endswith("_total")]
+    """Those of the daemon, and those that its workers have counted together."""
+    assert len(pushing.run.pids(2)) == 2
+    scraped = re.search(r"^orders_total (\d+)", pushing.run.ask("/metrics")[1], re.MULTILINE)
+    assert scraped
+    pushing.collector.wait(lambda: pushing.points("orders") == [float(scraped[1])], "the counts of all workers")
+    pushing.collector.wait(lambda: pushing.points("prefork_requests"), "the daemon's metrics")
+    started = round(pushing.run.status()["started"] * 1e9)
+    assert {point.start_time_unix_nano for point in pushing.metric("prefork_requests")} == {started}
+    assert not [metric.name for _, metric in pushing.collector.metrics if metric.name.endswith("_total")]
 
 
 def test_crash_is_a_trace_with_its_cause(pushing: Pushing) -> None:
@@ -156,5 +173,5 @@ def test_statsd_has_every_request_once(pushing: Pushing) -> None:
     for _ in range(20):
         pushing.run.get()
     sent = pushing.statsd.after_a_second() - before
-    assert (sent["gunicorn.requests"], sent["gunicorn.request.duration"]) == (20, 20)
+    assert sent == {"gunicorn.requests": 20, "gunicorn.request.status.2xx": 20, "gunicorn.request.duration": 20}
     assert pushing.statsd.workers == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -21,8 +22,9 @@ COLLECTORS: Sequence[Callable[[Source], Collector]] = (daemon.collector, applica
 """What is collected, in this order."""
 
 
+@cache
 def registry(source: Source) -> CollectorRegistry:
-    """Return what is collected, for one reader at a time."""
+    """Return what is collected, for all who read it: a collector that fails is logged once."""
     made = CollectorRegistry(auto_describe=False)
     for collector in COLLECTORS:
         made.register(collector(source))
