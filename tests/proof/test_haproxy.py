@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
 import websockets.sync.client
 
-from adapters.served import ASGI, SERVERS
+from adapters.acts import sockets
+from adapters.served import ASGI, SERVERS, fetch
 from proof.proxied import Places, documented, front, haproxy
 from proof.through import CLIENT, PROXY, SAME, Front
 from support import PATIENCE, Running, Start
@@ -87,3 +91,46 @@ def test_proxy_protocol_names_client_of_requests_and_websockets(balanced: Front)
 
 def test_five_reloads_behind_the_proxy_protocol_lose_nothing(balanced: Front) -> None:
     balanced.loses_nothing_in_reloads()
+
+
+IDLE = 65.0
+"""Seconds without a request, after which a connection is used again."""
+ESTABLISHED = "01"
+"""A state in /proc/net/tcp."""
+
+
+def keeping(start: Start, places: Places) -> Running:
+    """Keep idle connections for a long time, and use any of them for any client."""
+    return haproxy(
+        start,
+        "defaults\n    mode http\n    timeout connect 5s\n    timeout client 60s\n    timeout server 60s\n"
+        f"listen shop\n    bind {PROXY}:{places.plain}\n    http-reuse always\n"
+        f"    server shop {PROXY}:{places.port} pool-purge-delay 600s\n",
+    )
+
+
+def connections(front: Front) -> set[str]:
+    """Return the addresses from which the daemon has connections."""
+    return {row[2] for row in sockets(front.adapted.port) if row[3] == ESTABLISHED}
+
+
+def ask(front: Front) -> str:
+    client = http.client.HTTPConnection(PROXY, front.proxies["only"].plain, timeout=PATIENCE)
+    try:
+        return fetch(client, SAME)[1]
+    finally:
+        client.close()
+
+
+def test_idle_connections_are_used_again_after_a_minute() -> None:
+    with ExitStack() as stack:
+        fronts = [stack.enter_context(front(server, {"only": keeping})) for server in SERVERS]
+        first = []
+        for each in fronts:
+            assert ask(each) == SAME
+            first.append(connections(each))
+        assert [len(found) for found in first] == [1] * len(SERVERS)
+        time.sleep(IDLE)
+        for each, found in zip(fronts, first, strict=True):
+            assert ask(each) == SAME
+            assert connections(each) == found, each
