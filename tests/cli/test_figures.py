@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from textual.geometry import Size
 
 from cli.test_traffic import measures
+from prefork._linux.listening.backlogs import Backlog
 from prefork.cli._top.columns import RowContext, Usage, cell, columns_for
 from prefork.cli._top.figures import TREND, Figures, Line, Traffic, served
-from prefork.cli._top.heading import band
+from prefork.cli._top.heading import Head, band
 from prefork.scoreboard import Counts, Process, Reading
 
 
@@ -167,3 +169,37 @@ def test_one_bad_slot_of_500_is_seen_in_the_band() -> None:
     looks = [{segment.style for segment in band(slots, 78)} for slots in (fine, bad)]
     assert len(looks[0]) == 1
     assert len(looks[1]) == 2
+
+
+def shown(status: dict[str, Any], traffic: Traffic, waiting: dict[str, Backlog]) -> tuple[str, str]:
+    """The line of the head with addresses and errors, 80 columns wide: its left and its right part."""
+
+    class Narrow(Head):
+        @property
+        def size(self) -> Size:
+            return Size(80, 4)
+
+    head = Narrow()
+    head.show("shop", status, 0.0, False)
+    head.show_traffic(traffic, waiting)
+    left, right = head._load()
+    return "".join(each.text for each in left), "".join(each.text for each in right)
+
+
+def listener(address: str, **more: Any) -> dict[str, Any]:
+    return {"name": "http", "address": address, "auxiliary": False, **more}
+
+
+def test_head_has_addresses_queue_and_errors_by_generation() -> None:
+    status = {
+        "listeners": [listener("tcp://*:80"), listener("unix:/a\x1b.sock"), listener("tcp://*:9", auxiliary=True)]
+    }
+    traffic = Traffic(queue=0.012, errors={3: 0.0, 4: 0.25})
+    left, right = shown(status, traffic, {"tcp://*:80": Backlog(7, 7, 2048)})
+    assert left == " tcp://*:80 7/2048 waiting  unix:/a?.sock  queue p95 12ms "
+    assert right == "5xx g3 0% g4 25%  "
+
+
+def test_head_cuts_an_address_that_does_not_fit() -> None:
+    left, right = shown({"listeners": [listener("unix:///" + "long/" * 30)]}, Traffic(), {})
+    assert (len(left), left[-1], right) == (80, "…", "")

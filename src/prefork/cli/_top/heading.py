@@ -12,6 +12,7 @@ from textual.widget import Widget
 from ..._linux.listening.backlogs import Backlog
 from ..._report.units import counted, duration, precise_duration
 from ..._wire import keys
+from ..._wire.printable import printable
 from .._traffic import percent
 from .figures import Traffic, served
 from .palette import AMBER, DIM, FAINT, GREEN, GROUND, RAISED, RED, TEXT, generation, shade, style
@@ -118,9 +119,10 @@ class Head(Widget):
         room = self.size.width - sum(segment.cell_length for segment in right)
         left: list[Segment] = []
         for text, colour in self._waiting():
+            if len(text) > room:
+                text = f"{text[: room - 1]}…" if not left else ""
             room -= len(text)
-            if room > 0:
-                left.append(Segment(text, style(colour)))
+            left.append(Segment(text, style(colour)))
         return left, right
 
     def _waiting(self) -> Iterator[tuple[str, str]]:
@@ -128,7 +130,7 @@ class Head(Widget):
         for listener in (self._status or {}).get("listeners", ()):
             if listener.get("auxiliary"):
                 continue
-            text, colour = f" {listener['address']} ", shade(DIM, FAINT, 0.3)
+            text, colour = f" {printable(listener['address'])} ", shade(DIM, FAINT, 0.3)
             if (found := self._backlogs.get(listener["address"])) is not None:
                 text += f"{found.waiting}/{found.limit} waiting "
                 colour = RED if 2 * found.longest >= found.limit else AMBER if found.waiting else colour
