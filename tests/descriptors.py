@@ -78,6 +78,7 @@ def _kind(link: str, unix: dict[str, str]) -> str:
         ("anon_inode:[eventfd]", "eventfd"),
         ("/memfd:prefork-scoreboard", "scoreboard"),
         ("/memfd:prefork-stacks", "stacks"),
+        ("/memfd:prefork-metrics", "metrics"),
     ):
         if link.startswith(start):
             return kind

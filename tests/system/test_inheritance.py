@@ -13,6 +13,7 @@ import pytest
 from descriptors import Held, listeners
 from notified import NotifySocket
 from support import Start, until
+from system.agents import Watched
 from system.daemons import HEAD, RUN, Served, free_port, title
 from system.runs import ASGI, WSGI, Run
 
@@ -118,7 +119,7 @@ def test_every_process_holds_what_is_documented_and_nothing_else(start: Start) -
     lifeline = next(link for link in held["mold"].links.values() if link.startswith("pipe:"))
     assert list(master.links.values()).count(lifeline) == 2
     known = {lifeline: "lifeline", **listeners(served.running.pid)}
-    everybody = Counter(channel=1, scoreboard=1, stacks=1)
+    everybody = Counter(channel=1, scoreboard=1, stacks=1, metrics=1)
     waiting = everybody + Counter(eventfd=2, pipe=2)
     worker = waiting + Counter({"lifeline": 1, shared: 1, own: 1})
     documented = {
@@ -157,6 +158,19 @@ def test_workers_of_every_server_have_nothing_of_the_master_s(start: Start, serv
     assert run.running.stop() == 0
 
 
+def test_agent_holds_what_is_documented_and_no_other_listener(start: Start) -> None:
+    run = Watched(start)
+    run.ready()
+    master, agent = Held(run.running.pid), Held(run.agent())
+    known = listeners(run.running.pid)
+    kinds = agent.kinds(known)
+    assert (kinds[f"listener:{run.port}"], kinds[f"listener:{run.agent_port}"]) == (0, 2), "one is its loop's copy"
+    assert kinds[str(start.directory / "runtime")] == 1
+    lifeline = [link for link in agent.links.values() if link in master.links.values() and link.startswith("pipe:")]
+    share_nothing(master, [agent], {*known, *lifeline, *memory(master)})
+    assert run.stop() == 0
+
+
 def share_nothing(master: Held, others: Sequence[Held], but: set[str]) -> None:
     """No process has an open file of the master's, or of another one, but for these."""
     everyone = [master, *others]
@@ -171,5 +185,5 @@ def memory(master: Held) -> list[str]:
     return [
         link
         for link in master.links.values()
-        if link.startswith(("/memfd:prefork-scoreboard", "/memfd:prefork-stacks"))
+        if link.startswith(("/memfd:prefork-scoreboard", "/memfd:prefork-stacks", "/memfd:prefork-metrics"))
     ]
