@@ -75,7 +75,7 @@ class _Push(Thread):
     def __init__(
         self, source: Source, options: AgentOptions, make: Callable[[Source, AgentOptions, dict[str, Any]], Sender]
     ) -> None:
-        super().__init__(name=f"push {make.__name__}", daemon=True)
+        super().__init__(name=f"--{make.__name__[1:]}", daemon=True)
         self._source, self._options, self._make = source, options, make
         self._stop_asked = Event()
         self._sender: Sender | None = None
@@ -92,7 +92,11 @@ class _Push(Thread):
         if (status := self._status()) is None:
             return
         key = next(slot["key"] for slot in status["slots"] if slot["auxiliary"])
-        self._sender = sender = self._make(self._source, self._options, status)
+        try:
+            self._sender = sender = self._make(self._source, self._options, status)
+        except Exception as error:  # Variables OTEL_... that the exporters refuse, for one.
+            _log(f"{key}: nothing is pushed by {self.name}: {error!r}; correct it and reload")
+            return
         self._outage = outage = Outage(f"{key}: {sender.subject}", sender.cost, sender.proof, _log)
         due = monotonic() + sender.interval
         while not self._stop_asked.wait(max(0.0, due - monotonic())):
