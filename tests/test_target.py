@@ -11,7 +11,8 @@ import pytest
 
 from prefork import SystemFailure, UsageError
 from prefork._mold.environment.search_path import search_first
-from prefork._options.target import Target, daemon_name, find, parse
+from prefork._mold.target.find import find
+from prefork._options.target import Target, daemon_name, parse
 
 
 def test_a_module_with_and_without_a_name() -> None:
@@ -133,6 +134,12 @@ def test_dotted_names_are_found_and_misspelt_ones_answered(folder: Path) -> None
     (folder / "usual.py").write_text("app = 7\n")
     with pytest.raises(UsageError, match=r"the module usual has no application: did you mean app\?"):
         found("usual:application", folder)
+
+
+def test_module_from_elsewhere_is_named_with_its_file(folder: Path) -> None:
+    (folder / "site.py").write_text("app = 1\n")  # Python has imported its own.
+    with pytest.raises(UsageError, match=r"the module site \(.*/site\.py\) has no app$"):
+        found("site:app", folder)
 
 
 def test_missing_module_is_told_from_one_that_it_lacks(folder: Path) -> None:

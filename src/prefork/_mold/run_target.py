@@ -11,15 +11,16 @@ from typing import Any
 
 from .._errors import UsageError
 from .._linux import place
-from .._options import target
 from .._options.option import PREFIX
 from .._options.table import OPTIONS, Settings, resolve
+from .._options.target import parse
 from . import mold
 from .agent.planned import add_agent
 from .environment.prepare import prepare
 from .environment.search_path import search_first
 from .recognise import Recognised, has_hooks, recognise
 from .secure import refuse_other_files
+from .target.find import find
 from .watching import loaded
 
 _RENAMED = (
@@ -61,12 +62,12 @@ def recognised_target(settings: Settings, directory: str) -> Recognised:
     """Import the target and return what it is. Raises UsageError, and what the import raises."""
     if settings["target"] is None:
         raise UsageError("there is no target: prefork.toml had one when the daemon was started, and has none now")
-    parsed = target.parse(settings["target"], directory)
+    parsed = parse(settings["target"], directory)
     search_first(parsed.folder)
     # The options of `prefork run` are not for the application, nor is the name for its errors.
     sys.argv = [parsed.text]
     try:
-        found = target.find(parsed)
+        found = find(parsed)
     except UsageError:
         _refuse_hooks(sys.modules.get(parsed.module))
         raise

@@ -1,17 +1,12 @@
-"""The target of `prefork run`: a module and a name in it, or a file."""
+"""The target of `prefork run`: a module and a name in it, or a file. `_mold.target` imports it."""
 
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
-from typing import Any
 
-from .._errors import SystemFailure, UsageError, did_you_mean
+from .._errors import SystemFailure, UsageError
 from .._linux.regular_file import read
-
-LOOKED_FOR = ("daemon", "app", "application", "create_app")
-"""Names that are tried in a module, in this order, if the target names none."""
 
 _GENERIC = {"app", "application", "asgi", "main", "server", "src", "wsgi", "__init__", "__main__"}
 """Module names that do not describe the application."""
@@ -79,69 +74,3 @@ def daemon_name(text: str, directory: str) -> str:
     name = parts[0] if parts else os.path.basename(os.path.abspath(directory))
     kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name).lstrip(".")
     return kept or "daemon"
-
-
-def find(target: Target) -> Any:
-    """Import the target's module, and return the object that the target names.
-
-    Raises UsageError if there is no such module or name, and what the import raises.
-    """
-    module = _import(target)
-    if not target.attribute:
-        for name in LOOKED_FOR:
-            if hasattr(module, name):
-                return getattr(module, name)
-        names = ", ".join(LOOKED_FOR[:-1])
-        raise UsageError(
-            f"the module {target.module} has none of {names} and {LOOKED_FOR[-1]}(): name the one to run, "
-            f"as in {target.text}:NAME"
-        )
-    found = module
-    for name in target.attribute.split("."):
-        if not hasattr(found, name):
-            of = f"the module {target.module}" if found is module else type(found).__name__
-            public = [each for each in vars(found) if not each.startswith("_")] if hasattr(found, "__dict__") else []
-            usual = [each for each in LOOKED_FOR if each in public][:1]  # `application` is far from `app`, as a word.
-            hint = did_you_mean(name, public) or "".join(f": did you mean {each}?" for each in usual)
-            raise UsageError(f"{of} has no {name}{hint}")
-        found = getattr(found, name)
-    return found
-
-
-def _import(target: Target) -> Any:
-    from importlib import import_module
-
-    try:
-        module = import_module(target.module)
-    except ModuleNotFoundError as error:
-        # Only if the target itself is missing; a module that the application imports is its own error.
-        if not f"{target.module}.".startswith(f"{error.name}."):
-            raise
-        raise UsageError(
-            f"there is no module {error.name}: neither in {target.folder} nor on sys.path" + _meant(target)
-        ) from None
-    origin = getattr(module, "__file__", None)
-    if target.file is not None and (origin is None or not os.path.samefile(origin, target.file)):
-        raise UsageError(f"{target.file} cannot be imported: {target.module} is the name of another module ({origin})")
-    return module
-
-
-def _meant(target: Target) -> str:
-    """Return what to append to the error for a target that names no module."""
-    parent, _, name = target.module.rpartition(".")
-    if hasattr(sys.modules.get(parent), name):  # As Django spells it: shop.wsgi.application.
-        return f": did you mean {parent}:{name}?"
-    try:
-        return did_you_mean(target.module, _importable(target.folder))
-    except OSError as error:
-        return f"; {target.folder} cannot be read: {error.strerror}"
-
-
-def _importable(folder: str) -> list[str]:
-    """Return the modules in a folder, for suggestions. Raises OSError."""
-    found = []
-    for entry in os.scandir(folder):
-        name = entry.name.removesuffix(".py")
-        if name.isidentifier() and (entry.is_dir() or entry.name.endswith(".py")):
-            found.append(name)
-    return found
