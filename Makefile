@@ -61,6 +61,7 @@ bench-servers: $(INSTALLED)  ## servers under prefork beside the same ones and o
 	$(BIN)/python bench/server_drain.py
 	$(BIN)/python bench/tls.py
 	$(BIN)/python bench/access_log.py
+	$(BIN)/python bench/metrics.py
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
