@@ -130,6 +130,12 @@ def test_listeners_and_limits_are_those_of_the_machine(daemon: Seen) -> None:
     assert not values(replace(daemon, limits=Limits()), "prefork_memory_limit_bytes")
 
 
+def test_target_that_is_no_text_fails_no_scrape(daemon: Seen) -> None:
+    assert daemon.status is not None
+    odd = replace(daemon, status={**daemon.status, "target": "caf\udce9:app"})
+    assert b'target="caf?:app"' in generate_latest(exposed(odd))
+
+
 def test_silent_master_leaves_the_requests(daemon: Seen) -> None:
     alone = replace(daemon, status=None)
     assert values(alone, "prefork_master_up") == {(): 0}

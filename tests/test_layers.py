@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "_agent": {"_errors", "_linux", "_report", "_client", "_worker.activity", "_worker.handle", "_worker.telemetry"}
     | {"_wire.keys", "_core.watch.verdicts", "adapters", "client", "scoreboard"}
-    | {"_wire.metrics", "_wire.places", "_worker.async_handle", "_worker.metrics"},
+    | {"_wire.metrics", "_wire.places", "_wire.printable", "_worker.async_handle", "_worker.metrics"},
     "_master": {"_errors", "_records", "_wire", "_linux", "_core", "_report", "_options.records"},
     "_hooks": {
         "_errors",

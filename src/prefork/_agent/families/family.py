@@ -11,6 +11,7 @@ from itertools import accumulate
 from math import inf
 from typing import Literal
 
+from ..._wire.printable import printable
 from ...scoreboard import Histogram
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
@@ -53,8 +54,8 @@ class Family:
         return [*bounds[:: self.step], (inf, below[-1])]
 
     def at(self, value: float | Histogram, *labels: object) -> Sample:
-        """Return a sample with these values of the labels."""
-        return Sample(self, value, tuple(map(str, labels)))
+        """Return a sample with these values of the labels; one that cannot be encoded would fail the whole scrape."""
+        return Sample(self, value, tuple(printable(str(label)) for label in labels))
 
 
 @dataclass(frozen=True, slots=True)
