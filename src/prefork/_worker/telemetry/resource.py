@@ -40,7 +40,7 @@ def describe(daemon: str, key: str, generation: int) -> None:
     """Make this process the worker `key` of `daemon` for all telemetry that it will send."""
     attributes = of_worker(daemon, key, generation, os.environ)
     os.environ[VARIABLE] = joined(attributes)
-    for provider in providers():
+    for provider in filter(can_update, providers()):
         try:
             _update(provider, attributes.keys())
         except Exception as error:  # Another version of the SDK may have another signature: the worker serves.
@@ -57,6 +57,11 @@ def providers() -> Iterator[Any]:
             provider = getattr(sys.modules[module], function)()
             if type(provider).__module__.startswith(_SDK):
                 yield provider
+
+
+def can_update(provider: Any) -> bool:
+    """Return whether a provider of the import can take a worker's resource."""
+    return hasattr(provider, "_update_resource")
 
 
 def _update(provider: Any, names: Collection[str]) -> None:
