@@ -139,6 +139,15 @@ def test_history_crash_has_the_traceback_it_failed_with() -> None:
     assert [event["number"] for event in told.about("web/0")] == [1, 2]
 
 
+def test_history_crash_has_a_report_where_files_are_readable() -> None:
+    told = History(has_files=True)
+    told.add(ended(1, 5))
+    found = told.incident(1)
+    assert found is not None
+    assert (found["report"], found["pid"], told.incident(2)) == (True, 5, None)
+    assert not told.reports
+
+
 def test_history_orderly_end_is_no_incident() -> None:
     assert not history(ended(1, 5, status=0, reason="exited 0")).incidents
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -68,8 +69,10 @@ def test_stream_shows_a_kill_within_a_second(shown: Dashboard) -> None:
         stream.until(lambda _message: stream.slots["web/1"][PID] != pid)
         assert monotonic() - killed < 1
         assert stream.sections["verdict"]["level"] == "well"
-    _, history, _ = shown.ask("/slots/web/1")
-    assert "killed by SIGKILL" in history
+    events = json.loads(shown.ask("/slots/web/1")[1])["events"]
+    ended = next(each for each in events if each["event"] == "ended")
+    assert ended["text"].startswith("killed by SIGKILL")
+    assert shown.ask(f"/reports/{ended['number']}")[1].startswith("CPU time: ")
 
 
 def test_stream_sends_little_while_nothing_happens(shown: Dashboard) -> None:

@@ -30,9 +30,11 @@ _FAILURES = frozenset({"hung", "stuck", "plan_failed", "spawn_failed", "fork_fai
 class History:
     """The events so far, as the page shows them.
 
-    `setback`: the record of the last change, if it has failed; its `number` is that of the incident with the report.
+    `has_files`: the master's crash reports can be read, so that each crash has one. `setback`: the record of the last
+    change, if it has failed; its `number` is that of the incident with the report.
     """
 
+    has_files: bool = False
     events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=SHOWN))
     incidents: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=INCIDENTS))
     reports: dict[int, str] = field(default_factory=dict)  # by the number of their incident
@@ -54,6 +56,10 @@ class History:
         if "slot" in record:
             self._keep(entry)
         return entry, incident
+
+    def incident(self, number: int) -> dict[str, Any] | None:
+        """Return an incident by its number; None if it is not kept. For any thread, so it looks at a copy."""
+        return next((each for each in list(self.incidents) if each["number"] == number), None)
 
     def about(self, slot: str) -> list[dict[str, Any]]:
         """Return the events of a slot, oldest first."""
@@ -114,7 +120,8 @@ class History:
             return None
         if len(self.incidents) == INCIDENTS:
             self.reports.pop(self.incidents[0]["number"], None)
-        incident = {**_entry(record), "doing": record.get("doing") or "", "report": bool(report)}
+        has_report = bool(report) or (event == "ended" and self.has_files)
+        incident = {**_entry(record), "pid": pid, "doing": record.get("doing") or "", "report": has_report}
         self.incidents.append(incident)
         if report:
             self.reports[record["number"]] = report

@@ -58,7 +58,7 @@ class Hub:
     """The watchers, and what they have been sent: each gets the whole state first, then what changes."""
 
     def __init__(self, source: Source, steer: bool = False) -> None:
-        self.history = History()
+        self.history = History(source.directory is not None)
         self._source = source
         self._steer = steer
         self._watchers: set[Watcher] = set()
@@ -156,7 +156,7 @@ class Hub:
     def _arrived(self, records: list[Record], fresh: bool) -> None:
         """Take events; `fresh`: they are the first of a connection, and the daemon may be another one."""
         if fresh:
-            self.history = History()
+            self.history = History(self._source.directory is not None)
         entries, incidents = [], []
         for record in records:
             entry, incident = self.history.add(record)

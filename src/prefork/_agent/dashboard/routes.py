@@ -14,6 +14,7 @@ from ..._wire.places import TOKEN
 from ...client import Client
 from ..options import AgentOptions
 from ..source import Source
+from .crashes import crash_report
 from .guard import Guard
 from .hub import Hub
 from .page import HEADERS, Endpoint, files
@@ -33,11 +34,14 @@ def routes(source: Source, options: AgentOptions) -> list[BaseRoute]:
     async def slot(request: Request) -> Response:
         return JSONResponse({"events": hub.history.about(request.path_params["key"])}, headers=fresh)
 
-    async def report(request: Request) -> Response:
-        text = hub.history.reports.get(request.path_params["number"])
-        if text is None:
+    def report(request: Request) -> Response:  # In a thread, since it reads files.
+        incident = hub.history.incident(request.path_params["number"])
+        if incident is None or not incident["report"]:
             return PlainTextResponse("this report is not kept here\n", 404, headers=fresh)
-        return PlainTextResponse(text, headers=fresh)
+        text = hub.history.reports.get(incident["number"], "")
+        if incident["event"] == "ended" and source.directory is not None:
+            text = crash_report(source.directory, incident["pid"], incident["time"]) or text
+        return PlainTextResponse(text or "`prefork crashes` may have a report\n", headers=fresh)
 
     guarded = [Middleware(Guard)]
     return [

@@ -46,8 +46,8 @@ class Stream:
             for each in waiting:
                 each.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-        if not watcher.lost.is_set():
-            await send({"type": "http.response.body", "body": b""})
+        # To one that does not read this waits, until it reads on or the kernel gives it up.
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _sending(watcher: Watcher, send: Send) -> None:

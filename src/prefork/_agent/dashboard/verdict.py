@@ -89,7 +89,7 @@ def _workers(status: Mapping[str, Any], history: History) -> Iterator[Reason]:
         elif not slot["serving"] and _counts(slot) and not slot["exchanging"] and status["generation"]:
             yield _unserved(slot)
         elif slot["state"] == "degraded":
-            yield Reason("watch", slot["key"], f"failed {slot['failures']} times in a row", slot["since"])
+            yield Reason("watch", slot["key"], f"failed {slot['failures']} times in a row")
     for mold in status["molds"]:
         if mold["failures"] > 1 or mold["failed_forks"] > 1:
             yield Reason("watch", "", f"no worker can be replaced: {mold['reason']}", mold["since"])
