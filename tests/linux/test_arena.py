@@ -26,6 +26,7 @@ from prefork._worker.metrics.counting import Counting
 
 HITS = Key("counter", "hits", ("path",), "")
 TOTAL = ("_total", ("/",))
+BOARD = Scoreboard(scoreboard.create(1))
 PATIENCE = 20
 
 
@@ -34,11 +35,6 @@ def descriptor() -> Iterator[int]:
     made = memory.create()
     yield made
     os.close(made)
-
-
-@pytest.fixture(scope="module")
-def board() -> Scoreboard:
-    return Scoreboard(scoreboard.create(8))
 
 
 def rows(*slots: str, generation: int = 1, alive: bool = True) -> Occupants:
@@ -70,39 +66,43 @@ def count(worker: Counting, amount: float = 1.0, key: Key = HITS, named: tuple[s
     return series
 
 
-def worker(descriptor: int, board: Scoreboard, row: int, generation: int = 1, alone: bool = False) -> Counting:
-    made = Counting(descriptor, generation, alone)
-    made.take(row, board)
+def process(descriptor: int, generation: int = 1, *, alone: bool = False) -> Counting:
+    return Counting(descriptor, generation, alone, BOARD)
+
+
+def worker(descriptor: int, row: int, generation: int = 1) -> Counting:
+    made = process(descriptor, generation)
+    made.take(row)
     return made
 
 
-def test_a_series_has_one_place_whoever_makes_it_first(descriptor: int, board: Scoreboard) -> None:
-    first, second = worker(descriptor, board, 0), worker(descriptor, board, 1)
+def test_a_series_has_one_place_whoever_makes_it_first(descriptor: int) -> None:
+    first, second = worker(descriptor, 0), worker(descriptor, 1)
     count(first, named=("_total", ("/a",)))
     other = count(second, named=("_total", ("/b",)))
     assert count(first, named=("_total", ("/b",))).cell == other.cell
     assert read(descriptor) == {"hits_total{path=/a}": 1, "hits_total{path=/b}": 2}
 
 
-def test_a_row_goes_on_where_its_dead_worker_stopped(descriptor: int, board: Scoreboard) -> None:
-    mold = Counting(descriptor, 1, alone=False)
+def test_a_row_goes_on_where_its_dead_worker_stopped(descriptor: int) -> None:
+    mold = process(descriptor)
     count(mold, 100.0)
     for row in (0, 1, 0, 1, 0):
-        count(worker(descriptor, board, row))
+        count(worker(descriptor, row))
     assert read(descriptor) == {"hits_total{path=/}": 105}
 
 
-def test_a_worker_without_a_row_counts_by_itself(descriptor: int, board: Scoreboard) -> None:
-    count(worker(descriptor, board, -1))
+def test_a_worker_without_a_row_counts_by_itself(descriptor: int) -> None:
+    count(worker(descriptor, -1))
     assert read(descriptor) == {"hits_total{path=/}": 0}
 
 
-def test_what_a_process_counts_that_imports_alone_is_its_own(descriptor: int, board: Scoreboard) -> None:
+def test_what_a_process_counts_that_imports_alone_is_its_own(descriptor: int) -> None:
     for row in range(3):
-        alone = Counting(descriptor, 1, alone=True)
+        alone = process(descriptor, alone=True)
         count(alone, 10.0)
         gauge(alone, "max", value=float(row))
-        alone.take(row, board)
+        alone.take(row)
         count(alone)
     assert read(descriptor, rows("a/0", "a/1", "a/2")) == {"hits_total{path=/}": 33, "size{}": 2}
 
@@ -122,58 +122,56 @@ def test_what_a_process_counts_that_imports_alone_is_its_own(descriptor: int, bo
         ("livemostrecent", {"size{}": 4}),
     ],
 )
-def test_gauges_combine_by_their_mode(
-    descriptor: int, board: Scoreboard, mode: str, expected: dict[str, float]
-) -> None:
+def test_gauges_combine_by_their_mode(descriptor: int, mode: str, expected: dict[str, float]) -> None:
     for row, (value, at) in enumerate([(4.0, 200.0), (9.0, 100.0), (1.0, 300.0)]):
-        gauge(worker(descriptor, board, row), mode, value=value, at=at)
-    worker(descriptor, board, 3)  # It has not made the gauge.
+        gauge(worker(descriptor, row), mode, value=value, at=at)
+    worker(descriptor, 3)  # It has not made the gauge.
     occupants = {**rows("web/0", "web/1", "web/2", "web/3"), 2: Occupant("web/2", 1, False, 0.0)}
     assert read(descriptor, occupants) == expected
 
 
-def test_of_two_workers_of_a_slot_the_younger_is_shown(descriptor: int, board: Scoreboard) -> None:
+def test_of_two_workers_of_a_slot_the_younger_is_shown(descriptor: int) -> None:
     for row in (0, 1):
-        gauge(worker(descriptor, board, row), "all", value=float(row))
+        gauge(worker(descriptor, row), "all", value=float(row))
     assert read(descriptor, rows("web/0", "web/0")) == {"size{worker=web/0}": 1}
 
 
 @pytest.mark.parametrize(("mode", "left"), [("livesum", 3.0), ("sum", 8.0), ("mostrecent", 8.0), ("all", 3.0)])
-def test_a_row_begins_with_the_molds_gauges(descriptor: int, board: Scoreboard, mode: str, left: float) -> None:
-    mold = Counting(descriptor, 1, alone=False)
+def test_a_row_begins_with_the_molds_gauges(descriptor: int, mode: str, left: float) -> None:
+    mold = process(descriptor)
     gauge(mold, mode, value=3.0, at=10.0)
-    mold.take(0, board)
+    mold.take(0)
     assert list(read(descriptor).values()) == [3]
     gauge(mold, mode, value=8.0, at=20.0)
-    again = Counting(descriptor, 2, alone=False)
+    again = process(descriptor, 2)
     gauge(again, mode, value=3.0, at=15.0)
-    again.take(0, board)
+    again.take(0)
     assert list(read(descriptor, rows("web/0", generation=2)).values()) == [left]
 
 
-def test_what_new_code_sets_later_replaces_a_kept_gauge(descriptor: int, board: Scoreboard) -> None:
-    gauge(worker(descriptor, board, 0), "max", value=8.0, at=20.0)
-    mold = Counting(descriptor, 2, alone=False)
+def test_what_new_code_sets_later_replaces_a_kept_gauge(descriptor: int) -> None:
+    gauge(worker(descriptor, 0), "max", value=8.0, at=20.0)
+    mold = process(descriptor, 2)
     gauge(mold, "max", value=3.0, at=30.0)
-    mold.take(0, board)
+    mold.take(0)
     assert read(descriptor) == {"size{}": 3}
 
 
-def test_a_metric_that_new_code_lacks_goes_with_old_workers(descriptor: int, board: Scoreboard) -> None:
-    count(worker(descriptor, board, 0))
-    count(Counting(descriptor, 2, alone=False), 0.0, Key("counter", "other", (), ""), ("_total", ()))
+def test_a_metric_that_new_code_lacks_goes_with_old_workers(descriptor: int) -> None:
+    count(worker(descriptor, 0))
+    count(process(descriptor, 2), 0.0, Key("counter", "other", (), ""), ("_total", ()))
     both = {"hits_total{path=/}": 1, "other_total{}": 0}
     assert read(descriptor, {**rows("web/0"), 1: Occupant("web/1", 2, True, 0.0)}) == both
     assert read(descriptor, rows("web/0", generation=2)) == {"other_total{}": 0}
 
 
-def test_of_two_types_of_one_name_the_latest_is_shown(descriptor: int, board: Scoreboard) -> None:
-    count(worker(descriptor, board, 0), 1.0, Key("counter", "size", (), ""), ("_total", ()))
-    gauge(worker(descriptor, board, 0, 2), "max", value=5.0)
+def test_of_two_types_of_one_name_the_latest_is_shown(descriptor: int) -> None:
+    count(worker(descriptor, 0), 1.0, Key("counter", "size", (), ""), ("_total", ()))
+    gauge(worker(descriptor, 0, 2), "max", value=5.0)
     assert read(descriptor) == {"size{}": 5}
 
 
-def test_other_buckets_after_a_reload_keep_the_count(descriptor: int, board: Scoreboard) -> None:
+def test_other_buckets_after_a_reload_keep_the_count(descriptor: int) -> None:
     key, old, new = Key("histogram", "s", (), ""), ["0.1", "0.5", "+Inf"], ["0.1", "1.0", "+Inf"]
 
     def observe(process: Counting, bounds: Sequence[str]) -> None:
@@ -181,18 +179,18 @@ def test_other_buckets_after_a_reload_keep_the_count(descriptor: int, board: Sco
         for bound in bounds:
             count(process, 1.0, key, ("_bucket", (bound,)))
 
-    observe(worker(descriptor, board, 0), old)
+    observe(worker(descriptor, 0), old)
     assert read(descriptor)["s_bucket{le=0.5}"] == 2
-    observe(worker(descriptor, board, 0, 2), new)
+    observe(worker(descriptor, 0, 2), new)
     expected = {"s_bucket{le=0.1}": 2, "s_bucket{le=1.0}": 4, "s_bucket{le=+Inf}": 6, "s_count{}": 6, "s_sum{}": 3}
     assert read(descriptor, rows("web/0", generation=2)) == expected
 
 
 def test_labels_that_explode_are_dropped_and_named_once(
-    descriptor: int, board: Scoreboard, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    descriptor: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "MOST_OF_ONE", 20)
-    processes = [worker(descriptor, board, row) for row in range(2)]
+    processes = [worker(descriptor, row) for row in range(2)]
     made = [process.place(HITS, "", ("_total", (f"/{n}",))) for n in range(30) for process in processes]
     assert [series is None for series in made] == [False] * 40 + [True] * 20
     assert Arena(descriptor).word(memory.DROPPED) == 20
@@ -245,7 +243,7 @@ def test_a_process_killed_while_it_appends_leaves_nothing(descriptor: int) -> No
 @pytest.mark.processes
 def test_a_lock_that_is_not_free_is_not_waited_for_long(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_TRIES", 3)
-    process = Counting(descriptor, 1, alone=False)
+    own = process(descriptor)
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -255,27 +253,27 @@ def test_a_lock_that_is_not_free_is_not_waited_for_long(descriptor: int, monkeyp
         os._exit(1)
     try:
         assert os.read(reader, 1) == b"x"
-        assert process.place(HITS, "", TOTAL) is None
+        assert own.place(HITS, "", TOTAL) is None
         monkeypatch.setattr(memory, "_TRIES", 10**6)
-        assert process.place(HITS, "", TOTAL) is None, "it does not wait again"
+        assert own.place(HITS, "", TOTAL) is None, "it does not wait again"
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(reader)
         os.close(writer)
-    assert process.place(HITS, "", TOTAL) is not None
+    assert own.place(HITS, "", TOTAL) is not None
 
 
 def test_a_handler_in_the_middle_of_an_append_adds_nothing(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    process, inner = Counting(descriptor, 1, alone=False), []
+    mold, inner = process(descriptor), []
     lock = Arena.lock
 
     def interrupted(arena: Arena) -> object:
-        inner.append(process.place(HITS, "", ("_total", ("/inner",))))
+        inner.append(mold.place(HITS, "", ("_total", ("/inner",))))
         return lock(arena)
 
     monkeypatch.setattr(Arena, "lock", interrupted)
-    assert process.place(HITS, "", TOTAL) is not None
+    assert mold.place(HITS, "", TOTAL) is not None
     assert inner == [None]
 
 
@@ -311,8 +309,8 @@ def test_a_hostile_table_breaks_no_reader(records: list[bytes], used: int, whole
         os.pwrite(descriptor, data * 5, memory.EXEMPLARS_AT)
         arena.write_word(memory.HAS_EXEMPLARS, 1)
         read(descriptor)
-        process = Counting(descriptor, 1, alone=False)
-        process.place(HITS, "", TOTAL)  # There is room for it, or none; both are answers.
+        own = process(descriptor)
+        own.place(HITS, "", TOTAL)  # There is room for it, or none; both are answers.
     finally:
         os.close(descriptor)
 
@@ -328,14 +326,14 @@ def test_an_exemplar_is_the_last_one_and_short(descriptor: int) -> None:
     assert exemplars.read(arena, 0, 10) == {}
 
 
-def test_memory_is_flat_over_ten_thousand_turns_of_rows(descriptor: int, board: Scoreboard) -> None:
+def test_memory_is_flat_over_ten_thousand_turns_of_rows(descriptor: int) -> None:
     """And what is read where nothing was written takes none."""
-    mold = Counting(descriptor, 1, alone=False)
+    mold = process(descriptor)
     for number in range(500):
         count(mold, named=("_total", (str(number),)))
     used = []
     for turn in range(10_000):
-        mold.take(turn % 8, board)
+        mold.take(turn % 8)
         mold.cells[turn % 500] += 1
         if turn in (100, 9_999):
             read(descriptor)

@@ -278,6 +278,27 @@ def test_processes_that_import_alone_share_totals(start: Start) -> None:
     assert run.stop() == 0
 
 
+LATE = """
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        from late import CALLS, generate_latest
+        CALLS.inc()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": generate_latest()})
+"""
+
+
+def test_an_import_in_running_workers_shares_totals(start: Start) -> None:
+    write(
+        start, "late.py", "from prometheus_client import Counter, generate_latest\nCALLS = Counter('shop_calls', '')\n"
+    )
+    write(start, "shop.py", LATE)
+    run = Run(start, "shop:app", "-w", "2")
+    run.ready()
+    assert [samples(run.get().decode())["shop_calls_total"] for _ in range(10)] == [*range(1, 11)]
+    assert run.stop() == 0
+
+
 def test_prometheus_own_directory_is_left_alone(start: Start) -> None:
     write(start, "shop.py", SHOP)
     (start.directory / "files").mkdir()

@@ -281,6 +281,11 @@ _shared: Activity | None = None
 """The activity of this process that counts into a row."""
 
 
+def own_row() -> int | None:
+    """Return the row of this worker; None in a process that has none."""
+    return None if _shared is None else (_shared._row * 8 - at.HEADER) // at.HALF
+
+
 def _leave_row() -> None:
     """Run in a child that the application forks: it would count its copies of the parent's connections once more."""
     if _shared is not None:

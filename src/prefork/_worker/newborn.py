@@ -26,7 +26,6 @@ from .activity import requests_by_thread
 from .assignment import Assignment, Reports
 from .draining.drain import Drain
 from .failure import describe
-from .metrics.own import own as metrics
 from .orphan import Captured, Orphan, Patience
 
 if TYPE_CHECKING:
@@ -38,6 +37,9 @@ _WITHOUT_THREADS = 5.0
 """Seconds for exit handlers that may wait for threads which only the mold had."""
 _SOON = 50
 """Milliseconds in which the order arrives unless it waits for another worker's death."""
+
+on_order: Callable[[int], None] | None = None
+"""Called with the row of this worker in the scoreboard, before its work. Set in the mold by what needs it."""
 
 
 @record
@@ -66,7 +68,8 @@ def live(channel: Channel, inheritance: Inheritance, meanwhile: Callable[[], Non
     os.register_at_fork(after_in_child=_restore_signals)
     status, order = 1, received[0]
     try:
-        metrics.take(order.row, inheritance.board)
+        if on_order is not None:
+            on_order(order.row)
         status = work(channel, inheritance, *received)
         if inheritance.drain.requested:
             channel.try_send(Drained())  # The interpreter's exit takes longer than a successor's start.

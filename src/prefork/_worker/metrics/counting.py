@@ -37,7 +37,7 @@ class Counting:
         *("alone", "arena", "cells", "generation", "is_worker", "made", "private", "table"),
     )
 
-    def __init__(self, descriptor: int, generation: int, alone: bool) -> None:
+    def __init__(self, descriptor: int, generation: int, alone: bool, board: Scoreboard) -> None:
         self.arena = Arena(descriptor)
         self.table = Table(self.arena)
         self.table.catch_up()
@@ -47,13 +47,13 @@ class Counting:
         self.made: dict[int, Series] = {}
         """The gauges that this process has, by cell."""
         self._lock, self._placing = _thread.RLock(), False
-        self._board: Scoreboard | None = None
+        self._board = board
         self._changes = -1
         self._occupants: Occupants = {}
 
-    def take(self, row: int, board: Scoreboard) -> None:
+    def take(self, row: int) -> None:
         """Count as the worker of a row from now on; without one, into private memory."""
-        before, self.is_worker, self._board = self.cells, True, board
+        before, self.is_worker = self.cells, True
         self._lock, self._placing = _thread.RLock(), False  # A thread of the mold may have held it at the fork.
         try:
             if not 0 <= row < self.arena.columns:
@@ -135,7 +135,7 @@ class Counting:
     def occupants(self) -> Occupants:
         """Return whose the rows are, read again when the master has changed one."""
         board = self._board
-        if board is not None and self._changes != (changes := board.words[CHANGES]):
+        if self._changes != (changes := board.words[CHANGES]):
             # Read first: the next call finds what changes meanwhile.
             self._changes, self._occupants = changes, occupants(board)
         return self._occupants

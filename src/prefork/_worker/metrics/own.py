@@ -13,7 +13,10 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .. import activity, newborn
+
 if TYPE_CHECKING:
+    from ..._wire.messages import MoldLaunch
     from ..._wire.scoreboard import Scoreboard
     from .counting import Counting
 
@@ -27,35 +30,30 @@ _LEFT_ALONE = (
 
 
 class Own:
-    """This process: its arena's descriptor (-1: none), its generation, and once it is a worker its row."""
+    """This process: its arena's descriptor (-1: none), its generation, the scoreboard whose rows are the columns."""
 
     def __init__(self) -> None:
         self.descriptor = -1
         self.generation = 0
         self.alone = False
-        self.row: int | None = None
         self.board: Scoreboard | None = None
         self.counting: Counting | None = None
-        self.note: Callable[[str], object] = print
+        self.notes: list[str] = []
 
-    def begin(self, descriptor: int, generation: int, alone: bool, note: Callable[[str], object]) -> None:
-        """Count from now on as the mold of a generation. `alone`: it becomes a worker itself. `note` is for the log."""
-        self.descriptor, self.generation, self.alone, self.note = descriptor, generation, alone, note
+    def begin(self, descriptor: int, launch: MoldLaunch, board: Scoreboard) -> list[str]:
+        """Count from now on as the mold of a generation; return a list for what the log is to have of this."""
+        self.descriptor, self.board = descriptor, board
+        self.generation, self.alone = launch.generation, launch.alone
         if MODULE in sys.modules:  # By what runs at the interpreter's start; metrics that it has made stay its own.
             self._imported(sys.modules[MODULE])
         else:
             sys.meta_path.insert(0, Hook(self._imported))
+        return self.notes
 
     def before_fork(self) -> None:
         """Read here what workers have added, so that their successors share it."""
         if self.counting is not None:
             self.counting.catch_up()
-
-    def take(self, row: int, board: Scoreboard) -> None:
-        """Count from now on as the worker of a row (-1: none is free), whenever prometheus_client is imported."""
-        self.row, self.board = row, board
-        if self.counting is not None:
-            self.counting.take(row, board)
 
     def step_aside(self) -> None:
         """Count nowhere from now on: this process does none of the application's work."""
@@ -71,23 +69,26 @@ class Own:
         """Have all metrics made from here on count into the arena."""
         for variable in VARIABLES:
             if variable in os.environ:
-                self.note(_LEFT_ALONE.format(variable))
+                self.notes.append(_LEFT_ALONE.format(variable))
                 return
         from . import counting, exposition, values
 
         client: Any = sys.modules[VALUES]
+        assert self.board is not None
         try:
-            values.counting = self.counting = counting.Counting(self.descriptor, self.generation, self.alone)
+            made = counting.Counting(self.descriptor, self.generation, self.alone, self.board)
+            values.counting = self.counting = made
             values.others = client.MutexValue
-            exposition.install(metrics, self.counting)
+            exposition.install(metrics, made)
         except (OSError, ValueError, AttributeError) as error:
-            self.note(f"application metrics: each worker counts by itself ({error})")
+            self.notes.append(f"application metrics: each worker counts by itself ({error})")
             self.counting = None
             return
         client.ValueClass = values.make
-        counting.leave_at_fork(self.counting)
-        if self.row is not None and self.board is not None:
-            self.counting.take(self.row, self.board)
+        counting.leave_at_fork(made)
+        newborn.on_order = made.take
+        if (row := activity.own_row()) is not None:  # The application imports it in a worker.
+            made.take(row)
 
 
 own = Own()
