@@ -69,3 +69,37 @@ def test_missing_library_is_one_line_with_the_remedy(start: Start) -> None:
     said = "\n".join(run.running.err)
     assert "the agent needs starlette, which is not installed: pip install 'prefork[metrics]'" in said
     assert "Traceback" not in said
+
+
+NAMESAKE = (
+    HEAD
+    + """
+@dataclass(frozen=True)
+class Agent(prefork.WorkerContext):
+    id: int
+
+daemon = prefork.Daemon("chat")
+
+@daemon.plan
+def plan():
+    return [Agent(0)]
+
+@daemon.worker(Agent)
+def agent(worker):
+    worker.wait_draining()
+"""
+)
+
+
+def test_agent_that_cannot_be_is_refused_with_the_reason(start: Start) -> None:
+    write(start, "app.py", NAMESAKE)
+    for arguments, status, why in (
+        (["--metrics", "127.0.0.1:0"], 1, "the daemon has a kind of worker, or a listener, called 'agent'"),
+        (["--metrics", "udp://127.0.0.1:0"], 2, "--metrics: HTTP needs connections"),
+        (["--dashboard-steer"], 2, "--dashboard-steer: it needs --dashboard"),
+    ):
+        run = Run(start, "app:daemon", *arguments, bind=False)
+        assert run.running.wait() == status
+        said = "\n".join(run.running.err)
+        assert why in said
+        assert "Traceback" not in said

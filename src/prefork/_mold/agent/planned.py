@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from importlib.util import find_spec
 from typing import Any
 
 from ..._errors import UsageError
-from ..._linux.address import parse, split
+from ..._linux.address import split
 from ..._listener import Listener
 from ..._options.agent.metrics import agent_address
 from ..._options.table import Settings
@@ -23,26 +24,33 @@ def add_agent(daemon: Daemon, settings: Settings) -> None:
     """Have each plan of a daemon contain the agent, if an option asks for it. Raises UsageError where it cannot run."""
     if (found := agent_address(settings.values, settings.sources)) is None:
         return
-    if NAME in daemon.kinds or NAME in daemon.listeners:
-        raise UsageError(f"the daemon has a kind of worker, or a listener, called {NAME}: rename it, or leave out the "
-                         "options of the agent")  # fmt: skip
+    _refuse_namesake(daemon.kinds, daemon.listeners)
     _check_installed(settings)
-    address, path_options = split(found)
-    if parse(address).scheme == "udp":
-        raise UsageError(f"{settings.source('metrics')}: HTTP needs connections: give HOST:PORT or unix:/PATH")
+    address, options = split(found)
+    listener = Listener(address, **options)
     from .slot import declare  # Here, since its class costs memory.
 
     context = declare(daemon, settings)
     planned = daemon.plan_function
 
-    def with_agent(*config: Any) -> Plan:
+    def with_agent(*config: Any) -> Any:
         assert planned is not None
         plan = planned(*config)
         if not isinstance(plan, Plan):
+            if not isinstance(plan, Iterable):
+                return plan  # The mold says what a plan is.
             plan = Plan(plan)
-        return Plan([*plan.workers, context], {**plan.listeners, NAME: Listener(address, **path_options)})
+        _refuse_namesake(plan.listeners)
+        return Plan([*plan.workers, context], {**plan.listeners, NAME: listener})
 
     daemon.plan_function = with_agent if planned else None
+
+
+def _refuse_namesake(*named: Collection[str]) -> None:
+    """Raise UsageError where the daemon uses the agent's name itself."""
+    if any(NAME in each for each in named):
+        what = f"the daemon has a kind of worker, or a listener, called {NAME!r}, as the agent is"
+        raise UsageError(f"{what}: rename it, or leave out the options of the agent")
 
 
 def _check_installed(settings: Settings) -> None:

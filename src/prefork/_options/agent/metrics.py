@@ -45,4 +45,6 @@ def agent_address(values: Mapping[str, Any], sources: Mapping[str, str]) -> str 
     for name in ("statsd_prefix", "statsd_tags"):
         if values[name] is not None and values["statsd"] is None:
             raise UsageError(f"{sources[name]}: it needs --statsd")
+    if (values["metrics"] or "").startswith("udp:"):
+        raise UsageError(f"{sources['metrics']}: HTTP needs connections: give HOST:PORT or unix:/PATH")
     return values["metrics"] or (_DEFAULT if any(values[option.name] for option in METRICS) else None)
