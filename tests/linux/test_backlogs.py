@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from prefork._linux.listening import backlogs as reader
 from prefork._linux.listening.backlogs import Backlog, backlogs
 
 
@@ -62,6 +63,14 @@ def test_unix_sockets_are_found_by_path_and_name(tmp_path: Path) -> None:
         assert found[f"unix://@{abstract}"] == Backlog(0, 0, 6)
         for client in clients:
             client.close()
+
+
+def test_kernel_without_one_family_answers_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = list(reader._requests())
+    unknown = bytes([socket.AF_APPLETALK, *real[0][1:]])
+    monkeypatch.setattr(reader, "_requests", lambda: [unknown, *real])
+    with listening(socket.AF_INET, ("127.0.0.1", 0), 4) as sock:
+        assert f"tcp://127.0.0.1:{sock.getsockname()[1]}" in backlogs()
 
 
 def test_many_listening_sockets_are_all_found() -> None:

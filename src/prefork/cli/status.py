@@ -81,10 +81,7 @@ def _load(client: Client) -> Reading | None:
 
 def _add_backlogs(listeners: list[dict[str, Any]]) -> None:
     """Add how many connections wait, and how many can; null for a datagram socket, or where the kernel refuses."""
-    try:
-        found = backlogs()
-    except OSError:
-        found = {}
+    found = backlogs()
     for listener in listeners:
         backlog = found.get(listener["address"])
         listener["waiting"] = backlog and backlog.waiting

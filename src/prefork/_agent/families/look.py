@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..._errors import PreforkError
-from ..._linux.listening.backlogs import Backlog, backlogs
+from ..._linux.listening.backlogs import backlogs
 from ..source import Source
 from .limits import limits
 from .seen import Seen
@@ -18,7 +18,7 @@ def look(source: Source) -> Seen:
     """Return the daemon as it is now, without what cannot be read: the master may be stopped, or gone."""
     status, reading = _or_none(source.status), _or_none(source.reading)
     usage = _or_none(source.processes) if status is not None else None
-    return Seen(reading, status, usage or {}, _backlogs(), limits())
+    return Seen(reading, status, usage or {}, backlogs(), limits())
 
 
 def _or_none(read: Callable[[], T]) -> T | None:
@@ -26,10 +26,3 @@ def _or_none(read: Callable[[], T]) -> T | None:
         return read()
     except PreforkError:
         return None
-
-
-def _backlogs() -> dict[str, Backlog]:
-    try:
-        return backlogs()
-    except OSError:  # Refused by a container's rules.
-        return {}

@@ -36,17 +36,25 @@ class Backlog:
 
 
 def backlogs() -> dict[str, Backlog]:
-    """Return the queues by address (`tcp://127.0.0.1:80`, `unix:///run/a.sock`). Raises OSError if it is refused."""
+    """Return the queues by address (`tcp://127.0.0.1:80`, `unix:///run/a.sock`), of the families that can be read."""
     found: dict[str, Backlog] = {}
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 4) as netlink:  # NETLINK_SOCK_DIAG
-        netlink.settimeout(_SECONDS)
-        for request in _requests():
-            netlink.send(_HEADER.pack(_HEADER.size + len(request), _DIAG, _REQUEST_ALL, 0, 0) + request)
-            for data in _messages(netlink):
-                address, waiting, limit = _unix(data) if data[0] == socket.AF_UNIX else _inet(data)
+    for request in _requests():
+        try:
+            for address, waiting, limit in _listening(request):
                 before = found.get(address, Backlog(0, 0, limit))
                 found[address] = Backlog(before.waiting + waiting, max(before.longest, waiting), limit)
+        except OSError:
+            pass  # The kernel has no module for this family, or the rules of a container refuse it.
     return found
+
+
+def _listening(request: bytes) -> Iterator[tuple[str, int, int]]:
+    """Yield the address of each listening socket of a family, the length of its queue, and the limit of that."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 4) as netlink:  # NETLINK_SOCK_DIAG
+        netlink.settimeout(_SECONDS)
+        netlink.send(_HEADER.pack(_HEADER.size + len(request), _DIAG, _REQUEST_ALL, 0, 0) + request)
+        for data in _messages(netlink):
+            yield _unix(data) if data[0] == socket.AF_UNIX else _inet(data)
 
 
 def _requests() -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from textual.containers import Horizontal
 from textual.widgets import Footer, Static
 
 from ..._errors import SystemFailure
-from ..._linux.listening.backlogs import Backlog, backlogs
+from ..._linux.listening.backlogs import backlogs
 from ..._report.units import precise_duration, short_number
 from ..._wire.printable import printable
 from ...client import Client, Each
@@ -257,7 +257,7 @@ class Top(App[None]):
         found = self._figures.traffic()
         now = " ".join(f"{name} {precise_duration(value)}" for name, value in found.latency.items())
         self._latency.show(tuple(slow), now, f"peak {precise_duration(longest)}")
-        self._head.show_traffic(found, _backlogs())
+        self._head.show_traffic(found, backlogs())
 
     def _draw(self, poll: bool = False) -> None:
         """Draw the slots; with `poll` read their CPU time and memory from /proc first."""
@@ -294,10 +294,3 @@ class Top(App[None]):
         if self._board is not None:
             self._board.close()
             self._board = None
-
-
-def _backlogs() -> dict[str, Backlog]:
-    try:
-        return backlogs()
-    except OSError:  # Refused by a container's rules.
-        return {}
