@@ -42,9 +42,11 @@ proof: $(INSTALLED)  ## the large proofs (hours): CPython's own tests, every ord
 	TEST_OF_PREFORK_PROOF=1 $(PYTEST) -s tests/proof tests/core/test_explorer.py tests/core/test_random.py tests/test_random_hooks.py \
 		tests/linux/test_fuzz.py tests/linux/test_relay.py tests/system/test_control_abuse.py \
 		tests/system/test_daemon_deaths.py tests/system/test_daemon_under_load.py tests/system/test_hostile_workers.py \
-		tests/system/test_hook_reloads.py tests/system/test_poison.py tests/system/test_reload.py tests/system/test_sharded.py tests/system/test_takeover.py \
+		tests/system/test_hook_reloads.py tests/system/test_poison.py tests/system/test_release.py tests/system/test_reload.py \
+		tests/system/test_sharded.py tests/system/test_takeover.py \
 		tests/system/test_worker_signals.py tests/system/test_workers.py \
-		tests/examples tests/security tests/adapters/test_tls.py tests/adapters/test_work_after_responses.py
+		tests/examples tests/security tests/adapters/test_tls.py tests/adapters/test_under_load.py \
+		tests/adapters/test_work_after_responses.py
 	$(BIN)/python bench/healthy_under_load.py
 
 bench: $(INSTALLED)  ## what things cost here, printed

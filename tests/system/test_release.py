@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 import prefork
-from support import Running, Start, until
+from support import PROOF, Running, Start, until
 from system.places import Place
 
 PACKAGES = str(Path(msgspec.__file__).parent.parent)
@@ -82,7 +82,10 @@ class Releases:
         running.expect(f"^imported {code} {packages} {re.escape(environment)}/bin/python {re.escape(environment)}$")
 
 
-@pytest.mark.parametrize("command", [".venv/bin/prefork", ".venv/bin/python .venv/bin/prefork"])
+COMMANDS = [".venv/bin/prefork", ".venv/bin/python .venv/bin/prefork"]
+
+
+@pytest.mark.parametrize("command", COMMANDS if PROOF else COMMANDS[1:])
 def test_packages_follow_the_release(start: Start, command: str) -> None:
     releases = Releases(start)
     first = releases.make(1)
