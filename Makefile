@@ -58,6 +58,7 @@ bench: $(INSTALLED)  ## what things cost here, printed
 bench-servers: $(INSTALLED)  ## servers under prefork beside the same ones and others by themselves (needs wrk; half an hour)
 	$(BIN)/python bench/server_throughput.py
 	$(BIN)/python bench/server_balance.py
+	$(BIN)/python bench/server_start.py
 	$(BIN)/python bench/server_relaunch.py
 	$(BIN)/python bench/server_reload.py
 	$(BIN)/python bench/server_drain.py

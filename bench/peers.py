@@ -217,8 +217,8 @@ class Server:
 
 
 @contextmanager
-def running(side: str, workers: int, application: str = APPLICATION) -> Iterator[Server]:
-    """Serve the application by this side until the block ends; all its workers answer from the start."""
+def running(side: str, workers: int, application: str = APPLICATION, await_all: bool = True) -> Iterator[Server]:
+    """Serve the application by this side until the block ends; all its workers answer from the start, or one."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "application.py").write_text(application)
@@ -239,7 +239,7 @@ def running(side: str, workers: int, application: str = APPLICATION) -> Iterator
         )
         server = Server(side, process.pid, port, directory)
         try:
-            server.serving(1 if side == "waitress" else workers)
+            server.serving(workers if await_all and side != "waitress" else 1)
             yield server
         finally:
             _end(process, server)
