@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -92,23 +93,42 @@ def documented(section: str, values: Mapping[str, str]) -> str:
 
 
 def program(name: str) -> str:
-    """Return the path of a program; skip the test where it is not installed."""
+    """Return the path of a program; skip the test where it is not installed, before it has started a daemon."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin")
     return found or pytest.skip(f"{name} is not installed")
 
 
 def nginx(start: Start, http_block: str) -> Running:
     """Start nginx with what is in its block `http`; it never asks a second time for a request that has failed."""
-    path, directory = program("nginx"), _folder(start)
+    directory = _folder(start)
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = "".join(f"{kind}_temp_path {directory}/{kind};\n" for kind in kinds)
-    (directory / "nginx.conf").write_text(
-        f"daemon off;\npid {directory}/pid;\nworker_processes 1;\nerror_log stderr;\n"
-        "events { worker_connections 8000; }\n"
-        f"http {{\naccess_log off;\n{temporary}proxy_next_upstream off;\n{http_block}}}\n"
+    own = f"access_log off;\n{temporary}proxy_next_upstream off;\n"
+    return _nginx(start, directory, f"http {{\n{own}{http_block}}}\n")
+
+
+def stream_module() -> str:
+    """Return the line that loads nginx's module `stream`, if it needs one; skip the test where it is missing."""
+    built = subprocess.run([program("nginx"), "-V"], capture_output=True, text=True, check=True).stderr
+    if "--with-stream " in f"{built} ":
+        return ""
+    path = re.search(r"--modules-path=(\S+)", built)
+    module = Path(path[1] if path else "", "ngx_stream_module.so")
+    return f"load_module {module};\n" if module.exists() else pytest.skip("this nginx has no module stream")
+
+
+def nginx_stream(start: Start, stream_block: str) -> Running:
+    """Start nginx with what is in its block `stream`."""
+    return _nginx(start, _folder(start), f"stream {{\n{stream_block}}}\n", stream_module())
+
+
+def _nginx(start: Start, directory: Path, block: str, load: str = "") -> Running:
+    path, file = program("nginx"), directory / "nginx.conf"
+    file.write_text(
+        f"{load}daemon off;\npid {directory}/pid;\nworker_processes 1;\nerror_log stderr;\n"
+        f"events {{ worker_connections 8000; }}\n{block}"
     )
-    command = (path, "-e", "stderr", "-p", str(directory), "-c", str(directory / "nginx.conf"))
-    return start.command(*command, **UNPRIVILEGED)
+    return start.command(path, "-e", "stderr", "-p", str(directory), "-c", str(file), **UNPRIVILEGED)
 
 
 def haproxy(start: Start, configuration: str) -> Running:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import http.client
-import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 
 import pytest
-import websockets.sync.client
 
 from adapters.acts import sockets
 from adapters.served import ASGI, SERVERS, fetch
-from proof.proxied import Places, documented, front, haproxy
-from proof.through import CLIENT, PROXY, SAME, Front
+from proof.proxied import Places, documented, front, haproxy, program
+from proof.through import PROXY, SAME, Front
 from support import PATIENCE, Running, Start
 
 
@@ -40,6 +38,7 @@ def started(start: Start, places: Places, backend: str) -> Running:
 
 @pytest.fixture(scope="module", params=SERVERS, ids="-".join)
 def behind(request: pytest.FixtureRequest) -> Iterator[Front]:
+    program("haproxy")
     with front(request.param, {"tcp": by_tcp, "unix": by_unix}) as made:
         yield made
         down = [line for proxy in made.proxies.values() for line in proxy.running.err if "DOWN" in line]
@@ -74,19 +73,14 @@ def before_tcp(send: str, start: Start, places: Places) -> Running:
 
 @pytest.fixture(scope="module")
 def balanced() -> Iterator[Front]:
+    program("haproxy")
     versions = {send: partial(before_tcp, send) for send in ("send-proxy", "send-proxy-v2")}
     with front(("uvicorn", "asgi"), versions, proxy_protocol=True) as made:
         yield made
 
 
 def test_proxy_protocol_names_client_of_requests_and_websockets(balanced: Front) -> None:
-    for proxy in balanced.proxies.values():
-        found = proxy.peer()
-        assert (found["host"], found["scheme"]) == (CLIENT, "http"), found
-        uri = f"ws://{PROXY}:{proxy.plain}/peer"
-        with websockets.sync.client.connect(uri, sock=proxy.connected()) as talk:
-            talk.send("who am I?")
-            assert json.loads(talk.recv(PATIENCE))["host"] == CLIENT
+    balanced.names_client_of_tcp()
 
 
 def test_five_reloads_behind_the_proxy_protocol_lose_nothing(balanced: Front) -> None:
@@ -123,6 +117,7 @@ def ask(front: Front) -> str:
 
 
 def test_idle_connections_are_used_again_after_a_minute() -> None:
+    program("haproxy")
     with ExitStack() as stack:
         fronts = [stack.enter_context(front(server, {"only": keeping})) for server in SERVERS]
         first = []

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from adapters.served import SERVERS
-from proof.proxied import daemon, listening, nginx, open_start
+from proof.proxied import daemon, listening, nginx, open_start, program
 from proof.through import PROXY
 from support import PATIENCE
 from system.daemons import free_port
@@ -89,6 +89,7 @@ async def play_all(ports: list[int], told: list[Told]) -> None:
 
 @pytest.mark.timeout(600)
 def test_no_post_after_an_idle_time_is_answered_502() -> None:
+    program("nginx")
     told, ports = [Told() for _ in SERVERS], []
     with ExitStack() as stack:
         for server in SERVERS:

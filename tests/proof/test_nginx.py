@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from adapters.served import ASGI, SERVERS
-from proof.proxied import Places, documented, front, nginx
+from proof.proxied import Places, documented, front, nginx, nginx_stream, program, stream_module
 from proof.through import PROXY, Front
 from support import Running, Start
 
@@ -32,6 +32,7 @@ def started(start: Start, places: Places, upstream: str) -> Running:
 
 @pytest.fixture(scope="module", params=SERVERS, ids="-".join)
 def behind(request: pytest.FixtureRequest) -> Iterator[Front]:
+    program("nginx")
     with front(request.param, {"tcp": by_tcp, "unix": by_unix}) as made:
         yield made
         errors = [line for proxy in made.proxies.values() for line in proxy.running.err if "[error]" in line]
@@ -53,3 +54,16 @@ def test_each_event_is_passed_on_at_once(behind: Front) -> None:
 
 def test_five_reloads_under_load_lose_nothing(behind: Front) -> None:
     behind.loses_nothing_in_reloads()
+
+
+def before_tcp(start: Start, places: Places) -> Running:
+    """Pass on TCP, with a header of the PROXY protocol before it."""
+    server = f"listen {PROXY}:{places.plain}; proxy_pass {PROXY}:{places.port}; proxy_protocol on;"
+    return nginx_stream(start, f"server {{ {server} }}\n")
+
+
+def test_stream_names_client_by_the_proxy_protocol() -> None:
+    stream_module()
+    with front(("uvicorn", "asgi"), {"stream": before_tcp}, proxy_protocol=True) as balanced:
+        balanced.names_client_of_tcp()
+        balanced.loses_nothing_in_reloads()

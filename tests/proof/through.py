@@ -67,6 +67,15 @@ class Front:
                 assert (found["host"], found["scheme"]) == (CLIENT, "https"), found
                 assert found.get("https", "on") == "on", "for WSGI"
 
+    def names_client_of_tcp(self) -> None:
+        for proxy in self.proxies.values():
+            found = proxy.peer()
+            assert (found["host"], found["scheme"]) == (CLIENT, "http"), found
+            uri = f"ws://{PROXY}:{proxy.plain}/peer"
+            with websockets.sync.client.connect(uri, sock=proxy.connected()) as talk:
+                talk.send("who am I?")
+                assert json.loads(talk.recv(PATIENCE))["host"] == CLIENT
+
     def passes_websockets(self) -> None:
         for proxy in self.proxies.values():
             sock = proxy.connected()
