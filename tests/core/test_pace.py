@@ -176,6 +176,22 @@ class TestDeathsOfWork:
             stage.rest()
             assert stage.serving() == ["web/0"]
 
+    def test_failed_start_between_two_deaths_delays_no_longer(self) -> None:
+        spec = replace(SPEC, healthy_after=1e9, rate=1.0, rate_down=1.0)
+        stage = Stage(plan(web=1, most=1, solo=False), spec=spec).start()
+        stage.crash("web/0", doing="GET /crash")
+        stage.rest(but=is_ready)
+        stage.crash("web/0", "ConnectionRefusedError: database")
+        while not stage.serving():
+            stage.rest()
+            if not stage.serving():
+                stage.late()
+        stage.crash("web/0", doing="GET /crash")
+        stage.rest(but=is_ready)
+        deadline = stage.supervisor.next_deadline()
+        assert deadline is not None
+        assert deadline - stage.now <= spec.pause_down
+
     def test_a_hundred_that_die_twice_at_once_are_replaced_at_once(self) -> None:
         stage = Stage(plan(web=100, most=100, solo=False), spec=SPEC).start()
         for _ in range(2):

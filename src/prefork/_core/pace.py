@@ -65,5 +65,6 @@ class Pace:
         """Return when the next slot that waits may be started; call `count` first."""
         if self.failures:
             return self.last + pause_down(spec, self.failures, now - self.since)
-        missing = self.spent + 1 - rate
-        return now if missing <= 0 else now + missing / (rate if self.ready else spec.rate_down)
+        missing = max(0.0, self.spent + 1 - rate)
+        # Failed starts are counted as well; a pool that is down waits for them no longer than for another failure.
+        return now + (missing / rate if self.ready else min(missing / spec.rate_down, spec.pause_down))
