@@ -484,29 +484,52 @@ class Reader:
         self._thread.join()
 
     def _read_on_and_on(self) -> None:
-        before: dict[str, int] = {}
+        before: dict[str, float] = {}
+        board = prefork.scoreboard.Board(self._board)
         while not self._stopping:
-            reading = self._board.read()
-            now = {name: of_slot(reading, name)[0] for name in ("web/0", "web/1")} | {"all": reading.requests}
+            reading = board.read()
+            now: dict[str, float] = {name: counts.requests for name, counts in reading.slots.items()}
+            now["all"] = reading.requests
+            for name, each in [("measured", reading.measures), *reading.generations.items()]:
+                now |= {f"{name}": each.latency.count, f"{name}'s seconds": each.latency.total}
+                now |= {f"{name}'s responses": sum(each.responses)}
             self.back += [f"{name}: {before[name]} -> {now[name]}" for name in before if now[name] < before[name]]
             before = now
             self.readings += 1
 
 
-def test_totals_never_go_back_while_workers_are_killed(start: Start) -> None:
+ACTS = ["kill", "kill", "reload", "kill", "kill", "reload", "kill", "kill"]
+
+
+def exchanged(board: Scoreboard, before: dict[str, int]) -> int:
+    """Return how many slots have another worker, where each has one."""
+    now = live(board)
+    return sum(now[name] != pid for name, pid in before.items()) if now.keys() == before.keys() else 0
+
+
+def test_totals_never_go_back_through_kills_and_reloads(start: Start) -> None:
     daemon, board = counting(start)
     with Reader(board) as reader, Clients(daemon) as clients:
-        for number in range(8):
+        for number, act in enumerate(ACTS):
             before, asked = live(board), sum(clients.answered)
             until(lambda: sum(clients.answered) > asked + 20, "requests")  # noqa: B023
-            kill([before[f"web/{number % 2}"]])
-            until(lambda: live(board).keys() == before.keys() and live(board) != before, "a successor")  # noqa: B023
+            if act == "reload":
+                daemon.signal(signal.SIGHUP)
+            else:
+                kill([before[f"web/{number % 2}"]])
+            until(lambda: exchanged(board, before) == (2 if act == "reload" else 1), f"{act} over")  # noqa: B023
     assert reader.readings > 8
     assert reader.back == []
     # A worker counts before it answers.
     assert sum(clients.answered) <= board.read().requests <= sum(clients.asked)
     assert sum(of_slot(board.read(), name)[0] for name in before) == board.read().requests
-    assert sum(row.ends for row in board.read().rows) == 8
+    ends = {row.name: row.ends for row in board.read().rows if row.state == "ready"}
+    assert sum(ends.values()) == ACTS.count("kill") + 2 * ACTS.count("reload")
+    # A killed worker may have counted a request and not yet how long it took.
+    counted = prefork.scoreboard.Board(board).read()
+    assert 0 <= counted.requests - counted.measures.latency.count <= ACTS.count("kill")
+    assert counted.generations.keys() == {1, 2, 3}
+    assert sum(each.latency.count for each in counted.generations.values()) == counted.measures.latency.count
     assert daemon.stop() == 0
 
 
