@@ -37,6 +37,7 @@ class Served:
 
     def call(self, path: str, body: Any = None) -> Any:
         environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "wsgi.input": body or io.BytesIO()}
+        environ |= {"CONTENT_LENGTH": "18"} if body else {}
         return self.counting(environ, lambda *_status: self.write)
 
     @property

@@ -37,7 +37,8 @@ class CountingApplication:
         environ["wsgi.multiprocess"] = True  # A server that has no processes of its own cannot know.
         end = self.calls.end
         number = self.calls.begin(environ)
-        environ["wsgi.input"] = Input(environ["wsgi.input"], self.calls, number)
+        if environ.get("CONTENT_LENGTH"):  # as each body has that waitress passes on
+            environ["wsgi.input"] = Input(environ["wsgi.input"], self.calls, number)
         try:
             answer = self._application(environ, starting)
         except Exception:
@@ -48,9 +49,10 @@ class CountingApplication:
             raise exited(error) from error
         # The application has finished. Servers have a short path for these, and must get them unchanged. A class that
         # is derived from list may have a `close()`, which is still to be called.
-        if isinstance(answer, list | tuple) and type(answer) in (list, tuple):
-            one = len(answer) == 1 and type(answer[0]) is bytes
-            end(number, answered >= 500, answered, len(answer[0]) if one else _size(answer))
+        if type(answer) in (list, tuple):
+            pieces: Any = answer
+            one = len(pieces) == 1 and type(pieces[0]) is bytes
+            end(number, answered >= 500, answered, len(pieces[0]) if one else _size(pieces))
             return answer
         if _is_file(answer, environ):
             end(number, answered >= 500, answered)
