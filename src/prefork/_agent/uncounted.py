@@ -18,6 +18,9 @@ class Uncounted(Activity):
         """Count nothing."""
         return 0.0
 
+    def received(self, size: int) -> None:
+        """Count nothing."""
+
     def held(self, seconds: float) -> None:
         """Count nothing."""
 

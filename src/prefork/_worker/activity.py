@@ -38,6 +38,7 @@ from .._wire.scoreboard import BEAT, BUSY_SINCE, ERRORS, IN_FLIGHT, OPEN, POLLS,
 from . import sharing
 
 _SUCCESS = RESPONSES + 2  # the word of responses with 2xx
+_QUICK = LATENCY_BOUNDS[0]
 _MASK = 2**64 - 1
 _lock = _thread.RLock()
 """Not a plain lock: a signal handler may begin a request of its own while this thread writes the label of another."""
@@ -127,7 +128,8 @@ class Activity:
         """
         now = monotonic()
         latency = now - (self._begun if begun is None else begun)
-        bucket = LATENCY_AT + bisect_left(LATENCY_BOUNDS, latency)
+        # The quickest requests, for which the search would count, are in the first bucket.
+        bucket = LATENCY_AT + bisect_left(LATENCY_BOUNDS, latency) if latency > _QUICK else LATENCY_AT
         answer = _SUCCESS if 200 <= status < 300 else _word_of(status) if status else RESPONSES
         words, floats, row, block, counts = self._words, self._floats, self._row, self._block, self._counts
         in_flight = self.in_flight  # After the last call: no other thread comes between this and what is written.
@@ -149,7 +151,8 @@ class Activity:
 
     def received(self, size: int) -> None:
         """Count bytes of the body of a request."""
-        self._count(RECEIVED, size)
+        counts = self._counts
+        self._words[self._block + RECEIVED] = counts[RECEIVED] = (counts[RECEIVED] + size) & _MASK
 
     def disconnected(self) -> None:
         """Count a client that went away before its response was complete."""
@@ -273,7 +276,7 @@ def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 if "t" in sys.abiflags:  # no GIL
-    for _name in ("opened", "closed", "polled", "begin", "end", "queued", "held", "_count", "beat"):
+    for _name in ("opened", "closed", "polled", "begin", "end", "received", "queued", "held", "_count", "beat"):
         setattr(Activity, _name, _one_at_a_time(getattr(Activity, _name)))
 
 

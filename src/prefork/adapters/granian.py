@@ -202,12 +202,12 @@ class _Application(asgi.ClosesWebSockets):
         scope = watcher.scope
         (client, port), (server, at) = scope["client"], scope["server"]  # Ports as text, and "0" for a Unix socket.
         scope["client"], scope["server"] = (client, int(port)) if client else None, (server, int(at) or None)
-        scope.update(root_path="", state=self._lasting.copy())
+        scope["root_path"], scope["state"] = "", self._lasting.copy()
         if scope["type"] != "http":
             await self._other(watcher)
             return
         status, sent, gone, receive, send = 0, 0, None, watcher.proto.receive, watcher.proto.send
-        activity, failed = self._activity, None
+        activity, method, failed = self._activity, scope["method"], None
 
         def sending(message: asgi.Message) -> Awaitable[None]:
             nonlocal status, sent, gone
@@ -221,15 +221,14 @@ class _Application(asgi.ClosesWebSockets):
                     gone = monotonic() - begun >= LONG and is_gone(scope, receive)
             return send(message)  # type: ignore[no-any-return]
 
-        begun = activity.begin(f"{scope['method']} {scope['path']}")
+        begun = activity.begin(f"{method} {scope['path']}")
         try:
-            read = receive if scope["method"] == "GET" else asgi.counted(receive, activity)
+            read = receive if method == "GET" else asgi.counted(receive, activity)
             await self._application(scope, read, sending)
             if not status:
                 await sending({"type": "http.response.start", "status": 500, "headers": []})
                 await sending({"type": "http.response.body", "body": b"Internal Server Error"})
-                what = f"{scope['method']} {scope['path']}"
-                _logger.error("%s: the application returned without starting a response", what)
+                _logger.error("%s %s: the application returned without starting a response", method, scope["path"])
         except BaseException as error:  # granian answers all of them alike
             status, failed = 500, error
         if gone or (gone is None and is_gone(scope, receive)):

@@ -26,9 +26,11 @@ def measured(protocol: type[Any], activity: Activity) -> type[Any]:
     if not counts_bodies(protocol):
         return Measured
 
+    on_body, received = protocol.on_body, activity.received
+
     class MeasuredBodies(Measured):
         def on_body(self, body: bytes) -> None:
-            activity.received(len(body))
-            super().on_body(body)
+            received(len(body))
+            on_body(self, body)
 
     return MeasuredBodies
