@@ -28,6 +28,7 @@ from prefork._worker.activity import Activity
 from prefork._worker.draining.drain import Drain
 from prefork.adapters import ServerOptions, asgi
 from prefork.adapters import uvicorn as adapter
+from prefork.adapters.web import layers
 
 REQUEST = b"GET /orders HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
 BODY = str(os.getpid()).encode()
@@ -61,8 +62,12 @@ class Transport(asyncio.Transport):
 class Worker:
     """The part of a worker that the wrapper needs."""
 
+    key = "web/0"
+
     def __init__(self) -> None:
-        self.activity = Activity(scoreboard.Scoreboard(scoreboard.create(2)), 1)
+        board = scoreboard.Scoreboard(scoreboard.create(2))
+        board.words[scoreboard.WATCHING] = 1  # as under a master while a worker is busy
+        self.activity = Activity(board, 1)
         self._drain = Drain()
 
 
@@ -78,10 +83,12 @@ def stock() -> Any:
 
 def ours(wrapped: bool) -> Any:
     worker: Any = Worker()
-    served: Any = asgi.CountingApplication(application, worker) if wrapped else application
-    more = {"http": "httptools", "proxy_headers": wrapped}
-    config = adapter._config(served, ServerOptions(), more)
-    return adapter._factory(config, adapter._Connections(worker.activity), {})()
+    options = ServerOptions()
+    layered = layers.around(application, "asgi", options, worker)
+    served: Any = asgi.CountingApplication(layered, worker).__call__ if wrapped else application
+    config = adapter._config(served, options, {"http": "httptools"})
+    make = adapter._protocol(config, None, options.header_timeout, worker)
+    return adapter._factory(make, config, adapter._Connections(worker.activity), {})()
 
 
 async def one_round(protocol: Any, transport: Transport) -> float:
