@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from prefork._errors import UsageError
 from prefork._wire.scoreboard import HALF, HEADER, Scoreboard, create
-from prefork._worker.activity import Activity, private, resident
+from prefork._worker.activity import Activity
+from prefork._worker.limits import private, resident
 
 
 def mapped() -> Scoreboard:

@@ -18,9 +18,9 @@ from .. import _context
 from .._context import Launch, WorkerContext
 from .._errors import UsageError
 from .._listener import as_data, declared
-from .._worker.activity import Limits
 from .._worker.callbacks import calls, registered
 from .._worker.handle import Handle, Worker
+from .._worker.limits import Limits
 from ..daemon import Daemon, Kind, Plan, Pool
 
 if TYPE_CHECKING:
