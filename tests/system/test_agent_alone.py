@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+from urllib.request import urlopen
 
-from support import Start, until
+import pytest
+
+import prefork
+from support import PATIENCE, Start, until
 from system.agents import Watched
-from system.daemons import HEAD, SERVE
+from system.daemons import HEAD, SERVE, free_port
 from system.runs import ASGI, Run, write
 
 BROKEN = ASGI + '\nimport sys; sys.modules["starlette.applications"] = None\n'
@@ -103,3 +108,22 @@ def test_agent_that_cannot_be_is_refused_with_the_reason(start: Start) -> None:
         said = "\n".join(run.running.err)
         assert why in said
         assert "Traceback" not in said
+
+
+def test_reload_moves_and_removes_the_agent(start: Start) -> None:
+    write(start, "app.py", ASGI)
+    old, new = free_port(), free_port()
+    options = 'target = "app:app"\nworkers = 1\nbind = ["127.0.0.1:0"]\n'
+    write(start, "prefork.toml", f'{options}metrics = "127.0.0.1:{old}"\n')
+    run = Run(start, bind=False)
+    run.ready()
+    client = prefork.connect(str(start.directory / "runtime"))
+    write(start, "prefork.toml", f'{options}metrics = "127.0.0.1:{new}"\n')
+    assert "done" in client.reload()
+    assert urlopen(f"http://127.0.0.1:{new}/readyz", timeout=PATIENCE).read() == b"1 slot served\n"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", old)).close()
+    write(start, "prefork.toml", options)
+    assert "done" in client.reload()
+    until(lambda: len(client.status()["slots"]) == 1, "the agent has ended")
+    assert run.stop() == 0
