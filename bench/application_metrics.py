@@ -56,14 +56,18 @@ def child(way: str, what: str, workers: int, series: int) -> None:
         from prefork._worker.metrics.own import own
 
         board = scoreboard.Scoreboard(scoreboard.create(workers))
-        own.begin(arena.create(), 1, alone=False, note=print)
-        own.take(0, board)
+        own.begin(arena.create(), 1, False, board)
     (calls if what == "calls" else scrape)(way, workers, series)
 
 
-def calls(_way: str, _workers: int, _series: int) -> None:
+def calls(way: str, _workers: int, _series: int) -> None:
     from prometheus_client import Counter, Gauge, Histogram
 
+    if way == "prefork":
+        from prefork._worker.metrics.own import own
+
+        assert own.counting is not None
+        own.counting.take(0)
     counter, gauge = Counter("bench_calls", "Calls."), Gauge("bench_size", "Size.")
     histogram, labelled = Histogram("bench_seconds", "Seconds."), Counter("bench_requests", "Requests.", ["path"])
 
@@ -96,8 +100,7 @@ def scrape(way: str, workers: int, series: int) -> None:
             from prefork._worker.metrics.own import own
 
             assert own.counting is not None
-            assert own.board is not None
-            own.counting.take(process, own.board)
+            own.counting.take(process)
         for each in range(series):
             counter.labels(f"/path/{each}").inc()
     registry = CollectorRegistry()

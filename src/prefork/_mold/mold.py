@@ -236,7 +236,7 @@ def take_over(arguments: list[str]) -> Mold:
     board = Scoreboard(shared)
     os.close(shared)
     own = Mold(Channel.from_descriptor(channel), launch, reader, board, Stacks(stacks, board))
-    own.notes = own_metrics.begin(metrics, launch, board)
+    own.notes = own_metrics.begin(metrics, launch.generation, launch.alone, board)
     return own
 
 

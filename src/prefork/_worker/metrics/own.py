@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from .. import activity, newborn
 
 if TYPE_CHECKING:
-    from ..._wire.messages import MoldLaunch
     from ..._wire.scoreboard import Scoreboard
     from .counting import Counting
 
@@ -40,10 +39,9 @@ class Own:
         self.counting: Counting | None = None
         self.notes: list[str] = []
 
-    def begin(self, descriptor: int, launch: MoldLaunch, board: Scoreboard) -> list[str]:
+    def begin(self, descriptor: int, generation: int, alone: bool, board: Scoreboard) -> list[str]:
         """Count from now on as the mold of a generation; return a list for what the log is to have of this."""
-        self.descriptor, self.board = descriptor, board
-        self.generation, self.alone = launch.generation, launch.alone
+        self.descriptor, self.generation, self.alone, self.board = descriptor, generation, alone, board
         if MODULE in sys.modules:  # By what runs at the interpreter's start; metrics that it has made stay its own.
             self._imported(sys.modules[MODULE])
         else:
