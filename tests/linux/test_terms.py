@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def test_refused_term_leaves_the_others_applied(pid: int) -> None:
     assert [text.partition(":")[0] for text in refused] == [f"limit nofile={2**62}", "affinity=65535"]
     assert os.getpriority(os.PRIO_PROCESS, pid) == 7
     assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1\n"
+
+
+def test_infinity_is_the_systems_for_every_version(pid: int) -> None:
+    _, hard = resource.prlimit(pid, resource.RLIMIT_CORE)
+    if hard != resource.RLIM_INFINITY:
+        pytest.skip("the hard limit of core files is finite here")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(apply(pid, Terms((("core", 0, -1),)), False)) == []
+    assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, resource.RLIM_INFINITY)
 
 
 def test_a_process_that_has_gone_is_no_trouble() -> None:

@@ -68,7 +68,8 @@ def _steps(pid: int, terms: Terms) -> Iterator[tuple[str, Callable[[], bool], Ca
     for name, soft, hard in terms.limits:
         which = LIMITS[name]
         limit = partial(resource.prlimit, pid, which)
-        yield f"limit {name}={soft}:{hard}", partial(_above, hard, limit), partial(limit, (soft, hard))
+        wanted = _native(soft), _native(hard)
+        yield f"limit {name}={soft}:{hard}", partial(_above, wanted[1], limit), partial(limit, wanted)
     if terms.affinity:
         processors = ",".join(map(str, terms.affinity))
         yield f"affinity={processors}", lambda: False, partial(os.sched_setaffinity, pid, terms.affinity)
@@ -78,6 +79,11 @@ def _steps(pid: int, terms: Terms) -> Iterator[tuple[str, Callable[[], bool], Ca
     if (score := terms.oom_score_adj) is not None:
         path = f"/proc/{pid}/oom_score_adj"
         yield f"oom_score_adj={score}", lambda: score < _score(path), partial(_set_score, path, score)
+
+
+def _native(limit: int) -> int:
+    """Return a limit as `resource` has it: infinity is -1 for prefork, and 2**64 - 1 for CPython 3.15."""
+    return resource.RLIM_INFINITY if limit == -1 else limit
 
 
 def _above(hard: int, limit: Callable[[], tuple[int, int]]) -> bool:
