@@ -144,7 +144,8 @@ def _words(what: str, application: Any) -> str:
     if what == "daemon":
         return "Daemon"
     maker = type(application)
-    if inspect.isroutine(application):
+    # CPython 3.14 takes a partial for a routine, since it has a `__get__` there.
+    if inspect.isroutine(application) and not isinstance(application, partial):
         return f"{what.upper()} function"
     return f"{what.upper()} application ({maker.__module__.partition('.')[0]}.{maker.__name__})"
 
