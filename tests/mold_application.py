@@ -57,6 +57,11 @@ class Scripted:
         """Small containers, as an application's heap consists of them."""
         self.heap = [[str(n), {"n": n}] for n in range(megabytes * 2_400)]
 
+    def load_warnings(self, action: Any) -> None:
+        import warnings
+
+        warnings.simplefilter(action)
+
     def load_thread(self, name: str) -> None:
         import threading
 

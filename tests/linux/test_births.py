@@ -44,6 +44,28 @@ def test_newborns_are_children_of_the_master_and_lead_sessions(master: SmallMast
     assert titles == {b"prefork: spare g1 test"}
 
 
+def test_names_of_what_forks_have_no_blank(master: SmallMaster) -> None:
+    """CPython counts the threads of a process that forks by a word of /proc/PID/stat, each blank a word before it."""
+    mold = master.planned()
+    assert Path(f"/proc/{mold}/comm").read_text() == "prefork:mold-g1\n"
+    assert Path(f"/proc/{master.spare()}/comm").read_text() == "prefork:spare-g\n"
+    assert Path(f"/proc/{master.worker('serve')}/comm").read_text() == "prefork:serve/0\n"
+
+
+@pytest.mark.parametrize("threads", [False, True])
+@pytest.mark.parametrize("action", ["always", "error"])
+def test_a_filter_of_warnings_stops_no_fork(master: SmallMaster, tmp_path: Path, action: str, threads: bool) -> None:
+    """CPython 3.12 and newer warn of a fork of threads, and 3.15 raises it where warnings are errors."""
+    with standard_error_to(tmp_path / "output"):
+        master.planned({"warnings": action, **({"thread": "one"} if threads else {})})
+        master.channels.fork_spares(1, 2)
+        pids = [master.expect(SpareForked).pid for _ in range(2)]
+        for pid in pids:
+            master.channels.dismiss(pid)
+            assert master.status(pid) == 0
+    assert (tmp_path / "output").read_text() == ""
+
+
 def test_n_births_cost_n_plus_1_forks(master: SmallMaster, tmp_path: Path) -> None:
     forks = tmp_path / "forks"
     master.planned({"count_forks": str(forks)})

@@ -41,7 +41,7 @@ from .._worker.draining.drain import Drain
 from .._worker.failure import describe
 from .._worker.metrics.own import own as own_metrics
 from .._worker.orphan import Orphan
-from .fork import fork_children
+from .forking.fork_children import fork_children
 from .leave import leave
 from .rehearsal import rehearse
 from .stock import missing, other_end, patches

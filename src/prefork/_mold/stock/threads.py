@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from ..forking.fork_function import fork_function
 from .native import libraries
 from .origins import Origins
 
@@ -84,7 +85,7 @@ def _come_back() -> Counter[str]:
     """Return the names of the threads that a process has just after its fork: a trial one, which ends at once."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
-        child = os.fork()
+        child = fork_function()()
     except OSError:
         os.close(reader)
         os.close(writer)

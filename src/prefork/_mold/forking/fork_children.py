@@ -17,9 +17,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from .._linux import title
-from .._linux.channel import Channel
-from .._wire.messages import ForkFailed, ForksEnded
+from ..._linux import title
+from ..._linux.channel import Channel
+from ..._wire.messages import ForkFailed, ForksEnded
+from .fork_function import fork_function
 
 Life = Callable[[Channel], NoReturn]
 """All that a newborn does, with its channel to the master."""
@@ -37,7 +38,7 @@ def fork_children(mold: Channel, count: int, channels: Sequence[int], spare_titl
         if stream is not None:
             stream.flush()
     try:
-        intermediate = os.fork()
+        intermediate = fork_function()()
     except OSError as error:
         _close(channels)
         mold.try_send(ForksEnded(count, f"the mold could not fork: {error.strerror}"))
@@ -59,12 +60,12 @@ def fork_children(mold: Channel, count: int, channels: Sequence[int], spare_titl
 
 def _fork_batch(mold: Channel, channels: Sequence[int], live: Life) -> None:
     """Run the intermediate, which ends in here in any case, and its newborns."""
-    intermediate, status = os.getpid(), 1
+    intermediate, status, fork = os.getpid(), 1, fork_function()
     try:
         for index, descriptor in enumerate(channels):
             channel = Channel.from_descriptor(descriptor)
             try:
-                newborn = os.fork() == 0
+                newborn = fork() == 0
             except OSError as error:
                 mold.try_send(ForkFailed(f"a process could not be forked: {error.strerror}"))
                 break
