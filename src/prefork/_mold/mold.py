@@ -41,6 +41,7 @@ from .._worker.draining.drain import Drain
 from .._worker.failure import describe
 from .._worker.metrics.own import own as own_metrics
 from .._worker.orphan import Orphan
+from .environment.interpreter import known_faults
 from .forking.fork_children import fork_children
 from .leave import leave
 from .rehearsal import rehearse
@@ -236,7 +237,7 @@ def take_over(arguments: list[str]) -> Mold:
     board = Scoreboard(shared)
     os.close(shared)
     own = Mold(Channel.from_descriptor(channel), launch, reader, board, Stacks(stacks, board))
-    own.notes = own_metrics.begin(metrics, launch.generation, launch.alone, board)
+    own.notes = [*own_metrics.begin(metrics, launch.generation, launch.alone, board), *known_faults()]
     return own
 
 
