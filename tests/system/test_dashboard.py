@@ -75,6 +75,17 @@ def test_stream_shows_a_kill_within_a_second(shown: Dashboard) -> None:
     assert shown.ask(f"/reports/{ended['number']}")[1].startswith("CPU time: ")
 
 
+def test_stream_says_that_the_master_is_stopped(shown: Dashboard) -> None:
+    with shown.stream() as stream:
+        stream.until(lambda message: message.get("points"))
+        shown.running.send(signal.SIGSTOP)
+        try:
+            stream.until(lambda _message: stream.sections["trouble"] == "the master is stopped by a signal")
+        finally:
+            shown.running.send(signal.SIGCONT)
+        stream.until(lambda _message: not stream.sections["trouble"])
+
+
 def test_stream_sends_little_while_nothing_happens(shown: Dashboard) -> None:
     with shown.stream() as stream:
         for _ in range(3):

@@ -46,6 +46,7 @@ def shown(browser: Browser, run: Dashboard) -> Page:
     return page
 
 
+@pytest.mark.alone
 def test_page_in_browser(start: Start, open_browser: Browser) -> None:
     """One daemon for all of it: each start costs."""
     run = Dashboard(start, "-w", str(WORKERS))
@@ -83,8 +84,7 @@ def reads_with_the_keyboard(page: Page) -> None:
 def survives_its_agent(page: Page, run: Dashboard) -> None:
     agent = run.slot("agent/0")["pid"]
     os.kill(agent, signal.SIGKILL)
-    page.until(f"{pid_of('agent/0')} !== '{agent}'")
-    page.until(f"{STATE} === 'live'")
+    page.until(f"{STATE} === 'live' && {pid_of('agent/0')} === '{run.agent(other_than=agent)}'")
 
 
 def survives_its_master(page: Page, run: Dashboard, start: Start) -> None:

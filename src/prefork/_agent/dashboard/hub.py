@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..._errors import PreforkError
+from ..._linux import proc_stat
 from ..._report.sentences import Record
 from ...scoreboard import Reading
 from ..brief import FRESH
@@ -33,6 +34,8 @@ MOST_WAITING = 64
 
 SETTLED = 1.5
 """Seconds after the last event until the last request of the status, for what changes without an event."""
+
+_Measured = tuple[Reading, Mapping[int, Usage]]
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -102,24 +105,32 @@ class Hub:
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._ask())]
 
     async def _read(self) -> None:
-        """Read the scoreboard once a second."""
+        """Read the scoreboard once a second, and send something also while that waits for the master."""
         loop = asyncio.get_running_loop()
+        measuring: asyncio.Task[_Measured] | None = None
         while True:
             began = loop.time()
-            try:
-                reading, used = await asyncio.to_thread(self._measure)
-                point = self._figures.add(service(reading, self._auxiliary()), used, time.time())
-            except PreforkError as error:
-                self._trouble = self._trouble or str(error)
-                point = None
-            self._send(points=[point] if point else [])
+            measuring = measuring or asyncio.create_task(asyncio.to_thread(self._measure))
+            await asyncio.wait([measuring], timeout=EVERY)
+            points = []
+            if measuring.done():
+                points, measuring = self._points(measuring), None
+            self._send(always=True, points=points)
             await asyncio.sleep(max(EVERY / 2, began + EVERY - loop.time()))
+
+    def _points(self, measured: asyncio.Task[_Measured]) -> list[Any]:
+        try:
+            reading, used = measured.result()
+        except PreforkError as error:
+            self._trouble = self._trouble or f"the counters of the workers cannot be read: {error}"
+            return []
+        return [self._figures.add(service(reading, self._auxiliary()), used, time.time())]
 
     def _auxiliary(self) -> set[str]:
         slots = self._status["slots"] if self._status else ()
         return {slot["key"] for slot in slots if slot["auxiliary"]}
 
-    def _measure(self) -> tuple[Reading, Mapping[int, Usage]]:
+    def _measure(self) -> _Measured:
         reading = self._source.reading()
         return reading, self._usage.read([process.pid for process in reading.processes])
 
@@ -142,8 +153,8 @@ class Hub:
         first = self._status is None
         try:
             self._status = await asyncio.to_thread(self._source.status)
-        except PreforkError as error:
-            self._trouble = str(error)
+        except PreforkError:
+            self._trouble = "the master does not answer"
             asyncio.get_running_loop().call_later(EVERY, self._stirred.set)
         else:
             self._trouble = ""
@@ -172,9 +183,12 @@ class Hub:
 
     def _renew(self) -> None:
         """Send the whole state to all."""
-        whole = self._message(self._whole())
+        self._broadcast(self._whole())
+
+    def _broadcast(self, changes: dict[str, Any]) -> None:
+        message = self._message(changes)
         for watcher in self._watchers:
-            watcher.put(whole)
+            watcher.put(message)
 
     def _whole(self) -> dict[str, Any]:
         self._update()
@@ -201,15 +215,15 @@ class Hub:
         self._sections, self._slots, self._live = sections, slots, live
         return changes
 
-    def _send(self, **lists: list[Any]) -> None:
-        """Send what has changed, and these additions to lists."""
-        if self._status is None:
-            return  # Nothing can be shown yet: the whole state comes with the first status.
-        if not (changes := {name: value for name, value in {**self._update(), **lists}.items() if value}):
+    def _send(self, always: bool = False, **lists: list[Any]) -> None:
+        """Send what has changed, and these additions to lists; with `always` also that nothing has."""
+        if self._status is None:  # The whole state comes with the first status.
+            if self._trouble:
+                self._broadcast({"set": {"trouble": self._trouble}})
             return
-        message = self._message(changes)
-        for watcher in self._watchers:
-            watcher.put(message)
+        changes = {name: value for name, value in {**self._update(), **lists}.items() if value}
+        if changes or always:
+            self._broadcast(changes)
 
     def _present(self) -> dict[str, Any]:
         status, now = self._status or {}, time.time()
@@ -222,13 +236,19 @@ class Hub:
             "generations": self._figures.generations(),
             "replaced": _replaced(counts.get("ends", {})),
             "last": _last(counts.get("changes", {})),
-            "trouble": self._trouble,
+            "trouble": _stopped(status.get("pid")) or self._trouble,
             "verdict": verdict(status, self.history, self._figures, now) if status else None,
         }
 
     @staticmethod
     def _message(message: dict[str, Any]) -> bytes:
         return f"data: {_encode({'now': round(time.time(), 2), **message})}\n\n".encode("utf-8", "backslashreplace")
+
+
+def _stopped(master: int | None) -> str:
+    """Return a text if the master is stopped. It is not asked for that: it would wake up each second."""
+    state = proc_stat.fields(master) if master else []
+    return "the master is stopped by a signal" if state and state[proc_stat.STATE] in (b"T", b"t") else ""
 
 
 def _replaced(ends: Mapping[str, Mapping[str, int]]) -> dict[str, int]:

@@ -62,8 +62,9 @@ function draw() {
 }
 
 function facts() {
-  const daemon = state.set.daemon ?? {};
-  say(find("#name"), daemon.name ?? "prefork");
+  const daemon = state.set.daemon;
+  if (!daemon) return; // The master has not answered yet.
+  say(find("#name"), daemon.name);
   const [, phase, spares] = state.set.molds?.at(-1) ?? [];
   const mold = phase === "ready" ? counted(spares, "spare") : phase && `mold ${phase}`;
   const parts = [daemon.target, daemon.directory, `up ${duration(state.now - daemon.started)}`, `master ${daemon.pid}`, mold, `Python ${daemon.python}`];

@@ -1,6 +1,7 @@
 // The connection to the daemon's agent: messages as they come, and another attempt whenever it is lost.
 
-const SILENT = 6000; // Milliseconds without a message after which a connection counts as lost: one a second is usual.
+const SILENT = 12000; // Milliseconds without a message after which a connection counts as lost: one a second is usual, but
+// a master that does not answer is waited for.
 const HIDDEN = 300000; // A tab that nobody looks at for so long stops watching.
 const LONGEST = 10000; // Milliseconds between two attempts, at most.
 

@@ -25,7 +25,7 @@ export class Summary {
   // The title of a tab in the background is drawn as well.
   title(state) {
     const verdict = state.set.verdict;
-    if (verdict) document.title = `${MARKS[verdict.level]} ${state.set.daemon.name}: ${verdict.headline}`;
+    if (verdict) document.title = `${state.set.trouble ? "?" : MARKS[verdict.level]} ${state.set.daemon.name}: ${verdict.headline}`;
   }
 
   draw(state) {
