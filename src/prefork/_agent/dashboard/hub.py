@@ -183,6 +183,7 @@ class Hub:
 
     def _renew(self) -> None:
         """Send the whole state to all."""
+        self._update()
         self._broadcast(self._whole())
 
     def _broadcast(self, changes: dict[str, Any]) -> None:
@@ -191,7 +192,7 @@ class Hub:
             watcher.put(message)
 
     def _whole(self) -> dict[str, Any]:
-        self._update()
+        """Return all as it was sent last: the next changes are then right for those who were there, and a new one."""
         return {
             "whole": True,
             "steer": self._steer,
