@@ -330,3 +330,20 @@ def test_exit_does_not_wait_for_a_thread_that_reads_a_response() -> None:
         """
     )
     assert lines == ["0"]
+
+
+def test_exit_says_nothing_of_files_that_are_closed() -> None:
+    lines = run(
+        """
+        import os, socket
+        os.dup2(1, 2)
+        def leave_closed():
+            global ends, files
+            ends = socket.socketpair()
+            files = [ends[0].makefile("rb"), ends[0].makefile("wb"), ends[0].makefile("rwb", buffering=0)]
+            for each in files:
+                each.close()
+        print(worker(leave_closed))
+        """
+    )
+    assert lines == ["0"]

@@ -20,7 +20,7 @@ class GrantedClient(Client):
     """
 
     def __init__(self, descriptor: int) -> None:
-        super().__init__("the runtime directory of this daemon")
+        super().__init__("its runtime directory")
         self._root = socket.socket(fileno=descriptor)
         self._asking = Lock()
         self._asked = False  # A request whose answer came too late is still to be answered.

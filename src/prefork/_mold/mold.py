@@ -237,7 +237,8 @@ def take_over(arguments: list[str]) -> Mold:
     board = Scoreboard(shared)
     os.close(shared)
     own = Mold(Channel.from_descriptor(channel), launch, reader, board, Stacks(stacks, board))
-    own.notes = [*own_metrics.begin(metrics, launch.generation, launch.alone, board), *known_faults()]
+    own.notes += known_faults()
+    own_metrics.begin(metrics, launch.generation, launch.alone, board, own.notes)
     return own
 
 

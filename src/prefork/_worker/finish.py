@@ -47,11 +47,15 @@ def finalize(objects: list[object]) -> None:
         finalizer = finalizers.get(id(type(each)))
         if finalizer is not None and not gc.is_finalized(each):
             try:
-                # What is only read has no end to write, and its close would wait for a thread that reads it.
-                if type(finalizer) is not WrapperDescriptorType or each.writable():  # type: ignore[attr-defined]
+                if type(finalizer) is not WrapperDescriptorType or _has_an_end(each):  # type: ignore[arg-type]
                     finalizer(each)
             except BaseException:
                 _print_ignored(finalizer)
+
+
+def _has_an_end(file: io.IOBase) -> bool:
+    """Return whether closing a file may write: one that is only read would wait for a thread that reads it."""
+    return not file.closed and file.writable()
 
 
 def _finalizer(kind: type) -> Callable[[object], object] | None:

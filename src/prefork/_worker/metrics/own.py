@@ -39,14 +39,14 @@ class Own:
         self.counting: Counting | None = None
         self.notes: list[str] = []
 
-    def begin(self, descriptor: int, generation: int, alone: bool, board: Scoreboard) -> list[str]:
-        """Count from now on as the mold of a generation; return a list for what the log is to have of this."""
+    def begin(self, descriptor: int, generation: int, alone: bool, board: Scoreboard, notes: list[str]) -> None:
+        """Count from now on as the mold of a generation; what the log is to have of it is added to `notes`, later."""
         self.descriptor, self.generation, self.alone, self.board = descriptor, generation, alone, board
+        self.notes = notes
         if MODULE in sys.modules:  # By what runs at the interpreter's start; metrics that it has made stay its own.
             self._imported(sys.modules[MODULE])
         else:
             sys.meta_path.insert(0, Hook(self._imported))
-        return self.notes
 
     def before_fork(self) -> None:
         """Read here what workers have added, so that their successors share it."""
