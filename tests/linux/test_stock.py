@@ -175,6 +175,7 @@ SAY = """
 origins.end()
 print(*threads.lost(origins), threads.count_native(), sep="\\n")
 sys.stdout.flush()
+atexit._run_exitfuncs()  # From Python 3.14 on a process would name the semaphores that are left.
 os._exit(0)
 """
 
