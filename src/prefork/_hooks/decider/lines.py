@@ -45,6 +45,8 @@ class HookLines:
         self._signal_names = signal_names
         self._often = Folding(burst=PATIENCE + 1)
         self._slowly = Folding(burst=2)
+        # Python 3.15 imports what this needs at the first call, which may come when no descriptor is free.
+        traceback.format_exception_only(ValueError())
 
     def ended(self, child: Child, end: ProcessExit, how: How, now: float) -> list[Report]:
         """Report the end of a child, unless it was to be expected, or has been reported."""
