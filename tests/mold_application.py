@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from prefork._mold import mold
+from prefork._options.records import DaemonOptions
 from prefork._worker.handle import Worker
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def run(arguments: dict[str, Json]) -> None:
     application = Scripted(arguments)
     application.load()
     assert mold.own is not None
-    mold.own.serve(application, "freeze")  # type: ignore[arg-type]
+    mold.own.serve(application, DaemonOptions())  # type: ignore[arg-type]
 
 
 def describe(assignment: Assignment, context: Json) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TypedDict
 
-from .._options.records import LogFormat, LogLevel, Share
+from .._options.records import LazyImports, LogFormat, LogLevel, Share
 
 
 class DaemonKeywords(TypedDict, total=False):
@@ -14,6 +14,7 @@ class DaemonKeywords(TypedDict, total=False):
     control_group: str | None
     share: Share
     allow_shared: Collection[str] | None
+    lazy_imports: LazyImports
     spares: int
     capture: bool
     log_file: str | None

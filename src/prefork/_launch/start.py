@@ -26,7 +26,7 @@ def run(name: str, options: DaemonOptions, daemon: object) -> NoReturn:
     Raises MisplacedError inside another daemon, and SystemExit for all other wrong usage.
     """
     if mold.own is not None and mold.own.awaits_run and not place.is_child_of_multiprocessing():
-        mold.own.serve(mold.adopt(daemon), options.share, options.allow_shared or ())
+        mold.own.serve(mold.adopt(daemon), options, options.allow_shared or ())
     try:
         if role.belongs_to_master():
             raise UsageError(place.inside(_CALL))

@@ -43,6 +43,7 @@ from .._worker.metrics.own import own as own_metrics
 from .._worker.orphan import Orphan
 from .environment.interpreter import known_faults
 from .forking.fork_children import fork_children
+from .lazy_imports.settle import settle
 from .leave import leave
 from .rehearsal import rehearse
 from .stock import missing, other_end, patches
@@ -51,6 +52,7 @@ from .stock.repair import Repairs
 from .stock.shared import refuse_shared
 
 if TYPE_CHECKING:
+    from .._options.records import DaemonOptions
     from .._wire.messages import Json
     from .._worker.assignment import Assignment
 
@@ -100,7 +102,7 @@ class Mold:
             self._send_failure("load", describe(error))
             return 1
 
-    def serve(self, application: Application, share: sharing.Mode, may_share: Collection[str] = ()) -> NoReturn:
+    def serve(self, application: Application, options: DaemonOptions, may_share: Collection[str] = ()) -> NoReturn:
         """Carry out the master's orders with this application; workers `may_share` connections of these names.
 
         Raises SystemExit in the mold, at its end. A worker exits the interpreter from here: blocks around the
@@ -108,15 +110,24 @@ class Mold:
         """
         patches.settle()
         self._serving, self.awaits_run = True, False
-        self._share = share if self._launch.share == "" else self._launch.share
+        self._share = options.share if self._launch.share == "" else self._launch.share
+        self._lazy = options.lazy_imports
         self._may_share = may_share
         self._inheritance = self._inheritance_of(application.worker)
         os.close(self._loading)
         if self._launch.alone:
+            self._settle_alone()
             newborn.take_signals(self._orphan, self._stacks)
             self._live(self._channel)
         self._obey(application)
         sys.exit(0 if self._planned else 1)
+
+    def _settle_alone(self) -> None:
+        try:
+            settle(self._lazy)
+        except BaseException as error:
+            self._send_failure("load", describe(error))
+            sys.exit(1)
 
     def _inheritance_of(self, worker: Callable[[str, Json], Callable[[Assignment], None]]) -> newborn.Inheritance:
         return newborn.Inheritance(worker, self._orphan.drain, self._board, self._stacks, self._orphan)
@@ -153,8 +164,10 @@ class Mold:
 
     def _plan(self, application: Application, memory: tuple[int, ...]) -> None:
         """Compute the plan and write it to the master's memory, a descriptor that it has sent."""
-        step, armed = "plan", self._bind_to_master()
+        step, armed = "load", self._bind_to_master()
         try:
+            settle(self._lazy)
+            step = "plan"
             plan = application.plan()
             if not memory:
                 raise UsageError("this process has no descriptor left to pass the plan on: raise its limit")
@@ -164,6 +177,9 @@ class Mold:
                 calls.reload()
             step = "before_fork"
             application.before_fork()
+            step = "load"  # Of what the plan has imported: a server, for one.
+            left = settle(self._lazy)
+            self.notes += [] if self._planned else left
             self._origins.end()
             step = "import"
             lost = self._take_stock() if _forks(plan) else []

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 from .._errors import UsageError
 from .._linux import place
 from .._options.option import PREFIX
+from .._options.records import DaemonOptions
 from .._options.table import OPTIONS, Settings, resolve
 from .._options.target import parse
 from . import mold
@@ -51,11 +53,13 @@ def run(started: dict[str, Any]) -> None:
             mold.own.notes.append(_RENAMED.format(settings["target"], daemon.name, settings["name"]))
         add_agent(daemon, settings)
         allowed = [*(daemon.options.allow_shared or ()), *(settings["allow_shared"] or ())]
-        mold.own.serve(mold.adopt(daemon), daemon.options.share, allowed)
+        lazily = settings["lazy_imports"] if settings.given("lazy_imports") else daemon.options.lazy_imports
+        mold.own.serve(mold.adopt(daemon), replace(daemon.options, lazy_imports=lazily), allowed)
     # Imported here, since a Daemon may have contexts of the same kinds.
     from .serve_application import ServedApplication
 
-    mold.own.serve(ServedApplication(recognised, read), "freeze", settings["allow_shared"] or ())
+    options = DaemonOptions(lazy_imports=settings["lazy_imports"])
+    mold.own.serve(ServedApplication(recognised, read), options, settings["allow_shared"] or ())
 
 
 def recognised_target(settings: Settings, directory: str) -> Recognised:

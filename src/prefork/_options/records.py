@@ -23,6 +23,7 @@ Spawn = Literal["fork", "exec"]
 Ready = Literal["auto", "explicit"]
 HangPolicy = Literal["kill", "report"]
 Share = Literal["freeze", "immortal", "none"]
+LazyImports = Literal["resolve", "keep"]
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["info", "debug"]
 
@@ -94,6 +95,9 @@ class DaemonOptions:
     share: Share = _option("freeze", _of(Share), "Memory sharing between workers.", "daemon")
     allow_shared: Collection[str] | None = _option(
         None, Several(Text("NAME", "a name")), "Connection of the import that workers may share; repeatable.", "daemon"
+    )
+    lazy_imports: LazyImports = _option(
+        "resolve", _of(LazyImports), "Whether the mold does lazy imports (Python 3.15), or each worker.", "daemon"
     )
     # Bounded, since the master keeps a record of each and a mold may say how many.
     spares: int = _option(1, Whole(0, 1000), "Processes kept forked ahead, to replace a lost worker at once.", "daemon")

@@ -1,0 +1,1 @@
+"""Imports that the application puts off: done in the mold, for all workers."""
