@@ -137,3 +137,32 @@ def test_worker_reaped_by_the_hook_counts_as_exited(start: Start, way: str) -> N
     program.expect(r"^cleanup \d+$")
     program.expect("^finished 8$")
     assert program.stop() == 0
+
+
+LEFT = """
+import os, selectors, subprocess, sys
+from setproctitle import setproctitle
+from prefork._linux.signals import SignalInbox
+from prefork._master.children import ExitWatch, LeftoverProcesses
+
+ready, told = os.pipe()
+if os.fork() == 0:
+    setproctitle("prefork: spare g1 shop")
+    os.write(told, b".")
+    os.read(os.pipe()[0], 1)
+subprocess.Popen(["sleep", "300"])
+os.read(ready, 1)
+left = LeftoverProcesses(ExitWatch(selectors.DefaultSelector(), SignalInbox()))
+for line in left.kill_all():
+    print(line)
+while left.any_left():
+    os.wait()
+"""
+
+
+def test_spare_that_was_being_born_is_not_named_a_leftover(start: Start) -> None:
+    """The stop came before it: its mold has ended, and so would the spare."""
+    program = start.program(LEFT)
+    program.expect(r"^leftover process: killed \(pid \d+\): sleep 300$")
+    assert program.wait() == 0
+    assert not [line for line in program.out if "spare" in line]

@@ -133,6 +133,10 @@ def _has_ended(pid: int) -> bool:
         return True
 
 
+SPARE = "prefork: spare "
+"""How the title of a process begins that waits for an order."""
+
+
 class LeftoverProcesses:
     """Leftover processes: descendants whose parents died. Reaps them, and kills the rest when the daemon stops."""
 
@@ -166,7 +170,8 @@ class LeftoverProcesses:
         for pid in child_pids():
             if pid not in self._ended and not self._exits.watches(pid):
                 self._ended.add(pid)
-                if command := _command(pid):
+                # A spare whose birth came between the request to stop and the end of its mold ends by itself.
+                if (command := _command(pid)) and not command.startswith(SPARE):
                     texts.append(f"leftover process: killed (pid {pid}): {command}")
             try:
                 os.kill(pid, signal.SIGKILL)
