@@ -99,6 +99,7 @@ class Daemon:
         self.kinds: dict[str, Kind] = {}
         self.lifespans: dict[str, Callable[..., Iterator[None]]] = {}
         self.before_forks: list[Callable[[], object]] = []
+        self.warms: list[Callable[[], object]] = []
         self.plan_function: Callable[..., Any] | None = None
 
     def plan(self, function: F) -> F:
@@ -127,6 +128,14 @@ class Daemon:
     def before_fork(self, function: F) -> F:
         """Declare what the mold does before it forks: close pools, stop threads."""
         self.before_forks.append(function)
+        return function
+
+    def warm(self, function: F) -> F:
+        """Declare what the mold does once, before `before_fork`, so that workers share what it leaves, such as caches.
+
+        What it raises is logged and fails nothing; it may take `warm_timeout` seconds.
+        """
+        self.warms.append(function)
         return function
 
     def collector(self, function: F) -> F:

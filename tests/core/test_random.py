@@ -118,6 +118,8 @@ class Daemon(RuleBasedStateMachine):
                 return  # so would that: pids are not used again here
             case ev.MoldPlanned() | ev.MoldFailed() | ev.PlanFailed() | ev.MoldEnded() | ev.ForkFailed():
                 return  # a mold's socket is a queue with one writer
+            case ev.MoldWarming() | ev.WarmingFailed():
+                return  # the same
             case ev.ListenersBound() | ev.BindFailed() | ev.SpawnFailed() if world.binding or world.spawns:
                 return
             case ev.CommandReceived() | ev.SignalReceived():

@@ -796,3 +796,49 @@ class TestAbandoned:
         told = stage.feed(ev.SignalReceived("TERM"))
         assert told[0] == act.Unbind((self.SHARD, ADMIN))
         assert {ask.backlogs for ask in stage.all(act.AskToDrain)} == {(self.SHARD, ADMIN)}
+
+
+class TestWarming:
+    def reloading(self) -> Stage:
+        stage = Stage(plan("a"), replace(plan("b"), options=DaemonOptions(import_timeout=7.0))).start()
+        stage.command(cmd.Reload())
+        return stage
+
+    def test_it_has_its_own_time_and_the_import_another_after_it(self) -> None:
+        stage = self.reloading()
+        begun = stage.now
+        stage.now += 59.0  # A second before the end of the import's time.
+        stage.feed(ev.MoldWarming(2, 20.0))
+        assert stage.supervisor.next_deadline() == begun + 59.0 + 20.0 + 3.0
+        stage.now += 20.0
+        stage.feed(ev.MoldWarming(2, 0.0))
+        assert stage.supervisor.next_deadline() == stage.now + 60.0
+        stage.rest()
+        assert stage.reply().ok
+
+    @pytest.mark.parametrize(
+        ("event", "said"),
+        [
+            (ev.MoldEnded(2, "exited 7"), "exited 7 while it was warming"),
+            (ev.WarmingFailed(2, "warming failed: shop.db is open"), "warming failed: shop.db is open"),
+            (None, "warming did not end within 8 s"),
+        ],
+    )
+    def test_its_failure_starts_the_mold_again_without_it(self, event: ev.Event | None, said: str) -> None:
+        stage = self.reloading()
+        stage.feed(ev.MoldWarming(2, 5.0))
+        begun = stage.now
+        stage.late() if event is None else stage.feed(event)
+        stage.rest()
+        assert stage.now - begun == (8.0 if event is None else 0.0), "no pause follows"
+        assert stage.reply().ok
+        assert stage.all(act.StartMold)[-2:] == [act.StartMold(2), act.StartMold(2, warm=False)]
+        assert f"mold of generation 2: {said}; starting it again without warming" in stage.world.reports
+
+    def test_a_stop_and_a_later_reload_end_a_warming_mold(self) -> None:
+        stage = self.reloading()
+        stage.feed(ev.MoldWarming(2, 5.0))
+        stage.feed(ev.SignalReceived("TERM"))
+        stage.rest()
+        assert stage.world.exited == 0
+        assert not any("without warming" in report for report in stage.world.reports)

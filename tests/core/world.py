@@ -218,7 +218,7 @@ class World:
                 self.contexts |= {(generation, entry.key, entry.digest) for entry in plan.entries}
             case ev.PlanFailed(generation):
                 self.molds[generation].due = ""
-            case ev.MoldFailed(generation):
+            case ev.MoldFailed(generation) | ev.WarmingFailed(generation):
                 self.molds[generation].due = ""
                 self.molds[generation].ending = True
             case ev.MoldEnded(generation):
@@ -287,6 +287,9 @@ class World:
             yield ev.MoldEnded(generation, "killed by SIGSEGV")
             if not mold.ending and mold.due == "import":
                 yield ev.MoldFailed(generation, "SyntaxError")
+                yield ev.MoldWarming(generation, 5.0)
+                yield ev.MoldWarming(generation, 0.0)
+                yield ev.WarmingFailed(generation, "warming failed: shop.db is open")
             if not mold.ending and mold.due == "plan":
                 yield ev.PlanFailed(generation, "ValueError")
             if mold.pending_forks:

@@ -74,6 +74,7 @@ MESSAGES: list[messages.Message] = [
     messages.Fork(3),
     messages.Planned(2, ("a warning",), ("a thread",)),
     messages.StepFailed("load", "Traceback"),
+    messages.Warming(5.0),
     messages.ForkFailed("EAGAIN"),
     messages.ForksEnded(3, ""),
     messages.Hello(),

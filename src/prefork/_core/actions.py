@@ -50,9 +50,13 @@ class Exit:
 
 @record
 class StartMold:
-    """Start the process that imports the application and computes the plan of this generation."""
+    """Start the process that imports the application and computes the plan of this generation.
+
+    `warm`: it may warm the application up; its warming has failed otherwise.
+    """
 
     generation: int
+    warm: bool = True
 
 
 @record

@@ -111,8 +111,14 @@ class MoldPlanned:
     about: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
+class MoldFact:
+    """A fact about a mold, besides its plans and forks."""
+
+    __slots__ = ()
+
+
 @record
-class MoldFailed:
+class MoldFailed(MoldFact):
     """The mold could not import the application or compute its first plan, and is about to end."""
 
     NAME: ClassVar = "plan_failed"
@@ -122,7 +128,25 @@ class MoldFailed:
 
 
 @record
-class PlanFailed:
+class MoldWarming(MoldFact):
+    """The mold of a generation warms the application up, for at most `seconds`; 0: it has ended, its plan follows."""
+
+    generation: int
+    seconds: float
+
+
+@record
+class WarmingFailed(MoldFact):
+    """The warming of a mold cannot be used, and the mold is about to end: `report` says why."""
+
+    NAME: ClassVar = "warming_failed"
+
+    generation: int
+    report: str
+
+
+@record
+class PlanFailed(MoldFact):
     """The mold could not compute the plan again; it keeps running."""
 
     NAME: ClassVar = "plan_failed"
@@ -132,7 +156,7 @@ class PlanFailed:
 
 
 @record
-class MoldEnded:
+class MoldEnded(MoldFact):
     """The mold of a generation has been reaped and its socket read to the end; `reason` in words."""
 
     NAME: ClassVar = "mold_ended"
@@ -150,7 +174,7 @@ class SpareForked:
 
 
 @record
-class ForkFailed:
+class ForkFailed(MoldFact):
     """The mold could not fork `count` of the processes it was ordered to."""
 
     NAME: ClassVar = "fork_failed"
@@ -339,6 +363,8 @@ class CommandReceived:
     by: str = ""
 
 
+MoldReport = MoldFailed | MoldWarming | WarmingFailed | PlanFailed | MoldEnded | ForkFailed
+
 WorkerReport = WorkerReady | WorkerDrained | WorkerWornOut | WorkerFailed
 
 OF_MESSAGE: Mapping[str, type[WorkerReport]] = {
@@ -353,11 +379,8 @@ DaemonEvent = (
     OrphansFound
     | OrphanEnded
     | MoldPlanned
-    | MoldFailed
-    | PlanFailed
-    | MoldEnded
+    | MoldReport
     | SpareForked
-    | ForkFailed
     | WorkerSpawned
     | SpawnFailed
     | WorkerReport

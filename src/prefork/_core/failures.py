@@ -12,6 +12,7 @@ from .recycling import worn_out
 from .relaunch import ended, next_start, report_outage, start_waiting
 from .rollout import fail, hand_over, stop
 from .units import duration
+from .warming import phase
 
 if TYPE_CHECKING:
     from .events import WorkerEnded
@@ -167,7 +168,7 @@ def mold_failed(state: State, mold: Mold, text: str, then: str = "", report: str
 def mold_ended(state: State, mold: Mold, reason: str) -> None:
     """Handle the end of a mold: it is restarted unless its generation is over."""
     healthy = mold.phase in ("ready", "planning") and state.now - mold.since >= state.spec.healthy_after
-    expected = mold.phase == "ending"
+    expected, warming = mold.phase == "ending", mold.phase == "warming"
     mold.phase, mold.deadline, mold.pending_forks = "paused", None, 0
     for key in list(mold.asking):
         # A slot that has a process by now lines up again; one without asks again.
@@ -177,7 +178,9 @@ def mold_ended(state: State, mold: Mold, reason: str) -> None:
     if mold.retired:
         del state.molds[mold.generation]
         return
-    if not expected:
+    if warming:
+        phase.warming_ended(state, mold, f"{reason} while it was warming")
+    elif not expected:
         mold_failed(state, mold, reason, then="; restarting")
     if mold.generation in state.molds and not mold.retired:
         replace_mold(state, mold, healthy)
@@ -248,6 +251,8 @@ def mold_late(state: State, mold: Mold) -> None:
             give_mold_up(state, mold, "did not fork the requested workers in time")
         case "importing":
             give_mold_up(state, mold, f"did not import and plan within {waited}")
+        case "warming":
+            phase.give_up(state, mold, f"warming did not end within {waited}")
         case "planning":
             give_mold_up(state, mold, f"did not plan again within {waited}")
         case "ending":

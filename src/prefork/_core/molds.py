@@ -1,8 +1,9 @@
 """Molds, the spares that they fork, and how a slot gets a process.
 
-The phases of a mold are importing -> ready (-> planning -> ready)* -> ending. From ending, or from an unexpected exit,
-it goes to paused and importing again, as long as its generation is needed. Forks are ordered one batch at a time: what
-is needed while a batch is out goes into the next, so that a hundred deaths cost two batches and not a hundred.
+The phases of a mold are importing (-> warming -> importing) -> ready (-> planning -> ready)* -> ending. From ending, or
+from an unexpected exit, it goes to paused and importing again, as long as its generation is needed. Forks are ordered
+one batch at a time: what is needed while a batch is out goes into the next, so that a hundred deaths cost two batches
+and not a hundred.
 
 A fork takes several processes' turns, and on a busy machine much longer than a worker's start. So where workers die of
 their work one soon after another, more spares are kept for a while: else requests that kill would gather in the queue
@@ -26,7 +27,7 @@ def start_mold(state: State, generation: int) -> None:
     """Import a generation, for the first time or again."""
     mold = state.molds.setdefault(generation, Mold(generation))
     enter(state, mold, "importing", state.options.import_timeout)
-    state.actions.append(StartMold(generation))
+    state.actions.append(StartMold(generation, mold.warm))
 
 
 def enter(state: State, mold: Mold, phase: MoldPhase, patience: float | None) -> None:

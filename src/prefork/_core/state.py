@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .plan import Listener
     from .slot import Slot, Target, Turn, Worker
 
-MoldPhase = Literal["importing", "ready", "planning", "ending", "paused"]
+MoldPhase = Literal["importing", "warming", "ready", "planning", "ending", "paused"]
 
 
 @mutable
@@ -29,6 +29,7 @@ class Mold:
     since: float = 0.0
     deadline: float | None = None
     retired: bool = False  # its generation is over: not restarted
+    warm: bool = True  # it may warm the application up, which has not failed
     idle: list[int] = field(default_factory=list)  # spares, the next one last
     asking: dict[str, None] = field(default_factory=dict)  # keys that wait for a fork, first come first served
     stalled: dict[str, None] = field(default_factory=dict)  # keys that wait until the mold is able again

@@ -17,7 +17,8 @@ Beginning and end
 
 Molds
     `StartMold(g)` is answered by exactly one of `MoldPlanned(g, plan)` and `MoldFailed(g, report)`, or by neither, and
-    in every case by one `MoldEnded(g, reason)`. A mold that cannot be started is `MoldFailed` and then `MoldEnded`.
+    in every case by one `MoldEnded(g, reason)`. `MoldWarming(g, seconds)` may come before, then `MoldWarming(g, 0)`,
+    or `WarmingFailed(g, report)` in place of the plan. One that cannot be started is `MoldFailed` and then `MoldEnded`.
     `MoldEnded` is the last fact about a mold: it has been reaped *and* its socket read to the end, so forks that were
     queued before come before it, and the executor refuses later ones. A mold may be started again under the same
     number after `MoldEnded`; only its own plan counts then. `PlanAgain(g)` is answered by `MoldPlanned(g, plan)`,
@@ -89,6 +90,7 @@ from .snapshot import decode, encode
 from .state import Change, State
 from .view.health import Health, count_slot, health
 from .view.status import as_text, overview, slot_view
+from .warming import phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -206,7 +208,7 @@ class Supervisor:
             case ev.MoldPlanned(generation, plan):
                 self._planned(generation, plan)
                 molds.forget_contexts(state, generation)
-            case ev.MoldFailed() | ev.PlanFailed() | ev.MoldEnded() | ev.ForkFailed():
+            case ev.MoldFact():
                 self._mold(event)
             case ev.ListenersBound(generation):
                 if change := self._change(generation, "binding"):
@@ -311,7 +313,7 @@ class Supervisor:
     def _planned(self, generation: int, plan: Plan) -> None:
         state = self._state
         mold = state.molds.get(generation)
-        if mold is None or mold.phase not in ("importing", "planning"):
+        if mold is None or mold.phase not in ("importing", "warming", "planning"):
             return
         molds.mold_able(state, mold)
         if change := self._change(generation, "planning"):
@@ -319,19 +321,21 @@ class Supervisor:
         elif plan != state.plan:
             state.report(f"mold of generation {generation}: computed a different plan; it applies from the next reload")
 
-    def _mold(self, event: ev.MoldFailed | ev.PlanFailed | ev.MoldEnded | ev.ForkFailed) -> None:
+    def _mold(self, event: ev.MoldReport) -> None:
         state = self._state
         mold = state.molds.get(event.generation)
         if mold is None:
             return
         match event:
             case ev.MoldFailed(_, report):
-                if mold.phase == "importing":
+                if mold.phase in ("importing", "warming"):
                     failures.give_mold_up(state, mold, "failed to start", report)
             case ev.PlanFailed(_, report):
                 if mold.phase == "planning":
                     molds.mold_able(state, mold)
                     failures.mold_failed(state, mold, "failed to plan", report=report)
+            case ev.MoldWarming() | ev.WarmingFailed():
+                phase.handle(state, mold, event)
             case ev.ForkFailed(_, count, reason):
                 if mold.pending_forks:
                     failures.fork_failed(state, mold, min(count, mold.pending_forks), reason)

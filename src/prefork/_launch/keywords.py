@@ -22,4 +22,5 @@ class DaemonKeywords(TypedDict, total=False):
     log_level: LogLevel
     pid_file: str | None
     import_timeout: float
+    warm_timeout: float
     orphan_grace: float

@@ -145,8 +145,8 @@ class DaemonExecutor:
                 self._channels.dismiss(pid)
             case do.SpawnWorker():
                 self._spawn(action)
-            case do.StartMold(generation):
-                self._start_mold(generation)
+            case do.StartMold(generation, warm):
+                self._start_mold(generation, warm)
             case do.PlanAgain(generation):
                 self._plan_again(generation)
             case do.EndMold(generation):
@@ -186,9 +186,9 @@ class DaemonExecutor:
     def _log_stacks(self, found: list[dict[str, Any]]) -> None:
         self._log_all([f"{one['slot']} (pid {one['pid']}): {one['verdict']}\n{one['text']}" for one in found])
 
-    def _start_mold(self, generation: int) -> None:
+    def _start_mold(self, generation: int, warm: bool) -> None:
         try:
-            self._hangs.imports.start(generation, self._processes)
+            self._hangs.imports.start(generation, warm, self._processes)
         except OSError as error:
             self._master.enqueue(fact.MoldFailed(generation, f"cannot start the mold: {error.strerror}"))
             if generation not in self._processes.molds():

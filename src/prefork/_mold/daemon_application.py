@@ -26,6 +26,7 @@ from ..daemon import Daemon, Kind, Plan, Pool
 if TYPE_CHECKING:
     from .._wire.messages import Json
     from .._worker.assignment import Assignment
+    from .warming.warm import WarmUp
 
 H = TypeVar("H", bound=Handle[Any])
 
@@ -108,6 +109,14 @@ class DaemonApplication:
             "launch": launch,
         }
 
+    def warming(self) -> WarmUp | None:
+        """Return the functions that the application declared with `warm`."""
+        if not self._daemon.warms:
+            return None
+        from .warming.warm import of_functions
+
+        return of_functions(self._daemon.warms, self._daemon.options.warm_timeout)
+
     def before_fork(self) -> None:
         """Call the functions that the application declared with `before_fork`."""
         for function in self._daemon.before_forks:
@@ -168,7 +177,7 @@ class DaemonApplication:
 
 
 def _masked(umask: int, work: Callable[[Assignment], None], assignment: Assignment) -> None:
-    """Work with another umask, the one term that only the process itself can set."""
+    """WarmUp with another umask, the one term that only the process itself can set."""
     os.umask(umask)
     work(assignment)
 

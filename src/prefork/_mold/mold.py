@@ -23,6 +23,7 @@ from .._linux.stacks import Stacks
 from .._wire import plan_memory
 from .._wire.agreement import agreement
 from .._wire.messages import (
+    WARMING,
     ComputePlan,
     Failed,
     Fork,
@@ -32,6 +33,7 @@ from .._wire.messages import (
     Planned,
     Ready,
     StepFailed,
+    Warming,
     decode,
 )
 from .._wire.scoreboard import Scoreboard
@@ -45,16 +47,17 @@ from .environment.interpreter import known_faults
 from .forking.fork_children import fork_children
 from .lazy_imports.settle import settle
 from .leave import leave
-from .rehearsal import rehearse
 from .stock import missing, other_end, patches
 from .stock.origins import Origins
 from .stock.repair import Repairs
 from .stock.shared import refuse_shared
+from .warming.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from .._options.records import DaemonOptions
     from .._wire.messages import Json
     from .._worker.assignment import Assignment
+    from .warming.warm import WarmUp
 
 _FIRST = 1
 """The generation of a daemon's start: each later one is a reload's."""
@@ -164,7 +167,7 @@ class Mold:
 
     def _plan(self, application: Application, memory: tuple[int, ...]) -> None:
         """Compute the plan and write it to the master's memory, a descriptor that it has sent."""
-        step, armed = "load", self._bind_to_master()
+        step, armed, warmed = "load", self._bind_to_master(), False
         try:
             settle(self._lazy)
             step = "plan"
@@ -175,6 +178,9 @@ class Mold:
             if not self._planned and self._launch.generation > _FIRST:
                 step = "on_reload"
                 calls.reload()
+            if _forks(plan) and (work := self._warming(application)) is not None:
+                warmed = True
+                self._warm(work)
             step = "before_fork"
             application.before_fork()
             step = "load"  # Of what the plan has imported: a server, for one.
@@ -184,7 +190,8 @@ class Mold:
             step = "import"
             lost = self._take_stock() if _forks(plan) else []
         except BaseException as error:
-            self._send_failure(step, describe(error))
+            # Whose fault it is, another mold shows, which does not warm.
+            self._send_failure(WARMING if warmed else step, describe(error))
             return
         finally:
             os.close(armed)
@@ -198,6 +205,17 @@ class Mold:
         self._planned = True
         self._channel.try_send(Planned(size, tuple(filter(None, [*self.notes, prepared.warning])), tuple(lost)))
         self.notes.clear()
+
+    def _warming(self, application: Application) -> WarmUp | None:
+        """Return what warms the application up, before the first fork of a mold that the master lets warm."""
+        return application.warming() if self._launch.warm and not self._planned else None
+
+    def _warm(self, work: WarmUp) -> None:
+        from .warming.warm import warm
+
+        self._channel.try_send(Warming(work.timeout))
+        self.notes += warm(work)
+        self._channel.try_send(Warming(0.0))
 
     def _take_stock(self) -> list[str]:
         """Refuse what workers would share, repair what can be repaired, and return what they will miss."""
@@ -263,6 +281,9 @@ class Application(Protocol):
 
     def plan(self) -> Json:
         """Read the configuration and compute the plan, as plain data: when it is loaded, and for each replan."""
+
+    def warming(self) -> WarmUp | None:
+        """Return what is to be done once before the first fork, so that workers share it; None for nothing."""
 
     def before_fork(self) -> None:
         """Close what must not be shared with workers. Called in the mold after each computed plan."""

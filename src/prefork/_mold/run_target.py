@@ -52,6 +52,8 @@ def run(started: dict[str, Any]) -> None:
         if daemon.name != settings["name"] and not settings.given("name"):
             mold.own.notes.append(_RENAMED.format(settings["target"], daemon.name, settings["name"]))
         add_agent(daemon, settings)
+        if settings.given("warm_timeout"):
+            daemon.options = replace(daemon.options, warm_timeout=settings["warm_timeout"])
         allowed = [*(daemon.options.allow_shared or ()), *(settings["allow_shared"] or ())]
         lazily = settings["lazy_imports"] if settings.given("lazy_imports") else daemon.options.lazy_imports
         mold.own.serve(mold.adopt(daemon), replace(daemon.options, lazy_imports=lazily), allowed)

@@ -37,6 +37,7 @@ from .watching import loaded
 if TYPE_CHECKING:
     from .._wire.messages import Json
     from .._worker.assignment import Assignment
+    from .warming.warm import WarmUp
 
 ROOM_TO_GROW = 64
 """Workers, at least, to which the pool can be scaled without another plan."""
@@ -85,6 +86,15 @@ class ServedApplication:
         watched = os.path.abspath(options.file) if options["reload"] and options.file else None
         return {**plan, "about": _about(self._recognised, options), "watched": watched}
 
+    def warming(self) -> WarmUp | None:
+        """Return the requests that the operator wants, for an application."""
+        settings = self._read()
+        if not settings["warm"]:
+            return None
+        from .warming.urls import of_urls
+
+        return of_urls(self._recognised, settings)
+
     def before_fork(self) -> None:
         """Do nothing."""
 
@@ -117,6 +127,10 @@ def daemon_of(recognised: Recognised, settings: Settings, files: Files | None = 
     if settings["reload"]:
         kind.setdefault("drain_timeout", DRAIN_TIMEOUT_IN_DEVELOPMENT)
     if recognised.what == "function":
+        if settings["warm"]:
+            raise UsageError(
+                f"{settings.source('warm')}: {settings['target']} is a worker's function, which has no URLs"
+            )
         daemon.worker(Work, **kind)(_function(recognised))
         make: Callable[[int], WorkerContext] = Work
     else:

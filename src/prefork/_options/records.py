@@ -115,6 +115,9 @@ class DaemonOptions:
     import_timeout: float = _option(
         60.0, SECONDS, "Seconds that importing the application and computing its plan may take.", "daemon"
     )
+    warm_timeout: float = _option(
+        10.0, SECONDS, "Seconds that warming the application up may take, besides --import-timeout.", "daemon"
+    )
     orphan_grace: float = _option(
         10.0, SECONDS, "Seconds that workers serve after the master's death, until a new master takes over.", "daemon"
     )

@@ -33,7 +33,7 @@ def judge(status: dict[str, Any]) -> tuple[bool, str]:
 
 def _stuck(mold: dict[str, Any]) -> str:
     """Return why a mold replaces no worker that ends; empty if it does."""
-    if mold["failures"] > 1 and mold["state"] in ("importing", "ending", "paused"):
+    if mold["failures"] > 1 and mold["state"] in ("importing", "warming", "ending", "paused"):
         what, count = "cannot be started", mold["failures"]
     elif mold["failed_forks"] > 1 and not mold["spares"]:
         what, count = "cannot fork", mold["failed_forks"]

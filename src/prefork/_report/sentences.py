@@ -40,6 +40,7 @@ EVENTS: Mapping[str, EventText] = {
     "mold_ended": EventText("mold of generation {generation} {reason}", reported="bad", verb="molds ended"),
     "planned": EventText("generation {generation} planned ({of_workers})"),
     "plan_failed": EventText("generation {generation} has no plan", "bad"),
+    "warming_failed": EventText("warming of generation {generation} failed", "bad"),
     "fork_failed": EventText(
         "mold of generation {generation} failed to fork {count}: {reason}", "bad", verb="forks failed"
     ),

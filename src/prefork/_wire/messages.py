@@ -8,6 +8,7 @@ and the scoreboard come with it):
 
     mold    StepFailed(step="load")   unasked: the import failed, the mold ends
     master  ComputePlan               [memory for it, *files] at once, answered after the import; again for a replan
+    mold    Warming(seconds)          it warms the application up, at most so long; Warming(0) when it has ended
     mold    Planned | StepFailed      to each; a failure before the first plan ends the mold
     master  Fork(count)               [a channel for each] only after Planned; the mold works off several in order
       intermediate  ForkFailed        the fork or what it needs failed; ends the batch
@@ -57,6 +58,9 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 Share: TypeAlias = Literal["freeze", "immortal", "none", ""]
 
 
+WARMING = "warming"
+"""The step of a StepFailed after which the mold is started again, without warming."""
+
 _LINE, _MOST_TEXTS, _LEFT_OUT = 500, 20, "[...]"
 """The most characters of a text that becomes part of a line, the most texts of a list, and what stands for the rest."""
 
@@ -72,7 +76,8 @@ class MoldLaunch:
     `application` is `module:callable`; called with `arguments` it runs the application's program, which ends in
     `Mold.serve`. `argv` becomes `sys.argv` before that; `share` is a mode of `sharing.prepare`, or empty for the
     application's own. `alone`: it forks no process, and is itself the one worker whose order it reads. The titles are
-    what ps shows for the mold and for its spares. `captured`: the master reads its standard streams.
+    what ps shows for the mold and for its spares. `captured`: the master reads its standard streams. `warm`: it may
+    warm the application up.
     """
 
     application: str
@@ -84,6 +89,7 @@ class MoldLaunch:
     argv: tuple[str, ...]
     alone: bool
     captured: bool = False
+    warm: bool = False
 
 
 @record
@@ -98,6 +104,13 @@ class Fork:
     """Fork `count` newborns, with one intermediate process for all of them."""
 
     count: int
+
+
+@record
+class Warming:
+    """The mold warms the application up for at most `seconds`, in which it reads nothing; 0: it has ended."""
+
+    seconds: float
 
 
 @record
@@ -229,6 +242,7 @@ Message = (
     MoldLaunch
     | ComputePlan
     | Fork
+    | Warming
     | Planned
     | StepFailed
     | ForkFailed

@@ -6,7 +6,7 @@ import os
 import select
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic, sleep
 
 from .._errors import SystemFailure
@@ -23,10 +23,12 @@ from .._report.sentences import ended
 from .._wire import plan_memory, scoreboard
 from .._wire.frames import without_beneath
 from .._wire.launch import MasterLaunch
-from .._wire.messages import ComputePlan, Json, MalformedMessage, Planned, StepFailed
+from .._wire.messages import ComputePlan, Json, MalformedMessage, Message, Planned, StepFailed, Warming
 
 _END_GRACE = 1.0
 """Seconds that the mold may take to end by itself."""
+_WARMING_GRACE = 3.0
+"""Seconds, besides the warming's own, that the mold may take to stop it."""
 _POLL = 0.01
 
 
@@ -43,8 +45,11 @@ class Answer:
     lost: tuple[str, ...]
 
 
-def planned(launch: MasterLaunch, timeout: float) -> Answer:
-    """Return the answer of this launch's mold, within `timeout` seconds. Raises Failed; leaves no process behind."""
+def planned(launch: MasterLaunch, timeout: float, warm: bool = False) -> Answer:
+    """Return the answer of this launch's mold, within `timeout` seconds. Raises Failed; leaves no process behind.
+
+    `warm`: it warms the application up, too, for as long as that may take besides.
+    """
     interpreter, mold = described(checked(launch))
     try:
         contents = Files.of(launch).read()
@@ -56,9 +61,9 @@ def planned(launch: MasterLaunch, timeout: float) -> Answer:
     ours = os.dup(1)
     os.dup2(2, 1)  # Its output goes to standard error: ours may be read by a program.
     try:
-        pid, channel = start_mold(interpreter, mold, shared)
+        pid, channel = start_mold(interpreter, replace(mold, warm=warm), shared)
         try:
-            answer = _ask(channel, monotonic() + timeout, contents)
+            answer = _ask(channel, timeout, contents)
             if answer is None:
                 answer = _late(pid, dumps)
         finally:
@@ -77,7 +82,7 @@ def planned(launch: MasterLaunch, timeout: float) -> Answer:
     raise Failed(answer or f"the process that imports the application {ended(status, NAMES)}")
 
 
-def _ask(channel: MasterEnd, deadline: float, contents: Contents) -> Answer | StepFailed | str | None:
+def _ask(channel: MasterEnd, timeout: float, contents: Contents) -> Answer | StepFailed | str | None:
     """Return its answer, or why there is none; empty text if the mold has ended, None if the time is over."""
     memory = plan_memory.create()
     try:
@@ -85,22 +90,29 @@ def _ask(channel: MasterEnd, deadline: float, contents: Contents) -> Answer | St
             channel.send(ComputePlan(tuple(contents)), [memory, *files])
         waiting = select.poll()
         waiting.register(channel, select.POLLIN)
-        if not waiting.poll(max(0, deadline - monotonic()) * 1000):
-            return None
-        told = channel.hear()
-        match None if told is None else told.message:
-            case None:
-                return ""
-            case Planned(size, warnings, lost):
-                return Answer(plan_memory.read(memory, size), warnings, lost)
-            case StepFailed() as failed:
-                return failed
-            case message:
-                return f"the process that imports the application sent {type(message).__name__} instead of a plan"
+        patience = timeout
+        while waiting.poll(patience * 1000):
+            message = None if (told := channel.hear()) is None else told.message
+            if not isinstance(message, Warming):
+                return _answer(message, memory)
+            patience = message.seconds + _WARMING_GRACE if message.seconds > 0 else timeout
+        return None
     except MalformedMessage as error:
         return f"the process that imports the application sent an unreadable message: {error}"
     finally:
         os.close(memory)
+
+
+def _answer(message: Message | None, memory: int) -> Answer | StepFailed | str:
+    """Return the answer that a message is; empty text for none. Raises MalformedMessage."""
+    match message:
+        case None:
+            return ""
+        case Planned(size, warnings, lost):
+            return Answer(plan_memory.read(memory, size), warnings, lost)
+        case StepFailed():
+            return message
+    return f"the process that imports the application sent {type(message).__name__} instead of a plan"
 
 
 def _late(pid: int, dumps: int) -> str:

@@ -22,10 +22,11 @@ from .run import refusing
 
 @click.command(cls=SectionedCommand, short_help="Check the application and its plan; start nothing.")
 @click.option("--show", is_flag=True, help="Print the value of each option, and its source.")
+@click.option("--with-warming", is_flag=True, help="Warm the application up, too, and print what fails.")
 @click.option("--strict", is_flag=True, help="Exit 1 if workers miss what the import has started, for CI.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @from_table
-def check(given: dict[str, Any], show: bool, strict: bool, as_json: bool) -> None:
+def check(given: dict[str, Any], show: bool, with_warming: bool, strict: bool, as_json: bool) -> None:
     """Import TARGET, compute its plan and print it, as `prefork run` with the same options would.
 
     Opens no listener and starts no worker. If the application fails, prints its traceback and exits 1. With --strict it
@@ -40,7 +41,7 @@ def check(given: dict[str, Any], show: bool, strict: bool, as_json: bool) -> Non
                 for option in OPTIONS
             }
         if settings["target"] is not None or not show:
-            found |= _plan(given, settings)
+            found |= _plan(given, settings, with_warming)
     _print(found, as_json)
     lost = strict and found.get("lost")
     if lost:
@@ -49,9 +50,9 @@ def check(given: dict[str, Any], show: bool, strict: bool, as_json: bool) -> Non
         sys.exit(1)
 
 
-def _plan(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
+def _plan(given: dict[str, Any], settings: Settings, warm: bool) -> dict[str, Any]:
     try:
-        answer = planned(launch(given, settings), settings["import_timeout"])
+        answer = planned(launch(given, settings), settings["import_timeout"], warm)
         received = take_apart(answer.plan)
         if refusal := received.plan.refusal():
             raise Failed(refusal)

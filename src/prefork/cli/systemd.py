@@ -77,7 +77,7 @@ def _service(given: Mapping[str, Any], settings: Settings, with_socket: bool) ->
         here(),
         _program(),
         list(_arguments({name: value for name, value in arguments.items() if name not in left_out})),
-        settings["import_timeout"] + settings["start_timeout"] + _SPARE,
+        settings["import_timeout"] + settings["warm_timeout"] + settings["start_timeout"] + _SPARE,
         settings["drain_timeout"] + _SPARE,
         list(dict.fromkeys(map(os.path.dirname, paths))),
         not with_socket and any(0 < port < _PRIVILEGED for port in ports),

@@ -33,6 +33,7 @@ class RunKeywords(DaemonKeywords, total=False):
     lifespan: Literal["auto", "on", "off"]
     loop: Literal["auto", "asyncio", "uvloop"]
     preload: bool
+    warm: str | list[str]
     root_path: str
     forwarded_allow_ips: str | list[str]
     proxy_protocol: bool

@@ -19,14 +19,17 @@ from ..._core.events import (
     OF_MESSAGE,
     ForkFailed,
     MoldFailed,
+    MoldWarming,
     PlanFailed,
     SpareForked,
+    WarmingFailed,
     WorkerFailed,
     WorkerReport,
 )
 from ..._records.record import record
+from ..._report.step_report import failed_step
 from ..._wire import messages, plan_memory
-from ..._wire.messages import MalformedMessage, Message
+from ..._wire.messages import WARMING, MalformedMessage, Message
 from ..channels.end import MasterEnd, Told
 from ..channels.peers import Batch, MoldPeer, NewbornPeer, Peer, WorkerPeer
 
@@ -37,16 +40,6 @@ _REPORTS = 16
 """Texts that are taken from one process: an honest one fails once, and asks now and then to be replaced."""
 
 _TOO_EARLY = "the process exited before it was ready"
-
-_STEPS = {
-    "load": "importing the application failed",
-    "plan": "computing the plan failed",
-    "on_reload": "a function of on_reload failed",
-}
-"""What a mold was doing when it failed, in words; others are named as they are."""
-
-_SHORT = 200
-"""Characters of an error that still fit into the first line of a report."""
 
 _TURN = 64  # messages read from one peer in a turn: a flood must not starve the loop
 
@@ -79,7 +72,18 @@ class MoldDisconnected:
     reason: str
 
 
-Fact = PlanReceived | MoldFailed | PlanFailed | MoldDisconnected | SpareForked | ForkFailed | WorkerReport | HangMessage
+Fact = (
+    PlanReceived
+    | MoldFailed
+    | MoldWarming
+    | WarmingFailed
+    | PlanFailed
+    | MoldDisconnected
+    | SpareForked
+    | ForkFailed
+    | WorkerReport
+    | HangMessage
+)
 
 
 class ProcessChannels:
@@ -274,7 +278,10 @@ class ProcessChannels:
                 facts.append(PlanReceived(mold.generation, plan, (*warnings, *lost)))
             case messages.StepFailed(step, text):
                 mold.forget_memory()
-                facts.append((PlanFailed if mold.planned else MoldFailed)(mold.generation, _report(step, text)))
+                of = WarmingFailed if step == WARMING else PlanFailed if mold.planned else MoldFailed
+                facts.append(of(mold.generation, failed_step(step, text)))
+            case messages.Warming(seconds):
+                facts.append(MoldWarming(mold.generation, seconds))
             case message:
                 raise MalformedMessage(f"a mold must not send {type(message).__name__}")
 
@@ -384,16 +391,3 @@ def is_child(pid: int) -> bool:
     except ChildProcessError:
         return False
     return True
-
-
-def _report(step: str, text: str) -> str:
-    """Return the report of a mold: what failed in the first line, with the error if that is one line, too."""
-    if "\n" not in text:
-        return text
-    first, last = text.partition("\n")[0], text.rstrip().rpartition("\n")[2]
-    # A traceback ends with its cause; what prefork itself refuses begins with it.
-    refused = first[:1].isalpha() and not first.startswith("Traceback")
-    cause = first if refused else last
-    error = f": {cause}" if cause[:1].isalpha() and len(cause) <= _SHORT else ""
-    rest = text[len(first) + 1 :] if refused and error else text
-    return f"{_STEPS.get(step, f'{step} failed')}{error}\n{rest}"

@@ -39,10 +39,10 @@ class Launching:
         """Whether `prefork run` started the daemon, and not its own program."""
         return isinstance(self.mold.arguments, dict) and "run" in self.mold.arguments
 
-    def of_mold(self, generation: int) -> messages.MoldLaunch:
-        """Return the launch of the mold of a generation."""
+    def of_mold(self, generation: int, warm: bool) -> messages.MoldLaunch:
+        """Return the launch of the mold of a generation; `warm`: it may warm the application up."""
         title, spare = (f"prefork: {what} g{generation} {self.mold.title}" for what in ("mold", "spare"))
-        return replace(self.mold, generation=generation, title=title, spare_title=spare)
+        return replace(self.mold, generation=generation, title=title, spare_title=spare, warm=warm)
 
     def of_worker(self, key: str, generation: int) -> messages.MoldLaunch:
         """Return the launch of a worker with an interpreter of its own."""

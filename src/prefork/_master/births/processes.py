@@ -96,11 +96,11 @@ class Processes:
 
     # Starting. Each raises OSError.
 
-    def start_mold(self, generation: int) -> None:
+    def start_mold(self, generation: int, warm: bool = False) -> None:
         """Start the mold of a generation, and have it plan."""
         launching = self._with.launching
         launching.files.read_for(generation)  # First: without them there is nothing to start.
-        pid, channel = self._begin(launching.interpreter, launching.of_mold(generation), "mold")
+        pid, channel = self._begin(launching.interpreter, launching.of_mold(generation, warm), "mold")
         self._add(pid, MoldRole(generation))
         self.channels.add_mold(generation, pid, channel)
         self._ask_for_plan(generation, launching.files.planned(generation))

@@ -30,9 +30,9 @@ class Imports:
         self._begun: dict[int, float] = {}  # pid -> when
         self._noted: dict[int, list[str]] = {}  # pid -> the place that the log has
 
-    def start(self, generation: int, processes: Processes) -> None:
+    def start(self, generation: int, warm: bool, processes: Processes) -> None:
         """Start the mold of a generation, and watch its import: by one timer, and so one wake-up. Raises OSError."""
-        processes.start_mold(generation)
+        processes.start_mold(generation, warm)
         self._processes = processes
         pid = processes.molds()[generation]
         running = set(processes.molds().values())

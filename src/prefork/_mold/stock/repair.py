@@ -24,7 +24,7 @@ class Repairs:
 
     def _in_child(self) -> None:
         for executor in self._executors:
-            _renew(executor)
+            renew(executor)
         if self._executors:
             # Else the exit of the interpreter would wake and join threads that this process does not have.
             sys.modules["concurrent.futures.thread"]._threads_queues.clear()
@@ -42,7 +42,7 @@ def executors(module: str, name: str) -> list[Any]:
     return [] if cls is None else [each for each in gc.get_objects() if issubclass(type(each), cls)]
 
 
-def _renew(executor: Any) -> None:
+def renew(executor: Any) -> None:
     """Let an executor start its threads again; the calls that wait in it are the mold's."""
     import queue
     import threading

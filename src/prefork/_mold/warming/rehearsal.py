@@ -15,13 +15,13 @@ import os
 import socket
 from dataclasses import replace
 
-from .._linux import lifeline
-from .._linux.channel import Channel
-from .._wire import scoreboard
-from .._wire.messages import Order
-from .._worker.draining.drain import Drain
-from .._worker.newborn import Inheritance, wait_for_order, work
-from .._worker.orphan import Orphan
+from ..._linux import lifeline
+from ..._linux.channel import Channel
+from ..._wire import scoreboard
+from ..._wire.messages import Order
+from ..._worker.draining.drain import Drain
+from ..._worker.newborn import Inheritance, wait_for_order, work
+from ..._worker.orphan import Orphan
 
 _TIMES = 8
 """CPython 3.11 to 3.13 adapts an instruction within its first eight runs."""

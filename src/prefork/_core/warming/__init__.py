@@ -1,0 +1,1 @@
+"""The warming of a mold: how long it may last, and what follows when it fails."""
