@@ -39,7 +39,7 @@ def test_master_maps_no_application_and_is_small(start: Start) -> None:
     assert extensions <= {"_setproctitle"}
     size = resident(served.running.pid)
     print(f"master of a Daemon: RSS {size / 1024:.1f} MB")
-    assert size < 22 * 1024
+    assert size < (23 if sys.version_info >= (3, 15) else 22) * 1024
     assert served.stop() == 0
 
 
@@ -93,8 +93,9 @@ def test_master_of_hooks_imports_little_and_is_small(start: Start) -> None:
     program.send(3)
     modules = set(program.expect("prefork").string.split()) - set(bare.out[0].split())
     names = {module.partition(".")[0] for module in modules}
-    # msgspec takes typing_extensions where it is installed.
-    assert names - sys.stdlib_module_names - {"typing_extensions"} == {"prefork", "msgspec"}
+    # msgspec takes typing_extensions where it is installed; the traceback module of 3.15 has a part that is not listed.
+    known = sys.stdlib_module_names | {"typing_extensions", "_missing_stdlib_info"}
+    assert names - known == {"prefork", "msgspec"}
     assert not names & (HEAVY | {"socket"})
     assert program.stop() == 0
     if sys.version_info[:2] == (3, 11):

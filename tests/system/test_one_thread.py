@@ -11,7 +11,7 @@ from system.runs import Run, write
 from system.test_hangs import asked, received
 
 SYNC = """
-import asyncio, os, signal, sqlite3, threading, time
+import os, signal, sqlite3, threading, time
 
 database = sqlite3.connect(":memory:")  # Python lets no other thread use it.
 
@@ -30,7 +30,8 @@ def sleep():
 def app(environ, start_response):
     match environ["PATH_INFO"]:
         case "/":
-            text = f"{database.execute('select 7').fetchone()[0]} {sleep()} {bool(asyncio.get_event_loop())}"
+            main = threading.current_thread() is threading.main_thread()
+            text = f"{database.execute('select 7').fetchone()[0]} {sleep()} {main}"
         case "/raises":
             raise ValueError("of the application")
         case "/exits":
