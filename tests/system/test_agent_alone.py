@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import pytest
 
 import prefork
-from support import PATIENCE, Start, until
+from support import PATIENCE, Start, gone, until
 from system.agents import Watched
 from system.daemons import HEAD, SERVE, free_port
 from system.runs import ASGI, Run, write
@@ -64,7 +64,7 @@ def test_daemon_of_ones_own_gets_an_agent(start: Start) -> None:
     assert "done" in run.client.replan()
     assert run.agent() == old, "a replan without a difference keeps it"
     os.kill(run.running.pid, signal.SIGKILL)
-    until(lambda: not os.path.exists(f"/proc/{old}"), "the agent ends with the master")
+    assert gone(old), "the agent ends with the master"
 
 
 def test_missing_library_is_one_line_with_the_remedy(start: Start) -> None:
