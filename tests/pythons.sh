@@ -7,7 +7,7 @@
 set -euo pipefail
 
 PYTHONS=${PYTHONS:-3.14 3.15}
-MIRROR=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' | grep -m 1 -v security)} # As apt has it here.
+MIRROR=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' | awk '!/security/ && !n++')} # As apt has it here.
 AT_ONCE=${AT_ONCE:-6}
 FOLDER=${FOLDER:-/var/cache/prefork-pythons}
 DEBIAN=$FOLDER/debian
