@@ -150,7 +150,10 @@ if os.fork() == 0:
     setproctitle("prefork: spare g1 shop")
     os.write(told, b".")
     os.read(os.pipe()[0], 1)
-subprocess.Popen(["sleep", "300"])
+other = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+other.stdin.write(b".")
+other.stdin.flush()
+other.stdout.read(1)  # Its command line is there: the kernel lets Popen return before that.
 os.read(ready, 1)
 left = LeftoverProcesses(ExitWatch(selectors.DefaultSelector(), SignalInbox()))
 for line in left.kill_all():
@@ -163,6 +166,6 @@ while left.any_left():
 def test_spare_that_was_being_born_is_not_named_a_leftover(start: Start) -> None:
     """The stop came before it: its mold has ended, and so would the spare."""
     program = start.program(LEFT)
-    program.expect(r"^leftover process: killed \(pid \d+\): sleep 300$")
+    program.expect(r"^leftover process: killed \(pid \d+\): cat$")
     assert program.wait() == 0
     assert not [line for line in program.out if "spare" in line]
