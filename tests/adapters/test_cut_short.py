@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.served import REQUEST, SERVERS, STREAMS, WSGI, Adapted, connect
-from support import Start, gone, switches, until
+from support import Start, gone, kill, switches, until
 
 DRAIN = 600
 """Seconds; that a drain ends sooner is by the cut."""
@@ -53,6 +53,7 @@ def test_draining_worker_sleeps_until_it_is_cut_short(start: Start, server: tupl
         time.sleep(SLEEP)  # Not a wait for anything: what is measured is that nothing happens.
         assert sleeps(first) == before
         ask(adapted, clients)
+        second = adapted.pid
         reload(adapted, 3)
         line = adapted.running.expect(r"^web/0: requests cut after (.*) s of draining \(1 in flight: ", "err")
         assert float(line[1]) < 10
@@ -61,3 +62,5 @@ def test_draining_worker_sleeps_until_it_is_cut_short(start: Start, server: tupl
         assert gone(first)
         adapted.running.expect(r"^reload: done \(generation 3\)", "err")
     assert not [line for line in adapted.running.err if "killed" in line]
+    kill([second])  # Its request waits for ever: it would drain on for ten minutes.
+    assert adapted.running.stop() == 0
