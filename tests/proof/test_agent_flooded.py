@@ -60,7 +60,7 @@ class Client:
 
 
 def scrapes(port: int, count: int) -> Counter[str]:
-    """Ask for the metrics on so many connections at once; return how often each status line came."""
+    """Ask for the metrics on `count` connections at once; return how often each status line came."""
     found: Counter[str] = Counter()
     with selectors.DefaultSelector() as selector:
         for _ in range(count):

@@ -3,7 +3,7 @@
 `dataclass` writes the methods of each class as text and compiles them. A master has two hundred such classes: that was
 40 % of the time that its imports took, and 0.7 MB. Here a class has an `__init__` of its own only, which is made of a
 template by new names, and shares the other methods with all. A mutable class keeps the `__init__` of a dataclass, which
-makes default values anew.
+makes default values for each instance.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Events(Protocol):
 
 
 class Follower:
-    """Follows the events while somebody watches, and connects again to a daemon that has ended.
+    """Follows the events while a page watches, and connects again to a daemon that has ended.
 
     Nothing can end the wait for an event from outside. So after the last watcher the thread sleeps until the next event
     comes, and ends then; a watcher that comes earlier finds it still there.
@@ -84,7 +84,7 @@ class Follower:
         return True
 
     def _goes_on(self) -> bool:
-        """Return whether somebody watches; if not, the thread has ended for `follow`."""
+        """Return whether a page watches; if not, the thread has ended for `follow`."""
         with self._lock:
             self._running = self._wanted
             return self._wanted

@@ -1,4 +1,4 @@
-"""The token of the commands: whoever may read it in the runtime directory may command the daemon anyway."""
+"""The token of the commands: a user who may read it in the runtime directory may command the daemon anyway."""
 
 from __future__ import annotations
 

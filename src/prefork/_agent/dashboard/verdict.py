@@ -20,7 +20,7 @@ ERROR_SHARE, ENOUGH = 0.05, 20
 """The share of failed requests that is named, and the number of requests that such a share needs."""
 
 STORM, MINUTE = 3, 60.0
-"""Crashes within so many seconds that are named together."""
+"""Seconds: crashes within this time are named together."""
 
 MOST_REASONS = 6
 

@@ -19,7 +19,7 @@ CAUSES = (
     *("crash", "out_of_memory", "hang", "start", "exit"),
     *("recycled", "reload", "replan", "restart", "scale", "rollback", "stop"),
 )
-"""The causes of a worker's end (docs/control.md): first those that nobody asked for."""
+"""The causes of a worker's end (docs/control.md): first those that no command has asked for."""
 
 _SIGNALS = {"HUP": "reload", "TTIN": "scale", "TTOU": "scale"}
 _OTHERS = {"worn": "recycled", "replaced": "reload"}  # A hook replaces workers when its daemon reloads.
@@ -53,7 +53,7 @@ class Tally:
     """Counts by pool (the kind of the workers), since the master started.
 
     `ends`: by cause. `cut`: workers killed since they still drained after their `drain_timeout`. `hung`, `stuck`: by
-    verdict. `starved`: how often a worker made no progress for want of a processor.
+    verdict. `starved`: how often a worker made no progress while it waited for a processor.
     """
 
     ends: Counts = field(default_factory=dict)

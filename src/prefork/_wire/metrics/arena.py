@@ -61,7 +61,7 @@ USED_BYTES, USED_COLUMNS, DROPPED, HAS_EXEMPLARS, GAUGES = 24, 32, 40, 48, 56
 _TRIES, _PAUSE = 2_000, 0.001
 """How often the lock is tried, and the seconds between: its holder writes two pieces, unless it has been stopped."""
 _ONCE_IN = 60.0
-"""Seconds for which nobody waits for the lock after it did not become free: each new series would wait."""
+"""Seconds for which no process waits for the lock after it did not become free: each new series would wait."""
 
 
 def create(columns: int = COLUMNS) -> int:

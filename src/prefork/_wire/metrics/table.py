@@ -1,4 +1,4 @@
-"""The records of the arena: which metrics and series there are, whoever has made them.
+"""The records of the arena: which metrics and series there are, of all processes.
 
 A record is its length, 4 bytes, and JSON: `[type, name, label names, mode, help]` of a metric, `[metric, suffix, label
 values, created]` of a series, where `metric` is the number of a record. The order gives each record its number, and

@@ -2,7 +2,7 @@
 
 const SILENT = 12000; // Milliseconds without a message after which a connection counts as lost: one a second is usual, but
 // a master that does not answer is waited for.
-const HIDDEN = 300000; // A tab that nobody looks at for so long stops watching.
+const HIDDEN = 300000; // Milliseconds after which a hidden tab stops watching.
 const LONGEST = 10000; // Milliseconds between two attempts, at most.
 
 export class Link {
