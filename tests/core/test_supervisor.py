@@ -835,6 +835,20 @@ class TestWarming:
         assert stage.all(act.StartMold)[-2:] == [act.StartMold(2), act.StartMold(2, warm=False)]
         assert f"mold of generation 2: {said}; starting it again without warming" in stage.world.reports
 
+    @pytest.mark.parametrize("again", [0.0, -1.0, 5.0, 1e18])
+    def test_a_mold_that_says_it_again_gains_no_time(self, again: float) -> None:
+        stage = self.reloading()
+        deadline = stage.supervisor.next_deadline()
+        stage.now += 1.0
+        stage.feed(ev.MoldWarming(2, 0.0))  # It has not begun.
+        assert stage.supervisor.next_deadline() == deadline
+        stage.feed(ev.MoldWarming(2, 5.0))
+        stage.feed(ev.MoldWarming(2, 0.0))
+        deadline = stage.supervisor.next_deadline()
+        stage.now += 1.0
+        stage.feed(ev.MoldWarming(2, again))
+        assert stage.supervisor.next_deadline() == deadline
+
     def test_a_stop_and_a_later_reload_end_a_warming_mold(self) -> None:
         stage = self.reloading()
         stage.feed(ev.MoldWarming(2, 5.0))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def start_mold(state: State, generation: int) -> None:
     """Import a generation, for the first time or again."""
     mold = state.molds.setdefault(generation, Mold(generation))
+    mold.warmed = False
     enter(state, mold, "importing", state.options.import_timeout)
     state.actions.append(StartMold(generation, mold.warm))
 

@@ -30,6 +30,7 @@ class Mold:
     deadline: float | None = None
     retired: bool = False  # its generation is over: not restarted
     warm: bool = True  # it may warm the application up, which has not failed
+    warmed: bool = False  # its present process has begun to: another time it would delay its plan without an end
     idle: list[int] = field(default_factory=list)  # spares, the next one last
     asking: dict[str, None] = field(default_factory=dict)  # keys that wait for a fork, first come first served
     stalled: dict[str, None] = field(default_factory=dict)  # keys that wait until the mold is able again

@@ -19,15 +19,20 @@ _GRACE = 3.0
 
 
 def handle(state: State, mold: Mold, event: MoldWarming | WarmingFailed) -> None:
-    """Begin the phase or end it, or start another mold. When it has ended the time of the import begins again."""
+    """Begin the phase or end it, or start another mold. When it has ended the time of the import begins again.
+
+    A process has one such phase, in which it says itself how long that lasts: what else it says changes no deadline.
+    """
     if mold.phase not in ("importing", "warming"):
         return
     if isinstance(event, WarmingFailed):
         cause, _, words = event.report.partition("\n")
         give_up(state, mold, cause, words)
     elif event.seconds > 0:
-        enter(state, mold, "warming", event.seconds + _GRACE)
-    else:
+        if not mold.warmed:
+            mold.warmed = True
+            enter(state, mold, "warming", event.seconds + _GRACE)
+    elif mold.phase == "warming":
         enter(state, mold, "importing", state.options.import_timeout)
 
 
