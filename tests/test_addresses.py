@@ -40,6 +40,7 @@ def test_short_forms_are_made_full(text: str, full: str) -> None:
     ("text", "why"),
     [
         ("8000", "did you mean :8000, or 127.0.0.1:8000?"),
+        ("65536", "the largest port is 65535"),
         ("localhost", "give HOST:PORT"),
         ("localhost:http", "give HOST:PORT"),
         ("127.0.0.1:65536", "65536 is no port"),

@@ -61,7 +61,9 @@ def test_port_in_use_is_refused_even_with_reuseport(listeners: Listeners) -> Non
         ) as error:
             listeners.bind([taken])
         assert f"in use: by pid {os.getpid()} (" in str(error.value)
-        assert str(error.value).endswith("; end that process, or choose another port, with -b or in the program")
+        assert str(error.value).endswith(
+            "; end that process, or choose another port, with -b (of the agent: --metrics) or in the program"
+        )
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "udp"])
@@ -180,7 +182,7 @@ def test_address_of_no_interface_is_refused_with_the_forms(listeners: Listeners)
         listeners.bind([Listener("http", "tcp://192.0.2.7:8000")])  # TEST-NET-1 of RFC 5737.
     assert str(error.value).endswith(
         "give 127.0.0.1:8000 for clients of this machine alone, or *:8000 for all its addresses, "
-        "with -b or in the program"
+        "with -b (of the agent: --metrics) or in the program"
     )
 
 

@@ -156,7 +156,7 @@ def test_only_a_dead_daemons_path_is_taken_over(start: Start) -> None:
     assert other.err[-1] == (
         f"start: failed: cannot listen on unix://{path} (http): Address already in use: "
         f"by the daemon places, pid {pid}; end it by `prefork stop -n {place}`, "
-        "or choose another address, with -b or in the program"
+        "or choose another address, with -b (of the agent: --metrics) or in the program"
     )
     os.kill(daemon.running.pid, signal.SIGKILL)
     daemon.running.wait()

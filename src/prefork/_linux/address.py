@@ -63,8 +63,8 @@ def _host_and_port(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not (port.isascii() and port.isdecimal()):
         raise ValueError("it has no port: give host:port, with port 0 for any free one")
-    if int(port) > 65535:
-        raise ValueError(f"{port} is no port: the largest is 65535")
+    if int(port) > _LARGEST_PORT:
+        raise ValueError(f"{port} is no port: the largest is {_LARGEST_PORT}")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
         if ":" not in host:
@@ -87,6 +87,7 @@ def _fitting(text: str, what: str) -> str:
     return text
 
 
+_LARGEST_PORT = 65535
 _HELP = "give HOST:PORT, :PORT, unix:/PATH or fd://N"
 
 
@@ -132,6 +133,8 @@ def _full(text: str) -> str:
         raise ValueError(f"{_HELP}; http://... is for clients")
     if text.startswith("/"):
         raise ValueError(f"did you mean unix:{text}?")
+    if text.isdecimal() and int(text) > _LARGEST_PORT:
+        raise ValueError(f"the largest port is {_LARGEST_PORT}")
     if text.isdecimal():
         raise ValueError(f"did you mean :{text}, or 127.0.0.1:{text}?")
     if text.startswith("unix:"):

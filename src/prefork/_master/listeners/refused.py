@@ -24,6 +24,7 @@ _LONGEST = 60
 _LISTENS, _ACCEPTS = "0A", "00010000"
 """TCP_LISTEN in /proc/net/tcp; __SO_ACCEPTCON in /proc/net/unix."""
 
+_CHOICE = "with -b (of the agent: --metrics) or in the program"
 _PARENT = 1
 """Position in `fields` of /proc/PID/stat."""
 
@@ -37,14 +38,14 @@ def why_refused(error: OSError, address: Address) -> str:
         port = address.port
         return (
             f"{reason}: no interface of this machine has it (`ip address` shows those it has): give 127.0.0.1:{port} "
-            f"for clients of this machine alone, or *:{port} for all its addresses, with -b or in the program"
+            f"for clients of this machine alone, or *:{port} for all its addresses, {_CHOICE}"
         )
     return reason
 
 
 def _in_use(address: Address) -> str:
     other = "another port" if address.has_port else "another address"
-    choose = f"or choose {other}, with -b or in the program"
+    choose = f"or choose {other}, {_CHOICE}"
     found = dict(_listening(address))  # inode -> uid
     pid = _first(processes_with(found, process_time() + _MOST))
     if not pid:
