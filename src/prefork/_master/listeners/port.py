@@ -17,6 +17,7 @@ theirs. Nothing is removed before all orphans have gone.
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -299,18 +300,19 @@ def _refuse_new(sock: socket.socket | None) -> None:
 def _admit_new(sock: socket.socket | None) -> None:
     """Admit new connections again."""
     if sock is not None and sock.type == socket.SOCK_STREAM:
-        try:
+        with suppress(OSError):  # ENOENT: refusing them is not supported by this kernel.
             steering.admit(sock)
-        except OSError:
-            pass  # ENOENT: refusing them is not supported by this kernel.
 
 
 def _discard(sock: socket.socket | None) -> None:
-    """Remove a socket from its group now, even if copies exist (a UDP socket leaves with its last copy)."""
+    """Remove a socket from its group now, even if copies exist (a UDP socket leaves with its last copy).
+
+    It refuses connections first. The kernel takes a socket out of its group, then off the list of listening ones, and
+    only then closes it: a SYN in between is not steered, begins at this socket, and is reset when its ACK arrives.
+    """
     if sock is not None:
-        try:
+        _refuse_new(sock)
+        with suppress(OSError):  # ENOTCONN: a worker has already shut it down.
             if sock.type == socket.SOCK_STREAM:
                 sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # ENOTCONN: a worker has already shut it down.
         sock.close()
