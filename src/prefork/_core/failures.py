@@ -8,8 +8,8 @@ from . import events as ev
 from . import orphans
 from .gap import bound_drains, end_exchange
 from .molds import back_off_forks, end_mold, replace_mold, settle_forks, start_mold, stop_asking
-from .recycling import worn_out
-from .relaunch import ended, next_start, report_outage, start_waiting
+from .restarts.recycling import worn_out
+from .restarts.relaunch import ended, next_start, report_outage, start_waiting
 from .rollout import fail, hand_over, stop
 from .units import duration
 from .warming import phase

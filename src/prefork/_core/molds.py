@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .actions import EndMold, ForgetContexts, ForgetGeneration, ForkSpares, OrderWorker, SpawnWorker, StartMold
-from .pace import pause_down
+from .restarts.pace import pause_down
 from .slot import Slot, Target, Worker, pause
 from .state import Mold
 

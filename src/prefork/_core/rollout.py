@@ -15,7 +15,6 @@ waits is one change for all clients that request it meanwhile.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from .gap import serving, up_to_date
 from .molds import enter, retire, retire_unused, start_mold
 from .slot import Slot, Target
 from .state import Stopping
+from .targets import make_room, set_target, set_targets
 from .view.difference import difference, summary
 
 if TYPE_CHECKING:
@@ -308,50 +308,6 @@ def withdraw(state: State, text: str, words: str = "", stays: str = "") -> None:
     state.report(text, words, state.announcement(change, "failed", text=whole))
     state.reply(change.askers, False, whole)
     next_change(state)
-
-
-def make_room(state: State, plan: Plan) -> None:
-    """Set how many slots of each kind may be in exchange at a time: a quarter."""
-    counts = Counter(entry.kind for entry in plan.wanted(state.overrides).values())
-    for kind in plan.kinds:
-        state.room[kind.name] = (counts[kind.name] + 3) // 4 or 1
-        state.kinds_with_room[kind.name] = None
-
-
-def set_targets(state: State, before: dict[str, Target | None]) -> None:
-    """Give every slot its target by the committed plan: the earlier one, or else a new one."""
-    wanted = state.plan.wanted(state.overrides)
-    for key in [*state.slots, *before]:
-        if key not in wanted:
-            set_target(state, key, None)
-    for key, entry in wanted.items():
-        slot = state.slots.get(key)
-        if former := before.get(key):
-            set_target(state, key, former)
-        elif slot is None or slot.target is None or key in before or _behind(state, slot.target, entry):
-            set_target(state, key, new_target(state, entry))
-
-
-def _behind(state: State, target: Target, entry: Entry) -> bool:
-    """Return whether an auxiliary slot has another target than the plan in force gives it."""
-    return state.plan.kind(entry.kind).auxiliary and replace(new_target(state, entry), edition=target.edition) != target
-
-
-def new_target(state: State, entry: Entry) -> Target:
-    """Return a new target of the committed generation."""
-    kind = state.plan.kind(entry.kind)
-    return Target(state.next_edition(), state.generation, entry, kind, state.plan.listeners_of(kind))
-
-
-def set_target(state: State, key: str, target: Target | None) -> None:
-    """Set the target of a slot; None to empty it."""
-    slot = state.slots.get(key)
-    if slot is None:
-        if target is None:
-            return
-        slot = state.slots[key] = Slot(key)
-    slot.retarget(target, state.cause)
-    state.dirty_slots[key] = None
 
 
 def next_change(state: State) -> None:

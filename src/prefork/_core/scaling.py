@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .actions import Announce
-from .rollout import advance, choose_canary, make_room, new_target, plan_move, reached, set_target
+from .rollout import advance, choose_canary, plan_move, reached
 from .state import Scaling
+from .targets import make_room, new_target, set_target
 
 if TYPE_CHECKING:
     from .plan import Entry

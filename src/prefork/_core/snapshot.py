@@ -11,7 +11,8 @@ from typing import Any
 
 from .._errors import InternalError
 from .._options import records
-from . import pace, plan, slot, state
+from . import plan, slot, state
+from .restarts import pace
 
 _CLASSES: dict[str, Any] = {
     cls.__name__: cls

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .._records.record import mutable
 from .actions import Announce, AskToDrain, CutDrain, DismissSpare, DrainBacklogs, KillWorker, Reply, Report
-from .pace import Pace
 from .plan import Plan, Spec
+from .restarts.pace import Pace
 
 if TYPE_CHECKING:
     from .._options.records import DaemonOptions

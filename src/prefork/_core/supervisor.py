@@ -81,15 +81,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, assert_never
 
 from . import events as ev
-from . import failures, gap, molds, orphans, recycling, relaunch, rollout
-from .actions import Announce, Exit, OrderWorker, ReopenLogs, Report, ReportStacks
-from .commands import Preview, Reload, Replan, Restart, Scale, Stop, words
-from .scaling import scale, scaled, step
+from . import failures, gap, molds, orphans, requests, rollout
+from .actions import Announce, Exit, OrderWorker, Report
+from .commands import words
+from .restarts import recycling, relaunch
+from .scaling import scaled
 from .slot import Worker
 from .snapshot import decode, encode
 from .state import Change, State
 from .view.health import Health, count_slot, health
-from .view.status import as_text, overview, slot_view
+from .view.status import overview, slot_view
 from .warming import phase
 
 if TYPE_CHECKING:
@@ -97,7 +98,6 @@ if TYPE_CHECKING:
 
     from .._options.records import DaemonOptions
     from .actions import Action
-    from .commands import Command
     from .plan import Plan, Spec
 
 VERSION = 1
@@ -218,10 +218,10 @@ class Supervisor:
                     rollout.fail(state, report)
             case ev.CommandReceived(asker, command, by):
                 state.cause = f"{words(command)} requested by {by}" if by else words(command)
-                self._command(command, [asker])
+                requests.command(state, command, [asker])
             case ev.SignalReceived(name, terminal_gone):
                 state.cause = f"signal {name}"
-                self._signal(name, terminal_gone)
+                requests.signal(state, name, terminal_gone)
             case ev.OrphansFound(drain_timeouts):
                 orphans.found(state, drain_timeouts)
             case ev.OrphanEnded(pid):
@@ -347,50 +347,3 @@ class Supervisor:
     def _change(self, generation: int, stage: str) -> Change | None:
         change = self._state.change
         return change if change is not None and (change.generation, change.stage) == (generation, stage) else None
-
-    def _command(self, command: Command, askers: list[int]) -> None:
-        state = self._state
-        if state.stopping is not None and not isinstance(command, Stop):
-            state.reply(askers, False, "the daemon is stopping")
-            return
-        match command:
-            case Reload():
-                rollout.request(state, Change("reload", askers))
-            case Replan():
-                rollout.request(state, Change("replan", askers))
-            case Restart(key):
-                rollout.request(state, Change("restart", askers, key))
-            case Preview(of):
-                rollout.request(state, Change(of, askers, dry=True))
-            case Scale(kind, size):
-                scale(state, kind, size, askers)
-            case Stop():
-                rollout.stop(state, 0, askers)
-            case _:
-                assert_never(command)
-
-    def _signal(self, name: str, terminal_gone: bool) -> None:
-        state = self._state
-        match name:
-            case "INT" if state.stopping is not None:
-                for worker in state.workers.values():
-                    worker.asked = True
-                    state.kill(worker, "second interrupt")
-                for orphan in state.orphans.values():
-                    orphans.kill(state, orphan)
-            case "TERM" | "INT":
-                rollout.stop(state, 0, [])
-            case "HUP" if terminal_gone:
-                rollout.stop(state, 0, [])
-            case "HUP" if state.stopping is None:
-                rollout.request(state, Change("reload", []))
-            case "TTIN" | "TTOU" if state.stopping is None:
-                step(state, 1 if name == "TTIN" else -1)
-            case "QUIT":
-                state.actions += [Report(as_text(state), "fact"), ReportStacks()]
-            case "USR1":
-                state.actions.append(ReopenLogs())
-            case "USR2":
-                state.actions.append(Report("prefork: signal USR2 ignored: no upgrade in place yet", "fact"))
-            case _:
-                pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..relaunch import next_start
+from ..restarts.relaunch import next_start
 
 if TYPE_CHECKING:
     from ..slot import Slot, Worker

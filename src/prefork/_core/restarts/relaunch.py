@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .slot import pause
-from .units import duration
+from ..slot import pause
+from ..units import duration
 
 if TYPE_CHECKING:
+    from ..slot import Slot, Worker
+    from ..state import State
     from .pace import Pace
-    from .slot import Slot, Worker
-    from .state import State
 
 _QUIET = 10.0
 """Seconds after which it is logged again that no worker is ready; later, once more each time the outage has doubled."""

@@ -17,11 +17,11 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from .._records.record import mutable
-from .slot import pause
+from ..._records.record import mutable
+from ..slot import pause
 
 if TYPE_CHECKING:
-    from .plan import Spec
+    from ..plan import Spec
 
 _SHARE = 1 / 40
 """The share of an outage that a pool may last longer because it waits for the next start."""

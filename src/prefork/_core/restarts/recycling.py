@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .gap import up_to_date
-from .rollout import reached
+from ..gap import up_to_date
+from ..rollout import reached
 
 if TYPE_CHECKING:
-    from .slot import Worker
-    from .state import State
+    from ..slot import Worker
+    from ..state import State
 
 _SPREAD = 0.1
 """Up to this share of `max_age` is taken off at random, so that workers forked together do not reach it together."""
