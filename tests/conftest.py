@@ -18,7 +18,7 @@ import prefork
 from support import Spied, Start
 
 HERE = Path(__file__).parent
-WITH_PROCESSES = {"adapters", "examples", "proof", "security", "system"}
+WITH_PROCESSES = {"adapters", "examples", "proof", "security", "system", "testing"}
 """Folders of which every test starts processes; in others a module says so: `pytestmark = pytest.mark.processes`."""
 STARTERS = {"start", "module_start", "open_start", "master"}
 """Fixtures that start some."""

@@ -14,7 +14,8 @@ from prefork._foreign.every import TOOLS
 from prefork._foreign.found import in_variables
 from prefork._foreign.setting import Setting
 from prefork._launch.served.foreign import advice
-from prefork._launch.served.run import RunKeywords, _checked
+from prefork._launch.served.options import checked
+from prefork._launch.served.run import RunKeywords
 from prefork._options.table import BY_NAME
 from prefork.cli import main
 
@@ -118,7 +119,9 @@ def test_run_has_a_keyword_for_each_option() -> None:
 
 
 def test_run_takes_values_as_a_command_line_does() -> None:
-    given = _checked({"target": "shop:app", "workers": 4, "bind": ":8000", "max_memory": "1GB", "server": None})
+    given = checked(
+        "prefork.run()", {"target": "shop:app", "workers": 4, "bind": ":8000", "max_memory": "1GB", "server": None}
+    )
     assert given == {"target": "shop:app", "workers": 4, "bind": ["tcp://*:8000"], "max_memory": 2**30}
 
 
@@ -134,5 +137,5 @@ def test_run_takes_values_as_a_command_line_does() -> None:
 )
 def test_run_refuses_by_a_sentence(options: dict[str, Any], why: str) -> None:
     with pytest.raises(Exception, match="prefork") as refused:
-        _checked(options)
+        checked("prefork.run()", options)
     assert why in str(refused.value)

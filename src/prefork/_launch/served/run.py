@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from time import monotonic
-from typing import Any, Literal, NoReturn, Unpack
+from typing import Literal, NoReturn, Unpack
 
-from ..._errors import MisplacedError, PreforkError, UsageError, did_you_mean, exit_with
+from ..._errors import MisplacedError, PreforkError, UsageError, exit_with
 from ..._hooks import role
 from ..._linux import place
 from ..._options.records import HangPolicy
-from ..._options.table import BY_NAME, resolve
+from ..._options.table import resolve
 from ..keywords import DaemonKeywords
-from .foreign import advice
 from .launch import start
+from .options import checked
 from .surroundings import entered
 
 _CALL = "prefork.run()"
@@ -100,7 +99,7 @@ def run(target: str, **options: Unpack[RunKeywords]) -> NoReturn:
         if role.belongs_to_master():
             raise UsageError(place.inside(_CALL))
         role.take(_CALL)
-        given = _checked({"target": target, **options})
+        given = checked(_CALL, {"target": target, **options})
         settings = resolve(given, os.environ, entered(given))
         if settings["user"] is not None:
             raise UsageError(
@@ -112,20 +111,3 @@ def run(target: str, **options: Unpack[RunKeywords]) -> NoReturn:
         raise
     except PreforkError as error:
         exit_with(error)
-
-
-def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options as a command line would give them; None is as if an option were not given."""
-    given = {}
-    for name, value in options.items():
-        option = BY_NAME.get(name)
-        if option is None:
-            hint = advice(name) or did_you_mean(name, BY_NAME)
-            raise UsageError(f"{_CALL}: there is no option {name}{hint}")
-        try:
-            if value is not None:
-                given[name] = option.type.check(value)
-        except ValueError as error:
-            hint = ": name it, as in 'shop:app', since workers import it themselves" if name == "target" else ""
-            raise UsageError(f"{_CALL}: {name}: {error}{hint}") from None
-    return given

@@ -1,0 +1,31 @@
+"""A test kit: real servers in tests, with commands, load and checks; and the decisions of a plan on a virtual clock."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .failures import DeadlineError, EndedError, StartFailedError
+    from .live import live_server
+    from .server import Server
+
+__all__ = ["DeadlineError", "EndedError", "Server", "StartFailedError", "live_server"]
+
+# Imported on access: pytest loads the plugin in every run, whether a test asks for a server or not.
+_HOMES = {
+    "failures": ["DeadlineError", "EndedError", "StartFailedError"],
+    "live": ["live_server"],
+    "server": ["Server"],
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
+
+            value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""What a test does to its server: waits for a state of it, loads it, measures it."""
