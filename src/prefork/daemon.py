@@ -20,7 +20,8 @@ from ._options.types import DAEMON_NAME
 if TYPE_CHECKING:
     from .config import Source
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
+Around = TypeVar("Around", bound=Callable[..., Iterator[None]])
 D = TypeVar("D")
 C = TypeVar("C")
 R = TypeVar("R")
@@ -85,7 +86,7 @@ class Daemon:
         self,
         name: str,
         *,
-        config: Source[Any] | None = None,
+        config: Source[object] | None = None,
         listeners: Mapping[str, str | Listener] | None = None,
         **options: Unpack[DaemonKeywords],
     ) -> None:
@@ -144,13 +145,13 @@ class Daemon:
 
         return collector(function)
 
-    def lifespan(self, context: type[WorkerContext]) -> Callable[[F], F]:
+    def lifespan(self, context: type[WorkerContext]) -> Callable[[Around], Around]:
         """Declare what surrounds the work of a kind: a generator of the handle, that yields once.
 
         What comes before the yield runs before the worker is ready, what comes after it when it has drained.
         """
 
-        def declare(function: F) -> F:
+        def declare(function: Around) -> Around:
             self.lifespans[context._kind] = function
             return function
 

@@ -14,7 +14,7 @@ from ..._errors import UsageError
 from ..._hooks import role
 from ..._records.record import record
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 _AT_IMPORT = "call it when the application is imported"
 
