@@ -6,7 +6,7 @@ INSTALLED = $(VENV)/installed-with-everything
 PYTEST = $(BIN)/python -m pytest -q
 AT_ONCE ?= 6
 
-.PHONY: demo test tests test-pythons lint types unit proof bench bench-servers help clean
+.PHONY: demo test tests test-pythons lint types unit package test-lowest proof bench bench-servers help clean
 
 demo: $(INSTALLED)  ## run a small application with 4 workers on 127.0.0.1:8000, in the foreground
 	@echo "Try, in another terminal of this directory:"
@@ -40,6 +40,12 @@ tests: $(INSTALLED)
 
 test-pythons:  ## run the tests, or those of TESTS, on Python 3.14 and 3.15, in a Debian that it makes (root, debootstrap)
 	AT_ONCE=$(AT_ONCE) tests/pythons.sh $(TESTS)
+
+test-lowest:  ## run the tests of what uses other packages, with the lowest versions of them that pyproject.toml allows
+	tests/lowest.sh $(TESTS)
+
+package:  ## build wheel and sdist in dist, check them, and try the wheel in empty environments (needs the package index)
+	$(PYTHON) tests/package.py
 
 proof: $(INSTALLED)  ## the large proofs (hours): CPython's own tests, every order of events, a million inputs, load, a systemd
 	TEST_OF_PREFORK_PROOF=1 $(PYTEST) -s tests/proof tests/core/test_explorer.py tests/core/test_random.py tests/test_random_hooks.py \
