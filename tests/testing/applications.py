@@ -17,6 +17,8 @@ Send = Callable[[Any], Awaitable[None]]
 async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "http":
         raise RuntimeError("no lifespan")
+    if scope["path"] == "/exit":
+        os._exit(1)
     status = 500 if scope["path"] == "/error" else 200
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"7")]})
     await send({"type": "http.response.body", "body": f"{os.getpid():07}".encode()})
@@ -42,7 +44,7 @@ class Talk(prefork.WorkerContext):
     id: int
 
 
-daemon = prefork.Daemon("kit", listeners={"web": "tcp://127.0.0.1:8001"})
+daemon = prefork.Daemon("kit", listeners={"web": "tcp://127.0.0.1:8001", "admin": "unix:///nowhere/admin.sock"})
 
 
 @daemon.plan

@@ -39,7 +39,8 @@ def test_daemon_object_gets_its_listeners() -> None:
     with live_server(applications.daemon) as server:
         with socket.create_connection(server.address("web"), PATIENCE) as client:
             assert client.recv(100).startswith(b"talk/")
-        with pytest.raises(UsageError, match="no listener tcp; there are: web"):
+        assert Path(server.path("admin")).is_socket()
+        with pytest.raises(UsageError, match="no listener tcp; there are: web, admin"):
             server.address("tcp")
 
 

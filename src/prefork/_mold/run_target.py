@@ -47,7 +47,8 @@ def run(started: dict[str, Any]) -> None:
         loaded.note()
     recognised = recognised_target(settings, directory)
     if recognised.what == "daemon":
-        _refuse_for_a_daemon(settings)
+        # Sockets of a service manager are no option: they belong to listeners of the daemon, by their names.
+        _refuse_for_a_daemon(settings, {"bind"} if started.get("activated") else set())
         daemon = recognised.application
         if daemon.name != settings["name"] and not settings.given("name"):
             mold.own.notes.append(_RENAMED.format(settings["target"], daemon.name, settings["name"]))
@@ -93,10 +94,10 @@ def _take_variables() -> dict[str, str]:
     return {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)}
 
 
-def _refuse_for_a_daemon(settings: Settings) -> None:
-    """Raise UsageError for an option that a `Daemon`'s own code decides."""
+def _refuse_for_a_daemon(settings: Settings, allowed: set[str]) -> None:
+    """Raise UsageError for an option that a `Daemon`'s own code decides, unless it is `allowed`."""
     for option in OPTIONS:
-        if option.scope == "served" and settings.given(option.name):
+        if option.scope == "served" and settings.given(option.name) and option.name not in allowed:
             raise UsageError(
                 f"{settings.source(option.name)}: {settings['target']} is a Daemon, whose own code decides "
                 f"{option.name}: the option is for applications"

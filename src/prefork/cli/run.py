@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -13,7 +14,7 @@ import click
 from .._errors import PreforkError, exit_with
 from .._launch.inherited import sockets
 from .._launch.served.launch import start
-from .._launch.served.surroundings import entered, here
+from .._launch.served.surroundings import ACTIVATED, entered, here
 from .._options.table import Settings, resolve
 from ._options import SectionedCommand, from_table
 
@@ -39,7 +40,8 @@ def _with_activated(given: dict[str, Any], settings: Settings) -> tuple[dict[str
     if len(numbers) < 2 or settings.given("bind"):
         return given, settings
     given = {**given, "bind": tuple(f"fd://{number}" for number in numbers)}
-    return given, resolve(given, os.environ, here())
+    resolved = resolve(given, os.environ, here())
+    return given, replace(resolved, sources={**resolved.sources, "bind": ACTIVATED})
 
 
 @contextmanager

@@ -3,14 +3,30 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .checks import assert_fork_safe, plan_of
+    from .driving.growth import assert_no_growth
+    from .driving.load import Load
     from .failures import DeadlineError, EndedError, StartFailedError
     from .live import live_server
     from .server import Server
 
-__all__ = ["DeadlineError", "EndedError", "Server", "StartFailedError", "live_server"]
+__all__ = [
+    "DeadlineError",
+    "EndedError",
+    "Load",
+    "Server",
+    "StartFailedError",
+    "assert_fork_safe",
+    "assert_no_growth",
+    "live_server",
+    "plan_of",
+]
 
 # Imported on access: pytest loads the plugin in every run, whether a test asks for a server or not.
 _HOMES = {
+    "checks": ["assert_fork_safe", "plan_of"],
+    "driving.growth": ["assert_no_growth"],
+    "driving.load": ["Load"],
     "failures": ["DeadlineError", "EndedError", "StartFailedError"],
     "live": ["live_server"],
     "server": ["Server"],

@@ -12,6 +12,11 @@ from .._launch.served.options import checked
 from .._options.option import PREFIX
 from .._options.table import BY_NAME, PLATFORM
 
+HOOK = "prefork.testing.breakpoints.stop"
+"""What `breakpoint()` calls in molds and workers."""
+TERMINAL = "PYTEST_TERMINAL"
+"""The variable with the terminal of `pytest --pdb`, for breakpoints."""
+
 _OURS = {
     "target": "it is the first argument",
     "bind": "the test binds the listeners and passes them on: name them by listeners={'http': 'tcp'}",
@@ -60,4 +65,4 @@ def environment(added: Mapping[str, str]) -> dict[str, str]:
         if not name.startswith((PREFIX, "LISTEN_")) and name not in PLATFORM and name not in _OF_MANAGERS
     }
     # The variable of platforms counts for an application, and not for a Daemon, whose code decides.
-    return {"WEB_CONCURRENCY": str(WORKERS), **kept, **added}
+    return {"WEB_CONCURRENCY": str(WORKERS), "PYTHONBREAKPOINT": HOOK, **kept, **added}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal, Unpack
 
 from .._errors import UsageError
 from .._launch.served.run import RunKeywords
-from .command import command, options
+from .command import TERMINAL, command, options
 from .failures import EndedError
 from .process import Process, fresh_name
 from .server import Server
@@ -19,6 +20,8 @@ Kind = Literal["tcp", "udp", "unix"]
 _CALL = "live_server()"
 _END_GRACE = 2.0
 """Seconds, besides the drain of workers, that a daemon has for its end; then it is killed."""
+_LONGEST = 86400.0
+"""Seconds that a start may take where a person may stop it in the debugger."""
 _DRAIN = 5.0
 """Seconds that workers may drain at the end of a test that does not give `drain_timeout`."""
 
@@ -55,7 +58,7 @@ def live_server(
         process.bind(kinds)
         line = _command(target_of(target), wanted, process)
         process.start(line, {}, grace)
-        process.wait_until_ready(timeout)
+        process.wait_until_ready(_LONGEST if TERMINAL in os.environ else timeout)
         server = Server(process, timeout=timeout, scheme="https" if "tls_cert" in wanted else "http")
         yield server
         if (status := process.ended()) is not None and not server.stopped:
@@ -69,5 +72,6 @@ def live_server(
 
 def _command(target: str, wanted: dict[str, object], process: Process) -> list[str]:
     """Return the command line: with the name, the file and the search path of a test, unless it has its own."""
-    own = {"name": fresh_name(), "config": process.empty_config(), "python_path": search_path()}
+    own: dict[str, object] = {"import_timeout": _LONGEST} if TERMINAL in os.environ else {}
+    own |= {"name": fresh_name(), "config": process.empty_config(), "python_path": search_path()}
     return command("run", target, {name: value for name, value in {**own, **wanted}.items() if value != []})

@@ -5,6 +5,7 @@ pytest loads it in every run, so that it imports nothing else of the kit until a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from .live import Kind
     from .server import Server
 
-_TERMINAL = "TEST_TERMINAL"
-"""The variable with the terminal for breakpoints: see `breakpoints`."""
+_TERMINAL = os.ttyname(0) if os.isatty(0) else None
+"""The terminal of pytest. Asked for now, before pytest replaces standard input."""
 _SERVERS = pytest.StashKey[list["Server"]]()
 """Of a session: the servers that run."""
 
@@ -52,6 +53,12 @@ def prefork_server_factory(request: pytest.FixtureRequest) -> Iterator[StartServ
         yield _starter(request, stack)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """With --pdb, let `breakpoint()` in molds and workers use the terminal (see `breakpoints`)."""
+    if config.getoption("usepdb", False) and _TERMINAL is not None:
+        os.environ["PYTEST_TERMINAL"] = _TERMINAL  # `command.TERMINAL`, which is not imported for each run.
+
+
 def _starter(request: pytest.FixtureRequest, stack: ExitStack) -> Any:
     from .failures import StartFailedError
     from .live import live_server
@@ -60,8 +67,6 @@ def _starter(request: pytest.FixtureRequest, stack: ExitStack) -> Any:
 
     def start(target: object, **given: Any) -> Server:
         __tracebackhide__ = True
-        if request.config.getoption("usepdb", False):
-            given = {"hang_timeout": 0, **given}
         try:
             server = stack.enter_context(live_server(target, **given))
         except StartFailedError as error:

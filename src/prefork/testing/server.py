@@ -14,6 +14,7 @@ from .._errors import CommandFailedError, NotRunningError, SystemFailure, UsageE
 from ..client import Client
 from .driving import conditions
 from .driving.following import Following
+from .driving.load import Load, Place
 from .failures import DeadlineError, EndedError
 from .process import Process
 
@@ -56,7 +57,7 @@ class Server:
         found = self._bound(listener)
         if isinstance(found, str):
             raise UsageError(f"the listener {listener or 'of this server'} is a Unix socket: use server.path()")
-        return str(found[0]), int(found[1])
+        return found
 
     def path(self, listener: str | None = None) -> str:
         """Return the path of a Unix socket; without a name of the first listener. Raises UsageError for a port."""
@@ -154,6 +155,39 @@ class Server:
                 if events.hung_up:
                     raise self._gone()
 
+    def metrics(self) -> dict[str, float]:
+        """Return the daemon's own metrics (docs/metrics.md): `prefork_...{label="value"}` -> value.
+
+        Those that the application counts itself are at its own `/metrics`, or its agent's.
+        """
+        from .driving.metrics import metrics
+
+        with self._alive():
+            return metrics(self.client)
+
+    def load(
+        self,
+        rate: float = 200.0,
+        path: str = "/",
+        *,
+        timeout: float | None = None,
+        ask: Callable[[], object] | None = None,
+    ) -> Load:
+        """Return a load of `rate` requests a second on `path`, to be used in a `with` statement (see `Load`).
+
+        `timeout`: seconds for each answer. `ask`: called for each request instead, for what is no HTTP; it fails by
+        raising.
+        """
+        if not rate > 0:
+            raise UsageError(f"load(): rate: {rate!r} is not a number of requests a second above 0")
+        if not path.startswith("/"):
+            raise UsageError(f"load(): path: {path!r} does not begin with a slash")
+        return Load(self.place(path), rate=rate, timeout=self._timeout if timeout is None else timeout, ask=ask)
+
+    def place(self, path: str = "/") -> Place:
+        """Return where requests for this path go, for a `Load` of your own."""
+        return Place(self._bound(None), path, self._scheme == "https")
+
     def stop(self, timeout: float | None = None) -> int:
         """Drain every worker and end the daemon; return its exit status: 0, or 4 if workers had to be killed."""
         seconds = self._timeout if timeout is None else timeout
@@ -161,12 +195,15 @@ class Server:
         self._command("stop", seconds)
         return self._process.wait(seconds)
 
-    def _bound(self, listener: str | None) -> Any:
+    def _bound(self, listener: str | None) -> tuple[str, int] | str:
+        """Return the address or the path of a listener; without a name of the first one. Raises UsageError."""
         sockets = self._process.sockets
         try:
-            return (sockets[listener] if listener is not None else next(iter(sockets.values()))).getsockname()
+            one = sockets[listener] if listener is not None else next(iter(sockets.values()))
         except (KeyError, StopIteration):
             raise UsageError(f"there is no listener {listener}; there are: {', '.join(sockets) or 'none'}") from None
+        found: tuple[str, int] | str = one.getsockname()
+        return found
 
     def _command(self, request: str, timeout: float | None, **more: object) -> str:
         seconds = self._timeout if timeout is None else timeout

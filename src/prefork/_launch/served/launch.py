@@ -72,7 +72,7 @@ def launch(given: dict[str, Any], settings: Settings) -> MasterLaunch:
     options, variables = settings.given_for(DaemonOptions), given_variables(settings)
     read = files(settings.values, settings.sources)
     agent = agent_address(settings.values, settings.sources)
-    target = {"run": for_molds(given, variables, read)}
+    target = {"run": for_molds(settings, given, variables)}
     launch = replace(
         launch_of(settings["name"], target, program_here(settings), checked(DaemonOptions, options)),
         place=here(),

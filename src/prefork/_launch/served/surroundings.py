@@ -9,8 +9,12 @@ from typing import Any
 
 from ..._errors import SystemFailure, UsageError
 from ..._linux.program import THIS_PROGRAM, Program, current_directory
+from ..._options.listed.tls import files
 from ..._options.listed.variables import variables
 from ..._options.table import PLATFORM, Settings
+
+ACTIVATED = "LISTEN_FDS"
+"""The source of addresses that no operator has given: of the sockets of a service manager."""
 
 
 def here() -> str:
@@ -57,8 +61,10 @@ def given_variables(settings: Settings) -> dict[str, str]:
     return variables(settings, here())
 
 
-def for_molds(given: Mapping[str, Any], added: Mapping[str, str], files: Mapping[str, str]) -> dict[str, Any]:
+def for_molds(settings: Settings, given: Mapping[str, Any], added: Mapping[str, str]) -> dict[str, Any]:
     """Return what molds are to know of the start: see `_mold.run_target` and `_mold.environment.prepare`."""
+    read = files(settings.values, settings.sources)
     platform = {name: value for name, value in os.environ.items() if name in PLATFORM}
     replaced = {name: [value, THIS_PROGRAM.environ.get(name)] for name, value in added.items()}
-    return {"given": given, "platform": platform, "variables": replaced, "files": files}
+    activated = settings.source("bind") == ACTIVATED
+    return {"given": given, "platform": platform, "variables": replaced, "files": read, "activated": activated}
