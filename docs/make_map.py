@@ -47,6 +47,9 @@ ORDER = [
 ]
 """The order for a reader: from what decides to the edges. A folder that is missing here comes last, in one line."""
 
+APART = ("testing/",)
+"""Folders that only docs/map.md has: they are no part of a daemon, and docs/design.md is to be short."""
+
 
 def first_line(path: Path) -> str:
     """Return the first line of a module's docstring."""
@@ -68,6 +71,8 @@ def short_map() -> str:
     """Return the map for docs/design.md: each folder with its docstring, and with its modules at the first level."""
     lines = []
     for name in folders():
+        if name.startswith(APART):
+            continue
         title = "prefork/" if name == "." else f"{name}/"
         line = f"{title:20}{first_line(SOURCE / name / '__init__.py')}"
         names = ", ".join(path.stem for path in modules(SOURCE / name))

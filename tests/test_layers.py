@@ -74,7 +74,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"_errors", "_wire", "_linux", "_report", "_options", "_launch", "_client", "client", "scoreboard"}
     | {"_foreign"},
     "testing": {"_errors", "_client", "_launch.served", "_linux.figures", "_options", "_wire.places", "scoreboard"}
-    | {"_agent.families", "_agent.release", "_agent.source", "_worker.activity", "client", "daemon"},
+    | {"_agent.families", "_agent.release", "_agent.source", "_worker.activity", "client", "daemon"}
+    | {"_core", "_report.journal"},
     "samples": {"__init__", "adapters.uvicorn"},
     "__init__": {"_context", "_errors", "_listener", "client", "config", "daemon", "hooks", "scoreboard"}
     | {"_worker.activity", "_worker.handle", "_worker.async_handle", "_worker.callbacks.registered"}

@@ -37,8 +37,8 @@ def test_programs_of_the_page_run(start: Start) -> None:
 
 
 def test_every_public_name_is_on_the_page() -> None:
-    from prefork.testing import Server, __all__
+    from prefork.testing import Server, __all__, simulated
 
     verbs = [name for name in vars(Server) if not name.startswith("_")]
-    missing = [name for name in [*__all__, *verbs] if name not in TEXT]
+    missing = [name for name in [*__all__, *verbs, *simulated.__all__] if name not in TEXT]
     assert not missing

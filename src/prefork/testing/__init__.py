@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .failures import DeadlineError, EndedError, StartFailedError
     from .live import live_server
     from .server import Server
+    from .simulated.simulation import simulate
 
 __all__ = [
     "DeadlineError",
@@ -20,6 +21,7 @@ __all__ = [
     "assert_no_growth",
     "live_server",
     "plan_of",
+    "simulate",
 ]
 
 # Imported on access: pytest loads the plugin in every run, whether a test asks for a server or not.
@@ -30,6 +32,7 @@ _HOMES = {
     "failures": ["DeadlineError", "EndedError", "StartFailedError"],
     "live": ["live_server"],
     "server": ["Server"],
+    "simulated.simulation": ["simulate"],
 }
 
 
