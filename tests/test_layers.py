@@ -120,6 +120,8 @@ LARGEST = {
     "_core/restarts": 180,
     "_core/watch": 300,
     "_core/view": 250,
+    "_core/kept": 230,
+    "_core/handover": 330,
     "_report": 700,
     "_report/counts": 110,
     "_wire": 900,
