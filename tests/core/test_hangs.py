@@ -12,7 +12,7 @@ from prefork._core import events as ev
 from prefork._core.commands import Reload
 from prefork._core.watch.hang_watch import EXTRA, RETRIES, Check, HangDetector, Progress, Sign
 from prefork._core.watch.verdicts import Evidence, Hang, Thread, Verdict, verdict
-from prefork._report.hang_report import SENTENCES, report
+from prefork._report.reports.hang_report import SENTENCES, report
 
 
 class Watch:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .._core import actions as act
 from .._core import events as ev
 from .._core.commands import named
+from .._core.handover.orders import AdoptWorker
 from .._records.record import mutable, record
 from .counts.tally import Tally
 
@@ -187,6 +188,8 @@ class Journal:
         match action:
             case act.OrderWorker(pid, generation, key):
                 return {**self._begun("ordered", key, pid, generation, now), "why": action.why}
+            case AdoptWorker(pid, generation, key):
+                return self._begun("adopted", key, pid, generation, now)
             case act.SpawnWorker(generation, key):
                 return {"event": "ordered", "slot": key, "generation": generation, "why": action.why}
             case act.AskToDrain(pid, _, why):

@@ -45,6 +45,7 @@ EVENTS: Mapping[str, EventText] = {
         "mold of generation {generation} failed to fork {count}: {reason}", "bad", verb="forks failed"
     ),
     "ordered": EventText("started ({generation_and_pid}){because}"),
+    "adopted": EventText("adopted from a killed master ({generation_and_pid})"),
     "spawned": EventText("spawned with its own interpreter (pid {pid})"),
     "spawn_failed": EventText("failed to start: {reason}", "bad", verb="failed to start"),
     "ready": EventText("ready after {after_span} (pid {pid})", "good"),

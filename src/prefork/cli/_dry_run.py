@@ -18,7 +18,7 @@ from .._master.children import child_pids
 from .._master.passed.shared import Shared
 from .._master.paths.relied_on import checked
 from .._master.watching.contents import Contents, Files, in_memory
-from .._report.import_report import place
+from .._report.reports.import_report import place
 from .._report.sentences import ended
 from .._wire import plan_memory, scoreboard
 from .._wire.frames import without_beneath

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .._report.folding import blamed
-from .._report.hang_report import SENTENCES
+from .._report.reports.hang_report import SENTENCES
 from .._report.units import duration
 from ..client import Client
 from ._daemon import daemon_argument, daemon_command, print_json, reading_command, refuse_for_hooks, slots

@@ -27,7 +27,7 @@ from ..._core.events import (
     WorkerReport,
 )
 from ..._records.record import record
-from ..._report.step_report import failed_step
+from ..._report.reports.step_report import failed_step
 from ..._wire import messages, plan_memory
 from ..._wire.messages import WARMING, MalformedMessage, Message
 from ..channels.end import MasterEnd, Told

@@ -7,7 +7,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..._report.import_report import place, still_importing
+from ..._report.reports.import_report import place, still_importing
 
 if TYPE_CHECKING:
     from ..births.processes import Processes

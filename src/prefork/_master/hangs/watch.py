@@ -17,7 +17,7 @@ from ..._core import events as fact
 from ..._core.watch.hang_watch import EXTRA, SHARE, HangDetector, Progress, Sign
 from ..._core.watch.verdicts import Evidence, Hang, Verdict, current_activity, verdict
 from ..._records.record import record
-from ..._report.hang_report import details, report
+from ..._report.reports.hang_report import details, report
 from ..._wire import messages
 from . import proc
 from .dumps import Dump, Dumps

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .._core.watch.verdicts import Evidence, Hang, Verdict
-from .units import counted
+from ..._core.watch.verdicts import Evidence, Hang, Verdict
+from ..units import counted
 
 SENTENCES: dict[Verdict, str] = {
     "stopped": "it was stopped by a signal",

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from ..._report.hang_report import SENTENCES
+from ..._report.reports.hang_report import SENTENCES
 from ..._report.sentences import sentence, tone
 from ..._report.units import duration
 from ..._wire.printable import printable
