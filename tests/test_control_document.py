@@ -33,7 +33,15 @@ def test_its_requests_are_requests_and_all_that_there_are() -> None:
         with pytest.raises(MalformedRequest):
             parse(line.replace('"request"', '"more": 1, "request"').encode())
     described = set(re.findall(r"`(\w+)`", table("| request | members of the reply")))
-    assert asked - described == {"reload", "replan", "restart", "scale", "plan", "stop"}  # "commands", in one row
+    assert asked - described == {
+        "reload",
+        "replan",
+        "restart",
+        "scale",
+        "plan",
+        "stop",
+        "upgrade",
+    }  # "commands", in one row
 
 
 def test_its_events_are_those_that_there_are() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from core.stage import SPEC, Stage, plan
 from prefork._core import commands as cmd
 from prefork._core import events as ev
@@ -45,19 +43,6 @@ def test_a_snapshot_taken_anywhere_goes_on_as_the_original() -> None:
         assert list(restored.handle(event, now)) == list(original.handle(event, now))
         assert restored.snapshot() == original.snapshot()
         assert restored.view(now) == original.view(now)
-
-
-def test_a_snapshot_of_another_version_is_refused() -> None:
-    with pytest.raises(ValueError, match="version 99"):
-        Supervisor.restore({"version": 99})
-
-
-def test_snapshot_of_another_version_is_read_with_defaults() -> None:
-    data = Stage(plan()).start().supervisor.snapshot()
-    fields = data["state"][1]
-    del fields["overrides"]
-    fields["of_tomorrow"] = 1
-    assert Supervisor.restore(data).view(0.0)["overrides"] == {}
 
 
 def test_the_view_is_plain_data() -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from prefork._core import actions as act
 from prefork._core import events as ev
+from prefork._core.handover.facts import Upgraded, UpgradeFailed
+from prefork._core.handover.orders import AdoptWorker, CancelUpgrade, ReplaceProgram
 
 if TYPE_CHECKING:
     from prefork._core.plan import Kind, Listener, Plan
@@ -26,6 +28,7 @@ class Process:
     asked: bool = False
     drained: bool = False
     killed: bool = False
+    adopted: bool = True
 
     @property
     def staying(self) -> bool:
@@ -58,6 +61,8 @@ class World:
     under_way: frozenset[tuple[str, str]] = frozenset()  # announced and not ended
     reports: tuple[str, ...] = ()
     proven: frozenset[str] = frozenset()  # kinds of which a worker was ready once
+    replacing: bool = False  # the program of the master is to be replaced
+    upgrader: int = 0  # the client that waits for that
     stopping: bool = False
     exited: int | None = None
 
@@ -182,6 +187,17 @@ class World:
             case act.Announce(what, "done" | "failed", _, slot, _, _, pool):
                 assert (what, slot or pool) in self.under_way, "the end of what was not begun"
                 self.under_way -= {(what, slot or pool)}
+            case ReplaceProgram(asker):
+                assert not self.replacing, "ordered twice"
+                assert self.waiting <= {asker}, "a client would lose its connection"
+                self.replacing, self.upgrader = True, asker
+            case CancelUpgrade():
+                assert self.replacing
+                self.replacing = False
+            case AdoptWorker(pid):
+                process = self.processes[pid]
+                assert not process.adopted
+                process.adopted = True
             case act.DrainOrphan() | act.KillOrphan() | act.ReopenLogs() | act.ReportStacks() | act.Announce():
                 pass
             case act.Watch() | act.SendSignal():
@@ -248,6 +264,8 @@ class World:
                 self.binding = None
             case ev.BindFailed():
                 self.binding = None
+            case Upgraded() | UpgradeFailed():
+                self.replacing = False
             case ev.CommandReceived(asker):
                 self.waiting |= {asker}
             case ev.SignalReceived("TERM"):
@@ -273,6 +291,8 @@ class World:
                 yield ev.SpareForked(generation, self.next_pid)
         if self.binding is not None:
             yield ev.ListenersBound(self.binding[0])
+        if self.replacing:
+            yield Upgraded(self.upgrader, 0.05, "prefork 9.9")
         for generation, key in self.spawns:
             yield ev.WorkerSpawned(generation, key, self.next_pid)
         for pid, process in self.processes.items():
@@ -294,6 +314,9 @@ class World:
                 yield ev.PlanFailed(generation, "ValueError")
             if mold.pending_forks:
                 yield ev.ForkFailed(generation, 1, "EAGAIN")
+        if self.replacing:
+            yield UpgradeFailed(self.upgrader, "no such program")
+            yield Upgraded(self.upgrader, 0.05, "prefork 9.9 with Python 9.9", other_python=True)
         if self.binding is not None:
             yield ev.BindFailed(self.binding[0], "address in use")
         for generation, key in self.spawns:

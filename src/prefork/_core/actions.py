@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._records.record import record
+from .handover.orders import AdoptWorker, CancelUpgrade, ReplaceProgram
 
 if TYPE_CHECKING:
     from .plan import Listener
@@ -226,8 +227,8 @@ class Reply:
 class Announce:
     """Announce the progress of a change to observers.
 
-    `what` is start, reload, replan, restart, preview, scale or stop. `settled`: one `slot` has reached its target, and
-    `left` slots have not. Each change that is announced ends as done or failed.
+    `what` is start, reload, replan, restart, preview, scale, upgrade or stop. `settled`: one `slot` has reached its
+    target, and `left` slots have not. Each change that is announced ends as done or failed.
     """
 
     what: str
@@ -260,6 +261,9 @@ DaemonAction = (
     | KillOrphan
     | ReopenLogs
     | ReportStacks
+    | ReplaceProgram
+    | CancelUpgrade
+    | AdoptWorker
     | Reply
     | Announce
 )

@@ -40,13 +40,18 @@ class Stop:
 
 
 @record
+class Upgrade:
+    """Replace the master's program by the one that is installed now; workers, sockets and pid stay."""
+
+
+@record
 class Preview:
     """Compute the plan of a reload or a replan and report what it would change, without applying it."""
 
     of: Literal["reload", "replan"]
 
 
-Command = Reload | Replan | Scale | Restart | Stop | Preview
+Command = Reload | Replan | Scale | Restart | Stop | Upgrade | Preview
 
 COMMANDS: Mapping[str, type[Command]] = {
     "plan" if cls is Preview else cls.__name__.lower(): cls for cls in get_args(Command)

@@ -11,6 +11,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar
 
 from .._records.record import record
+from .handover.facts import HandoverReport
 from .watch.facts import HangFact as HangFact
 from .watch.facts import MachineSlept as MachineSlept
 from .watch.facts import WorkerContinued as WorkerContinued
@@ -324,6 +325,7 @@ DaemonEvent = (
     | ListenersBound
     | BindFailed
     | CommandReceived
+    | HandoverReport
 )
 
 Event = Started | SignalReceived | ProcessesExited | ContextTaken | ContextRefused | DeadlinePassed | DaemonEvent

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def start_mold(state: State, generation: int) -> None:
     """Import a generation, for the first time or again."""
     mold = state.molds.setdefault(generation, Mold(generation))
-    mold.warmed = False
+    mold.warmed = mold.foreign = False
     enter(state, mold, "importing", state.options.import_timeout)
     state.actions.append(StartMold(generation, mold.warm))
 
@@ -154,7 +154,7 @@ def spare_forked(state: State, generation: int, pid: int) -> None:
         return
     worker = state.workers[pid] = Worker(pid, generation, "spare", state.now)
     mold = state.molds.get(generation)
-    if mold is None or mold.retired or not mold.pending_forks:
+    if mold is None or mold.retired or mold.foreign or not mold.pending_forks:
         state.dismiss(worker)
         return
     mold.idle.append(pid)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from . import orphans, rollout
 from .actions import ReopenLogs, Report, ReportStacks
-from .commands import Preview, Reload, Replan, Restart, Scale, Stop
+from .commands import Preview, Reload, Replan, Restart, Scale, Stop, Upgrade
+from .handover import upgrade
 from .scaling import scale, step
 from .state import Change
 from .view.status import as_text
@@ -21,6 +22,9 @@ def command(state: State, command: Command, askers: list[int]) -> None:
     if state.stopping is not None and not isinstance(command, Stop):
         state.reply(askers, False, "the daemon is stopping")
         return
+    if state.upgrading is not None and any(askers) and not isinstance(command, Stop):
+        state.reply(askers, False, "the master is being upgraded; request it again when that is done")
+        return
     match command:
         case Reload():
             rollout.request(state, Change("reload", askers))
@@ -34,6 +38,8 @@ def command(state: State, command: Command, askers: list[int]) -> None:
             scale(state, kind, size, askers)
         case Stop():
             rollout.stop(state, 0, askers)
+        case Upgrade():
+            upgrade.request(state, *askers)
         case _:
             assert_never(command)
 
@@ -59,7 +65,7 @@ def signal(state: State, name: str, terminal_gone: bool) -> None:
             state.actions += [Report(as_text(state), "fact"), ReportStacks()]
         case "USR1":
             state.actions.append(ReopenLogs())
-        case "USR2":
-            state.actions.append(Report("prefork: signal USR2 ignored: no upgrade in place yet", "fact"))
+        case "USR2" if state.stopping is None:
+            upgrade.request(state)
         case _:
             pass

@@ -20,15 +20,23 @@ from typing import TYPE_CHECKING
 
 from .actions import Announce, Bind, PlanAgain, Unbind
 from .gap import serving, up_to_date
+from .handover import outcome
 from .molds import enter, retire, retire_unused, start_mold
 from .slot import Slot, Target
-from .state import Stopping
+from .state import Change, Stopping
 from .targets import make_room, set_target, set_targets
 from .view.difference import difference, summary
 
 if TYPE_CHECKING:
     from .plan import Entry, Kind, Plan
-    from .state import Change, State
+    from .state import State
+
+
+def start(state: State) -> None:
+    """Begin the first change, unless the state is that of a daemon that runs."""
+    if not state.newest:
+        state.cause = "daemon start"
+        request(state, Change("start", []))
 
 
 def request(state: State, change: Change) -> None:
@@ -36,11 +44,16 @@ def request(state: State, change: Change) -> None:
     change.cause = state.cause
     end_settled(state)
     current = state.change
-    if current is None:
+    if current is None and state.upgrading is None:
         begin(state, change)
         return
-    former = current.what == "reload" or (current.stage == "rolling" and current.what != "start")
-    if change.what == "reload" and not change.dry and former:
+    if (
+        current is not None
+        and state.upgrading is None
+        and change.what == "reload"
+        and not change.dry
+        and (current.what == "reload" or (current.stage == "rolling" and current.what != "start"))
+    ):
         supersede(state, current, change)
         return
     for waiting in state.queue:
@@ -312,7 +325,7 @@ def withdraw(state: State, text: str, words: str = "", stays: str = "") -> None:
 
 def next_change(state: State) -> None:
     """Begin the change that has waited longest."""
-    if state.queue and state.change is None and state.stopping is None:
+    if state.queue and state.change is None and state.stopping is None and state.upgrading is None:
         begin(state, state.queue.pop(0))
 
 
@@ -335,6 +348,8 @@ def stop(state: State, status: int, askers: list[int], words: str = "") -> None:
         state.stopping.requested |= requested
         return
     end_settled(state)
+    if state.upgrading is not None:
+        outcome.cancelled(state, "the daemon is stopping")
     state.stopping = Stopping(status, askers, words, requested=requested)
     plan = None if state.change is None else state.change.plan
     if listeners := tuple(dict.fromkeys((*state.plan.listeners, *(plan.listeners if plan else ())))):

@@ -12,6 +12,8 @@ from .plan import Plan, Spec
 from .restarts.pace import Pace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .._options.records import DaemonOptions
     from .actions import Action, Stage
     from .plan import Listener
@@ -30,6 +32,7 @@ class Mold:
     deadline: float | None = None
     retired: bool = False  # its generation is over: not restarted
     warm: bool = True  # it may warm the application up, which has not failed
+    foreign: bool = False  # its present process runs another version of Python, which cannot read this one's orders
     warmed: bool = False  # its present process has begun to: another time it would delay its plan without an end
     idle: list[int] = field(default_factory=list)  # spares, the next one last
     asking: dict[str, None] = field(default_factory=dict)  # keys that wait for a fork, first come first served
@@ -101,6 +104,18 @@ class Stopping:
 
 
 @mutable
+class Upgrading:
+    """The master is to replace its own program. `asker`: the number of the reply; 0 for none.
+
+    `replacing`: the order has been given. Before that, what clients wait for is finished.
+    """
+
+    asker: int
+    cause: str = ""
+    replacing: bool = False
+
+
+@mutable
 class Orphan:
     """A worker of a dead master. `deadline`: it is killed then, and again each time that it passes."""
 
@@ -131,6 +146,7 @@ class State:
     queue: list[Change] = field(default_factory=list)
     scaling: dict[str, Scaling] = field(default_factory=dict)
     stopping: Stopping | None = None
+    upgrading: Upgrading | None = None
     worn: dict[int, str] = field(default_factory=dict)  # pids to be replaced, in order, and why
     recycling: str = ""  # the key that is being recycled
     exited: bool = False
@@ -156,6 +172,8 @@ class State:
     asked_now: dict[int, None] = field(default_factory=dict, compare=False)  # pids asked to drain in this answer
     heap: list[tuple[float, str, Any]] = field(default_factory=list, compare=False)
     heap_limit: int = field(default=64, compare=False)
+    # What only the version knows whose snapshot was restored: it is written with the next one (`kept/values.py`).
+    unknown: Mapping[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict, compare=False)
 
     @property
     def options(self) -> DaemonOptions:

@@ -84,10 +84,14 @@ from . import events as ev
 from . import failures, gap, molds, orphans, requests, rollout
 from .actions import Announce, Exit, OrderWorker, Report
 from .commands import words
+from .handover import adoption, upgrade
+from .handover.facts import HandoverFact, Survived, Upgraded, UpgradeFailed
+from .kept.references import check_references
+from .kept.snapshot import MalformedSnapshot
+from .kept.values import decode, encode
 from .restarts import recycling, relaunch
 from .scaling import scaled
 from .slot import Worker
-from .snapshot import decode, encode
 from .state import Change, State
 from .view.health import Health, count_slot, health
 from .view.status import overview, slot_view
@@ -98,9 +102,8 @@ if TYPE_CHECKING:
 
     from .._options.records import DaemonOptions
     from .actions import Action
-    from .plan import Plan, Spec
-
-VERSION = 1
+    from .handover.facts import HandoverReport
+    from .plan import Listener, Plan, Spec
 
 KILLED = 4
 """The exit status of a stop that had to kill workers."""
@@ -132,20 +135,34 @@ class Supervisor:
         return None if first is None else first[0]
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the whole state as plain data that JSON can hold."""
-        return {"version": VERSION, "state": encode(self._state)}
+        """Return the whole state as plain data that JSON can hold; `kept.snapshot.to_bytes` writes it."""
+        return encode(self._state, self._state.unknown)
 
     @classmethod
-    def restore(cls, data: dict[str, Any]) -> Supervisor:
-        """Return a supervisor in the state of a snapshot. Raises ValueError for an unknown version."""
-        if data.get("version") != VERSION:
-            raise ValueError(f"a snapshot of version {data.get('version')!r}, not {VERSION}")
-        state = decode(data["state"])
+    def restore(cls, data: Any, spec: Spec | None = None) -> Supervisor:
+        """Return a supervisor in the state of a snapshot; `spec` replaces that of its writer.
+
+        Raises MalformedSnapshot.
+        """
+        state, unknown = decode(data)
         if not isinstance(state, State):
-            raise ValueError("not the snapshot of a supervisor")
+            raise MalformedSnapshot("the data is not the state of a supervisor")
+        check_references(state)
+        state.unknown = unknown
+        state.spec = spec or state.spec
         state.rebuild_heap()
         supervisor = cls(state.spec, state.seed)
         supervisor._state = state
+        return supervisor
+
+    @classmethod
+    def adopting(cls, data: Any, spec: Spec) -> Supervisor:
+        """Return a supervisor that goes on after the death of the one that has written the snapshot.
+
+        Raises MalformedSnapshot, also if the daemon was stopping or had not started.
+        """
+        supervisor = cls.restore(data, spec)
+        adoption.inherit(supervisor._state)
         return supervisor
 
     def view(self, now: float) -> dict[str, Any]:
@@ -174,6 +191,16 @@ class Supervisor:
     def options(self) -> DaemonOptions:
         """The daemon's options in force: those of the plan, or of the start."""
         return self._state.options
+
+    @property
+    def generation(self) -> int:
+        """The committed generation; 0 before the first."""
+        return self._state.generation
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """The listeners of the plan in force."""
+        return self._state.plan.listeners
 
     def health(self) -> Health:
         """Return the health of the daemon; cheap enough for every event."""
@@ -226,12 +253,23 @@ class Supervisor:
                 orphans.found(state, drain_timeouts)
             case ev.OrphanEnded(pid):
                 orphans.ended(state, pid)
+            case HandoverFact():
+                self._handed_over(event)
             case ev.Started():
-                if not state.newest:
-                    state.cause = "daemon start"
-                    rollout.request(state, Change("start", []))
+                rollout.start(state)
             case ev.ProcessesExited() | ev.ContextTaken() | ev.ContextRefused():
                 pass  # the hooks interface's
+            case _:
+                assert_never(event)
+
+    def _handed_over(self, event: HandoverReport) -> None:
+        match event:
+            case UpgradeFailed():
+                upgrade.failed(self._state, event)
+            case Upgraded():
+                upgrade.upgraded(self._state, event)
+            case Survived(survivors):
+                adoption.survived(self._state, survivors)
             case _:
                 assert_never(event)
 
@@ -259,6 +297,7 @@ class Supervisor:
                 if mold := state.molds.get(generation):
                     molds.fork_spares(state, mold)
         orphans.reconcile(state)
+        upgrade.proceed(state)
         left = (state.workers, state.molds, state.slots)
         if state.stopping is not None and not any(left) and not (state.stopping.requested and state.orphans):
             self._finish(state)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._core import actions as do
 from .._core import events as fact
+from .._core.handover.facts import UpgradeFailed
+from .._core.handover.orders import AdoptWorker, CancelUpgrade, ReplaceProgram
 from .._core.plan import Listener
 from .._errors import InternalError, PreforkError
 from .._linux.drain_request import signals_for
@@ -174,9 +176,18 @@ class DaemonExecutor:
             case do.ReopenLogs():
                 self._log.reopen()
                 self.board.reopen_logs()
+            case ReplaceProgram() | CancelUpgrade() | AdoptWorker():
+                self._hand_over(action)
             case do.Announce():
                 self._watchers.announced(action)
             case _:
+                raise InternalError(f"a daemon's master has no {action}")
+
+    def _hand_over(self, action: ReplaceProgram | CancelUpgrade | AdoptWorker) -> None:
+        match action:
+            case ReplaceProgram(asker):
+                self._master.enqueue(UpgradeFailed(asker, "this version cannot replace its program yet"))
+            case CancelUpgrade() | AdoptWorker():
                 raise InternalError(f"a daemon's master has no {action}")
 
     def _log_all(self, texts: list[str]) -> None:

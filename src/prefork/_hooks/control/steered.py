@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..._core import events as fact
 from ..._core.actions import Action, Announce, Exit, Reply, Report, Watch
-from ..._core.commands import Command, Preview, Reload, Replan, Restart, Scale, Stop, words
+from ..._core.commands import Command, Preview, Reload, Replan, Restart, Scale, Stop, Upgrade, words
 from .changes import Changes, HookMaster
 from .table import NO_RECORD, Fact, Table
 
@@ -17,6 +17,7 @@ REFUSED: Mapping[type[Command], str] = {
     Scale: "the program's hooks decide how many workers run: change its configuration, then `prefork reload`",
     Replan: "a program with hooks has no plan: use `prefork reload`, which is a HUP",
     Preview: "a program with hooks has no plan, and only running its hooks shows what they do: use `prefork reload`",
+    Upgrade: "the hooks of the program run in its master: stop the daemon and start it again with the new prefork",
     Restart: "the program's hooks decide when a worker is started: end its process (`kill PID`), "
     "which calls on_child_finished; `prefork status` has the pid",
 }

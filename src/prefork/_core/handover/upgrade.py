@@ -1,0 +1,114 @@
+"""An upgrade in place: the master's program is replaced by the one that is installed now.
+
+It does not carry half a change over. What has moved slots, and what scales a pool, is finished first, since clients
+wait for it and both come to an end within their timeouts. What has moved none is withdrawn: its clients are told, and
+what a signal or a watcher had requested is begun again afterwards. Then the shell is ordered to replace the program.
+Events go on being handled until it does; a client's command is refused meanwhile, since the new program would not have
+its connection, and a stop cancels the upgrade.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..actions import Announce
+from ..molds import end_mold
+from ..rollout import end_settled, next_change, withdraw
+from ..rollout import request as request_change
+from ..state import Change, Upgrading
+from ..units import duration
+from . import outcome
+from .orders import ReplaceProgram
+
+if TYPE_CHECKING:
+    from ..state import State
+    from .facts import Upgraded, UpgradeFailed
+
+_AGAIN = "the master is being upgraded; request it again when that is done"
+
+
+def request(state: State, asker: int = 0) -> None:
+    """Begin an upgrade."""
+    if state.upgrading is not None:  # A signal: a client has been refused.
+        return
+    state.upgrading = Upgrading(asker, state.cause)
+    state.actions.append(Announce("upgrade", "planning", state.generation))
+    end_settled(state)
+    waiting, state.queue = state.queue, []
+    change = state.change
+    if change is not None and change.what != "start" and change.stage != "rolling":
+        waiting.insert(0, Change(change.what, change.askers, change.key, change.dry, change.cause))
+        change.askers = []
+        withdraw(state, f"{change.name}: withdrawn: the master is being upgraded")
+    for one in waiting:
+        clients = [asker for asker in one.askers if asker]
+        state.reply(clients, False, f"{one.name}: withdrawn: {_AGAIN}")
+        if len(clients) == len(one.askers) > 0:
+            continue
+        one.askers = []
+        state.queue.append(one)
+
+
+def proceed(state: State) -> None:
+    """Order the shell to replace the program, as soon as nothing is to be finished first."""
+    upgrading = state.upgrading
+    if upgrading is None or upgrading.replacing or state.change is not None or not state.generation:
+        return
+    if any(scaling.asker for scaling in state.scaling.values()):
+        return
+    upgrading.replacing = True
+    state.actions.append(Announce("upgrade", "rolling", state.generation))
+    state.actions.append(ReplaceProgram(upgrading.asker))
+
+
+def failed(state: State, event: UpgradeFailed) -> None:
+    """Go on in this program."""
+    if state.upgrading is None or not state.upgrading.replacing:
+        return
+    allow(state, event.away)
+    outcome.ended(state, False, f"upgrade: failed: {event.why}; the former program goes on")
+    next_change(state)
+
+
+def upgraded(state: State, event: Upgraded) -> None:
+    """Go on in the new program."""
+    if state.upgrading is None or not state.upgrading.replacing:
+        return
+    allow(state, event.away)
+    state.upgrading.asker = event.asker
+    cause = state.upgrading.cause
+    outcome.ended(state, True, f"upgrade: done ({event.program}; the master was away for {duration(event.away)})")
+    if event.other_python:
+        state.cause = f"reload after {cause}"  # Its first word is how the ends of workers are counted.
+        end_foreign_molds(state)
+        request_change(state, Change("reload", []))
+    else:
+        next_change(state)
+
+
+def allow(state: State, seconds: float) -> None:
+    """Put off what is late by the time in which the master could not see what happened."""
+    for worker in state.workers.values():
+        if worker.deadline is not None and worker.phase != "ready":
+            state.set_deadline(worker, worker.deadline + seconds)
+    for mold in state.molds.values():
+        if mold.deadline is not None and mold.phase != "paused":
+            mold.deadline += seconds
+            state.expect("mold", mold.generation, mold.deadline)
+
+
+def end_foreign_molds(state: State) -> None:
+    """Replace molds and spares of another version of Python, whose orders this one cannot write."""
+    for mold in state.molds.values():
+        mold.foreign = True
+        for pid in mold.idle:
+            state.dismiss(state.workers[pid])
+        mold.idle.clear()
+        if mold.phase not in ("ending", "paused"):
+            end_mold(state, mold)
+    for slot in state.slots.values():
+        if slot.reserve is not None:
+            spare = state.workers[slot.reserve]
+            slot.reserve = spare.holder = None
+            state.dismiss(spare)
+            state.dirty_slots[slot.key] = None
