@@ -153,7 +153,7 @@ LARGEST = {
     "_mold": 900,
     "_mold/stock": 600,
     "_hooks": 650,
-    "_hooks/control": 420,
+    "_hooks/control": 430,
     "_hooks/decider": 570,
     "_launch": 250,
     "testing": 800,
@@ -176,6 +176,8 @@ LARGEST = {
     "_master/log": 250,
     "_master/runtime": 350,
     "_master/scoreboard": 270,
+    "_master/kept": 760,
+    "_master/upgrade": 530,
 }
 """Folder -> lines of code that it may have, some tenth more than it needs. Where one is full, look for the second idea
 in it; a number here is not raised by the commit that breaks it.
