@@ -171,6 +171,13 @@ class Client:
                     os.close(master)
         return text
 
+    def upgrade(self, each: Each | None = None) -> str:
+        """Replace the program of the master by the one that is installed now; the workers stay.
+
+        Returns the outcome, from the new program, and raises CommandFailedError, from the former one.
+        """
+        return self._command("upgrade", each)
+
     def _connection(self, timeout: float | None) -> Connection:
         return Connection(self.directory, timeout)
 

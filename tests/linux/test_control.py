@@ -19,6 +19,7 @@ from prefork._core import actions as act
 from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._master.control.connection import Connection, to_close
+from prefork._master.control.place import opened
 from prefork._master.control.replies import Replies
 from prefork._master.control.requests import LONGEST
 from prefork._master.control.server import CONNECTIONS, READERS, WAITING, Control
@@ -40,7 +41,7 @@ class Desk:
         means = Means(lambda: {1: 4242}, self.board.reading, self.stacks, dict)
         seen = DaemonView(stage.supervisor, self.journal, means, origin, time.time())
         self.replies = Replies()
-        self.control = Control(master, str(directory), seen, self.replies)
+        self.control = Control(master, opened(str(directory), None), seen, self.replies)
 
     def stacks(self, asker: int, slot: str, force: bool) -> None:
         """A client asks for stacks."""

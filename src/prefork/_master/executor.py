@@ -9,11 +9,10 @@ import os
 import selectors
 import signal
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .._core import actions as do
 from .._core import events as fact
-from .._core.handover.facts import UpgradeFailed
 from .._core.handover.orders import AdoptWorker, CancelUpgrade, ReplaceProgram
 from .._core.plan import Listener
 from .._errors import InternalError, PreforkError
@@ -55,8 +54,18 @@ class Outputs:
     log: Log
 
 
+class Replacing(Protocol):
+    """What replaces the master's program."""
+
+    def perform(self, action: ReplaceProgram | CancelUpgrade) -> None:
+        """Begin, and enqueue `UpgradeFailed` where it fails; or do not replace it any more: then no fact follows."""
+
+
 class DaemonExecutor:
     """Every process and listener of one daemon."""
+
+    replacing: Replacing
+    """Replaces the program of the master: it is made later, of all parts."""
 
     def __init__(self, master: Master, launching: Launching, runtime: Runtime, outputs: Outputs) -> None:
         self._master = master
@@ -109,6 +118,16 @@ class DaemonExecutor:
         self._crashes.close()
         self.board.close()
         self._shared.close()
+
+    def busy(self) -> str:
+        """Return what is under way that only this program could end, in words; empty for nothing."""
+        if self._hangs.dumps.under_way:
+            return "stacks are being written"
+        return "a name is being looked up" if self._names.waiting else ""
+
+    def write_crashes(self) -> None:
+        """Write the crash reports that are queued."""
+        self._crashes.close()
 
     def molds(self) -> dict[int, int]:
         """Return the pids of the molds, by generation."""
@@ -174,8 +193,7 @@ class DaemonExecutor:
             case do.KillOrphan(pid):
                 self._orphans.kill(pid)
             case do.ReopenLogs():
-                self._log.reopen()
-                self.board.reopen_logs()
+                self._reopen_logs()
             case ReplaceProgram() | CancelUpgrade() | AdoptWorker():
                 self._hand_over(action)
             case do.Announce():
@@ -183,11 +201,15 @@ class DaemonExecutor:
             case _:
                 raise InternalError(f"a daemon's master has no {action}")
 
+    def _reopen_logs(self) -> None:
+        self._log.reopen()
+        self.board.reopen_logs()
+
     def _hand_over(self, action: ReplaceProgram | CancelUpgrade | AdoptWorker) -> None:
         match action:
-            case ReplaceProgram(asker):
-                self._master.enqueue(UpgradeFailed(asker, "this version cannot replace its program yet"))
-            case CancelUpgrade() | AdoptWorker():
+            case ReplaceProgram() | CancelUpgrade():
+                self.replacing.perform(action)
+            case AdoptWorker():
                 raise InternalError(f"a daemon's master has no {action}")
 
     def _log_all(self, texts: list[str]) -> None:

@@ -111,10 +111,20 @@ class Master:
         self._on_signal[number.name.removeprefix("SIG")] = act
         self.signals.catch(number)
 
-    def run(self, decider: Decider, executor: Executor, observers: Sequence[Observer] = ()) -> int:
-        """Run until the decider answers `Exit`; return its status. Observers are called in order."""
+    @property
+    def settled(self) -> bool:
+        """Whether everything that the loop has found so far has been decided."""
+        return not self._events and not self.exits.has_news()
+
+    def run(
+        self, decider: Decider, executor: Executor, observers: Sequence[Observer] = (), first: Event | None = None
+    ) -> int:
+        """Run until the decider answers `Exit`; return its status. Observers are called in order.
+
+        `first`: the first event; of a daemon that starts, `Started`.
+        """
         self._decider, self._executor, self._observers = decider, executor, observers
-        self.enqueue(Started())
+        self.enqueue(first or Started(), at_once=first is not None)
         self._decide()
         while self._status is None or not self._may_leave():
             deadline = decider.next_deadline() if self._status is None else self._leave_by

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from time import time
 from typing import NoReturn
 
 gc.disable()  # Until all is imported: collections find nothing there, and take an eighth of the processor time.
@@ -18,27 +17,13 @@ if __package__ is None or __package__ == "":  # Run by path: `prefork` is where 
     # Last: beside it are other packages, and none of them may take the place of a standard module.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from prefork._core.plan import Spec
-from prefork._core.supervisor import Supervisor
 from prefork._errors import PreforkError
 from prefork._linux import memfd
-from prefork._master.births.launches import launching_from
-from prefork._master.births.open_files import allow_most
-from prefork._master.control.admission import Admission, group_id
-from prefork._master.control.replies import Replies
-from prefork._master.control.server import Control
-from prefork._master.control.view import DaemonView, Means, Origin
-from prefork._master.executor import DaemonExecutor, Outputs
-from prefork._master.identity.pid_file import PidFile
-from prefork._master.log.farewell import Farewell
-from prefork._master.log.log import Log, LogOptions, log_options
-from prefork._master.loop import Master, Observer
-from prefork._master.observers import Banner, Headline, Recorder
+from prefork._master.log.log import LogOptions, log_options
+from prefork._master.loop import Master
+from prefork._master.parts import Parts, started
 from prefork._master.paths.relied_on import checked
-from prefork._master.runtime.presence import Presence, Runtime
-from prefork._master.service.notify import Manager
-from prefork._master.watching.notices import Watch
-from prefork._report.journal import Journal
+from prefork._master.upgrade.upgrade import Upgrade
 from prefork._wire.launch import MasterLaunch, decode
 
 
@@ -54,61 +39,33 @@ def main() -> int:
     gc.freeze()  # What is imported lives as long as the master: no collection visits it.
     gc.enable()
     title = f"prefork: master {launch.name}"
-    show = _titles(launch.libraries)
+    show = titles(launch.libraries)
     show(title)
     manner = log_options(launch)
     try:
         status = _run(launch, manner, lambda words: show(f"{title} [{words}]"))
     except PreforkError as error:
-        _complain(manner, str(error))
+        complain(manner, str(error))
         return error.exit_code
     if status and manner.file is not None:
-        _complain(manner, f"{launch.name} failed; see {manner.file.path}")
+        complain(manner, f"{launch.name} failed; see {manner.file.path}")
     return status
 
 
-def _complain(manner: LogOptions, text: str) -> None:
+def complain(manner: LogOptions, text: str) -> None:
     """Say something on standard error, whatever file the log goes to."""
     sys.stderr.write(manner.spoken.message(f"prefork: {text}").decode())
 
 
 def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]) -> int:
     launch = checked(launch)
-    spec = Spec(name=launch.name, options=launch.options)
     with Master(manner.form) as master:
-        runtime = Runtime.claimed(launch, master.relay.log)
-        supervisor, journal, replies = Supervisor(spec, int.from_bytes(os.urandom(8))), Journal(), Replies()
-        log = Log(master, manner, supervisor.backs_off)
-        launching = launching_from(launch, allow_most())
-        executor = DaemonExecutor(master, launching, runtime, Outputs(replies, log))
-        origin = Origin(launch.directory, launch.runs, journal=manner.in_journal)
-        means = Means(executor.molds, executor.board.reading, executor.stacks, executor.listeners.addresses)
-        view = DaemonView(supervisor, journal, means, origin, time())
-        control = Control(master, runtime.path, view, replies, group_id(launch.options.control_group))
-        executor.grants.connect = control.connect_reader
-        presence = Presence(master, runtime, control)
-        Watch(master, launching.files)
-        manager = Manager(master, launch.manager, supervisor)
-        admission = Admission(control, supervisor, master.relay.log)
-        observers: list[Observer] = [Recorder(journal, control, log), Headline(show, supervisor), manager, admission]
-        observers.append(Farewell(master, supervisor, executor.board.living))
-        if launching.welcome is not None:
-            observers.append(Banner(launching.welcome, supervisor, executor.listeners.address_of, master.relay))
-        leave = runtime.close
-        try:
-            with PidFile(launch):
-                status = master.run(supervisor, executor, observers)
-            leave = runtime.leave
-            return status
-        finally:
-            presence.close()
-            executor.close()
-            control.close()
-            manager.close()
-            leave()
+        parts = Parts(master, started(launch, master), manner, show)
+        parts.executor.replacing = Upgrade(parts)
+        return parts.run()
 
 
-def _titles(libraries: str) -> Callable[[str], object]:
+def titles(libraries: str) -> Callable[[str], object]:
     """Return what shows a title. setproctitle is the one library here, and looked for at the one place it is at."""
     sys.path.append(libraries)
     try:

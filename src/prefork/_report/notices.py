@@ -15,7 +15,7 @@ class Notices:
     """Remembers what was sent, so that each state is sent once."""
 
     def __init__(self) -> None:
-        self._ready = False
+        self.ready = False
         self._reload: tuple[str, int] | None = None
         self._stopping = False
 
@@ -30,9 +30,9 @@ class Notices:
             sent, self._stopping = self._stopping, True
             return [] if sent else ["STOPPING=1"]
         reload = (health.change, health.to) if health.change in _RELOADS else None
-        if not self._ready:
-            self._ready = health.generation > 0 and health.ready == health.wanted and reload is None
-            return ["READY=1"] if self._ready else []
+        if not self.ready:
+            self.ready = health.generation > 0 and health.ready == health.wanted and reload is None
+            return ["READY=1"] if self.ready else []
         if reload == self._reload:
             return []
         self._reload = reload

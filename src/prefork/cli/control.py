@@ -95,6 +95,18 @@ def stop(client: Client, as_json: bool) -> None:
 
 
 @click.command()
+@daemon_argument
+@daemon_command
+def upgrade(client: Client, as_json: bool) -> None:
+    """Replace the master's program by the one that is installed now: another prefork or Python, same pid.
+
+    Workers, sockets and connections stay. The new program is tried in a child process first; if it fails, or cannot go
+    on, the former one does. To replace workers too: `prefork reload`.
+    """
+    _execute("upgrade", client, client.upgrade, as_json)
+
+
+@click.command()
 @click.option("--replan", "of", flag_value="replan", help="Show what `prefork replan` would change.")
 @click.option(
     "--reload", "of", flag_value="reload", default="reload", help="Show what `prefork reload` would change (default)."

@@ -14,6 +14,7 @@ from ..._core.events import Event
 from ..._errors import SystemFailure, UsageError
 from ..._linux.program import Program
 from ..._linux.signals import NAMES
+from ..._master.control.place import opened
 from ..._master.control.server import Control
 from ..._master.control.view import DaemonView, Means, Origin, Refused
 from ..._master.identity.claim import Claim
@@ -79,7 +80,7 @@ def controlled(
             steered, journal = SteeredDecider(decider, table), Journal()
             origin = Origin(program.directory, program.typed(), "hooks")
             view = DaemonView(table, journal, Means(dict, _no_scoreboard, _no_stacks, dict), origin, time())
-            control = Control(master, lock.path, view, spawner.replies)
+            control = Control(master, opened(lock.path, None), view, spawner.replies)
             stack.callback(control.close)
             presence = Presence(master, lock, control)
         except (SystemFailure, OSError) as error:

@@ -6,10 +6,29 @@ import _socket as socket
 import os
 
 from ..._errors import SystemFailure
+from ..._records.record import record
 from ..._wire.places import SOCKET
 from ..channels import rights
 
 _BACKLOG = 128
+
+
+@record
+class Place:
+    """The runtime directory, and the socket that listens in it."""
+
+    directory: int
+    listener: socket.socket
+
+
+def opened(directory: str, group: int | None) -> Place:
+    """Listen in this directory. Raises SystemFailure, OSError."""
+    place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return Place(place, listen(place, group))
+    except SystemFailure:
+        os.close(place)
+        raise
 
 
 def listen(place: int, group: int | None) -> socket.socket:

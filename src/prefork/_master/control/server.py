@@ -26,12 +26,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.actions import Reply
 from ..._core.events import CommandReceived
-from ..._errors import SystemFailure
 from ..._linux.credentials import peer_of
 from ..._wire.places import SOCKET
 from ..channels import rights
 from .connection import Connection, to_close
-from .place import admit, listen
+from .place import Place, admit, opened
 from .replies import Replies
 from .requests import LONGEST, MalformedRequest, Request, parse
 from .view import DaemonView, Refused, encoded
@@ -66,15 +65,14 @@ class Control:
     """The socket and its connections. `group`: its members may control the daemon, besides its user and root."""
 
     def __init__(
-        self, master: Master, directory: str, view: DaemonView, replies: Replies, group: int | None = None
+        self, master: Master, place: Place, view: DaemonView, replies: Replies, group: int | None = None
     ) -> None:
-        """Listen. Raises SystemFailure if the socket cannot be made."""
+        """Serve the clients of a socket that listens."""
         self._master = master
         self._view = view
         self._replies = replies
         self._group = group
-        self._place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._listener = listen(self._place, group)
+        self._place, self._listener = place.directory, place.listener
         self._connections: dict[int, Connection] = {}
         self._grants = 0
         self._epoll = select.epoll()
@@ -95,17 +93,12 @@ class Control:
 
     def move(self, directory: str) -> None:
         """Listen in this directory, as the socket was removed. Raises SystemFailure, OSError."""
-        place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            listener = listen(place, self._group)
-        except SystemFailure:
-            os.close(place)
-            raise
+        place = opened(directory, self._group)
         self._epoll.unregister(self._listener)
         self._listener.close()
         os.close(self._place)
-        self._place, self._listener = place, listener
-        self._epoll.register(listener, select.EPOLLIN)
+        self._place, self._listener = place.directory, place.listener
+        self._epoll.register(self._listener, select.EPOLLIN)
 
     def descriptors(self) -> list[int]:
         """Return the descriptors that a fork of the master has no use for."""

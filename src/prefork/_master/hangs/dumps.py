@@ -64,6 +64,11 @@ class Dumps:
         self._current = None
         os.close(self.descriptor)
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a process is to write its stacks."""
+        return self._current is not None
+
     def request(self, pid: int, done: Done, *, force: bool = False) -> None:
         """Have a process write its stacks. `force`: if it does not respond, in a way that may crash it."""
         self._queue.append(_Request(pid, force, done))

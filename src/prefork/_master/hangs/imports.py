@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,12 @@ class Imports:
                 del seen[ended]
         self._begun[pid] = monotonic()
         self._check_in(_FIRST, generation, pid)
+
+    def resume(self, processes: Processes, begun: Mapping[int, float]) -> None:
+        """Go on with the imports that a former program of this master has begun, at these moments by pid."""
+        self._processes, self._begun = processes, dict(begun)
+        for generation, pid in self._importing().items():
+            self._check_in(_FIRST, generation, pid)
 
     def inspect(self, then: Callable[[list[dict[str, Any]]], None]) -> None:
         """Call `then` with what each importing mold does."""

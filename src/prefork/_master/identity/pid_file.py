@@ -35,7 +35,7 @@ class PidFile:
 
     def __enter__(self) -> None:
         """Raises SystemFailure if the file cannot be written, or belongs to a running master or is none."""
-        if self._path is None:
+        if self._path is None or self._descriptor >= 0:  # It is had already, from before an exec.
             return
         try:
             why = trust.why_redirectable(os.path.dirname(self._path)) if self._foreign else None

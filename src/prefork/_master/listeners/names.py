@@ -44,7 +44,7 @@ class Names:
         self._master = master
         self._processes = processes
         self._identity = identity
-        self._waiting: dict[int, Sequence[Listener]] = {}  # the pid of the child -> what is to be bound
+        self.waiting: dict[int, Sequence[Listener]] = {}  # the pid of the child -> what is to be bound
 
     def look_up(self, listeners: Sequence[Listener], done: Callable[[Found], None]) -> None:
         """Call `done` with the names of these listeners, at once if there is none; not at all after `cancel`."""
@@ -57,14 +57,14 @@ class Names:
         except OSError as error:
             done(dict.fromkeys(names, f"!no process to look the name up: {error.strerror}"))
             return
-        self._waiting[pid] = listeners
+        self.waiting[pid] = listeners
         self._master.selector.register(reader, selectors.EVENT_READ, lambda: self._read(pid, reader, names, done))
-        self._master.later(DEADLINE, lambda: self._processes.kill(pid) if pid in self._waiting else None)
+        self._master.later(DEADLINE, lambda: self._processes.kill(pid) if pid in self.waiting else None)
 
     def cancel(self, listeners: Sequence[Listener]) -> None:
         """Forget the names of these listeners, which are not to be bound any more."""
-        for pid in [pid for pid, waiting in self._waiting.items() if set(waiting) & set(listeners)]:
-            del self._waiting[pid]
+        for pid in [pid for pid, waiting in self.waiting.items() if set(waiting) & set(listeners)]:
+            del self.waiting[pid]
             self._processes.kill(pid)
 
     def _ask(self, names: Sequence[str]) -> tuple[int, int]:
@@ -89,7 +89,7 @@ class Names:
         self._master.selector.unregister(reader)
         data = os.read(reader, _MOST)  # It writes once, less than a pipe holds, and ends.
         os.close(reader)
-        if self._waiting.pop(pid, None) is not None:
+        if self.waiting.pop(pid, None) is not None:
             done(_read_answer(data) or dict.fromkeys(names, f"!the name was not found within {DEADLINE:.0f} s"))
 
 

@@ -13,6 +13,7 @@ import selectors
 import socket
 from collections import deque
 from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from ..._report.notices import Notices
@@ -81,6 +82,24 @@ class Manager:
         elif health.text != self._status and not self._status_is_due:
             self._status_is_due = True
             self._master.later(_PAUSE, self._send_status)
+
+    @property
+    def ready(self) -> bool:
+        """Whether READY has been sent."""
+        return self._notices.ready
+
+    def upgrading(self) -> bool:
+        """Send that the program is about to be replaced; return whether the daemon has been ready."""
+        if self._address is not None and self._notices.ready:
+            self._send(["RELOADING=1", f"MONOTONIC_USEC={int(monotonic() * 1e6)}"])
+        return self._notices.ready
+
+    def upgraded(self, was_ready: bool) -> None:
+        """Send that it has been replaced, or is not: each RELOADING ends with a READY."""
+        self._notices.ready = was_ready
+        if self._address is not None and was_ready:
+            self._status = self._about.health().text
+            self._send(["READY=1", f"STATUS={self._status}"])
 
     def _send_status(self) -> None:
         self._status_is_due = False

@@ -1,0 +1,141 @@
+"""A child that answers one question, with a deadline: where the next program is, and whether it can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..._linux.descriptors import close_on_exec
+from ..._records.record import record
+from ..._wire.printable import printable
+from ..births.privileges import drop
+
+if TYPE_CHECKING:
+    from ..._wire.launch import Identity
+    from ..births.processes import Processes
+    from ..loop import Master
+
+DEADLINE = 20.0
+"""Seconds for an answer: an interpreter starts in a tenth of one, on a machine that has time for it."""
+
+_MOST = 64 * 1024
+"""Bytes of an answer, with what the child writes besides."""
+
+Answer = Callable[[dict[str, Any], str], object]
+"""Called once: with the answer, or with nothing and the reason."""
+
+
+@record
+class Question:
+    """A command, its environment and directory, and the descriptors that it gets. `identity`: None for the master's."""
+
+    command: list[str]
+    environ: Mapping[str, str]
+    directory: str | None
+    passed: tuple[int, ...] = ()
+    identity: Identity | None = None
+
+
+class Child:
+    """One child at a time, in a session of its own, which is killed with all that it has started."""
+
+    def __init__(self, master: Master, processes: Processes) -> None:
+        self._master = master
+        self._processes = processes
+        self._answer: Answer | None = None
+        self._output = b""
+        self._pid = self._reader = 0
+
+    def ask(self, question: Question, answer: Answer) -> None:
+        """Start the child; `answer` is called by the loop."""
+        self._answer, self._output = answer, b""
+        try:
+            self._pid, self._reader = _started(question)
+        except OSError as error:
+            reason = f"no process can be started: {error.strerror}"
+            self._master.later(0, lambda: self._end({}, reason))
+            return
+        self._processes.add_helper(self._pid)
+        self._master.selector.register(self._reader, selectors.EVENT_READ, self._read)
+        pid = self._pid
+        self._master.later(DEADLINE, lambda: self._late(pid))
+
+    def _read(self) -> None:
+        piece = os.read(self._reader, _MOST)
+        self._output = (self._output + piece)[-_MOST:]
+        if not piece:
+            self._close()
+            self._end(*_parsed(self._output))
+
+    def _late(self, pid: int) -> None:
+        if pid == self._pid and self._answer is not None:
+            self._close()
+            self._processes.kill(pid)
+            self._end({}, f"no answer within {DEADLINE:g} s")
+
+    def _close(self) -> None:
+        self._master.selector.unregister(self._reader)
+        os.close(self._reader)
+
+    def _end(self, answer: dict[str, Any], reason: str) -> None:
+        then, self._answer = self._answer, None
+        if then is not None:
+            then(answer, reason)
+
+
+def _parsed(output: bytes) -> tuple[dict[str, Any], str]:
+    """Return the answer, which is the last line; or the last line as the reason, such as that of a traceback."""
+    lines = output.decode(errors="replace").strip().splitlines()
+    last = lines[-1] if lines else "the process ended without a word"
+    with suppress(ValueError):
+        answer = json.loads(last)
+        if isinstance(answer, dict) and answer.get("ok") is True:
+            return answer, ""
+    return {}, printable(last)[:1000]
+
+
+def _started(question: Question) -> tuple[int, int]:
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # The master's handlers are not its own.
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become(question, writer)
+    except OSError:
+        os.close(reader)
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.close(writer)
+    return pid, reader
+
+
+def _become(question: Question, writer: int) -> None:
+    """Never returns."""
+    try:
+        os.setsid()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(writer, 1)
+        os.dup2(writer, 2)
+        for descriptor in question.passed:
+            os.set_inheritable(descriptor, True)
+        close_on_exec(question.passed)  # Above all no listening socket and no write end of the lifeline.
+        if question.directory is not None:
+            with suppress(OSError):  # Removed: the current directory is still the one of the start.
+                os.chdir(question.directory)
+        if question.identity is not None:
+            drop(question.identity)
+        for number in signal.valid_signals():
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execve(question.command[0], question.command, question.environ)
+    except OSError as error:
+        os.write(2, f"{question.command[0]} cannot be executed: {error.strerror}\n".encode())
+    finally:
+        os._exit(127)
