@@ -216,7 +216,7 @@ GUNICORN = Tool(
         "`timeout` ends workers that make no progress, not slow ones; their stacks are in the log.",
         "The application is imported once for all workers, as with `preload_app`.",
         "The master imports no code of the application, so there are no hooks in it.",
-        "USR2 is `prefork upgrade`, under the same pid. WINCH has no equal. TTIN and TTOU are `prefork scale +1`, `-1`.",
+        "USR2 is `prefork upgrade`, with the same pid. WINCH has none. TTIN and TTOU are `prefork scale +1`, `-1`.",
     ),
     {"workers": 1, "threads": 1},
     "application",
