@@ -121,7 +121,7 @@ def away(line: str) -> float:
 
 
 @pytest.mark.timeout(1200)
-def test_no_client_notices_upgrades_through_a_change_of_environment(start: Start) -> None:
+def test_no_client_notices_upgrades(start: Start) -> None:
     releases = Served(start)
     running, port = releases.started()
     times = []
@@ -188,7 +188,7 @@ def killing(daemon: Commanded) -> Iterator[list[int]]:
 
 
 @pytest.mark.timeout(1200)
-def test_many_workers_and_a_storm_of_exits_survive_upgrades(start: Start) -> None:
+def test_storm_of_exits_survives_upgrades(start: Start) -> None:
     daemon = Commanded(start, "many", MANY.replace("COUNT", str(WORKERS)))
     daemon.launch()
     until(lambda: ready(daemon) == WORKERS, "all workers")
