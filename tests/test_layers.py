@@ -148,6 +148,7 @@ LARGEST = {
     "_agent/story": 200,
     "_agent/dashboard": 1000,
     "_worker": 1300,
+    "_worker/immortal": 135,
     "_worker/metrics": 400,
     "_worker/telemetry": 90,
     "_mold": 900,
