@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from prefork._worker import sharing
+from prefork._worker.immortal.support import unsupported
 
 WORKERS = 4
 Work = Callable[[], object]
@@ -219,7 +220,7 @@ def main() -> None:
         return
     print(f"CPython {sys.version.split()[0]}, {WORKERS} workers, MB per worker; ms for the mold and for all exits")
     print(f"{'':28} {'private':>8} {'PSS':>8} {'RSS':>8} {'prepare':>9} {'exit':>8} {'immortal':>10}")
-    refusal = sharing.unsupported()
+    refusal = unsupported()
     for heap in [wanted.heap] if wanted.heap else HEAPS:
         if heap == "libraries" and not all(map(importlib.util.find_spec, ["pandas", "pydantic", "sqlalchemy"])):
             print("libraries: pandas, pydantic and sqlalchemy are not all installed")

@@ -58,7 +58,7 @@ install() { # VERSION
     if [ "$DEBIAN$environment/complete" -nt pyproject.toml ]; then return; fi
     inside "export DEBIAN_FRONTEND=noninteractive
         apt-get update -q
-        apt-get install -y -q --no-install-recommends $TOOLS python$1 python$1-dev python$1-venv
+        apt-get install -y -q --no-install-recommends $TOOLS python$1 python$1-dev python$1-venv libpython$1-testsuite
         python$1 -m venv $environment"
     copy_settings # Again: the package of certificates has written its own.
     inside "$environment/bin/python -m pip install -q --disable-pip-version-check --editable '.[samples,dev]'

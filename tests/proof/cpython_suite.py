@@ -27,6 +27,7 @@ from typing import Any
 
 from prefork._mold.leave import leave
 from prefork._worker import sharing
+from prefork._worker.immortal.support import unsupported
 
 # What the heap is made of: what daemons import, so that the tests use objects born in the mold.
 LIBRARIES = """
@@ -83,7 +84,7 @@ class Outcome:
 
 def available() -> str | None:
     """Why this cannot be had with this interpreter, or None."""
-    if (refusal := sharing.unsupported()) is not None:
+    if (refusal := unsupported()) is not None:
         return refusal
     if importlib.util.find_spec("test.support") is None:
         return "this Python ships no tests of its own"

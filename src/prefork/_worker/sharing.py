@@ -15,25 +15,14 @@ from __future__ import annotations
 
 import gc
 import io
-import sys
 import time
 import weakref
-from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Literal
 
 from .._records.record import record
 from .finish import finalize, flush, open_for_writing
 
 Mode = Literal["freeze", "immortal", "none"]
-
-# CPython 3.12 and 3.13 on 64 bits. A decrement takes every negative lower half for immortal, but an increment
-# leaves only this very value alone: any other one is written again, and its page copied.
-_IMMORTAL = 0xFFFF_FFFF
-_NEGATIVE = 0x8000_0000
-
-# The interpreter needs their counts: a frame's says whether it outlives its call, and the `finally` of a generator runs
-# when its count is 0.
-_LEFT_ALONE = frozenset({FrameType, GeneratorType, CoroutineType, AsyncGeneratorType})
 
 _finalizers = weakref.finalize._registry  # type: ignore[attr-defined]
 native_threads = 0
@@ -44,6 +33,8 @@ _mold_files: list[weakref.ref[io.IOBase]] = []
 """What the mold had open for writing when its heap was prepared."""
 _witness: list[object] = []
 """The first object of this process: while the collector finds it, it finds all that came after it."""
+_immortal = False
+"""Whether the mold's objects are immortal."""
 _ended: list[object] = []
 """What is finalized, held until the process has ended: an object that died then would be finalized twice."""
 
@@ -68,23 +59,28 @@ def prepare(mode: Mode) -> Prepared:
     Called when the application is imported and only forks follow. A worker that becomes a mold calls it again: what it
     has added to its inherited heap is shared from then on as well.
     """
+    global _immortal
     start = time.perf_counter()
     warning, immortal = None, 0
-    if mode == "immortal" and (refusal := unsupported()) is not None:
+    if mode == "immortal" and (refusal := _unsupported()) is not None:
         mode, warning = "freeze", f"share='immortal' is impossible, share='freeze' is used: {refusal}"
     # The collector is off while the walk makes its many short-lived lists. Afterwards it may run again: it does not see
     # what is frozen, and a mold that lives for months must not keep its own garbage.
     collecting = gc.isenabled()
     gc.disable()
-    gc.unfreeze()
+    if not _immortal:
+        gc.unfreeze()
     if mode != "none":
+        # While immortal containers are frozen: those that a collection finds are not tracked any more from CPython 3.14
+        # on, and the walk begins at what is tracked. A mold that was a worker has filled some since.
         gc.collect()
-        # A collection freezes immortal containers: a mold that was a worker has filled some since.
         gc.unfreeze()
     files = open_for_writing(gc.get_objects())
     _mold_files[:] = map(weakref.ref, files)
     if mode == "immortal":
-        immortal = _make_immortal()
+        from .immortal.heap import make_immortal
+
+        immortal, _immortal = make_immortal(), True
     if mode != "none":
         gc.freeze()
     if collecting:
@@ -128,7 +124,7 @@ def _own_objects() -> list[object]:
     Immortal ones are never collected, and so they are not finalized.
     """
     own = gc.get_objects()
-    if not any(each is _witness for each in own) and sys.getrefcount(_mold_files) != _IMMORTAL:
+    if not any(each is _witness for each in own) and not _immortal:
         gc.unfreeze()
         own = gc.get_objects()
     return own
@@ -139,76 +135,8 @@ def _files(own: list[object]) -> list[io.IOBase]:
     return [*open_for_writing(own), *(file for each in _mold_files if (file := each()) is not None)]
 
 
-def unsupported() -> str | None:
-    """Return why this interpreter cannot make objects immortal, as text for the log; None when it can."""
-    free_threaded, debug = "t" in sys.abiflags, hasattr(sys, "gettotalrefcount")
-    refusal = _refused(sys.implementation.name, sys.version_info[:2], free_threaded, debug)
-    if refusal is not None:
-        return refusal
-    try:
-        # Imported here, since a mold that only freezes does without ctypes.
-        from ctypes import c_uint64
-    except ImportError as error:
-        return f"ctypes is missing: {error}"
-    mortal = object()
-    counts = c_uint64.from_address(id(None)).value, c_uint64.from_address(id(mortal)).value
-    if counts != (_IMMORTAL, 1):
-        return "objects have an unknown layout (None counts {:#x}, a new object {:#x})".format(*counts)
-    return None
+def _unsupported() -> str | None:
+    # Imported here, as the walk is: a mold that only freezes needs neither.
+    from .immortal.support import unsupported
 
-
-def _refused(implementation: str, version: tuple[int, int], free_threaded: bool, debug: bool) -> str | None:
-    if implementation != "cpython":
-        return f"{implementation} does not count references as CPython does"
-    name = "CPython {}.{}".format(*version)
-    if version < (3, 12):
-        return f"{name} has no immortal objects (they came with 3.12)"
-    if version > (3, 13):
-        return f"{name} marks immortal objects in another way than 3.12 and 3.13"
-    if free_threaded:
-        return f"{name} is a free-threaded build, whose objects have two counts"
-    if debug:
-        return f"{name} is a debug build, which counts all references"
-    return None
-
-
-def _make_immortal() -> int:
-    """Make all objects immortal but those of `_LEFT_ALONE`; return how many.
-
-    Immortality is also the mark of a visit, so the walk needs no table as large as the heap. It begins at each object
-    that the collector tracks, and follows from there only objects that it does not track. Types are compared, since
-    `isinstance` reads `__class__`, which on a lazy proxy runs the application's code.
-    """
-    from ctypes import c_uint64
-
-    count_at, referents, is_tracked = c_uint64.from_address, gc.get_referents, gc.is_tracked
-    made = 0
-    for tracked in gc.get_objects():
-        if type(tracked) in _LEFT_ALONE:
-            continue
-        count = count_at(id(tracked))
-        if not count.value & _NEGATIVE:
-            count.value = _IMMORTAL
-            made += 1
-        reached = referents(tracked)
-        while reached:
-            obj = reached.pop()
-            if is_tracked(obj):
-                continue
-            count = count_at(id(obj))
-            # A frame is not tracked while its call lasts.
-            if count.value & _NEGATIVE or type(obj) in _LEFT_ALONE:
-                continue
-            count.value = _IMMORTAL
-            made += 1
-            reached += _held_by_code(obj) if type(obj) is CodeType else referents(obj)
-    return made
-
-
-def _held_by_code(code: CodeType) -> list[object]:
-    """Return what a code object refers to: the collector does not know, since it tracks no code.
-
-    Without fields like `co_varnames`, whose tuples are made when they are read.
-    """
-    tables = [code.co_linetable, code.co_exceptiontable]
-    return [code.co_consts, code.co_names, code.co_name, code.co_qualname, code.co_filename, *tables]
+    return unsupported()
