@@ -128,7 +128,9 @@ def _code() -> Iterator[str]:
 
 def _files_of(module: ModuleType) -> Iterator[str]:
     """Yield the files of a module: its source, and what is compiled of it."""
-    for path in getattr(module, "__file__", None), getattr(module, "__cached__", None):
+    # Modules have no `__cached__` from CPython 3.15 on.
+    cached = getattr(module, "__cached__", None) or getattr(getattr(module, "__spec__", None), "cached", None)
+    for path in getattr(module, "__file__", None), cached:
         if isinstance(path, str) and path:
             yield os.path.abspath(path)
 
