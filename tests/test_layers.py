@@ -169,6 +169,7 @@ LARGEST = {
     "adapters/web": 1200,
     "adapters/web/access": 740,
     "_client": 400,
+    "cli/_new": 260,
     "_master": 1300,
     "_master/births": 800,
     "_master/listeners": 900,
