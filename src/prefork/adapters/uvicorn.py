@@ -7,7 +7,7 @@ SIGTERM once more, so that a clean end looks like a death.
 Here a draining worker stops accepting, answers requests on its connections with `Connection: close`, closes those that
 stay silent for a window, and finishes what is in flight. It closes WebSockets with 1012 (service restart) at once.
 
-Tested with uvicorn 0.51.0 and 0.54.0, asyncio's loop and uvloop, httptools and h11.
+Tested with uvicorn 0.53.0 and 0.54.0, asyncio's loop and uvloop, httptools and h11.
 """
 
 from __future__ import annotations
