@@ -145,6 +145,9 @@ def check_bare(wheel: Path, folder: Path) -> None:
     prefork = folder / "bare" / "bin" / "prefork"
     assert "prefork, version" in run(prefork, "--version", cwd=folder)
     assert "Commands:" in run(prefork, "--help", cwd=folder)
+    run(prefork, "new", "grpc", "--template", "grpc", cwd=folder)
+    names = {path.name for path in (folder / "grpc").iterdir()}
+    assert names == {path.name for path in (ROOT / "examples" / "grpc").iterdir() if path.name != "__pycache__"}
     for command, line in LACKING.items():
         environment = os.environ | {"RUNTIME_DIRECTORY": str(folder / "runtime")}
         words: list[str | Path] = [prefork, *command.split()]

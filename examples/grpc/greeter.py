@@ -16,6 +16,7 @@ import grpc
 import prefork
 from prefork.adapters import outside
 
+HOST = os.environ.get("GREETER_HOST", "127.0.0.1")
 PORT = int(os.environ.get("GREETER_PORT", "50051"))
 MAX_AGE = float(os.environ.get("GREETER_MAX_AGE", "30"))
 """Seconds after which gRPC asks a client to connect again. A worker that drains waits for so long."""
@@ -47,7 +48,7 @@ class Web(prefork.WorkerContext):
     id: int
 
 
-daemon = prefork.Daemon("greeter")
+daemon = prefork.Daemon("grpc")
 
 
 @daemon.plan
@@ -63,7 +64,7 @@ def web(worker: prefork.Worker[Web]) -> None:
     options = [("grpc.so_reuseport", 1), ("grpc.max_connection_age_ms", int(MAX_AGE * 1000))]
     server = grpc.server(ThreadPoolExecutor(8), options=options)
     services.add_GreeterServicer_to_server(Greeter(), server)
-    server.add_insecure_port(f"127.0.0.1:{PORT}")
+    server.add_insecure_port(f"{HOST}:{PORT}")
     server.start()
     worker.wait_draining()
 
