@@ -16,7 +16,7 @@ from .warming import phase
 
 if TYPE_CHECKING:
     from .events import WorkerEnded
-    from .slot import Slot, Target, Worker
+    from .slot import Slot, Worker
     from .state import Mold, State
 
 
@@ -125,8 +125,12 @@ def _then(state: State, slot: Slot) -> str:
     return f"; {degraded}restarting in {duration(start - state.now)} ({slot.failures} failures in a row)"
 
 
-def spawn_failed(state: State, slot: Slot, target: Target, reason: str) -> None:
+def spawn_failed(state: State, key: str, reason: str) -> None:
     """Handle a failed exec: a failure of the slot, unless its target has changed since."""
+    slot = state.slots.get(key)
+    target = None if slot is None else slot.spawning
+    if slot is None or target is None:
+        return
     slot.spawning = None
     state.dirty_slots[slot.key] = None
     if slot.target is not None and slot.target.edition == target.edition:

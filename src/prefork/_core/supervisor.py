@@ -229,9 +229,7 @@ class Supervisor:
             case ev.WorkerSpawned():
                 self._spawned(event)
             case ev.SpawnFailed(_, key, reason):
-                slot = state.slots.get(key)
-                if slot is not None and slot.spawning is not None:
-                    failures.spawn_failed(state, slot, slot.spawning, reason)
+                failures.spawn_failed(state, key, reason)
             case ev.MoldPlanned(generation, plan):
                 self._planned(generation, plan)
                 molds.forget_contexts(state, generation)
