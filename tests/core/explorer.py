@@ -7,6 +7,7 @@ time can be explored as "the next deadline passes".
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import time
@@ -16,10 +17,13 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from core.world import World
+from core.world import Process, World
 from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._core.actions import Announce
+from prefork._core.gap import up_to_date
+from prefork._core.handover.facts import Survived, Survivor, Upgraded, UpgradeFailed
+from prefork._core.kept.snapshot import MalformedSnapshot, Snapshot, from_bytes, to_bytes
 from prefork._core.plan import Entry, Kind, Listener, Plan, Pool, Spec
 from prefork._core.supervisor import Supervisor
 from prefork._options.records import KindOptions
@@ -48,6 +52,14 @@ class Scenario:
     fault_kinds: tuple[type, ...] = (ev.WorkerEnded, ev.MoldEnded, ev.MoldFailed, ev.PlanFailed)
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A snapshot that others hold, with the contexts that orders may name."""
+
+    state: Any
+    contexts: frozenset[tuple[int, str, str]]
+
+
 @dataclass(slots=True)
 class Node:
     supervisor: Supervisor
@@ -57,11 +69,13 @@ class Node:
     lates: int
     way: Any = None  # the last event and what led before it
     down: dict[str, float] = field(default_factory=dict)  # kinds that were ready and have no worker, since when
+    saved: Saved | None = None  # what a master that is killed leaves
 
     def copy(self) -> Node:
         supervisor = Supervisor.__new__(Supervisor)
         supervisor._state = copy_state(self.supervisor._state)
-        return Node(supervisor, self.world.copy(), self.wishes, self.faults, self.lates, self.way, self.down)
+        rest = self.wishes, self.faults, self.lates, self.way, self.down, self.saved
+        return Node(supervisor, self.world.copy(), *rest)
 
     def feed(self, event: ev.Event) -> None:
         state = self.supervisor._state
@@ -72,6 +86,9 @@ class Node:
             now = max(now, deadline)
         self.way = (event, self.way)
         self.world.happen(event)
+        if isinstance(event, Upgraded):
+            self.supervisor = restored(self.supervisor)
+            state = self.supervisor._state
         before = {key: slot.target for key, slot in state.slots.items()}
         ready = {pid for pid, process in self.world.processes.items() if process.ready and process.staying}
         exchanging = {kind: len(keys) for kind, keys in state.exchanging.items()}
@@ -79,6 +96,9 @@ class Node:
         try:
             actions = self.supervisor.handle(event, now)
             self.world.carry_out(actions)
+            self.world.leave_orphans()
+            if any(isinstance(one, Announce) and one.stage == "done" for one in actions):
+                self.saved = Saved(self.supervisor.snapshot(), self.world.contexts)
             failed = [one for one in actions if isinstance(one, Announce) and one.stage == "failed"]
             assert not (harmless and failed), "an auxiliary worker has failed a change"
             check(self, ready, before)
@@ -93,6 +113,17 @@ class Node:
             event, way = way
             events.append(event)
         return events[::-1]
+
+
+def restored(supervisor: Supervisor) -> Supervisor:
+    """What another program makes of a snapshot: the same."""
+    snapshot = Snapshot("9.9", "3.99", supervisor.generation, supervisor.snapshot(), {"children": [1]})
+    read = from_bytes(to_bytes(snapshot))
+    assert read == snapshot
+    again = Supervisor.restore(read.state)
+    assert again._state == supervisor._state
+    assert again.next_deadline() == supervisor.next_deadline()
+    return again
 
 
 def auxiliary(state: State, event: ev.Event) -> bool:
@@ -118,6 +149,7 @@ def copy_state(state: State) -> State:
     new.scaling = {kind: replace(scaling, keys=scaling.keys.copy()) for kind, scaling in state.scaling.items()}
     if state.stopping is not None:
         new.stopping = replace(state.stopping, askers=state.stopping.askers.copy())
+    new.upgrading, new.orphans = copy(state.upgrading), {pid: copy(orphan) for pid, orphan in state.orphans.items()}
     new.overrides, new.untried, new.heap = state.overrides.copy(), state.untried.copy(), state.heap.copy()
     new.room, new.worn = state.room.copy(), state.worn.copy()
     new.lacking, new.leaving, new.aside = state.lacking.copy(), state.leaving.copy(), state.aside.copy()
@@ -321,6 +353,9 @@ def canonical(node: Node) -> int:
         lines, paces, slots, molds, tuple(rest), changes, scaling, state.generation, state.newest, state.proven,
         tuple(state.untried), tuple(state.overrides.items()), state.stopping is not None, state.exited,
         world.spawns, world.binding is not None, world.bound, world.shards, node.wishes, node.faults, node.lates,
+        state.upgrading and (state.upgrading.asker, state.upgrading.replacing), world.replacing,
+        tuple(when(orphan.deadline) for orphan in state.orphans.values()),
+        tuple(mold.foreign for mold in state.molds.values()),
         world.contexts, bool(state.last_failure), tuple(person(pid) for pid in state.worn), state.recycling,
     ))  # fmt: skip
 
@@ -393,6 +428,76 @@ def check_rest(node: Node) -> None:
     assert world.bound == set(state.plan.listeners)
 
 
+def killed(node: Node) -> Node | None:
+    """Kill the master, and let another one adopt what lives; None where nothing is to be adopted."""
+    if node.saved is None or node.world.exited is not None:
+        return None
+    old, world = node.supervisor._state, node.world.copy()
+    try:
+        supervisor = Supervisor.adopting(json.loads(json.dumps(node.saved.state)), old.spec)
+    except MalformedSnapshot:
+        return None
+    state, targets = supervisor._state, {pid: worker.target for pid, worker in old.workers.items()}
+    world.processes = {pid: process for pid, process in world.processes.items() if survives(process, targets[pid])}
+    world.molds, world.spawns, world.binding, world.forgotten = {}, (), None, frozenset()
+    world.contexts, world.bound, world.newest = node.saved.contexts, frozenset(supervisor.listeners), state.newest
+    world.waiting, world.replacing, world.stopping, world.shards = frozenset(), False, False, frozenset()
+    world.under_way = frozenset({(state.change.name, state.change.key)} if state.change else ())
+    survivors, told = [], dict[int, None]()
+    for pid, process in world.processes.items():
+        process.adopted, target, known = False, targets[pid], state.workers.get(pid)
+        if process.ready and (known is None or known.ready_at is None):
+            process.ready, told[pid] = False, None
+        assert target is not None
+        asked = process.generation, process.key, target.entry.digest, 30.0, process.asked
+        survivors.append(Survivor(pid, *asked))
+    after = Node(supervisor, world, node.wishes, node.faults, node.lates, (Survived(()), node.way), {}, node.saved)
+    assert not supervisor.handle(ev.Started(), old.now), "Survived decides"
+    after.feed(Survived(tuple(survivors)))
+    for pid in told.keys() & world.processes.keys():
+        after.feed(ev.WorkerReady(pid))
+    return after
+
+
+def survives(process: Process, target: Any) -> bool:
+    """Whether a process outlives its master; a spare does not, nor one that must never run twice."""
+    return target is not None and not process.killed and target.kind.options.replace == "new-first"
+
+
+def check_kill(node: Node) -> None:
+    """A master that is killed leaves workers that the next one keeps, as far as the snapshot is up to date."""
+    after = killed(node)
+    if after is None or node.saved is None:
+        return
+    slots = node.supervisor._state.slots.values()
+    current = {worker.pid for slot in slots if (worker := up_to_date(node.supervisor._state, slot)) is not None}
+    pids = {pid for pid, process in after.world.processes.items() if process.ready and pid in current}
+    rest = behave(after)
+    check_rest(rest)
+    state = node.supervisor._state
+    whole = state.change is None and node.saved.state == node.supervisor.snapshot()
+    if whole and rest.supervisor._state.plan == state.plan:
+        assert pids <= rest.world.processes.keys(), "a worker was lost that could have been kept"
+
+
+def check_upgrade(node: Node) -> None:
+    """An upgrade at any moment changes nothing that is left in the end."""
+    state = node.supervisor._state
+    restored(node.supervisor)
+    whole = not state.queue and (state.change is None or state.change.stage == "rolling")
+    if state.stopping is None and node.world.exited is None and state.upgrading is None and whole:
+        after = behave(step(node, UPGRADE))
+        assert after.world.replies[-1].ok or after.world.exited is not None, after.world.replies
+        assert left(after) == left(behave(node))
+
+
+def left(node: Node) -> Any:
+    """What is there in the end, whatever pids it has."""
+    processes = node.world.processes.values()
+    there = sorted((process.key, process.generation, process.ready) for process in processes)
+    return there, sorted(node.world.molds), node.supervisor._state.plan, node.world.exited
+
+
 def root(scenario: Scenario) -> Node:
     world = World(scenario.plans, scenario.replans or {})
     node = Node(Supervisor(SPEC), world, 0, 0, 0)
@@ -408,8 +513,9 @@ class Seen:
     exits: int = 0
 
 
-def explore(scenario: Scenario, rest_every: int = 7, most: int | None = None, seed: int = 0) -> Seen:
+def explore(scenario: Scenario, most: int | None = None, seed: int = 0, every: tuple[int, int] = (7, 2)) -> Seen:
     """Visit every state, or `most` in an order drawn from `seed`; raise AssertionError with the way to a bad one."""
+    rest_every, hand_over_every = every
     first = root(scenario)
     known = {canonical(first)}
     frontier, chance = deque([first]), random.Random(seed)
@@ -434,6 +540,9 @@ def explore(scenario: Scenario, rest_every: int = 7, most: int | None = None, se
             if seen.states % rest_every == 0:
                 try:
                     check_rest(after)
+                    if not seen.rests % hand_over_every:
+                        check_kill(after)
+                        check_upgrade(after)
                 except AssertionError as error:
                     raise AssertionError(
                         f"no rest, {error!r} after:\n" + "\n".join(map(repr, after.events()))
@@ -473,16 +582,19 @@ LOOK = ev.CommandReceived(8, cmd.Preview("reload"))
 LOOK_AGAIN = ev.CommandReceived(9, cmd.Preview("replan"))
 WEB_1 = ev.CommandReceived(7, cmd.Restart("web/1"))
 STOP = ev.SignalReceived("TERM")
+HUP = ev.SignalReceived("HUP")
+UPGRADE = ev.CommandReceived(13, cmd.Upgrade())
 
+UPGRADES = (Upgraded, UpgradeFailed, ev.WorkerEnded)
 DEATHS = (ev.WorkerEnded, ev.MoldEnded)
 WEAR = (ev.WorkerEnded, ev.WorkerWornOut)
 EXITS = (ev.WorkerEnded, ev.WorkerDrained)
-TWO = {n: plan(n) for n in (1, 2)}
-WIDE = {n: plan(n, web=2) for n in (1, 2)}
+TWO = {n: plan(n) for n in (1, 2, 3)}
+WIDE = {n: plan(n, web=2) for n in (1, 2, 3)}
 THREE = {n: plan(n, most=1, solo=False) for n in (1, 2, 3, 4)}
 SHARDS = {n: plan(n, web=2, solo=False, listeners=(replace(HTTP, sharing="sharded"),)) for n in (1, 2)}
 WATCHED = {n: plan(n, most=1, solo=False, agent=True, listeners=(HTTP, METRICS)) for n in (1, 2, 3)}
-EXEC = {n: plan(n, spawn="exec") for n in (1, 2)}
+EXEC = {n: plan(n, spawn="exec") for n in (1, 2, 3)}
 
 SCENARIOS = (
     Scenario("start, two faults", {1: plan(1, web=2)}, faults=2, lates=1),
@@ -507,6 +619,10 @@ SCENARIOS = (
     Scenario("start with an agent, two faults", WATCHED, faults=2, lates=1),
     Scenario("agent, reload", WATCHED, (RELOAD,), faults=2, lates=1, settled=True, fault_kinds=DEATHS),
     Scenario("agent, restart, reload, stop", WATCHED, (RESTART_AGENT, RELOAD, STOP), faults=1, settled=True),
+    Scenario("upgrade, reload", THREE, (UPGRADE, RELOAD, HUP), faults=2, lates=1, fault_kinds=UPGRADES),
+    Scenario("reload, upgrade, stop", TWO, (RELOAD, UPGRADE, STOP), faults=1, settled=True, fault_kinds=UPGRADES),
+    Scenario("scale, upgrade", WIDE, (SHRINK, UPGRADE, HUP), faults=1, settled=True, fault_kinds=UPGRADES),
+    Scenario("exec, upgrade", EXEC, (UPGRADE, HUP), faults=2, settled=True, fault_kinds=UPGRADES),
     Scenario(
         "replan with other parameters, look, grow",
         {1: plan(1)},

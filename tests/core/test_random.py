@@ -9,10 +9,11 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from core.explorer import Node, behave, check_rest
+from core.explorer import Node, behave, check_rest, killed, restored
 from core.world import World
 from prefork._core import commands as cmd
 from prefork._core import events as ev
+from prefork._core.handover.facts import HandoverFact
 from prefork._core.plan import Entry, Kind, Listener, Plan, Pool, Spec
 from prefork._core.supervisor import Supervisor
 from prefork._options.records import DaemonOptions, KindOptions
@@ -122,7 +123,7 @@ class Daemon(RuleBasedStateMachine):
                 return  # the same
             case ev.ListenersBound() | ev.BindFailed() | ev.SpawnFailed() if world.binding or world.spawns:
                 return
-            case ev.CommandReceived() | ev.SignalReceived():
+            case ev.CommandReceived() | ev.SignalReceived() | HandoverFact():
                 return
             case _:
                 self.failed = True
@@ -170,11 +171,23 @@ class Daemon(RuleBasedStateMachine):
         assert not self.node.supervisor.handle(data.draw(st.sampled_from(self.said)), 1e9)
 
     @precondition(lambda self: self.lives)
-    @rule()
-    def another_program_takes_over(self) -> None:
+    @rule(again=st.booleans())
+    def another_program_takes_over(self, again: bool) -> None:
         data = json.loads(json.dumps(self.node.supervisor.snapshot()))
-        self.node.supervisor = Supervisor.restore(data)
+        self.node.supervisor = restored(self.node.supervisor)
         assert self.node.supervisor.snapshot() == data
+        if again:
+            self.asked += 1
+            self.tell(ev.CommandReceived(self.asked, cmd.Upgrade()))
+
+    @precondition(lambda self: self.lives and self.node.saved is not None)
+    @rule(often=st.integers(0, 2))
+    def its_master_is_killed(self, often: int) -> None:
+        """Another one adopts what lives."""
+        self.failed = True
+        if often == 0 and (node := killed(self.node)) is not None:
+            self.node = node
+        self.failed = False
 
     @invariant()
     def nothing_is_left_undone(self) -> None:

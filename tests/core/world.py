@@ -28,7 +28,8 @@ class Process:
     asked: bool = False
     drained: bool = False
     killed: bool = False
-    adopted: bool = True
+    adopted: bool = True  # by the present master
+    foreign: bool = False  # forked by another version of Python than the master's
 
     @property
     def staying(self) -> bool:
@@ -40,6 +41,7 @@ class MoldProcess:
     due: str = "import"  # or "plan", or nothing
     pending_forks: int = 0
     ending: bool = False
+    foreign: bool = False
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class World:
     under_way: frozenset[tuple[str, str]] = frozenset()  # announced and not ended
     reports: tuple[str, ...] = ()
     proven: frozenset[str] = frozenset()  # kinds of which a worker was ready once
+    orphans: dict[int, bool] = field(default_factory=dict)  # by pid: asked to drain
     replacing: bool = False  # the program of the master is to be replaced
     upgrader: int = 0  # the client that waits for that
     stopping: bool = False
@@ -71,6 +74,7 @@ class World:
             self,
             molds={generation: replace(mold) for generation, mold in self.molds.items()},
             processes={pid: replace(process) for pid, process in self.processes.items()},
+            orphans=self.orphans.copy(),
         )
 
     def kind_of(self, generation: int, key: str) -> Kind:
@@ -95,6 +99,12 @@ class World:
             assert self.exited is None, f"{action} after Exit"
             self.act(action)
 
+    def leave_orphans(self) -> None:
+        """What a new master has not adopted is no worker of it."""
+        for pid in [pid for pid, process in self.processes.items() if not process.adopted]:
+            self.orphans.setdefault(pid, False)
+            del self.processes[pid]
+
     def act(self, action: act.Action) -> None:
         match action:
             case act.StartMold(generation):
@@ -107,6 +117,7 @@ class World:
                 self.molds[generation] = MoldProcess()
             case act.PlanAgain(generation):
                 assert self.molds[generation].due == ""
+                assert not self.molds[generation].foreign
                 self.molds[generation].due = "plan"
             case act.EndMold(generation):
                 if generation in self.molds:
@@ -121,6 +132,7 @@ class World:
                 mold = self.molds[generation]
                 assert count > 0, action
                 assert mold.pending_forks == 0, action
+                assert not mold.foreign, "a fork of another Python"
                 assert not mold.ending, action
                 assert mold.due == "", action
                 mold.pending_forks = count
@@ -133,6 +145,7 @@ class World:
                 assert process.key == "", action
                 assert not process.asked, action
                 assert process.generation == generation
+                assert not process.foreign, "an order that this process cannot read"
                 self.check_order(generation, key, digest, listeners)
                 process.key, process.kind = key, self.kind_of(generation, key).name
                 if any(listener.sharing == "sharded" for listener in listeners):
@@ -150,7 +163,7 @@ class World:
                 assert self.processes[pid].asked
                 assert len(self.living(self.processes[pid].key)) > 1, "cut for no other worker"
             case act.ForgetSlot(key):
-                assert not self.living(key), "forgot a slot that is lived in"
+                assert not any(process.adopted for process in self.living(key)), "forgot a slot that is lived in"
                 assert key not in self.shards, "forgot a slot whose queue no worker was told to empty"
             case act.AskToDrain(pid, backlogs):
                 process = self.processes[pid]
@@ -198,7 +211,9 @@ class World:
                 process = self.processes[pid]
                 assert not process.adopted
                 process.adopted = True
-            case act.DrainOrphan() | act.KillOrphan() | act.ReopenLogs() | act.ReportStacks() | act.Announce():
+            case act.DrainOrphan(pid) | act.KillOrphan(pid):
+                self.orphans[pid] = True
+            case act.ReopenLogs() | act.ReportStacks() | act.Announce():
                 pass
             case act.Watch() | act.SendSignal():
                 raise AssertionError(action)
@@ -241,7 +256,7 @@ class World:
                 del self.molds[generation]
             case ev.SpareForked(generation, pid):
                 self.molds[generation].pending_forks -= 1
-                self.born(pid, Process(generation))
+                self.born(pid, Process(generation, foreign=self.molds[generation].foreign))
             case ev.ForkFailed(generation, count):
                 self.molds[generation].pending_forks -= count
             case ev.WorkerSpawned(generation, key, pid):
@@ -266,6 +281,13 @@ class World:
                 self.binding = None
             case Upgraded() | UpgradeFailed():
                 self.replacing = False
+                if isinstance(event, Upgraded) and event.other_python:
+                    for mold in self.molds.values():
+                        mold.foreign = True
+                    for process in self.processes.values():
+                        process.foreign = True
+            case ev.OrphanEnded(pid):
+                del self.orphans[pid]
             case ev.CommandReceived(asker):
                 self.waiting |= {asker}
             case ev.SignalReceived("TERM"):
@@ -295,6 +317,8 @@ class World:
             yield Upgraded(self.upgrader, 0.05, "prefork 9.9")
         for generation, key in self.spawns:
             yield ev.WorkerSpawned(generation, key, self.next_pid)
+        for pid in [pid for pid, asked in self.orphans.items() if asked]:
+            yield ev.OrphanEnded(pid)
         for pid, process in self.processes.items():
             if process.asked or process.killed:
                 yield ev.WorkerEnded(pid, 0 if process.asked else -9, "exited")
