@@ -55,7 +55,7 @@ def test_metrics_and_labels_of_an_expression_exist(expression: str) -> None:
 
 
 def promtool(*arguments: str | Path) -> str:
-    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
