@@ -6,7 +6,7 @@ INSTALLED = $(VENV)/installed-with-everything
 PYTEST = $(BIN)/python -m pytest -q
 AT_ONCE ?= 6
 
-.PHONY: demo test tests test-pythons lint types unit package test-lowest proof bench bench-servers help clean
+.PHONY: demo test tests test-pythons lint types unit docs package test-lowest proof bench bench-servers help clean
 
 demo: $(INSTALLED)  ## run a small application with 4 workers on 127.0.0.1:8000, in the foreground
 	@echo "Try, in another terminal of this directory:"
@@ -74,6 +74,11 @@ bench-servers: $(INSTALLED)  ## servers under prefork beside the same ones and o
 	$(BIN)/python bench/tls.py
 	$(BIN)/python bench/access_log.py
 	$(BIN)/python bench/metrics.py
+
+docs: $(INSTALLED)  ## build the documentation site in site/, to be read from there or put on a web server
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'mkdocs-material>=9.7,<10' 'mkdocstrings[python]>=1,<2'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "the site: site/index.html"
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
