@@ -303,6 +303,13 @@ def test_master_imports_the_standard_library_only() -> None:
             assert outside <= sys.stdlib_module_names - MASTER_MAY_NOT, f"{module}: {outside}"
 
 
+def test_kit_needs_pytest_in_its_plugin_only() -> None:
+    for module, path in MODULES.items():
+        if room(module) == "testing":
+            outside = {name.partition(".")[0] for name in imports(path)} - {"prefork"} - sys.stdlib_module_names
+            assert outside == ({"pytest"} if module == "testing.plugin" else set()), module
+
+
 def test_core_has_records_and_no_frozen_dataclasses() -> None:
     """Each of those is seven kilobytes more of a master, which has a hundred."""
     for module, path in MODULES.items():

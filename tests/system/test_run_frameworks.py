@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import httpx
 import pytest
 from websockets.sync.client import connect
 
+from prefork.testing import Server, live_server
 from support import PATIENCE, Start
 from system.runs import ASGI, WSGI, Run, write
 
@@ -84,25 +83,26 @@ def written(start: Start) -> None:
 )
 def test_frameworks_run_unchanged_on_two_workers(start: Start, target: str, what: str) -> None:
     written(start)
-    run = Run(start, target, "-w", "2")
-    said = run.ready()
-    assert said.startswith(what)
-    assert ", workers: 2 web, http://127.0.0.1:" in said
-    assert json.loads(run.get())["pid"] in run.running.children()
-    assert run.stop() == 0
+    with live_server(target, workers=2, chdir=str(start.directory)) as server:
+        assert f": ready ({what}" in server.log
+        assert f", workers: 2 web, {server.url})" in server.log
+        assert httpx.get(server.url, timeout=PATIENCE).json()["pid"] in pids(server)
+
+
+def pids(server: Server) -> list[int]:
+    return [slot["pid"] for slot in server.status()["slots"]]
 
 
 def test_websockets_and_events_through_real_clients(start: Start) -> None:
     written(start)
-    run = Run(start, "quick:app", "-w", "2")
-    assert run.ready().startswith("ASGI application (fastapi.FastAPI) on uvicorn ")
-    assert json.loads(run.get())["pid"] in run.running.children()
-    with connect(f"ws://127.0.0.1:{run.port}/echo", open_timeout=PATIENCE) as websocket:
-        websocket.send("hello")
-        assert websocket.recv(timeout=PATIENCE) == "HELLO"
-    with httpx.stream("GET", f"http://127.0.0.1:{run.port}/events", timeout=PATIENCE) as answer:
-        assert [line for line in answer.iter_lines() if line] == ["data: 0", "data: 1", "data: 2"]
-    assert run.stop() == 0
+    with live_server("quick:app", workers=2, chdir=str(start.directory)) as server:
+        assert ": ready (ASGI application (fastapi.FastAPI) on uvicorn " in server.log
+        assert httpx.get(server.url, timeout=PATIENCE).json()["pid"] in pids(server)
+        with connect(f"ws://127.0.0.1:{server.port}/echo", open_timeout=PATIENCE) as websocket:
+            websocket.send("hello")
+            assert websocket.recv(timeout=PATIENCE) == "HELLO"
+        with httpx.stream("GET", f"{server.url}/events", timeout=PATIENCE) as answer:
+            assert [line for line in answer.iter_lines() if line] == ["data: 0", "data: 1", "data: 2"]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_load_counts_errors_and_lost_connections(server: Server) -> None:
 
 
 def test_load_asks_what_is_no_http() -> None:
-    with live_server(applications.daemon, listeners={"web": "unix"}) as server:
+    with live_server(applications.daemon, listeners={"web": "unix", "admin": "unix"}) as server:
 
         def ask() -> None:
             with socket.socket(socket.AF_UNIX) as client:

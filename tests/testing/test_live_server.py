@@ -102,6 +102,13 @@ def test_reload_and_scale_return_the_outcome(server: Server) -> None:
     server.wait_for(lambda status: len(status["slots"]) == 2)
 
 
+def test_upgrade_keeps_master_and_workers(server: Server) -> None:
+    before = server.pid, [slot["pid"] for slot in server.status()["slots"]]
+    server.upgrade()
+    assert (server.pid, [slot["pid"] for slot in server.status()["slots"]]) == before
+    assert get(server.url)
+
+
 def test_late_condition_names_the_state(server: Server) -> None:
     with pytest.raises(DeadlineError, match=r"9/9 ready.*not within 0.05 s; the daemon has 2/2 ready, generation \d"):
         server.wait_for("9/9 ready", timeout=0.05)

@@ -6,8 +6,8 @@ import os
 import re
 
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\S+ ", re.MULTILINE)
-END = 40
-"""Lines that a report shows."""
+END, FAILURE = 40, 200
+"""Lines that the report of a test shows, and that of a start: the cause may stand before a long traceback."""
 
 
 class Log:
@@ -42,4 +42,4 @@ class Log:
     def failure(self) -> str:
         """Return why a start has failed: all but the first line, without the time of each."""
         lines = [line for line in _TIME.sub("", self.text()).splitlines() if ": starting (pid " not in line]
-        return "\n".join(lines[-END:]) or "the log is empty"
+        return "\n".join(lines[-FAILURE:]) or "the log is empty"

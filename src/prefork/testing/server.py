@@ -115,6 +115,13 @@ class Server:
         """Set the number of workers of a pool (None: the default one); "auto" is the plan's. Returns the outcome."""
         return self._command("scale", timeout, pool=pool, size=None if size == "auto" else size)
 
+    def upgrade(self, timeout: float | None = None) -> str:
+        """Replace the master's program in place, as after an update of prefork (docs/upgrade.md); return the outcome.
+
+        The workers serve on, and the master keeps its pid.
+        """
+        return self._command("upgrade", timeout)
+
     def kill(self, slot: str, timeout: float | None = None) -> int:
         """Kill the worker of a slot by SIGKILL; return its pid once the daemon has noticed its end.
 
