@@ -140,6 +140,19 @@ def test_killed_master_leaves_no_worker() -> None:
         end_by(signal.SIGKILL, 128 + signal.SIGKILL)
 
 
+def test_killed_guard_ends_the_daemon() -> None:
+    with pytest.raises(EndedError, match="exit status -9"):
+        kill_guard()
+
+
+def kill_guard() -> None:
+    with live_server(applications.wsgi, workers=1) as server:
+        pids = [server.pid, *(slot["pid"] for slot in server.status()["slots"])]
+        (guard,) = [pid for pid in children(os.getpid()) if server.pid in children(pid)]
+        os.kill(guard, signal.SIGKILL)
+        assert all(gone(pid) for pid in pids)
+
+
 def end_by(number: int, status: int) -> None:
     with live_server(applications.wsgi, workers=1) as server:
         pids = [server.pid, *(slot["pid"] for slot in server.status()["slots"])]
