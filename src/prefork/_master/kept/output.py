@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -21,9 +22,10 @@ def save(relay: Relay, capture: Capture | None, log: Log) -> KeptOutput:
     """Return what is under way. The streams themselves are the process's; a log file passes as it is open."""
     err = None if relay._err is relay._out else _sink(relay._err)
     file = Descriptor(relay._err._descriptor) if log._options.file is not None else None
+    path = "" if log._options.file is None else log._options.file.path
     sources = tuple(_sources(relay)) if capture is not None else ()
     last, dead = ({}, ()) if capture is None else (capture._last, tuple(capture._dead))
-    return KeptOutput(_sink(relay._out), err, file, sources, last, dead, log._folding._runs)
+    return KeptOutput(_sink(relay._out), err, file, path, sources, last, dead, log._folding._runs)
 
 
 def _sink(sink: Sink) -> KeptSink:
@@ -50,7 +52,8 @@ def restore(master: Master, capture: Capture | None, log: Log, kept: KeptOutput,
     """Go on with the log. `options`: those of the log, which was made without its file."""
     relay = master.relay
     log._options = options
-    if kept.file is not None:
+    if kept.file is not None and options.file is not None:
+        log._options = replace(options, file=replace(options.file, path=kept.path))
         relay.divert(os.dup(kept.file))
     for sink, was in (relay._out, kept.out), (relay._err, kept.err):
         if was is not None:

@@ -38,6 +38,7 @@ def save(runtime: Runtime, orphans: Orphans, pid_file: PidFile) -> KeptRuntime:
         lifelines=tuple(map(Descriptor, orphans._lifelines)),
         claims=() if claim is None else tuple(map(Descriptor, claim.descriptors())),
         pid_file=None if number < 0 else Descriptor(number),
+        pid_path=pid_file._path or "",
     )
 
 
@@ -77,4 +78,4 @@ def _made_roster(kept: KeptRuntime, log: Callable[[str], object]) -> Roster:
 def restore_pid_file(pid_file: PidFile, kept: KeptRuntime) -> None:
     """Go on with the pid file: the number in it is this process's still."""
     if kept.pid_file is not None:
-        pid_file._descriptor = int(kept.pid_file)
+        pid_file._descriptor, pid_file._path = int(kept.pid_file), kept.pid_path

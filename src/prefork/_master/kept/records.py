@@ -1,7 +1,7 @@
 """What passes from a master to the program that takes its place: its parts as records, with their descriptors.
 
 The state of the supervisor is apart (`_core`). A record here mirrors one part; the module that saves and restores the
-part is named in the record's docstring. `tests/linux/test_upgrade_kept.py` holds that no attribute of a part is
+part is named in the record's docstring. `tests/test_upgrade_kept.py` holds that no attribute of a part is
 forgotten.
 """
 
@@ -248,11 +248,15 @@ class KeptSink:
 
 @record
 class KeptOutput:
-    """The log and what is captured (`output`). `err`: None where both streams are one."""
+    """The log and what is captured (`output`). `err`: None where both streams are one. `path`: of a log file.
+
+    The path stays that of the start, where a relative one would mean another file in the next release's directory.
+    """
 
     out: KeptSink
     err: KeptSink | None
     file: Descriptor | None
+    path: str
     sources: tuple[KeptSource, ...]
     last: dict[int, bytes]
     dead: tuple[int, ...]
@@ -321,6 +325,7 @@ class KeptRuntime:
     lifelines: tuple[Descriptor, ...]
     claims: tuple[Descriptor, ...]
     pid_file: Descriptor | None
+    pid_path: str
 
 
 @record_by_name

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..._errors import UsageError
 from ..._records.plain import Descriptor
-from ..births.processes import MoldRole, Processes
+from ..births.processes import Processes
 from ..watching.edits import Edits
 from ..watching.watchers import FileWatcher, Watchers
 from . import channels
@@ -58,9 +58,10 @@ def restore_processes(processes: Processes, master: Master, kept: KeptProcesses)
     processes.killed, processes._stopped = dict(kept.killed), set(kept.stopped)
     channels.restore(processes.channels, kept.molds, kept.workers)
     connected = {mold.generation for mold in kept.molds}
-    for generation in [role.generation for role in kept.roles.values() if isinstance(role, MoldRole)]:
+    for generation in processes.molds():
         if generation not in connected:  # It has closed its channel, and was to be killed in a moment.
             processes.kill_mold_soon(generation)
+        processes._end_if_stopped(generation)
 
 
 def save_hangs(executor: DaemonExecutor) -> KeptHangs:
@@ -97,12 +98,17 @@ def _watcher(one: FileWatcher) -> KeptWatcher:
 
 
 def restore_watchers(watchers: Watchers, kept: KeptWatchers) -> None:
-    """Go on with the watchers that run, and start at once the one that was to be started after a pause."""
+    """Go on with the watchers that run; `begin` starts the one that was to be started after a pause."""
     watchers._planned = dict(kept.planned)
     for one, was in (watchers._file, kept.file), (watchers._code, kept.code):
         one._path, one._since, one._ends, one._ended, one.pid = was.path, was.since, was.ends, was.ended, was.pid
-        one._begin(was.path)
     _restore_edits(watchers._edits, kept)
+
+
+def begin(watchers: Watchers) -> None:
+    """Start the watchers that do not run, once all is restored: a process cannot be taken back."""
+    for one in watchers._file, watchers._code:
+        one._begin(one._path)
 
 
 def _restore_edits(edits: Edits, kept: KeptWatchers) -> None:

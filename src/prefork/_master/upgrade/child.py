@@ -89,14 +89,14 @@ class Child:
 
 
 def _parsed(output: bytes) -> tuple[dict[str, Any], str]:
-    """Return the answer, which is the last line; or the last line as the reason, such as that of a traceback."""
+    """Return the answer, a line of JSON; or the last line as the reason, such as that of a traceback."""
     lines = output.decode(errors="replace").strip().splitlines()
-    last = lines[-1] if lines else "the process ended without a word"
-    with suppress(ValueError):
-        answer = json.loads(last)
-        if isinstance(answer, dict) and answer.get("ok") is True:
-            return answer, ""
-    return {}, printable(last)[:1000]
+    for line in reversed(lines):
+        with suppress(ValueError):  # Site packages may write warnings at the end.
+            answer = json.loads(line)
+            if isinstance(answer, dict) and answer.get("ok") is True:
+                return answer, ""
+    return {}, printable(lines[-1] if lines else "the process ended without a word")[:1000]
 
 
 def _started(question: Question) -> tuple[int, int]:

@@ -119,6 +119,10 @@ def settle(parts: Parts, former: Former, descriptors: list[int]) -> None:
     master = parts.master
     master.exits.poll()
     parts.executor.children_changed()  # Signals that came meanwhile were for no handler.
+    for mold in parts.basis.supervisor.overview()["molds"]:
+        if mold["state"] == "ending":  # It was to be killed in a moment.
+            parts.executor._processes.end_mold(mold["generation"])
+    workers.begin(parts.executor._watchers)
     parts.presence._look_in(0.0)
     parts.watch._look_soon()
     parts.log._set_timer(monotonic())

@@ -137,6 +137,8 @@ class Upgrade:
                     os.chdir(launch.directory)
             # From here to the handlers of the next program no signal may end this process: those that come wait.
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            for name in parts.master.signals._came:  # Noted and not taken: they wait in the kernel, too.
+                signal.raise_signal(signal.Signals[f"SIG{name}"])
             for number in (*descriptors, snapshot):
                 os.set_inheritable(number, True)
             back = parts.basis.way
