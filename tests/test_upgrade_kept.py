@@ -77,8 +77,10 @@ PARTS = {
         "_epoll _master _of_members _replies _view",
     ),
     ("_master/control/connection.py", "Connection"): (
-        "closing follows incoming lost member outgoing passes pid pieces readable reader refuses socket uid waits_for "
-        "watches",
+        (
+            "closing follows incoming lost member outgoing passes pid pieces readable reader refuses socket uid "
+            "waits_for watches"
+        ),
         "events",
     ),
     ("_master/control/replies.py", "Replies"): ("_commands _waiting", ""),
@@ -111,8 +113,10 @@ PARTS = {
     ("_master/passed/shared.py", "Shared"): ("lifeline metrics scoreboard stacks writer", ""),
     ("_master/loop.py", "Master"): (
         "exits relay signals",
-        "_decider _events _executor _form _leave_by _observers _on_signal _ordered _status _timers _timers_set "
-        "selector",
+        (
+            "_decider _events _executor _form _leave_by _observers _on_signal _ordered _status _timers _timers_set "
+            "selector"
+        ),
     ),
     ("_master/children.py", "ExitWatch"): ("_dead", "_leaders _pidfds _selector _signals _without_pidfd"),
     ("_master/children.py", "LeftoverProcesses"): ("", "_ended _exits _hidden"),
