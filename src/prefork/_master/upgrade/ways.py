@@ -46,7 +46,7 @@ def _release(libraries: str) -> str:
     for folder in os.path.dirname(_PACKAGE), libraries:
         for name in os.listdir(folder):
             if name.startswith("prefork-") and name.endswith(".dist-info"):
-                return name.split("-")[1].removesuffix(".dist-info")
+                return name.removeprefix("prefork-").removesuffix(".dist-info")
     return ""
 
 
