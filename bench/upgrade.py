@@ -234,7 +234,8 @@ def measure(name: str, side: Side, times: int) -> None:
             running.end()
     print(
         f"{name}: {new.failures.total()} of {new.ended} failed on new connections, "
-        f"{kept.failures.total()} of {kept.ended} on kept ones ({kept.closed} closed), {same}, {sorted(lasted)[times // 2]:.2f} s each, "
+        f"{kept.failures.total()} of {kept.ended} on kept ones ({kept.closed} closed), {same}, "
+        f"{sorted(lasted)[times // 2]:.2f} s each, "
         f"longest wait {max(took) * 1000:.0f} ms {dict(new.failures + kept.failures) or ''}",
         flush=True,
     )
