@@ -15,7 +15,7 @@ from system.commanded import Commanded
 from system.daemons import HEAD, RUN, served
 from system.releases import Releases
 
-DONE = r"upgrade: done \(prefork \S*, Python [\d.]+; the master was away for [\d.]+ (ms|s)\)$"
+DONE = r"upgrade: done \(prefork[^,]*, Python [\d.]+; the master was away for [\d.]+ (ms|s)\)$"
 
 ONLY = """
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ def test_failed_exec_changes_nothing(start: Start) -> None:
 def test_program_of_the_next_release_goes_on(start: Start) -> None:
     """It says that it is of another version, so that workers are replaced after it."""
     releases = Upgradable(start)
-    releases.change("_master/upgrade/restore.py", 'f"prefork {release}', 'f"prefork of release 2 {release}')
+    releases.change("_master/upgrade/restore.py", "('prefork', release)", "('prefork', 'of release 2', release)")
     releases.change("_master/upgrade/restore.py", "return self.snapshot.python != minor or", "return True or")
     worker = releases.worker
     assert "prefork of release 2" in releases.upgrade()

@@ -135,4 +135,5 @@ def first_event(former: Former, release: str, why: str) -> Event:
     away = monotonic() - kept.since
     if why:
         return UpgradeFailed(kept.asker, why, away)
-    return Upgraded(kept.asker, away, f"prefork {release}, Python {sys.version.split()[0]}", former.other_version)
+    program = f"{' '.join(filter(None, ('prefork', release)))}, Python {sys.version.split()[0]}"
+    return Upgraded(kept.asker, away, program, former.other_version)
