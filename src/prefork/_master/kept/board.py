@@ -27,13 +27,12 @@ def save(board: Board) -> KeptBoard:
 def restore(board: Board, kept: KeptBoard) -> None:
     """Go on with the scoreboard that is at the descriptor of `board` by now."""
     board._board.close()
-    board._board = Scoreboard(board.descriptor)
+    Scoreboard.__init__(board._board, board.descriptor)  # In place: other parts read through the same object.
     board._words = board._board.words
     board._rows, board._pids, board._slots = kept.rows, kept.pids, kept.slots
     board._ended = dict.fromkeys(kept.ended)
     board._changes, board._requests, board._errors = kept.changes, kept.requests, kept.errors
     board._groups = dict(kept.groups.items())
-    board._dead._board = board._board
     board._dead._all = _total(kept.dead)
     board._dead._generations = {of: _total(total) for of, total in kept.generations.items()}
 
