@@ -108,6 +108,21 @@ def test_a_master_that_hangs_is_killed_and_started_again(manager: tuple[Systemd,
     running.ctl("stop", "shop.service", "shop.socket")
 
 
+def test_upgrade_is_no_restart(manager: tuple[Systemd, Path]) -> None:
+    running, _ = manager
+    running.ctl("start", "shop.socket", "shop.service")
+    main, restarts = (running.show("shop.service", name) for name in ("MainPID", "NRestarts"))
+    for _ in range(2):
+        upgraded = running.run(str(HERE / "prefork"), "upgrade", "-n", "shop")
+        assert upgraded.returncode == 0, upgraded.stdout + upgraded.stderr
+        assert get() == "hello"
+    until(lambda: running.show("shop.service", "SubState") == "running", "the end of what looks like a reload")
+    assert running.show("shop.service", "MainPID") == main
+    assert running.show("shop.service", "NRestarts") == restarts
+    running.ctl("stop", "shop.service", "shop.socket")
+    assert running.show("shop.service", "Result") == "success"
+
+
 def test_workers_serve_on_until_a_new_master_has_taken_over(manager: tuple[Systemd, Path]) -> None:
     running, directory = manager
     unit = shipped("shop.service", directory, KillMode="process").replace(
@@ -154,6 +169,9 @@ def test_service_works_with_all_that_its_unit_forbids(manager: tuple[Systemd, Pa
     (directory / "shop.py").write_text(ASGI.replace("hello", "good day"))
     running.ctl("reload", name)
     assert get() == "good day"
+    upgraded = running.run(str(HERE / "prefork"), "upgrade", "-n", "shop")
+    assert upgraded.returncode == 0, upgraded.stdout + upgraded.stderr
+    assert running.show(name, "MainPID") == main
     for worker in running.run("pgrep", "-P", main).stdout.split():
         running.run("kill", "-KILL", worker)
     until(lambda: get() == "good day", "it serves")
