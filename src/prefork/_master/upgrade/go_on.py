@@ -41,10 +41,12 @@ def go_on(snapshot: int, libraries: str, why: str, back: Callable[[BaseException
         back(error)
     os.close(snapshot)
     settle(parts, former, [number for number in descriptors if number >= 0])
+    first, options = first_event(former, parts.basis.way.release, why), former.log
+    del former  # All that was read: of 500 workers some megabytes.
     gc.enable()
     try:
         with parts.entered():
-            return parts.run(first_event(former, parts.basis.way.release, why))
+            return parts.run(first)
     except PreforkError as error:
-        complain(former.log, str(error))
+        complain(options, str(error))
         return error.exit_code
