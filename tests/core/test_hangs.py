@@ -259,6 +259,35 @@ def test_main_thread_in_a_lock_of_c_without_the_gil() -> None:
     assert "native" not in report(Hang("web/0", 7, 1, "", 30.0, 0.0), "library_lock", lone, "", "killing it")
 
 
+KNOWN: list[tuple[Verdict, bool, int, list[Thread], bool]] = [
+    ("gil_held", True, 1, [thread("S", LOCK)], False),
+    ("gil_held", True, 1, [thread("R", "", 1.0)], False),
+    ("gil_held", False, 2, [thread("S", LOCK), thread("R", "", 1.0, tid=2)], True),
+    ("library_lock", True, 0, [thread("S", LOCK)], False),
+    ("waiting_for_io", True, 0, [thread("S", POLL)], False),
+    ("blocked_loop", True, 0, [thread("S", SLEEP)], False),
+    ("blocked_loop", True, 0, [thread("R", "", 1.0)], False),
+    ("computing", False, 0, [thread("R", "", 1.0)], False),
+    ("computing", False, 2, [thread("R", "", 1.0), thread("R", "", 1.0, tid=2)], False),
+]
+
+
+@pytest.mark.parametrize(("expected", "loop", "gil", "threads", "contended"), KNOWN)
+def test_verdict_with_a_known_holder_of_the_gil(
+    expected: Verdict, loop: bool, gil: int, threads: Iterable[Thread], contended: bool
+) -> None:
+    assert verdict(Evidence(loop, False, 0, tuple(threads), contended=contended, gil=gil)) == expected
+
+
+def test_report_names_who_holds_the_gil_or_why_that_is_not_known() -> None:
+    hang, threads = Hang("web/0", 7, 1, "", 9.0, 0.0), (thread(), thread(tid=2))
+    held = report(hang, "gil_held", Evidence(True, False, 0, threads, gil=2), "", "killing it")
+    assert ": thread 2 (python) holds the GIL; killing it" in held.splitlines()[0]
+    unread = report(hang, "gil_held", Evidence(True, False, 0, threads, unread="no permission"), "", "killing it")
+    assert "holds the GIL" not in unread
+    assert unread.splitlines()[-1] == "  no stacks: the worker does not respond; no permission"
+
+
 def test_report_has_subject_figures_and_stacks() -> None:
     evidence = Evidence(True, True, 0, (thread("S", "hrtimer_nanosleep"),))
     stacks = "app.py, line 3\n" * 200

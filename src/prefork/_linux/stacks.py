@@ -18,13 +18,14 @@ import faulthandler
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._wire.messages import StacksWritten
 from .._wire.scoreboard import ASKED
 from . import memfd
+from .tracing.tasks import tasks
 
 if TYPE_CHECKING:
     from .._wire.scoreboard import Scoreboard
@@ -35,8 +36,6 @@ SIZE = 1 << 20
 """Bytes. The size is sealed: whatever a process writes there, it is no more memory than this."""
 
 ASK, FORCE = signal.SIGRTMIN + 2, signal.SIGRTMIN + 3
-
-_MOST_TASKS = 30
 
 
 def create() -> int:
@@ -74,37 +73,10 @@ class Stacks:
         try:
             faulthandler.dump_traceback(self._descriptor, all_threads=True)
             if (asyncio := sys.modules.get("asyncio")) is not None:
-                os.write(self._descriptor, "".join(_tasks(asyncio)).encode("utf-8", "replace"))
+                os.write(self._descriptor, "".join(tasks(asyncio)).encode("utf-8", "replace"))
             requests = self.requests()
             lines = "".join(f"{label} in thread {thread}\n" for thread, label in requests.items())
             os.write(self._descriptor, lines.encode("utf-8", "replace"))
             self.channel.send(StacksWritten(tuple(requests)), wait=False)
         except OSError:
             pass  # EPERM: it is full; or the master has ended, or does not read.
-
-
-def _tasks(asyncio: Any) -> Iterator[str]:
-    """Yield a line for each task of the running loop: where it waits."""
-    try:
-        tasks = list(asyncio.all_tasks(asyncio.get_running_loop()))
-        current = asyncio.current_task()
-    except RuntimeError:
-        return  # There is no loop in this thread.
-    yield f"{len(tasks)} tasks\n" if tasks else ""
-    for task in tasks[:_MOST_TASKS]:
-        if task is not current:
-            yield f"  {task.get_name()} waits at {_place(task.get_coro())}\n"
-
-
-def _place(awaited: Any) -> str:
-    """Return the innermost line of a suspended coroutine, outside asyncio where there is one."""
-    place = "?"
-    for _ in range(100):  # However long the chain is.
-        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
-        frame = frame or getattr(awaited, "ag_frame", None)
-        if frame is None:
-            break
-        if place == "?" or "/asyncio/" not in frame.f_code.co_filename:
-            place = f'"{frame.f_code.co_filename}", line {frame.f_lineno} in {frame.f_code.co_name}'
-        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
-    return place

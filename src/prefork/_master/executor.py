@@ -32,6 +32,7 @@ from .listeners.names import Found, Names
 from .listeners.opened import BindOptions, Listeners
 from .listeners.queues import Queues
 from .log.capture import Capture
+from .outside.readers import Readers
 from .passed.shared import Shared
 from .runtime.orphans import Orphans
 from .scoreboard.board import Board
@@ -81,6 +82,7 @@ class DaemonExecutor:
         self._capture = Capture(master.relay) if launching.mold.captured else None
         self._processes = Processes(master, runtime.roster, Start(launching, self._shared, self._capture))
         self._channels = self._processes.channels
+        self._hangs.dumps.readers = Readers(master, self._processes, launching.interpreter)
         self._watchers = Watchers(self._processes.start_watcher, self._processes.kill, master, launching.sources)
         self._names = Names(master, self._processes, launching.interpreter.identity)
         self._queues = Queues(master, self.board.counted)

@@ -19,6 +19,7 @@ from .._linux import lifeline
 from .._linux.channel import Channel
 from .._linux.drain_request import DRAIN
 from .._linux.stacks import ASK, FORCE
+from .._linux.tracing import ptracer
 from .._records.record import record
 from .._wire.messages import Drained, Failed, Order
 from . import sharing
@@ -95,6 +96,7 @@ def _bound_exit(drain: Drain, timeout: float) -> None:
 
 def take_signals(orphan: Orphan, stacks: Stacks) -> None:
     """Install the signal handlers of newborns; called in the mold, whose memory they share."""
+    ptracer.prepare()
     signal.set_wakeup_fd(-1)
     orphan.drain.catch(signal.SIGTERM, DRAIN)
     signal.signal(lifeline.ORPHANED, orphan.begin)
@@ -158,6 +160,7 @@ def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: 
     try:
         if order.captured:
             descriptors, inheritance.orphan.captured = _take_streams(descriptors)
+        ptracer.admit(order.master)
         reports = Reports(channel, order.title, inheritance.drain)
         reports.starting()
         inheritance.stacks.channel, inheritance.stacks.requests = channel, requests_by_thread

@@ -45,6 +45,7 @@ class Evidence:
     `loop`: the worker runs an event loop in its main thread. `answered`: the main thread still runs Python code.
     `working`: the threads that have a request, where they are known. `contended`: a thread waits for the GIL again and
     again. `native_threads`: threads that libraries had in the mold when it forked, and that the worker does not have.
+    `gil`: the thread that keeps the GIL, as its memory says; 0 for none, None where that is not known. `unread`: why.
     """
 
     loop: bool
@@ -54,6 +55,8 @@ class Evidence:
     working: frozenset[int] = frozenset()
     contended: bool = False
     native_threads: int = 0
+    gil: int | None = None
+    unread: str = ""
 
 
 @record
@@ -92,6 +95,8 @@ def verdict(evidence: Evidence) -> Verdict:
 def _inside_c(evidence: Evidence) -> Verdict:
     """Return the verdict on a worker whose main thread has not returned to Python."""
     main, *others = evidence.threads
+    if evidence.gil is not None:
+        return _with_known_gil(evidence, main)
     if evidence.contended or main.state != "S":
         return "gil_held"
     if _is_locked(main):
@@ -100,6 +105,15 @@ def _inside_c(evidence: Evidence) -> Verdict:
         run = any(thread.switches or thread.used for thread in others)
         return "library_lock" if evidence.native_threads or run else "gil_held"
     return "waiting_for_io" if _is_io(main) else "gil_held"
+
+
+def _with_known_gil(evidence: Evidence, main: Thread) -> Verdict:
+    """Return the same where it is known which thread keeps the GIL: a call into C may have released it."""
+    if evidence.gil == main.tid or (evidence.gil and evidence.contended):
+        return "gil_held"
+    if main.state != "S":
+        return "blocked_loop" if evidence.loop else "computing"
+    return "library_lock" if _is_locked(main) else _waiting([main], evidence.loop)
 
 
 def _waiting(threads: list[Thread], loop: bool) -> Verdict:

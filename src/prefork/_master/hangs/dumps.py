@@ -1,4 +1,8 @@
-"""Requests for stacks: one process at a time, without waiting for it."""
+"""Requests for stacks: one process at a time, without waiting for it.
+
+A process is asked by a signal, which costs least. One that does not answer is read from outside where the interpreter
+can. The signal that may crash it comes last, for one that is killed anyway, and where no reader has seen all frames.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,13 @@ from typing import TYPE_CHECKING
 from ..._linux.stacks import ASK, FORCE, SIZE, create
 from ..._records.record import record
 from ..._wire.frames import without_beneath
+from ..._wire.printable import printable
+from ..outside.readers import AVAILABLE, Outside
 from .proc import catches
 
 if TYPE_CHECKING:
     from ..loop import Master
+    from ..outside.readers import Readers
     from ..scoreboard.board import Board
 
 PATIENCE = 0.5
@@ -29,11 +36,16 @@ _POLL = 0.05
 
 @record
 class Dump:
-    """A process's stacks, empty if there are none; `answered`: it wrote them from Python; `working`: its message's."""
+    """A process's stacks, empty if there are none; `answered`: it wrote them from Python; `working`: its message's.
+
+    `gil`: the thread that keeps the GIL, 0 for none, None where it is not known. `unread`: why a reader had no stacks.
+    """
 
     stacks: str
     answered: bool
     working: tuple[int, ...] = ()
+    gil: int | None = None
+    unread: str = ""
 
 
 Done = Callable[[Dump], None]
@@ -46,6 +58,8 @@ class _Request:
     done: Done
     waits: int = 0
     size: int = 0
+    outside: Outside | None = None
+    """What a reader has found, once it was asked."""
 
 
 class Dumps:
@@ -57,6 +71,8 @@ class Dumps:
         self._board = board
         self._queue: deque[_Request] = deque()
         self._current: _Request | None = None
+        self.readers: Readers | None = None
+        """Read stacks from outside; set once there are processes."""
 
     def close(self) -> None:
         """Drop all requests."""
@@ -70,9 +86,19 @@ class Dumps:
         return self._current is not None
 
     def request(self, pid: int, done: Done, *, force: bool = False) -> None:
-        """Have a process write its stacks. `force`: if it does not respond, in a way that may crash it."""
+        """Have a process write its stacks, or a reader if it does not respond.
+
+        `force`: where that shows too little, have it write them in a way that may crash it.
+        """
         self._queue.append(_Request(pid, force, done))
         self._next()
+
+    def read(self, pid: int, done: Done) -> None:
+        """Have a reader read the stacks of a process that cannot write them."""
+        if self.readers is None or not AVAILABLE or not self._master.exits.holds(pid):
+            done(Dump("", answered=False))
+        else:
+            self.readers.read(pid, lambda found: done(_of(found)))
 
     def answered(self, pid: int, working: tuple[int, ...]) -> None:
         """End the request of a process that has written its stacks."""
@@ -109,7 +135,20 @@ class Dumps:
         if self._written() and request.waits < _MOST_WAITS:
             request.waits += 1
             self._master.later(PATIENCE, lambda: self._timed_out(request))
-        elif request.force and self._signal(request, FORCE):
+        elif self.readers is not None and AVAILABLE and self._master.exits.holds(request.pid):
+            self.readers.read(request.pid, lambda found: self._found(request, found))
+        else:
+            self._force(request)
+
+    def _found(self, request: _Request, found: Outside) -> None:
+        if request is self._current:
+            request.outside = found
+            self._force(request)
+
+    def _force(self, request: _Request) -> None:
+        """Have the process write its stacks nevertheless, if that is asked for and shows more than what is there."""
+        complete = request.outside is not None and request.outside.complete
+        if request.force and not complete and self._signal(request, FORCE):
             request.waits = 0
             self._master.later(_POLL, lambda: self._poll_forced(request))
         else:
@@ -134,5 +173,12 @@ class Dumps:
         text = os.pread(self.descriptor, self._written(), 0).decode("utf-8", "replace")
         self._board.ask(0)
         self._current = None
-        request.done(Dump(without_beneath(text), answered, working))
+        found = _of(request.outside or Outside())
+        stacks = without_beneath(text) or found.stacks
+        request.done(Dump(stacks, answered, working, found.gil, "" if answered else found.unread))
         self._next()
+
+
+def _of(found: Outside) -> Dump:
+    """Return what a reader has found."""
+    return Dump(without_beneath(found.text), answered=False, gil=found.gil, unread=printable(found.why))

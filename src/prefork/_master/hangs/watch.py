@@ -305,11 +305,13 @@ class Hangs:
                 frozenset(dump.working),
                 contended=not dump.answered and proc.contended(pid, after, proc.sample(pid)),
                 native_threads=native_threads,
+                gil=dump.gil,
+                unread=dump.unread,
             )
             then(evidence, dump.stacks)
 
         if pid in after.threads and after.threads[pid].state in "Tt":
-            dumped(Dump("", False))  # A stopped process writes its stacks only once it is continued.
+            self.dumps.read(pid, dumped)  # A stopped process writes its stacks only once it is continued.
         else:
             self.dumps.request(pid, dumped, force=force)
 

@@ -40,6 +40,9 @@ def _sentence(kind: Verdict, evidence: Evidence) -> str:
     if threads and (kind == "library_lock" or (kind == "deadlock" and not evidence.loop)):
         # A worker has none of them: what waits for such a pool waits for ever.
         return f"{SENTENCES[kind]}; the mold had {counted(threads, 'native thread')} when it forked"
+    if kind == "gil_held" and evidence.gil:
+        name = next((f" ({thread.name})" for thread in evidence.threads if thread.tid == evidence.gil), "")
+        return f"{SENTENCES[kind]}: thread {evidence.gil}{name} holds the GIL"
     return SENTENCES[kind]
 
 
@@ -59,5 +62,5 @@ def details(evidence: Evidence, stacks: str) -> str:
     if len(written) > _LINES:
         lines.append(f"  ... {len(written) - _LINES} more lines")
     if not written:
-        lines.append("  no stacks: the worker does not respond")
+        lines.append("  no stacks: the worker does not respond" + (f"; {evidence.unread}" if evidence.unread else ""))
     return "\n".join(lines)

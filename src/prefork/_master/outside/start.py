@@ -1,0 +1,55 @@
+"""Starting a reader: a short-lived interpreter that reads the memory of a worker (prefork/_reader).
+
+The master itself reads no memory of workers: the module for it is large, and a worker may put anything into its memory.
+A reader has the workers' user, so that it may read them without CAP_SYS_PTRACE, and gains nothing from a worker that
+misleads it. It is a child of the master, which workers admit where Yama restricts ptrace (`_linux/tracing`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+
+from ..._linux.descriptors import close_others
+from ..births.confine import confine
+from ..births.privileges import drop
+from ..births.start import Interpreter
+
+_PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(__file__))), "_reader", "program.py")
+
+
+def start(interpreter: Interpreter, arguments: Sequence[str], output: int) -> int:
+    """Start a reader whose standard output is `output`, and that leads a session; return its pid. Raises OSError."""
+    # The master's handlers must not run in the child: they would write to the shared wake-up pipe.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become_reader(interpreter, arguments, output)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return pid
+
+
+def _become_reader(interpreter: Interpreter, arguments: Sequence[str], output: int) -> None:
+    """Never returns."""
+    try:
+        os.setsid()
+        os.dup2(output, 1)
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(null, 2)
+        close_others(())  # As this user: another one may not list the descriptors.
+        if interpreter.identity is not None:
+            drop(interpreter.identity)
+            confine(interpreter.new_privileges)
+        for number in signal.valid_signals():
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        # As the master's program: nothing of the environment or of the site packages runs.
+        python = interpreter.command[0]
+        os.execve(python, [python, "-I", "-S", _PROGRAM, *arguments], dict(interpreter.environ))
+    finally:
+        os._exit(127)

@@ -1,0 +1,139 @@
+"""The reader: stacks of another process, what it says where it may not read, and what the master makes of answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import prefork
+from prefork._linux.tracing import ptracer
+from prefork._linux.tracing.tasks import tasks
+from prefork._master.outside.readers import Outside, parsed
+
+pytestmark = pytest.mark.processes
+
+PROGRAM = Path(prefork.__file__).parent / "_reader" / "program.py"
+READS = sys.version_info >= (3, 14)
+from_314 = pytest.mark.skipif(not READS, reason="before Python 3.14 no stacks can be read from outside")
+
+TARGET = """
+import threading
+def inner():
+    print("there", flush=True)
+    threading.Event().wait()
+def outer():
+    inner()
+outer()
+"""
+
+
+@pytest.fixture
+def target() -> Iterator[int]:
+    """A process that waits in `inner`."""
+    with subprocess.Popen([sys.executable, "-c", TARGET], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        process.kill()
+
+
+def asked(pid: int, **options: Any) -> dict[str, Any]:
+    """Return what a reader answers that reads a process."""
+    command = [sys.executable, "-I", "-S", str(PROGRAM), "stacks", str(pid)]
+    answer: dict[str, Any] = json.loads(subprocess.check_output(command, timeout=60, **options))
+    return answer
+
+
+@from_314
+def test_reader_shows_the_frames_of_another_process(target: int) -> None:
+    answer = asked(target)
+    assert 'File "<string>", line 5 in inner\n  File "<string>", line 7 in outer' in answer["text"]
+    assert answer["gil"] == 0, "it waits, and no thread holds the GIL"
+    assert parsed(json.dumps(answer).encode()).text == answer["text"]
+
+
+@pytest.mark.skipif(READS, reason="this Python can read stacks")
+def test_reader_of_an_older_python_says_that_it_cannot(target: int) -> None:
+    version = ".".join(map(str, sys.version_info[:2]))
+    assert asked(target) == {"error": f"Python {version} cannot read stacks of other processes; 3.14 and later can"}
+
+
+@from_314
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_reader_names_the_right_that_is_missing(target: int) -> None:
+    ours = Path(prefork.__file__)
+    if not all(folder.stat().st_mode & 0o001 for folder in (*ours.parents, *Path(sys.executable).parents)):
+        pytest.skip("another user cannot enter the folders of the interpreter")
+    why = "it runs as uid 0 and the reader as uid 65534, without CAP_SYS_PTRACE"
+    assert asked(target, user=65534) == {"error": f"no permission to read its memory: {why}"}
+
+
+@from_314
+def test_reader_of_a_process_that_has_ended() -> None:
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    assert "error" in asked(ended.pid)
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b'{"text": "a", "gil": 7, "complete": true}\n', Outside("a", 7, complete=True)),
+        (b'{"error": "why"}', Outside(why="why")),
+        (b"", Outside(why="the reader has ended without an answer, or had none in 5 s")),
+        *[
+            (data, Outside(why="the reader has answered something else than stacks"))
+            for data in (
+                b"{",
+                b"[]",
+                b"\xff",
+                b'{"text": 1, "gil": 0, "complete": true}',
+                b"[" * 100_000,
+                b"1" * (1 << 21),
+            )
+        ],
+    ],
+)
+def test_answers_of_readers_are_checked(data: bytes, found: Outside) -> None:
+    assert parsed(data) == found
+
+
+@from_314
+def test_tasks_name_what_awaits_them() -> None:
+    async def main() -> str:
+        async def wait(other: asyncio.Future[None]) -> None:
+            await other
+
+        inner = asyncio.create_task(wait(asyncio.get_running_loop().create_future()), name="inner")
+        outer = asyncio.create_task(wait(inner), name="outer")
+        await asyncio.sleep(0)
+        lines = "".join(tasks(asyncio))
+        inner.cancel()
+        await asyncio.wait([outer])
+        return lines
+
+    lines = asyncio.run(main()).splitlines()
+    assert [line for line in lines if line.startswith("  inner waits at ") and line.endswith("; awaited by outer")]
+    assert [line for line in lines if line.startswith("  outer waits at ") and "awaited by" not in line]
+
+
+def test_master_is_admitted_only_where_yama_asks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ptracer, "_prctl", None)
+    scope = tmp_path / "ptrace_scope"
+    for other in (None, "0\n", "2\n"):
+        if other is not None:
+            scope.write_text(other)
+        ptracer.prepare(str(scope))
+        assert ptracer._prctl is None
+    scope.write_text("1\n")
+    ptracer.prepare(str(scope))
+    assert ptracer._prctl is not None
+    ptracer.admit(os.getppid())
