@@ -42,13 +42,16 @@ ORDER = [
     "_options",
     "_client",
     "cli",
-    "cli/_top",
     "samples",
 ]
 """The order for a reader: from what decides to the edges. A folder that is missing here comes last, in one line."""
 
 APART = ("testing/",)
 """Folders that only docs/map.md has: they are no part of a daemon, and docs/design.md is to be short."""
+
+
+APART = ("_agent/", "_options/", "_report/", "cli/")
+"""Folders whose own folders are left to docs/map.md: no process that serves has them, and the design is short."""
 
 
 def first_line(path: Path) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sys
 import stat
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def test_one_that_does_not_answer_is_only_forced_by_who_insists(start: Start) ->
     with asked(hanging.port, "/gil"):
         until(lambda: client.stacks("web/0")[0]["verdict"] == "gil_held", "it hangs")
         (found,) = client.stacks("web/0")
-        assert "no stacks: the worker does not respond" in found["text"]
+        if sys.version_info < (3, 14):  # From then on the stacks are read from outside.
+            assert "no stacks: the worker does not respond" in found["text"]
         (found,) = client.stacks("web/0", force=True)
         assert f'app.py", line {line_of("gil")} in app' in found["text"]
     os.kill(found["pid"], signal.SIGKILL)
