@@ -6,8 +6,8 @@ import json
 import os
 import re
 import signal
-import sys
 import stat
+import sys
 from pathlib import Path
 
 import pytest
