@@ -178,6 +178,7 @@ LARGEST = {
     "_master/hangs": 650,
     "_master/outside": 250,
     "_reader": 350,
+    "_reader/sampling": 240,
     "_master/control": 650,
     "_master/log": 250,
     "_master/runtime": 350,
