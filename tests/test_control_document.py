@@ -26,7 +26,7 @@ def table(heading: str) -> str:
 def test_its_requests_are_requests_and_all_that_there_are() -> None:
     lines = [line.strip() for line in TEXT.splitlines() if line.startswith('    {"protocol"')]
     assert {parse(line.encode()).what for line in lines} == {
-        "hello", "status", "scoreboard", "connection", "events", "explain", "command",
+        "hello", "status", "scoreboard", "connection", "events", "explain", "profile", "command",
     }  # fmt: skip
     asked = {re.findall(r'"request": "(\w+)"', line)[0] for line in lines}
     for line in lines:

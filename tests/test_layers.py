@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_agent": {"_errors", "_linux", "_report", "_client", "_worker.activity", "_worker.handle", "_worker.telemetry"}
     | {"_wire.keys", "_core.watch.verdicts", "adapters", "client", "scoreboard"}
     | {"_wire.metrics", "_wire.places", "_wire.printable", "_worker.async_handle", "_worker.metrics"},
-    "_reader": {"_errors", "_records"},
+    "_reader": {"_errors", "_records", "_wire.frames"},
     "_master": {"_errors", "_records", "_wire", "_linux", "_core", "_report", "_options.records"},
     "_hooks": {
         "_errors",
@@ -121,7 +121,7 @@ PURE_STANDARD = {
 }
 """Of `time` what formats a time that is given; `test_pure_folders_read_no_clock` holds that."""
 CLOCKS = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "sleep"}
-STANDARD_ONLY = PURE | {"_wire", "_linux", "_master", "_reader", "_hooks", "_options.target"}
+STANDARD_ONLY = PURE | {"_wire", "_linux", "_master", "_hooks", "_options.target"}
 """What masters import: the standard library, setproctitle, and none of the large modules below."""
 MASTER_MAY_NOT = {"logging", "argparse", "subprocess", "tomllib", "asyncio", "msgspec", "multiprocessing", "threading"}
 
@@ -313,6 +313,12 @@ def test_kit_needs_pytest_in_its_plugin_only() -> None:
         if room(module) == "testing":
             outside = {name.partition(".")[0] for name in imports(path)} - {"prefork"} - sys.stdlib_module_names
             assert outside == ({"pytest"} if module == "testing.plugin" else set()), module
+def test_reader_imports_the_standard_library_only() -> None:
+    """It runs without the site packages."""
+    for module, path in MODULES.items():
+        if room(module) == "_reader":
+            outside = {name.partition(".")[0] for name in imports(path)} - {"prefork"}
+            assert outside <= sys.stdlib_module_names, f"{module}: {outside}"
 
 
 def test_core_has_records_and_no_frozen_dataclasses() -> None:

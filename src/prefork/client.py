@@ -21,6 +21,7 @@ from ._client.choice import Configured, Wish, choose
 from ._client.connection import PATIENCE, Connection
 from ._client.connection import Each as Each
 from ._client.connection import Event as Event
+from ._client.profile import parsed
 from ._client.search import Found, asked, search, searched
 from ._errors import NotRunningError, SystemFailure, UsageError
 from ._linux import regular_file
@@ -96,6 +97,16 @@ class Client:
             connection.send("stacks", slot=slot, force=force)
             found: list[dict[str, Any]] = connection.outcome(connection.receive())["data"]
         return found
+
+    def profile(self, which: str, seconds: float = 10, rate: int = 100, idle: bool = False) -> dict[str, Any]:
+        """Return a profile of a slot's worker, or of all workers of a pool, after `seconds` (docs/profile.md).
+
+        `rate`: samples a second; `idle`: threads that wait count, too. Raises CommandFailedError, with the reason.
+        """
+        with self._connection(PATIENCE) as connection:
+            connection.send("profile", slot=which, seconds=seconds, rate=rate, idle=idle)
+            with connection.receive_descriptor() as file:
+                return parsed(file)
 
     def crashes(self) -> list[dict[str, Any]]:
         """Return the recent crash reports, oldest first (docs/hangs.md)."""

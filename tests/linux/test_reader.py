@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -137,3 +139,76 @@ def test_master_is_admitted_only_where_yama_asks_for_it(tmp_path: Path, monkeypa
     ptracer.prepare(str(scope))
     assert ptracer._prctl is not None
     ptracer.admit(os.getppid())
+
+
+BUSY = """
+import sys, time
+def hot(end):
+    while time.process_time() < end:
+        for number in range(1000):
+            pass
+def main():
+    print("there", flush=True)
+    sys.stdin.read(1)
+    time.sleep(0.01)
+    while True:
+        hot(time.process_time() + 0.003)
+main()
+"""
+
+
+@pytest.fixture
+def busy() -> Iterator[int]:
+    """A process that computes in `hot`."""
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        process.stdout.readline()
+        process.stdin.write(b"go")
+        process.stdin.flush()
+        yield process.pid
+        process.kill()
+
+
+def sampling(pid: int, seconds: float, idle: bool = False) -> str:
+    return json.dumps({"workers": {"web/0": pid}, "seconds": seconds, "rate": 100, "idle": idle})
+
+
+def profiled(pid: int, **options: Any) -> dict[str, Any]:
+    command = [sys.executable, "-I", "-S", str(PROGRAM), "profile", sampling(pid, 2.0, **options)]
+    answer: dict[str, Any] = json.loads(subprocess.check_output(command, timeout=60))
+    return answer
+
+
+@from_314
+def test_samples_show_the_function_that_computes(busy: int) -> None:
+    found = profiled(busy)
+    stacks: dict[str, int] = found["stacks"]
+    assert sum(stacks.values()) > 2
+    assert sum(count for stack, count in stacks.items() if ";hot (" in stack) > 0.8 * sum(stacks.values())
+    assert found["workers"]["web/0"]["samples"] > 5
+
+
+@from_314
+def test_threads_that_wait_count_for_idle_only(target: int) -> None:
+    assert profiled(target)["stacks"] == {}
+    (stack, *_) = profiled(target, idle=True)["stacks"]
+    assert re.match(r"web/0;<module> \(<string>:\d\);outer \(<string>:\d\);inner \(<string>:\d\);.*", stack)
+
+
+@pytest.mark.skipif(READS or which("py-spy") is not None, reason="this Python can read stacks, or py-spy can")
+def test_older_python_without_py_spy_is_refused_in_a_sentence(target: int) -> None:
+    version = ".".join(map(str, sys.version_info[:2]))
+    why = f"Python {version} has no profiler for other processes, and py-spy is not there"
+    assert profiled(target) == {"error": f"{why}: install it beside the application: pip install py-spy"}
+
+
+@from_314
+def test_sampling_ends_when_its_reader_has_gone(busy: int) -> None:
+    reader, writer = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", PROGRAM, "profile", sampling(busy, 600)], stdout=writer
+    ) as child:
+        os.close(writer)
+        os.close(reader)
+        assert child.wait(60) == 0

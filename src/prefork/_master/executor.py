@@ -24,6 +24,7 @@ from .births.options import CodeOptions
 from .births.orders import OrderDependencies, Ordered, Orders
 from .births.processes import Processes, Start
 from .children import LeftoverProcesses
+from .control.view import Refused
 from .deaths import Deaths, Keepers
 from .grants.grants import Grants
 from .hangs.crashes import Crashes
@@ -32,6 +33,7 @@ from .listeners.names import Found, Names
 from .listeners.opened import BindOptions, Listeners
 from .listeners.queues import Queues
 from .log.capture import Capture
+from .outside.profiles import Profiles, Sampling
 from .outside.readers import Readers
 from .passed.shared import Shared
 from .runtime.orphans import Orphans
@@ -83,6 +85,7 @@ class DaemonExecutor:
         self._processes = Processes(master, runtime.roster, Start(launching, self._shared, self._capture))
         self._channels = self._processes.channels
         self._hangs.dumps.readers = Readers(master, self._processes, launching.interpreter)
+        self._profiles = Profiles(master, self._processes, launching.interpreter)
         self._watchers = Watchers(self._processes.start_watcher, self._processes.kill, master, launching.sources)
         self._names = Names(master, self._processes, launching.interpreter.identity)
         self._queues = Queues(master, self.board.counted)
@@ -143,6 +146,13 @@ class DaemonExecutor:
             self._replies.deliver(do.Reply(asker, bool(found), text, found))
 
         self._hangs.inspect(slot, force, reply)
+
+    def profile(self, which: str, seconds: float, rate: int, idle: bool) -> int:
+        """Return a descriptor to read a profile from, of a slot's worker or all of a pool. Raises Refused."""
+        workers = self._hangs.pids_of(which)
+        if not workers:
+            raise Refused(f"there is no worker in {which}, and no pool of that name has one")
+        return self._profiles.begin(workers, Sampling(seconds, rate, idle))
 
     # Actions of the supervisor.
 

@@ -77,7 +77,8 @@ class Parts:
         self.launching = launching_from(launch, basis.open_files)
         self.executor = executor = DaemonExecutor(master, self.launching, runtime, Outputs(self.replies, self.log))
         origin = Origin(launch.directory, launch.runs, journal=options.in_journal)
-        means = Means(executor.molds, executor.board.reading, executor.stacks, executor.listeners.addresses)
+        addresses, board = executor.listeners.addresses, executor.board
+        means = Means(executor.molds, board.reading, executor.stacks, addresses, executor.profile)
         view = DaemonView(supervisor, basis.journal, means, origin, basis.started)
         group = group_id(launch.options.control_group)
         place = basis.place or opened(runtime.path, group)

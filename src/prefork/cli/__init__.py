@@ -17,7 +17,9 @@ import click
 
 from .._errors import did_you_mean
 
-_MODULES = ("run", "check", "new", "migrate", "systemd", "list", "status", "top", "control", "events", "debug")
+_MODULES = (
+    *("run", "check", "new", "migrate", "systemd", "list", "status", "top", "control", "events", "debug", "profile"),
+)
 """In the order of the help. Backwards is the cheapest way to a command that is not named as its module."""
 
 

@@ -20,6 +20,9 @@ LONGEST = 4096
 
 _LONGEST_NAME = 200
 
+LONGEST_PROFILE, HIGHEST_RATE = 600, 1000
+"""Seconds, and samples a second, at most."""
+
 
 class MalformedRequest(Exception):
     """A request that this daemon does not know; the text says what is wrong with it."""
@@ -30,14 +33,18 @@ class Request:
     """One request; `command` is the change that it asks for, if any.
 
     `events`: send events until the command's outcome or, without a command, for ever. `slot`: whose history or stacks
-    to return (stacks of all if empty); `force`: dump the stacks of unresponsive workers too.
+    to return (stacks of all if empty), or the slot or pool to profile; `force`: dump the stacks of unresponsive workers
+    too. `seconds`, `rate` (a second) and `idle` (threads that wait count) are for a profile.
     """
 
-    what: Literal["hello", "status", "scoreboard", "connection", "events", "explain", "stacks", "command"]
+    what: Literal["hello", "status", "scoreboard", "connection", "events", "explain", "stacks", "profile", "command"]
     command: Command | None = None
     events: bool = False
     slot: str = ""
     force: bool = False
+    seconds: float = 0.0
+    rate: int = 0
+    idle: bool = False
 
 
 def parse(line: bytes) -> Request:
@@ -74,6 +81,9 @@ def _request(name: object, data: dict[str, Any]) -> Request:
         case "stacks":
             slot = data.pop("slot", "") if data.get("slot") is None else _name(data, "slot")
             return Request("stacks", slot=slot or "", force=_flag(data, "force"))
+        case "profile":
+            seconds, rate = _within(data, "seconds", LONGEST_PROFILE), int(_within(data, "rate", HIGHEST_RATE))
+            return Request("profile", slot=_name(data, "slot"), seconds=seconds, rate=rate, idle=_flag(data, "idle"))
     return Request("command", _command(name, data), _flag(data, "events"))
 
 
@@ -89,6 +99,13 @@ def _flag(data: dict[str, Any], name: str) -> bool:
     value = data.pop(name, False)
     if not isinstance(value, bool):
         raise MalformedRequest(f"`{name}` must be true or false")
+    return value
+
+
+def _within(data: dict[str, Any], name: str, most: int) -> float:
+    value = data.pop(name, None)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= most:
+        raise MalformedRequest(f"`{name}` must be a number from 1 to {most}")
     return value
 
 

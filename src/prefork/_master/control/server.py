@@ -296,7 +296,7 @@ class Control:
         connection.incoming.clear()
 
     def _serve_request(self, connection: Connection, request: Request) -> None:
-        if connection.reader and request.what in ("stacks", "command"):
+        if connection.reader and request.what in ("stacks", "profile", "command"):
             raise Refused("this connection only reads")
         match request.what:
             case "hello":
@@ -315,6 +315,10 @@ class Control:
                 connection.outgoing += encoded(self._view.slot(request.slot))
             case "stacks":
                 self._view.means.stacks(self._await(connection), request.slot, request.force)
+            case "profile":
+                asked = request.slot, request.seconds, request.rate, request.idle
+                connection.passes = self._view.means.profile(*asked)
+                connection.outgoing += encoded({"ok": True})
             case "command":
                 assert request.command is not None
                 connection.watches = request.events

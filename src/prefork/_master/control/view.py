@@ -64,6 +64,10 @@ class Refused(Exception):
     """A request that this daemon cannot answer; the text says why, and what to use instead."""
 
 
+def _no_profile(_which: str, _seconds: float, _rate: int, _idle: bool) -> int:
+    raise Refused("a program with hooks takes no profiles: use `py-spy record --pid PID`")
+
+
 @record
 class Origin:
     """Where a daemon was started, what it runs as it was typed, and which interface its program uses.
@@ -83,13 +87,15 @@ class Means:
 
     `molds` returns their pids by generation, `addresses` those of the listeners by name, `scoreboard` a descriptor to
     read from, and to close. `stacks` is called with the number of a command, a slot (empty: all) and whether to use
-    force; the outcome is a `Reply`. The last two may raise `Refused`.
+    force; the outcome is a `Reply`. `profile` takes a slot or a pool, seconds, samples a second, and whether waiting
+    threads count; it returns a descriptor to read the profile from. All but the first two may raise `Refused`.
     """
 
     molds: Callable[[], dict[int, int]]
     scoreboard: Callable[[], int]
     stacks: Callable[[int, str, bool], object]
     addresses: Callable[[], dict[str, str]]
+    profile: Callable[[str, float, int, bool], int] = _no_profile
 
 
 @record

@@ -80,6 +80,11 @@ class Hangs:
         """Note that a process becomes this worker."""
         self._workers[pid] = worker
 
+    def pids_of(self, which: str) -> dict[str, int]:
+        """Return the newest ready worker of a slot, or those of a pool, by slot."""
+        keys = {pid: worker.key for pid, worker in self._workers.items() if self._board.progress(pid) is not None}
+        return {key: pid for pid, key in keys.items() if key == which or key.rpartition("/")[0] == which}
+
     def ended(self, pid: int) -> WatchedWorker | None:
         """Remove a process that ended; return its worker, if it was one."""
         worker = self._workers.pop(pid, None)

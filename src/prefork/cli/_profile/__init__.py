@@ -1,0 +1,1 @@
+"""The pages of `prefork profile`: a flame graph in one HTML file, and stacks as lines of text."""
