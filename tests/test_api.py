@@ -12,6 +12,7 @@ ANY = {
     "    def status(self, timeout: float | None=PATIENCE) -> dict[str, Any]",
     "    def explain(self, slot: str) -> dict[str, Any]",
     "    def stacks(self, slot: str | None=None, force: bool=False) -> list[dict[str, Any]]",
+    "    def profile(self, which: str, seconds: float=10, rate: int=100, idle: bool=False) -> dict[str, Any]",
     "    def crashes(self) -> list[dict[str, Any]]",
     "    def crash(self, number: int) -> dict[str, Any]",
     "    def plan(self, of: Literal['reload', 'replan']='reload', each: Each | None=None) -> dict[str, Any]",
