@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prefork._master.hangs.oom import OomCounter
+from prefork._master.hangs.evidence.oom import OomCounter
 
 UNIFIED, LEGACY = "0::/service\n", "4:memory:/service\n1:cpu:/other\n"
 

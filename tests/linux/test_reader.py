@@ -88,7 +88,7 @@ def test_reader_of_a_process_that_has_ended() -> None:
 @pytest.mark.parametrize(
     ("data", "found"),
     [
-        (b'{"text": "a", "gil": 7, "complete": true}\n', Outside("a", 7, complete=True)),
+        (b'{"text": "a", "gil": 7, "waits": true, "complete": true}\n', Outside("a", 7, complete=True, waits=True)),
         (b'{"error": "why"}', Outside(why="why")),
         (b"", Outside(why="the reader has ended without an answer, or had none in 5 s")),
         *[

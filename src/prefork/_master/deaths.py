@@ -12,7 +12,7 @@ from .._records.record import record
 from .._report.sentences import ended
 from .births.processes import HelperRole, MoldRole, Role, WatcherRole, WorkerRole
 from .hangs.crashes import Crash, Crashes
-from .hangs.oom import OomCounter
+from .hangs.evidence.oom import OomCounter
 
 if TYPE_CHECKING:
     from .births.channels import Fact

@@ -18,24 +18,35 @@ _LONGEST = 256 * 1024
 
 
 def dumped(pid: int) -> dict[str, Any]:
-    """Return `text`, `gil` (the thread that keeps the GIL, 0 for none) and `complete`. Raises Unreadable."""
+    """Return `text`, `gil`, `waits` and `complete`. Raises Unreadable.
+
+    `gil`: the thread that keeps the GIL, 0 for none. `waits`: the main thread waits for that. `complete`: see `unwinder`.
+    """
     unwinder = Unwinder(pid)
-    threads = unwinder.threads()
-    holders = {_holder(threads)}
+    looks = [threads := unwinder.threads()]
     for _ in range(_LOOKS - 1):
         sleep(_PAUSE)
-        holders.add(_holder(unwinder.threads()))
-    gil = holders.pop() if len(holders) == 1 else 0
+        looks.append(unwinder.threads())
+    holders = [next((thread for thread in look if thread.holds_gil), None) for look in looks]
+    holder = holders[0] if len({one and one.tid for one in holders}) == 1 else None
+    gil = holder.tid if holder is not None else 0
+    places = {one and one.frames[:1] for one in holders}
+    waits = gil not in (0, pid) and _waits([look[0] for look in looks if look], places)
     running = {frame for thread in threads for frame in thread.frames}
     lines = [line for thread in threads for line in _thread(thread, gil)]
     if not COMPLETE:
         lines.append("Python 3.14 reads no callers beyond a call from C")
     text = "\n".join([*lines, *_tasks(unwinder.tasks(), running)])
-    return {"text": text[:_LONGEST], "gil": gil, "complete": COMPLETE}
+    return {"text": text[:_LONGEST], "gil": gil, "waits": waits, "complete": COMPLETE}
 
 
-def _holder(threads: list[Thread]) -> int:
-    return next((thread.tid for thread in threads if thread.holds_gil), 0)
+def _waits(main: list[Thread], places: set[object]) -> bool:
+    """Return whether the main thread waits for the GIL, which another one keeps at these places.
+
+    Where it is not to be seen, it waits if the other one does not leave a line: for it has not run its signal handler.
+    """
+    known = [thread.wants_gil for thread in main if thread.wants_gil is not None]
+    return all(known) if known else len(places) == 1
 
 
 def _thread(thread: Thread, gil: int) -> Iterator[str]:

@@ -46,11 +46,15 @@ class Frame:
 
 @record
 class Thread:
-    """A thread of the process, by the number that the kernel knows; the innermost frame is the first."""
+    """A thread of the process, by the number that the kernel knows; the innermost frame is the first.
+
+    `wants_gil`: it waits for the GIL; None where that is not to be seen (3.14).
+    """
 
     tid: int
     frames: tuple[Frame, ...]
     holds_gil: bool = False
+    wants_gil: bool | None = None
 
 
 @record
@@ -75,17 +79,21 @@ class Unwinder:
         self._all = self._tried(lambda: of.RemoteUnwinder(pid, all_threads=True))
         self._active: Any = None if COMPLETE else self._tried(lambda: of.RemoteUnwinder(pid, only_active_thread=True))
         self._has_gil = getattr(of, "THREAD_STATUS_HAS_GIL", 0)
+        self._wants_gil = getattr(of, "THREAD_STATUS_GIL_REQUESTED", 0)
 
     def threads(self, attempts: int = _ATTEMPTS) -> list[Thread]:
         """Return the threads that run Python code, the main one first. Raises Unreadable if no attempt succeeds."""
         if COMPLETE:
             found = self._tried(self._all.get_stack_trace, attempts)
-            threads = [_thread(each, each.status & self._has_gil > 0) for one in found for each in one.threads]
+            threads = [self._with_status(each) for one in found for each in one.threads]
         else:
             active = {each.thread_id for each in self._tried(self._active.get_stack_trace, attempts)}
             found = self._tried(self._all.get_stack_trace, attempts)
             threads = [_thread(each, each.thread_id in active) for each in found]
         return sorted(threads, key=lambda thread: (thread.tid != self._pid, thread.tid))
+
+    def _with_status(self, seen: Any) -> Thread:
+        return _thread(seen, seen.status & self._has_gil > 0, seen.status & self._wants_gil > 0)
 
     def tasks(self) -> list[Task]:
         """Return the tasks of all event loops; none where asyncio is not loaded or cannot be read."""
@@ -113,8 +121,8 @@ class Unwinder:
         raise AssertionError("at least one attempt")
 
 
-def _thread(seen: Any, holds_gil: bool) -> Thread:
-    return Thread(int(seen.thread_id), tuple(map(_frame, seen.frame_info)), holds_gil)
+def _thread(seen: Any, holds_gil: bool, wants_gil: bool | None = None) -> Thread:
+    return Thread(int(seen.thread_id), tuple(map(_frame, seen.frame_info)), holds_gil, wants_gil)
 
 
 def _frame(seen: Any) -> Frame:

@@ -17,7 +17,7 @@ from ..._records.record import record
 from ..._wire.frames import without_beneath
 from ..._wire.printable import printable
 from ..outside.readers import AVAILABLE, Outside
-from .proc import catches
+from .evidence.proc import catches
 
 if TYPE_CHECKING:
     from ..loop import Master
@@ -38,7 +38,8 @@ _POLL = 0.05
 class Dump:
     """A process's stacks, empty if there are none; `answered`: it wrote them from Python; `working`: its message's.
 
-    `gil`: the thread that keeps the GIL, 0 for none, None where it is not known. `unread`: why a reader had no stacks.
+    `gil`: the thread that keeps the GIL, 0 for none, None where it is not known. `contended`: the main thread waits for
+    it. `unread`: why a reader had no stacks.
     """
 
     stacks: str
@@ -46,6 +47,7 @@ class Dump:
     working: tuple[int, ...] = ()
     gil: int | None = None
     unread: str = ""
+    contended: bool = False
 
 
 Done = Callable[[Dump], None]
@@ -175,10 +177,11 @@ class Dumps:
         self._current = None
         found = _of(request.outside or Outside())
         stacks = without_beneath(text) or found.stacks
-        request.done(Dump(stacks, answered, working, found.gil, "" if answered else found.unread))
+        request.done(Dump(stacks, answered, working, found.gil, "" if answered else found.unread, found.contended))
         self._next()
 
 
 def _of(found: Outside) -> Dump:
     """Return what a reader has found."""
-    return Dump(without_beneath(found.text), answered=False, gil=found.gil, unread=printable(found.why))
+    text, why = without_beneath(found.text), printable(found.why)
+    return Dump(text, answered=False, gil=found.gil, unread=why, contended=found.waits)

@@ -19,8 +19,8 @@ from ..._core.watch.verdicts import Evidence, Hang, Verdict, current_activity, v
 from ..._records.record import record
 from ..._report.reports.hang_report import details, report
 from ..._wire import messages
-from . import proc
 from .dumps import Dump, Dumps
+from .evidence import proc
 from .imports import Imports
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ class Hangs:
                 after.tracer,
                 proc.threads(before, after),
                 frozenset(dump.working),
-                contended=not dump.answered and proc.contended(pid, after, proc.sample(pid)),
+                contended=not dump.answered and (dump.contended or proc.contended(pid, after, proc.sample(pid))),
                 native_threads=native_threads,
                 gil=dump.gil,
                 unread=dump.unread,

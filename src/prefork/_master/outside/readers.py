@@ -31,14 +31,15 @@ _LONGEST = 1 << 20
 class Outside:
     """What a reader has found.
 
-    `gil`: the thread that keeps the GIL, 0 for none, None where it is not known. `complete`: callers beyond calls from
-    C are there, too. `why`: why there are no stacks.
+    `gil`: the thread that keeps the GIL, 0 for none, None where it is not known. `waits`: the main thread waits for it.
+    `complete`: callers beyond calls from C are there, too. `why`: why there are no stacks.
     """
 
     text: str = ""
     gil: int | None = None
     complete: bool = False
     why: str = ""
+    waits: bool = False
 
 
 class Readers:
@@ -99,6 +100,6 @@ def parsed(data: bytes) -> Outside:
     match answer:
         case {"error": str(why)}:
             return Outside(why=why[:500])
-        case {"text": str(text), "gil": int(gil), "complete": bool(complete)}:
-            return Outside(text, gil, complete)
+        case {"text": str(text), "gil": int(gil), "waits": bool(waits), "complete": bool(complete)}:
+            return Outside(text, gil, complete, waits=waits)
     return Outside(why="the reader has answered something else than stacks")

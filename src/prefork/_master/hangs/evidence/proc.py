@@ -6,8 +6,8 @@ import os
 import re
 from time import monotonic
 
-from ..._core.watch.verdicts import Thread
-from ..._records.record import record
+from ...._core.watch.verdicts import Thread
+from ...._records.record import record
 
 _MOST = 200
 """Threads of a process that are read, at most."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..._linux.cgroups.groups import groups
+from ...._linux.cgroups.groups import groups
 
 _LONGEST = 4096
 """Bytes to read; the files have at most ten short lines."""
