@@ -20,7 +20,7 @@ _LONGEST = 256 * 1024
 def dumped(pid: int) -> dict[str, Any]:
     """Return `text`, `gil`, `waits` and `complete`. Raises Unreadable.
 
-    `gil`: the thread that keeps the GIL, 0 for none. `waits`: the main thread waits for that. `complete`: see `unwinder`.
+    `gil`: the thread that keeps the GIL, 0 for none; `waits`: the main thread waits for it; `complete`: see `unwinder`.
     """
     unwinder = Unwinder(pid)
     looks = [threads := unwinder.threads()]
@@ -30,7 +30,7 @@ def dumped(pid: int) -> dict[str, Any]:
     holders = [next((thread for thread in look if thread.holds_gil), None) for look in looks]
     holder = holders[0] if len({one and one.tid for one in holders}) == 1 else None
     gil = holder.tid if holder is not None else 0
-    places = {one and one.frames[:1] for one in holders}
+    places: set[object] = {one and one.frames[:1] for one in holders}
     waits = gil not in (0, pid) and _waits([look[0] for look in looks if look], places)
     running = {frame for thread in threads for frame in thread.frames}
     lines = [line for thread in threads for line in _thread(thread, gil)]
