@@ -132,6 +132,7 @@ LARGEST = {
     "_core": 2250,
     "_core/restarts": 180,
     "_core/watch": 300,
+    "_core/profiling": 70,
     "_core/view": 250,
     "_core/kept": 290,
     "_core/handover": 330,
