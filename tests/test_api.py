@@ -13,6 +13,7 @@ ANY = {
     "    def explain(self, slot: str) -> dict[str, Any]",
     "    def stacks(self, slot: str | None=None, force: bool=False) -> list[dict[str, Any]]",
     "    def profile(self, which: str, seconds: float=10, rate: int=100, idle: bool=False) -> dict[str, Any]",
+    "    def kept_profile(self, number: int) -> dict[str, Any]",
     "    def crashes(self) -> list[dict[str, Any]]",
     "    def crash(self, number: int) -> dict[str, Any]",
     "    def plan(self, of: Literal['reload', 'replan']='reload', each: Each | None=None) -> dict[str, Any]",

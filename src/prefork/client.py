@@ -21,12 +21,13 @@ from ._client.choice import Configured, Wish, choose
 from ._client.connection import PATIENCE, Connection
 from ._client.connection import Each as Each
 from ._client.connection import Event as Event
+from ._client.profile import checked as checked_profile
 from ._client.profile import parsed
 from ._client.search import Found, asked, search, searched
 from ._errors import NotRunningError, SystemFailure, UsageError
 from ._linux import regular_file
 from ._linux.program import current_directory
-from ._wire.places import CRASHES, given_in, numbers_in
+from ._wire.places import CRASHES, PROFILES, given_in, numbers_in
 
 
 def connect(name: str | None = None) -> Client:
@@ -107,6 +108,16 @@ class Client:
             connection.send("profile", slot=which, seconds=seconds, rate=rate, idle=idle)
             with connection.receive_descriptor() as file:
                 return parsed(file)
+
+    def kept_profile(self, number: int) -> dict[str, Any]:
+        """Return a profile that was taken by itself. Raises CommandFailedError if it is none, or not whole yet."""
+        try:
+            return checked_profile(regular_file.read(f"{self.directory}/{PROFILES}/{number}.json"))
+        except PermissionError:
+            raise SystemFailure(f"no permission to read the profiles in {self.directory}") from None
+        except OSError:
+            numbers = ", ".join(map(str, sorted(numbers_in(f"{self.directory}/{PROFILES}")))) or "none"
+            raise SystemFailure(f"no profile {number}; there are {numbers}") from None
 
     def crashes(self) -> list[dict[str, Any]]:
         """Return the recent crash reports, oldest first (docs/hangs.md)."""

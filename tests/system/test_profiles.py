@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support import Running, Start
+from support import Running, Start, until
 from system.runs import PREFORK, Run, write
 from system.test_hangs import asked, client_of
 
@@ -32,11 +32,11 @@ async def app(scope, receive, send):
 
 
 @contextmanager
-def computing(start: Start) -> Iterator[Run]:
+def computing(start: Start, *options: str) -> Iterator[Run]:
     """Run a daemon of two workers, one of which computes."""
     write(start, "app.py", APPLICATION)
-    options = ("--server", "uvicorn", "--lifespan", "off", "-w", "2", "--hang-timeout", "600", "--drain-timeout", "1")
-    made = Run(start, "app:app", *options)
+    usual = ("--server", "uvicorn", "--lifespan", "off", "-w", "2", "--hang-timeout", "600", "--drain-timeout", "1")
+    made = Run(start, "app:app", *usual, *options)
     made.ready()
     with asked(made.port, "/hot"):
         yield made
@@ -88,9 +88,30 @@ def test_profile_that_cannot_be_taken_is_refused_in_a_sentence(start: Start) -> 
         assert not list(start.directory.glob("*.html"))
 
 
+@from_314
+@pytest.mark.parametrize("option", [("--profile-slower-than", "500"), ("--profile-on-hang", "--hang-timeout", "2")])
+def test_slow_worker_is_profiled_by_itself(start: Start, option: tuple[str, ...]) -> None:
+    with computing(start, *option) as daemon:
+        slot = daemon.running.expect(
+            r"^(web/\d): no progress for .* s .*; taking a profile for .* s; `prefork profile --kept 1` shows it$",
+            "err",
+        )[1]
+        kept = start.directory / "runtime" / "profiles" / "1.json"
+        until(lambda: kept.read_bytes().endswith(b"\n"), "the profile is whole")
+        assert kept.stat().st_mode & 0o777 == 0o600
+        done = profile(start, "--kept", "1", "--json")
+        stacks = json.loads(done.out[0])["stacks"]
+        assert all(stack.startswith(f"{slot};") for stack in stacks)
+        assert any(";hot (" in stack for stack in stacks)
+        done = profile(start, "--kept", "2")
+        assert done.wait() == 1
+        assert done.err[-1].endswith("no profile 2; there are 1")
+
+
 def test_profile_of_what_has_no_worker_is_refused(start: Start) -> None:
     with computing(start):
         done = profile(start, "job", "--seconds", "1")
         assert done.wait() == 1
         assert done.err[-1].endswith("there is no worker in job, and no pool of that name has one")
         assert profile(start, "web/0", "--seconds", "0.5").wait() == 2
+        assert profile(start).wait() == 2

@@ -23,4 +23,6 @@ class DaemonKeywords(TypedDict, total=False):
     pid_file: str | None
     import_timeout: float
     warm_timeout: float
+    profile_on_hang: bool
+    profile_slower_than: int
     orphan_grace: float

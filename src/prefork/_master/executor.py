@@ -15,6 +15,7 @@ from .._core import actions as do
 from .._core import events as fact
 from .._core.handover.orders import AdoptWorker, CancelUpgrade, ReplaceProgram
 from .._core.plan import Listener
+from .._core.profiling.slowness import Slowness
 from .._errors import InternalError, PreforkError
 from .._linux.drain_request import signals_for
 from .._records.record import record
@@ -35,6 +36,7 @@ from .listeners.queues import Queues
 from .log.capture import Capture
 from .outside.profiles import Profiles, Sampling
 from .outside.readers import Readers
+from .outside.unasked import Unasked
 from .passed.shared import Shared
 from .runtime.orphans import Orphans
 from .scoreboard.board import Board
@@ -86,6 +88,8 @@ class DaemonExecutor:
         self._channels = self._processes.channels
         self._hangs.dumps.readers = Readers(master, self._processes, launching.interpreter)
         self._profiles = Profiles(master, self._processes, launching.interpreter)
+        slowness = Slowness(launching.options.profile_slower_than / 1000, launching.options.profile_on_hang)
+        Unasked(master, self._profiles, self._hangs, lambda: runtime.path, slowness)
         self._watchers = Watchers(self._processes.start_watcher, self._processes.kill, master, launching.sources)
         self._names = Names(master, self._processes, launching.interpreter.identity)
         self._queues = Queues(master, self.board.counted)

@@ -112,6 +112,16 @@ class DaemonOptions:
     pid_file: str | None = _option(
         None, Text("FILE", "a path"), "File for the master's pid; removed at its end.", "daemon", "start"
     )
+    profile_on_hang: bool = _option(
+        False, Flag(), "Keep a profile of a worker that is about to count as hung.", "daemon", "start"
+    )
+    profile_slower_than: int = _option(
+        0,
+        Whole(),
+        "Milliseconds without progress after which a profile of a worker is kept; 0: never.",
+        "daemon",
+        "start",
+    )
     import_timeout: float = _option(
         60.0, SECONDS, "Seconds that importing the application and computing its plan may take.", "daemon"
     )

@@ -14,6 +14,9 @@ SOCKET = "control.sock"
 CRASHES = "crashes"
 """The name of the directory of crash reports in the runtime directory."""
 
+PROFILES = "profiles"
+"""The name of the directory of profiles that were taken by themselves, in the runtime directory."""
+
 TOKEN = "dashboard-token"
 """The name of the file in the runtime directory with the token of the dashboard's commands."""
 
@@ -50,7 +53,7 @@ def by_name(path: str, directory: str | None) -> str:
 
 
 def numbers_in(directory: str) -> list[int]:
-    """Return the numbers of the crash reports in a directory."""
+    """Return the numbers of the crash reports, or of the profiles, in a directory."""
     try:
         names = os.listdir(directory)
     except OSError:

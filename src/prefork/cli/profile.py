@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .._errors import SystemFailure
+from .._errors import SystemFailure, UsageError
 from .._wire.printable import printable
 from ..client import Client
 from ._daemon import daemon_command, print_json, slots
@@ -22,9 +22,12 @@ _STANDARD_OUTPUT = "-"
 
 
 @click.command()
-@click.argument("which", metavar="SLOT|POOL", shell_complete=slots)
+@click.argument("which", metavar="SLOT|POOL", required=False, shell_complete=slots)
 @click.option("--seconds", type=click.FloatRange(1, 600), default=10, help="Seconds of samples (default: 10).")
 @click.option("--rate", type=click.IntRange(1, 1000), default=100, help="Samples a second (default: 100).")
+@click.option(
+    "--kept", metavar="NUMBER", type=int, help="A profile that was taken by itself, by its number in the log."
+)
 @click.option("--idle", is_flag=True, help="Count threads that wait, too.")
 @click.option(
     "-o",
@@ -33,14 +36,22 @@ _STANDARD_OUTPUT = "-"
     help="File for the flame graph (*.html) or, with any other ending, for collapsed stacks; -: standard output.",
 )
 @daemon_command
-def profile(client: Client, as_json: bool, which: str, output: str | None, **sampling: Any) -> None:
+def profile(
+    client: Client, as_json: bool, which: str | None, output: str | None, kept: int | None, **sampling: Any
+) -> None:
     """Show where the worker of a slot, or all workers of a pool, spend their time.
 
     Samples are taken from outside: workers are neither stopped nor changed. Writes a flame graph, one HTML file.
     """
-    if not as_json and output != _STANDARD_OUTPUT:
-        say(f"prefork: taking samples of {which} for {sampling['seconds']:g} s", err=True)
-    found = client.profile(which, sampling["seconds"], sampling["rate"], sampling["idle"])
+    if (which is None) == (kept is None):
+        raise UsageError("name a slot or a pool, or with --kept a profile that was taken by itself")
+    if which is None:
+        assert kept is not None
+        found, which = client.kept_profile(kept), f"kept-{kept}"
+    else:
+        if not as_json and output != _STANDARD_OUTPUT:
+            say(f"prefork: taking samples of {which} for {sampling['seconds']:g} s", err=True)
+        found = client.profile(which, sampling["seconds"], sampling["rate"], sampling["idle"])
     if as_json:
         print_json(found)
         return

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..._core import events as fact
+from ..._core.profiling.slowness import Standing
 from ..._core.watch.hang_watch import EXTRA, SHARE, HangDetector, Progress, Sign
 from ..._core.watch.verdicts import Evidence, Hang, Verdict, current_activity, verdict
 from ..._records.record import record
@@ -70,6 +71,8 @@ class Hangs:
         self._due: float | None = None
         self._explained: list[str] = []  # the frames of the worker that was explained last
         self._asleep = _seconds_asleep()
+        self.woken: Callable[[], None] | None = None
+        """Called when the checks begin."""
 
     def close(self) -> None:
         """Stop checking."""
@@ -84,6 +87,23 @@ class Hangs:
         """Return the newest ready worker of a slot, or those of a pool, by slot."""
         keys = {pid: worker.key for pid, worker in self._workers.items() if self._board.progress(pid) is not None}
         return {key: pid for pid, key in keys.items() if key == which or key.rpartition("/")[0] == which}
+
+    @property
+    def watching(self) -> bool:
+        """Whether some worker is busy, so that all are checked."""
+        return self._detector.watching
+
+    def patiences(self) -> set[float]:
+        """Return the seconds after which the workers count as hung."""
+        return {worker.patience for worker in self._workers.values()}
+
+    def standing(self, now: float) -> list[Standing]:
+        """Return since when each worker has made no progress."""
+        return [Standing(pid, self._progress(pid).since(now), worker.patience) for pid, worker in self._workers.items()]
+
+    def key_of(self, pid: int) -> str:
+        """Return the slot of a worker."""
+        return self._workers[pid].key
 
     def ended(self, pid: int) -> WatchedWorker | None:
         """Remove a process that ended; return its worker, if it was one."""
@@ -124,6 +144,8 @@ class Hangs:
             self._detector.watching = True
             self._board.watch(True)
             self._check_at(monotonic() + least / SHARE)
+            if self.woken is not None:
+                self.woken()
 
     def _check_at(self, due: float) -> None:
         if self._due is None or due < self._due:

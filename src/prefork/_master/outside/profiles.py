@@ -56,14 +56,14 @@ class Profiles:
             os.close(writer)
         return reader
 
-    def write(self, workers: Mapping[str, int], sampling: Sampling, output: int) -> None:
-        """Start to sample workers; the profile is written to `output`. Raises Refused."""
+    def write(self, workers: Mapping[str, int], sampling: Sampling, output: int, largest: int = 0) -> None:
+        """Start to sample workers; the profile is written to `output`, see `start`. Raises Refused."""
         self._running = {pid for pid in self._running if self._processes.is_ours(pid)}
         if len(self._running) >= MOST:
             raise Refused(f"{MOST} profiles are being taken: wait for one to end")
         wanted = {"workers": dict(workers), "seconds": sampling.seconds, "rate": sampling.rate, "idle": sampling.idle}
         try:
-            child = start(self._interpreter, ("profile", json.dumps(wanted)), output)
+            child = start(self._interpreter, ("profile", json.dumps(wanted)), output, largest)
         except OSError as error:
             raise Refused(f"no reader could be started: {error.strerror}") from None
         self._running.add(child)

@@ -8,6 +8,7 @@ misleads it. It is a child of the master, which workers admit where Yama restric
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Sequence
 
@@ -19,20 +20,23 @@ from ..births.start import Interpreter
 _PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(__file__))), "_reader", "program.py")
 
 
-def start(interpreter: Interpreter, arguments: Sequence[str], output: int) -> int:
-    """Start a reader whose standard output is `output`, and that leads a session; return its pid. Raises OSError."""
+def start(interpreter: Interpreter, arguments: Sequence[str], output: int, largest: int = 0) -> int:
+    """Start a reader whose standard output is `output`, and that leads a session; return its pid. Raises OSError.
+
+    `largest`: bytes that it may write to a file; 0 for no limit.
+    """
     # The master's handlers must not run in the child: they would write to the shared wake-up pipe.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()
         if pid == 0:
-            _become_reader(interpreter, arguments, output)
+            _become_reader(interpreter, arguments, output, largest)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return pid
 
 
-def _become_reader(interpreter: Interpreter, arguments: Sequence[str], output: int) -> None:
+def _become_reader(interpreter: Interpreter, arguments: Sequence[str], output: int, largest: int) -> None:
     """Never returns."""
     try:
         os.setsid()
@@ -40,6 +44,8 @@ def _become_reader(interpreter: Interpreter, arguments: Sequence[str], output: i
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 2)
+        if largest:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
         close_others(())  # As this user: another one may not list the descriptors.
         if interpreter.identity is not None:
             drop(interpreter.identity)

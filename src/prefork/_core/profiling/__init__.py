@@ -1,0 +1,1 @@
+"""Which workers are profiled without being asked for, and when."""
