@@ -315,6 +315,8 @@ def test_kit_needs_pytest_in_its_plugin_only() -> None:
         if room(module) == "testing":
             outside = {name.partition(".")[0] for name in imports(path)} - {"prefork"} - sys.stdlib_module_names
             assert outside == ({"pytest"} if module == "testing.plugin" else set()), module
+
+
 def test_reader_imports_the_standard_library_only() -> None:
     """It runs without the site packages."""
     for module, path in MODULES.items():
