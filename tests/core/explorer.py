@@ -583,7 +583,7 @@ LOOK_AGAIN = ev.CommandReceived(9, cmd.Preview("replan"))
 WEB_1 = ev.CommandReceived(7, cmd.Restart("web/1"))
 STOP = ev.SignalReceived("TERM")
 HUP = ev.SignalReceived("HUP")
-UPGRADE = ev.CommandReceived(13, cmd.Upgrade())
+UPGRADE = ev.CommandReceived(90, cmd.Upgrade())
 
 UPGRADES = (Upgraded, UpgradeFailed, ev.WorkerEnded)
 DEATHS = (ev.WorkerEnded, ev.MoldEnded)
