@@ -298,6 +298,32 @@ def test_a_workers_exit_leaves_the_molds_children_alone() -> None:
     ) == ["0 0 True all"]
 
 
+def test_workers_start_processes_where_the_import_has_started_one() -> None:
+    """Each by a fork server of its own: the mold's, which Python 3.14 uses by default, is no child of them."""
+    assert run(
+        """
+        import multiprocessing
+        from multiprocessing import forkserver
+        from prefork._mold.stock.repair import Repairs
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["decimal"])
+        def start():
+            child = context.Process(target=int)
+            child.start(), child.join()
+            return child.exitcode
+        start()
+        Repairs().prepare()
+        molds = forkserver._forkserver._forkserver_pid
+        def use():
+            print(start(), start(), forkserver._forkserver._forkserver_pid != molds)
+            print(forkserver._forkserver._preload_modules)
+            forkserver._forkserver._stop()
+        print(worker(use), start(), forkserver._forkserver._forkserver_pid == molds)
+        forkserver._forkserver._stop()
+        """
+    ) == ["0 0 True", "['decimal']", "0 0 True"]
+
+
 # -- patches
 
 GEVENT = """

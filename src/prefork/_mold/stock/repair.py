@@ -34,6 +34,8 @@ class Repairs:
             process._children = set()  # type: ignore[attr-defined]
             util._finalizer_registry.clear()
             util._run_after_forkers()
+        if (server := _fork_server()) is not None:
+            _give_up(server)
 
 
 def executors(module: str, name: str) -> list[Any]:
@@ -55,4 +57,19 @@ def renew(executor: Any) -> None:
 
 def _uses_multiprocessing() -> bool:
     process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
-    return bool(getattr(process, "_children", None) or getattr(util, "_finalizer_registry", None))
+    started = getattr(process, "_children", None) or getattr(util, "_finalizer_registry", None)
+    return bool(started) or _fork_server() is not None
+
+
+def _fork_server() -> Any:
+    """Return the fork server by which multiprocessing starts processes, from Python 3.14 on by default, if it runs."""
+    server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    return server if getattr(server, "_forkserver_pid", None) is not None else None
+
+
+def _give_up(server: Any) -> None:
+    """Let this process start a fork server of its own: the mold's is no child of it, and its first use would raise."""
+    os.close(server._forkserver_alive_fd)
+    new = type(server)()
+    new._preload_modules = server._preload_modules
+    vars(server).update(vars(new))  # The functions of the module are methods of this object.
