@@ -42,4 +42,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # A child that multiprocessing spawns, or starts by a fork server, runs its parent's main module again, but for one
+    # of this name. It needs nothing of this one, which would cost it 50 ms, and its collector.
+    __spec__.name = "prefork._mold.__main__"
     leave(main())
