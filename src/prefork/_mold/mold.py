@@ -43,7 +43,7 @@ from .._worker.draining.drain import Drain
 from .._worker.failure import describe
 from .._worker.metrics.own import own as own_metrics
 from .._worker.orphan import Orphan
-from .environment.interpreter import known_faults
+from .environment.interpreter import remarks
 from .forking.fork_children import fork_children
 from .lazy_imports.settle import settle
 from .leave import leave
@@ -271,7 +271,7 @@ def take_over(arguments: list[str]) -> Mold:
     board = Scoreboard(shared)
     os.close(shared)
     own = Mold(Channel.from_descriptor(channel), launch, reader, board, Stacks(stacks, board))
-    own.notes += known_faults()
+    own.notes += remarks()
     own_metrics.begin(metrics, launch.generation, launch.alone, board, own.notes)
     return own
 
