@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Run the tests on interpreters that this machine does not have: tests/pythons.sh [PATH...], or `make test-pythons`.
+# A program instead: tests/pythons.sh --run FILE [ARGUMENT...], such as bench/pythons.py or tests/proof/cpython_suite.py.
 #
 # Once (five minutes, 2 GB) it makes a Debian of the unstable distribution in FOLDER, with the interpreters of PYTHONS and
 # an environment for each. It enters that by a mount namespace: nothing else of the machine changes. Remove the folder to
@@ -69,6 +70,11 @@ test_on() { # VERSION PATH...
     local python=/environments/$1/bin/python status=0 pytest
     shift
     inside "$python -VV"
+    if [ "${1-}" = --run ]; then
+        shift
+        inside "PYTHONPATH=src:tests $python $*"
+        return
+    fi
     pytest="$python -m pytest -q -p no:cacheprovider"
     # 5: none of the tests is one of these.
     inside "$pytest -n $AT_ONCE --dist loadfile --no-loadscope-reorder -m 'not alone' $*" || [ $? -eq 5 ] || status=1
