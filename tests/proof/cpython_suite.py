@@ -71,7 +71,11 @@ LONG = """
 # Run in the mold as well, so that CPython has adapted their code, and what they use, to constants that were mortal.
 WARM = "test_json test_textwrap test_functools test_collections test_float test_heapq"
 
-MODULE_DEADLINE = 180.0
+# Looked for here: whether an object of the mold is tracked by the collector. From CPython 3.14 on, a collection that
+# finds an immortal object no longer tracks it, and these tests thaw the heap and collect.
+UNTRACKED = ("test_gc.GCTests.test_is_tracked", "test_gc.GCTests.test_get_referents_on_capsule")
+
+MODULE_DEADLINE = 400.0
 AT_ONCE = 2
 
 
@@ -206,6 +210,7 @@ def main() -> None:
     modules = parser.parse_args().modules or [*QUICK.split(), *LONG.split()]
     if (reason := available()) is not None:
         sys.exit(f"cannot be had here: {reason}")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell starts what is in the background without it.
     start = time.monotonic()
     # No `with`: a worker that exits leaves all blocks that were open when it was forked.
     first, second = tempfile.TemporaryDirectory(), tempfile.TemporaryDirectory()
@@ -214,7 +219,8 @@ def main() -> None:
     print(f"again in an ordinary heap: {suspects or 'nothing'}")
     again = _in_a_mold_of_its_own("none", suspects, Path(second.name))
     ordinary = {test for outcome in again for test in outcome.failed}
-    ours = sorted({test for outcome in immortal for test in outcome.failed} - ordinary)
+    expected = {f"test.{name}" for name in UNTRACKED} if sys.version_info >= (3, 14) else set()
+    ours = sorted({test for outcome in immortal for test in outcome.failed} - ordinary - expected)
     moved = {outcome.module: len(outcome.moved) for outcome in immortal if outcome.moved}
     tests, skipped = sum(o.tests for o in immortal), sum(o.skipped for o in immortal)
     print(
