@@ -60,6 +60,7 @@ def promtool(*arguments: str | Path) -> str:
     return done.stdout
 
 
+@pytest.mark.processes
 @needs_promtool
 def test_every_expression_is_one_of_promql(tmp_path: Path) -> None:
     rules = [{"record": f"panel:{number}", "expr": one} for number, one in enumerate(expressions())]
@@ -139,6 +140,7 @@ def test_every_alert_has_its_cases() -> None:
     assert ALERTS.read_text().count("description:") == len(CASES)
 
 
+@pytest.mark.processes
 @needs_promtool
 def test_each_alert_fires_when_it_should_and_alone(tmp_path: Path) -> None:
     tests = []
