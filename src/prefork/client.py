@@ -15,7 +15,7 @@ import os
 import select
 from collections.abc import Iterator
 from io import FileIO
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from ._client.choice import Configured, Wish, choose
 from ._client.connection import PATIENCE, Connection
@@ -28,6 +28,16 @@ from ._errors import NotRunningError, SystemFailure, UsageError
 from ._linux import regular_file
 from ._linux.program import current_directory
 from ._wire.places import CRASHES, PROFILES, given_in, numbers_in
+
+
+class Judging(TypedDict, total=False):
+    """The options of a judged reload (docs/judge.md); what is not given is the daemon's own."""
+
+    judge: bool
+    bake: float
+    canary_share: int
+    judge_min_requests: int
+    judge_insufficient: Literal["hold", "pass", "fail"]
 
 
 def connect(name: str | None = None) -> Client:
@@ -152,9 +162,12 @@ class Client:
             while (event := connection.receive()) is not None:
                 yield event
 
-    def reload(self, each: Each | None = None) -> str:
-        """Import the application again and replace every worker. Returns the outcome; raises CommandFailedError."""
-        return self._command("reload", each)
+    def reload(self, each: Each | None = None, **judging: Unpack[Judging]) -> str:
+        """Import the application again and replace every worker. Returns the outcome; raises CommandFailedError.
+
+        `judging`: the options of a judged reload (docs/judge.md), for this one.
+        """
+        return self._command("reload", each, **judging)
 
     def replan(self, each: Each | None = None) -> str:
         """Compute the plan again, importing nothing, and apply the difference. Returns and raises as `reload`."""

@@ -92,7 +92,7 @@ class Node:
         before = {key: slot.target for key, slot in state.slots.items()}
         ready = {pid for pid, process in self.world.processes.items() if process.ready and process.staying}
         exchanging = {kind: len(keys) for kind, keys in state.exchanging.items()}
-        harmless = auxiliary(state, event)
+        harmless, fatal = auxiliary(state, event), condemns(state, event)
         try:
             actions = self.supervisor.handle(event, now)
             self.world.carry_out(actions)
@@ -101,6 +101,7 @@ class Node:
                 self.saved = Saved(self.supervisor.snapshot(), self.world.contexts)
             failed = [one for one in actions if isinstance(one, Announce) and one.stage == "failed"]
             assert not (harmless and failed), "an auxiliary worker has failed a change"
+            assert not fatal or failed, "a canary was found worse, and serves on"
             check(self, ready, before)
             self.down = check_supply(self, now)
             check_exchanges(self.supervisor._state, exchanging)
@@ -132,6 +133,35 @@ def auxiliary(state: State, event: ev.Event) -> bool:
     if worker is None or worker.target is None or not worker.target.kind.auxiliary or worker.asked:
         return False
     return state.stopping is None and (state.change is None or state.change.what != "restart")
+
+
+def condemns(state: State, event: ev.Event) -> bool:
+    """Whether it is a reason to withdraw the judged reload that is under way."""
+    change = state.change
+    if change is None or change.bake is None or not change.on_trial:
+        return False
+    if isinstance(event, ev.Measured):
+        first = change.bake.first
+        worse = any(sample.new.errors for sample in event.samples)
+        return worse and change.bake.due and bool(first) and event.generation == change.generation
+    worker = state.workers.get(event.pid) if isinstance(event, ev.WorkerEnded) else None
+    if worker is None or worker.target is None or worker.asked:
+        return False
+    slot = state.slots[worker.target.entry.key]
+    return slot.target == worker.target and slot.key in change.bake.keys and slot.done != worker.target.edition
+
+
+def check_trial(state: State) -> None:
+    """While the first workers of a generation are judged, no other slot has one, and an end is to come."""
+    change = state.change
+    if change is None or change.bake is None or not change.on_trial:
+        return
+    moved = {key for key, slot in state.slots.items() if slot.target and slot.target.generation == change.generation}
+    assert moved <= change.bake.keys.keys(), "moved before the verdict"
+    others = {slot.kind for key, slot in state.slots.items() if slot.target and key not in moved}
+    assert change.bake.begun is None or change.bake.deadline is not None
+    assert state.molds[state.generation].retired is False
+    assert others or not moved
 
 
 def copy_state(state: State) -> State:
@@ -169,7 +199,10 @@ def copy_pace(pace: Any) -> Any:
 def copy_change(change: Any) -> Any:
     new = copy(change)
     new.askers, new.before = change.askers.copy(), change.before.copy()
-    new.pending, new.flight = change.pending.copy(), change.flight.copy()
+    new.pending, new.flight, new.canaries = change.pending.copy(), change.flight.copy(), change.canaries.copy()
+    if change.bake is not None:
+        bake = change.bake
+        new.bake = replace(bake, keys=bake.keys.copy(), parts=bake.parts.copy(), slow=bake.slow.copy())
     return new
 
 
@@ -196,6 +229,7 @@ def check(node: Node, ready: set[int], before: dict[str, Any]) -> None:
                 "drained before the new one was ready"
             )
     world.check_surge({kind: (count, surge[kind]) for kind, count in wanted.items()})
+    check_trial(state)
     check_deadlines(node.supervisor)
     check_health(node)
 
@@ -295,6 +329,15 @@ def canonical(node: Node) -> int:
     def when(moment: float | None) -> float | None:
         return None if moment is None else round(moment - now, 3)
 
+    def trial(bake: Any) -> Any:
+        if bake is None:
+            return None
+        first = bake.first[0].old.requests if bake.first else None
+        return (
+            tuple(bake.keys), when(bake.begun), when(bake.deadline), bake.due, bake.held, bake.over,
+            first is not None and world.counted - first,
+        )  # fmt: skip
+
     def edition(target: Any) -> Any:
         if target is None:
             return None
@@ -330,7 +373,8 @@ def canonical(node: Node) -> int:
     rest = sorted(repr(person(pid)) for pid in state.workers if pid not in names)
     changes = tuple(
         (
-            change.what, change.dry, tuple(change.askers), change.key, change.stage, change.generation, change.canary,
+            change.what, change.dry, tuple(change.askers), change.key, change.stage, change.generation,
+            tuple(change.canaries), trial(change.bake),
             change.opened,
             tuple((key, edition(target)) for key, target in change.before.items()),
             tuple((key, edition(target)) for key, target in change.pending.items()), tuple(change.flight),
@@ -399,6 +443,7 @@ def behave(node: Node, limit: int = 400) -> Node:
             state = node.supervisor._state
             waiting = any(slot.deadline is not None or slot.waits for slot in state.slots.values())
             waiting |= any(mold.deadline is not None for mold in state.molds.values())
+            waiting |= any(bake.deadline is not None for bake in state.baking.values())
             if not waiting or state.exited:
                 return node
             event = ev.DeadlinePassed()
@@ -573,6 +618,7 @@ RELOAD = ev.CommandReceived(1, cmd.Reload())
 REPLAN = ev.CommandReceived(2, cmd.Replan())
 REPLAN_AGAIN = ev.CommandReceived(10, cmd.Replan())
 SCALE = ev.CommandReceived(3, cmd.Scale("web", 2))
+GROW = ev.CommandReceived(15, cmd.Scale("web", 3))
 SHRINK = ev.CommandReceived(4, cmd.Scale("web", 1))
 RESTART = ev.CommandReceived(5, cmd.Restart("solo"))
 RESTART_AGENT = ev.CommandReceived(12, cmd.Restart("agent"))
@@ -595,6 +641,10 @@ THREE = {n: plan(n, most=1, solo=False) for n in (1, 2, 3, 4)}
 SHARDS = {n: plan(n, web=2, solo=False, listeners=(replace(HTTP, sharing="sharded"),)) for n in (1, 2)}
 WATCHED = {n: plan(n, most=1, solo=False, agent=True, listeners=(HTTP, METRICS)) for n in (1, 2, 3)}
 EXEC = {n: plan(n, spawn="exec") for n in (1, 2, 3)}
+TRIED = {n: plan(n, web=2, most=3, solo=False) for n in (1, 2, 3)}
+JUDGED = ev.CommandReceived(18, cmd.Reload(judge=True, bake=8.0))
+JUDGED_AGAIN = ev.CommandReceived(14, cmd.Reload(bake=8.0, judge_insufficient="pass"))
+FIRST = (ev.Measured, ev.WorkerEnded, ev.MoldEnded)
 
 SCENARIOS = (
     Scenario("start, two faults", {1: plan(1, web=2)}, faults=2, lates=1),
@@ -615,6 +665,10 @@ SCENARIOS = (
     Scenario("reload, two drain or end", WIDE, (RELOAD,), faults=2, settled=True, fault_kinds=EXITS),
     Scenario("shards, shrink, reload, grow, stop", SHARDS, (SHRINK, RELOAD, SCALE, STOP), lates=1, settled=True),
     Scenario("shards, reload, stop, a crash", SHARDS, (RELOAD, STOP), faults=1, settled=True, fault_kinds=DEATHS),
+    Scenario("judged reload", WIDE, (JUDGED,), faults=2, settled=True, fault_kinds=FIRST),
+    Scenario("judged reload, scale, shrink", TRIED, (JUDGED, GROW, SHRINK), faults=1, settled=True, fault_kinds=FIRST),
+    Scenario("judged reload twice", TRIED, (JUDGED, JUDGED_AGAIN), faults=1, settled=True, fault_kinds=FIRST),
+    Scenario("judged reload, restart, stop", WIDE, (JUDGED, WEB_1, STOP), faults=1, settled=True, fault_kinds=FIRST),
     Scenario("exec", EXEC, (RELOAD, STOP), faults=1, settled=True, fault_kinds=(ev.SpawnFailed, ev.WorkerEnded)),
     Scenario("start with an agent, two faults", WATCHED, faults=2, lates=1),
     Scenario("agent, reload", WATCHED, (RELOAD,), faults=2, lates=1, settled=True, fault_kinds=DEATHS),

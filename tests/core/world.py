@@ -14,6 +14,7 @@ from prefork._core import actions as act
 from prefork._core import events as ev
 from prefork._core.handover.facts import Upgraded, UpgradeFailed
 from prefork._core.handover.orders import AdoptWorker, CancelUpgrade, ReplaceProgram
+from prefork._core.judge.counts import Counts, Measure, Sample
 
 if TYPE_CHECKING:
     from prefork._core.plan import Kind, Listener, Plan
@@ -62,6 +63,8 @@ class World:
     replies: tuple[act.Reply, ...] = ()
     under_way: frozenset[tuple[str, str]] = frozenset()  # announced and not ended
     reports: tuple[str, ...] = ()
+    measuring: Measure | None = None
+    counted: int = 0  # requests that each side of a comparison has
     proven: frozenset[str] = frozenset()  # kinds of which a worker was ready once
     orphans: dict[int, bool] = field(default_factory=dict)  # by pid: asked to drain
     replacing: bool = False  # the program of the master is to be replaced
@@ -211,6 +214,8 @@ class World:
                 process = self.processes[pid]
                 assert not process.adopted
                 process.adopted = True
+            case act.Measure():
+                self.measuring = action
             case act.DrainOrphan(pid) | act.KillOrphan(pid):
                 if pid in self.orphans:  # Not one that a test has made up.
                     self.orphans[pid] = True
@@ -289,6 +294,8 @@ class World:
                         process.foreign = True
             case ev.OrphanEnded(pid):
                 self.orphans.pop(pid, None)
+            case ev.Measured(_, samples):
+                self.measuring, self.counted = None, samples[0].old.requests
             case ev.CommandReceived(asker):
                 self.waiting |= {asker}
             case ev.SignalReceived("TERM"):
@@ -300,6 +307,12 @@ class World:
         assert pid not in self.processes
         self.processes[pid] = process
         self.next_pid = max(self.next_pid, pid + 1)
+
+    def measured(self, order: Measure, more: int, errors: int = 0) -> ev.Measured:
+        """Both sides have counted as many requests more; `errors`: of all those of the new one."""
+        counts = Counts(self.counted + more, 0, ((0.01, self.counted + more),))
+        new = replace(counts, errors=errors)
+        return ev.Measured(order.generation, tuple(Sample(kind, new, counts) for kind in order.kinds))
 
     def kind_answers(self) -> Iterator[ev.Event]:
         """What a world owes that behaves."""
@@ -316,6 +329,8 @@ class World:
             yield ev.ListenersBound(self.binding[0])
         if self.replacing:
             yield Upgraded(self.upgrader, 0.05, "prefork 9.9")
+        if self.measuring is not None:
+            yield self.measured(self.measuring, 1000)
         for generation, key in self.spawns:
             yield ev.WorkerSpawned(generation, key, self.next_pid)
         for pid in [pid for pid, asked in self.orphans.items() if asked]:
@@ -344,6 +359,9 @@ class World:
             yield Upgraded(self.upgrader, 0.05, "prefork 9.9 with Python 9.9", other_python=True)
         if self.binding is not None:
             yield ev.BindFailed(self.binding[0], "address in use")
+        if self.measuring is not None:
+            yield self.measured(self.measuring, 1000, errors=1000)
+            yield self.measured(self.measuring, 0)
         for generation, key in self.spawns:
             yield ev.SpawnFailed(generation, key, "ENOENT")
         for pid, process in self.processes.items():

@@ -243,6 +243,10 @@ def test_half_sent_request_delays_no_other_and_may_be_finished(desk: Desk) -> No
         b'{"protocol": 1, "request": "events", "follow": "yes"}',
         b'{"protocol": 1, "request": "stacks", "slot": 5}',
         b'{"protocol": 1, "request": "stacks", "force": "yes"}',
+        b'{"protocol": 1, "request": "reload", "judge": "yes"}',
+        b'{"protocol": 1, "request": "reload", "bake": NaN}',
+        b'{"protocol": 1, "request": "reload", "canary_share": 0}',
+        b'{"protocol": 1, "request": "reload", "judge_insufficient": "guess"}',
     ],
     ids=lambda line: line[:60].decode("latin1"),
 )

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .._records.record import record
 from .handover.orders import AdoptWorker, CancelUpgrade, ReplaceProgram
+from .judge.counts import Measure as Measure
 
 if TYPE_CHECKING:
     from .plan import Listener
 
-Stage = Literal["planning", "rolling", "settled", "done", "failed"]
+Stage = Literal["planning", "rolling", "settled", "baking", "done", "failed"]
 
 
 @record
@@ -228,7 +229,8 @@ class Announce:
     """Announce the progress of a change to observers.
 
     `what` is start, reload, replan, restart, preview, scale, upgrade or stop. `settled`: one `slot` has reached its
-    target, and `left` slots have not. Each change that is announced ends as done or failed.
+    target, and `left` slots have not. `baking`: the first workers of a judged reload serve, and are compared. Each
+    change that is announced ends as done or failed.
     """
 
     what: str
@@ -257,6 +259,7 @@ DaemonAction = (
     | ForgetSlot
     | Bind
     | Unbind
+    | Measure
     | DrainOrphan
     | KillOrphan
     | ReopenLogs

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from typing import Any, Literal, get_args
 
+from .._options.records import DaemonOptions, Insufficient
 from .._records.record import record
 
 
 @record
 class Reload:
-    """Import the application again and replace every worker by one of the next generation."""
+    """Import the application again and replace every worker by one of the next generation.
+
+    The fields are the options of a judged reload (`DaemonOptions`); None for the daemon's own. Where one of them is
+    given, the reload is judged unless `judge` is false.
+    """
+
+    judge: bool | None = None
+    bake: float | None = None
+    canary_share: int | None = None
+    judge_min_requests: int | None = None
+    judge_insufficient: Insufficient | None = None
+
+    @property
+    def asks_for_judge(self) -> bool:
+        """Whether it is to be judged whatever the daemon's options are."""
+        given = any(getattr(self, name) is not None for name in OF_JUDGE)
+        return given if self.judge is None else self.judge
+
+    def judged(self, options: DaemonOptions) -> DaemonOptions:
+        """Return the daemon's options as they hold for this reload."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(options, **({"judge": True} | given if given else {}))
 
 
 @record
@@ -59,10 +81,15 @@ COMMANDS: Mapping[str, type[Command]] = {
 """Name of the request in the control protocol -> command; its fields are the request's members."""
 
 
+OF_JUDGE = tuple(each.name for each in fields(Reload))
+"""Fields of a reload, left out where they are not given."""
+
+
 def named(command: Command) -> dict[str, Any]:
     """Return a command as the members of its record: its name, then its fields."""
     name = next(name for name, cls in COMMANDS.items() if isinstance(command, cls))
-    return {"command": name, **asdict(command)}
+    given = {each: value for each, value in asdict(command).items() if each not in OF_JUDGE or value is not None}
+    return {"command": name, **given}
 
 
 def words(command: Command) -> str:
@@ -73,4 +100,11 @@ def words(command: Command) -> str:
 def typed(members: Mapping[str, Any]) -> str:
     """Return the members of a command as they are typed: the default pool is left out, the planned size is `auto`."""
     given = {name: value for name, value in members.items() if (name, value) != ("pool", None)}
-    return " ".join("auto" if value is None else str(value) for value in given.values())
+    return " ".join(_typed(name, value) for name, value in given.items())
+
+
+def _typed(name: str, value: Any) -> str:
+    if name in OF_JUDGE:
+        flag, shown = name.replace("_", "-"), f"{value:g}" if isinstance(value, float) else value
+        return f"--{flag} {shown}" if not isinstance(value, bool) else f"--{flag}" if value else f"--no-{flag}"
+    return "auto" if value is None else str(value)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from .._records.record import record
 from .handover.facts import HandoverReport
+from .judge.counts import Measured as Measured
 from .watch.facts import HangFact as HangFact
 from .watch.facts import MachineSlept as MachineSlept
 from .watch.facts import WorkerContinued as WorkerContinued
@@ -324,6 +325,7 @@ DaemonEvent = (
     | WorkerEnded
     | ListenersBound
     | BindFailed
+    | Measured
     | CommandReceived
     | HandoverReport
 )

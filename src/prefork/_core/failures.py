@@ -10,7 +10,7 @@ from .gap import bound_drains, end_exchange
 from .molds import back_off_forks, end_mold, replace_mold, settle_forks, start_mold, stop_asking
 from .restarts.recycling import worn_out
 from .restarts.relaunch import ended, next_start, report_outage, start_waiting
-from .rollout import fail, hand_over, stop
+from .rollout import fail, hand_over, measure, stop
 from .units import duration
 from .warming import phase
 
@@ -107,8 +107,9 @@ def slot_failed(state: State, slot: Slot, text: str, words: str = "", *, failed:
         if slot.key in scaling.keys:
             state.scaling_ended(kind, False, f"{text}; restarting\n{words}" if words else f"{text}; restarting")
     change = state.change
-    if change is not None and (slot.key in change.flight or (failed and change.has_moved(slot))):
-        fail(state, text, words)
+    on_trial = change is not None and change.on_trial and change.has_moved(slot)
+    if change is not None and (slot.key in change.flight or on_trial or (failed and change.has_moved(slot))):
+        fail(state, f"{text}, while it was judged" if on_trial else text, words)
     elif not hopeless(state):  # else it is logged with the daemon's end
         state.report(f"{text}{_then(state, slot)}", words)
         report_outage(state, slot)
@@ -207,6 +208,8 @@ def deadline_passed(state: State) -> None:
             orphans.late(state, state.orphans[name])
         elif what == "change":
             hand_over(state, state.changing[name])
+        elif what == "bake":
+            measure(state, state.changing[name], state.baking[name])
         else:
             state.scaling_ended(name, False, f"timed out; still waiting for {', '.join(state.scaling[name].keys)}")
 
@@ -304,6 +307,7 @@ def hang_reported(state: State, event: Event) -> None:
             if kills and not over:
                 worker.hung_after = state.now - hang.seconds - (worker.ready_at or state.now)
                 state.kill(worker, f"hung for {hang.seconds:.1f} s: {verdict}")
+            _hung_on_trial(state, worker, f"{key}: hung for {hang.seconds:.1f} s: {verdict} (pid {event.pid})", over)
         case ev.WorkerStuck(_, _, _, report):
             state.report(report)
         case ev.WorkerStopped(_, number, patience):
@@ -315,3 +319,12 @@ def hang_reported(state: State, event: Event) -> None:
             state.report(f"{key}: no progress for {seconds:g} s, starved of CPU (pid {event.pid}); not treated as hung")
         case _:
             assert_never(event)
+
+
+def _hung_on_trial(state: State, worker: Worker, text: str, over: bool) -> None:
+    """Roll a judged reload back whose new worker hangs, whether it is killed or only reported."""
+    change, slot = state.change, state.slots.get(worker.target.entry.key) if worker.target is not None else None
+    if change is None or slot is None or over or not change.on_trial or not change.has_moved(slot):
+        return
+    if worker.target == slot.target:
+        fail(state, f"{text}, while it was judged")

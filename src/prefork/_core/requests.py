@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, assert_never
 
 from . import orphans, rollout
 from .actions import ReopenLogs, Report, ReportStacks
+from .change import Change
 from .commands import Preview, Reload, Replan, Restart, Scale, Stop, Upgrade
 from .handover import upgrade
 from .scaling import scale, step
-from .state import Change
 from .view.status import as_text
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def command(state: State, command: Command, askers: list[int]) -> None:
         return
     match command:
         case Reload():
-            rollout.request(state, Change("reload", askers))
+            rollout.request(state, Change("reload", askers, wish=command))
         case Replan():
             rollout.request(state, Change("replan", askers))
         case Restart(key):

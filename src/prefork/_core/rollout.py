@@ -18,16 +18,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .actions import Announce, Bind, PlanAgain, Unbind
+from .actions import Announce, Bind, Measure, PlanAgain, Unbind
+from .change import Change
 from .gap import serving, up_to_date
 from .handover import outcome
+from .judge.canaries import choose
 from .molds import enter, retire, retire_unused, start_mold
 from .slot import Slot, Target
-from .state import Change, Stopping
+from .state import Stopping
 from .targets import make_room, set_target, set_targets
+from .units import duration
 from .view.difference import difference, summary
 
 if TYPE_CHECKING:
+    from .judge.bake import Bake
+    from .judge.counts import Measured
     from .plan import Entry, Kind, Plan
     from .state import State
 
@@ -61,7 +66,7 @@ def request(state: State, change: Change) -> None:
         if waiting.key == change.key and waiting.dry == change.dry and alike:  # reloads and replans have no key
             waiting.askers += change.askers
             if change.what == "reload":
-                waiting.what, waiting.cause = "reload", change.cause
+                waiting.what, waiting.cause, waiting.wish = "reload", change.cause, change.wish
             return
     state.queue.append(change)
 
@@ -149,7 +154,7 @@ def roll(state: State, change: Change) -> None:
             if not kinds[entry.kind].auxiliary:  # Those follow when the change is committed.
                 plan_move(state, change, entry, kinds[entry.kind])
         make_room(state, plan)
-    choose_canary(state, change)
+    choose(state, change)
     state.announce(change, "rolling")
     advance(state, change)
 
@@ -174,29 +179,58 @@ def plan_move(state: State, change: Change, entry: Entry, kind: Kind) -> None:
         change.pending[entry.key] = replace(target, edition=state.next_edition())
 
 
-def choose_canary(state: State, change: Change) -> None:
-    """Choose the first slot to be moved: one that has a worker, which stays until the new one is ready."""
-    best = (False, False)
-    change.canary = None
-    for key, target in change.pending.items():
-        rank = (target.kind.options.replace == "new-first", key in state.slots)
-        if change.canary is None or rank > best:
-            change.canary, best = key, rank
-
-
 def advance(state: State, change: Change) -> None:
-    """Move the canary, and when it is ready all others; commit when all are settled."""
-    if change.canary is None:
-        while change.pending:
-            move(state, change, change.pending.pop(next(iter(change.pending))))
-    elif change.canary in change.pending:
-        move(state, change, change.pending.pop(change.canary))
+    """Move the canaries, and when they are ready, and judged, all others; commit when all are settled."""
+    if change.canaries:
+        for key in [key for key in change.canaries if key in change.pending]:
+            move(state, change, change.pending.pop(key))
+        return
+    if change.bake is not None and not change.bake.over:
+        begin_bake(state, change, change.bake)
+        return
+    while change.pending:
+        move(state, change, change.pending.pop(next(iter(change.pending))))
     if not change.pending and not change.flight:
         slots = (state.slots[key] for key in change.before if key in state.slots)
         change.former = {pid: None for slot in slots for pid in slot.pids if state.workers[pid].asked}
         change.deadline = state.now + state.spec.hand_over
         state.expect("change", change.generation, change.deadline)
         hand_over(state, change)
+
+
+def begin_bake(state: State, change: Change, bake: Bake) -> None:
+    """Let the first workers serve beside the others, now that all are ready."""
+    if bake.begun is None:
+        keys, seconds = ", ".join(bake.keys), duration(bake.rules.seconds)
+        text = f"reload: judging generation {change.generation}: {keys} served by it for {seconds}, beside the others"
+        state.report(text, about=state.announcement(change, "baking", text=text))
+        state.expect("bake", change.generation, bake.begin(state.now))
+
+
+def measure(state: State, change: Change, bake: Bake) -> None:
+    """Ask for the counts of the workers that are compared."""
+    state.actions.append(Measure(change.generation, bake.kinds))
+    state.expect("bake", change.generation, bake.ask(state.now))
+
+
+def measured(state: State, event: Measured) -> None:
+    """Compare the workers of a bake: go on with it, with the rollout, or roll back."""
+    change = state.change
+    bake = None if change is None or change.generation != event.generation else change.bake
+    if change is None or bake is None or not bake.due:
+        return
+    held = bake.held
+    verdict = bake.look(event.samples, state.now)
+    state.expect("bake", change.generation, bake.deadline)
+    if verdict is None:
+        if bake.held and not held:
+            state.report(f"reload: held: {bake.lacks}", about=None)
+        return
+    bake.over, bake.deadline, change.judgement = True, None, f"; judged: {verdict.text}"
+    if verdict.outcome == "worse" or (verdict.outcome == "insufficient" and bake.rules.insufficient != "pass"):
+        fail(state, f"the new workers were judged: {verdict.text}")
+    else:
+        advance(state, change)
 
 
 def hand_over(state: State, change: Change) -> None:
@@ -224,8 +258,7 @@ def move(state: State, change: Change, target: Target) -> None:
 def slot_reconciled(state: State, change: Change, slot: Slot) -> None:
     """Note whether a slot that was reconciled during the rollout has settled."""
     if slot.key in change.flight and reached(state, slot):
-        if slot.key == change.canary:
-            change.canary = None
+        change.canaries.pop(slot.key, None)
         del change.flight[slot.key]
         state.announce(change, "settled", slot.key)
         advance(state, change)
@@ -263,7 +296,8 @@ def commit(state: State, change: Change) -> None:
     if gone:
         state.actions.append(Unbind(gone))
     state.dirty_molds[state.generation] = None
-    text = f"{change.what}: done ({change.key or f'generation {change.generation}'}){_still_draining(state)}"
+    of = change.key or f"generation {change.generation}"
+    text = f"{change.what}: done ({of}){change.judgement}{_still_draining(state)}"
     if change.what == "start":
         state.announce(change, "done", text=text)
     else:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .actions import Announce
-from .rollout import advance, choose_canary, plan_move, reached
+from .judge.canaries import choose, end_alone
+from .rollout import advance, plan_move, reached
 from .state import Scaling
 from .targets import make_room, new_target, set_target
 
 if TYPE_CHECKING:
+    from .change import Change
     from .plan import Entry
-    from .state import Change, State
+    from .state import State
 
 
 def scale(state: State, kind: str | None, size: int | None, askers: list[int]) -> None:
@@ -47,6 +49,7 @@ def scale(state: State, kind: str | None, size: int | None, askers: list[int]) -
         state.expect("scaling", pool.kind, state.now + patience)
         state.actions.append(Announce("scale", "rolling", state.generation, left=len(keys), pool=pool.kind))
     if rolling is not None:
+        end_alone(state, rolling)
         advance(state, rolling)
 
 
@@ -90,6 +93,9 @@ def rescale(state: State, rolling: Change | None, key: str, entry: Entry | None)
         # It waits for the canary like the others; one that the new plan did not have is moved, too.
         assert rolling.plan is not None
         plan_move(state, rolling, entry, rolling.plan.kind(entry.kind))
+        former = state.plan.wanted(state.overrides).get(key) if rolling.on_trial and not wanted_before else None
+        if former is not None:  # It serves at once: a bake may last.
+            set_target(state, key, new_target(state, former))
     elif not wanted_before:
         set_target(state, key, new_target(state, entry))
     return not wanted_before
@@ -99,5 +105,9 @@ def drop(state: State, rolling: Change, key: str) -> None:
     """Take a slot out of the change; if it was the canary, choose another."""
     rolling.pending.pop(key, None)
     rolling.flight.pop(key, None)
-    if rolling.canary == key:
-        choose_canary(state, rolling)
+    first = rolling.canaries if rolling.bake is None else rolling.bake.keys
+    if key in first:
+        rolling.canaries.pop(key, None)
+        del first[key]
+        if not first and not (rolling.bake and rolling.bake.over):
+            choose(state, rolling)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from .._options.records import DaemonOptions
     from .actions import Action, Stage
+    from .change import Change
+    from .judge.bake import Bake
     from .plan import Listener
-    from .slot import Slot, Target, Turn, Worker
+    from .slot import Slot, Turn, Worker
 
 MoldPhase = Literal["importing", "warming", "ready", "planning", "ending", "paused"]
 
@@ -46,36 +48,6 @@ class Mold:
     extra_until: float = 0.0
     last_death: float = 0.0  # when a worker died of its work
     reason: str = ""  # why it failed the last time, in a line
-
-
-@mutable
-class Change:
-    """A change under way: it is applied as a whole, or rolled back as a whole."""
-
-    what: Literal["start", "reload", "replan", "restart"]
-    askers: list[int]
-    key: str = ""
-    dry: bool = False  # a preview: planned only
-    cause: str = ""  # what requested it, in words
-    stage: Literal["queued", "planning", "binding", "rolling"] = "queued"
-    generation: int = 0
-    plan: Plan | None = None
-    before: dict[str, Target | None] = field(default_factory=dict)  # the former targets of the slots that were moved
-    pending: dict[str, Target] = field(default_factory=dict)  # targets of slots not yet moved, by key
-    flight: dict[str, None] = field(default_factory=dict)  # keys moved and not settled
-    opened: tuple[Listener, ...] = ()  # listeners that the plan in force does not have
-    canary: str | None = None  # the key whose worker must be ready before others are moved
-    former: dict[int, None] = field(default_factory=dict)  # replaced workers, for whose end a settled change waits
-    deadline: float | None = None  # the end of that wait
-
-    @property
-    def name(self) -> str:
-        """Return its name in logs and replies."""
-        return "preview" if self.dry else self.what
-
-    def has_moved(self, slot: Slot) -> bool:
-        """Return whether the slot has a target of this change; one of a change that this superseded does not count."""
-        return slot.key in self.before and slot.target is not None and slot.target.generation == self.generation
 
 
 @mutable
@@ -216,6 +188,7 @@ class State:
             ("pace", self.paces),
             ("orphan", self.orphans),
             ("change", self.changing),
+            ("bake", self.baking),
         )
         self.heap = [
             (thing.deadline, what, name)
@@ -229,6 +202,12 @@ class State:
     def changing(self) -> dict[int, Change]:
         """The change under way, by its generation."""
         return {} if self.change is None else {self.change.generation: self.change}
+
+    @property
+    def baking(self) -> dict[int, Bake]:
+        """The bake of the change under way, by its generation."""
+        bake = None if self.change is None else self.change.bake
+        return {} if self.change is None or bake is None else {self.change.generation: bake}
 
     def holds(self, entry: tuple[float, str, Any]) -> bool:
         """Return whether the object of this entry still has this deadline."""
@@ -377,6 +356,7 @@ class State:
 
 _HOLDERS = {
     "change": "changing",
+    "bake": "baking",
     "worker": "workers",
     "slot": "slots",
     "mold": "molds",

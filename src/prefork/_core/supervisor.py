@@ -62,6 +62,10 @@ Listeners
     `CutDrain(pid, seconds)` has one that drains end in order now: the supervisor kills it then.
     `ForgetSlot(key)`: the slot's shards may be closed.
 
+Comparisons
+    `Measure(g, kinds)` is answered by one `Measured(g, samples)`, in the order of the kinds. The counts of a kind
+    never decrease, whichever of its workers end; a late answer is ignored, and one that is lost asked for again.
+
 Clients and the log
     `CommandReceived(id, command)` gets exactly one `Reply(id, ok, text)`, when the *outcome* is known. `Report(text)`
     is one block for the log, about the fact at hand or a change that is announced with it. `Announce(...)` and the
@@ -83,6 +87,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from . import events as ev
 from . import failures, gap, molds, orphans, requests, rollout
 from .actions import Announce, Exit, OrderWorker, Report
+from .change import Change
 from .commands import words
 from .handover import adoption, upgrade
 from .handover.facts import HandoverFact, Survived, Upgraded, UpgradeFailed
@@ -92,7 +97,7 @@ from .kept.values import decode, encode
 from .restarts import recycling, relaunch
 from .scaling import scaled
 from .slot import Worker
-from .state import Change, State
+from .state import State
 from .view.health import Health, count_slot, health
 from .view.status import overview, slot_view
 from .warming import phase
@@ -235,12 +240,10 @@ class Supervisor:
                 molds.forget_contexts(state, generation)
             case ev.MoldFact():
                 self._mold(event)
-            case ev.ListenersBound(generation):
-                if change := self._change(generation, "binding"):
-                    rollout.roll(state, change)
-            case ev.BindFailed(generation, report):
-                if self._change(generation, "binding"):
-                    rollout.fail(state, report)
+            case ev.ListenersBound() | ev.BindFailed():
+                self._bound(event)
+            case ev.Measured():
+                rollout.measured(state, event)
             case ev.CommandReceived(asker, command, by):
                 state.cause = f"{words(command)} requested by {by}" if by else words(command)
                 requests.command(state, command, [asker])
@@ -357,6 +360,13 @@ class Supervisor:
             rollout.planned(state, change, plan)
         elif plan != state.plan:
             state.report(f"mold of generation {generation}: computed a different plan; it applies from the next reload")
+
+    def _bound(self, event: ev.ListenersBound | ev.BindFailed) -> None:
+        if change := self._change(event.generation, "binding"):
+            if isinstance(event, ev.BindFailed):
+                rollout.fail(self._state, event.report)
+            else:
+                rollout.roll(self._state, change)
 
     def _mold(self, event: ev.MoldReport) -> None:
         state = self._state

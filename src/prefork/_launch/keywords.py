@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TypedDict
 
-from .._options.records import LazyImports, LogFormat, LogLevel, Share
+from .._options.records import Insufficient, LazyImports, LogFormat, LogLevel, Share
 
 
 class DaemonKeywords(TypedDict, total=False):
@@ -26,3 +26,8 @@ class DaemonKeywords(TypedDict, total=False):
     profile_on_hang: bool
     profile_slower_than: int
     orphan_grace: float
+    judge: bool
+    bake: float
+    canary_share: int
+    judge_min_requests: int
+    judge_insufficient: Insufficient

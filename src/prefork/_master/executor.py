@@ -197,17 +197,16 @@ class DaemonExecutor:
             case do.Unbind(listeners):
                 self._names.cancel(listeners)
                 self._log_all(self.listeners.unbind(listeners))
+            case do.Measure():
+                self._master.enqueue(self.board.measure(action))
             case do.Report():
                 self._log.report(action)
             case do.ReportStacks():
                 self._hangs.inspect("", False, self._log_stacks)
             case do.Reply():
                 self._replies.deliver(action)
-            case do.DrainOrphan(pid):
-                self.listeners.orphans_drain()
-                self._orphans.drain(pid)
-            case do.KillOrphan(pid):
-                self._orphans.kill(pid)
+            case do.DrainOrphan() | do.KillOrphan():
+                self._end_orphan(action)
             case do.ReopenLogs():
                 self._reopen_logs()
             case ReplaceProgram() | CancelUpgrade() | AdoptWorker():
@@ -216,6 +215,13 @@ class DaemonExecutor:
                 self._watchers.announced(action)
             case _:
                 raise InternalError(f"a daemon's master has no {action}")
+
+    def _end_orphan(self, action: do.DrainOrphan | do.KillOrphan) -> None:
+        if isinstance(action, do.KillOrphan):
+            self._orphans.kill(action.pid)
+        else:
+            self.listeners.orphans_drain()
+            self._orphans.drain(action.pid)
 
     def _reopen_logs(self) -> None:
         self._log.reopen()

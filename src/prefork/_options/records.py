@@ -24,6 +24,7 @@ Ready = Literal["auto", "explicit"]
 HangPolicy = Literal["kill", "report"]
 Share = Literal["freeze", "immortal", "none"]
 LazyImports = Literal["resolve", "keep"]
+Insufficient = Literal["hold", "pass", "fail"]
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["info", "debug"]
 
@@ -130,6 +131,17 @@ class DaemonOptions:
     )
     orphan_grace: float = _option(
         10.0, SECONDS, "Seconds that workers serve after the master's death, until a new master takes over.", "daemon"
+    )
+    judge: bool = _option(
+        False, Flag(), "Compare new workers with the old generation before a reload replaces the others.", "daemon"
+    )
+    bake: float = _option(30.0, SECONDS, "Seconds that new workers serve beside the old ones for --judge.", "daemon")
+    canary_share: int = _option(1, Whole(1), "Slots of each kind that --judge replaces first.", "daemon")
+    judge_min_requests: int = _option(
+        200, Whole(1), "Requests that new and old workers must each have served for --judge.", "daemon"
+    )
+    judge_insufficient: Insufficient = _option(
+        "hold", _of(Insufficient), "What --judge does when there are fewer: wait, go on, or roll back.", "daemon"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from .._core.commands import typed
+from .._core.commands import OF_JUDGE, typed
 from .._records.record import record
 from .units import counted, duration
 
@@ -104,7 +104,7 @@ def _derived(record: Record) -> Record:
         "because": f": {record['why']}" if record.get("why") else "",
         "while_doing": f", while doing {record['doing']}" if record.get("doing") else "",
         "generation_and_pid": f"generation {record.get('generation')}{pid}",
-        "words": typed({name: record[name] for name in ("command", "of", "pool", "size") if name in record}),
+        "words": typed({name: record[name] for name in ("command", "of", "pool", "size", *OF_JUDGE) if name in record}),
         "of_workers": counted(record.get("workers", 0), "worker"),
         "lived": "" if "by the master" in str(record.get("reason")) else f" after {duration(record.get('after', 0))}",
         "after_span": duration(record.get("after", 0)),

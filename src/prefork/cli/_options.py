@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from .._options.option import Option
 from .._options.records import Scope
-from .._options.table import OPTIONS
+from .._options.table import BY_NAME, OPTIONS
 from .._options.types import Choice, Flag, OptionType, Several
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -80,6 +80,17 @@ def from_table(function: F) -> F:
     for option in reversed(OPTIONS):
         called = _flag(option)(called)
     return called  # type: ignore[return-value]
+
+
+def flags_of(*names: str) -> Callable[[F], F]:
+    """Give a command flags of these options alone, None where one is not given."""
+
+    def flagged(function: F) -> F:
+        for name in reversed(names):
+            function = _flag(BY_NAME[name])(function)
+        return function
+
+    return flagged
 
 
 _FROM_TABLE = {option.name for option in OPTIONS}

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -15,6 +15,7 @@ from .._errors import CommandFailedError, UsageError
 from .._linux.terminal import is_journal
 from ..client import Client, Each
 from ._daemon import daemon_argument, daemon_command, pools, print_json, slots
+from ._options import flags_of
 from ._say import say
 
 _INTERRUPTED = "prefork: interrupted; the command continues in the daemon: `prefork events --follow` shows it"
@@ -23,15 +24,18 @@ _Call = Callable[[Each | None], str]
 
 
 @click.command()
+@flags_of("judge", "bake", "canary_share", "judge_min_requests", "judge_insufficient")
 @daemon_argument
 @daemon_command
-def reload(client: Client, as_json: bool) -> None:
+def reload(client: Client, as_json: bool, **judging: Any) -> None:
     """Import the application again and replace every worker.
 
     By default a new worker is ready before the old one drains. If the new code fails, the old workers keep running and
-    the application's error is printed.
+    the application's error is printed. With --judge the first new workers serve beside the old ones for a while, and
+    are compared with them: a generation that is worse is rolled back. The daemon's own options are the defaults.
     """
-    _execute("reload", client, client.reload, as_json)
+    given = {name: value for name, value in judging.items() if value is not None}
+    _execute("reload", client, partial(client.reload, **given), as_json)
 
 
 @click.command()

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..change import Change
 from ..events import WorkerEnded
 from ..failures import worker_ended
 from ..kept.snapshot import MalformedSnapshot
 from ..molds import retire_unused, start_mold
 from ..rollout import request, withdraw
 from ..slot import Worker
-from ..state import Change, Mold, Orphan
+from ..state import Mold, Orphan
 from ..targets import make_room
 from .orders import AdoptWorker
 

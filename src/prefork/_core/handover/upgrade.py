@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..actions import Announce
+from ..change import Change
 from ..molds import end_mold
 from ..rollout import end_settled, next_change, withdraw
 from ..rollout import request as request_change
-from ..state import Change, Upgrading
+from ..state import Upgrading
 from ..units import duration
 from . import outcome
 from .orders import ReplaceProgram

@@ -15,7 +15,8 @@ from typing import Any
 
 from ..._errors import InternalError
 from ..._options import records
-from .. import plan, slot, state
+from .. import change, commands, plan, slot, state
+from ..judge import bake, counts
 from ..restarts import pace
 from .snapshot import MalformedSnapshot
 from .types import Check, check
@@ -25,6 +26,7 @@ _RECORDS: dict[str, Any] = {
     for cls in (
         *(records.KindOptions, records.DaemonOptions, plan.Kind, plan.Entry),
         *(plan.Pool, plan.Listener, plan.Plan, plan.Spec, slot.Target),
+        *(commands.Reload, bake.Rules, counts.Sample, counts.Counts),
     )
 }
 """Immutable: equal ones are one."""
@@ -32,8 +34,8 @@ _RECORDS: dict[str, Any] = {
 _CLASSES: dict[str, Any] = _RECORDS | {
     cls.__name__: cls
     for cls in (
-        *(slot.Worker, slot.Slot, pace.Pace),
-        *(state.Mold, state.Change, state.Scaling, state.Stopping, state.Upgrading, state.Orphan, state.State),
+        *(slot.Worker, slot.Slot, pace.Pace, bake.Bake),
+        *(state.Mold, change.Change, state.Scaling, state.Stopping, state.Upgrading, state.Orphan, state.State),
     )
 }
 

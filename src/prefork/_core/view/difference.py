@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..change import Change
     from ..plan import Entry, Plan
     from ..slot import Target
-    from ..state import Change, State
+    from ..state import State
 
 
 def difference(state: State, change: Change, plan: Plan) -> dict[str, Any]:

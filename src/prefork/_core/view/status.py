@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from ..restarts.relaunch import next_start
 
 if TYPE_CHECKING:
+    from ..change import Change
     from ..slot import Slot, Worker
-    from ..state import Change, State
+    from ..state import State
 
 
 def overview(state: State) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def change_view(change: Change) -> dict[str, Any]:
     return {
         "what": change.name,
         "slot": change.key,
-        "stage": change.stage,
+        "stage": "baking" if change.on_trial and not change.canaries else change.stage,
         "to": change.generation,
         "left": len(change.pending) + len(change.flight),
         "why": change.cause,

@@ -23,6 +23,14 @@ REFUSED: Mapping[type[Command], str] = {
 }
 """Command -> why a hooks daemon cannot carry it out, and what to use instead."""
 
+_NOT_JUDGED = "a program with hooks has no judged reload: its workers count no requests, and its hooks replace them"
+
+
+def refusal(command: Command) -> str:
+    """Return why a hooks daemon cannot carry out a command; empty if it can."""
+    return _NOT_JUDGED if isinstance(command, Reload) and command.asks_for_judge else REFUSED.get(type(command), "")
+
+
 NO_STACKS = (
     "workers of a program with hooks write no stacks: the signal that asks for them would end a `signal.pause()`; "
     "use `py-spy dump --pid PID`; `prefork status` has the pid"
@@ -67,7 +75,7 @@ class SteeredDecider:
         """Yield what the other decider answers, to a signal in place of a command."""
         if not isinstance(event, fact.CommandReceived):
             yield from self._decider.handle(event, now)
-        elif text := REFUSED.get(type(event.command)):
+        elif text := refusal(event.command):
             yield Reply(event.id, False, text)
         elif isinstance(event.command, Stop):
             self._stop_askers.append(event.id)

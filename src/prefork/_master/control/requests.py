@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Literal
 
-from ..._core.commands import COMMANDS, Command
+from ..._core.commands import COMMANDS, OF_JUDGE, Command
+from ..._options.records import DaemonOptions
 from ..._records.record import record
 from ..._wire.places import PROTOCOL
 
@@ -19,6 +20,7 @@ LONGEST = 4096
 """Bytes of a request, at most."""
 
 _LONGEST_NAME = 200
+_OPTIONS = {each.name: each.metadata["type"] for each in fields(DaemonOptions)}
 
 LONGEST_PROFILE, HIGHEST_RATE = 600, 1000
 """Seconds, and samples a second, at most."""
@@ -92,7 +94,18 @@ def _command(name: object, data: dict[str, Any]) -> Command:
     cls = COMMANDS.get(name) if isinstance(name, str) else None
     if cls is None:
         raise MalformedRequest(f"there is no request {str(name)[:_LONGEST_NAME]!r}")
-    return cls(**{each.name: _MEMBERS[str(each.type)](data, each.name) for each in fields(cls)})
+    own = [each.name for each in fields(cls) if each.name in OF_JUDGE and each.name in data]
+    given = {each.name: _MEMBERS[str(each.type)](data, each.name) for each in fields(cls) if each.name not in OF_JUDGE}
+    return cls(**given, **{option: _option(data, option) for option in own})
+
+
+def _option(data: dict[str, Any], name: str) -> Any:
+    """Return a member that is one of the daemon's options."""
+    value = data.pop(name)
+    try:
+        return None if value is None else _OPTIONS[name].check(value)
+    except ValueError as error:
+        raise MalformedRequest(f"`{name}`: {error}") from None
 
 
 def _flag(data: dict[str, Any], name: str) -> bool:

@@ -21,10 +21,12 @@ from ..._wire import scoreboard as at
 from ..._wire.measures import BLOCK, read
 from ..._wire.printable import printable
 from ..._wire.scoreboard import HALF, LABEL_BYTES, LABEL_OFFSET, ROWS, STATES, Scoreboard, State
+from ..judge.measure import Comparison, Living, stalled
 from .dead import Dead
 
 if TYPE_CHECKING:
     from ..._core import actions as do
+    from ..._core.judge.counts import Measure, Measured
 
 _MASK = 2**64 - 1
 
@@ -64,6 +66,7 @@ class Board:
             raise SystemFailure(f"there is no shared memory for the scoreboard: {error}") from None
         self._words = self._board.words
         self._dead = Dead(self._board)
+        self._comparison = Comparison(self._board)
         self._rows: dict[int, _Row] = {}
         self._pids: dict[int, int] = {}  # pid -> row, of living workers
         self._slots: dict[str, _Slot] = {}
@@ -129,6 +132,7 @@ class Board:
         slot.last_exit = status
         self._ended[row] = None
         ended.state = "ended"
+        self._comparison.ended(ended.name, ended.generation, row)
         measured = read(self._words, self._board.floats, self._board.block_words(row))
         with self._changing():
             self._dead.add(measured, ended.generation)
@@ -145,6 +149,15 @@ class Board:
                 self._words[workers + at.REQUESTS] = self._words[workers + at.ERRORS] = 0
                 self._write(slot.live[-1])
             self._write(row)
+
+    def measure(self, order: Measure) -> Measured:
+        """Return what the workers of some kinds have counted, those of a generation and all others."""
+        now = time.monotonic()
+        living = (
+            Living(self._rows[row].name, self._rows[row].generation, row, stalled(self.progress(pid), now))
+            for pid, row in self._pids.items()
+        )
+        return self._comparison.measured(order, living)
 
     def watch(self, watching: bool) -> None:
         """Set whether the master checks for hangs: if not, a worker that becomes busy wakes it."""

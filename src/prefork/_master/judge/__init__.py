@@ -1,0 +1,1 @@
+"""What the master measures for a judged reload."""
