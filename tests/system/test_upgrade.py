@@ -65,6 +65,7 @@ def test_no_descriptor_is_left_or_lost(start: Start) -> None:
     daemon.launch()
     daemon.at_rest("web/0", "web/1")
     upgraded(daemon)
+    until(lambda: len(daemon.running.children()) == 4, "mold, spare and workers, and no child that rehearses")
     before = open_files(daemon.running.pid)
     upgraded(daemon)
     until(lambda: open_files(daemon.running.pid) == before, "the same descriptors")
