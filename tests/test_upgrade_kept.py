@@ -27,13 +27,16 @@ PARTS = {
     ("_master/scoreboard/dead.py", "_Total"): ("_counts _sums number", ""),
     ("_master/hangs/watch.py", "Hangs"): (
         "_detector _stopped _workers imports",
-        "_asleep _board _due _explained _master _note _samples dumps",
+        "_asleep _board _due _explained _master _note _samples dumps woken",
     ),
-    ("_master/hangs/dumps.py", "Dumps"): ("", "_board _current _master _queue descriptor"),
+    ("_master/hangs/dumps.py", "Dumps"): ("", "_board _current _master _queue descriptor readers"),
     ("_master/hangs/imports.py", "Imports"): ("_begun", "_dumps _master _noted _processes"),
     ("_core/watch/hang_watch.py", "HangDetector"): ("periods starved stuck", "waited watching"),
     ("_master/hangs/crashes.py", "Crashes"): ("_notes", "_due _master _next _numbers _queue _runtime"),
-    ("_master/hangs/oom.py", "OomCounter"): ("_seen", "_file"),
+    ("_master/hangs/evidence/oom.py", "OomCounter"): ("_seen", "_file"),
+    ("_master/outside/readers.py", "Readers"): ("", "_interpreter _master _processes waiting"),
+    ("_master/outside/profiles.py", "Profiles"): ("", "_interpreter _master _processes _running"),
+    ("_master/outside/unasked.py", "Unasked"): ("", "_directory _hangs _looks _master _profiles _slowness"),
     ("_master/births/orders.py", "Orders"): ("_assignables _options", "_dependencies _launching _log"),
     ("_master/births/launches.py", "Launching"): (
         "files",
@@ -108,7 +111,7 @@ PARTS = {
     ("_master/deaths.py", "Deaths"): ("_oom", "_keepers _master _processes _receive"),
     ("_master/executor.py", "DaemonExecutor"): (
         "_capture _crashes _deaths _hangs _orders _orphans _processes _shared _watchers board listeners",
-        "_channels _leftovers _log _master _names _options _queues _replies _welcome grants replacing",
+        "_channels _leftovers _log _master _names _options _queues _replies _welcome grants replacing _profiles",
     ),
     ("_master/passed/shared.py", "Shared"): ("lifeline metrics scoreboard stacks writer", ""),
     ("_master/loop.py", "Master"): (

@@ -84,8 +84,8 @@ class Dumps:
 
     @property
     def under_way(self) -> bool:
-        """Whether a process is to write its stacks."""
-        return self._current is not None
+        """Whether a process is to write its stacks, or a reader to answer."""
+        return self._current is not None or (self.readers is not None and self.readers.waiting > 0)
 
     def request(self, pid: int, done: Done, *, force: bool = False) -> None:
         """Have a process write its stacks, or a reader if it does not respond.

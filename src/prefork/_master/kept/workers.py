@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..._errors import UsageError
 from ..._records.plain import Descriptor
-from ..births.processes import Processes
+from ..births.processes import HelperRole, Processes
 from ..watching.edits import Edits
 from ..watching.watchers import FileWatcher, Watchers
 from . import channels
@@ -17,6 +18,10 @@ from .records import KeptHangs, KeptProcesses, KeptShared, KeptWatcher, KeptWatc
 if TYPE_CHECKING:
     from ..executor import DaemonExecutor
     from ..loop import Master
+
+
+_HELPER = 600.0
+"""Seconds after which a helper is killed, such as one that takes a profile: its own deadline has not passed on."""
 
 
 def shared(executor: DaemonExecutor) -> KeptShared:
@@ -57,11 +62,18 @@ def restore_processes(processes: Processes, master: Master, kept: KeptProcesses)
             master.exits._dead.append(pid)
     processes.killed, processes._stopped = dict(kept.killed), set(kept.stopped)
     channels.restore(processes.channels, kept.molds, kept.workers)
+    for pid in [pid for pid, role in kept.roles.items() if isinstance(role, HelperRole)]:
+        master.later(_HELPER, partial(_end_helper, processes, pid))
     connected = {mold.generation for mold in kept.molds}
     for generation in processes.molds():
         if generation not in connected:  # It has closed its channel, and was to be killed in a moment.
             processes.kill_mold_soon(generation)
         processes._end_if_stopped(generation)
+
+
+def _end_helper(processes: Processes, pid: int) -> None:
+    if processes._roles.get(pid) == HelperRole():
+        processes.kill(pid)
 
 
 def save_hangs(executor: DaemonExecutor) -> KeptHangs:

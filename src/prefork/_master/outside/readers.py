@@ -49,6 +49,8 @@ class Readers:
         self._master = master
         self._processes = processes
         self._interpreter = interpreter
+        self.waiting = 0
+        """Answers that have not come."""
 
     def read(self, pid: int, done: Callable[[Outside], None]) -> None:
         """Call `done` with the stacks of a process of ours, or with why there are none; at the deadline at last."""
@@ -65,7 +67,13 @@ class Readers:
             if writer >= 0:
                 os.close(writer)
         self._processes.add_helper(child)
-        _Answer(self._master, reader, done)
+        self.waiting += 1
+
+        def answered(found: Outside) -> None:
+            self.waiting -= 1
+            done(found)
+
+        _Answer(self._master, reader, answered)
         self._master.later(DEADLINE, lambda: self._processes.kill(child))
 
 
