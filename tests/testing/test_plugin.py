@@ -110,7 +110,7 @@ def test_breakpoint_in_a_worker_stops_at_the_terminal(start: Start) -> None:
     running = run(start, test, "--pdb", stdin=terminal)
     try:
         said = until_prompt(master)
-        assert "total += 1" in said
+        assert "-> breakpoint()" in said or "-> total += 1" in said  # From Python 3.13 on it is the line of the call.
         os.write(master, b"p total\n")
         assert "41" in until_prompt(master)
         os.write(master, b"c\n")
