@@ -207,6 +207,11 @@ def wait(assignment: Assignment, context: Json) -> None:
     Worker(context, assignment).wait_draining()
 
 
+def worn(assignment: Assignment, context: Json) -> None:
+    Worker(context, assignment).request_replacement("enough")
+    wait(assignment, context)
+
+
 def fail(assignment: Assignment, context: Json) -> None:
     raise ValueError(context["text"])
 
@@ -253,5 +258,16 @@ def fork_a_child(assignment: Assignment, context: Json) -> None:
 
 _FUNCTIONS: dict[str, Callable[[Assignment, Json], None]] = {
     each.__name__: each
-    for each in (serve, serve_async, wait, fail, leave, ready_then_hang_in_c, linger, linger_and_fail, fork_a_child)
+    for each in (
+        serve,
+        serve_async,
+        wait,
+        worn,
+        fail,
+        leave,
+        ready_then_hang_in_c,
+        linger,
+        linger_and_fail,
+        fork_a_child,
+    )
 }

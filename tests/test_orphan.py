@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prefork._worker.orphan import Captured, Patience
+from prefork._worker.orphans.captured import Captured
+from prefork._worker.orphans.orphan import Patience
 
 
 def test_grace_counts_only_while_there_is_no_master() -> None:

@@ -29,13 +29,18 @@ The master and a newborn, over the newborn's own channel:
     master  CutDrain              during a drain, which is over now, and before a second signal
     master  end of file               before the order: the spare exits 0 and logs nothing; after it: nothing
 
+A master and an orphan of another one, over a connection to the orphan's socket (`places.orphan_address`):
+
+    master  HandOver                  answered by HandedOver [the descriptors], and the end
+    master  Adopt                     over another connection, the worker's channel from then on: Ready comes again
+
 A newborn becomes a spare when it has sent Hello and its mold has sent ForksEnded, in whichever order the two arrive.
 Before that it is not yet the master's child: its getppid() names the intermediate, and an order would let it conclude
 that its master is dead. A channel of a batch that ends without a Hello is a fork that has failed.
 
-Only the master sends descriptors, and makes all of them itself: it may have rights that its peers have not, and closing
-what a peer has chosen can take for ever (`_master.channels.rights`). So a message to the master fits a packet; a plan
-does not, and is written to memory that the master has sent.
+The master takes no descriptor from a peer: closing what it has chosen can take for ever (`_master.channels.rights`).
+What orphans hand over reaches a child of the master, which passes on what it has recognised. So a message to the master
+fits a packet; a plan does not, and is written to memory that the master has sent.
 
 SIGTERM asks for the drain, and no message does, so that it means the same whichever process sends it; the master sends
 a signal of prefork's own, too (`_linux.drain_request`). DrainBacklogs is in the worker's channel before the signals,
@@ -232,6 +237,25 @@ class CutDrain:
 
 
 @record
+class HandOver:
+    """Send me those of these descriptors that you hold: each is `DEVICE:INODE`, as fstat(2) has them."""
+
+    wanted: tuple[str, ...]
+
+
+@record
+class HandedOver:
+    """These descriptors come with this, in order, by their names in `HandOver`."""
+
+    found: tuple[str, ...]
+
+
+@record
+class Adopt:
+    """You are this master's worker again, and this connection is your channel to it."""
+
+
+@record
 class DrainBacklogs:
     """No other worker will accept from these listeners (names): drain their backlogs before you end."""
 
@@ -257,6 +281,9 @@ Message = (
     | Failed
     | DrainBacklogs
     | CutDrain
+    | HandOver
+    | HandedOver
+    | Adopt
 )
 
 _CLASSES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}

@@ -21,6 +21,11 @@ TOKEN = "dashboard-token"
 """The name of the file in the runtime directory with the token of the dashboard's commands."""
 
 
+def orphan_address(lifeline: int, pid: int) -> bytes:
+    """Return the abstract Unix address at which an orphan waits for a new master; `lifeline`: the inode of its pipe."""
+    return f"\0prefork/orphan/{lifeline}/{pid}".encode()
+
+
 def given_in(environ: Mapping[str, str]) -> str:
     """Return the runtime directory that a service manager has created for this daemon; empty where there is none."""
     return environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]

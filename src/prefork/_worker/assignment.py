@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .._linux import title
 from .._linux.channel import Channel
-from .._wire.messages import Busy, CutDrain, DrainBacklogs
+from .._wire.messages import Busy, CutDrain, DrainBacklogs, ReplacementRequested
 from .draining.drain import Drain
 
 if TYPE_CHECKING:
@@ -45,13 +46,14 @@ class Assignment:
 class Reports:
     """One worker's reports to the master. Methods and no closures: each newborn would make those in private memory."""
 
-    __slots__ = ("_backlogs", "_channel", "_drain", "_due", "_title")
+    __slots__ = ("_backlogs", "_channel", "_drain", "_due", "_title", "_wanted")
 
     def __init__(self, channel: Channel, text: str, drain: Drain) -> None:
         self._channel = channel
         self._title = text
         self._drain = drain
         self._due = [True]
+        self._wanted: ReplacementRequested | None = None
         self._backlogs: set[str] = set()
 
     def starting(self) -> None:
@@ -70,7 +72,19 @@ class Reports:
 
     def send(self, message: Message) -> None:
         """Send any other message."""
+        if isinstance(message, ReplacementRequested):
+            self._wanted = message
         self._channel.try_send(message)
+
+    def renew(self, channel: Channel) -> None:
+        """Go on over this channel, to another master; send it what the former one was sent of this worker's state."""
+        # In the place of the former one, which other threads may be about to use.
+        os.dup2(channel.fileno(), self._channel.fileno(), inheritable=False)
+        channel.close()
+        if not self._due:
+            self._channel.send_ready()
+        if self._wanted is not None:
+            self._channel.try_send(self._wanted)
 
     def busy(self) -> None:
         """Send Busy, for a master that does not watch for hangs."""

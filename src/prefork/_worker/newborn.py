@@ -27,7 +27,8 @@ from .activity import requests_by_thread
 from .assignment import Assignment, Reports
 from .draining.drain import Drain
 from .failure import describe
-from .orphan import Captured, Orphan, Patience
+from .orphans.captured import Captured
+from .orphans.orphan import Orphan, Patience
 
 if TYPE_CHECKING:
     from .._linux.stacks import Stacks
@@ -163,6 +164,7 @@ def work(channel: Channel, inheritance: Inheritance, order: Order, descriptors: 
         ptracer.admit(order.master)
         reports = Reports(channel, order.title, inheritance.drain)
         reports.starting()
+        inheritance.orphan.reports = reports
         inheritance.stacks.channel, inheritance.stacks.requests = channel, requests_by_thread
         if order.environ:  # An update with nothing runs library code, whose pages would be each worker's own.
             os.environ.update(order.environ)

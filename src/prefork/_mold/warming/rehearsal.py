@@ -21,7 +21,7 @@ from ..._wire import scoreboard
 from ..._wire.messages import Order
 from ..._worker.draining.drain import Drain
 from ..._worker.newborn import Inheritance, wait_for_order, work
-from ..._worker.orphan import Orphan
+from ..._worker.orphans.orphan import Orphan
 
 _TIMES = 8
 """CPython 3.11 to 3.13 adapts an instruction within its first eight runs."""

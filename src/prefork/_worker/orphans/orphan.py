@@ -1,4 +1,4 @@
-"""A worker whose master has died: how long it serves, where its output goes, and how it ends.
+"""A worker whose master has died: how long it serves, how it ends, or how it becomes the next master's worker.
 
 It has a thread for that, which needs neither the main thread nor a master.
 """
@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from .._linux import lifeline, steering
-from .._linux.drain_request import signals_for
+from ..._linux import lifeline, steering
+from ..._linux.drain_request import signals_for
+from .adoption import Adoption
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from .draining.drain import Drain
+    from ..assignment import Reports
+    from ..draining.drain import Drain
+    from .captured import Captured
 
 _POLL = 0.1
 """Seconds between two looks for a master: nothing reports that one has come."""
@@ -44,37 +47,6 @@ class Patience:
         return min(self.alone, self.beside) > 0
 
 
-@dataclass(slots=True)
-class Captured:
-    """The captured streams of a worker: pipes that the master reads.
-
-    The worker has the read ends, too, so that no write of its can fail because there is no reader. `instead`: the
-    streams to use when there is no master.
-    """
-
-    readers: list[int]
-    instead: list[int]
-
-    def release(self) -> None:
-        """Put the other streams in the place of standard output and error, and copy there what the pipes still hold.
-
-        The pipes stay open: the application may have given them to children.
-        """
-        for number, (reader, other) in enumerate(zip(self.readers, self.instead, strict=True), 1):
-            os.dup2(other if _is_intact(other) else _null(), number)
-            os.set_blocking(reader, False)
-        self.copy()
-
-    def copy(self) -> None:
-        """Copy what the pipes hold, without waiting for more, or for a stream that takes no more."""
-        for number, reader in enumerate(self.readers, 1):
-            try:
-                while _takes_more(number) and (data := os.read(reader, select.PIPE_BUF)):
-                    os.write(number, data)
-            except OSError:
-                pass  # EAGAIN: that is all. Otherwise the other stream has lost its reader, too.
-
-
 class Orphan:
     """This process, should it become an orphan. Made in the mold, so that workers share the memory.
 
@@ -88,6 +60,7 @@ class Orphan:
         self.drain_timeout = 0.0
         self.queues: list[socket.socket] = []
         self.captured: Captured | None = None
+        self.reports: Reports | None = None
         self._report: Callable[[], object] = drain.on_request
 
     def begin(self, _number: int = 0, _frame: object = None) -> None:
@@ -103,25 +76,46 @@ class Orphan:
         _thread.start_new_thread(self._live, ())
 
     def _live(self) -> None:
-        self._serve_on()
+        if self._serve_on():
+            return
         end = monotonic() + self.drain_timeout + _AFTER_MASTER
         while (rest := end - monotonic()) > 0:
             self._copy()
             select.select([], [], [], min(rest, _POLL))
         os.killpg(os.getpid(), signal.SIGKILL)  # This process leads a session.
 
-    def _serve_on(self) -> None:
-        """Wait for the request to drain, and make it when the patience is spent."""
-        waiting = select.poll()
-        waiting.register(self.drain.descriptor, select.POLLIN)
-        last = monotonic()
-        while not waiting.poll(_POLL * 1000):
-            self._copy()
-            now = monotonic()
-            if not self.patience.spend(now - last, self._has_master()):
-                self._refuse_new()
-                self._ask()
-            last = now
+    def _serve_on(self) -> bool:
+        """Wait until a master adopts this process (True), or the drain is requested; request it without patience."""
+        patience, last = Patience(self.patience.alone, self.patience.beside), monotonic()
+        with Adoption.at(self.drain.lifeline) as adoption:
+            while not self.drain.requested:
+                if adoption.wait(self.drain.descriptor, _POLL) and self._is_adopted(adoption):
+                    return True
+                self._copy()
+                now = monotonic()
+                if not patience.spend(now - last, self._has_master()):
+                    self._refuse_new()
+                    self._ask()
+                last = now
+        return False
+
+    def _is_adopted(self, adoption: Adoption) -> bool:
+        """Answer one connection of a master; return whether this process has become its worker."""
+        channel = adoption.answer()
+        if channel is None or self.reports is None:
+            return False
+        if self.drain.requested:  # It drains as an orphan, and its connection's end says so.
+            channel.close()
+            return False
+        if self.captured is not None:
+            self.captured.take_back()
+        adoption.close()  # Before the next master may die: then this process listens again.
+        self.drain.on_request = self._report
+        self.reports.renew(channel)
+        self.drain.orphaned = False
+        if not self._has_master():  # It has died meanwhile, and its signal came too early.
+            self.begin()
+        return True
 
     def _requested(self) -> None:
         """Refuse new connections before the server can find its queue empty: the request has just come.
@@ -152,23 +146,3 @@ class Orphan:
                 steering.turn_away(queue)
             except OSError:
                 pass  # Not supported by this kernel: the connections of the last moment are lost.
-
-
-def _is_intact(stream: int) -> bool:
-    """Return whether a stream has a reader, or needs none."""
-    return _state(stream, 0) == 0
-
-
-def _takes_more(stream: int) -> bool:
-    """Return whether PIPE_BUF bytes can be written without waiting."""
-    return _state(stream, select.POLLOUT) == select.POLLOUT
-
-
-def _state(stream: int, events: int) -> int:
-    waiting = select.poll()
-    waiting.register(stream, events)
-    return sum(state for _, state in waiting.poll(0))
-
-
-def _null() -> int:
-    return os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
