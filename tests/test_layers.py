@@ -186,12 +186,12 @@ LARGEST = {
     "_reader/sampling": 240,
     "_master/control": 650,
     "_master/log": 250,
-    "_master/runtime": 350,
+    "_master/runtime": 370,
     "_master/judge": 80,
     "_master/scoreboard": 270,
     "_master/kept": 760,
     "_master/upgrade": 530,
-    "_master/adoption": 500,
+    "_master/adoption": 740,
 }
 """Folder -> lines of code that it may have, some tenth more than it needs. Where one is full, look for the second idea
 in it; a number here is not raised by the commit that breaks it.
