@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from prefork._wire.places import WORKERS
 from support import PATIENCE, Running, Start, until
 
 HEAD = """
@@ -143,6 +144,12 @@ class Served:
 
     def _molds(self) -> list[int]:
         return [pid for pid in self.running.children() if title(pid).startswith("prefork: mold ")]
+
+
+def forget_workers(start: Start) -> None:
+    """Let the next master not adopt the workers of the one that was killed, but replace them."""
+    for name in WORKERS:
+        (start.directory / "runtime" / name).unlink(missing_ok=True)
 
 
 _ports = itertools.count(10_000 + os.getpid() % 220 * 100)

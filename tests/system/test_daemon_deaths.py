@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support import PROOF, Start, gone, state, until
-from system.daemons import HEAD, RUN, Served, alive
+from system.daemons import HEAD, RUN, Served, alive, forget_workers
 
 FAILING = (
     HEAD
@@ -233,6 +233,7 @@ def test_orphans_serve_until_the_next_master_ends_them(start: Start) -> None:
     os.kill(served.running.pid, signal.SIGKILL)
     served.running.wait()
     assert served.ask()[2] in old.values()
+    forget_workers(start)
     served.launch()
     new = served.ready("web/0", "web/1")
     served.running.expect("orphans: found", "err")
@@ -247,6 +248,7 @@ def test_master_after_a_failed_one_takes_over_orphans(start: Start) -> None:
     old = served.ready("web/0", "web/1")
     served.signal(signal.SIGKILL)
     served.running.wait()
+    forget_workers(start)
     served.write(plan="1 / 0")
     assert served.launch().running.wait() == 1
     served.write(plan="[Web(0), Web(1)]")
@@ -267,6 +269,7 @@ def test_hanging_orphans_are_ended_by_a_later_master(start: Start) -> None:
         pids += [int(served.running.expect(r"hangs (\d+)")[1]) for _ in range(2)]
         served.signal(signal.SIGKILL)
         served.running.wait()
+        forget_workers(start)
     served.write(FAILING % "worker.wait_draining()")
     served.launch()
     assert all(gone(pid) for pid in pids)

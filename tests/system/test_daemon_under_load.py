@@ -9,7 +9,7 @@ import time
 from types import TracebackType
 
 from support import PATIENCE, PROOF, Start, gone
-from system.daemons import Served
+from system.daemons import Served, forget_workers
 
 PAUSE = 0 if PROOF else 0.02
 """Seconds that each client waits after an answer."""
@@ -96,6 +96,7 @@ def test_new_master_takes_over_orphans_without_a_gap(start: Start) -> None:
         os.kill(served.running.pid, signal.SIGKILL)
         served.running.wait()
         clients.more(50)
+        forget_workers(start)
         served.launch()
         new = served.ready("web/0", "web/1")
         assert all(gone(pid) for pid in old.values())

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from support import Start, until
-from system.daemons import alive
+from system.daemons import alive, forget_workers
 from system.runs import PREFORK, Run, check, write
 
 APPLICATION = """
@@ -225,6 +225,7 @@ def test_pid_file_of_a_killed_master_is_replaced(start: Start) -> None:
     first.running.wait()
     assert pid_file.read_text() == f"{first.running.pid}\n"
     orphans = [pid for pid in first.running.left() if alive(pid)]
+    forget_workers(start)
     second = Run(start, *options)
     second.ready()
     assert pid_file.read_text() == f"{second.running.pid}\n"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support import PATIENCE, PROOF, Start, gone, until
-from system.daemons import Served, free_port
+from system.daemons import Served, forget_workers, free_port
 from system.runs import Run, write
 from system.test_daemon_under_load import Clients
 
@@ -54,9 +54,10 @@ class Shop:
         return run
 
     def successor(self, killed: Run, version: str, importing: float = 0.0, starting: float = 0.0) -> Run:
-        """Kill a master, and start the next one at once."""
+        """Kill a master, and start the next one at once, which knows nothing of the first one's workers."""
         killed.running.send(signal.SIGKILL)
         killed.running.wait()
+        forget_workers(self.start)
         return self.launch(version, importing, starting)
 
 
@@ -89,6 +90,7 @@ def test_orphans_outlive_a_failed_successor(start: Start) -> None:
     first.ready()
     first.running.send(signal.SIGKILL)
     first.running.wait()
+    forget_workers(start)
     second = shop.run("raise RuntimeError('no such table')")
     assert second.running.wait() == 1
     assert second.who()[1] == "old"
@@ -143,6 +145,7 @@ def test_stop_at_any_moment_of_a_takeover_resets_nothing(start: Start) -> None:
             clients.more(20)
             first.send(signal.SIGKILL)
             first.wait()
+            forget_workers(start)
             served.launch()
             served.running.expect("orphans: found", "err")
             clients.more(chance.randrange(1, 150))
@@ -164,6 +167,7 @@ def test_captured_workers_print_on_after_the_masters_death(start: Start, reader:
         os.close(end)  # Before the workers are to find out whether they can print there.
     first.running.send(signal.SIGKILL)
     first.running.wait()
+    forget_workers(start)
     pids = {first.who()[0] for _ in range(100)}  # Each answer comes after two lines of output.
     if reader == "present":
         until(lambda: all(f"asked {pid}\n" in kept.read_text() for pid in pids), "their lines")
@@ -184,6 +188,7 @@ def test_output_that_waits_in_the_pipes_is_kept(start: Start) -> None:
     first.running.send(signal.SIGKILL)
     first.running.wait()
     until(lambda: f"asked {pid}\n" in kept.read_text(), "the line")
+    forget_workers(start)
     assert "| asked" not in kept.read_text()
     second = shop.launch("new")
     second.ready()

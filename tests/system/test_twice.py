@@ -104,8 +104,7 @@ def test_successor_of_a_killed_master_gets_claim_and_roster(start: Start) -> Non
     single.first.send(signal.SIGKILL)
     single.first.wait()
     second = single.start(RUNTIME_DIRECTORY=str(given))
-    second.expect("orphans: found 1", "err")
-    second.expect("ready web/0")
+    second.expect("adopted 1 worker of a killed master", "err")
     assert second.stop() == 0
 
 

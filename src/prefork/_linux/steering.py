@@ -24,6 +24,7 @@ _MOST_RUNS = 1000
 """A program has at most 4,096 instructions."""
 
 _Instruction = tuple[int, int, int, int]
+_DROP, _ACCEPT = (_RETURN, 0, 0, 0), (_RETURN, 0, 0, 0xFFFFFFFF)
 
 _AT_RANDOM = [(_LOAD_WORD, 0, 0, _RANDOM)]
 _BY_FLOW = [
@@ -62,8 +63,12 @@ def turn_away(sock: socket.socket) -> None:
     any. Raises OSError.
     """
     # The program sees the segment from the TCP header on; byte 13 has the flags.
-    program = ((_LOAD_BYTE, 0, 0, 13), (_AND, 0, 0, 0x12), (_IF_EQUAL, 0, 1, 0x02), (_RETURN, 0, 0, 0))
-    _attach(sock, _ATTACH_FILTER, (*program, (_RETURN, 0, 0, 0xFFFFFFFF)))
+    _attach(sock, _ATTACH_FILTER, ((_LOAD_BYTE, 0, 0, 13), (_AND, 0, 0, 0x12), (_IF_EQUAL, 0, 1, 2), _DROP, _ACCEPT))
+
+
+def drop_from(sock: socket.socket, port: int) -> None:
+    """Drop what comes to a socket from this source port, of TCP or UDP. Raises OSError."""
+    _attach(sock, _ATTACH_FILTER, ((_LOAD_HALF, 0, 0, 0), (_IF_EQUAL, 0, 1, port), _DROP, _ACCEPT))
 
 
 def admit(sock: socket.socket) -> None:

@@ -9,6 +9,7 @@ import signal
 from .._core.events import ProcessExit
 from .._errors import UsageError
 from .._linux.kernel import P_PIDFD
+from .._linux.others import process
 from .._linux.signals import SignalInbox
 from .._wire.printable import printable
 
@@ -30,6 +31,7 @@ class ExitWatch:
         self._without_pidfd: set[int] = set()
         self._dead: list[int] = []
         self._leaders: set[int] = set()
+        self._others: set[int] = set()
 
     def watch(self, pid: int, *, leads_session: bool = False) -> None:
         """Report this child's exit, even if it has exited already. Raises UsageError if it is no child of ours.
@@ -56,6 +58,21 @@ class ExitWatch:
         self._pidfds[pid] = pidfd
         self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._dead.append(pid))
 
+    def watch_other(self, pid: int) -> bool:
+        """Report the exit of a process that is no child, and leads a session; return False if there is none."""
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            return False
+        self._pidfds[pid] = pidfd
+        self._others.add(pid)
+        self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._dead.append(pid))
+        return True
+
+    def ended_unseen(self, pid: int) -> None:
+        """Report the exit of a process that ended before it was watched."""
+        self._dead.append(pid)
+
     def poll(self) -> None:
         """Find the exits of children without a pidfd; to be called on SIGCHLD."""
         self._dead += self._ended_without_pidfd()
@@ -79,6 +96,8 @@ class ExitWatch:
         if not self.watches(pid):
             return False
         pidfd = self._pidfds.get(pid)
+        if pid in self._others:
+            return _is_there(self._pidfds[pid])
         try:
             os.waitid(os.P_PID if pidfd is None else P_PIDFD, pid if pidfd is None else pidfd, _PEEK)
         except ChildProcessError:  # Other code in this program reaped it.
@@ -95,6 +114,16 @@ class ExitWatch:
         except ProcessLookupError:
             pass  # Other code in this program reaped it.
 
+    def kill_group(self, pid: int) -> None:
+        """Kill the group that a watched process leads, which is there."""
+        if pid in self._others:
+            process.kill_group(pid, self._pidfds[pid])
+            return
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # It has left the group that it led at birth, and no other process is in it.
+
     def close(self) -> None:
         """Stop watching, without reaping."""
         for pidfd in self._pidfds.values():
@@ -106,7 +135,18 @@ class ExitWatch:
     def _ended_without_pidfd(self) -> list[int]:
         return [pid for pid in self._without_pidfd if _has_ended(pid)]
 
+    def _reaped_other(self, pid: int) -> ProcessExit:
+        self._others.discard(pid)
+        pidfd = self._pidfds.pop(pid)
+        self._selector.unregister(pidfd)
+        process.kill_group(pid, pidfd)
+        status = process.status(pid, pidfd)
+        os.close(pidfd)
+        return ProcessExit(pid, status)
+
     def _reaped(self, pid: int) -> ProcessExit:
+        if pid in self._others:
+            return self._reaped_other(pid)
         if pid in self._pidfds:
             pidfd = self._pidfds.pop(pid)
             self._selector.unregister(pidfd)
@@ -124,6 +164,16 @@ class ExitWatch:
             return ProcessExit(pid, None)
         used = usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024
         return ProcessExit(pid, os.waitstatus_to_exitcode(status), used)
+
+
+def _is_there(pidfd: int) -> bool:
+    try:
+        signal.pidfd_send_signal(pidfd, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _has_ended(pid: int) -> bool:

@@ -66,11 +66,20 @@ class Replacing(Protocol):
         """Begin, and enqueue `UpgradeFailed` where it fails; or do not replace it any more: then no fact follows."""
 
 
+class Adopting(Protocol):
+    """What adopts workers of a master that was killed."""
+
+    def perform(self, pid: int) -> None:
+        """Make one a worker of this master."""
+
+
 class DaemonExecutor:
     """Every process and listener of one daemon."""
 
     replacing: Replacing
     """Replaces the program of the master: it is made later, of all parts."""
+    adopting: Adopting
+    """Adopts workers: it is made later, where there are any."""
 
     def __init__(self, master: Master, launching: Launching, runtime: Runtime, outputs: Outputs) -> None:
         self._master = master
@@ -231,8 +240,8 @@ class DaemonExecutor:
         match action:
             case ReplaceProgram() | CancelUpgrade():
                 self.replacing.perform(action)
-            case AdoptWorker():
-                raise InternalError(f"a daemon's master has no {action}")
+            case AdoptWorker(pid):
+                self.adopting.perform(pid)
 
     def _log_all(self, texts: list[str]) -> None:
         for text in texts:

@@ -13,6 +13,7 @@ from .._core.plan import Spec
 from .._core.supervisor import Supervisor
 from .._records.record import record
 from .._report.journal import Journal
+from .adoption.found import Found, found
 from .births.launches import launching_from
 from .births.open_files import allow_most
 from .control.admission import Admission, group_id
@@ -22,6 +23,7 @@ from .control.server import Control
 from .control.view import DaemonView, Means, Origin
 from .executor import DaemonExecutor, Outputs
 from .identity.pid_file import PidFile
+from .listeners.inherited import Given
 from .log.farewell import Farewell
 from .log.log import Log, LogOptions
 from .observers import Banner, Headline, Recorder
@@ -43,7 +45,7 @@ class Basis:
     `open_files`: the soft limit that processes get. `started`: when the daemon was (since 1970). `way`: this program.
     `place`: the control socket, None where it is to be made. `written`: the launch as the launching process wrote it,
     which may be of another version; empty at the start. `unknown`: sections of the snapshot that another version has
-    written, for the way back to it.
+    written, for the way back to it. `adopted`: the workers of a master that was killed.
     """
 
     launch: MasterLaunch
@@ -56,14 +58,17 @@ class Basis:
     place: Place | None = None
     written: Mapping[str, Any] = field(default_factory=dict)
     unknown: Mapping[str, Any] = field(default_factory=dict)
+    adopted: Found | None = None
 
 
 def started(launch: MasterLaunch, master: Master) -> Basis:
     """Return the basis of a daemon that starts. Raises UsageError if it runs already, and SystemFailure."""
     runtime = Runtime.claimed(launch, master.relay.log)
     spec = Spec(name=launch.name, options=launch.options)
-    supervisor = Supervisor(spec, int.from_bytes(os.urandom(8)))
-    return Basis(launch, runtime, supervisor, Journal(), allow_most(), time(), present(launch.libraries))
+    adopted = found(launch, runtime, Given(launch.sockets.numbers, launch.sockets.names), master.relay.log)
+    supervisor = Supervisor(spec, int.from_bytes(os.urandom(8))) if adopted is None else adopted.supervisor
+    way = present(launch.libraries)
+    return Basis(launch, runtime, supervisor, Journal(), allow_most(), time(), way, adopted=adopted)
 
 
 class Parts:

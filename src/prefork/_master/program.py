@@ -19,6 +19,7 @@ if __package__ is None or __package__ == "":  # Run by path: `prefork` is where 
 
 from prefork._errors import PreforkError
 from prefork._linux import memfd
+from prefork._master.adoption.begin import begin
 from prefork._master.log.log import LogOptions, log_options
 from prefork._master.loop import Master
 from prefork._master.parts import Parts, started
@@ -62,6 +63,7 @@ def _run(launch: MasterLaunch, manner: LogOptions, show: Callable[[str], object]
     with Master(manner.form) as master:
         parts = Parts(master, started(launch, master), manner, show)
         parts.executor.replacing = Upgrade(parts)
+        begin(parts)
         return parts.run()
 
 

@@ -17,6 +17,9 @@ CRASHES = "crashes"
 PROFILES = "profiles"
 """The name of the directory of profiles that were taken by themselves, in the runtime directory."""
 
+WORKERS = ("workers-1", "workers-2")
+"""The names of the files in the runtime directory that tell the next master of the workers, written in turn."""
+
 TOKEN = "dashboard-token"
 """The name of the file in the runtime directory with the token of the dashboard's commands."""
 

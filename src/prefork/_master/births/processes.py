@@ -8,7 +8,6 @@ it is reaped its number cannot be another's.
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -216,10 +215,7 @@ class Processes:
         """Kill the whole session that a watched process leads."""
         if self.is_ours(pid):
             self._master.exits.signal(pid, signal.SIGKILL)
-            try:
-                os.killpg(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass  # It has left the group that it led at birth, and no other process is in it.
+            self._master.exits.kill_group(pid)
 
     def signal(self, pid: int, number: int) -> None:
         """Send a signal to a process of ours; nothing if it is none, or has been reaped."""

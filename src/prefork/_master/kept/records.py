@@ -80,13 +80,14 @@ class KeptWorker:
 
 @record
 class KeptProcesses:
-    """The register of processes (`workers`), and their channels (`channels`)."""
+    """The register of processes (`workers`), and their channels (`channels`). `others`: those that were adopted."""
 
     roles: dict[int, MoldRole | WorkerRole | WatcherRole | HelperRole]
     killed: dict[int, str]
     stopped: set[int]
     molds: tuple[KeptMold, ...]
     workers: tuple[KeptWorker, ...]
+    others: tuple[int, ...] = ()
 
 
 @record

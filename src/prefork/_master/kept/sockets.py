@@ -84,3 +84,14 @@ def _made_single(listeners: Listeners, address: Address, kept: KeptSocket) -> _S
 
 def _socket(descriptor: int | None) -> socket.socket | None:
     return None if descriptor is None else socket.socket(fileno=descriptor)
+
+
+def numbers(kept: KeptListeners) -> list[int]:
+    """Return the descriptors of all sockets."""
+    found: list[int | None] = []
+    for _, _, place in kept.places:
+        if isinstance(place, KeptPort):
+            found += [place.first, *(member.descriptor for member in place.members)]
+        else:
+            found.append(place.descriptor)
+    return [number for number in found if number is not None]

@@ -49,7 +49,8 @@ def numbers(kept: KeptShared) -> tuple[int, ...]:
 def save_processes(processes: Processes) -> KeptProcesses:
     """Return which pid is what, and the channels."""
     ends = channels.molds(processes.channels), channels.workers(processes.channels)
-    return KeptProcesses(processes._roles, processes.killed, processes._stopped, *ends)
+    others = tuple(sorted(processes._master.exits._others))
+    return KeptProcesses(processes._roles, processes.killed, processes._stopped, *ends, others)
 
 
 def restore_processes(processes: Processes, master: Master, kept: KeptProcesses) -> None:
@@ -58,8 +59,9 @@ def restore_processes(processes: Processes, master: Master, kept: KeptProcesses)
         processes._roles[pid] = role
         try:
             master.exits.watch(pid, leads_session=True)
-        except UsageError:  # Reaped by code that is not ours: its end is to be handled.
-            master.exits._dead.append(pid)
+        except UsageError:  # It was adopted, or has been reaped by code that is not ours: its end is to be handled.
+            if pid not in kept.others or not master.exits.watch_other(pid):
+                master.exits.ended_unseen(pid)
     processes.killed, processes._stopped = dict(kept.killed), set(kept.stopped)
     channels.restore(processes.channels, kept.molds, kept.workers)
     for pid in [pid for pid, role in kept.roles.items() if isinstance(role, HelperRole)]:

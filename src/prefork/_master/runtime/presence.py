@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..._errors import PreforkError
-from ..._wire.places import TOKEN
+from ..._wire.places import TOKEN, WORKERS
 from ..identity.claim import Claim
 from ..identity.lock import Lock, Noted, not_writable
 from . import directory
@@ -35,8 +35,10 @@ _PAUSE = 10.0
 class Runtime(Lock):
     """The runtime directory of a daemon whose workers outlive a killed master: with their roster."""
 
-    FILES = ("roster", TOKEN)
+    FILES = ("roster", TOKEN, *WORKERS)
     _claim: Claim | None = None
+    moved: Callable[[], object] = staticmethod(lambda: None)
+    """Called when the files were made again."""
 
     def __init__(self, path: str, daemon: Noted, log: Callable[[str], object] | None = None) -> None:
         """`log`: see `Roster`. Raises as `Lock`."""
@@ -66,6 +68,7 @@ class Runtime(Lock):
         super().move(path)
         if moved:
             self.roster.move(f"{path}/roster")
+            self.moved()
 
     def close(self) -> None:
         """Release the lock."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from ..._linux import proc_stat
@@ -47,6 +47,7 @@ class Roster:
         self._places: dict[int, int] = {}
         self._survivors: dict[int, int] = {}
         self._free: list[int] = []
+        self._found: dict[int, Survivor] | None = None
         self._size = 0
         self._map: mmap.mmap | None = None
         self._log = log
@@ -55,10 +56,23 @@ class Roster:
         """The number of this master's own pipe, for the records that are added."""
 
     def survivors(self) -> dict[int, Survivor]:
-        """Return the processes of previous masters that still run, by pid.
+        """Return the processes of previous masters that still run, by pid, but for those that were adopted.
 
-        To be called once, before `add`. Their records stay, since this master may die before they do.
+        To be called before `add`. Their records stay, since this master may die before they do.
         """
+        if self._found is None:
+            self._found = self._read()
+        return dict(self._found)
+
+    def adopt(self, pids: Collection[int]) -> None:
+        """Make these processes of previous masters, which `survivors` has returned, those of this one."""
+        for pid in pids:
+            self._places[pid] = self._survivors.pop(pid)
+            assert self._found is not None
+            del self._found[pid]
+        self._map_with_room()
+
+    def _read(self) -> dict[int, Survivor]:
         data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
         records = list(_RECORD.iter_unpack(data[: len(data) - len(data) % _RECORD.size]))
         self._size = len(records)

@@ -10,6 +10,7 @@ from typing import NoReturn
 from ..._errors import PreforkError
 from ..._linux import memfd
 from ..._records.plain import plain
+from ..adoption.begin import begin
 from ..kept.records import KeptMaster
 from ..loop import Master
 from ..program import complain, titles
@@ -34,6 +35,7 @@ def go_on(snapshot: int, libraries: str, why: str, back: Callable[[BaseException
         master = Master(former.log.form).__enter__()
         parts = restored(master, former, lambda words: show(f"{title} [{words}]"))
         parts.executor.replacing = Upgrade(parts)
+        begin(parts)
     except BaseException as error:
         for number in (*descriptors, snapshot):
             if number >= 0:

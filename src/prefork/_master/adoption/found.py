@@ -1,0 +1,208 @@
+"""What a master that starts finds of one that was killed: whether its workers can be adopted, and all that it needs."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..._core.handover.facts import Survived, Survivor
+from ..._core.kept.snapshot import MalformedSnapshot
+from ..._core.plan import Spec
+from ..._core.supervisor import Supervisor
+from ..._errors import SystemFailure
+from ..._records.plain import Descriptor
+from ..._records.record import record
+from ..kept.records import KeptListeners, KeptPort, KeptShared, KeptSocket
+from ..runtime.roster import Survivor as Recorded
+from ..runtime.roster import _realm, started_at
+from . import notes
+from .collect import Collected, Wanted, collect
+from .order import UnknownOrder, in_order
+from .program import difference, program_of
+
+if TYPE_CHECKING:
+    from ..._wire.launch import MasterLaunch
+    from ..listeners.inherited import Given
+    from ..runtime.presence import Runtime
+    from .records import KeptDaemon
+
+
+class NotAdoptable(Exception):
+    """The workers of the master before cannot be adopted; the text says why."""
+
+
+@record
+class Found:
+    """Workers that can be adopted, and all that they share with their master: the descriptors are this process's."""
+
+    kept: KeptDaemon
+    supervisor: Supervisor
+    shared: KeptShared
+    listeners: KeptListeners
+    captured: Mapping[int, tuple[int, int]]
+    survived: Survived
+    lifeline: int
+    started: Mapping[int, int]
+
+
+def found(launch: MasterLaunch, runtime: Runtime, given: Given, log: Callable[[str], object]) -> Found | None:
+    """Return what can be adopted; None for nothing. Logs why not, if there are workers of a master that was killed."""
+    survivors = runtime.roster.survivors()
+    try:
+        if survivors and (note := notes.latest(runtime.path)) is not None:
+            snapshot, kept = note
+            _check(launch, kept)
+            supervisor = Supervisor.adopting(snapshot.state, Spec(name=launch.name, options=launch.options))
+            adoptable = _asked(kept, supervisor, survivors, given)
+            runtime.roster.adopt(adoptable.started)
+            return adoptable
+    except (NotAdoptable, MalformedSnapshot, SystemFailure, UnknownOrder) as error:
+        log(f"orphans: the workers of a previous master cannot be adopted: {error}; replacing them")
+    notes.clear(runtime.path)  # This master writes its own, and a later one must not find these.
+    return None
+
+
+def _check(launch: MasterLaunch, kept: KeptDaemon) -> None:
+    if kept.realm != _realm():
+        raise NotAdoptable("they are of another boot, or another pid namespace")
+    if text := difference(kept.program, program_of(launch)):
+        raise NotAdoptable(f"this daemon is not the same: {text}")
+
+
+def _asked(kept: KeptDaemon, supervisor: Supervisor, survivors: Mapping[int, Recorded], given: Given) -> Found:
+    lifelines = {each.lifeline for pid, each in survivors.items() if pid in kept.workers}
+    candidates = [pid for pid in survivors if pid in kept.workers and pid not in kept.draining]
+    if not candidates or len(lifelines) != 1:
+        raise NotAdoptable("none of them is noted")
+    wanted = _wanted(kept, lifelines.pop(), candidates)
+    collected = collect(wanted)
+    try:
+        return _made(kept, supervisor, (survivors, collected, wanted.lifeline), given)
+    except BaseException:
+        collected.close()
+        raise
+
+
+def _wanted(kept: KeptDaemon, lifeline: int, candidates: list[int]) -> Wanted:
+    """Ask each process for what all have, for its own shards, and for its own pipes."""
+    common = [*kept.shared]
+    own: dict[int, list[int]] = {pid: [*kept.captured.get(pid, ())] for pid in candidates}
+    for _, _, place in kept.listeners.places:
+        if isinstance(place, KeptSocket):
+            common.append(place.descriptor)
+            continue
+        for member in place.members:
+            for pid in member.holders if member.descriptor is not None and member.use == "shard" else ():
+                own.get(pid, []).append(member.descriptor)  # type: ignore[arg-type]
+            if member.descriptor is not None and member.use == "shared":
+                common.append(member.descriptor)
+    names = {number: each.name for number, each in kept.marks.items()}
+    asked = {pid: tuple(names[number] for number in (*common, *its) if number in names) for pid, its in own.items()}
+    return Wanted(lifeline, {each.name: each for each in kept.marks.values()}, asked)
+
+
+def _made(
+    kept: KeptDaemon,
+    supervisor: Supervisor,
+    result: tuple[Mapping[int, Recorded], Collected, int],
+    given: Given,
+) -> Found:
+    survivors, collected, lifeline = result
+    at = {number: collected.descriptors.get(each.name) for number, each in kept.marks.items()}
+    shared = [at.get(number) for number in kept.shared]
+    if None in shared or not collected.answered:
+        raise NotAdoptable("none of them answers")
+    adopted = [pid for pid in collected.answered if started_at(pid) == survivors[pid].started]
+    listeners = _Sockets(kept.listeners, at, set(adopted), given).made()
+    if missing := {listener.name for listener in supervisor.listeners} - {each[0].name for each in listeners.records}:
+        raise NotAdoptable(f"no worker has the listener {', '.join(sorted(missing))}")
+    reader = _opened_again(shared[0], os.O_RDONLY)
+    writer = _opened_again(shared[0], os.O_WRONLY)
+    os.close(shared[0] or 0)
+    facts = [
+        Survivor(pid, kept.workers[pid].generation, kept.workers[pid].key, "", survivors[pid].drain_timeout)
+        for pid in adopted
+    ]
+    pipes = {pid: tuple(at.get(number) for number in pair) for pid, pair in kept.captured.items() if pid in adopted}
+    return Found(
+        kept,
+        supervisor,
+        KeptShared(*map(Descriptor, (writer, reader, *(each or 0 for each in shared[1:])))),
+        listeners,
+        {pid: pair for pid, pair in pipes.items() if None not in pair},  # type: ignore[misc]
+        Survived(tuple(facts)),
+        lifeline,
+        {pid: survivors[pid].started for pid in adopted},
+    )
+
+
+def _opened_again(descriptor: int | None, mode: int) -> int:
+    """Return an own open file description of a pipe's end."""
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", mode | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise NotAdoptable(f"their lifeline cannot be opened: {error.strerror}") from None
+
+
+class _Sockets:
+    """The listeners of the dead master with the descriptors of this process, as far as workers have handed them over.
+
+    A shard of a slot that had no worker has died with the master, and so have its guards.
+    """
+
+    def __init__(self, kept: KeptListeners, at: Mapping[int, int | None], adopted: set[int], given: Given) -> None:
+        self._kept, self._at, self._adopted, self._given = kept, at, adopted, given
+        self._used: set[int] = set()
+
+    def made(self) -> KeptListeners:
+        """Return them. Raises NotAdoptable and UnknownOrder."""
+        names = [listener.name for listener, _, _ in self._kept.records]
+        self._given.adopt(names)
+        places = []
+        for address, name, place in self._kept.places:
+            if isinstance(place, KeptPort):
+                made: KeptPort | KeptSocket | None = self._port(place)
+            else:
+                made = self._single(place, [each[0].name for each in self._kept.records if each[1:] == (address, name)])
+            if made is not None:
+                places.append((address, name, made))
+        there = {each[:2] for each in places}
+        records = tuple([each for each in self._kept.records if each[1:] in there])
+        return replace(
+            self._kept, places=tuple(places), records=records, orphans_serve=False,
+            given=(), given_names=dict(self._given._names), given_used=set(self._given._used),
+        )  # fmt: skip
+
+    def _port(self, port: KeptPort) -> KeptPort | None:
+        if port.foreign:
+            raise NotAdoptable("the master before had not yet taken over the ports of the one before it")
+        there = [each for each in port.members if each.descriptor is not None and self._at.get(each.descriptor)]
+        if not there:
+            return None
+        copies = [socket.socket(fileno=os.dup(self._at[each.descriptor] or 0)) for each in there]  # type: ignore[index]
+        try:
+            order = in_order(copies)
+        finally:
+            for copy in copies:
+                copy.close()
+        members = [
+            replace(
+                each,
+                descriptor=Descriptor(self._at[each.descriptor] or 0),  # type: ignore[index]
+                holders={pid: serves for pid, serves in each.holders.items() if pid in self._adopted},
+            )
+            for each in there
+        ]
+        return replace(port, first=None, members=tuple(members[place] for place in order))
+
+    def _single(self, place: KeptSocket, names: list[str]) -> KeptSocket | None:
+        number = self._at.get(place.descriptor)
+        if not place.ours:
+            for name in names:
+                with suppress(OSError):
+                    number = self._given.take(name).detach()
+        return None if number is None else replace(place, descriptor=Descriptor(number))
