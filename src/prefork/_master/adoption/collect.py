@@ -19,10 +19,11 @@ from ..._linux.channel import Channel, Received
 from ..._linux.descriptors import close_others
 from ..._records.record import record
 from ..._wire.messages import HandedOver, HandOver, MalformedMessage
+from ..runtime.roster import started_at
 from .marks import Mark, is_marked
 from .orphan_sockets import connected
 
-_BASE, _EACH = 3.0, 0.02
+_BASE, _EACH = 5.0, 0.02
 """Seconds that orphans have for their answers: all of them, and each one more. One that hangs cannot answer."""
 _PAUSE = 0.02
 """Seconds between two tries to connect: an orphan listens a moment after its master's death."""
@@ -119,8 +120,11 @@ class _Asking:
         deadline = monotonic() + _time_for(self._wanted)
         while (self._left or self._connections) and monotonic() < deadline:
             for pid in list(self._left):
-                with suppress(OSError):  # It does not listen yet; or has ended, or never will.
+                try:
                     self._ask(pid)
+                except OSError:  # It does not listen yet, or never will.
+                    if started_at(pid) is None:
+                        self._left.discard(pid)
             for descriptor, _ in self._poll.poll(_PAUSE * 1000):
                 self._hear(*self._connections[descriptor])
 

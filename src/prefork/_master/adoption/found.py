@@ -114,8 +114,10 @@ def _made(
     survivors, collected, lifeline = result
     at = {number: collected.descriptors.get(each.name) for number, each in kept.marks.items()}
     shared = [at.get(number) for number in kept.shared]
-    if None in shared or not collected.answered:
+    if not collected.answered:
         raise NotAdoptable("none of them answers")
+    if None in shared:
+        raise NotAdoptable("none of them has what they share")
     adopted = [pid for pid in collected.answered if started_at(pid) == survivors[pid].started]
     listeners = _Sockets(kept.listeners, at, set(adopted), given).made()
     if missing := {listener.name for listener in supervisor.listeners} - {each[0].name for each in listeners.records}:

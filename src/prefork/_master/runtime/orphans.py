@@ -41,7 +41,7 @@ class Orphans:
             for pid in self._survivors:
                 self._watch(pid)
             if len(self._pidfds) < len(self._survivors):
-                self._look()
+                master.later(0, self._look)
 
     def __len__(self) -> int:
         return len(self._survivors)
