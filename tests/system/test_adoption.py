@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -211,9 +212,13 @@ def test_captured_output_is_read_again(start: Start) -> None:
     run.running.wait()
     run = shop.run(SLOW.format(version="1", importing=0, starting=0))
     run.running.expect("adopted 2 workers", "err")
-    pid = run.who()[0]
-    assert pid in pids
-    run.running.expect(rf"web/\d.*asked {pid}$")
+
+    def is_read() -> bool:
+        assert run.who()[0] in pids
+        run.running._take(0)
+        return any(re.search(r"web/\d.*asked \d+$", line) for line in run.running.out)
+
+    until(is_read, "a line of a worker")
     run.running.expect(r"web/\d.*asked too$", "err")
     assert run.stop() == 0
 
