@@ -42,9 +42,8 @@ from .._worker.callbacks import calls
 from .._worker.draining.drain import Drain
 from .._worker.failure import describe
 from .._worker.metrics.own import own as own_metrics
-from .environment.interpreter import remarks
 from .._worker.orphans.orphan import Orphan
-from .environment.interpreter import known_faults
+from .environment.interpreter import remarks
 from .forking.fork_children import fork_children
 from .lazy_imports.settle import settle
 from .leave import leave
