@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +57,22 @@ def test_compose_file_is_what_is_meant(template: str) -> None:
     assert services["app"]["tmpfs"] == ["/tmp"]
     assert "ports" not in services["app"], "else any client could forge its address"
     assert ("nginx" in services) == ("nginx.conf" in texts)
+
+
+@pytest.mark.parametrize("template", [name for name, each in TEMPLATES.items() if each.proxy != "none"])
+def test_nginx_accepts_its_settings(template: str, tmp_path: Path) -> None:
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None:
+        pytest.skip("nginx is not installed")
+    modules = Path(
+        "/usr/lib/nginx/modules/ngx_stream_module.so"
+    )  # Where Debian has it; Docker's image has it built in.
+    first = f"load_module {modules};\n" if template == "daemon" and modules.exists() else ""
+    settings = project("shop", TEMPLATES[template])["nginx.conf"].replace("app:", "127.0.0.1:")
+    (tmp_path / "nginx.conf").write_text(f"{first}pid {tmp_path}/pid;\n{settings}")
+    words: list[str | Path] = [nginx, "-t", "-q", "-c", tmp_path / "nginx.conf", "-e", "stderr"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", OF_KUBERNETES)
