@@ -673,7 +673,7 @@ SCENARIOS = (
     Scenario("start with an agent, two faults", WATCHED, faults=2, lates=1),
     Scenario("agent, reload", WATCHED, (RELOAD,), faults=2, lates=1, settled=True, fault_kinds=DEATHS),
     Scenario("agent, restart, reload, stop", WATCHED, (RESTART_AGENT, RELOAD, STOP), faults=1, settled=True),
-    Scenario("upgrade, reload", THREE, (UPGRADE, RELOAD, HUP), faults=2, lates=1, fault_kinds=UPGRADES),
+    Scenario("upgrade, reload", THREE, (UPGRADE, RELOAD, HUP), faults=1, lates=1, fault_kinds=UPGRADES),
     Scenario("reload, upgrade, stop", TWO, (RELOAD, UPGRADE, STOP), faults=1, settled=True, fault_kinds=UPGRADES),
     Scenario("scale, upgrade", WIDE, (SHRINK, UPGRADE, HUP), faults=1, settled=True, fault_kinds=UPGRADES),
     Scenario("exec, upgrade", EXEC, (UPGRADE, HUP), faults=2, settled=True, fault_kinds=UPGRADES),
@@ -708,6 +708,7 @@ SCENARIOS = (
 """What `make test` explores in part, and `make proof` as a whole."""
 
 LARGE = (
+    Scenario("upgrade, reload, two faults", THREE, (UPGRADE, RELOAD, HUP), faults=2, lates=1, fault_kinds=UPGRADES),
     Scenario(
         "reload, scale, stop, two crashes",
         TWO,

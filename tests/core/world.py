@@ -235,6 +235,7 @@ class World:
         if self.kind_of(generation, key).options.replace == "old-first":
             assert not living, f"{key} twice"
             assert all(spawn[1] != key for spawn in self.spawns)
+        living = [process for process in living if process.adopted]  # An orphan is none of this master's.
         assert len([process for process in living if process.staying]) <= 1, f"{key} three times"
         assert len([process for process in living if not process.drained]) <= 2, f"{key}: two drain already"
 
