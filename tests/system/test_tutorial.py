@@ -28,6 +28,7 @@ def steps(text: str) -> list[tuple[str, str]]:
 def plain(text: str, directory: Path) -> Counter[str]:
     """Return the lines without what differs from one machine, or one run, to the next."""
     text = text.replace(f"{directory}/", "")
+    text = re.sub(r"(No module named '\w+')\. Did you mean: '\w+'\?", r"\1", text)  # Python 3.15.
     text = re.sub(r"\d{2}:\d{2}:\d{2}\.\d+", "TIME", text)
     text = re.sub(r"\b\d+(\.\d+)*(ms|s)?", "0", text).replace("spares", "spare")
     lines = (re.sub(r"\s+", " ", line).strip() for line in text.splitlines())
