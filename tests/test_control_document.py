@@ -35,6 +35,7 @@ def test_its_requests_are_requests_and_all_that_there_are() -> None:
     described = set(re.findall(r"`(\w+)`", table("| request | members of the reply")))
     assert asked - described == {
         "reload",
+        "back",
         "replan",
         "restart",
         "scale",

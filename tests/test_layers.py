@@ -131,7 +131,7 @@ LONGEST_FUNCTION, USUAL_FUNCTION, LONGEST_FILE, MOST_PARAMETERS = 55, 22, 400, 5
 LARGEST = {
     "_core": 2250,
     "_core/restarts": 180,
-    "_core/judge": 300,
+    "_core/judge": 370,
     "_core/watch": 300,
     "_core/profiling": 70,
     "_core/view": 250,

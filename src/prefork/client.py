@@ -169,6 +169,10 @@ class Client:
         """
         return self._command("reload", each, **judging)
 
+    def back(self, each: Each | None = None) -> str:
+        """Return to the generation before, without an import, or withdraw a reload. Returns and raises as `reload`."""
+        return self._command("back", each)
+
     def replan(self, each: Each | None = None) -> str:
         """Compute the plan again, importing nothing, and apply the difference. Returns and raises as `reload`."""
         return self._command("replan", each)

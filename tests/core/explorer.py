@@ -26,7 +26,7 @@ from prefork._core.handover.facts import Survived, Survivor, Upgraded, UpgradeFa
 from prefork._core.kept.snapshot import MalformedSnapshot, Snapshot, from_bytes, to_bytes
 from prefork._core.plan import Entry, Kind, Listener, Plan, Pool, Spec
 from prefork._core.supervisor import Supervisor
-from prefork._options.records import KindOptions
+from prefork._options.records import DaemonOptions, KindOptions
 
 if TYPE_CHECKING:
     from prefork._core.state import State
@@ -395,6 +395,7 @@ def canonical(node: Node) -> int:
     lines = tuple((kind, tuple(keys)) for kind, keys in state.lined_up.items() if keys)
     return hash((
         lines, paces, slots, molds, tuple(rest), changes, scaling, state.generation, state.newest, state.proven,
+        state.former and (state.former.generation, when(state.former.deadline)),
         tuple(state.untried), tuple(state.overrides.items()), state.stopping is not None, state.exited,
         world.spawns, world.binding is not None, world.bound, world.shards, node.wishes, node.faults, node.lates,
         state.upgrading and (state.upgrading.asker, state.upgrading.replacing), world.replacing,
@@ -443,6 +444,7 @@ def behave(node: Node, limit: int = 400) -> Node:
             state = node.supervisor._state
             waiting = any(slot.deadline is not None or slot.waits for slot in state.slots.values())
             waiting |= any(mold.deadline is not None for mold in state.molds.values())
+            waiting |= state.former is not None
             waiting |= any(bake.deadline is not None for bake in state.baking.values())
             if not waiting or state.exited:
                 return node
@@ -645,6 +647,9 @@ TRIED = {n: plan(n, web=2, most=3, solo=False) for n in (1, 2, 3)}
 JUDGED = ev.CommandReceived(18, cmd.Reload(judge=True, bake=8.0))
 JUDGED_AGAIN = ev.CommandReceived(14, cmd.Reload(bake=8.0, judge_insufficient="pass"))
 FIRST = (ev.Measured, ev.WorkerEnded, ev.MoldEnded)
+BACK = ev.CommandReceived(16, cmd.Back())
+AHEAD = ev.CommandReceived(17, cmd.Back())
+KEPT = {n: replace(plan(n, web=2, solo=False), options=DaemonOptions(keep_mold=500.0)) for n in (1, 2, 3)}
 
 SCENARIOS = (
     Scenario("start, two faults", {1: plan(1, web=2)}, faults=2, lates=1),
@@ -669,6 +674,8 @@ SCENARIOS = (
     Scenario("judged reload, scale, shrink", TRIED, (JUDGED, GROW, SHRINK), faults=1, settled=True, fault_kinds=FIRST),
     Scenario("judged reload twice", TRIED, (JUDGED, JUDGED_AGAIN), faults=1, settled=True, fault_kinds=FIRST),
     Scenario("judged reload, restart, stop", WIDE, (JUDGED, WEB_1, STOP), faults=1, settled=True, fault_kinds=FIRST),
+    Scenario("reload, back", KEPT, (RELOAD, BACK), faults=1, settled=True, fault_kinds=DEATHS),
+    Scenario("reload, back, back, stop", KEPT, (RELOAD, BACK, AHEAD, STOP), settled=True),
     Scenario("exec", EXEC, (RELOAD, STOP), faults=1, settled=True, fault_kinds=(ev.SpawnFailed, ev.WorkerEnded)),
     Scenario("start with an agent, two faults", WATCHED, faults=2, lates=1),
     Scenario("agent, reload", WATCHED, (RELOAD,), faults=2, lates=1, settled=True, fault_kinds=DEATHS),

@@ -138,6 +138,7 @@ class Daemon(RuleBasedStateMachine):
         self.asked += 1
         commands: tuple[cmd.Command, ...] = (
             cmd.Reload(),
+            cmd.Back(),
             cmd.Reload(bake=4.0, judge_insufficient="pass", canary_share=2),
             cmd.Replan(),
             cmd.Restart(key),

@@ -30,7 +30,18 @@ def test_judge_rolls_back_what_is_worse(start: Start) -> None:
 
 
 def test_judge_lets_what_is_as_good_go_on(start: Start) -> None:
-    judged = Judged(start, "--judge", "--bake", "1", "--judge-min-requests", "30", "--judge-insufficient", "fail")
+    judged = Judged(
+        start,
+        "--judge",
+        "--bake",
+        "1",
+        "--judge-min-requests",
+        "30",
+        "--judge-insufficient",
+        "fail",
+        "--keep-mold",
+        "60",
+    )
     status, said, _ = judged.command("reload")
     assert status == 1
     assert "too few requests to judge: no worker counts any" in said
@@ -40,3 +51,8 @@ def test_judge_lets_what_is_as_good_go_on(start: Start) -> None:
     assert "reload: done (generation 3); judged: web: 0 of " in said
     assert seconds >= 1
     assert judged.generations() == [3] * 4
+    judged.release("none, but it is no Python")
+    status, said, _ = judged.command("back")
+    assert status == 0
+    assert said.startswith("back: done (generation 1)")
+    assert judged.generations() == [1] * 4

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Change:
     """A change under way: it is applied as a whole, or rolled back as a whole."""
 
-    what: Literal["start", "reload", "replan", "restart"]
+    what: Literal["start", "reload", "replan", "restart", "back"]
     askers: list[int]
     key: str = ""
     dry: bool = False  # a preview: planned only
@@ -50,3 +50,12 @@ class Change:
     def has_moved(self, slot: Slot) -> bool:
         """Return whether the slot has a target of this change; one of a change that this superseded does not count."""
         return slot.key in self.before and slot.target is not None and slot.target.generation == self.generation
+
+
+@mutable
+class Former:
+    """What is kept of the generation before the one in force, until `deadline`."""
+
+    generation: int
+    plan: Plan
+    deadline: float | None

@@ -37,6 +37,11 @@ class Reload:
 
 
 @record
+class Back:
+    """Return to the generation before, whose mold is kept (`keep_mold`), or withdraw the reload that is under way."""
+
+
+@record
 class Replan:
     """Compute the plan again in the current mold, and apply only the difference."""
 
@@ -73,7 +78,7 @@ class Preview:
     of: Literal["reload", "replan"]
 
 
-Command = Reload | Replan | Scale | Restart | Stop | Upgrade | Preview
+Command = Reload | Back | Replan | Scale | Restart | Stop | Upgrade | Preview
 
 COMMANDS: Mapping[str, type[Command]] = {
     "plan" if cls is Preview else cls.__name__.lower(): cls for cls in get_args(Command)

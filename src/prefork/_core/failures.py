@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, assert_never
 from . import events as ev
 from . import orphans
 from .gap import bound_drains, end_exchange
+from .judge.course import measure
+from .judge.former import expired, lost
 from .molds import back_off_forks, end_mold, replace_mold, settle_forks, start_mold, stop_asking
 from .restarts.recycling import worn_out
 from .restarts.relaunch import ended, next_start, report_outage, start_waiting
-from .rollout import fail, hand_over, measure, stop
+from .rollout import fail, hand_over, stop
 from .units import duration
 from .warming import phase
 
@@ -183,6 +185,8 @@ def mold_ended(state: State, mold: Mold, reason: str) -> None:
     if mold.retired:
         del state.molds[mold.generation]
         return
+    if lost(state, mold, reason):
+        return
     if warming:
         phase.warming_ended(state, mold, f"{reason} while it was warming")
     elif not expected:
@@ -208,6 +212,8 @@ def deadline_passed(state: State) -> None:
             orphans.late(state, state.orphans[name])
         elif what == "change":
             hand_over(state, state.changing[name])
+        elif what == "former":
+            expired(state)
         elif what == "bake":
             measure(state, state.changing[name], state.baking[name])
         else:

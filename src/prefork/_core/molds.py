@@ -78,6 +78,7 @@ def retire_unused(state: State) -> None:
     """Retire the molds of generations that no slot, no plan in force and no change needs."""
     used = {slot.target.generation for slot in state.slots.values() if slot.target is not None}
     used |= {state.generation} if state.change is None else {state.generation, state.change.generation}
+    used |= state.keeping.keys()
     for mold in list(state.molds.values()):
         if mold.generation not in used and not mold.retired:
             retire(state, mold)

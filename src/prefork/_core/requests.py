@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, assert_never
 from . import orphans, rollout
 from .actions import ReopenLogs, Report, ReportStacks
 from .change import Change
-from .commands import Preview, Reload, Replan, Restart, Scale, Stop, Upgrade
+from .commands import Back, Preview, Reload, Replan, Restart, Scale, Stop, Upgrade
 from .handover import upgrade
+from .judge.back import go_back
 from .scaling import scale, step
 from .view.status import as_text
 
@@ -28,6 +29,8 @@ def command(state: State, command: Command, askers: list[int]) -> None:
     match command:
         case Reload():
             rollout.request(state, Change("reload", askers, wish=command))
+        case Back():
+            go_back(state, askers)
         case Replan():
             rollout.request(state, Change("replan", askers))
         case Restart(key):

@@ -18,21 +18,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .actions import Announce, Bind, Measure, PlanAgain, Unbind
+from .actions import Announce, Bind, PlanAgain, Unbind
 from .change import Change
 from .gap import serving, up_to_date
 from .handover import outcome
 from .judge.canaries import choose
+from .judge.course import begin_bake
+from .judge.former import keep
 from .molds import enter, retire, retire_unused, start_mold
 from .slot import Slot, Target
 from .state import Stopping
 from .targets import make_room, set_target, set_targets
-from .units import duration
 from .view.difference import difference, summary
 
 if TYPE_CHECKING:
-    from .judge.bake import Bake
-    from .judge.counts import Measured
     from .plan import Entry, Kind, Plan
     from .state import State
 
@@ -62,7 +61,8 @@ def request(state: State, change: Change) -> None:
         supersede(state, current, change)
         return
     for waiting in state.queue:
-        alike = waiting.what == change.what or not change.dry  # a reload includes a replan; its preview differs
+        # A reload includes a replan; its preview differs, and so does the way back.
+        alike = waiting.what == change.what or not (change.dry or "back" in (waiting.what, change.what))
         if waiting.key == change.key and waiting.dry == change.dry and alike:  # reloads and replans have no key
             waiting.askers += change.askers
             if change.what == "reload":
@@ -105,7 +105,9 @@ def begin(state: State, change: Change) -> None:
         state.newest += 1
         change.generation = state.newest
     state.announce(change, "planning")
-    if change.generation != state.generation:
+    if change.what == "back":
+        _begin_back(state, change)
+    elif change.generation != state.generation:
         start_mold(state, state.newest)
     elif change.what == "replan":
         # A mold that is being restarted computes a plan anyway, which counts as the answer.
@@ -116,6 +118,15 @@ def begin(state: State, change: Change) -> None:
     else:
         change.plan = state.plan
         roll(state, change)
+
+
+def _begin_back(state: State, change: Change) -> None:
+    """Return to the plan of the former generation, whose mold is there."""
+    if state.former is None:
+        fail(state, "no former generation is kept")
+        return
+    change.generation = state.former.generation
+    planned(state, change, state.former.plan)
 
 
 def planned(state: State, change: Change, plan: Plan) -> None:
@@ -198,41 +209,6 @@ def advance(state: State, change: Change) -> None:
         hand_over(state, change)
 
 
-def begin_bake(state: State, change: Change, bake: Bake) -> None:
-    """Let the first workers serve beside the others, now that all are ready."""
-    if bake.begun is None:
-        keys, seconds = ", ".join(bake.keys), duration(bake.rules.seconds)
-        text = f"reload: judging generation {change.generation}: {keys} served by it for {seconds}, beside the others"
-        state.report(text, about=state.announcement(change, "baking", text=text))
-        state.expect("bake", change.generation, bake.begin(state.now))
-
-
-def measure(state: State, change: Change, bake: Bake) -> None:
-    """Ask for the counts of the workers that are compared."""
-    state.actions.append(Measure(change.generation, bake.kinds))
-    state.expect("bake", change.generation, bake.ask(state.now))
-
-
-def measured(state: State, event: Measured) -> None:
-    """Compare the workers of a bake: go on with it, with the rollout, or roll back."""
-    change = state.change
-    bake = None if change is None or change.generation != event.generation else change.bake
-    if change is None or bake is None or not bake.due:
-        return
-    held = bake.held
-    verdict = bake.look(event.samples, state.now)
-    state.expect("bake", change.generation, bake.deadline)
-    if verdict is None:
-        if bake.held and not held:
-            state.report(f"reload: held: {bake.lacks}", about=None)
-        return
-    bake.over, bake.deadline, change.judgement = True, None, f"; judged: {verdict.text}"
-    if verdict.outcome == "worse" or (verdict.outcome == "insufficient" and bake.rules.insufficient != "pass"):
-        fail(state, f"the new workers were judged: {verdict.text}")
-    else:
-        advance(state, change)
-
-
 def hand_over(state: State, change: Change) -> None:
     """Commit a change whose slots are settled when its former workers have ended, or after a moment.
 
@@ -287,7 +263,10 @@ def commit(state: State, change: Change) -> None:
     plan = change.plan
     assert plan is not None
     gone = tuple(one for one in (*state.plan.listeners, *change.opened) if one not in plan.listeners)
+    left = state.generation, state.plan
     state.change, state.plan, state.generation, state.cause = None, plan, change.generation, change.cause
+    if change.generation != left[0]:
+        keep(state, *left)
     make_room(state, plan)
     set_targets(state, {})
     if change.what == "start":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .._options.records import DaemonOptions
     from .actions import Action, Stage
-    from .change import Change
+    from .change import Change, Former
     from .judge.bake import Bake
     from .plan import Listener
     from .slot import Slot, Turn, Worker
@@ -117,6 +117,7 @@ class State:
     change: Change | None = None
     queue: list[Change] = field(default_factory=list)
     scaling: dict[str, Scaling] = field(default_factory=dict)
+    former: Former | None = None  # the generation to which a client may return
     stopping: Stopping | None = None
     upgrading: Upgrading | None = None
     worn: dict[int, str] = field(default_factory=dict)  # pids to be replaced, in order, and why
@@ -189,6 +190,7 @@ class State:
             ("orphan", self.orphans),
             ("change", self.changing),
             ("bake", self.baking),
+            ("former", self.keeping),
         )
         self.heap = [
             (thing.deadline, what, name)
@@ -208,6 +210,11 @@ class State:
         """The bake of the change under way, by its generation."""
         bake = None if self.change is None else self.change.bake
         return {} if self.change is None or bake is None else {self.change.generation: bake}
+
+    @property
+    def keeping(self) -> dict[int, Former]:
+        """The former generation that is kept, by its number."""
+        return {} if self.former is None else {self.former.generation: self.former}
 
     def holds(self, entry: tuple[float, str, Any]) -> bool:
         """Return whether the object of this entry still has this deadline."""
@@ -357,6 +364,7 @@ class State:
 _HOLDERS = {
     "change": "changing",
     "bake": "baking",
+    "former": "keeping",
     "worker": "workers",
     "slot": "slots",
     "mold": "molds",

@@ -91,6 +91,7 @@ from .change import Change
 from .commands import words
 from .handover import adoption, upgrade
 from .handover.facts import HandoverFact, Survived, Upgraded, UpgradeFailed
+from .judge import outcome
 from .kept.references import check_references
 from .kept.snapshot import MalformedSnapshot
 from .kept.values import decode, encode
@@ -243,7 +244,7 @@ class Supervisor:
             case ev.ListenersBound() | ev.BindFailed():
                 self._bound(event)
             case ev.Measured():
-                rollout.measured(state, event)
+                outcome.measured(state, event)
             case ev.CommandReceived(asker, command, by):
                 state.cause = f"{words(command)} requested by {by}" if by else words(command)
                 requests.command(state, command, [asker])

@@ -26,6 +26,7 @@ class DaemonKeywords(TypedDict, total=False):
     profile_on_hang: bool
     profile_slower_than: int
     orphan_grace: float
+    keep_mold: float
     judge: bool
     bake: float
     canary_share: int

@@ -132,6 +132,9 @@ class DaemonOptions:
     orphan_grace: float = _option(
         10.0, SECONDS, "Seconds that workers serve after the master's death, until a new master takes over.", "daemon"
     )
+    keep_mold: float = _option(
+        0.0, SECONDS, "Seconds that the mold of the former generation is kept for `prefork back`; 0: not.", "daemon"
+    )
     judge: bool = _option(
         False, Flag(), "Compare new workers with the old generation before a reload replaces the others.", "daemon"
     )

@@ -41,6 +41,18 @@ def reload(client: Client, as_json: bool, **judging: Any) -> None:
 @click.command()
 @daemon_argument
 @daemon_command
+def back(client: Client, as_json: bool) -> None:
+    """Return to the code before the last reload.
+
+    No code is imported: the mold of the former generation has been kept for --keep-mold seconds. A reload that is under
+    way is withdrawn instead.
+    """
+    _execute("back", client, client.back, as_json)
+
+
+@click.command()
+@daemon_argument
+@daemon_command
 def replan(client: Client, as_json: bool) -> None:
     """Compute the plan again and apply the difference.
 

@@ -40,6 +40,7 @@ def inherit(state: State) -> None:
     state.scaling, state.orphans, state.exchanging, state.lined_up, state.paces = {}, {}, {}, {}, {}
     if state.change is not None:
         state.change.askers = []
+    state.former = None  # Its mold is dead, and another import may be of other code.
     state.molds = {number: Mold(number, "paused") for number, mold in state.molds.items() if not mold.retired}
     state.molds.setdefault(state.generation, Mold(state.generation, "paused"))
     state.workers = {pid: worker for pid, worker in state.workers.items() if worker.target is not None}

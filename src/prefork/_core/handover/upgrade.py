@@ -38,7 +38,7 @@ def request(state: State, asker: int = 0) -> None:
     waiting, state.queue = state.queue, []
     change = state.change
     if change is not None and change.what != "start" and change.stage != "rolling":
-        waiting.insert(0, Change(change.what, change.askers, change.key, change.dry, change.cause))
+        waiting.insert(0, Change(change.what, change.askers, change.key, change.dry, change.cause, wish=change.wish))
         change.askers = []
         withdraw(state, f"{change.name}: withdrawn: the master is being upgraded")
     for one in waiting:

@@ -34,7 +34,7 @@ _RECORDS: dict[str, Any] = {
 _CLASSES: dict[str, Any] = _RECORDS | {
     cls.__name__: cls
     for cls in (
-        *(slot.Worker, slot.Slot, pace.Pace, bake.Bake),
+        *(slot.Worker, slot.Slot, pace.Pace, bake.Bake, change.Former),
         *(state.Mold, change.Change, state.Scaling, state.Stopping, state.Upgrading, state.Orphan, state.State),
     )
 }

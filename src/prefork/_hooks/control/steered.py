@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..._core import events as fact
 from ..._core.actions import Action, Announce, Exit, Reply, Report, Watch
-from ..._core.commands import Command, Preview, Reload, Replan, Restart, Scale, Stop, Upgrade, words
+from ..._core.commands import Back, Command, Preview, Reload, Replan, Restart, Scale, Stop, Upgrade, words
 from .changes import Changes, HookMaster
 from .table import NO_RECORD, Fact, Table
 
 REFUSED: Mapping[type[Command], str] = {
     Scale: "the program's hooks decide how many workers run: change its configuration, then `prefork reload`",
     Replan: "a program with hooks has no plan: use `prefork reload`, which is a HUP",
+    Back: "a program with hooks keeps no former generation: restore its code, then `prefork reload`",
     Preview: "a program with hooks has no plan, and only running its hooks shows what they do: use `prefork reload`",
     Upgrade: "the hooks of the program run in its master: stop the daemon and start it again with the new prefork",
     Restart: "the program's hooks decide when a worker is started: end its process (`kill PID`), "

@@ -22,7 +22,8 @@ CAUSES = (
 """The causes of a worker's end (docs/control.md): first those that no command has asked for."""
 
 _SIGNALS = {"HUP": "reload", "TTIN": "scale", "TTOU": "scale"}
-_OTHERS = {"worn": "recycled", "replaced": "reload"}  # A hook replaces workers when its daemon reloads.
+# A hook replaces workers when its daemon reloads.
+_OTHERS = {"back": "rollback", "worn": "recycled", "replaced": "reload"}
 _WITHDRAWN = ("rolled back", "superseded")
 _READY = ""
 
