@@ -13,7 +13,9 @@ import pytest
 
 import prefork.client
 from support import PROOF, Start, gone, until
-from system.daemons import HEAD, RUN, SERVE, Served
+from system.daemons import HEAD, RUN, SERVE, Served, root
+from system.other_user import AsNobody
+from system.other_user import anywhere as anywhere
 from system.test_daemon_under_load import Clients
 from system.test_takeover import SLOW, Shop
 
@@ -260,4 +262,22 @@ def test_worker_that_hangs_is_not_adopted_and_others_are(start: Start) -> None:
     os.kill(old["web/0"], signal.SIGCONT)
     assert gone(old["web/0"])
     assert {served.ask()[2] for _ in range(20)} <= {slots(served)[key]["pid"] for key in old}
+    assert served.stop() == 0
+
+
+@pytest.mark.skipif(not root(), reason="only root can have another user's workers")
+def test_workers_of_another_user_are_adopted(anywhere: Start) -> None:
+    served = AsNobody(anywhere, "adopted")
+    served.begin()
+    old = served.ready("web/0", "web/1")
+    until(lambda: {slot["state"] for slot in slots(served).values()} == {"ready"}, "workers that are ready")
+    assert all(os.stat(f"/proc/{pid}").st_uid for pid in old.values())
+    served.signal(signal.SIGKILL)
+    served.running.wait()
+    for name in ("python", "packages", "ours"):  # The next one makes them in a mount namespace of its own.
+        (anywhere.directory / name).rmdir()
+    served.begin()
+    served.running.expect("adopted 2 workers", "err")
+    settled(served)
+    assert {key: slot["pid"] for key, slot in slots(served).items()} == old
     assert served.stop() == 0
