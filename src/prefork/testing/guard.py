@@ -42,6 +42,10 @@ def main() -> int:
     signal.pidfd_send_signal(master, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     _end_the_rest()
+    if os.getppid() != order["parent"]:
+        import shutil  # Here, since only a test process that has been killed leaves its directory.
+
+        shutil.rmtree(order["directory"], ignore_errors=True)
     return status if status >= 0 else 128 - status
 
 

@@ -62,7 +62,8 @@ class Process:
             "LISTEN_FDS": str(len(descriptors)),
             "LISTEN_FDNAMES": ":".join(self.sockets),
         }
-        order = json.dumps({"command": command, "sockets": descriptors, "grace": grace})
+        whose = {"parent": os.getpid(), "directory": self.directory}
+        order = json.dumps({"command": command, "sockets": descriptors, "grace": grace, **whose})
         log = self.log.open()
         try:
             self._guard = subprocess.Popen(
