@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -153,15 +153,15 @@ def test_births_under_way_are_answered(start: Start) -> None:
     daemon.launch()
     pids = daemon.ready("web/0", "web/1")
     until(lambda: daemon.client.status()["molds"][0]["spares"] == 3, "all spares")
-    mold = daemon.mold
     for _ in range(3):
+        mold = daemon.mold
         os.kill(mold, signal.SIGSTOP)
         os.kill(pids["web/0"], signal.SIGKILL)  # A spare takes its place: another is ordered of the mold.
         pids |= daemon.ready("web/0")
         upgrade(daemon)
-        os.kill(mold, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # On a slow machine it has been ended: it owed forks for a second.
+            os.kill(mold, signal.SIGCONT)
     until(lambda: daemon.client.status()["molds"][0]["spares"] == 3, "all spares")
-    assert daemon.mold == mold
     assert daemon.stop() == 0
 
 
