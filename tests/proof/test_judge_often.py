@@ -11,8 +11,8 @@ from support import Start, until
 
 ROUNDS = 20
 CASES = {
-    "errors": (("--bake", "8", "--judge-min-requests", "1000"), 1, "more errors: web: ", 81.0),
-    "slow": (("--bake", "8", "--judge-min-requests", "200"), 1, "slower: web: ", 9.0),
+    "errors": (("--bake", "8", "--judge-min-requests", "1000"), 1, "more errors: web: ", 90.0),
+    "slow": (("--bake", "8", "--judge-min-requests", "200"), 1, "slower: web: ", 20.0),
     "crash": (
         (
             "--bake",
@@ -31,8 +31,8 @@ CASES = {
         "hung for ",
         30.0,
     ),
-    "none": (("--bake", "8", "--judge-min-requests", "200"), 0, "done (generation ", 10.0),
-    "idle": (("--bake", "4", "--judge-insufficient", "fail"), 1, "too few requests to judge: ", 6.0),
+    "none": (("--bake", "8", "--judge-min-requests", "200"), 0, "done (generation ", 20.0),
+    "idle": (("--bake", "4", "--judge-insufficient", "fail"), 1, "too few requests to judge: ", 16.0),
 }
 """Fault -> options, exit status, what the outcome says, and seconds in which it has to come."""
 
