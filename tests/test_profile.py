@@ -37,7 +37,7 @@ def test_tree_adds_up_and_knows_the_hottest_line() -> None:
     assert (hot.samples, hot.alone, hot.line) == (70, 70, 4)
 
 
-def test_shares_count_a_sample_once_for_a_function_that_calls_itself() -> None:
+def test_recursion_counts_a_sample_once() -> None:
     found = {share.function.name: (share.alone, share.with_calls) for share in shares(STACKS)}
     assert found == {"hot": (70, 70), "app": (20, 90), "serve": (10, 100)}
 

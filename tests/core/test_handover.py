@@ -177,7 +177,7 @@ def test_processes_of_another_python_are_replaced() -> None:
     assert not any(process.foreign for process in stage.world.processes.values())
 
 
-def test_failed_rollout_after_an_upgrade_has_molds_of_the_new_python() -> None:
+def test_failed_rollout_after_upgrade_has_molds_of_new_python() -> None:
     stage = up()
     stage.command(cmd.Upgrade())
     replaced(stage, other_python=True)
@@ -236,7 +236,7 @@ def test_adoption_starts_what_has_ended() -> None:
     assert stage.serving(1) == ["solo", "web/0", "web/1"]
 
 
-def test_adoption_takes_workers_that_are_younger_than_the_snapshot() -> None:
+def test_adoption_takes_workers_younger_than_the_snapshot() -> None:
     stage = up()
     data = stage.supervisor.snapshot()
     stage.crash("web/0")

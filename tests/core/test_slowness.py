@@ -22,7 +22,7 @@ def test_idle_worker_and_one_that_never_hangs_are_not_due() -> None:
     assert Slowness(0.0, on_hang=True).due([Standing(1, 100.0, 0.0)], 1000.0) is None
 
 
-def test_of_many_the_slowest_is_due_and_the_next_after_the_interval() -> None:
+def test_of_many_the_slowest_is_due_then_the_next() -> None:
     slowness = Slowness(1.0, on_hang=False)
     standing = [Standing(1, 105.0, 0.0), Standing(2, 104.0, 0.0)]
     first = slowness.due(standing, 110.0)

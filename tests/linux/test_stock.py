@@ -298,7 +298,7 @@ def test_a_workers_exit_leaves_the_molds_children_alone() -> None:
     ) == ["0 0 True all"]
 
 
-def test_workers_start_processes_where_the_import_has_started_one() -> None:
+def test_workers_start_processes_where_the_import_has_done_so() -> None:
     """Each by a fork server of its own: the mold's, which Python 3.14 uses by default, is no child of them."""
     assert run(
         """
