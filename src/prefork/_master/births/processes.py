@@ -217,6 +217,11 @@ class Processes:
             self._master.exits.signal(pid, signal.SIGKILL)
             self._master.exits.kill_group(pid)
 
+    def kill_helper(self, pid: int) -> None:
+        """Kill a helper, unless it has ended and its number is another child's by now."""
+        if isinstance(self._roles.get(pid), HelperRole):
+            self.kill(pid)
+
     def signal(self, pid: int, number: int) -> None:
         """Send a signal to a process of ours; nothing if it is none, or has been reaped."""
         if self.is_ours(pid):

@@ -68,4 +68,4 @@ class Profiles:
             raise Refused(f"no reader could be started: {error.strerror}") from None
         self._running.add(child)
         self._processes.add_helper(child)
-        self._master.later(sampling.seconds + _GRACE, lambda: self._processes.kill(child))
+        self._master.later(sampling.seconds + _GRACE, lambda: self._processes.kill_helper(child))

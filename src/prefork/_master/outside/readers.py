@@ -74,7 +74,7 @@ class Readers:
             done(found)
 
         _Answer(self._master, reader, answered)
-        self._master.later(DEADLINE, lambda: self._processes.kill(child))
+        self._master.later(DEADLINE, lambda: self._processes.kill_helper(child))
 
 
 class _Answer:
