@@ -162,11 +162,10 @@ def test_only_a_dead_daemons_path_is_taken_over(start: Start) -> None:
     daemon.running.wait()
     assert path.exists()
     successor = daemon.launch()
-    up(successor, "http")
-    assert int(asked(socket.AF_UNIX, str(path)).split()[2]) not in workers
-    for pid in workers:  # They end by themselves after their grace, which is longer than this test.
-        os.kill(pid, signal.SIGKILL)
+    successor.running.expect("adopted 2 workers of a killed master", "err")
+    assert int(asked(socket.AF_UNIX, str(path)).split()[2]) in workers
     assert successor.stop() == 0
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("sharing", ["shared", "sharded"])

@@ -96,12 +96,14 @@ class Parts:
         self.observers: list[Observer] = [
             Recorder(basis.journal, control, self.log),
             Headline(show, supervisor),
-            self.manager,
-            Admission(control, supervisor, master.relay.log),
-            Farewell(master, supervisor, executor.board.living),
         ]
         if (welcome := self.launching.welcome) is not None:
             self.observers.append(Banner(welcome, supervisor, executor.listeners.address_of, master.relay))
+        self.observers += [
+            self.manager,  # After the banner: who waits for readiness may read the log then.
+            Admission(control, supervisor, master.relay.log),
+            Farewell(master, supervisor, executor.board.living),
+        ]
 
     @contextmanager
     def entered(self) -> Iterator[None]:

@@ -15,6 +15,6 @@ def begin(parts: Parts) -> None:
     """Note the daemon from now on; give the parts what is to be adopted, if there is anything. Raises OSError."""
     memo = Memo(parts)
     parts.observers.insert(0, memo)  # What the log says has been noted.
-    parts.basis.runtime.moved = memo.plan
+    parts.basis.runtime.moved = memo.write_again
     if (adopted := parts.basis.adopted) is not None:
         install(parts, adopted)

@@ -54,6 +54,12 @@ class Memo:
             self._due = True
             self._parts.master.later(self._pause, self._write)
 
+    def write_again(self) -> None:
+        """Write the note where the directory was moved to, or made again, before the log says so."""
+        if self._parts.basis.supervisor.generation:
+            self._due = True
+            self._write()
+
     def done(self, _now: float) -> None:
         """Write the note of a change that has ended."""
         if self._at_once and self._parts.basis.supervisor.generation:
