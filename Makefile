@@ -19,7 +19,7 @@ demo: $(INSTALLED)  ## run a small application with 4 workers on 127.0.0.1:8000,
 	@echo
 	@exec $(BIN)/prefork run examples/demo/shop.py:app -w 4 -b 127.0.0.1:8000 --name demo
 
-test: lint types tests  ## lint, check the types, run every test but the proofs (some five minutes on two idle cores)
+test: lint types tests  ## lint, check the types, run every test but the proofs (some six minutes on two idle cores)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
