@@ -53,7 +53,7 @@ def app(environ, start_response):
 
 SERVERS = [("uvicorn", "asgi"), ("hypercorn", "asgi"), ("granian", "asgi"), ("granian", "wsgi")]
 RENEWALS = 20 if PROOF else 3
-REFUSED = {"SSLError", "SSLEOFError", "RemoteDisconnected", "ConnectionResetError"}
+REFUSED = {"SSLError", "SSLEOFError", "RemoteDisconnected", "ConnectionResetError", "BrokenPipeError"}
 UNLOCK = ("--tls-key-password-file", "password")
 PASSWORD = "a pass phrase, with: signs"
 
