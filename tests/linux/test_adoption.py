@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
+from prefork._linux.channel import Channel
 from prefork._linux.subreaper import become_subreaper
 from prefork._master.adoption.collect import Wanted, collect
 from prefork._master.adoption.marks import Mark, mark
 from prefork._master.adoption.orphan_sockets import adopt, connected
-from prefork._wire.messages import CutDrain, Ready, ReplacementRequested
+from prefork._wire.messages import CutDrain, HandedOver, Ready, ReplacementRequested
 from prefork._wire.places import orphan_address
 from small_master import PATIENCE, SOURCE, readable
 from support import gone, kill, until
@@ -163,6 +164,26 @@ def test_a_request_for_a_successor_is_sent_again() -> None:
         os.close(writer)
     finally:
         kill(left.workers)
+
+
+def test_orphan_that_closes_a_connection_is_asked_again() -> None:
+    """As one does that another master has adopted, and that is an orphan again."""
+    pid = os.fork()
+    if pid == 0:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            listening.bind(orphan_address(3, os.getpid()))
+            listening.listen()
+            closed = listening.accept()[0]
+            closed.recv(1, socket.MSG_PEEK)  # It has been asked.
+            closed.close()
+            channel = Channel(listening.accept()[0])
+            channel.receive()
+            channel.send(HandedOver(()))
+        os._exit(0)
+    answered = collect(Wanted(3, {}, {pid: ()})).answered
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert answered == {pid}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

@@ -27,6 +27,8 @@ _BASE, _EACH = 5.0, 0.02
 """Seconds that orphans have for their answers: all of them, and each one more. One that hangs cannot answer."""
 _PAUSE = 0.02
 """Seconds between two tries to connect: an orphan listens a moment after its master's death."""
+_TRIES = 3
+"""How often one is asked. A master that has adopted it and died at once closed the connections that waited there."""
 
 
 @record
@@ -109,8 +111,8 @@ class _Asking:
     def __init__(self, wanted: Wanted, result: Channel) -> None:
         self._wanted = wanted
         self._result = result
-        self._left = set(wanted.asked)
-        self._connections: dict[int, tuple[int, Channel]] = {}
+        self._left = dict.fromkeys(wanted.asked, _TRIES)
+        self._connections: dict[int, tuple[int, int, Channel]] = {}
         self._heard: list[Channel] = []
         self._passed: set[str] = set()
         self._poll = select.poll()
@@ -124,26 +126,27 @@ class _Asking:
                     self._ask(pid)
                 except OSError:  # It does not listen yet, or never will.
                     if started_at(pid) is None:
-                        self._left.discard(pid)
+                        del self._left[pid]
             for descriptor, _ in self._poll.poll(_PAUSE * 1000):
                 self._hear(*self._connections[descriptor])
 
     def _ask(self, pid: int) -> None:
         channel = Channel(connected(pid, self._wanted.lifeline))
         channel.send(HandOver(self._wanted.asked[pid]), wait=False)
-        self._left.discard(pid)
-        self._connections[channel.fileno()] = pid, channel
+        self._connections[channel.fileno()] = pid, self._left.pop(pid) - 1, channel
         self._poll.register(channel, select.POLLIN)
 
-    def _hear(self, pid: int, channel: Channel) -> None:
+    def _hear(self, pid: int, tries: int, channel: Channel) -> None:
         received: Received | None = None
         with suppress(OSError, MalformedMessage):
             received = channel.receive(wait=False)
         # Not closed before this process ends: more may wait there than was read.
         self._poll.unregister(channel)
-        self._heard.append(self._connections.pop(channel.fileno())[1])
+        self._heard.append(self._connections.pop(channel.fileno())[-1])
         if received is not None and isinstance(received.message, HandedOver):
             self._pass_on(pid, dict(zip(received.message.found, received.descriptors, strict=False)))
+        elif tries:
+            self._left[pid] = tries
 
     def _pass_on(self, pid: int, found: dict[str, int]) -> None:
         marks = self._wanted.marks
