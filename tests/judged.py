@@ -62,6 +62,10 @@ class Judged:
         """Return the generation of each slot's newest process that is ready."""
         return [slot["generation"] for slot in self.status()["slots"] if slot["state"] == "ready"]
 
+    def leaving(self) -> list[int]:
+        """Return the pids of processes that a newer one of their slot has replaced."""
+        return [one["pid"] for slot in self.status()["slots"] for one in slot["leaving"]]
+
     def command(self, *arguments: str) -> tuple[int, str, float]:
         """Return the exit status of a command, what it has written, and how many seconds it took."""
         begun = time.monotonic()

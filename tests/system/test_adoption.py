@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 import prefork.client
+from prefork._core.kept.snapshot import MalformedSnapshot
+from prefork._master.adoption import notes
 from support import PROOF, Start, gone, until
 from system.daemons import HEAD, RUN, SERVE, Served, root
 from system.other_user import AsNobody
@@ -57,11 +59,21 @@ def slots(served: Served) -> dict[str, dict[str, Any]]:
 
 
 def launched(start: Start, *keys: str, source: str | None = None) -> tuple[Served, dict[str, int]]:
-    """Return a daemon whose master knows that these workers are ready, and their pids."""
+    """Return a daemon whose master has noted that these workers are ready, and their pids."""
     served = Served(start, "adopted", source).launch()
     pids = served.ready(*keys)
     until(lambda: {slots(served)[key]["state"] for key in keys} == {"ready"}, "workers that are ready")
+    until(lambda: noted(served) >= set(pids.values()), "the master's note of them")
     return served, pids
+
+
+def noted(served: Served) -> set[int]:
+    """Return the pids of the workers that the next master would find in the notes."""
+    try:
+        note = notes.latest(str(served.start.directory / "runtime"))
+    except MalformedSnapshot:  # One is being written, and there is no other yet.
+        return set()
+    return set() if note is None else set(note[1].workers)
 
 
 def killed(served: Served) -> None:

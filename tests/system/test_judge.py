@@ -23,6 +23,7 @@ def test_judge_rolls_back_what_is_worse(start: Start) -> None:
             assert why in said
             assert "the old code goes on serving (generation 1)" in said
             until(lambda: judged.generations() == [1] * 4, "the old generation serves in all slots")
+            until(lambda: not judged.leaving(), "the end of what was rolled back, which answers what it has accepted")
             load.failures.clear()
             load.more(50)
             assert not load.failures
