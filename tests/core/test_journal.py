@@ -10,6 +10,10 @@ from prefork._core import actions as act
 from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._core.watch.verdicts import Hang
+from prefork._master.kept import clients
+from prefork._master.kept.clients import made_journal
+from prefork._master.kept.records import KeptJournal
+from prefork._records.plain import made, plain
 from prefork._report.journal import ALL, EACH, Journal, Record
 from prefork._report.sentences import sentence
 
@@ -188,11 +192,16 @@ def test_slots_that_come_and_go_do_not_pile_up() -> None:
 def test_a_journal_goes_on_where_it_was_left() -> None:
     stage = Noted(plan("a"), plan("b")).start()
     stage.crash("web/0")
-    restored = Journal.restore(json.loads(json.dumps(stage.journal.snapshot())))
+    restored = made_journal(made(KeptJournal, json.loads(json.dumps(kept_journal(stage.journal)))))
     assert restored.about("web/0") == stage.journal.about("web/0")
     event = ev.WorkerEnded(stage.pid("web/1"), 3, "exited 3")
     assert restored.note(event, [], 1.0, 2.0) == stage.journal.note(event, [], 1.0, 2.0)
-    assert restored.snapshot() == stage.journal.snapshot()
+    assert kept_journal(restored) == kept_journal(stage.journal)
+
+
+def kept_journal(journal: Journal) -> Any:
+    """Return what an upgrade keeps of it, as plain data."""
+    return plain(KeptJournal, clients.journal(journal))
 
 
 def test_what_nobody_needs_to_know_is_no_record() -> None:

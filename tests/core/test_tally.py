@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from core.test_journal import Noted
 from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._core.watch.verdicts import Hang
+from prefork._records.plain import made, plain
 from prefork._report.counts.tally import CAUSES, Tally, cause_of
 
 
@@ -132,4 +133,4 @@ def test_tally_goes_on_where_it_was_left() -> None:
     stage.crash("web/0")
     stage.rest()
     stage.command(cmd.Reload())
-    assert Tally.restore(asdict(stage.journal.tally)) == stage.journal.tally
+    assert made(Tally, json.loads(json.dumps(plain(Tally, stage.journal.tally)))) == stage.journal.tally

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import asdict, astuple, field, fields
+from dataclasses import asdict, field, fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -112,29 +112,6 @@ class Journal:
         first = max(first, forgotten)
         lines = list(islice(self.recent, first - forgotten, first - forgotten + most))
         return lines, first + len(lines)
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return the journal as plain data that JSON can hold."""
-        return {
-            "number": self.number,
-            "recent": list(map(json.loads, self.recent)),
-            "slots": {key: self.about(key) for key in self.slots},
-            "workers": [[pid, *astuple(worker)] for pid, worker in self.workers.items()],
-            "tally": asdict(self.tally),
-        }
-
-    @classmethod
-    def restore(cls, data: dict[str, Any]) -> Journal:
-        """Return the journal of a snapshot."""
-        return cls(
-            data["number"],
-            len(data["recent"]),
-            deque(map(_line, data["recent"]), ALL),
-            {key: list(map(_line, history[-EACH:])) for key, history in data["slots"].items()},
-            {pid: _Worker(*worker) for pid, *worker in data["workers"]},
-            2 * (len(data["slots"]) + _GONE),
-            tally=Tally.restore(data["tally"]),
-        )
 
     def _keep(self, record: Record) -> None:
         line = _line(record)

@@ -95,12 +95,6 @@ class Tally:
         del counts["begun"], counts["causes"]
         return counts
 
-    @classmethod
-    def restore(cls, data: dict[str, Any]) -> Tally:
-        """Return the tally that `asdict` has made plain."""
-        changes = {what: Outcomes(**outcomes) for what, outcomes in data["changes"].items()}
-        return cls(**{**data, "changes": changes, "causes": {int(pid): cause for pid, cause in data["causes"].items()}})
-
     def _killing(self, pool: str, pid: int, why: str) -> None:
         if why.startswith("hung"):
             self.causes[pid] = "hang"
