@@ -131,7 +131,7 @@ PARTS = {
         "_former _former_mask _former_wakeup _write_end wakeup",
     ),
 }
-"""A module and its class -> the attributes that an upgrade keeps, and those that the next program makes anew: what the
+"""A module and its class -> the attributes that an upgrade keeps, and those that the next program makes again: what the
 launch says, what another part has, what is asked of the kernel, and what is empty whenever a program is replaced.
 """
 
@@ -156,11 +156,11 @@ def attributes(path: str, name: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("path", "name"), PARTS)
-def test_each_attribute_is_kept_or_made_anew(path: str, name: str) -> None:
+def test_each_attribute_is_kept_or_made_again(path: str, name: str) -> None:
     """A new one: have `_master/kept` pass it, if a program that has just begun cannot know it; then list it here."""
-    kept, anew = (set(words.split()) for words in PARTS[path, name])
-    assert not attributes(path, name) - kept - anew
-    assert not kept & anew
+    kept, made = (set(words.split()) for words in PARTS[path, name])
+    assert not attributes(path, name) - kept - made
+    assert not kept & made
 
 
 def test_what_is_kept_is_named_where_it_is_passed() -> None:

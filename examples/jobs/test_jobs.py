@@ -10,7 +10,7 @@ from prefork.testing.plugin import StartServer
 
 
 def results(path: Path, count: int) -> list[str]:
-    """Wait until so many jobs are done; return their results."""
+    """Wait until `count` jobs are done; return their results."""
     deadline = time.monotonic() + 30
     with sqlite3.connect(path, timeout=30) as table:
         while time.monotonic() < deadline:

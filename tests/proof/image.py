@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BASE = {"PATH": "/opt/python/bin:/usr/local/bin:/usr/bin:/bin", "LD_LIBRARY_PATH": "/opt/python/lib"}
+BASE = {"PATH": "/interpreter/bin:/usr/local/bin:/usr/bin:/bin", "LD_LIBRARY_PATH": "/interpreter/lib"}
 """What a base image sets: this interpreter is shown at a place that every user can go to."""
 FIND = 'PIP_FIND_LINKS="/wheels $PIP_FIND_LINKS"'
 PREPARED = """\
@@ -27,9 +27,9 @@ stage() {{
     mount -t overlay overlay -o lowerdir=/,upperdir=stages/$1/upper,workdir=stages/$1/work stages/$1/root
     mount --rbind /dev stages/$1/root/dev
     mount -t proc proc stages/$1/root/proc
-    mkdir -p stages/$1/root/wheels stages/$1/root/opt/python
+    mkdir -p stages/$1/root/wheels stages/$1/root/interpreter
     cp {wheel} stages/$1/root/wheels
-    mount --bind {prefix} stages/$1/root/opt/python
+    mount --bind {prefix} stages/$1/root/interpreter
 }}
 """
 LAST = """\

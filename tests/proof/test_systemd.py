@@ -137,7 +137,7 @@ def test_killed_master_is_restarted_and_adopts_the_workers(manager: tuple[System
         assert running.run("kill", "-KILL", main).returncode == 0
         until(partial(answers_after, running, main), "another master")
         assert workers_of(running) == workers
-        running.run("systemctl", "reset-failed", "alone.service")  # So many starts in a short time are a failure.
+        running.run("systemctl", "reset-failed", "alone.service")  # Many starts in a short time.
     assert get() == "hello"
     running.ctl("stop", "alone.service")
     assert running.show("alone.service", "Result") == "success"

@@ -80,7 +80,7 @@ def test_stream_says_that_the_master_is_stopped(shown: Dashboard) -> None:
         stream.until(lambda message: message.get("points"))
         shown.running.send(signal.SIGSTOP)
         try:
-            with shown.stream() as second:  # Whoever comes in between takes nothing away.
+            with shown.stream() as second:  # A second client takes nothing away from the first.
                 assert second.next() is not None
                 stream.until(lambda _message: stream.sections["trouble"] == "the master is stopped by a signal")
         finally:

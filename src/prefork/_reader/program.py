@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _profile(asked: dict[str, Any]) -> dict[str, Any]:
-    # Here: whoever wants stacks is in a hurry.
+    # Imported here, since stacks are wanted quickly and do not need it.
     from prefork._reader.sampling.sample import Wanted, sampled
     from prefork._reader.sampling.spy import found, spied
 
@@ -72,7 +72,7 @@ def _write(data: bytes) -> None:
         while rest:
             rest = rest[os.write(1, rest) :]
     except OSError:
-        pass  # Nobody reads it, or a file has reached its limit: whoever reads that sees that it is cut.
+        pass  # The reader has gone, or a file has reached its limit: what was written ends in the middle of a line.
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One-sided exact test: could so many events of one side be chance?"""
+"""One-sided exact test: can the events that one side has more be chance?"""
 
 from __future__ import annotations
 

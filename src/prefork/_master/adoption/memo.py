@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _SOON = 0.02
 """Seconds from a change to the note: a change is rarely one event."""
 _SHARE = 20
-"""A note takes one part in so many of the time, by what the one before has taken of the processor."""
+"""Notes take at most 1/20 of the time: the next one waits for 20 times what the last one took of the processor."""
 _CHEAP = 0.005
 """Seconds that a note takes at most of which one is written for each worker that becomes ready."""
 

@@ -194,7 +194,7 @@ class _Client:
 
 
 _UNCHECKED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""A test's certificate is signed by nobody whom this machine trusts."""
+"""A test's certificate is signed by no authority that this machine trusts."""
 _UNCHECKED.check_hostname = False
 _UNCHECKED.verify_mode = ssl.CERT_NONE
 

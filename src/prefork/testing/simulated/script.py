@@ -43,12 +43,12 @@ def crash_loop(of: str, *, at: float, after: float = 0.5) -> Step:
 
 
 def ready_after(of: str, seconds: float | None, *, at: float = 0.0) -> Step:
-    """From now on, each new worker is ready after so many seconds; None: never."""
+    """From now on, each new worker is ready after `seconds`; None: never."""
     return Step(at, "ready_after", of=of, seconds=seconds)
 
 
 def drains(of: str, seconds: float | None, *, at: float = 0.0) -> Step:
-    """From now on, a worker that is asked to drain takes so many seconds; None: it never ends."""
+    """From now on, a worker that is asked to drain takes `seconds`; None: it never ends."""
     return Step(at, "drains", of=of, seconds=seconds)
 
 

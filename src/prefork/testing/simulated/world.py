@@ -56,7 +56,7 @@ class World:
     turns: Iterator[int] = field(default_factory=count)
 
     def later(self, seconds: float, fact: Fact) -> None:
-        """Let something happen in so many seconds."""
+        """Let something happen `seconds` from now."""
         heapq.heappush(self.due, (self.now + seconds, next(self.turns), fact))
 
     def step(self, step: Step) -> ev.Event | None:
