@@ -178,6 +178,7 @@ LARGEST = {
     "cli/_new": 260,
     "_master": 1300,
     "_master/births": 800,
+    "_master/forks": 120,
     "_master/listeners": 900,
     "_master/hangs": 560,
     "_master/hangs/evidence": 180,
