@@ -19,6 +19,7 @@ from ..._linux.channel import Channel, Received
 from ..._linux.descriptors import close_others
 from ..._records.record import record
 from ..._wire.messages import HandedOver, HandOver, MalformedMessage
+from ..forks.child import forked
 from ..runtime.roster import started_at
 from .marks import Mark, is_marked
 from .orphan_sockets import connected
@@ -57,7 +58,7 @@ def collect(wanted: Wanted) -> Collected:
     """Ask all orphans, for some seconds at most; return what they have. Raises SystemFailure."""
     try:
         ours, theirs = Channel.pair()
-        pid = _forked(ours, theirs, wanted)
+        pid = forked(lambda: _ask_all(ours, theirs, wanted))
     except OSError as error:
         raise SystemFailure(f"cannot start a process that asks them: {error.strerror}") from None
     theirs.close()
@@ -70,20 +71,11 @@ def collect(wanted: Wanted) -> Collected:
             os.waitpid(pid, os.WNOHANG)  # If it has not ended yet, it is reaped as a leftover process.
 
 
-def _forked(ours: Channel, theirs: Channel, wanted: Wanted) -> int:
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # The master's handlers are not its own.
-    try:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                ours.close()
-                close_others([theirs.fileno()])  # A successor must not wait for this process to have the lock.
-                _Asking(wanted, theirs).run()
-            finally:
-                os._exit(0)
-        return pid
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+def _ask_all(ours: Channel, theirs: Channel, wanted: Wanted) -> None:
+    """Be the child."""
+    ours.close()
+    close_others([theirs.fileno()])  # A successor must not wait for this process to have the lock.
+    _Asking(wanted, theirs).run()
 
 
 def _time_for(wanted: Wanted) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,10 +15,11 @@ from ..._wire.agreement import agreement
 from ..._wire.launch import Identity, MasterLaunch
 from ..._wire.messages import MoldLaunch, StepFailed, encode
 from ..channels.end import MasterEnd as MasterEnd  # For those who start a mold: it is what they get.
+from ..forks.child import execute, forked
+from ..forks.confine import close_for_reading, confine, without_agents
+from ..forks.privileges import drop
 from ..passed.shared import Shared
 from . import open_files
-from .confine import close_for_reading, confine, without_agents
-from .privileges import drop
 
 _AGREEMENT = agreement()  # Now: an update may replace the files of this version while it runs.
 
@@ -71,15 +71,8 @@ def start_mold(
     description = memfd.write("prefork-launch", encode(launch))
     try:
         ours, theirs = MasterEnd.made()
-        # The master's handlers must not run in the child: they would write to the shared wake-up pipe.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            pid = os.fork()
-            if pid == 0:
-                every = (shared.lifeline, shared.scoreboard, shared.stacks, shared.metrics)
-                _become_mold(interpreter, theirs, (theirs.fileno(), description, *every), streams)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        passed = theirs.fileno(), description, shared.lifeline, shared.scoreboard, shared.stacks, shared.metrics
+        pid = forked(lambda: _become_mold(interpreter, theirs, passed, streams))
         theirs.close()
     finally:
         os.close(description)
@@ -87,9 +80,7 @@ def start_mold(
 
 
 def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, ...], streams: tuple[int, ...]) -> None:
-    """Never returns."""
     try:
-        os.setsid()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # What is typed at the terminal is for the master's user alone.
         for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
@@ -104,20 +95,14 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
         if interpreter.identity is not None:
             drop(interpreter.identity)
             confine(interpreter.new_privileges)
-        for number in signal.valid_signals():
-            if callable(signal.getsignal(number)):
-                signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         arguments = [*interpreter.command, "-m", "prefork._mold.program", *map(str, passed), _AGREEMENT]
         try:
-            os.execve(arguments[0], arguments, interpreter.environ)
+            execute(arguments, interpreter.environ)
         except OSError as error:
             text = f"cannot execute {arguments[0]}: {error.strerror}: this release has no such interpreter"
             channel.send(StepFailed("start", text), wait=False)
     except BaseException as error:
         channel.send(StepFailed("start", f"{type(error).__name__}: {error}"), wait=False)
-    finally:
-        os._exit(127)
 
 
 def _keep(passed: tuple[int, ...]) -> None:

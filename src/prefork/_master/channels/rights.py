@@ -14,6 +14,7 @@ import _socket as socket
 import os
 
 from ..._linux.credentials import UCRED
+from ..forks.child import forked
 
 _PASSRIGHTS = 83  # <asm-generic/socket.h>; the socket module does not name it
 _LOOK = int(socket.MSG_PEEK) | int(socket.MSG_DONTWAIT)
@@ -56,16 +57,19 @@ def close(sock: socket.socket) -> None:
 
 
 def _close_in_child(sock: socket.socket) -> None:
+    numbers: tuple[int, ...] = ()
     try:
-        reader, writer = os.pipe()
-        child = os.fork()
+        reader, writer = numbers = os.pipe()
+        forked(lambda: _wait(reader, writer))
     except OSError:
         sock.detach()  # Left open: better a descriptor less than a master that sleeps.
-        return
-    if child == 0:
-        os.close(writer)
-        os.read(reader, 1)  # Until this process's copy is the last one.
-        os._exit(0)
-    sock.close()
-    os.close(reader)
+    else:
+        sock.close()
+    for number in numbers:
+        os.close(number)
+
+
+def _wait(reader: int, writer: int) -> None:
+    """Be the child: end when its copy of the socket is the last one."""
     os.close(writer)
+    os.read(reader, 1)

@@ -10,7 +10,6 @@ import errno
 import json
 import os
 import selectors
-import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING
 from ..._core.plan import Listener
 from ..._linux.address import parse
 from ..._linux.descriptors import close_others
-from ..births.privileges import drop
+from ..forks.child import forked
+from ..forks.privileges import drop
 from .bind import ANY
 
 if TYPE_CHECKING:
@@ -69,18 +69,12 @@ class Names:
 
     def _ask(self, names: Sequence[str]) -> tuple[int, int]:
         reader, writer = os.pipe2(os.O_CLOEXEC)
-        mask = signal.pthread_sigmask(
-            signal.SIG_BLOCK, signal.valid_signals()
-        )  # The master's handlers are not its own.
         try:
-            pid = os.fork()
-            if pid == 0:
-                _answer(names, writer, self._identity)
+            pid = forked(lambda: _answer(names, writer, self._identity))
         except OSError:
             os.close(reader)
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(writer)
         self._processes.add_helper(pid)
         return pid, reader
@@ -128,15 +122,11 @@ def _name_in(listener: Listener) -> str:
 
 
 def _answer(names: Sequence[str], writer: int, identity: Identity | None) -> None:
-    """Be the child. Never returns."""
-    try:
-        os.setsid()
-        close_others([writer])  # A successor must not wait for this process to have the lock, or the claim.
-        if identity is not None:
-            drop(identity)
-        os.write(writer, json.dumps({name: _looked_up(name) for name in names}).encode()[:_MOST])
-    finally:
-        os._exit(0)
+    """Be the child."""
+    close_others([writer])  # A successor must not wait for this process to have the lock, or the claim.
+    if identity is not None:
+        drop(identity)
+    os.write(writer, json.dumps({name: _looked_up(name) for name in names}).encode()[:_MOST])
 
 
 def _looked_up(name: str) -> str:

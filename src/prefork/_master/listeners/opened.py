@@ -13,7 +13,7 @@ from ..._errors import SystemFailure, UsageError
 from ..._linux.address import Address, parse
 from ..._records.record import record
 from ..._wire.launch import Identity
-from ..births.privileges import acting_as
+from ..forks.privileges import acting_as
 from ..paths import trust
 from . import bind
 from .inherited import Given

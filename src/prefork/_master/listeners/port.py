@@ -25,7 +25,7 @@ from typing import Literal
 from ..._core.plan import Listener
 from ..._linux import steering
 from ..._wire.launch import Identity
-from ..births.privileges import acting_as
+from ..forks.privileges import acting_as
 from . import bind
 from .queues import Queue, Queues
 

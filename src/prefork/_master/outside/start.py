@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 from collections.abc import Sequence
 
 from ..._linux.descriptors import close_others
-from ..births.confine import confine
-from ..births.privileges import drop
 from ..births.start import Interpreter
+from ..forks.child import execute, forked
+from ..forks.confine import confine
+from ..forks.privileges import drop
 
 _PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(__file__))), "_reader", "program.py")
 
@@ -25,37 +25,20 @@ def start(interpreter: Interpreter, arguments: Sequence[str], output: int, large
 
     `largest`: bytes that it may write to a file; 0 for no limit.
     """
-    # The master's handlers must not run in the child: they would write to the shared wake-up pipe.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        pid = os.fork()
-        if pid == 0:
-            _become_reader(interpreter, arguments, output, largest)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return pid
+    return forked(lambda: _become_reader(interpreter, arguments, output, largest))
 
 
 def _become_reader(interpreter: Interpreter, arguments: Sequence[str], output: int, largest: int) -> None:
-    """Never returns."""
-    try:
-        os.setsid()
-        os.dup2(output, 1)
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, 0)
-        os.dup2(null, 2)
-        if largest:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-        close_others(())  # As this user: another one may not list the descriptors.
-        if interpreter.identity is not None:
-            drop(interpreter.identity)
-            confine(interpreter.new_privileges)
-        for number in signal.valid_signals():
-            if callable(signal.getsignal(number)):
-                signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        # As the master's program: nothing of the environment or of the site packages runs.
-        python = interpreter.command[0]
-        os.execve(python, [python, "-I", "-S", _PROGRAM, *arguments], dict(interpreter.environ))
-    finally:
-        os._exit(127)
+    os.dup2(output, 1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 2)
+    if largest:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    close_others(())  # As this user: another one may not list the descriptors.
+    if interpreter.identity is not None:
+        drop(interpreter.identity)
+        confine(interpreter.new_privileges)
+    # As the master's program: nothing of the environment or of the site packages runs.
+    python = interpreter.command[0]
+    execute([python, "-I", "-S", _PROGRAM, *arguments], interpreter.environ)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..._linux.descriptors import close_on_exec
 from ..._records.record import record
 from ..._wire.printable import printable
-from ..births.privileges import drop
+from ..forks.child import execute, forked
+from ..forks.privileges import drop
 
 if TYPE_CHECKING:
     from ..._wire.launch import Identity
@@ -101,41 +101,29 @@ def _parsed(output: bytes) -> tuple[dict[str, Any], str]:
 
 def _started(question: Question) -> tuple[int, int]:
     reader, writer = os.pipe2(os.O_CLOEXEC)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # The master's handlers are not its own.
     try:
-        pid = os.fork()
-        if pid == 0:
-            _become(question, writer)
+        pid = forked(lambda: _become(question, writer))
     except OSError:
         os.close(reader)
         raise
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(writer)
     return pid, reader
 
 
 def _become(question: Question, writer: int) -> None:
-    """Never returns."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(writer, 1)
+    os.dup2(writer, 2)
+    for descriptor in question.passed:
+        os.set_inheritable(descriptor, True)
+    close_on_exec(question.passed)  # Above all no listening socket and no write end of the lifeline.
+    if question.directory is not None:
+        with suppress(OSError):  # Removed: the current directory is still the one of the start.
+            os.chdir(question.directory)
+    if question.identity is not None:
+        drop(question.identity)
     try:
-        os.setsid()
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(writer, 1)
-        os.dup2(writer, 2)
-        for descriptor in question.passed:
-            os.set_inheritable(descriptor, True)
-        close_on_exec(question.passed)  # Above all no listening socket and no write end of the lifeline.
-        if question.directory is not None:
-            with suppress(OSError):  # Removed: the current directory is still the one of the start.
-                os.chdir(question.directory)
-        if question.identity is not None:
-            drop(question.identity)
-        for number in signal.valid_signals():
-            if callable(signal.getsignal(number)):
-                signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execve(question.command[0], question.command, question.environ)
+        execute(question.command, question.environ)
     except OSError as error:
         os.write(2, f"{question.command[0]} cannot be executed: {error.strerror}\n".encode())
-    finally:
-        os._exit(127)

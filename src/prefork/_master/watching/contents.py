@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from ..._linux import memfd, regular_file
 from ..._wire.launch import Identity, MasterLaunch
-from ..births.privileges import acting_as
+from ..forks.privileges import acting_as
 from ..paths import trust
 
 Contents = Mapping[str, bytes]
