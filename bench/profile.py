@@ -1,6 +1,6 @@
 """What a profile of a busy worker shows, and what it costs: `prefork profile` of a FastAPI application.
 
-    python bench/profile.py [--rounds N] [--seconds S]
+    python bench/profile.py [--rounds N] [--seconds S] [--rate N]
 
 One worker, and clients that ask it all the time. `truth` is the share of the worker's processor time that the hot
 function has, by the thread's own clock around it, `profile` the share of samples. `requests`: the rate with a profile
@@ -55,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10.0, help="of a profile")
+    parser.add_argument("--rate", type=int, default=100, help="samples a second")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         Path(directory, "shop.py").write_text(APPLICATION)
@@ -69,7 +70,7 @@ def main() -> None:
                 clients.append(multiprocessing.Process(target=ask, args=(port, count), daemon=True))
                 clients[-1].start()
             time.sleep(1)
-            rounds(chosen.rounds, chosen.seconds, (port, count), environment)
+            rounds(chosen, (port, count), environment)
         finally:
             for client in clients:
                 client.terminate()
@@ -77,14 +78,15 @@ def main() -> None:
             daemon.wait()
 
 
-def rounds(number: int, seconds: float, service: tuple[int, Synchronized[int]], environment: dict[str, str]) -> None:
+def rounds(chosen: argparse.Namespace, service: tuple[int, Synchronized[int]], environment: dict[str, str]) -> None:
     port, count = service
+    seconds = chosen.seconds
     ratios, errors = [], []
     print("| truth | profile | samples | requests a second: before, meanwhile, after | ratio |\n|---|---|---|---|---|")
-    for _ in range(number):
+    for _ in range(chosen.rounds):
         before = rate(count, seconds / 2)
         start = times(port)
-        command = [PREFORK, "profile", "web", "--seconds", str(seconds), "--json"]
+        command = [PREFORK, "profile", "web", "--seconds", str(seconds), "--rate", str(chosen.rate), "--json"]
         profiler = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
         time.sleep(0.5)  # The command and the reader have started.
         meanwhile = rate(count, seconds - 1)

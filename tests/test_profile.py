@@ -10,7 +10,7 @@ import pytest
 
 from prefork._client.profile import checked
 from prefork._errors import CommandFailedError
-from prefork._reader.sampling.threads import Figures
+from prefork._reader.sampling.threads import Figures, standing
 from prefork.cli._profile.page import about, page
 from prefork.cli._profile.tree import Function, parsed, shares, tree
 
@@ -120,3 +120,25 @@ def test_thread_ran_if_its_figures_say_so(now: Figures | None, ran: bool | None)
 
 def test_thread_whose_processor_the_reader_took_ran() -> None:
     assert BEFORE.ran_until(Figures(2_000, 400_000, 8), ours=500_000)
+
+
+@pytest.mark.parametrize(
+    ("state", "turns", "could_run", "runs"),
+    [
+        ("R", 12, True, True),
+        ("R", 11, True, False),
+        ("S", 11, False, False),
+        ("R", 0, True, True),
+        ("S", 0, False, False),
+    ],
+)
+def test_thread_runs_if_it_got_a_processor_once_more(state: str, turns: int, could_run: bool, runs: bool) -> None:
+    status = f"Name:\tR\nState:\t{state} (what)\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t4\nx:\ty\n"
+    found = standing(status, Figures(1_000, 500, turns))
+    assert (found.could_run, found.runs) == (could_run, runs)
+
+
+def test_thread_without_figures_runs_if_it_could() -> None:
+    assert standing("State:\tR (running)\n", None).runs
+    assert not standing("State:\tS (sleeping)\n", None).runs
+    assert not standing("", None).could_run, "it has ended"

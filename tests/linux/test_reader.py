@@ -19,6 +19,9 @@ import prefork
 from prefork._linux.tracing import ptracer
 from prefork._linux.tracing.tasks import tasks
 from prefork._master.outside.readers import Outside, parsed
+from prefork._reader.sampling.seat import Seat
+from prefork._reader.sampling.threads import Threads
+from support import until
 
 pytestmark = pytest.mark.processes
 
@@ -170,8 +173,8 @@ def busy() -> Iterator[int]:
         process.kill()
 
 
-def sampling(pid: int, seconds: float, idle: bool = False) -> str:
-    return json.dumps({"workers": {"web/0": pid}, "seconds": seconds, "rate": 100, "idle": idle})
+def sampling(pid: int, seconds: float, idle: bool = False, rate: int = 100) -> str:
+    return json.dumps({"workers": {"web/0": pid}, "seconds": seconds, "rate": rate, "idle": idle})
 
 
 def profiled(pid: int, **options: Any) -> dict[str, Any]:
@@ -201,6 +204,77 @@ def test_older_python_without_py_spy_is_refused_in_a_sentence(target: int) -> No
     version = ".".join(map(str, sys.version_info[:2]))
     why = f"Python {version} has no profiler for other processes, and py-spy is not there"
     assert profiled(target) == {"error": f"{why}: install it beside the application: pip install py-spy"}
+
+
+SHARES = """
+import random, sys, time
+def hot(count):
+    for number in range(count):
+        pass
+def cold(count):
+    for number in range(count):
+        pass
+def timed(function, count):
+    begun = time.thread_time()
+    function(count)
+    return time.thread_time() - begun
+def main():
+    print("there", flush=True)
+    spent = [0.0, 0.0]
+    end = time.monotonic() + 2.5
+    while time.monotonic() < end:
+        spent[0] += timed(hot, random.randint(1000, 139_000))
+        time.sleep(0.0001)
+        spent[1] += timed(cold, random.randint(1000, 59_000))
+    print(spent[0] / time.process_time())
+main()
+"""
+
+
+@from_314
+def test_share_of_a_function_is_that_of_its_processor_time() -> None:
+    with subprocess.Popen([sys.executable, "-c", SHARES], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        stacks: dict[str, int] = profiled(process.pid, rate=500)["stacks"]
+        truth = float(process.stdout.read())
+    hot, samples = sum(count for stack, count in stacks.items() if ";hot (" in stack), sum(stacks.values())
+    assert samples > 0
+    chance = 4 * (truth * (1 - truth) / samples) ** 0.5
+    assert abs(hot / samples - truth) < 0.03 + chance, f"{hot} of {samples} samples, and {truth:.1%} of the time"
+
+
+def test_thread_that_we_displace_has_no_processor(busy: int) -> None:
+    """Only one of two processes can be on one processor, and this one is when it asks."""
+    ours = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(ours)})
+        os.sched_setaffinity(busy, {min(ours)})
+        threads = Threads(busy)
+        until(lambda: (threads.that_could_run() or {}).get(busy), "it computes")
+        found = [(threads.that_could_run() or {}).get(busy) for _ in range(50)]
+    finally:
+        os.sched_setaffinity(0, ours)
+    assert any(each and each.could_run for each in found)
+    # It may get the processor between our two looks.
+    assert sum(1 for each in found if each and each.runs) < 10
+
+
+def test_thread_on_another_processor_is_seen_to_run(busy: int) -> None:
+    if len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("there is one processor")
+    threads, seat = Threads(busy), Seat()
+
+    def runs() -> bool:
+        seat.change()
+        found = (threads.that_could_run() or {}).get(busy)
+        return found is not None and found.runs
+
+    ours = os.sched_getaffinity(0)
+    try:
+        until(runs, "it is on a processor")
+    finally:
+        os.sched_setaffinity(0, ours)
 
 
 @from_314

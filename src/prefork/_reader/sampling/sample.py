@@ -1,8 +1,10 @@
 """Samples of processes: which functions their threads run, again and again, counted by stack.
 
-A thread that could run may also wait for a processor, most often where it has just woken another process, as in a
-write to a client. On a busy machine such places would seem to take most of the time. So a thread counts if the kernel's
-own figures (/proc/PID/task/TID/schedstat) show that it had a processor when its stack was read.
+A thread counts if it was on a processor when its stack was read (`threads`), so that shares are shares of processor
+time. A thread whose processor this process has just taken to look at it is on none. That would happen most often where
+no processor is idle, as while clients work on answers, and the shares of what a worker does then would be too low. So
+before each look this process goes to a processor that it chooses by chance (`Seat`): it takes the thread's own equally
+often, whatever the thread does.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from typing import Any
 from ..._records.record import record
 from ..._wire.frames import is_beneath
 from ..unwinder import COMPLETE, Frame, Thread, Unreadable, Unwinder
-from .threads import Figures, Threads
+from .seat import Seat
+from .threads import Figures, Standing, Threads
 
 SHARE = 0.1
 """How much of a processor a reader may use: with more workers or threads it takes fewer samples."""
@@ -47,10 +50,11 @@ def sampled(wanted: Wanted, unwanted: Callable[[], bool]) -> dict[str, Any]:
     """Return the profile (docs/profile.md). Ends early when `unwanted` returns true. Raises Unreadable."""
     sources = [_Source(slot, pid, wanted.idle) for slot, pid in wanted.workers.items()]
     counts: Counter[str] = Counter()
+    seat = Seat()
     start = due = monotonic()
     while (now := monotonic()) < start + wanted.seconds and not unwanted():
         used, woken = process_time(), monotonic_ns()
-        seen = [each for source in sources for each in source.sample()]
+        seen = [each for source in sources for each in source.sample(seat.is_the_only_one)]
         counts.update(each.stack for each in seen if each.before is None)
         counts.update(_that_ran([each for each in seen if each.before is not None], woken))
         if all(source.ended for source in sources):
@@ -58,6 +62,7 @@ def sampled(wanted: Wanted, unwanted: Callable[[], bool]) -> dict[str, Any]:
         used = process_time() - used
         # By chance a little early or late: work that comes as regularly as the samples would be seen always or never.
         due = max(due + 1 / wanted.rate, now + used / SHARE)
+        seat.change()
         sleep(max(0.0, due + random.uniform(-0.4, 0.4) / wanted.rate - monotonic()))
     workers = {each.slot: {"pid": each.pid, "samples": each.samples, "missed": each.missed} for each in sources}
     by = {"by": f"Python {sys.version_info[0]}.{sys.version_info[1]}", "complete": COMPLETE}
@@ -73,7 +78,7 @@ def _most(counts: Counter[str]) -> Iterator[tuple[str, int]]:
 
 @record
 class _Seen:
-    """A thread's stack; `before`: its figures just before, None where it counts whatever it does."""
+    """A thread's stack; `before`: its figures just before where they must show that it ran; None: it counts."""
 
     stack: str
     tid: int
@@ -108,14 +113,18 @@ class _Source:
         self._unwinder = Unwinder(pid)
         self._threads = Threads(pid)
 
-    def sample(self) -> list[_Seen]:
-        """Return the stacks of the threads that may run; none once the process has ended."""
-        could_run = self._threads.that_could_run()
-        if could_run is None:
+    def sample(self, alone: bool) -> list[_Seen]:
+        """Return the stacks of the threads that run; none once the process has ended.
+
+        `alone`: this process has the only processor, and those that could run may count.
+        """
+        found = self._threads.that_could_run()
+        if found is None:
             self.ended = True
             return []
         self.samples += 1
-        if not could_run and not self._idle:
+        wanted = {tid: each for tid, each in found.items() if each.runs or alone}
+        if not wanted and not self._idle:
             return []
         try:
             threads = self._unwinder.threads(_ATTEMPTS)
@@ -123,10 +132,13 @@ class _Source:
             self.missed += 1  # It changed its frames each time, or has just ended.
             return []
         return [
-            _Seen(self._stack(thread), thread.tid, self._threads, None if self._idle else could_run[thread.tid])
+            _Seen(self._stack(thread), thread.tid, self._threads, self._before(wanted.get(thread.tid)))
             for thread in threads
-            if thread.frames and (self._idle or thread.tid in could_run)
+            if thread.frames and (self._idle or thread.tid in wanted)
         ]
+
+    def _before(self, standing: Standing | None) -> Figures | None:
+        return None if self._idle or standing is None or standing.runs else standing.figures
 
     def _stack(self, thread: Thread) -> str:
         frames = [_text(frame) for frame in reversed(thread.frames) if not is_beneath(frame.filename)]

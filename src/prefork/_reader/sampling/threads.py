@@ -1,13 +1,24 @@
-"""Which threads of another process have a processor, by the kernel's figures."""
+"""Which threads of another process have a processor, by the kernel's figures.
+
+A thread that could run may also wait for a processor, and where it waits is not where it works: a kernel that preempts
+late does so in system calls, and a thread that has just woken another one often waits for it. So only a thread that is
+on a processor counts. The kernel does not show that as such. But it counts how often a thread got a processor
+(`schedstat`, sched-stats) and how often one left it (`status`, proc_pid_status(5)): there is one more of the first
+while the thread is on a processor, and the same number while it is not.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 
 from ..._records.record import record
 
 _AT_ONCE = 50_000
 """Nanoseconds: a thread that waited no longer for a processor, had one almost as soon as it could run."""
+
+_STATE = re.compile(r"^State:\t(.)", re.MULTILINE)
+_LEFT = re.compile(r"^voluntary_ctxt_switches:\t(\d+)\nnonvoluntary_ctxt_switches:\t(\d+)$", re.MULTILINE)
 
 
 @record
@@ -21,9 +32,10 @@ class Figures:
     def ran_until(self, now: Figures | None, ours: int = 0) -> bool | None:
         """Return whether the thread had a processor at the time of these figures; None if that is not known yet.
 
-        The kernel counts the time of a thread that runs at each tick and where it stops, so that these figures change
-        within moments. `now`: later figures; None if the thread has ended. `ours`: nanoseconds for which this process
-        may have had the thread's processor, which the thread would have had else.
+        For a reader that has the only processor itself. The kernel counts the time of a thread that runs at each tick
+        and where it stops, so that these figures change within moments. `now`: later figures; None if the thread has
+        ended. `ours`: nanoseconds for which this process may have had the processor, which the thread would have had
+        else.
         """
         if now is None or now.turns == 0:
             return True  # It has just ended, or this kernel counts nothing.
@@ -33,23 +45,32 @@ class Figures:
         return now.waited - self.waited < _AT_ONCE + ours
 
 
+@record
+class Standing:
+    """Where a thread stands: it could run, or it has a processor; `figures`: None on a kernel that counts nothing."""
+
+    could_run: bool
+    runs: bool
+    figures: Figures | None
+
+
 class Threads:
     """The threads of one process, by its folder in /proc: of this process, whatever its number is given to later."""
 
     def __init__(self, pid: int) -> None:
         self._place = os.open(f"/proc/{pid}/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def that_could_run(self) -> dict[int, Figures] | None:
-        """Return the threads that run or wait for a processor, with their figures; None if the process has ended."""
+    def that_could_run(self) -> dict[int, Standing] | None:
+        """Return the threads that run or wait for a processor; None if the process has ended."""
         try:
             tids = list(map(int, os.listdir(self._place)))
         except OSError:
             return None
-        found = {tid: self.figures(tid) for tid in tids if self._read(tid, "stat").rpartition(") ")[2][:1] == "R"}
-        return {tid: figures for tid, figures in found.items() if figures is not None} if tids else None
+        found = {tid: standing(self._read(tid, "status"), self.figures(tid)) for tid in tids}
+        return {tid: each for tid, each in found.items() if each.could_run or each.runs} if tids else None
 
     def figures(self, tid: int) -> Figures | None:
-        """Return the figures of a thread; None if it has ended."""
+        """Return the figures of a thread; None if it has ended, or the kernel has none."""
         parts = self._read(tid, "schedstat").split()
         return Figures(*map(int, parts)) if len(parts) == 3 else None
 
@@ -64,3 +85,12 @@ class Threads:
             return ""
         finally:
             os.close(descriptor)
+
+
+def standing(status: str, figures: Figures | None) -> Standing:
+    """Return where a thread stands, by its `status` and then its `schedstat`: both at almost the same time."""
+    state, left = _STATE.search(status), _LEFT.search(status)
+    could_run = state is not None and state[1] == "R"
+    if left is None or figures is None or figures.turns == 0:
+        return Standing(could_run, could_run, None)
+    return Standing(could_run, figures.turns == int(left[1]) + int(left[2]) + 1, figures)
