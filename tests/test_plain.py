@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import field
 from typing import Any, Literal
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from prefork._core.plan import Listener
 from prefork._options.records import DaemonOptions, KindOptions
+from prefork._records.members import field
 from prefork._records.plain import Descriptor, NotPlain, made, plain
 from prefork._records.record import mutable, record
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import FrozenInstanceError, dataclass, field, replace
+from dataclasses import FrozenInstanceError, dataclass
 from typing import Any
 
 import pytest
 
-from prefork._records.record import mutable, record, record_by_name
+from prefork._records.members import MISSING, asdict, astuple, field, fields, hints, is_record, replace
+from prefork._records.record import entity, mutable, record, record_by_name
 
 
 @record
@@ -20,7 +22,7 @@ class Point:
     x: int
     y: int = 0
     seen: int = field(default=0, compare=False)
-    secret: str = field(default="", repr=False, compare=False)
+    secret: str = field(default="", compare=False)
 
 
 @record
@@ -34,8 +36,8 @@ class Twin:
 
     x: int
     y: int = 0
-    seen: int = field(default=0, compare=False)
-    secret: str = field(default="", repr=False, compare=False)
+    seen: int = dataclasses.field(default=0, compare=False)
+    secret: str = dataclasses.field(default="", compare=False)
 
 
 def test_record_is_what_a_frozen_dataclass_is() -> None:
@@ -139,3 +141,53 @@ def test_mutable_is_what_a_dataclass_with_slots_is() -> None:
     assert not hasattr(one, "__dict__")
     with pytest.raises(TypeError, match="unhashable"):
         hash(one)
+
+
+@entity
+class Peer:
+    """A process."""
+
+    pid: int
+    sent: list[str] = field(default_factory=list)
+
+
+def test_entity_equals_itself_only() -> None:
+    one, other = Peer(1), Peer(1)
+    assert one != other
+    assert len({one, other, one}) == 2
+    one.sent.append("a")
+    assert other.sent == []
+    assert repr(one) == "Peer(pid=1, sent=['a'])"
+
+
+@record
+class Nested:
+    """Records in a record."""
+
+    points: tuple[Point, ...]
+    by_name: dict[str, Empty] = field(default_factory=dict, metadata={"help": "text"})
+
+
+NESTED = Nested((Point(1),), {"a": Empty()})
+
+
+def test_members_are_what_dataclasses_has_of_them() -> None:
+    """Programs that know dataclasses read a record as one."""
+    for cls in Point, Empty, Options, Tally, Peer, Nested:
+        assert is_record(cls)
+        assert dataclasses.is_dataclass(cls)
+        theirs = dataclasses.fields(cls)
+        assert [each.name for each in fields(cls)] == [each.name for each in theirs]
+        for one, other in zip(fields(cls), theirs, strict=True):
+            assert (one.type, one.compare, dict(one.metadata)) == (other.type, other.compare, dict(other.metadata))
+            for absent, of in ((MISSING, one), (dataclasses.MISSING, other)):
+                assert (of.default is absent) == (one.default is MISSING)
+                assert (of.default_factory is absent) == (one.default_factory is MISSING)
+    assert asdict(NESTED) == dataclasses.asdict(NESTED)
+    assert dataclasses.replace(NESTED, by_name={}) == replace(NESTED, by_name={})
+    assert astuple(Point(3)) == dataclasses.astuple(Point(3))
+    assert not is_record(Twin)
+
+
+def test_hints_are_the_types_of_the_annotations() -> None:
+    assert hints(Nested) == {"points": tuple[Point, ...], "by_name": dict[str, Empty]}

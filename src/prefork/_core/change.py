@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
+from .._records.members import field
 from .._records.record import mutable
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
 from typing import Any, Literal, get_args
 
 from .._options.records import DaemonOptions, Insufficient
+from .._records.members import asdict, fields, replace
 from .._records.record import record
 
 

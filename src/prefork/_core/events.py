@@ -7,9 +7,9 @@ protocol; `_report.sentences.EVENTS` has its text.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar
 
+from .._records.members import field
 from .._records.record import record
 from .handover.facts import HandoverReport
 from .judge.counts import Measured as Measured

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import field
 from typing import Literal
 
 from .._options.records import DaemonOptions, KindOptions, Spawn
+from .._records.members import field
 from .._records.record import record
 
 

@@ -15,9 +15,9 @@ waits is one change for all clients that request it meanwhile.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .._records.members import replace
 from .actions import Announce, Bind, PlanAgain, Unbind
 from .change import Change
 from .gap import serving, up_to_date

@@ -6,9 +6,9 @@ repeated, and changes nothing. And each phase in which the supervisor waits has 
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
+from .._records.members import field
 from .._records.record import mutable, record
 
 if TYPE_CHECKING:

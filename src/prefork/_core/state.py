@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._records.members import field
 from .._records.record import mutable
 from .actions import Announce, AskToDrain, CutDrain, DismissSpare, DrainBacklogs, KillWorker, Reply, Report
 from .plan import Plan, Spec

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .._records.members import replace
 from .slot import Slot, Target
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from typing import Any
 
 from .._errors import UsageError
 from .._linux.terms import Terms
+from .._records.members import field
 from .._records.record import record
 
 

@@ -14,10 +14,10 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 
 from .._errors import UsageError
 from .._linux import lifeline, memfd, place
+from .._records.members import asdict
 from .._records.record import record
 
 ENVIRONMENT_KEY = "PREFORK"

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any, NoReturn
 
 from .._errors import InternalError, SystemFailure, UsageError
@@ -19,6 +18,7 @@ from .._linux import descriptors, memfd
 from .._linux.program import Program
 from .._linux.subreaper import become_subreaper
 from .._options.records import DaemonOptions
+from .._records.members import replace
 from .._wire.launch import MasterLaunch, encode
 from . import inherited
 

@@ -12,9 +12,9 @@ import array
 import os
 import socket
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from .._errors import SystemFailure
+from .._records.record import record
 from .._wire.messages import Hello, MalformedMessage, Message, Order, Ready, decode, decode_order, encode, fitting
 from . import memfd
 from .credentials import UCRED
@@ -36,7 +36,8 @@ class DescriptorsLost(SystemFailure):
     """This process has no room for the descriptors that it was sent; what came with them is gone too."""
 
 
-class Received(NamedTuple):
+@record
+class Received:
     """One message. The receiver owns `descriptors`; they are fewer than were sent where it had no room for all."""
 
     message: Message

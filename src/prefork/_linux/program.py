@@ -6,9 +6,9 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 
 from .._errors import InternalError, UsageError
+from .._records.members import field
 from .._records.record import record
 from .._wire.places import by_name
 from .started.command import PythonCommand, parse

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field
 from time import time
 from typing import TYPE_CHECKING, Any
 
 from .._core.plan import Spec
 from .._core.supervisor import Supervisor
+from .._records.members import field
 from .._records.record import record
 from .._report.journal import Journal
 from .adoption.found import Found, found

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +17,7 @@ from .. import _context
 from .._context import Launch, WorkerContext
 from .._errors import UsageError
 from .._listener import as_data, declared
+from .._records.members import asdict
 from .._worker.callbacks import calls, registered
 from .._worker.handle import Handle, Worker
 from .._worker.limits import Limits

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from typing import Any
 
 from .._errors import UsageError
@@ -16,6 +15,7 @@ from .._options.option import PREFIX
 from .._options.records import DaemonOptions
 from .._options.table import OPTIONS, Settings, resolve
 from .._options.target import parse
+from .._records.members import replace
 from . import mold
 from .agent.planned import add_agent
 from .environment.prepare import prepare

@@ -9,10 +9,10 @@ of `prefork run` are made from these fields. A new option is a field here and th
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import field, fields, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from .._errors import UsageError, did_you_mean
+from .._records.members import field, fields, replace
 from .._records.record import record_by_name
 from .listed.mode import Mode
 from .types import BYTES, SECONDS, Choice, Flag, Processors, ResourceLimits, Several, Text, Whole, shown

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from .._errors import UsageError, did_you_mean
 from .._linux import regular_file
+from .._records.members import fields
 from .agent.metrics import METRICS
 from .listed.daemon import DAEMON, NAMING
 from .listed.environment import ENVIRONMENT

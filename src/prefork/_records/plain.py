@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
+
+from .members import MISSING, fields, hints, is_record
 
 
 class Descriptor(int):
@@ -67,7 +68,7 @@ def _codec(shape: Any) -> tuple[Writer, Reader]:
         return _several(_SEQUENCES[origin], _codec(arguments[0]))
     if origin in (dict, Mapping):
         return _mapping(arguments[0], _codec(arguments[1]))
-    if is_dataclass(shape):
+    if is_record(shape):
         return _record(shape)
     raise TypeError(f"{shape} has no plain form")
 
@@ -158,7 +159,7 @@ def _union(shapes: Sequence[Any]) -> tuple[Writer, Reader]:
     optional = len(present) < len(shapes)
     if len(present) == 1:
         write, read = _codec(present[0])
-    elif all(map(is_dataclass, present)):
+    elif all(map(is_record, present)):
         write, read = _records(present)
     else:
         write, read = _alternatives(present)
@@ -205,7 +206,7 @@ def _alternatives(shapes: Sequence[Any]) -> tuple[Writer, Reader]:
 
 
 def _record(shape: Any) -> tuple[Writer, Reader]:
-    types = get_type_hints(shape)
+    types = hints(shape)
     members = [(each.name, *_codec(types[each.name])) for each in fields(shape)]
     needed = {each.name for each in fields(shape) if each.default is MISSING and each.default_factory is MISSING}
 

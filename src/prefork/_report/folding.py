@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import field
 
+from .._records.members import field
 from .._records.record import mutable, record
 from .sentences import EVENTS
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import asdict, field, fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from .._core import actions as act
 from .._core import events as ev
 from .._core.commands import named
 from .._core.handover.orders import AdoptWorker
+from .._records.members import asdict, field, fields
 from .._records.record import mutable, record
 from .counts.tally import Tally
 

@@ -7,10 +7,10 @@ an earlier one. The number is made of the records that pass between them, so tha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import get_args
 
 from .._options.records import DaemonOptions, KindOptions
+from .._records.members import fields, is_record
 from . import messages, plan_data, scoreboard
 from .metrics import arena
 
@@ -32,5 +32,5 @@ def _shapes() -> Iterator[str]:
     yield f"scoreboard {scoreboard.VERSION}, metrics {arena.VERSION}"
     records = [each for each in vars(plan_data).values() if getattr(each, "__module__", "") == plan_data.__name__]
     for cls in (*get_args(messages.Message), messages.MoldLaunch, *records, DaemonOptions, KindOptions):
-        if hasattr(cls, "__dataclass_fields__"):
+        if is_record(cls):
             yield f"{cls.__name__}({', '.join(f'{each.name}: {each.type}' for each in fields(cls))})"

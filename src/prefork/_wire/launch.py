@@ -6,12 +6,12 @@ It travels as JSON in a sealed memfd, through one exec of the same process.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, field, is_dataclass
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 from .._errors import UsageError
 from .._options.records import DaemonOptions, checked
+from .._records.members import asdict, field, hints, is_record
 from .._records.record import record, record_by_name
 
 
@@ -107,7 +107,7 @@ def _read(shape: Any, value: Any, what: str) -> Any:
         return {name: _read(arguments[1], each, what) for name, each in value.items()}
     if origin is Literal and value in arguments:
         return value
-    if is_dataclass(shape) and isinstance(value, dict):
+    if is_record(shape) and isinstance(value, dict):
         return _read_record(shape, value, what)
     if isinstance(shape, type) and type(value) is shape:
         return value
@@ -120,7 +120,7 @@ def _read_record(shape: Any, value: dict[str, Any], what: str) -> Any:
             return checked(DaemonOptions, value)
         except UsageError as error:
             raise ValueError(str(error)) from None
-    types = get_type_hints(shape)
+    types = hints(shape)
     if types.keys() != value.keys():
         raise ValueError(f"{what} has other fields: {', '.join(sorted(types.keys() ^ value.keys()))}")
     return shape(**{name: _read(types[name], value[name], name) for name in types})

@@ -52,11 +52,11 @@ from __future__ import annotations
 import json
 import marshal
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias, get_args
 
-from .._records.record import record
+from .._records.members import field, fields, replace
+from .._records.record import mutable, record
 from .printable import printable, printable_lines
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -158,7 +158,7 @@ class Hello:
     """The sender leads a session of its own, holds no descriptor of the mold's, and waits for an order."""
 
 
-@dataclass(slots=True)  # Not frozen: that would be 15 pages more of each worker, by the way in which it sets fields.
+@mutable  # Not frozen: that would be 15 pages more of each worker, by the way in which it sets fields.
 class Order:
     """Be this worker.
 
@@ -292,7 +292,7 @@ _CLASSES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Mess
 # Made once, and in the mold: each page that a newborn writes to before its order becomes private memory.
 _BARE = {cls: json.dumps({"message": cls.__name__}).encode() for cls in _CLASSES.values() if not fields(cls)}
 
-_parts = attrgetter(*Order.__slots__)
+_parts = attrgetter(*Order.__match_args__)
 
 
 def encode(message: Message) -> bytes:

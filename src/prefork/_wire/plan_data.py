@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
 from typing import Any, TypeVar
 
 from .._core.plan import Entry, Kind, Listener, Plan, Pool
@@ -11,6 +10,7 @@ from .._errors import UsageError
 from .._linux.terms import Terms
 from .._options.records import DaemonOptions, KindOptions, Record, checked
 from .._options.types import shown
+from .._records.members import field, replace
 from .._records.record import record
 from .keys import LONGEST
 from .printable import printable

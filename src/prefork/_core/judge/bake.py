@@ -6,9 +6,9 @@ compares all since. One that finds them worse ends the bake; the last one decide
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import TYPE_CHECKING
 
+from ..._records.members import field
 from ..._records.record import mutable, record
 from .counts import Sample
 from .verdict import Verdict, compare, slow_part

@@ -17,9 +17,9 @@ from __future__ import annotations
 import json
 from binascii import crc32
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
 from typing import Any
 
+from ..._records.members import field
 from ..._records.record import record
 
 SCHEMA = 1

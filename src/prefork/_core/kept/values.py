@@ -9,12 +9,12 @@ referred to by its number, since the options of a kind belong to each of its wor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any
 
 from ..._errors import InternalError
 from ..._options import records
+from ..._records.members import MISSING, fields, is_record
 from .. import change, commands, plan, slot, state
 from ..judge import bake, counts
 from ..restarts import pace
@@ -87,7 +87,7 @@ class _Encoder:
             return [cls.__name__, *map(self.encode, value)]
         if cls is dict:
             return ["dict", *([key, self.encode(item)] for key, item in value.items())]
-        if not is_dataclass(value):
+        if not is_record(value):
             raise InternalError(f"{value!r} is in the supervisor's state")
         return ["#", self._number(value)] if cls.__name__ in _RECORDS else self._object(value)
 

@@ -14,9 +14,9 @@ after the cause has gone.
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import TYPE_CHECKING
 
+from ..._records.members import field
 from ..._records.record import mutable
 from ..slot import pause
 

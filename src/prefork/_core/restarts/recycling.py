@@ -9,9 +9,9 @@ goes first: most likely it replaces these workers anyway.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..._records.members import replace
 from ..gap import up_to_date
 from ..rollout import reached
 

@@ -29,10 +29,10 @@ other; therefore the master checks once more an eighth of the timeout later befo
 
 from __future__ import annotations
 
-from dataclasses import field
 from math import inf
 from typing import TYPE_CHECKING
 
+from ..._records.members import field
 from ..._records.record import mutable, record
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from importlib.util import find_spec
 from time import time
 from types import ModuleType
@@ -22,6 +21,7 @@ from ..._options.agent.metrics import agent_address
 from ..._options.listed.tls import FILES, files
 from ..._options.records import DaemonOptions, checked
 from ..._options.table import Settings
+from ..._records.members import replace
 from ..._report.banner import Start, Style, opening
 from ..._report.forms import Form, Json, Text
 from ..._wire.launch import Greeting, Identity, MasterLaunch

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from ..._errors import SystemFailure, UsageError
@@ -12,6 +11,7 @@ from ..._linux.program import THIS_PROGRAM, Program, current_directory
 from ..._options.listed.tls import files
 from ..._options.listed.variables import variables
 from ..._options.table import PLATFORM, Settings
+from ..._records.members import replace
 
 ACTIVATED = "LISTEN_FDS"
 """The source of addresses that no operator has given: of the sockets of a service manager."""

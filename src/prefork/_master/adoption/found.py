@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..._core.handover.facts import Survived, Survivor
@@ -14,6 +13,7 @@ from ..._core.kept.snapshot import MalformedSnapshot
 from ..._core.plan import Spec
 from ..._core.supervisor import Supervisor
 from ..._errors import SystemFailure
+from ..._records.members import replace
 from ..._records.plain import Descriptor
 from ..._records.record import record
 from ..kept.records import KeptListeners, KeptPort, KeptShared, KeptSocket

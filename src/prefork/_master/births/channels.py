@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from typing import assert_never
 
 from ..._core.events import (
@@ -26,6 +25,7 @@ from ..._core.events import (
     WorkerFailed,
     WorkerReport,
 )
+from ..._records.members import fields
 from ..._records.record import record
 from ..._report.reports.step_report import failed_step
 from ..._wire import messages, plan_memory

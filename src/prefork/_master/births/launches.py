@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field, replace
 
 from ..._options.records import DaemonOptions
+from ..._records.members import field, replace
 from ..._records.record import record
 from ..._report.banner import Welcome
 from ..._wire import messages

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..._options.records import DaemonOptions, in_force
+from ..._records.members import replace
 
 if TYPE_CHECKING:
     from ..._core.plan import Plan

@@ -6,12 +6,12 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple
 from typing import Any
 
 from ..._core import actions as do
 from ..._linux.terms import Terms, apply, may_change
 from ..._options.records import DaemonOptions
+from ..._records.members import astuple
 from ..._records.record import record
 from ..._report.forms import Origin
 from ..._wire import messages

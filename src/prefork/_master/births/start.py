@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from ..._linux import memfd
 from ..._linux.channel import Channel
 from ..._linux.descriptors import close_on_exec
+from ..._records.members import replace
 from ..._records.record import record
 from ..._wire.agreement import agreement
 from ..._wire.launch import Identity, MasterLaunch

@@ -10,16 +10,17 @@ import _socket
 import os
 import socket
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ..._linux import memfd
 from ..._linux.channel import IN_MEMFD, INLINE, INLINE_LIMIT, Channel, receive_packet
 from ..._linux.credentials import UCRED
+from ..._records.record import record
 from ..._wire.messages import MalformedMessage, Message, cleaned, decode, encode
 from . import rights
 
 
-class Told(NamedTuple):
+@record
+class Told:
     """One message, its texts printable. `pid` is the sender's (`verify_sender`), None where it is not asked for."""
 
     message: Message

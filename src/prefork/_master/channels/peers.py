@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from dataclasses import dataclass, field
 
+from ..._records.members import field
+from ..._records.record import entity
 from .end import MasterEnd
 
 
-@dataclass(eq=False, slots=True)
+@entity
 class MoldPeer:
     """A mold."""
 
@@ -31,7 +32,7 @@ class MoldPeer:
             self.memory = None
 
 
-@dataclass(eq=False, slots=True)
+@entity
 class Batch:
     """Forks that a mold has been ordered, in one order."""
 
@@ -43,7 +44,7 @@ class Batch:
     """The mold has reaped the intermediate: what was forked is a child of the master."""
 
 
-@dataclass(eq=False, slots=True)
+@entity
 class NewbornPeer:
     """A process that a mold is to fork, or has forked, and that is no spare yet."""
 
@@ -53,7 +54,7 @@ class NewbornPeer:
     pid: int | None = None
 
 
-@dataclass(eq=False, slots=True)
+@entity
 class WorkerPeer:
     """A spare or a worker."""
 

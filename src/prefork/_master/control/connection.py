@@ -7,12 +7,13 @@ import os
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
+from ..._records.members import field
+from ..._records.record import entity
 from ..channels import rights
 
 
-@dataclass(eq=False, slots=True)
+@entity
 class Connection:
     """A connected client."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any, Literal
 
 from ..._core.commands import COMMANDS, OF_JUDGE, Command
 from ..._options.records import DaemonOptions
+from ..._records.members import fields
 from ..._records.record import record
 from ..._wire.places import PROTOCOL
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..._linux.stacks import ASK, FORCE, SIZE, create
-from ..._records.record import record
+from ..._records.record import entity, record
 from ..._wire.frames import without_beneath
 from ..._wire.printable import printable
 from ..outside.readers import AVAILABLE, Outside
@@ -53,7 +52,7 @@ class Dump:
 Done = Callable[[Dump], None]
 
 
-@dataclass(eq=False, slots=True)
+@entity
 class _Request:
     pid: int
     force: bool

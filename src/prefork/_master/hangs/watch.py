@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from ..._core import events as fact
 from ..._core.profiling.slowness import Standing
 from ..._core.watch.hang_watch import EXTRA, SHARE, HangDetector, Progress, Sign
 from ..._core.watch.verdicts import Evidence, Hang, Verdict, current_activity, verdict
+from ..._records.members import replace
 from ..._records.record import record
 from ..._report.reports.hang_report import details, report
 from ..._wire import messages

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
+from ..._records.members import replace
 from ..._records.plain import Descriptor
 from ..log.capture import Capture
 from ..log.log import Log, LogOptions

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
 from functools import partial
 
 from ..._linux.address import Address
+from ..._records.members import replace
 from ..._records.plain import Descriptor
 from ..listeners.opened import Listeners, _SingleSocket
 from ..listeners.port import Member, Port

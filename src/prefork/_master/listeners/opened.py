@@ -6,11 +6,11 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import field, replace
 
 from ..._core.plan import Listener
 from ..._errors import SystemFailure, UsageError
 from ..._linux.address import Address, parse
+from ..._records.members import field, replace
 from ..._records.record import record
 from ..._wire.launch import Identity
 from ..forks.privileges import acting_as

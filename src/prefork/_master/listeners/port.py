@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
 from ..._core.plan import Listener
 from ..._linux import steering
+from ..._records.members import field
+from ..._records.record import entity
 from ..._wire.launch import Identity
 from ..forks.privileges import acting_as
 from . import bind
@@ -35,7 +36,7 @@ _READY = 2
 """The least rank of a socket with a ready worker."""
 
 
-@dataclass(eq=False, slots=True)
+@entity
 class Member:
     """One place in the kernel's list; `holders`: the pids that hold the socket, and whether each accepts from it."""
 

@@ -7,13 +7,13 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from ..._core.actions import Exit, Report
 from ..._errors import SystemFailure
 from ..._linux.terminal import is_journal, shows_colours
+from ..._records.members import replace
 from ..._records.record import record
 from ..._report.folding import Folding, Repeated
 from ..._report.forms import Form, Json, Text

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 
 from ..._errors import SystemFailure, UsageError
+from ..._records.members import replace
 from ..._wire.launch import MasterLaunch
 from . import trust
 

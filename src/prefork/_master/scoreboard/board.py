@@ -11,11 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import field
 from typing import TYPE_CHECKING
 
 from ..._core.watch.hang_watch import Progress
 from ..._errors import SystemFailure
+from ..._records.members import field
 from ..._records.record import mutable
 from ..._wire import scoreboard as at
 from ..._wire.measures import BLOCK, read

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from ..._core.handover.facts import Upgraded, UpgradeFailed
 from ..._core.kept.snapshot import Snapshot, from_bytes
 from ..._core.supervisor import Supervisor
 from ..._errors import SystemFailure
+from ..._records.members import replace
 from ..._records.plain import made
 from ..._records.record import record
 from ..._wire import scoreboard

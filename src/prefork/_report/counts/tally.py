@@ -6,10 +6,10 @@ It is made of the journal's records, in their order, and never forgets: the jour
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, field
 from typing import Any
 
 from ..._core.commands import COMMANDS
+from ..._records.members import asdict, field
 from ..._records.record import mutable
 
 Record = Mapping[str, Any]
