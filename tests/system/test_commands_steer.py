@@ -158,7 +158,7 @@ def test_scale_gives_a_pool_another_size_until_auto(pool: Commanded) -> None:
     assert pool.pids().keys() == {"web/0", "web/1"}
     assert pool.refuses("scale", "web", "6") == "prefork: web: scale to 6 refused: the pool takes 1 to 5 workers"
     assert "no pool nix; it has web" in pool.refuses("scale", "nix", "1")
-    assert "'x' is not a number of workers; give a number, +1" in pool.refuses("scale", "web", "x", status=2)
+    assert "'web x' is not a pool and its number of workers" in pool.refuses("scale", "web", "x", status=2)
     assert pool.says("scale", "3").endswith("web: scaled to 3")
     assert pool.says("scale", "web", "-1").endswith("web: scaled to 2")
     assert pool.says("scale", "+1").endswith("web: scaled to 3")

@@ -15,7 +15,7 @@ from .._errors import UsageError, did_you_mean
 from .._records.members import field, fields, replace
 from .._records.record import record_by_name
 from .listed.mode import Mode
-from .types import BYTES, SECONDS, Choice, Flag, Processors, ResourceLimits, Several, Text, Whole, shown
+from .types import BYTES, SECONDS, SOME_SECONDS, Choice, Flag, Processors, ResourceLimits, Several, Text, Whole, shown
 
 Restart = Literal["always", "on-failure", "never"]
 Replace = Literal["new-first", "old-first"]
@@ -59,7 +59,7 @@ class KindOptions:
     ready: Ready = _option(
         "auto", _of(Ready), "When a worker is ready: at its first wait, or when it calls ready().", "code"
     )
-    start_timeout: float = _option(60.0, SECONDS, "Seconds a worker may take to become ready.")
+    start_timeout: float = _option(60.0, SOME_SECONDS, "Seconds a worker may take to become ready.")
     drain_timeout: float = _option(30.0, SECONDS, "Seconds a worker may take to finish when it is replaced.")
     """Then its whole session is killed. It holds for the threads that the function leaves, too; the interpreter's exit
     has at least ten seconds."""
@@ -124,10 +124,10 @@ class DaemonOptions:
         "start",
     )
     import_timeout: float = _option(
-        60.0, SECONDS, "Seconds that importing the application and computing its plan may take.", "daemon"
+        60.0, SOME_SECONDS, "Seconds that importing the application and computing its plan may take.", "daemon"
     )
     warm_timeout: float = _option(
-        10.0, SECONDS, "Seconds that warming the application up may take, besides --import-timeout.", "daemon"
+        10.0, SOME_SECONDS, "Seconds that warming the application up may take, besides --import-timeout.", "daemon"
     )
     orphan_grace: float = _option(
         10.0, SECONDS, "Seconds that workers serve after the master's death, until a new master takes over.", "daemon"
@@ -138,7 +138,9 @@ class DaemonOptions:
     judge: bool = _option(
         False, Flag(), "Compare new workers with the old generation before a reload replaces the others.", "daemon"
     )
-    bake: float = _option(30.0, SECONDS, "Seconds that new workers serve beside the old ones for --judge.", "daemon")
+    bake: float = _option(
+        30.0, SOME_SECONDS, "Seconds that new workers serve beside the old ones for --judge.", "daemon"
+    )
     canary_share: int = _option(1, Whole(1), "Slots of each kind that --judge replaces first.", "daemon")
     judge_min_requests: int = _option(
         200, Whole(1), "Requests that new and old workers must each have served for --judge.", "daemon"

@@ -242,9 +242,10 @@ def _is_name(text: str) -> bool:
 DAEMON_NAME = Text("NAME", "a daemon's name: letters, digits, '-', '_' and '.'", _is_name)
 """It is part of the path of the runtime directory."""
 
-SECONDS = Quantity(
-    "SECONDS", "a time such as 30, 1.5, 500ms or 2m", {"s": 1, "ms": 0.001, "m": 60, "h": 3600, "d": 86400}, 2**31 - 1
-)
+_TIMES = {"s": 1, "ms": 0.001, "m": 60, "h": 3600, "d": 86400}
+SECONDS = Quantity("SECONDS", "a time such as 30, 1.5, 500ms or 2m", _TIMES, 2**31 - 1)
+# Where 0 would fail each time, and elsewhere it means that there is no limit.
+SOME_SECONDS = Quantity("SECONDS", "a time above 0 such as 30, 1.5, 500ms or 2m", _TIMES, 2**31 - 1, least=0.001)
 # As systemd, Docker and the kernel count memory.
 BYTES = Quantity(
     "SIZE",

@@ -85,7 +85,9 @@ def scale(client: Client, as_json: bool, words: tuple[str, ...]) -> None:
     """
     *pool, size = words
     if len(pool) > 1 or not _SIZE.fullmatch(size):
-        raise UsageError(f"{' '.join(words)!r}: {size!r} is not a number of workers; give a number, +1, -1 or auto")
+        raise UsageError(
+            f"{' '.join(words)!r} is not a pool and its number of workers: give for example `4`, `web 4`, `+1`"
+        )
     name = pool[0] if pool else None
     wanted = None if size == "auto" else int(size) + (_present(client, name) if size[0] in "+-" else 0)
     _execute("scale", client, lambda each: client.scale(name, "auto" if wanted is None else wanted, each), as_json)
