@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from prefork._errors import UsageError
 from prefork._linux import memfd
-from prefork._linux.channel import INLINE_LIMIT, Channel, DescriptorsLost
+from prefork._linux.channel import INLINE_LIMIT, Channel, DescriptorsLost, Received
 from prefork._master.channels import rights
 from prefork._master.channels.end import MasterEnd
 from prefork._wire import messages, plan_memory
@@ -91,7 +91,7 @@ def heard(end: MasterEnd) -> messages.Message:
 def test_masters_messages_of_any_size_arrive(pair: Pair, size: int) -> None:
     one, other = pair
     one.send(Failed("x" * size))
-    assert other.receive() == (Failed("x" * size), ())
+    assert other.receive() == Received(Failed("x" * size), ())
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "\x1b", "\n", "\U0001f980"])

@@ -13,7 +13,7 @@ from .._core.supervisor import Supervisor
 from .._records.members import field
 from .._records.record import record
 from .._report.journal import Journal
-from .adoption.found import Found, found
+from .adoption.left import left
 from .births.launches import launching_from
 from .births.open_files import allow_most
 from .control.admission import Admission, group_id
@@ -23,7 +23,6 @@ from .control.server import Control
 from .control.view import DaemonView, Means, Origin
 from .executor import DaemonExecutor, Outputs
 from .identity.pid_file import PidFile
-from .listeners.inherited import Given
 from .log.farewell import Farewell
 from .log.log import Log, LogOptions
 from .observers import Banner, Headline, Recorder
@@ -35,6 +34,7 @@ from .watching.notices import Watch
 if TYPE_CHECKING:
     from .._core.events import Event
     from .._wire.launch import MasterLaunch
+    from .adoption.found import Found
     from .loop import Master, Observer
 
 
@@ -65,7 +65,7 @@ def started(launch: MasterLaunch, master: Master) -> Basis:
     """Return the basis of a daemon that starts. Raises UsageError if it runs already, and SystemFailure."""
     runtime = Runtime.claimed(launch, master.relay.log)
     spec = Spec(name=launch.name, options=launch.options)
-    adopted = found(launch, runtime, Given(launch.sockets.numbers, launch.sockets.names), master.relay.log)
+    adopted = left(launch, runtime, master.relay.log)
     supervisor = Supervisor(spec, int.from_bytes(os.urandom(8))) if adopted is None else adopted.supervisor
     way = present(launch.libraries)
     return Basis(launch, runtime, supervisor, Journal(), allow_most(), time(), way, adopted=adopted)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .adopt import install
 from .memo import Memo
 
 if TYPE_CHECKING:
@@ -17,4 +16,6 @@ def begin(parts: Parts) -> None:
     parts.observers.insert(0, memo)  # What the log says has been noted.
     parts.basis.runtime.moved = memo.write_again
     if (adopted := parts.basis.adopted) is not None:
+        from .adopt import install  # Late, as in `left`.
+
         install(parts, adopted)

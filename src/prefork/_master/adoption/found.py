@@ -49,11 +49,16 @@ class Found:
     started: Mapping[int, int]
 
 
-def found(launch: MasterLaunch, runtime: Runtime, given: Given, log: Callable[[str], object]) -> Found | None:
-    """Return what can be adopted; None for nothing. Logs why not, if there are workers of a master that was killed."""
-    survivors = runtime.roster.survivors()
+def found(
+    launch: MasterLaunch, runtime: Runtime, left: tuple[Mapping[int, Recorded], Given], log: Callable[[str], object]
+) -> Found | None:
+    """Return what can be adopted of the workers that are `left`; None for nothing. Logs why not.
+
+    The sockets that this process was given are in `left`, too.
+    """
+    survivors, given = left
     try:
-        if survivors and (note := notes.latest(runtime.path)) is not None:
+        if (note := notes.latest(runtime.path)) is not None:
             snapshot, kept = note
             _check(launch, kept)
             supervisor = Supervisor.adopting(snapshot.state, Spec(name=launch.name, options=launch.options))
@@ -62,7 +67,6 @@ def found(launch: MasterLaunch, runtime: Runtime, given: Given, log: Callable[[s
             return adoptable
     except (NotAdoptable, MalformedSnapshot, SystemFailure, UnknownOrder) as error:
         log(f"orphans: the workers of a previous master cannot be adopted: {error}; replacing them")
-    notes.clear(runtime.path)  # This master writes its own, and a later one must not find these.
     return None
 
 
