@@ -5,8 +5,9 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed-with-everything
 PYTEST = $(BIN)/python -m pytest -q
 AT_ONCE ?= 6
+WITH_PROCESSES = $(addprefix tests/,adapters cli examples linux security system testing)
 
-.PHONY: demo test tests test-pythons lint types unit docs package test-lowest proof bench bench-servers help clean
+.PHONY: demo test checks lint types unit collected tests test-pythons test-lowest package proof bench bench-servers docs help clean
 
 demo: $(INSTALLED)  ## run a small application with 4 workers on 127.0.0.1:8000, in the foreground
 	@echo "Try, in another terminal of this directory:"
@@ -19,7 +20,11 @@ demo: $(INSTALLED)  ## run a small application with 4 workers on 127.0.0.1:8000,
 	@echo
 	@exec $(BIN)/prefork run examples/demo/shop.py:app -w 4 -b 127.0.0.1:8000 --name demo
 
-test: lint types tests  ## lint, check the types, run every test but the proofs (some six minutes on two idle cores)
+test: checks tests  ## lint, check the types, run every test but the proofs (within five minutes on two idle cores)
+
+# At once, since each has one or two processes that never wait.
+checks: $(INSTALLED)
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target lint types collected unit
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -31,12 +36,16 @@ types: $(INSTALLED)
 unit: $(INSTALLED)  ## run the tests that start no process (under a minute)
 	$(PYTEST) -n 2 --dist loadfile -m 'not processes and not alone' tests/core tests/linux tests/cli $(wildcard tests/test_*.py)
 
-# Most tests wait, so more files run at once than there are cores; what measures time runs after them, one at a time.
-# Files, since the tests of some share a daemon, in the order of tests/conftest.py. (Groups of tests get lost between
-# today's pytest and xdist.)
+# What tests with processes import is compiled here, once: each process of `tests` would else do it, all at the same time.
+collected: $(INSTALLED)
+	@$(PYTEST) -qq --collect-only $(WITH_PROCESSES) >/dev/null || true  # `tests` shows what is wrong.
+
+# Most of these tests wait, so more files run at once than there are cores; what measures time runs after them, one at a
+# time. Files, since the tests of some share a daemon, in the order of tests/conftest.py, which refuses a test with
+# processes that is in none of these folders.
 tests: $(INSTALLED)
-	$(PYTEST) -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder -m 'not alone'
-	$(PYTEST) -m alone
+	$(PYTEST) -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder -m 'processes and not alone' $(WITH_PROCESSES)
+	$(PYTEST) -m alone $$(grep -rl 'mark\.alone' $(WITH_PROCESSES) --include='test_*.py')
 
 test-pythons:  ## run the tests, or those of TESTS, on Python 3.14 and 3.15, in a Debian that it makes (root, debootstrap)
 	AT_ONCE=$(AT_ONCE) tests/pythons.sh $(TESTS)
@@ -47,15 +56,10 @@ test-lowest:  ## run the tests of what uses other packages, with the lowest vers
 package:  ## build wheel and sdist in dist, check them, and try the wheel in empty environments (needs the package index)
 	$(PYTHON) tests/package.py
 
+# Of the other tests those that have more cases, or longer ones, for the proof.
 proof: $(INSTALLED)  ## the large proofs (hours): CPython's own tests, every order of events, a million inputs, load, a systemd
-	TEST_OF_PREFORK_PROOF=1 $(PYTEST) -s tests/proof tests/core/test_explorer.py tests/core/test_random.py tests/test_random_hooks.py \
-		tests/linux/test_fuzz.py tests/linux/test_relay.py tests/system/test_control_abuse.py \
-		tests/system/test_daemon_deaths.py tests/system/test_daemon_under_load.py tests/system/test_hostile_workers.py \
-		tests/system/test_hook_reloads.py tests/system/test_poison.py tests/system/test_release.py tests/system/test_reload.py \
-		tests/system/test_sharded.py tests/system/test_takeover.py \
-		tests/system/test_worker_signals.py tests/system/test_workers.py \
-		tests/examples tests/security tests/adapters/test_tls.py tests/adapters/test_under_load.py \
-		tests/adapters/test_work_after_responses.py
+	TEST_OF_PREFORK_PROOF=1 $(PYTEST) -s tests/proof tests/examples tests/security tests/system/test_poison.py \
+		$$(grep -rlw PROOF tests --include='test_*.py')
 	$(BIN)/python bench/healthy_under_load.py
 
 bench: $(INSTALLED)  ## what things cost here, printed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -20,8 +21,12 @@ from support import Spied, Start
 HERE = Path(__file__).parent
 WITH_PROCESSES = {"adapters", "examples", "proof", "security", "system", "testing"}
 """Folders of which every test starts processes; in others a module says so: `pytestmark = pytest.mark.processes`."""
+ALSO_WITH_PROCESSES = {"cli", "linux"}
+"""Those and `WITH_PROCESSES` are the folders in which `make tests` looks for tests that start processes."""
 STARTERS = {"start", "module_start", "open_start", "master"}
 """Fixtures that start some."""
+SERVER = re.compile(r"^tests/adapters/.*\[.*?(\w+-(?:asgi|wsgi|streams))\b")
+"""The server in the name of a test of adapters."""
 LONGEST = {"test_idle.py", "test_hangs.py", "test_hangs_wsgi.py"}
 """Files that wait for most of a minute, so they begin first."""
 MOST_PID = 2**22
@@ -48,9 +53,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         starts = STARTERS & set(getattr(item, "fixturenames", ()))
         if starts or item.path.relative_to(HERE).parts[0] in WITH_PROCESSES:
             item.add_marker("processes")
+    check_places(items)
     # Where files run in parallel, those whose tests wait come first, and the quick ones fill the end.
     waiting = {item.path for item in items if item.get_closest_marker("processes")}
     items.sort(key=lambda item: (item.path not in waiting, item.path.name not in LONGEST))
+
+
+def check_places(items: list[pytest.Item]) -> None:
+    """Refuse a test that starts processes where `make tests` does not look for it."""
+    for item in items:
+        folder = item.path.relative_to(HERE).parts[0]
+        if item.get_closest_marker("processes") and folder not in WITH_PROCESSES | ALSO_WITH_PROCESSES:
+            raise pytest.UsageError(f"{item.nodeid} starts processes: move it to tests/system, or no make runs it")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run the tests of a file in one process, but those of adapters with others of the same server.
+
+    They share its daemons, of which else each process would start its own.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            server = SERVER.match(nodeid)
+            return f"tests/adapters [{server[1]}]" if server else super()._split_scope(nodeid)
+
+    return Together(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 _signals_none = False

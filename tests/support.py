@@ -161,23 +161,21 @@ class Running:
 
     def left(self) -> list[int]:
         """Return all living processes that come from this one, itself included, also those with another parent now."""
-        return [pid for pid in _pids() if f"{_MARKER}={self.marker}\0".encode() in _environment(pid)]
+        return _left({self.marker})
 
-    def close(self) -> None:
-        """End the process if it still runs. What it started has to end by itself then, or this fails."""
+    def end(self) -> None:
+        """End the process if it still runs."""
         with contextlib.suppress(ProcessLookupError):
             self.send(signal.SIGKILL)
         self.wait()
-        left = {pid: command_line(pid) for pid in self.left()}
-        try:
-            assert all(gone(pid) for pid in left), f"outlived the master: {left}"
-        finally:
-            kill(self.left())
-            for stream in self._process.stdout, self._errors:
-                if stream is not None:
-                    stream.close()
-            self._selector.close()
-            os.close(self._pidfd)
+
+    def release(self) -> None:
+        """Close what this process has open for it."""
+        for stream in self._process.stdout, self._errors:
+            if stream is not None:
+                stream.close()
+        self._selector.close()
+        os.close(self._pidfd)
 
     def _until(self, look: Callable[[], T | None], what: str) -> T:
         deadline = monotonic() + PATIENCE
@@ -259,9 +257,23 @@ class Start:
         return web, int(match[1])
 
     def close(self) -> None:
+        """End the programs that still run. What they have started has to end by itself then, or this fails."""
         with self.keep, contextlib.ExitStack() as stack:
             for running in self._started:
-                stack.callback(running.close)
+                stack.callback(running.release)
+            stack.callback(self._check_left)
+            for running in self._started:
+                stack.callback(running.end)
+
+    def _check_left(self) -> None:
+        """Look once for all programs: each look reads the environment of every process of the machine."""
+        markers = {running.marker for running in self._started}
+        left = {pid: command_line(pid) for pid in _left(markers)} if markers else {}
+        try:
+            assert all(gone(pid) for pid in left), f"outlived the master: {left}"
+        finally:
+            if left:
+                kill(_left(markers))
 
 
 def by_id(web: Running) -> dict[str, int]:
@@ -355,6 +367,12 @@ def chance_seed() -> int:
     seed = int(os.environ.get("TEST_OF_PREFORK_SEED", time_ns()))
     print("seed", seed)
     return seed
+
+
+def _left(markers: set[str]) -> list[int]:
+    """Return the living processes whose environment has one of these marks."""
+    marks = [f"{_MARKER}={marker}\0".encode() for marker in markers]
+    return [pid for pid in _pids() if (environment := _environment(pid)) and any(mark in environment for mark in marks)]
 
 
 def _pids() -> list[int]:

@@ -23,6 +23,8 @@ SERVERS = [
     ("granian", "wsgi"),
     ("waitress", "wsgi"),
 ]
+ONE_OF_EACH = [("uvicorn", "asgi"), ("granian", "asgi"), ("waitress", "wsgi")]
+"""One with an event loop in Python, one with one in Rust, one with threads."""
 STREAMS = [("asyncio", "streams"), ("socketserver", "streams")]
 ASGI = [server for server in SERVERS if server[1] == "asgi"]
 WSGI = [server for server in SERVERS if server[1] == "wsgi"]
@@ -144,10 +146,13 @@ class Shared:
         self.give_back(adapted, server, **options)
 
     def close(self) -> None:
-        """End all of them; the idle ones have to end well."""
+        """End all of them; the idle ones have to end well. All at once: some drain for their keep-alive window."""
         try:
-            statuses = [adapted.stop() for adapted in self._idle.values()]
+            for adapted in self._idle.values():
+                adapted.running.send(signal.SIGTERM)
+            statuses = [adapted.running.wait() for adapted in self._idle.values()]
             assert not any(statuses), statuses
+            assert not any(left := [adapted.running.left() for adapted in self._idle.values()]), left
         finally:
             with ExitStack() as stack:
                 for start in self._starts:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.served import SERVERS
-from support import Start
+from adapters.served import ONE_OF_EACH, SERVERS
+from support import PROOF, Start
 from system.runs import Run, write
 
 CONFIGURES = """
@@ -48,7 +48,7 @@ def app(environ, start_response):
 }
 
 
-@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+@pytest.mark.parametrize("server", SERVERS if PROOF else ONE_OF_EACH, ids="-".join)
 def test_traceback_survives_configuration_that_disables_loggers(start: Start, server: tuple[str, str]) -> None:
     name, protocol = server
     write(start, "shop.py", APPLICATIONS[protocol])

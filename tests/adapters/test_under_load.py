@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 from adapters.acts import Act, Kill, RecycleReloadAndEnd, Scale
-from adapters.served import SERVERS, STREAMS
+from adapters.served import ONE_OF_EACH, SERVERS, STREAMS
 from support import PROOF, Start
 
-ONE_OF_EACH = [("uvicorn", "asgi"), ("granian", "asgi"), ("waitress", "wsgi")]
-"""One with an event loop in Python, one with one in Rust, one with threads."""
 LIGHT: Any = {"times": 1, "share": 20, "clients": 2, "workers": 2}
 
 

@@ -1,4 +1,7 @@
-"""Reloads while the application works on after each response, as background tasks do: all that has begun ends."""
+"""Reloads while the application works on after each response, as background tasks do: all that has begun ends.
+
+Under each server in `make proof`. That each waits for such work is in `test_conformance.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import signal
 
 import pytest
 
-from adapters.served import SERVERS, Adapted
+from adapters.served import ONE_OF_EACH, SERVERS, Adapted
 from load import Load
 from support import PROOF, Start
 
@@ -14,7 +17,7 @@ RELOADS, WORKERS, CLIENTS = (6, 4, 32) if PROOF else (2, 2, 4)
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+@pytest.mark.parametrize("server", SERVERS if PROOF else ONE_OF_EACH, ids="-".join)
 def test_reloads_break_off_no_work_after_a_response(start: Start, server: tuple[str, str]) -> None:
     adapted = Adapted(start, server, workers=WORKERS)
     adapted.ready(*(f"web/{number}" for number in range(WORKERS)))

@@ -18,7 +18,7 @@ from system.daemons import free_port, title
 CHAT = Path(__file__).parent.parent.parent / "examples" / "chat"
 
 
-@pytest.fixture(params=["script", "command"])
+@pytest.fixture(params=["script", "command"] if PROOF else ["script"])
 def chat(start: Start, request: pytest.FixtureRequest) -> tuple[Running, int, Path]:
     folder = start.directory / "chat"
     shutil.copytree(CHAT, folder)

@@ -57,9 +57,8 @@ class Releases:
         (place / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
         (packages / "others.pth").write_text(PACKAGES)
         (packages / "dependency.py").write_text(f"RELEASE = {number}\n")
-        shutil.copytree(
-            Path(prefork.__file__).parent, packages / "prefork", ignore=shutil.ignore_patterns("__pycache__")
-        )
+        # With its compiled modules: no process of a test writes any, so each would compile all that it imports.
+        shutil.copytree(Path(prefork.__file__).parent, packages / "prefork")
         script = place / "bin" / "prefork"
         script.write_text(f"#!{place}/bin/python\nfrom prefork.cli import main\nmain()\n")
         script.chmod(0o755)

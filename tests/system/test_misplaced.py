@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from support import Start
+from support import PROOF, Start
 from system.daemons import HEAD
 from system.runs import PREFORK, check, write
 
@@ -95,7 +95,10 @@ CHECKED = {
 }
 
 
-@pytest.mark.parametrize("case", CHECKED)
+FEW = ["hooks", "imported", "in a package", "daemon"]
+
+
+@pytest.mark.parametrize("case", CHECKED if PROOF else FEW)
 def test_check_of_a_program_with_a_master_is_refused(start: Start, case: str) -> None:
     files, target, sentence = CHECKED[case]
     for name, source in files.items():

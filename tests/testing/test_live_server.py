@@ -29,7 +29,7 @@ def get(url: str) -> bytes:
         return bytes(answer.read())
 
 
-@pytest.mark.parametrize("name", ["asgi", "wsgi", "site"])
+@pytest.mark.parametrize("name", ["wsgi", "site"])
 def test_application_object_is_served(name: str) -> None:
     with live_server(getattr(applications, name), workers=1) as server:
         assert get(server.url)
