@@ -75,12 +75,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """
     from xdist.scheduler import LoadFileScheduling
 
-    class Together(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            server = SERVER.match(nodeid)
-            return f"tests/adapters [{server[1]}]" if server else super()._split_scope(nodeid)
-
-    return Together(config, log) if config.getvalue("dist") == "loadfile" else None
+    if config.getvalue("dist") != "loadfile":
+        return None
+    scheduler = LoadFileScheduling(config, log)
+    of_file = scheduler._split_scope
+    scheduler._split_scope = lambda nodeid: server[1] if (server := SERVER.match(nodeid)) else of_file(nodeid)
+    return scheduler
 
 
 _signals_none = False

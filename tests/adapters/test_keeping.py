@@ -42,12 +42,15 @@ def test_idle_connection_is_kept_for_its_time_and_closed(shared: Shared, server:
     with shared.use(server, **KEPT) as adapted, ExitStack() as stack:
         begun = time.monotonic()
         silent = stack.enter_context(connect(adapted.port))
-        clients = [kept(adapted, stack) for _ in range(10)]
-        for number, client in enumerate(clients):
+        clients = [(kept(adapted, stack), time.monotonic()) for _ in range(10)]
+        for number, (client, since) in enumerate(clients):
             pause_until(begun + number * CLOSED * 0.08)
             last = time.monotonic()
-            assert post(client) == 200
-        idle = [(last, clients[-1].sock)]
+            try:
+                assert post(client) == 200
+            except ConnectionError:  # A busy machine let this client ask too late.
+                assert time.monotonic() - since > CLOSED * 0.95
+        idle = [(last, client.sock)] if client.sock else []
         if server[0] != "granian":  # Which waits for ever for the first byte, since that tells the version.
             idle = [(begun, silent), *idle]
         for since, sock in idle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -258,7 +259,9 @@ def refused(run: Run, status: int, why: str) -> None:
     assert run.running.wait() == status
     said = "\n".join(line.removeprefix("    ") for line in run.running.err)
     assert why in said
-    assert "/prefork/" not in said, said
+    # On a busy machine the import takes so long that the log has its place, which may be in our code.
+    of_slowness = re.compile(r"^mold of .*: still importing .*\n(  .*\n)*", re.MULTILINE)
+    assert "/prefork/" not in of_slowness.sub("", said), said
     assert run.running.left() == []
 
 

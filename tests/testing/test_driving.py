@@ -32,7 +32,7 @@ def test_reload_under_load_fails_no_request(server: Server) -> None:
 def test_load_counts_errors_and_lost_connections(server: Server) -> None:
     with server.load(rate=100, path="/error") as load:
         pass
-    assert load.failed == load.sent == load.statuses[500] == 8
+    assert load.failed == load.sent == load.statuses[500] >= 8
     assert "status 500" in load.failures[0]
     with server.load(rate=2, path="/exit") as load:
         pass
