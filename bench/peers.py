@@ -22,6 +22,8 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent / "src"
 PEERS = ["gunicorn", "uvicorn-worker"]
+FOREIGN = {"uwsgi", "unicorn"}
+"""Peers of the distribution, with an interpreter of their own."""
 SERVERS = ["uvicorn", "granian", "hypercorn", "waitress"]
 
 APPLICATION = """
@@ -83,8 +85,30 @@ _GUNICORN = ["-m", "gunicorn", "-w", "{workers}", "-b", "127.0.0.1:{port}", "--l
 _UVICORN = ["-m", "uvicorn", "--workers", "{workers}", "--port", "{port}", "--loop", "uvloop", "--http", "httptools"]
 _GRANIAN_LOGGING = ["-m", "granian", "--workers", "{workers}", "--port", "{port}", "--loop", "uvloop"]
 _GRANIAN = [*_GRANIAN_LOGGING, "--no-log"]
+_UWSGI_ALIVE = ["--master", "--die-on-term", "--disable-logging"]
+_UWSGI = [
+    "uwsgi",
+    "--plugin",
+    "python3",
+    "--module",
+    "application:wsgi",
+    "--master",
+    "--die-on-term",
+    "--disable-logging",
+]
 GRANIAN_ALONE = [*_GRANIAN_LOGGING, "application:app", "--interface", "asgi"]
 """granian with the log that its access log is a part of."""
+
+UNICORN = """
+worker_processes {workers}
+preload_app true
+"""
+RACK = """
+run lambda { |env|
+  body = Process.pid.to_s
+  [200, {"content-type" => "text/plain", "content-length" => body.size.to_s}, [body]]
+}
+"""
 
 SIDES: dict[str, list[str]] = {
     "prefork, uvicorn": [*_PREFORK, "application:app", "--server", "uvicorn"],
@@ -101,6 +125,10 @@ SIDES: dict[str, list[str]] = {
     "granian (WSGI)": [*_GRANIAN, "application:wsgi", "--interface", "wsgi", "--blocking-threads", "8"],
     "gunicorn, gthread": [*_GUNICORN, "application:wsgi", "-k", "gthread", "--threads", "8"],
     "gunicorn, uvicorn": [*_GUNICORN, "application:app", "-k", "uvicorn_worker.UvicornWorker"],
+    "gunicorn, sync, preloaded": [*_GUNICORN, "application:wsgi", "--preload"],
+    "gunicorn, uvicorn, preloaded": [*_GUNICORN, "application:app", "-k", "uvicorn_worker.UvicornWorker", "--preload"],
+    "uWSGI": [*_UWSGI, "--http-socket", "127.0.0.1:{port}", "--processes", "{workers}"],
+    "unicorn": ["unicorn", "-c", "unicorn.rb", "-l", "127.0.0.1:{port}", "config.ru"],
     "hypercorn": ["-m", "hypercorn", "-w", "{workers}", "-b", "127.0.0.1:{port}", "application:app"],
     "waitress": ["-m", "waitress", "--listen", "127.0.0.1:{port}", "--threads", "8", "application:wsgi"],
 }
@@ -223,6 +251,8 @@ def running(side: str, workers: int, application: str = APPLICATION, await_all: 
         directory = Path(name)
         (directory / "application.py").write_text(application)
         (directory / "daemon.py").write_text(DAEMON)
+        (directory / "config.ru").write_text(RACK)
+        (directory / "unicorn.rb").write_text(UNICORN.format(workers=workers))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
@@ -230,7 +260,7 @@ def running(side: str, workers: int, application: str = APPLICATION, await_all: 
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         command = [part.format(workers=workers, port=port) for part in SIDES[side]]
         process = subprocess.Popen(
-            [interpreter(), *command],
+            command if command[0] in FOREIGN else [interpreter(), *command],
             cwd=directory,
             env=environment,
             stdout=(directory / "out").open("w"),
