@@ -99,9 +99,10 @@ def back(server: Server, count: int, killed: int) -> float:
 
 def workers(server: Server) -> set[int]:
     """Return the pids of the workers: those of prefork that are ready by their title, of others all that exist."""
-    ours = server.name.startswith("prefork")
-    found = {pid: command(pid) for pid in children(server.pid)}
-    return {pid for pid, text in found.items() if (READY.match(text) if ours else text)}
+    found = children(server.pid)
+    if not server.name.startswith("prefork"):
+        return set(found)
+    return {pid for pid in found if READY.match(command(pid))}
 
 
 def command(pid: int) -> bytes:
@@ -113,10 +114,13 @@ def command(pid: int) -> bytes:
 
 def until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not condition():
+    while True:
+        begun = time.process_time()
+        if condition():
+            return
         if time.monotonic() > deadline:
             raise SystemExit(f"not there after {PATIENCE:g} s: {what}")
-        time.sleep(STEP)
+        time.sleep(max(STEP, 5 * (time.process_time() - begun)))  # To look must not take their processor.
 
 
 if __name__ == "__main__":
