@@ -138,6 +138,8 @@ class Scripted:
 
         return rehearse
 
+    rehearsal_of_spare = rehearsal
+
     def worker(self, key: str, context: dict[str, Json]) -> Callable[[Assignment], None]:
         if context["do"] == "use_files":
             return lambda assignment: self.use_files(assignment, context)

@@ -135,12 +135,19 @@ class DaemonApplication:
                 assignment.drain.request()
             worker.activity.retire()
 
+        self.stage(accept_once, assignment)
+
+    def stage(self, function: Callable[[Worker[Any]], None], assignment: Assignment) -> None:
+        """Take the steps of the plan's first worker of a plain function, with another function, and none registered."""
         for text, context in self._contexts.items():
             if context._kind not in (*self._coroutines, *self._aside):
                 self.worker("", text)
-                self._work(registered.Registry(), context, accept_once, None, assignment)
+                self._work(registered.Registry(), context, function, None, assignment)
                 break
-        assignment.listeners[name].close()
+        for listener in assignment.listeners.values():
+            listener.close()
+
+    rehearsal_of_spare = rehearsal
 
     def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
         """Return the function of the worker that this encoded context describes."""

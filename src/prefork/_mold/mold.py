@@ -199,7 +199,8 @@ class Mold:
                 os.close(descriptor)
         newborn.take_signals(self._orphan, self._stacks)
         stage = self._inheritance_of(application.rehearsal)
-        self._rehearse = partial(rehearse, stage, self._launch.spare_title, 1)
+        spare = self._inheritance_of(application.rehearsal_of_spare)
+        self._rehearse = partial(rehearse, spare, self._launch.spare_title, 1)
         rehearse(stage, self._launch.title)
         prepared = sharing.prepare(self._share)
         self._planned = True
@@ -292,8 +293,11 @@ class Application(Protocol):
         """Return a function that takes a worker's steps without the application's own.
 
         Called in the mold after each computed plan, several times, instead of `worker`: key, context and assignment
-        are placeholders. The assignment's one listener has one connection waiting.
+        are placeholders. The assignment's one listener has one connection waiting, with a request of HTTP.
         """
+
+    def rehearsal_of_spare(self, key: str, context: Json) -> Callable[[Assignment], None]:
+        """Return the same for a spare that is kept, which calls it once and has time for more."""
 
     def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
         """Return the function of the worker `key`, given its encoded context. Called in the worker."""

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import adapters
@@ -32,6 +33,7 @@ from .daemon_application import DaemonApplication
 from .processors import usable
 from .recognise import Recognised, refuse_application
 from .secure import Files, received, scheme, spoken
+from .warming import stand_in
 from .watching import loaded
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ class ServedApplication:
         self._recognised = recognised
         self._read = read
         self._made: DaemonApplication | None = None
+        self._server: str | None = None
 
     def plan(self) -> Json:
         """Read the options, and compute their plan."""
@@ -103,6 +106,14 @@ class ServedApplication:
         assert self._made is not None
         return self._made.rehearsal(key, context)
 
+    def rehearsal_of_spare(self, key: str, context: Json) -> Callable[[Assignment], None]:
+        """Return a function that takes a worker's steps, those of its server included, without the application's."""
+        assert self._made is not None
+        protocol = self._recognised.what
+        if protocol != "asgi" or not stand_in.can_rehearse(adapters.find(self._server, protocol)):
+            return self._made.rehearsal(key, context)
+        return partial(self._made.stage, stand_in.serve)
+
     def worker(self, key: str, context: Json) -> Callable[[Assignment], None]:
         """Return the function of the worker that this encoded context describes."""
         if self._made is None:  # In an interpreter of its own, which computes no plan.
@@ -110,6 +121,7 @@ class ServedApplication:
         return self._made.worker(key, context)
 
     def _application(self, settings: Settings, files: Files | None = None) -> DaemonApplication:
+        self._server = settings["server"]
         looping = (Web._kind,) if self._recognised.what == "asgi" else ()
         return DaemonApplication(daemon_of(self._recognised, settings, files), looping)
 

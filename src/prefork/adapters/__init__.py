@@ -124,6 +124,9 @@ class Server(Protocol):
         A server without this method does not speak TLS. `files`: see `web.tls`.
         """
 
+    # `serves_again`, where it is true: `serve` may be called twice in a process, and returns within moments when the
+    # worker drains and no connection is open. A spare that is kept serves an application of prefork's first.
+
     def serve(
         self,
         worker: Worker[Any],

@@ -58,6 +58,7 @@ name = "uvicorn"
 protocols = frozenset({"asgi"})
 sharing: Literal["shared"] = "shared"
 check_tls = tls.check
+serves_again = True
 
 _logger = lasting("uvicorn.error")
 
