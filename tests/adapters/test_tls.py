@@ -54,6 +54,7 @@ def app(environ, start_response):
 SERVERS = [("uvicorn", "asgi"), ("hypercorn", "asgi"), ("granian", "asgi"), ("granian", "wsgi")]
 RENEWALS = 20 if PROOF else 3
 REFUSED = {"SSLError", "SSLEOFError", "RemoteDisconnected", "ConnectionResetError", "BrokenPipeError"}
+OPTIONAL = ("--tls-ca", "tls.crt", "--tls-client", "optional")
 UNLOCK = ("--tls-key-password-file", "password")
 PASSWORD = "a pass phrase, with: signs"
 
@@ -192,8 +193,9 @@ def test_drain_waits_for_readers_and_not_for_the_silent(
 ) -> None:
     put(start.directory, *authority.issue()[:2])
     client = authority.context()
-    options = ("--tls-cert", "tls.crt", "--tls-key", "tls.key", "--tls-client", "optional", "--tls-ca", "tls.crt")
-    with served(start, server, *options, workers=1) as run:
+    options = ("--tls-cert", "tls.crt", "--tls-key", "tls.key")
+    asked = ("--tls-client", "optional", "--tls-ca", "tls.crt") if server[0] != "granian" else ()
+    with served(start, server, *options, *asked, workers=1) as run:
         pid = told(run, client)["pid"]
         silent = [socket.create_connection(("127.0.0.1", run.port)) for _ in range(4)]
         kept = [connect(run.port, client) for _ in range(8)]
@@ -221,7 +223,11 @@ def put(directory: Path, certificate: bytes, key: bytes) -> None:
 
 
 REFUSALS: dict[str, tuple[list[str], int, str]] = {
-    "no-client": (["--tls-cert", "tls.crt", "--tls-ca", "tls.crt"], 2, "--tls-ca: it needs --tls-client"),
+    "optional": (
+        ["--server", "granian", "--interface", "wsgi", *OPTIONAL],
+        1,
+        "tls_client: granian does not pass on a client's certificate, so the application could not tell which client",
+    ),
     "mismatch": (
         ["--tls-cert", "tls.crt", "--tls-key", "other.key"],
         1,
@@ -251,6 +257,13 @@ REFUSALS: dict[str, tuple[list[str], int, str]] = {
         1,
         "granian's TLS, rustls, has a fixed list of ciphers",
     ),
+    "optional-asgi": (["--server", "granian", *OPTIONAL], 1, "tls_client: granian does not pass on a client's cert"),
+    "waitress-client": (
+        ["--server", "waitress", "--interface", "wsgi", *OPTIONAL],
+        1,
+        "tls_cert: waitress does not speak TLS",
+    ),
+    "no-client": (["--tls-cert", "tls.crt", "--tls-ca", "tls.crt"], 2, "--tls-ca: it needs --tls-client"),
 }
 """Options, exit status, and the reason. The unit tests have what the options need of each other."""
 
@@ -265,7 +278,7 @@ def test_what_cannot_be_is_refused_with_the_reason(start: Start, authority: Auth
     certificate, locked, _ = authority.issue(password=PASSWORD)
     (directory / "locked.crt").write_bytes(certificate)
     (directory / "locked.key").write_bytes(locked)
-    write(start, "shop.py", WSGI if "waitress" in options else ASGI)
+    write(start, "shop.py", WSGI if "wsgi" in options else ASGI)
     pair = [] if "--tls-cert" in options or status == 2 else ["--tls-cert", "tls.crt", "--tls-key", "tls.key"]
     found, out, err = check(start, "shop:app", *pair, *options)
     assert found == status

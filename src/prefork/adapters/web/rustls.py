@@ -33,6 +33,11 @@ def check(tls: TLS, files: Files) -> None:
         raise UsageError(
             "tls_ciphers: granian's TLS, rustls, has a fixed list of ciphers without weak ones: leave the option out"
         )
+    if tls.client == "optional":
+        raise UsageError(
+            "tls_client: granian does not pass on a client's certificate, so the application could not tell which "
+            "client has one: choose required, or --server uvicorn or hypercorn"
+        )
     openssl.check(tls, files)
     if openssl.is_encrypted(openssl.read(files[_key(files)])):
         raise UsageError(
