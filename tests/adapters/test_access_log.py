@@ -174,6 +174,16 @@ def test_line_of_each_server_says_how_a_request_ended(start: Start, server: tupl
     assert log.read_text().count("\n") == 10
 
 
+@pytest.mark.parametrize("server", [("uvicorn", "asgi"), ("waitress", "wsgi")], ids="-".join)
+def test_path_is_logged_as_it_was_sent(start: Start, server: tuple[str, str]) -> None:
+    below = "--root-path", "/shop", "--limit-request-body", "10"
+    run = started(start, server, "-w", "1", *below, "--access-log", "access.log", "--access-log-format", FORMAT)
+    for path in "/cart", "/shop/cart?again":
+        ask(run, path)
+        assert found(start.directory / "access.log", path)[2] == "200"
+    assert run.stop() == 0
+
+
 @pytest.mark.parametrize("server", ASGI, ids="-".join)
 def test_line_of_a_websocket_comes_at_its_end(start: Start, server: tuple[str, str]) -> None:
     run = started(start, server, "-w", "1", "--access-log", "access.log", "--access-log-format", FORMAT)

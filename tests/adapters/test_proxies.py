@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import websockets.sync.client
 
-from adapters.served import ASGI, BRIEF, SERVERS, Adapted, Shared
+from adapters.served import ASGI, BRIEF, SERVERS, WSGI, Adapted, Shared, read_all
 from support import PATIENCE
 
 PROXY, STRANGER = "127.0.0.2", "127.0.0.1"
@@ -65,6 +65,28 @@ def test_proxy_on_a_unix_socket_is_trusted(shared: Shared, server: tuple[str, st
             answer += data
         found = json.loads(answer[answer.index(b"{") : answer.rindex(b"}") + 1])
         assert (found["host"], found["scheme"]) == ("203.0.113.9", "https")
+
+
+@pytest.mark.parametrize("server", WSGI, ids="-".join)
+def test_wsgi_environ_names_both_ends_of_a_connection(shared: Shared, server: tuple[str, str]) -> None:
+    names = ("SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT", "REMOTE_HOST")
+    with shared.use(server, **BEHIND) as adapted:
+        path = str(adapted.directory / "http.sock")
+        ends = [("127.0.0.1", str(adapted.port), PROXY), (path, "0", "")]
+        for family, to, found in (
+            (socket.AF_INET, ("127.0.0.1", adapted.port), ends[0]),
+            (socket.AF_UNIX, path, ends[1]),
+        ):
+            with socket.socket(family) as client:
+                client.settimeout(PATIENCE)
+                if family == socket.AF_INET:
+                    client.bind((PROXY, 0))
+                client.connect(to)
+                client.sendall(b"GET /environ HTTP/1.0\r\n\r\n")
+                environ = json.loads(read_all(client).partition(b"\r\n\r\n")[2])
+                assert tuple(environ[name] for name in names[:3]) == found
+                assert environ.get("REMOTE_PORT", "1").isdecimal()
+                assert environ.get("REMOTE_HOST", found[2]) == found[2]
 
 
 @pytest.mark.parametrize("server", ASGI, ids="-".join)

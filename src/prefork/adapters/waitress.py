@@ -214,6 +214,15 @@ def _channel_class(worker: Worker[Any]) -> type[HTTPChannel]:
     """Return a class of connections that are counted, and get `Connection: close` while the worker drains."""
 
     class Task(WSGITask):  # type: ignore[misc]
+        def get_environment(self) -> dict[str, Any]:
+            known = self.environ is not None
+            environ: dict[str, Any] = super().get_environment()
+            if not known:
+                environ |= self.channel.near_end
+                if not environ["REMOTE_ADDR"]:
+                    del environ["REMOTE_HOST"], environ["REMOTE_PORT"]
+            return environ
+
         def build_response_header(self) -> bytes:
             if worker.draining:
                 self.request.headers["CONNECTION"] = "close"  # as if the client had asked for it
@@ -234,6 +243,14 @@ def _channel_class(worker: Worker[Any]) -> type[HTTPChannel]:
         error_task_class = Refusal
         will_close: bool
 
+        def __init__(self, server: Any, sock: socket.socket, *rest: Any, **more: Any) -> None:
+            self.near_end = _near_end(sock)  # now: when a thread answers, the loop may have closed the socket
+            super().__init__(server, sock, *rest, **more)
+
+        def send_continue(self) -> None:
+            if self.request.error is None:  # else it is refused, and its body would be read in vain
+                super().send_continue()
+
         def handle_close(self) -> None:
             with self.outbuf_lock:  # The loop and the thread of the request may both come here.
                 if (self.requests or self.total_outbufs_len) and not self.will_close:  # else this side closes
@@ -252,6 +269,17 @@ def _channel_class(worker: Worker[Any]) -> type[HTTPChannel]:
                 worker.activity.closed()
 
     return Channel
+
+
+def _near_end(sock: socket.socket) -> dict[str, str]:
+    """Return what the environ says of this end of a connection, as granian does, in place of `waitress.invalid`.
+
+    On a Unix socket waitress has the path as the port, and a client with the address "localhost" and the port "None".
+    """
+    address = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return {"SERVER_NAME": address, "SERVER_PORT": "0", "REMOTE_ADDR": ""}
+    return {"SERVER_NAME": address[0]}
 
 
 class _OneHere(ThreadedTaskDispatcher):  # type: ignore[misc]

@@ -19,7 +19,7 @@ def asgi(application: Application, prefix: str) -> Application:
 
     def request(scope: Any, receive: Any, send: Any) -> Any:
         if (path := scope.get("path")) is not None:  # A lifespan has none.
-            scope["root_path"] = prefix
+            scope = scope | {"root_path": prefix}  # The access log, outside of this, has the path as it was sent.
             if path.startswith("/") and not _is_below(path, prefix):
                 scope["path"] = prefix + path
                 if scope.get("raw_path") is not None:
@@ -34,7 +34,7 @@ def wsgi(application: Application, prefix: str) -> Application:
     prefix = prefix.encode().decode("latin-1")  # PEP 3333: bytes, each as a character.
 
     def request(environ: dict[str, Any], start_response: Any) -> Any:
-        environ["SCRIPT_NAME"] = prefix
+        environ = environ | {"SCRIPT_NAME": prefix}
         if _is_below(path := environ["PATH_INFO"], prefix):
             environ["PATH_INFO"] = path[len(prefix) :]
         return application(environ, start_response)
