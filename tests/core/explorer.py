@@ -13,11 +13,10 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from core.world import Process, World
+from core.world import Process, World, twin
 from prefork._core import commands as cmd
 from prefork._core import events as ev
 from prefork._core.actions import Announce
@@ -38,6 +37,10 @@ LIMIT = SPEC.pause_down
 """Seconds for which a pool that was ready may be without a worker on its way, or a fortieth of the outage."""
 
 
+MOST = 20_000_000
+"""States of a scenario that has an end."""
+
+
 @dataclass(frozen=True)
 class Scenario:
     """What may happen besides everyone's part: `faults` faults and late deadlines, and these wishes."""
@@ -54,10 +57,14 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A snapshot that others hold, with the contexts that orders may name."""
+    """What a snapshot that others hold was made of (it is seldom read), with the contexts that orders may name."""
 
-    state: Any
+    kept: State
     contexts: frozenset[tuple[int, str, str]]
+
+    @property
+    def state(self) -> Any:
+        return supervising(copy_state(self.kept)).snapshot()
 
 
 @dataclass(slots=True)
@@ -72,8 +79,7 @@ class Node:
     saved: Saved | None = None  # what a master that is killed leaves
 
     def copy(self) -> Node:
-        supervisor = Supervisor.__new__(Supervisor)
-        supervisor._state = copy_state(self.supervisor._state)
+        supervisor = supervising(copy_state(self.supervisor._state))
         rest = self.wishes, self.faults, self.lates, self.way, self.down, self.saved
         return Node(supervisor, self.world.copy(), *rest)
 
@@ -98,7 +104,7 @@ class Node:
             self.world.carry_out(actions)
             self.world.leave_orphans()
             if any(isinstance(one, Announce) and one.stage == "done" for one in actions):
-                self.saved = Saved(self.supervisor.snapshot(), self.world.contexts)
+                self.saved = Saved(copy_state(self.supervisor._state), self.world.contexts)
             failed = [one for one in actions if isinstance(one, Announce) and one.stage == "failed"]
             assert not (harmless and failed), "an auxiliary worker has failed a change"
             assert not fatal or failed, "a canary was found worse, and serves on"
@@ -164,13 +170,19 @@ def check_trial(state: State) -> None:
     assert others or not moved
 
 
+def supervising(state: State) -> Supervisor:
+    supervisor = Supervisor.__new__(Supervisor)
+    supervisor._state = state
+    return supervisor
+
+
 def copy_state(state: State) -> State:
-    new = copy(state)
-    new.workers = {pid: copy(worker) for pid, worker in state.workers.items()}
-    new.slots = {key: copy(slot) for key, slot in state.slots.items()}
+    new = twin(state)
+    new.workers = {pid: twin(worker) for pid, worker in state.workers.items()}
+    new.slots = {key: twin(slot) for key, slot in state.slots.items()}
     for slot in new.slots.values():
         slot.pids = slot.pids.copy()
-    new.molds = {generation: copy(mold) for generation, mold in state.molds.items()}
+    new.molds = {generation: twin(mold) for generation, mold in state.molds.items()}
     for mold in new.molds.values():
         mold.idle, mold.asking = mold.idle.copy(), mold.asking.copy()
         mold.stalled = mold.stalled.copy()
@@ -179,7 +191,8 @@ def copy_state(state: State) -> State:
     new.scaling = {kind: replace(scaling, keys=scaling.keys.copy()) for kind, scaling in state.scaling.items()}
     if state.stopping is not None:
         new.stopping = replace(state.stopping, askers=state.stopping.askers.copy())
-    new.upgrading, new.orphans = copy(state.upgrading), {pid: copy(orphan) for pid, orphan in state.orphans.items()}
+    new.orphans = {pid: twin(orphan) for pid, orphan in state.orphans.items()}
+    new.upgrading = None if state.upgrading is None else twin(state.upgrading)
     new.overrides, new.untried, new.heap = state.overrides.copy(), state.untried.copy(), state.heap.copy()
     new.room, new.worn = state.room.copy(), state.worn.copy()
     new.lacking, new.leaving, new.aside = state.lacking.copy(), state.leaving.copy(), state.aside.copy()
@@ -191,13 +204,13 @@ def copy_state(state: State) -> State:
 
 
 def copy_pace(pace: Any) -> Any:
-    new = copy(pace)
+    new = twin(pace)
     new.waiting, new.failed = pace.waiting.copy(), pace.failed.copy()
     return new
 
 
 def copy_change(change: Any) -> Any:
-    new = copy(change)
+    new = twin(change)
     new.askers, new.before = change.askers.copy(), change.before.copy()
     new.pending, new.flight, new.canaries = change.pending.copy(), change.flight.copy(), change.canaries.copy()
     if change.bake is not None:
@@ -572,7 +585,8 @@ def explore(scenario: Scenario, most: int | None = None, seed: int = 0, every: t
             if seen.states >= most:
                 break
             frontier.rotate(chance.choice((0, 1)))  # From the end deep states come, from the front shallow ones.
-        node = frontier.popleft()
+        # All of them: depth first, since the frontier of the breadth is millions of states.
+        node = frontier.pop() if most is None else frontier.popleft()
         for after in successors(scenario, node):
             seen.steps += 1
             name = canonical(after)
@@ -582,7 +596,7 @@ def explore(scenario: Scenario, most: int | None = None, seed: int = 0, every: t
             seen.states += 1
             if seen.states % 20000 == 0:
                 print(f"  {seen.states} states, {len(frontier)} to go", file=sys.stderr)
-            assert seen.states < 2_000_000, "more states than this scenario was meant to have"
+            assert seen.states < MOST, "more states than this scenario was meant to have"
             seen.exits += after.world.exited is not None
             if seen.states % rest_every == 0:
                 try:

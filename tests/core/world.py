@@ -6,9 +6,11 @@ makes the checks of the random tests and of the explorer worth something.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, assert_never
+from functools import cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 from prefork._core import actions as act
 from prefork._core import events as ev
@@ -18,6 +20,19 @@ from prefork._core.judge.counts import Counts, Measure, Sample
 
 if TYPE_CHECKING:
     from prefork._core.plan import Kind, Listener, Plan
+
+T = TypeVar("T")
+
+
+@cache
+def values_of(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
+    return attrgetter(*kind.__match_args__)
+
+
+def twin(one: T) -> T:
+    """Copy a dataclass, several times as fast as `copy.copy`: a step of the explorer is mostly copies."""
+    kind: Any = type(one)
+    return kind(*values_of(kind)(one))  # type: ignore[no-any-return]
 
 
 @dataclass(slots=True)
@@ -73,12 +88,11 @@ class World:
     exited: int | None = None
 
     def copy(self) -> World:
-        return replace(
-            self,
-            molds={generation: replace(mold) for generation, mold in self.molds.items()},
-            processes={pid: replace(process) for pid, process in self.processes.items()},
-            orphans=self.orphans.copy(),
-        )
+        new = twin(self)
+        new.molds = {generation: twin(mold) for generation, mold in self.molds.items()}
+        new.processes = {pid: twin(process) for pid, process in self.processes.items()}
+        new.orphans = self.orphans.copy()
+        return new
 
     def kind_of(self, generation: int, key: str) -> Kind:
         for plan in (self.plans.get(generation), self.replans.get(generation)):
