@@ -89,7 +89,7 @@ def test_death_of_an_idle_worker_fails_no_request(start: Start) -> None:
 
 
 def test_new_master_takes_over_orphans_without_a_gap(start: Start) -> None:
-    served = Served(start, "taken-over", options="orphan_grace=10").launch()
+    served = Served(start, "taken-over", options="orphan_grace=60").launch()
     old = served.ready("web/0", "web/1")
     with Clients(served, 4) as clients:
         clients.more(50)
