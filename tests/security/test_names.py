@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,17 @@ __all__ = ["anywhere"]  # A fixture.
 pytestmark = [needs_root, pytest.mark.timeout(120)]
 
 SERVER = "127.0.0.177"
+
+
+def child_that_looks_up(hostile: Hostile) -> tuple[str, str, str]:
+    """Return the user of the child of the master that is still its program, its NoNewPrivs, and its standard input."""
+    program = Path(f"/proc/{hostile.master}/exe").readlink(), Path(f"/proc/{hostile.master}/cmdline").read_bytes()
+    for pid in hostile.running.children():
+        if (Path(f"/proc/{pid}/exe").readlink(), Path(f"/proc/{pid}/cmdline").read_bytes()) == program:
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            status = dict(line.split(":\t", 1) for line in lines)
+            return status["Uid"].split()[0], status["NoNewPrivs"], os.readlink(f"/proc/{pid}/fd/0")
+    raise AssertionError("no child of the master looks the name up")
 
 
 def test_name_that_is_never_answered_keeps_nothing_waiting(anywhere: Start) -> None:
@@ -35,6 +48,7 @@ def test_name_that_is_never_answered_keeps_nothing_waiting(anywhere: Start) -> N
             hostile.signal(signal.SIGHUP)
             silent.settimeout(30)
             assert b"very-slow-name" in silent.recv(1000)
+            assert child_that_looks_up(hostile) == ("65534", "1", "/dev/null")
             hostile.watch(lambda: "the name was not found within 10 s" in hostile.told(), "the refusal")
             hostile.signal(signal.SIGHUP)
             assert b"very-slow-name" in silent.recv(1000)

@@ -100,7 +100,7 @@ class DaemonExecutor:
         slowness = Slowness(launching.options.profile_slower_than / 1000, launching.options.profile_on_hang)
         Unasked(master, self._profiles, self._hangs, lambda: runtime.path, slowness)
         self._watchers = Watchers(self._processes.start_watcher, self._processes.kill, master, launching.sources)
-        self._names = Names(master, self._processes, launching.interpreter.identity)
+        self._names = Names(master, self._processes, launching.interpreter)
         self._queues = Queues(master, self.board.counted)
         self.listeners = self._create_listeners(launching)
         self.grants = Grants(launching, lambda: runtime.path)

@@ -16,8 +16,7 @@ from ..._wire.launch import Identity, MasterLaunch
 from ..._wire.messages import MoldLaunch, StepFailed, encode
 from ..channels.end import MasterEnd as MasterEnd  # For those who start a mold: it is what they get.
 from ..forks.child import execute, forked
-from ..forks.confine import close_for_reading, confine, without_agents
-from ..forks.privileges import drop
+from ..forks.confine import become_user, without_agents
 from ..passed.shared import Shared
 from . import open_files
 
@@ -53,10 +52,14 @@ def described(launch: MasterLaunch) -> tuple[Interpreter, MoldLaunch]:
         alone=False,
         captured=launch.options.capture,
     )
-    environ = launch.environ if launch.identity is None else without_agents(launch.environ)
-    environ = {**environ, **launch.variables}
+    environ = {**user_environ(launch), **launch.variables}
     interpreter = Interpreter(launch.command, environ, launch.identity, directory=launch.directory)
     return replace(interpreter, new_privileges=launch.new_privileges), mold
+
+
+def user_environ(launch: MasterLaunch) -> Mapping[str, str]:
+    """Return the environment of a child that has the application's user, without the variables for the application."""
+    return launch.environ if launch.identity is None else without_agents(launch.environ)
 
 
 def start_mold(
@@ -85,16 +88,12 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
         for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
         _keep(passed)  # As this user: another one may not list the descriptors.
-        if interpreter.identity is not None:
-            close_for_reading((1, 2))
         if interpreter.directory is not None:
             with suppress(OSError):  # Removed or renamed: the current directory is still the one of the start.
                 os.chdir(interpreter.directory)  # By name, since the name may lead to a new release by now.
-        if interpreter.open_files is not None:
+        become_user(interpreter.identity, interpreter.new_privileges)
+        if interpreter.open_files is not None:  # Last: what is open may be more than that.
             open_files.allow(interpreter.open_files)
-        if interpreter.identity is not None:
-            drop(interpreter.identity)
-            confine(interpreter.new_privileges)
         arguments = [*interpreter.command, "-m", "prefork._mold.program", *map(str, passed), _AGREEMENT]
         try:
             execute(arguments, interpreter.environ)

@@ -1,4 +1,4 @@
-"""Dropping root privileges: for good, or for a moment."""
+"""The rights of the application's user in the file system, for a moment."""
 
 from __future__ import annotations
 
@@ -6,23 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..._errors import SystemFailure
 from ..._wire.launch import Identity
-
-
-def drop(identity: Identity) -> None:
-    """Become `identity` for good. Raises OSError, and SystemFailure if the process could become root again."""
-    # Groups first: only root can set them.
-    os.setgroups(identity.groups)
-    os.setresgid(identity.gid, identity.gid, identity.gid)
-    os.setresuid(identity.uid, identity.uid, identity.uid)
-    if identity.uid == 0:
-        return
-    try:
-        os.setuid(0)
-    except PermissionError:
-        return
-    raise SystemFailure(f"uid {identity.uid} can become root again: start the daemon without CAP_SETUID for this user")
 
 
 @contextmanager

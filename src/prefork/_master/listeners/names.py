@@ -1,7 +1,7 @@
 """Host names of listeners, looked up in a child process, since that can take as long as a name server likes.
 
 The names are the application's, and the loop of the master must not wait for them. The child has the application's
-user, and a deadline.
+user and no more rights than a worker, and a deadline.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ..._core.plan import Listener
 from ..._linux.address import parse
 from ..._linux.descriptors import close_others
 from ..forks.child import forked
-from ..forks.privileges import drop
+from ..forks.confine import become_user
 from .bind import ANY
 
 if TYPE_CHECKING:
-    from ..._wire.launch import Identity
     from ..births.processes import Processes
+    from ..births.start import Interpreter
     from ..loop import Master
 
 DEADLINE = 10.0
@@ -40,10 +40,11 @@ Found = Mapping[str, str]
 class Names:
     """Looks up names, for one change of the listeners at a time and each at most `DEADLINE` seconds."""
 
-    def __init__(self, master: Master, processes: Processes, identity: Identity | None) -> None:
+    def __init__(self, master: Master, processes: Processes, interpreter: Interpreter) -> None:
+        """`interpreter`: that of the application, whose user the child has."""
         self._master = master
         self._processes = processes
-        self._identity = identity
+        self._interpreter = interpreter
         self.waiting: dict[int, Sequence[Listener]] = {}  # the pid of the child -> what is to be bound
 
     def look_up(self, listeners: Sequence[Listener], done: Callable[[Found], None]) -> None:
@@ -70,7 +71,7 @@ class Names:
     def _ask(self, names: Sequence[str]) -> tuple[int, int]:
         reader, writer = os.pipe2(os.O_CLOEXEC)
         try:
-            pid = forked(lambda: _answer(names, writer, self._identity))
+            pid = forked(lambda: _answer(names, writer, self._interpreter))
         except OSError:
             os.close(reader)
             raise
@@ -121,11 +122,11 @@ def _name_in(listener: Listener) -> str:
     return host
 
 
-def _answer(names: Sequence[str], writer: int, identity: Identity | None) -> None:
+def _answer(names: Sequence[str], writer: int, interpreter: Interpreter) -> None:
     """Be the child."""
     close_others([writer])  # A successor must not wait for this process to have the lock, or the claim.
-    if identity is not None:
-        drop(identity)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    become_user(interpreter.identity, interpreter.new_privileges)
     os.write(writer, json.dumps({name: _looked_up(name) for name in names}).encode()[:_MOST])
 
 

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from ..._linux.descriptors import close_others
 from ..births.start import Interpreter
 from ..forks.child import execute, forked
-from ..forks.confine import confine
-from ..forks.privileges import drop
+from ..forks.confine import become_user
 
 _PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(__file__))), "_reader", "program.py")
 
@@ -36,9 +35,7 @@ def _become_reader(interpreter: Interpreter, arguments: Sequence[str], output: i
     if largest:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     close_others(())  # As this user: another one may not list the descriptors.
-    if interpreter.identity is not None:
-        drop(interpreter.identity)
-        confine(interpreter.new_privileges)
+    become_user(interpreter.identity, interpreter.new_privileges)
     # As the master's program: nothing of the environment or of the site packages runs.
     python = interpreter.command[0]
     execute([python, "-I", "-S", _PROGRAM, *arguments], interpreter.environ)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import selectors
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..._linux.descriptors import close_on_exec
-from ..._records.record import record
 from ..._wire.printable import printable
 from ..forks.child import execute, forked
-from ..forks.privileges import drop
+from ..forks.confine import become_user
 
 if TYPE_CHECKING:
-    from ..._wire.launch import Identity
     from ..births.processes import Processes
+    from ..births.start import Interpreter
     from ..loop import Master
 
 DEADLINE = 20.0
@@ -30,17 +29,6 @@ Answer = Callable[[dict[str, Any], str], object]
 """Called once: with the answer, or with nothing and the reason."""
 
 
-@record
-class Question:
-    """A command, its environment and directory, and the descriptors that it gets. `identity`: None for the master's."""
-
-    command: list[str]
-    environ: Mapping[str, str]
-    directory: str | None
-    passed: tuple[int, ...] = ()
-    identity: Identity | None = None
-
-
 class Child:
     """One child at a time, in a session of its own, which is killed with all that it has started."""
 
@@ -51,11 +39,11 @@ class Child:
         self._output = b""
         self._pid = self._reader = 0
 
-    def ask(self, question: Question, answer: Answer) -> None:
-        """Start the child; `answer` is called by the loop."""
+    def ask(self, program: Interpreter, passed: tuple[int, ...], answer: Answer) -> None:
+        """Start the child, which gets the descriptors in `passed`; `answer` is called by the loop."""
         self._answer, self._output = answer, b""
         try:
-            self._pid, self._reader = _started(question)
+            self._pid, self._reader = _started(program, passed)
         except OSError as error:
             reason = f"no process can be started: {error.strerror}"
             self._master.later(0, lambda: self._end({}, reason))
@@ -99,10 +87,10 @@ def _parsed(output: bytes) -> tuple[dict[str, Any], str]:
     return {}, printable(lines[-1] if lines else "the process ended without a word")[:1000]
 
 
-def _started(question: Question) -> tuple[int, int]:
+def _started(program: Interpreter, passed: tuple[int, ...]) -> tuple[int, int]:
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
-        pid = forked(lambda: _become(question, writer))
+        pid = forked(lambda: _become(program, passed, writer))
     except OSError:
         os.close(reader)
         raise
@@ -111,19 +99,18 @@ def _started(question: Question) -> tuple[int, int]:
     return pid, reader
 
 
-def _become(question: Question, writer: int) -> None:
+def _become(program: Interpreter, passed: tuple[int, ...], writer: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(writer, 1)
     os.dup2(writer, 2)
-    for descriptor in question.passed:
+    for descriptor in passed:
         os.set_inheritable(descriptor, True)
-    close_on_exec(question.passed)  # Above all no listening socket and no write end of the lifeline.
-    if question.directory is not None:
+    close_on_exec(passed)  # Above all no listening socket and no write end of the lifeline.
+    if program.directory is not None:
         with suppress(OSError):  # Removed: the current directory is still the one of the start.
-            os.chdir(question.directory)
-    if question.identity is not None:
-        drop(question.identity)
+            os.chdir(program.directory)
+    become_user(program.identity, program.new_privileges)
     try:
-        execute(question.command, question.environ)
+        execute(program.command, program.environ)
     except OSError as error:
-        os.write(2, f"{question.command[0]} cannot be executed: {error.strerror}\n".encode())
+        os.write(2, f"{program.command[0]} cannot be executed: {error.strerror}\n".encode())

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 from ..._core.handover.facts import UpgradeFailed
 from ..._core.handover.orders import CancelUpgrade, ReplaceProgram
 from ..._linux import memfd
+from ..births.start import Interpreter, user_environ
 from ..paths import trust
-from .child import Child, Question
+from .child import Child
 from .take import taken
 from .ways import ENTRY, FIND, Way
 
@@ -59,8 +60,8 @@ class Upgrade:
         launch = self._launch
         command = [*launch.command, "-P", "-c", FIND]
         # As the application's user where it has one: packages run code at the start of an interpreter.
-        question = Question(command, launch.environ, launch.directory, identity=launch.identity)
-        self._child.ask(question, self._found)
+        user = launch.identity, None, launch.directory, launch.new_privileges
+        self._child.ask(Interpreter(command, user_environ(launch), *user), (), self._found)
 
     def _fail(self, why: str, away: float = 0.0) -> None:
         self._wanted = False
@@ -84,8 +85,8 @@ class Upgrade:
         except Exception as error:  # Whatever is wrong in here, the daemon is not to end of it.
             self._fail(f"the master's state cannot be written: {type(error).__name__}: {error}")
             return
-        question = Question(way.command("rehearse", str(copy)), launch.environ, launch.directory, (copy,))
-        self._child.ask(question, lambda answer, reason: self._rehearsed(way, answer, reason))
+        program = Interpreter(way.command("rehearse", str(copy)), launch.environ, directory=launch.directory)
+        self._child.ask(program, (copy,), lambda answer, reason: self._rehearsed(way, answer, reason))
         os.close(copy)
 
     def _why_foreign(self, way: Way) -> str:
