@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 import prefork
 from security.hostile import needs_root
-from support import Start, until
+from support import Start
 from system.daemons import HEAD, RUN, SERVE
 from system.other_user import NOBODY, anywhere, as_nobody
 
@@ -59,6 +60,16 @@ with open("NOTES", "a") as file:
 """
 
 
+ANSWERS = {
+    "['[' * 60000]": "has no program to go on with: [[[[",  # Nested too deeply for the parser.
+    "[json.dumps({'ok': True, 'program': '/\\0/prefork/_master/resume.py', 'libraries': '/usr'})]": "none of prefork",
+    "[json.dumps({'ok': True, 'program': 7, 'libraries': ['/usr']})]": "none of prefork",
+    "[json.dumps({'ok': True, 'program': 'THEIRS/prefork/_master/resume.py', 'libraries': '/usr'})]": "root runs",
+    "['x' * 200000, chr(27) + ']0;mine']": "to go on with: ?]0;mine",
+}
+"""What the packages print before the search does -> what the command says."""
+
+
 @needs_root
 @pytest.mark.timeout(120)
 def test_upgrade_finds_the_program_with_the_users_rights(anywhere: Start) -> None:
@@ -70,11 +81,20 @@ def test_upgrade_finds_the_program_with_the_users_rights(anywhere: Start) -> Non
     served.path, served.more = (str(theirs / "later"),), {"SSH_AUTH_SOCK": "/root/agent", "SUDO_COMMAND": "sh"}
     served.begin()
     served.ready("web/0")
-    (theirs / "later").mkdir()
-    (theirs / "later" / "sitecustomize.py").write_text(NOTE.replace("NOTES", str(theirs / "notes")))
+    code = theirs / "later" / "sitecustomize.py"
+    (theirs / "prefork" / "_master").mkdir(parents=True)
+    (theirs / "prefork" / "_master" / "resume.py").write_text("")
+    code.parent.mkdir()
     client = prefork.connect(served.environment["RUNTIME_DIRECTORY"])
+    for answer, outcome in ANSWERS.items():
+        lines = answer.replace("THEIRS", str(theirs))
+        code.write_text(
+            f"import json, os, sys\nif '-c' in sys.orig_argv: print(*{lines}, sep='\\n', flush=True); os._exit(0)"
+        )
+        with pytest.raises(prefork.CommandFailedError, match=re.escape(outcome)):
+            client.upgrade()
+    code.write_text(NOTE.replace("NOTES", str(theirs / "notes")))
     assert "upgrade: done" in client.upgrade()
-    until((theirs / "notes").exists, "what the packages have noted")
     noted = [json.loads(line) for line in (theirs / "notes").read_text().splitlines()]
     [found] = [each for each in noted if "-c" in each["argv"]]
     assert found["uid"] == [str(NOBODY)] * 4

@@ -60,13 +60,13 @@ class Names:
             return
         self.waiting[pid] = listeners
         self._master.selector.register(reader, selectors.EVENT_READ, lambda: self._read(pid, reader, names, done))
-        self._master.later(DEADLINE, lambda: self._processes.kill(pid) if pid in self.waiting else None)
+        self._master.later(DEADLINE, lambda: self._processes.kill_helper(pid) if pid in self.waiting else None)
 
     def cancel(self, listeners: Sequence[Listener]) -> None:
         """Forget the names of these listeners, which are not to be bound any more."""
         for pid in [pid for pid, waiting in self.waiting.items() if set(waiting) & set(listeners)]:
             del self.waiting[pid]
-            self._processes.kill(pid)
+            self._processes.kill_helper(pid)
 
     def _ask(self, names: Sequence[str]) -> tuple[int, int]:
         reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -92,7 +92,7 @@ def _read_answer(data: bytes) -> Found:
     """Return the answer; nothing if the child was ended before it, or had more to say than fits."""
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) and all(isinstance(each, str) for each in found.values()) else {}
 

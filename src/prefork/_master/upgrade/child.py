@@ -63,7 +63,7 @@ class Child:
     def _late(self, pid: int) -> None:
         if pid == self._pid and self._answer is not None:
             self._close()
-            self._processes.kill(pid)
+            self._processes.kill_helper(pid)
             self._end({}, f"no answer within {DEADLINE:g} s")
 
     def _close(self) -> None:
@@ -80,7 +80,7 @@ def _parsed(output: bytes) -> tuple[dict[str, Any], str]:
     """Return the answer, a line of JSON; or the last line as the reason, such as that of a traceback."""
     lines = output.decode(errors="replace").strip().splitlines()
     for line in reversed(lines):
-        with suppress(ValueError):  # Site packages may write warnings at the end.
+        with suppress(ValueError, RecursionError):  # Site packages may write anything at the end.
             answer = json.loads(line)
             if isinstance(answer, dict) and answer.get("ok") is True:
                 return answer, ""

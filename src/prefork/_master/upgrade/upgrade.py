@@ -17,11 +17,12 @@ import os
 import signal
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ..._core.handover.facts import UpgradeFailed
 from ..._core.handover.orders import CancelUpgrade, ReplaceProgram
 from ..._linux import memfd
+from ..._wire.printable import printable
 from ..births.start import Interpreter, user_environ
 from ..paths import trust
 from .child import Child
@@ -72,7 +73,7 @@ class Upgrade:
             return
         launch = self._launch
         program, libraries = answer.get("program"), answer.get("libraries")
-        if not isinstance(program, str) or not isinstance(libraries, str) or not program.endswith(f"prefork/{ENTRY}"):
+        if not (_is_path(program) and _is_path(libraries) and program.endswith(f"/prefork/{ENTRY}")):
             self._fail(f"{launch.command[0]} has no program to go on with: {reason or 'its answer is none of prefork'}")
             return
         way = Way(launch.command[0], program, libraries)
@@ -96,8 +97,9 @@ class Upgrade:
         try:
             found = {path: trust.why_foreign(path) for path in (way.python, way.program, way.libraries)}
         except OSError as error:
-            return str(error)
-        return next((f"{path} would be part of what root runs: {why}" for path, why in found.items() if why), "")
+            return printable(str(error))
+        foreign = (f"{path} would be part of what root runs: {why}" for path, why in found.items() if why)
+        return printable(next(foreign, ""))  # A link in a path may lead to a name that forges a line of the log.
 
     def _rehearsed(self, way: Way, answer: dict[str, Any], reason: str) -> None:
         if not self._wanted:
@@ -161,3 +163,8 @@ class Upgrade:
                     os.close(number)
         parts.manager.upgraded(was_ready)
         self._fail(why)
+
+
+def _is_path(answer: object) -> TypeGuard[str]:
+    """Return whether the answer of a child, which runs code of the application's user, can be a path that is logged."""
+    return isinstance(answer, str) and os.path.isabs(answer) and answer.isprintable()
