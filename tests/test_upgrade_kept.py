@@ -64,7 +64,7 @@ PARTS = {
     ),
     ("_master/listeners/port.py", "Member"): ("abandoned holders key socket use withdrawn", "stalled"),
     ("_master/listeners/queues.py", "Queues"): ("", "_counted _epoll _master _queues _stalled _stalls"),
-    ("_master/listeners/names.py", "Names"): ("", "_identity _master _processes waiting"),
+    ("_master/listeners/names.py", "Names"): ("", "_interpreter _master _processes waiting"),
     ("_master/relay.py", "Relay"): ("_err _out _sources", "_selector form"),
     ("_master/relay.py", "Sink"): (
         "_announced _descriptor _lost _waiting sources",
