@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from prefork._core.events import Event, OrphanEnded, OrphansFound
+from prefork._linux.proc_stat import started_at
 from prefork._master.loop import Master
 from prefork._master.runtime.orphans import Orphans
-from prefork._master.runtime.roster import Roster, started_at
+from prefork._master.runtime.roster import Roster
 from support import gone, kill, until
 
 pytestmark = pytest.mark.processes

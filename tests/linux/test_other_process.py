@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import select
+import selectors
 import signal
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from prefork._linux.others import process
+from prefork._linux.proc_stat import started_at
+from prefork._linux.signals import SignalInbox
 from prefork._linux.subreaper import become_subreaper
+from prefork._master.children import ExitWatch
 from support import PATIENCE, gone, until
 
 pytestmark = pytest.mark.processes
@@ -85,3 +90,19 @@ def test_group_is_killed_when_its_leader_has_been_reaped(end: Grandchild) -> Non
     process.kill_group(end.pid, end.pidfd)
     until(lambda: gone(end.child, 0), "the end of the group")
     process.kill_group(end.pid, end.pidfd)
+
+
+def test_process_that_has_the_number_of_another_is_not_watched() -> None:
+    """Nor killed: what is watched is, with its group, when it is reaped."""
+    with selectors.DefaultSelector() as selector, subprocess.Popen(["sleep", "1000"], start_new_session=True) as sleeps:
+        exits = ExitWatch(selector, SignalInbox())
+        started = started_at(sleeps.pid)
+        assert started is not None
+        before = len(os.listdir("/proc/self/fd"))
+        assert not exits.watch_other(sleeps.pid, started - 1)
+        assert (exits.watches(sleeps.pid), len(os.listdir("/proc/self/fd"))) == (False, before)
+        assert exits.watch_other(sleeps.pid, started)
+        sleeps.kill()
+        assert selector.select(PATIENCE)[0][0].data() is None
+        assert [end.pid for end in exits.reap()] == [sleeps.pid]
+        exits.close()

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from prefork._master.runtime.roster import Roster, _realm, started_at
+from prefork._linux.proc_stat import started_at
+from prefork._master.runtime.roster import Roster, _realm
 from support import until
 
 IMPORT = "from prefork._master.runtime.roster import _realm"

@@ -10,6 +10,7 @@ from .._core.events import ProcessExit
 from .._errors import UsageError
 from .._linux.kernel import P_PIDFD
 from .._linux.others import process
+from .._linux.proc_stat import started_at
 from .._linux.signals import SignalInbox
 from .._wire.printable import printable
 
@@ -58,16 +59,26 @@ class ExitWatch:
         self._pidfds[pid] = pidfd
         self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._dead.append(pid))
 
-    def watch_other(self, pid: int) -> bool:
-        """Report the exit of a process that is no child, and leads a session; return False if there is none."""
+    def watch_other(self, pid: int, started: int) -> bool:
+        """Report the exit of a process that is no child, and leads a session; return False if it has ended.
+
+        `started`: when it started (`proc_stat`). Another process may have its number by now, and must not be killed.
+        """
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:
             return False
+        if started_at(pid) != started:
+            os.close(pidfd)
+            return False
+        self.watch_by(pid, pidfd)
+        return True
+
+    def watch_by(self, pid: int, pidfd: int) -> None:
+        """Report the exit of a process that is no child, by its pidfd, which belongs to this object from now on."""
         self._pidfds[pid] = pidfd
         self._others.add(pid)
         self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._dead.append(pid))
-        return True
 
     def ended_unseen(self, pid: int) -> None:
         """Report the exit of a process that ended before it was watched."""

@@ -12,7 +12,6 @@ from ..births.processes import WorkerRole
 from ..kept import board, sockets, workers
 from ..listeners.port import Port, _admit_new, _refuse_new
 from ..log.capture import Ends
-from ..runtime.roster import started_at
 from .orphan_sockets import adopt
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Adopting:
         processes._roles[pid] = WorkerRole()
         executor._hangs.expect(pid, worker)
         self._capture(pid)
-        if not self._master.exits.watch_other(pid) or started_at(pid) != self._found.started[pid]:
+        if not self._master.exits.watch_other(pid, self._found.started[pid]):
             self._master.exits.ended_unseen(pid)
             return
         try:

@@ -17,10 +17,10 @@ from time import monotonic
 from ..._errors import SystemFailure
 from ..._linux.channel import Channel, Received
 from ..._linux.descriptors import close_others
+from ..._linux.proc_stat import started_at
 from ..._records.record import record
 from ..._wire.messages import HandedOver, HandOver, MalformedMessage
 from ..forks.child import forked
-from ..runtime.roster import started_at
 from .marks import Mark, is_marked
 from .orphan_sockets import connected
 

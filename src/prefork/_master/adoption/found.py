@@ -13,12 +13,13 @@ from ..._core.kept.snapshot import MalformedSnapshot
 from ..._core.plan import Spec
 from ..._core.supervisor import Supervisor
 from ..._errors import SystemFailure
+from ..._linux.proc_stat import started_at
 from ..._records.members import replace
 from ..._records.plain import Descriptor
 from ..._records.record import record
 from ..kept.records import KeptListeners, KeptPort, KeptShared, KeptSocket
 from ..runtime.roster import Survivor as Recorded
-from ..runtime.roster import _realm, started_at
+from ..runtime.roster import _realm
 from . import notes
 from .collect import Collected, Wanted, collect
 from .order import UnknownOrder, in_order

@@ -15,6 +15,7 @@ from ..._core.watch.hang_watch import _BusyPeriod
 from ..._linux.address import Address
 from ..._linux.terms import Terms
 from ..._options.records import DaemonOptions, KindOptions
+from ..._records.members import field
 from ..._records.plain import Descriptor
 from ..._records.record import record, record_by_name
 from ..._report.counts.tally import Tally
@@ -80,14 +81,14 @@ class KeptWorker:
 
 @record
 class KeptProcesses:
-    """The register of processes (`workers`), and their channels (`channels`). `others`: those that were adopted."""
+    """The register of processes (`workers`), and their channels (`channels`). `others`: pidfds of adopted ones."""
 
     roles: dict[int, MoldRole | WorkerRole | WatcherRole | HelperRole]
     killed: dict[int, str]
     stopped: set[int]
     molds: tuple[KeptMold, ...]
     workers: tuple[KeptWorker, ...]
-    others: tuple[int, ...] = ()
+    others: dict[int, Descriptor] = field(default_factory=dict)
 
 
 @record

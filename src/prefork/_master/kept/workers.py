@@ -49,19 +49,22 @@ def numbers(kept: KeptShared) -> tuple[int, ...]:
 def save_processes(processes: Processes) -> KeptProcesses:
     """Return which pid is what, and the channels."""
     ends = channels.molds(processes.channels), channels.workers(processes.channels)
-    others = tuple(sorted(processes._master.exits._others))
+    exits = processes._master.exits
+    others = {pid: Descriptor(exits._pidfds[pid]) for pid in exits._others}
     return KeptProcesses(processes._roles, processes.killed, processes._stopped, *ends, others)
 
 
 def restore_processes(processes: Processes, master: Master, kept: KeptProcesses) -> None:
-    """Watch these processes. They are this process's children still: no other process can have their numbers."""
+    """Watch these processes. No other process can have their numbers: this is their parent still, or has a pidfd."""
     for pid, role in kept.roles.items():
         processes._roles[pid] = role
+        if (pidfd := kept.others.get(pid)) is not None:
+            master.exits.watch_by(pid, pidfd)
+            continue
         try:
             master.exits.watch(pid, leads_session=True)
-        except UsageError:  # It was adopted, or has been reaped by code that is not ours: its end is to be handled.
-            if pid not in kept.others or not master.exits.watch_other(pid):
-                master.exits.ended_unseen(pid)
+        except UsageError:  # It has been reaped by code that is not ours: its end is to be handled.
+            master.exits.ended_unseen(pid)
     processes.killed, processes._stopped = dict(kept.killed), set(kept.stopped)
     channels.restore(processes.channels, kept.molds, kept.workers)
     for pid in [pid for pid, role in kept.roles.items() if isinstance(role, HelperRole)]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..._core.events import OrphanEnded, OrphansFound
 from ..._linux.drain_request import signals_for
-from .roster import Roster, started_at
+from ..._linux.proc_stat import started_at
+from .roster import Roster
 
 if TYPE_CHECKING:
     from ..loop import Master

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
-from ..._linux import proc_stat
+from ..._linux.proc_stat import started_at
 from ..._records.record import record
 
 _RECORD = struct.Struct("=QQdQQ")
@@ -87,7 +87,7 @@ class Roster:
 
     def add(self, pid: int) -> None:
         """Record a process; if there is no room for it, log that once and go on without."""
-        started = started_at(pid)
+        started = started_at(pid)  # None, too, if no descriptor is free: then the next master will not know of it.
         if started is None or pid in self._places:
             return
         if (self._map is None or not self._free) and not self._map_with_room():
@@ -173,9 +173,3 @@ def _realm() -> int:
 
 def _opened(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-
-
-def started_at(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot; None if there is none, or it is a zombie."""
-    found = proc_stat.fields(pid)  # Empty, too, if no descriptor is free: then the next master will not know of it.
-    return None if not found or found[proc_stat.STATE] in (b"Z", b"X") else int(found[proc_stat.START])
