@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 import prefork.scoreboard
 from prefork._core.actions import OrderWorker
 from prefork._core.plan import Listener
+from prefork._master.kept import board
 from prefork._master.scoreboard.board import Board
 from prefork._master.scoreboard.dead import Dead
 from prefork._wire import measures, scoreboard
@@ -177,6 +178,17 @@ def test_what_is_no_scoreboard_is_refused(start: Start) -> None:
         with pytest.raises(ValueError, match=f"it has version {version}, and this prefork reads version 2"):
             Scoreboard(plain)
     os.close(plain)
+
+
+def test_next_master_goes_on_with_a_damaged_head(small: Small) -> None:
+    """A worker can write there, and must not keep the next master from its start."""
+    small.start(1, "web/0")
+    small.count(1, 5)
+    small.mapped.bytes[:48] = bytes(48)
+    small.mapped.bytes[scoreboard.BLOCK_AT * 8 : scoreboard.BLOCK_AT * 8 + 24] = b"x" * 24
+    board.restore(small.board, board.save(small.board))
+    with contextlib.closing(Scoreboard(small.board.descriptor, writable=False)) as mapped:
+        assert [(row.name, row.pid, row.requests) for row in mapped.read().rows] == [("web/0", 1, 5)]
 
 
 def test_a_row_outlives_its_worker_and_says_how_it_ended(small: Small) -> None:

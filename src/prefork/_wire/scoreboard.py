@@ -44,6 +44,7 @@ workers' block and the blocks of all such rows.
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from typing import Literal
 
@@ -127,10 +128,24 @@ class Reading:
 
 def create(rows: int = ROWS) -> int:
     """Return a new scoreboard's descriptor (close-on-exec). Raises OSError."""
-    workers, blocks, dead = HEADER, HEADER + 2 * HALF * rows, HEADER + (2 * HALF + BLOCK) * rows
-    head = struct.pack("8s5Q", MAGIC, VERSION, rows, HALF, workers, workers + HALF * rows)
-    more = struct.pack("3Q", BLOCK, blocks, dead)
-    return memfd.create(NAME, dead + _DEAD, head.ljust(BLOCK_AT * 8, b"\0") + more)
+    return memfd.create(NAME, HEADER + (2 * HALF + BLOCK) * rows + _DEAD, _head(rows))
+
+
+def _head(rows: int) -> bytes:
+    masters, blocks, dead = (HEADER + size * rows for size in (HALF, 2 * HALF, 2 * HALF + BLOCK))
+    head = struct.pack("8s5Q", MAGIC, VERSION, rows, HALF, HEADER, masters)
+    return head.ljust(BLOCK_AT * 8, b"\0") + struct.pack("3Q", BLOCK, blocks, dead)
+
+
+def write_head(descriptor: int) -> None:
+    """Write again what memory this is and where its parts are: any worker may have written there. Raises OSError."""
+    head = _head(_rows(os.fstat(descriptor).st_size))
+    for start, end in (0, CHANGES * 8), (BLOCK_AT * 8, len(head)):
+        os.pwrite(descriptor, head[start:end], start)
+
+
+def _rows(size: int) -> int:
+    return (size - HEADER - _DEAD) // (2 * HALF + BLOCK)
 
 
 class Memory:
@@ -159,7 +174,7 @@ class Scoreboard(Memory):
         if (found := self.words[VERSION_AT]) != VERSION:
             raise ValueError(f"it has version {found}, and this prefork reads version {VERSION}: use the daemon's own")
         # By its size, which is sealed: any worker can write to the rest.
-        self.rows = (len(self.bytes) - HEADER - _DEAD) // (2 * HALF + BLOCK)
+        self.rows = _rows(len(self.bytes))
         if (self.words[ROWS_AT], self.words[HALF_AT]) != (self.rows, HALF):
             raise ValueError("its header is damaged: a worker has written there")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..._wire.scoreboard import Scoreboard
+from ..._wire.scoreboard import Scoreboard, write_head
 from ..scoreboard.board import Board
 from ..scoreboard.dead import _Total
 from .records import KeptBoard, KeptTotal
@@ -27,6 +27,7 @@ def save(board: Board) -> KeptBoard:
 def restore(board: Board, kept: KeptBoard) -> None:
     """Go on with the scoreboard that is at the descriptor of `board` by now."""
     board._board.close()
+    write_head(board.descriptor)
     Scoreboard.__init__(board._board, board.descriptor)  # In place: other parts read through the same object.
     board._words = board._board.words
     board._rows, board._pids, board._slots = kept.rows, kept.pids, kept.slots
