@@ -69,12 +69,10 @@ def restore(master: Master, capture: Capture | None, log: Log, kept: KeptOutput,
 
 
 def _restore_source(relay: Relay, capture: Capture, kept: KeptSource) -> None:
-    if kept.descriptor is None and not kept.living:
-        return
-    sink = relay._out if kept.stream == "stdout" else relay._err
-    mark = partial(capture._marked, kept.origin, cast('Literal["stdout", "stderr"]', kept.stream))
     if kept.descriptor is None:
         return  # Its writers have all closed it, and nothing of it is left.
+    sink = relay._out if kept.stream == "stdout" else relay._err
+    mark = partial(capture._marked, kept.origin, cast('Literal["stdout", "stderr"]', kept.stream))
     source = Source(relay._selector, kept.descriptor, sink, mark)
     source._lines._rest += kept.rest
     if kept.living:
