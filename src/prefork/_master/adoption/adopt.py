@@ -10,7 +10,6 @@ from ..._linux.drain_request import signals_for
 from ..._report.forms import Origin
 from ..births.processes import WorkerRole
 from ..kept import board, sockets, workers
-from ..listeners.port import Port, _admit_new, _refuse_new
 from ..log.capture import Ends
 from .orphan_sockets import adopt
 
@@ -44,7 +43,7 @@ class Adopting:
     def __init__(self, master: Master, executor: DaemonExecutor, found: Found) -> None:
         self._master, self._executor, self._found = master, executor, found
         self._end_lost_rows()
-        self._keep_open()
+        keep_open(master, executor)
 
     def perform(self, pid: int) -> None:
         """Adopt a worker. One that does not answer any more is asked to drain; its end is seen in any case."""
@@ -81,13 +80,12 @@ class Adopting:
         for pid in [pid for pid in self._executor.board._pids if pid not in living]:
             self._executor.board.end(pid, 1)
 
-    def _keep_open(self) -> None:
-        """Admit connections again at sockets that an orphan, which was not adopted, has closed to them for its drain.
 
-        It shares them with the workers that were. A client whose SYN is dropped meanwhile tries again after a second.
-        """
-        for place in self._executor.listeners._places.values():
-            for member in place._members if isinstance(place, Port) else ():
-                (_refuse_new if member.withdrawn else _admit_new)(member.socket)
-        if len(self._executor._orphans):
-            self._master.later(_LOOK, self._keep_open)
+def keep_open(master: Master, executor: DaemonExecutor) -> None:
+    """Admit connections again at sockets that an orphan, which was not adopted, has closed to them for its drain.
+
+    It shares them with the workers that were. A client whose SYN is dropped meanwhile tries again after a second.
+    """
+    executor.listeners.admit_again()
+    if len(executor._orphans):
+        master.later(_LOOK, lambda: keep_open(master, executor))

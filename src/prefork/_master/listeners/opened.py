@@ -97,6 +97,7 @@ class _SingleSocket:
     def count_again(self) -> None: ...
     def orphan_ended(self) -> None: ...
     def orphans_drain(self) -> None: ...
+    def admit_again(self) -> None: ...
 
 
 class Listeners:
@@ -219,6 +220,11 @@ class Listeners:
             place.orphans_drain()
             place.count_again()
         self._sweep()
+
+    def admit_again(self) -> None:
+        """Admit new connections where an orphan may have closed a socket to them that adopted workers have, too."""
+        for place in self._places.values():
+            place.admit_again()
 
     def orphans_drain(self) -> None:
         """Note that the workers of a dead master accept no further connections."""

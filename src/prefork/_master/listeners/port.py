@@ -167,6 +167,11 @@ class Port:
         self.orphans_serve = False
         self._steer()
 
+    def admit_again(self) -> None:
+        """Admit new connections at each socket that is wanted: a process that holds a copy may have refused them."""
+        for member in self._members if not self._foreign else ():  # A guard, which there is beside theirs, never does.
+            (_refuse_new if member.withdrawn else _admit_new)(member.socket)
+
     def count_again(self) -> None:
         """Count the sockets of orphans that are left."""
         ours = sum(1 for member in self._members if member.socket is not None)

@@ -20,6 +20,7 @@ from ..._records.record import record
 from ..._wire import scoreboard
 from ..._wire.launch import MasterLaunch
 from ..._wire.metrics import arena
+from ..adoption.adopt import keep_open
 from ..control.place import Place
 from ..kept import board, clients, orders, output, ownership, sockets, workers
 from ..kept.records import KeptMaster
@@ -123,6 +124,7 @@ def settle(parts: Parts, former: Former, descriptors: list[int]) -> None:
         if mold["state"] == "ending":  # It was to be killed in a moment.
             parts.executor._processes.end_mold(mold["generation"])
     workers.begin(parts.executor._watchers)
+    keep_open(master, parts.executor)
     parts.presence._look_in(0.0)
     parts.watch._look_soon()
     parts.log._set_timer(monotonic())
