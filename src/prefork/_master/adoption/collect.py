@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from time import monotonic
 
@@ -48,10 +48,11 @@ class Collected:
     descriptors: dict[str, int]
     answered: frozenset[int]
 
-    def close(self) -> None:
-        """Close all of them."""
+    def close(self, used: Collection[int] = ()) -> None:
+        """Close all of them but those that are used."""
         for descriptor in self.descriptors.values():
-            os.close(descriptor)
+            if descriptor not in used:
+                os.close(descriptor)
 
 
 def collect(wanted: Wanted) -> Collected:

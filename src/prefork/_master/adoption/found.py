@@ -17,6 +17,7 @@ from ..._linux.proc_stat import started_at
 from ..._records.members import replace
 from ..._records.plain import Descriptor
 from ..._records.record import record
+from ..kept import sockets, workers
 from ..kept.records import KeptListeners, KeptPort, KeptShared, KeptSocket
 from ..runtime.roster import Survivor as Recorded
 from ..runtime.roster import _realm
@@ -48,6 +49,11 @@ class Found:
     survived: Survived
     lifeline: int
     started: Mapping[int, int]
+
+    def numbers(self) -> set[int]:
+        """Return the descriptors of what was collected and is used."""
+        pipes = (pipe for pair in self.captured.values() for pipe in pair)
+        return {*workers.numbers(self.shared), *sockets.numbers(self.listeners), *pipes}
 
 
 def found(
@@ -129,13 +135,12 @@ def _made(
         raise NotAdoptable(f"no worker has the listener {', '.join(sorted(missing))}")
     reader = _opened_again(shared[0], os.O_RDONLY)
     writer = _opened_again(shared[0], os.O_WRONLY)
-    os.close(shared[0] or 0)
     facts = [
         Survivor(pid, kept.workers[pid].generation, kept.workers[pid].key, "", survivors[pid].drain_timeout)
         for pid in adopted
     ]
     pipes = {pid: tuple(at.get(number) for number in pair) for pid, pair in kept.captured.items() if pid in adopted}
-    return Found(
+    made = Found(
         kept,
         supervisor,
         KeptShared(*map(Descriptor, (writer, reader, *(each or 0 for each in shared[1:])))),
@@ -145,6 +150,8 @@ def _made(
         lifeline,
         {pid: survivors[pid].started for pid in adopted},
     )
+    collected.close(made.numbers())
+    return made
 
 
 def _opened_again(descriptor: int | None, mode: int) -> int:
@@ -212,4 +219,5 @@ class _Sockets:
             for name in names:
                 with suppress(OSError):
                     number = self._given.take(name).detach()
+                    break
         return None if number is None else replace(place, descriptor=Descriptor(number))
