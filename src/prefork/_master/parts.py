@@ -63,12 +63,13 @@ class Basis:
 
 def started(launch: MasterLaunch, master: Master) -> Basis:
     """Return the basis of a daemon that starts. Raises UsageError if it runs already, and SystemFailure."""
+    open_files = allow_most()  # First: a master that adopts gets descriptors from each worker.
     runtime = Runtime.claimed(launch, master.relay.log)
     spec = Spec(name=launch.name, options=launch.options)
     adopted = left(launch, runtime, master.relay.log)
     supervisor = Supervisor(spec, int.from_bytes(os.urandom(8))) if adopted is None else adopted.supervisor
     way = present(launch.libraries)
-    return Basis(launch, runtime, supervisor, Journal(), allow_most(), time(), way, adopted=adopted)
+    return Basis(launch, runtime, supervisor, Journal(), open_files, time(), way, adopted=adopted)
 
 
 class Parts:

@@ -72,7 +72,7 @@ def found(
             adoptable = _asked(kept, supervisor, survivors, given)
             runtime.roster.adopt(adoptable.started)
             return adoptable
-    except (NotAdoptable, MalformedSnapshot, SystemFailure, UnknownOrder) as error:
+    except (NotAdoptable, MalformedSnapshot, SystemFailure, UnknownOrder, OSError) as error:  # No descriptor is left.
         log(f"orphans: the workers of a previous master cannot be adopted: {error}; replacing them")
     return None
 
