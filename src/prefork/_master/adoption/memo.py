@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from time import monotonic_ns, process_time
+from time import monotonic, monotonic_ns, process_time
 from typing import TYPE_CHECKING, Any
 
 from ..._core.actions import Announce
@@ -28,7 +28,7 @@ _SOON = 0.02
 _SHARE = 20
 """Notes take at most 1/20 of the time: the next one waits for 20 times what the last one took of the processor."""
 _CHEAP = 0.005
-"""Seconds that a note takes at most of which one is written for each worker that becomes ready."""
+"""Seconds that a note takes at most of which one is written when a worker becomes ready, before the log says so."""
 
 
 class Memo:
@@ -40,12 +40,17 @@ class Memo:
         self._program = program_of(parts.basis.launch)
         self._due = self._failed = self._at_once = False
         self._pause = _SOON
-        self._cost = 0.0
+        self._cost = self._next = 0.0
 
-    def noted(self, event: Event, actions: Sequence[Action], _now: float) -> None:
-        """Plan a note; at once where a worker is ready or a change has ended, before the log says so."""
+    def noted(self, event: Event, actions: Sequence[Action], now: float) -> None:
+        """Plan a note; at once where a worker is ready or a change has ended, before the log says so.
+
+        Of workers that are ready one soon after another the first is noted at once, the others by the timer or the end
+        of their change: a note for each took a third of the master's time in a start of 32.
+        """
         ended = any(isinstance(action, Announce) and action.stage == "done" for action in actions)
-        self._at_once = ended or (isinstance(event, WorkerReady) and self._cost < _CHEAP)
+        alone = isinstance(event, WorkerReady) and self._cost < _CHEAP and now >= self._next
+        self._at_once = ended or alone
         self.plan()
 
     def plan(self) -> None:
@@ -81,6 +86,7 @@ class Memo:
         # The first one takes several times as long.
         before, self._cost = self._cost, process_time() - begun
         self._pause = max(_SOON, _SHARE * min(before, self._cost))
+        self._next = monotonic() + self._pause
 
     def _content(self) -> bytes:
         basis = self._parts.basis
