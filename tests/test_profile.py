@@ -10,6 +10,7 @@ import pytest
 
 from prefork._client.profile import checked
 from prefork._errors import CommandFailedError
+from prefork._reader.sampling.fitting import OTHERS, fitting
 from prefork._reader.sampling.threads import Figures, standing
 from prefork.cli._profile.page import about, page
 from prefork.cli._profile.tree import Function, parsed, shares, tree
@@ -142,3 +143,20 @@ def test_thread_without_figures_runs_if_it_could() -> None:
     assert standing("State:\tR (running)\n", None).runs
     assert not standing("State:\tS (sleeping)\n", None).runs
     assert not standing("", None).could_run, "it has ended"
+
+
+@pytest.mark.parametrize(
+    "letter", ["f", "\u00e9", "\U0001f600", '"'], ids=["ascii", "two bytes", "four bytes", "escaped"]
+)
+def test_profile_keeps_the_most_frequent_stacks_that_fit(letter: str) -> None:
+    deep = {f"web/0;{letter * 3000} (/srv/app.py:{number})": 1 + number for number in range(1000)}
+    kept = fitting(deep, 1 << 20)
+    others = kept.pop(OTHERS)
+    assert len(json.dumps(profile({**kept, OTHERS: others}))) < 1 << 20
+    assert list(kept.items()) == sorted(deep.items(), key=lambda item: -item[1])[: len(kept)]
+    assert kept
+    assert others == sum(deep.values()) - sum(kept.values())
+
+
+def test_profile_that_fits_is_whole() -> None:
+    assert fitting(STACKS, 1 << 20) == STACKS

@@ -19,9 +19,6 @@ if __package__ is None or __package__ == "":  # Run by path, as the master's pro
 from prefork._reader.dump import dumped
 from prefork._reader.unwinder import COMPLETE, Unreadable
 
-LONGEST = 8 << 20
-"""Bytes of a profile."""
-
 
 def main(arguments: list[str]) -> int:
     """Do what the arguments ask for; return the exit status."""
@@ -36,16 +33,23 @@ def main(arguments: list[str]) -> int:
         answer = read(asked)
     except Unreadable as error:
         answer = {"error": str(error)}
-    _write(json.dumps(answer).encode()[:LONGEST] + b"\n")
+    _write(json.dumps(answer).encode() + b"\n")
     return 0
 
 
 def _profile(asked: dict[str, Any]) -> dict[str, Any]:
     # Imported here, since stacks are wanted quickly and do not need it.
-    from prefork._reader.sampling.sample import Wanted, sampled
+    from prefork._reader.sampling.fitting import fitting, room
+    from prefork._reader.sampling.sample import Wanted
+
+    profile = _taken(Wanted(**asked))
+    return profile | {"stacks": fitting(profile["stacks"], room())}
+
+
+def _taken(wanted: Any) -> dict[str, Any]:
+    from prefork._reader.sampling.sample import sampled
     from prefork._reader.sampling.spy import found, spied
 
-    wanted = Wanted(**asked)
     if not COMPLETE and (program := found()):
         return spied(program, wanted, _unwanted())
     try:

@@ -26,9 +26,6 @@ SHARE = 0.1
 """How much of a processor a reader may use: with more workers or threads it takes fewer samples."""
 
 _ATTEMPTS = 5
-_MOST_STACKS = 20_000
-"""Different stacks that are kept."""
-
 _POLL, _LONGEST_TICK = 0.0004, 0.011
 """Seconds between two looks at the figures of a thread, and until they have changed if it runs."""
 
@@ -66,14 +63,7 @@ def sampled(wanted: Wanted, unwanted: Callable[[], bool]) -> dict[str, Any]:
         sleep(max(0.0, due + random.uniform(-0.4, 0.4) / wanted.rate - monotonic()))
     workers = {each.slot: {"pid": each.pid, "samples": each.samples, "missed": each.missed} for each in sources}
     by = {"by": f"Python {sys.version_info[0]}.{sys.version_info[1]}", "complete": COMPLETE}
-    return {**by, "seconds": round(monotonic() - start, 2), "workers": workers, "stacks": dict(_most(counts))}
-
-
-def _most(counts: Counter[str]) -> Iterator[tuple[str, int]]:
-    most = counts.most_common(_MOST_STACKS)
-    yield from most
-    if len(counts) > _MOST_STACKS:
-        yield "(other stacks)", counts.total() - sum(count for _, count in most)
+    return {**by, "seconds": round(monotonic() - start, 2), "workers": workers, "stacks": dict(counts)}
 
 
 @record
