@@ -185,6 +185,7 @@ LARGEST = {
     "adapters/web": 1200,
     "adapters/web/access": 740,
     "_client": 400,
+    "_client/answers": 220,
     "cli/_new": 260,
     "_master": 1300,
     "_master/births": 800,
