@@ -25,7 +25,11 @@ FURTHER = {
     "prefork._worker.handle": ["Handle", "Accepted"],
     "prefork._worker.async_handle": ["Handler"],
     "prefork.scoreboard": ["Reading", "Process", "Counts", "Measures", "Histogram"],
-    "prefork.client": ["Each", "Event"],
+    "prefork.client": [
+        *("Each", "Event", "Hello", "Status", "Change", "PoolSize", "ListenerState", "MoldState", "SlotState"),
+        *("ProcessState", "Counts", "Outcomes", "Explanation", "Difference", "Stacks", "Crash", "Usage", "Profile"),
+        "Sampled",
+    ],
     "prefork.config": ["TomlFile"],
 }
 """Module -> what it defines, or imports, that signatures of `prefork.__all__` name or return."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import prefork
 from load import Load
+from prefork.client import Status
 from support import Start
 from system.runs import PREFORK, Run
 
@@ -54,13 +54,13 @@ class Judged:
         """Return clients that send requests, each on a connection of its own."""
         return Load(self.run.port, b"ok", clients, pause=pause)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """Return the daemon's status."""
         return prefork.connect(str(self.start.directory / "runtime")).status()
 
     def generations(self) -> list[int]:
         """Return the generation of each slot's newest process that is ready."""
-        return [slot["generation"] for slot in self.status()["slots"] if slot["state"] == "ready"]
+        return [slot["generation"] or 0 for slot in self.status()["slots"] if slot["state"] == "ready"]
 
     def leaving(self) -> list[int]:
         """Return the pids of processes that a newer one of their slot has replaced."""

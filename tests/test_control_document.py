@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import click
 import pytest
 
 from core.stage import Stage, plan
+from prefork._core import change as change_of_core
+from prefork._core import events as ev
+from prefork._core.actions import Announce
+from prefork._core.commands import COMMANDS
+from prefork._core.view.difference import difference
+from prefork._core.view.status import change_view
 from prefork._master.control.requests import MalformedRequest, parse
-from prefork._report.counts.tally import CAUSES
+from prefork._report.counts import tally
+from prefork._report.counts.tally import CAUSES, Tally
 from prefork._report.sentences import EVENTS
 from prefork.cli import main
+from prefork.client import Change, Counts, Difference, Event, MoldState, Outcomes, PoolSize, SlotState, Status
+
+INNER = {"id", "hang", "plan", "about", "drain_timeouts", "patience", "terminal_gone", "over", "key", "name"}
+"""Fields of events that clients see under other names, or not at all."""
 
 TEXT = (Path(__file__).parent.parent / "docs" / "control.md").read_text()
 
@@ -56,6 +68,26 @@ def test_its_statuses_have_the_members_that_they_have() -> None:
     assert set(re.findall(r"`(\w+)`", table("| of a slot |"))) == set(slot)
     added = {"pid", "python", "started", "time", "directory", "target", "model", "counts"}
     assert set(re.findall(r"`(\w+)`", table("| member |"))) == {*seen, *added}
+
+
+def test_answers_are_typed_with_their_members() -> None:
+    stage = Stage(plan()).start()
+    seen = stage.supervisor.view(stage.now)
+    assert {*Status.__annotations__} == set(re.findall(r"`(\w+)`", table("| member |")))
+    assert {*SlotState.__annotations__} == {*seen["slots"][0]}
+    assert {*MoldState.__annotations__} == {*seen["molds"][0], "pid"}
+    assert {*PoolSize.__annotations__} == {*seen["pools"][0]}
+    assert {*Counts.__annotations__} == {*Tally().view()}
+    assert {*Outcomes.__annotations__} == {field.name for field in fields(tally.Outcomes)}
+    change = change_of_core.Change("reload", [])
+    assert {*Change.__annotations__} == {*change_view(change)}
+    assert {*Difference.__annotations__} == {"text", *difference(stage.supervisor._state, change, plan())}
+
+
+def test_events_are_typed_with_their_members() -> None:
+    named = [each for each in vars(ev).values() if isinstance(each, type) and hasattr(each, "NAME")]
+    members = {field.name for each in [*named, *COMMANDS.values(), Announce] for field in fields(each)}
+    assert members - INNER <= {*Event.__annotations__}, members - INNER - {*Event.__annotations__}
 
 
 def test_its_causes_of_an_end_are_those_that_are_counted() -> None:

@@ -15,12 +15,29 @@ import os
 import select
 from collections.abc import Iterator
 from io import FileIO
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack, cast
 
+from ._client.answers.event import Event as Event
+from ._client.answers.report import Crash as Crash
+from ._client.answers.report import Difference as Difference
+from ._client.answers.report import Profile as Profile
+from ._client.answers.report import Sampled as Sampled
+from ._client.answers.report import Stacks as Stacks
+from ._client.answers.report import Usage as Usage
+from ._client.answers.status import Change as Change
+from ._client.answers.status import Counts as Counts
+from ._client.answers.status import Explanation as Explanation
+from ._client.answers.status import Hello as Hello
+from ._client.answers.status import ListenerState as ListenerState
+from ._client.answers.status import MoldState as MoldState
+from ._client.answers.status import Outcomes as Outcomes
+from ._client.answers.status import PoolSize as PoolSize
+from ._client.answers.status import ProcessState as ProcessState
+from ._client.answers.status import SlotState as SlotState
+from ._client.answers.status import Status as Status
 from ._client.choice import Configured, Wish, choose
 from ._client.connection import PATIENCE, Connection
 from ._client.connection import Each as Each
-from ._client.connection import Event as Event
 from ._client.profile import checked as checked_profile
 from ._client.profile import parsed
 from ._client.search import Found, asked, search, searched
@@ -79,13 +96,13 @@ class Client:
     def __init__(self, directory: str) -> None:
         self.directory = directory
 
-    def hello(self) -> dict[str, Any]:
+    def hello(self) -> Hello:
         """Return the daemon's `name`, its `pid` and the version of its `protocol`."""
-        return self._ask("hello")
+        return cast(Hello, self._ask("hello"))
 
-    def status(self, timeout: float | None = PATIENCE) -> dict[str, Any]:
+    def status(self, timeout: float | None = PATIENCE) -> Status:
         """Return the daemon's state (docs/control.md). Raises SystemFailure without an answer in `timeout` seconds."""
-        status: dict[str, Any] = self._ask("status", timeout=timeout)["status"]
+        status: Status = self._ask("status", timeout=timeout)["status"]
         return status
 
     def scoreboard(self) -> FileIO:
@@ -94,11 +111,11 @@ class Client:
             connection.send("scoreboard")
             return connection.receive_descriptor()
 
-    def explain(self, slot: str) -> dict[str, Any]:
+    def explain(self, slot: str) -> Explanation:
         """Return the state of a slot (`slot`, None if it is no longer planned) and its recent `events`."""
-        return self._ask("explain", slot=slot)
+        return cast(Explanation, self._ask("explain", slot=slot))
 
-    def stacks(self, slot: str | None = None, force: bool = False) -> list[dict[str, Any]]:
+    def stacks(self, slot: str | None = None, force: bool = False) -> list[Stacks]:
         """Return the stacks of a slot's workers, or of all workers (docs/hangs.md).
 
         Healthy workers are not disturbed. An unresponsive worker has no stacks unless `force` is given, which may
@@ -106,10 +123,10 @@ class Client:
         """
         with self._connection(None) as connection:
             connection.send("stacks", slot=slot, force=force)
-            found: list[dict[str, Any]] = connection.outcome(connection.receive())["data"]
+            found: list[Stacks] = connection.outcome(connection.receive())["data"]
         return found
 
-    def profile(self, which: str, seconds: float = 10, rate: int = 100, idle: bool = False) -> dict[str, Any]:
+    def profile(self, which: str, seconds: float = 10, rate: int = 100, idle: bool = False) -> Profile:
         """Return a profile of a slot's worker, or of all workers of a pool, after `seconds` (docs/profile.md).
 
         `rate`: samples a second; `idle`: threads that wait count, too. Raises CommandFailedError, with the reason.
@@ -119,7 +136,7 @@ class Client:
             with connection.receive_descriptor() as file:
                 return parsed(file)
 
-    def kept_profile(self, number: int) -> dict[str, Any]:
+    def kept_profile(self, number: int) -> Profile:
         """Return a profile that was taken by itself. Raises CommandFailedError if it is none, or not whole yet."""
         try:
             return checked_profile(regular_file.read(f"{self.directory}/{PROFILES}/{number}.json"))
@@ -129,7 +146,7 @@ class Client:
             numbers = ", ".join(map(str, sorted(numbers_in(f"{self.directory}/{PROFILES}")))) or "none"
             raise SystemFailure(f"no profile {number}; there are {numbers}") from None
 
-    def crashes(self) -> list[dict[str, Any]]:
+    def crashes(self) -> list[Crash]:
         """Return the recent crash reports, oldest first (docs/hangs.md)."""
         found = []
         for number in sorted(numbers_in(f"{self.directory}/{CRASHES}")):
@@ -139,10 +156,10 @@ class Client:
                 pass  # Deleted meanwhile for a later one.
         return found
 
-    def crash(self, number: int) -> dict[str, Any]:
+    def crash(self, number: int) -> Crash:
         """Return the crash report of a number. Raises SystemFailure if it does not exist or cannot be read."""
         try:
-            report: dict[str, Any] = json.loads(regular_file.read(f"{self.directory}/{CRASHES}/{number}.json"))
+            report: Crash = json.loads(regular_file.read(f"{self.directory}/{CRASHES}/{number}.json"))
         except PermissionError:
             raise SystemFailure(f"no permission to read the crash reports in {self.directory}") from None
         except (OSError, ValueError):
@@ -160,7 +177,7 @@ class Client:
                 connection.finish_sending()
             connection.outcome(connection.receive())
             while (event := connection.receive()) is not None:
-                yield event
+                yield cast(Event, event)
 
     def reload(self, each: Each | None = None, **judging: Unpack[Judging]) -> str:
         """Import the application again and replace every worker. Returns the outcome; raises CommandFailedError.
@@ -190,11 +207,11 @@ class Client:
             raise UsageError(f"invalid pool size {size!r}; give a number of workers or auto")
         return self._command("scale", each, pool=pool, size=None if size == "auto" else size)
 
-    def plan(self, of: Literal["reload", "replan"] = "reload", each: Each | None = None) -> dict[str, Any]:
+    def plan(self, of: Literal["reload", "replan"] = "reload", each: Each | None = None) -> Difference:
         """Return what a reload or a replan would change; change nothing. Raises CommandFailedError."""
         with self._connection(None) as connection:
             answer = connection.command("plan", each, of=of)
-        return {"text": answer["text"], **answer["data"]}
+        return cast(Difference, {"text": answer["text"], **answer["data"]})
 
     def stop(self, each: Each | None = None) -> str:
         """Drain every worker and end the daemon; returns when its master has ended. Raises CommandFailedError."""

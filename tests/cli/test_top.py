@@ -112,7 +112,7 @@ def shared(module_start: Start) -> Iterator[Served]:
 
 def pids_of(daemon: Served) -> dict[str, int]:
     slots = prefork.connect(daemon.environment["RUNTIME_DIRECTORY"]).status()["slots"]
-    return {slot["key"]: slot["pid"] for slot in slots}
+    return {slot["key"]: slot["pid"] or 0 for slot in slots}
 
 
 def pooled(start: Start) -> tuple[Served, dict[str, int]]:

@@ -148,7 +148,7 @@ class Hostile(AsNobody):
 
         def served() -> bool:
             slots = self.client.status()["slots"]
-            pids = [slot["pid"] for slot in slots if slot["state"] == "ready" and not slot["auxiliary"]]
+            pids = [slot["pid"] or 0 for slot in slots if slot["state"] == "ready" and not slot["auxiliary"]]
             return len(pids) == 2 and all(title(pid).startswith("prefork: web/") for pid in pids)
 
         self.watch(served, "two workers serve")

@@ -56,12 +56,11 @@ class Watched(Run):
 
     def slot(self, key: str) -> dict[str, Any]:
         """Return a slot, as the master has it."""
-        found: dict[str, Any] = next(slot for slot in self.client.status()["slots"] if slot["key"] == key)
-        return found
+        return {**next(slot for slot in self.client.status()["slots"] if slot["key"] == key)}
 
     def workers(self) -> list[int]:
         """Return the processes of the slots that serve."""
-        return [slot["pid"] for slot in self.client.status()["slots"] if not slot["auxiliary"]]
+        return [slot["pid"] or 0 for slot in self.client.status()["slots"] if not slot["auxiliary"]]
 
     def agent(self, other_than: int = 0) -> int:
         """Wait until the agent is ready, and another process than this one; return its pid."""

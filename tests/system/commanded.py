@@ -16,6 +16,11 @@ from system.daemons import Served
 PREFORK = Path(sys.executable).with_name("prefork")
 
 
+def pids_of(client: prefork.Client) -> dict[str, int]:
+    """Return the process of each slot; 0 if it has none."""
+    return {slot["key"]: slot["pid"] or 0 for slot in client.status()["slots"]}
+
+
 class Commanded(Served):
     """A daemon, and `prefork` in its directory."""
 
@@ -50,7 +55,7 @@ class Commanded(Served):
 
     def pids(self) -> dict[str, int]:
         """Return the process of each slot."""
-        return {slot["key"]: slot["pid"] for slot in self.client.status()["slots"]}
+        return pids_of(self.client)
 
     @property
     def client(self) -> prefork.Client:
@@ -60,7 +65,7 @@ class Commanded(Served):
         """Wait until these are ready, a spare is too, and nothing else is there; return the workers' pids."""
         self.ready(*keys, generation=generation)
         until(self.rests, "the daemon at rest")
-        pids = {slot["key"]: slot["pid"] for slot in self.client.status()["slots"]}
+        pids = pids_of(self.client)
         assert pids.keys() == set(keys)
         return pids
 

@@ -7,13 +7,13 @@ import re
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import prefork.client
 from prefork._core.kept.snapshot import MalformedSnapshot
 from prefork._master.adoption import notes
+from prefork.client import SlotState
 from support import PROOF, Start, gone, until
 from system.daemons import HEAD, RUN, SERVE, Served, root
 from system.other_user import AsNobody
@@ -53,7 +53,7 @@ def only(worker):
 """
 
 
-def slots(served: Served) -> dict[str, dict[str, Any]]:
+def slots(served: Served) -> dict[str, SlotState]:
     status = prefork.client.connect(str(served.start.directory / "runtime")).status()
     return {slot["key"]: slot for slot in status["slots"]}
 

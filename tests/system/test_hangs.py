@@ -9,12 +9,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any
 
 import pytest
 
 import prefork
 from prefork._wire.scoreboard import WATCHING
+from prefork.client import Event
 from scoreboards import attach
 from support import PATIENCE, Start, gone, until
 from system.daemons import HEAD, RUN, Served, alive
@@ -96,11 +96,11 @@ def line_of(here: str) -> int:
     return next(number for number, line in enumerate(ASGI.splitlines(), 1) if f"# here: {here}" in line)
 
 
-def events_of(start: Start, what: str) -> list[dict[str, Any]]:
+def events_of(start: Start, what: str) -> list[Event]:
     return [event for event in client_of(start).events() if event["event"] == what]
 
 
-def noticed_in_time(event: dict[str, Any]) -> bool:
+def noticed_in_time(event: Event) -> bool:
     """Whether the hang was noticed within a fifth of the timeout, not counting time starved of CPU."""
     print(f"{event['verdict']}: noticed after {event['seconds']:.2f} s, {event['excused']:.2f} of them excused")
     return bool(TIMEOUT <= event["seconds"] - event["excused"] + 0.01 <= 1.2 * TIMEOUT)

@@ -6,11 +6,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from time import monotonic
-from typing import Any
 
 import pytest
 
 from prefork._wire.scoreboard import Row
+from prefork.client import Event
 from scoreboards import attach
 from support import PATIENCE, Start, until
 from system.runs import Run, write
@@ -76,7 +76,7 @@ class Wsgi(Run):
 
         until(waits, "the requests wait for their clients for longer than the timeout")
 
-    def events(self, pid: int, what: str) -> list[dict[str, Any]]:
+    def events(self, pid: int, what: str) -> list[Event]:
         return [event for event in events_of(self.start, what) if event["pid"] == pid]
 
 

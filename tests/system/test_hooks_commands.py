@@ -92,6 +92,7 @@ def test_explain_has_the_ends_of_a_worker(greeters: Greeters) -> None:
     os.kill(pid, signal.SIGKILL)
     until(lambda: greeters.pids().get("waiting/1") not in (pid, None), "it is started again")
     found = greeters.client.explain("waiting/1")
+    assert found["slot"]
     assert (found["slot"]["last_exit"], found["slot"]["restarts"]) == ("killed by SIGKILL", 1)
     assert [event["event"] for event in found["events"] if event["pid"] == pid][-1] == "ended"
     assert any("killed by SIGKILL after" in line for line in greeters.says("explain", "waiting/1").splitlines())

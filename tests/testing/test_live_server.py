@@ -147,7 +147,7 @@ def test_killed_guard_ends_the_daemon() -> None:
 
 def kill_guard() -> None:
     with live_server(applications.wsgi, workers=1) as server:
-        pids = [server.pid, *(slot["pid"] for slot in server.status()["slots"])]
+        pids = [server.pid, *(slot["pid"] or 0 for slot in server.status()["slots"])]
         (guard,) = [pid for pid in children(os.getpid()) if server.pid in children(pid)]
         os.kill(guard, signal.SIGKILL)
         assert all(gone(pid) for pid in pids)
@@ -155,7 +155,7 @@ def kill_guard() -> None:
 
 def end_by(number: int, status: int) -> None:
     with live_server(applications.wsgi, workers=1) as server:
-        pids = [server.pid, *(slot["pid"] for slot in server.status()["slots"])]
+        pids = [server.pid, *(slot["pid"] or 0 for slot in server.status()["slots"])]
         os.kill(pids[0], number)
         assert server._process.wait(PATIENCE) == status
         assert all(gone(pid, 0) for pid in pids)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import FileIO
-from typing import NoReturn, assert_type
+from typing import Literal, NoReturn, assert_type
 
 import prefork
-from prefork.client import Event
+from prefork.client import Change, Crash, Event, SlotState
 from prefork.scoreboard import Process, Reading
 
 
@@ -18,15 +18,31 @@ def watch() -> None:
     assert_type(client.scoreboard(), FileIO)
     assert_type(client.events(follow=True), Iterator[Event])
     for event in client.events():
-        print(event["event"], event.get("slot"))
+        assert_type(event["event"], str)
+        assert_type(event.get("slot"), str | None)
     assert_type(client.reload(each=print), str)
     assert_type(client.replan(), str)
     assert_type(client.restart("web/0"), str)
     assert_type(client.scale("web", 6), str)
     assert_type(client.scale(None, "auto"), str)
     assert_type(client.stop(), str)
-    print(client.status(timeout=1)["generation"], client.hello()["pid"], client.plan("replan")["text"])
-    print([stack["verdict"] for stack in client.stacks("web/0", force=True)], client.crashes(), client.explain("web/0"))
+
+
+def answers() -> None:
+    """Read what a daemon answers."""
+    client = prefork.connect("shop")
+    status = client.status(timeout=1)
+    assert_type(status["generation"], int)
+    assert_type([slot["pid"] for slot in status["slots"]], list[int | None])
+    assert_type(status["change"], Change | None)
+    assert_type(status["counts"]["ends"], dict[str, dict[str, int]])
+    assert_type(client.hello()["model"], Literal["daemon", "hooks"])
+    assert_type(client.plan("replan")["replaced"], dict[str, list[str]])
+    assert_type([stacks["verdict"] for stacks in client.stacks("web/0", force=True)], list[str])
+    assert_type(client.crashes(), list[Crash])
+    assert_type(client.crash(1)["usage"]["memory"], int | None)
+    assert_type(client.explain("web/0")["slot"], SlotState | None)
+    assert_type(client.profile("web")["stacks"], dict[str, int])
 
 
 def figures() -> None:

@@ -20,6 +20,7 @@ prefork.Listener("tcp://127.0.0.1:8000", sharing="mine")  # type: ignore[arg-typ
 prefork.Pool(Web, size="4")  # type: ignore[arg-type]
 prefork.connect().scale("web", "many")  # type: ignore[arg-type]
 prefork.connect(3)  # type: ignore[arg-type]
+prefork.connect().status()["generations"]  # type: ignore[typeddict-item]
 prefork.toml_file("typed.toml")  # type: ignore[call-arg]
 
 

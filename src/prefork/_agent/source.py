@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._linux.figures import process as figures
-from ..client import Client, Event
+from ..client import Client, Event, Status
 from ..scoreboard import Board, Reading, open_scoreboard
 from .brief import Brief
 
@@ -46,7 +46,7 @@ class Source:
         """Return the counters of all workers, at most a moment old (`brief.FRESH`)."""
         return self._reading.value()
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """Return the daemon's state (docs/control.md), at most a moment old (`brief.FRESH`)."""
         return self._status.value()
 

@@ -9,14 +9,12 @@ import struct
 from collections.abc import Callable
 from io import FileIO
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from .._errors import CommandFailedError, NotRunningError, SystemFailure
 from .._linux.credentials import peer_of
 from .._wire.places import PROTOCOL, SOCKET
-
-Event = dict[str, Any]
-"""An event, as docs/control.md lists them."""
+from .answers.event import Event
 
 Each = Callable[[Event], object]
 """Called with each event while a command is executed."""
@@ -109,7 +107,7 @@ class Connection:
         self.send(request, events=each is not None, **more)
         while (message := self.receive()) is not None and "ok" not in message:
             if each is not None:
-                each(message)
+                each(cast(Event, message))
         return self.outcome(message)
 
     def master(self) -> int | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from io import FileIO
-from typing import Any
+from typing import Any, cast
 
 from .._errors import CommandFailedError
+from .answers.report import Profile
 
 LONGEST = 16 << 20
 """Bytes of a profile, at most."""
@@ -14,7 +15,7 @@ LONGEST = 16 << 20
 _PIECE = 65536
 
 
-def parsed(file: FileIO) -> dict[str, Any]:
+def parsed(file: FileIO) -> Profile:
     """Return a profile, once it is whole. Raises CommandFailedError if there is none, with the reason."""
     pieces, size = [], 0
     while size <= LONGEST and (piece := file.read(_PIECE)):
@@ -23,7 +24,7 @@ def parsed(file: FileIO) -> dict[str, Any]:
     return checked(b"".join(pieces))
 
 
-def checked(data: bytes) -> dict[str, Any]:
+def checked(data: bytes) -> Profile:
     """Return a profile. Raises CommandFailedError."""
     try:
         found = json.loads(data) if len(data) <= LONGEST else None
@@ -35,5 +36,5 @@ def checked(data: bytes) -> dict[str, Any]:
             raise CommandFailedError(f"no profile: {why}")
         case {"by": str(), "complete": bool(), "seconds": float() | int(), "workers": dict(), "stacks": dict(stacks)}:
             if all(type(count) is int and count > 0 for count in stacks.values()):
-                return profile
+                return cast(Profile, profile)
     raise CommandFailedError("no profile: the reader has ended early, or wrote something else")

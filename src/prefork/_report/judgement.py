@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .units import counted
 
 
-def judge(status: dict[str, Any]) -> tuple[bool, str]:
+def judge(status: Mapping[str, Any]) -> tuple[bool, str]:
     """Return whether a daemon is ready, and why, in a sentence; `status`: see docs/control.md.
 
     A slot that is exchanged by a command, one whose worker has finished for good, and an auxiliary one need no worker.

@@ -9,7 +9,7 @@ from .._core.commands import OF_JUDGE, typed
 from .._records.record import record
 from .units import counted, duration
 
-Record = dict[str, Any]
+Record = Mapping[str, Any]
 
 Tone = Literal["good", "bad", "plain", "faint"]
 

@@ -9,7 +9,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -105,7 +105,7 @@ def daemon_argument(function: F) -> F:
     return click.argument("daemon", metavar="[NAME]", required=False, shell_complete=_names)(function)
 
 
-def print_json(message: dict[str, Any]) -> None:
+def print_json(message: Mapping[str, Any]) -> None:
     """Print one object on one line."""
     print(json.dumps(message, separators=(",", ":")), flush=True)
 
@@ -120,7 +120,7 @@ def pools(context: click.Context, _parameter: click.Parameter, typed: str) -> li
     return [name for pool in _status(context)["pools"] if (name := pool["pool"]).startswith(typed)]
 
 
-def _status(context: click.Context) -> dict[str, Any]:
+def _status(context: click.Context) -> Mapping[str, Any]:
     try:
         return connect(context.params.get("name")).status(timeout=1.0)
     except PreforkError:

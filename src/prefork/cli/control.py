@@ -141,13 +141,13 @@ def plan(client: Client, as_json: bool, of: Literal["reload", "replan"]) -> None
         print_json({"ok": True, **found})
         return
     say(found["text"])
-    for sign, name, colour in ("+", "added", "green"), ("-", "removed", "red"):
-        for key in found[name]:
+    for sign, keys, colour in ("+", found["added"], "green"), ("-", found["removed"], "red"):
+        for key in keys:
             say(f"  {sign} {key}", fg=colour)
     for key, why in found["replaced"].items():
         say(f"  ~ {key}  ({', '.join(why)})", fg="yellow")
-    for sign, name in ("+", "opened"), ("-", "closed"):
-        for listener, address in found[name].items():
+    for sign, listeners in ("+", found["opened"]), ("-", found["closed"]):
+        for listener, address in listeners.items():
             say(f"  {sign} listener {listener} {address}")
 
 

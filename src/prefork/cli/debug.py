@@ -10,7 +10,7 @@ import click
 from .._report.folding import blamed
 from .._report.reports.hang_report import SENTENCES
 from .._report.units import duration
-from ..client import Client
+from ..client import Client, Crash
 from ._daemon import daemon_argument, daemon_command, print_json, reading_command, refuse_for_hooks, slots
 from ._say import say
 from ._words import moment
@@ -76,13 +76,13 @@ def crashes(client: Client, as_json: bool, number: int | None) -> None:
         say(most)
 
 
-def _headline(crash: dict[str, Any]) -> str:
+def _headline(crash: Crash) -> str:
     doing = f", during {crash['doing']}" if crash["doing"] else ""
     worker = f"{crash['slot']} (pid {crash['pid']}, generation {crash['generation']})"
     return f"{moment(crash['time'], time.time())}  {worker} {crash['reason']}{doing}"
 
 
-def _show(crash: dict[str, Any]) -> None:
+def _show(crash: Crash) -> None:
     say(_headline(crash), bold=True)
     usage = crash["usage"]
     if usage["memory"] is not None:

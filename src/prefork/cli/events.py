@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -42,7 +43,7 @@ def explain(client: Client, as_json: bool, slot: str) -> None:
         _print_event(event)
 
 
-def present(found: dict[str, Any]) -> str:
+def present(found: Mapping[str, Any]) -> str:
     """Describe the present state of a slot."""
     slot, now = found["slot"], found["time"]
     if slot is None:

@@ -11,7 +11,7 @@ import click
 
 from .._errors import SystemFailure, UsageError
 from .._wire.printable import printable
-from ..client import Client
+from ..client import Client, Profile
 from ._daemon import daemon_command, print_json, slots
 from ._profile.page import about, page
 from ._profile.tree import shares
@@ -62,7 +62,7 @@ def profile(
         say(f"written to {name}")
 
 
-def _text(found: dict[str, Any], name: str, which: str) -> str:
+def _text(found: Profile, name: str, which: str) -> str:
     if name.endswith((".html", ".htm")):
         return page(found, f"{which}, {time.strftime('%Y-%m-%d %H:%M:%S')}")
     return "".join(f"{printable(stack)} {count}\n" for stack, count in found["stacks"].items())
@@ -79,7 +79,7 @@ def _write(name: str, text: str) -> None:
         raise SystemFailure(f"cannot write {name}: {error.strerror}; --output names another file") from None
 
 
-def _summarise(found: dict[str, Any]) -> None:
+def _summarise(found: Profile) -> None:
     """Print how the profile was taken, and the functions with most samples."""
     say(about(found), bold=True)
     total = sum(found["stacks"].values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -51,7 +52,8 @@ def status(client: Client, as_json: bool, memory: bool, traffic: float | None, c
     before = _load(client) if traffic else None
     if traffic:
         time.sleep(traffic)
-    view, reading = client.status(), _load(client)
+    reported, reading = client.status(), _load(client)
+    view: dict[str, Any] = {**reported}
     _add_backlogs(view["listeners"])
     processes = {process.pid: process for process in reading.processes} if reading else {}
     for slot in view["slots"]:
@@ -110,7 +112,7 @@ def _add_load(slot: dict[str, Any], counts: Counts | None, processes: dict[int, 
             process["memory"] = pid and figures.memory(pid)
 
 
-def _check(view: dict[str, Any], as_json: bool) -> int:
+def _check(view: Mapping[str, Any], as_json: bool) -> int:
     """Print whether every slot is served, or being replaced by a command; return the exit code."""
     ok, text = judge(view)
     if as_json:

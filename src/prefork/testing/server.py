@@ -7,9 +7,11 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
 
-from .._client.connection import Connection, Event
+from .._client.answers.event import Event
+from .._client.answers.status import Status
+from .._client.connection import Connection
 from .._errors import CommandFailedError, NotRunningError, SystemFailure, UsageError
 from ..client import Client
 from .driving import conditions
@@ -85,7 +87,7 @@ class Server:
         """Return the last lines of the log, for a report."""
         return self._process.log.end()
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """Return the state of the daemon (docs/control.md)."""
         with self._alive():
             return self.client.status()
@@ -140,7 +142,7 @@ class Server:
         """Let a worker go on that `hang` has stopped; return its pid."""
         return self._signalled(slot, signal.SIGCONT, "continued", timeout)
 
-    def wait_for(self, condition: str | Callable[[dict[str, Any]], object], timeout: float | None = None) -> None:
+    def wait_for(self, condition: str | Callable[[Status], object], timeout: float | None = None) -> None:
         """Wait for a state of the daemon.
 
         A text is one of "4/4 ready" (slots that are served, of how many), "web 4/4 ready" (of one pool), "web/1 ready"
@@ -268,7 +270,7 @@ class Server:
         except NotRunningError:
             raise self._gone() from None
 
-    def _late(self, what: str, seconds: float, status: dict[str, Any]) -> DeadlineError:
+    def _late(self, what: str, seconds: float, status: Status) -> DeadlineError:
         state = conditions.in_words(status)
         return DeadlineError(f"{what}: not within {seconds:g} s; the daemon has {state}; its log:\n{self.log_end()}")
 

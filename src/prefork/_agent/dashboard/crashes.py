@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..._errors import PreforkError
-from ...client import Client
+from ...client import Client, Crash
 
 _NEAR = 10.0
 """Seconds between the end of a process and the time of its report, at most: a pid may come again."""
@@ -21,7 +19,7 @@ def crash_report(directory: str, pid: int, time: float) -> str:
     return _text(near[-1]) if near else ""
 
 
-def _text(crash: dict[str, Any]) -> str:
+def _text(crash: Crash) -> str:
     usage = crash["usage"]
     parts = [f"CPU time: {usage['user']:.2f} s user, {usage['system']:.2f} s system"]
     if usage["memory"] is not None:

@@ -15,6 +15,7 @@ from typing import Any
 from ..._errors import PreforkError
 from ..._linux import proc_stat
 from ..._report.sentences import Record
+from ...client import Status
 from ...scoreboard import Reading
 from ..brief import FRESH
 from ..source import Source, Usage
@@ -68,7 +69,7 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
         self._figures = Figures()
         self._usage = UsageReader()
-        self._status: dict[str, Any] | None = None
+        self._status: Status | None = None
         self._trouble = ""
         self._sections: dict[str, Any] = {}  # as they were sent, and so are the rows:
         self._slots: rows.Rows = {}
@@ -227,7 +228,8 @@ class Hub:
             self._broadcast(changes)
 
     def _present(self) -> dict[str, Any]:
-        status, now = self._status or {}, time.time()
+        status: Mapping[str, Any] = self._status or {}
+        now = time.time()
         counts = status.get("counts", {})
         names = ("name", "pid", "python", "started", "directory", "target")
         return {

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from threading import Event, Thread
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..._errors import PreforkError
+from ...client import Status
 from ..options import AgentOptions
 from ..source import Source
 from .outage import Outage
@@ -57,13 +58,13 @@ async def push(source: Source, options: AgentOptions) -> AsyncIterator[None]:
         await asyncio.gather(*(asyncio.to_thread(each.join, _LAST) for each in pushes))
 
 
-def _otlp(source: Source, options: AgentOptions, status: dict[str, Any]) -> Sender:
+def _otlp(source: Source, options: AgentOptions, status: Status) -> Sender:
     from .otlp_sender import OtlpSender
 
     return OtlpSender(source, options, status)
 
 
-def _statsd(source: Source, options: AgentOptions, status: dict[str, Any]) -> Sender:
+def _statsd(source: Source, options: AgentOptions, status: Status) -> Sender:
     from .statsd_sender import StatsdSender
 
     return StatsdSender(source, options, status)
@@ -73,7 +74,7 @@ class _Push(Thread):
     """One sender, in a thread."""
 
     def __init__(
-        self, source: Source, options: AgentOptions, make: Callable[[Source, AgentOptions, dict[str, Any]], Sender]
+        self, source: Source, options: AgentOptions, make: Callable[[Source, AgentOptions, Status], Sender]
     ) -> None:
         super().__init__(name=f"--{make.__name__[1:]}", daemon=True)
         self._source, self._options, self._make = source, options, make
@@ -105,7 +106,7 @@ class _Push(Thread):
         if not outage.lasts:
             sender.finish()
 
-    def _status(self) -> dict[str, Any] | None:
+    def _status(self) -> Status | None:
         """Return the daemon's state, as soon as the master gives it; None where the agent ends before."""
         while True:
             try:

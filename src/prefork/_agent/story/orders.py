@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-Record = dict[str, Any]
+Record = Mapping[str, Any]
 
 
 class Orders:

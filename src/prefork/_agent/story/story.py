@@ -7,11 +7,11 @@ and its parent: an agent that is replaced in the middle of a reload goes on with
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-Record = dict[str, Any]
+Record = Mapping[str, Any]
 
 _ALL_SLOTS = ("start", "reload", "replan")
 """Changes that are about every slot of their generation."""

@@ -6,10 +6,10 @@ begin of what is under way. It tells what ends once its predecessor was asked to
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-Record = dict[str, Any]
+Record = Mapping[str, Any]
 
 _FIRST = "daemon start"
 """The cause of the order of a daemon's first agent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from rich.text import Text
 from textual import on
@@ -18,7 +18,7 @@ from ..._errors import SystemFailure
 from ..._linux.listening.backlogs import backlogs
 from ..._report.units import precise_duration, short_number
 from ..._wire.printable import printable
-from ...client import Client, Each
+from ...client import Client, Each, Status
 from ...scoreboard import Board, open_scoreboard
 from . import guide, link
 from .charts import Chart
@@ -87,7 +87,7 @@ class Top(App[None]):
         self._client = client
         self._link = link.Link(client, self.post_message)
         self._daemon = os.path.basename(client.directory)
-        self._status: dict[str, Any] | None = None
+        self._status: Status | None = None
         self._board: Board | None = None
         self._gone = False
         self._figures, self._usage = Figures(), UsageReader()
@@ -217,7 +217,7 @@ class Top(App[None]):
 
     def action_scale(self) -> None:
         """Ask for a new size of the chosen slot's pool, or of the only pool."""
-        pools = {pool["pool"]: pool for pool in (self._status or {}).get("pools", ())}
+        pools = {pool["pool"]: pool for pool in (self._status["pools"] if self._status else ())}
         chosen = (self._slots.chosen or "").partition("/")[0]
         pool = pools.get(chosen) or (next(iter(pools.values())) if len(pools) == 1 else None)
         if pool is None:

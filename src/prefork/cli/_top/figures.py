@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,13 +108,13 @@ class Figures:
             {generation: errors(measures) for generation, measures in by_generation(last, first).items()},
         )
 
-    def lines(self, status: dict[str, Any], now: float) -> list[Line]:
+    def lines(self, status: Mapping[str, Any], now: float) -> list[Line]:
         """Return a line for each slot and each process that leaves one. `now`: seconds since 1970."""
         found = {} if self.last is None else {process.pid: process for process in self.last.processes}
         slots = sorted(status["slots"], key=lambda slot: keys.order(slot["key"]))
         return [line for slot in slots for line in self._lines(slot, found, now)]
 
-    def _lines(self, slot: dict[str, Any], found: dict[int, Process], now: float) -> Iterator[Line]:
+    def _lines(self, slot: Mapping[str, Any], found: dict[int, Process], now: float) -> Iterator[Line]:
         key, rates = slot["key"], self.slots.get(slot["key"], Rates())
         counts = self.last.slots.get(key) if self.last else None
         retry_at = slot["retry_at"] if slot["pid"] is None else None
@@ -139,7 +139,7 @@ class Figures:
             )
 
 
-def served(status: dict[str, Any]) -> tuple[int, int]:
+def served(status: Mapping[str, Any]) -> tuple[int, int]:
     """Return the number of served slots, and of slots that should be."""
     slots = (slot for slot in status["slots"] if not slot.get("auxiliary"))
     wanted = [slot for slot in slots if slot["state"] not in ("finished", "leaving")]

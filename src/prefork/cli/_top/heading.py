@@ -29,14 +29,14 @@ class Head(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._status: dict[str, Any] | None = None
+        self._status: Mapping[str, Any] | None = None
         self._now = 0.0
         self._gone = False
         self._daemon = ""
         self._traffic = Traffic()
         self._backlogs: Mapping[str, Backlog] = {}
 
-    def show(self, name: str, status: dict[str, Any] | None, now: float, gone: bool) -> None:
+    def show(self, name: str, status: Mapping[str, Any] | None, now: float, gone: bool) -> None:
         """Show this daemon; `now` is in seconds since 1970."""
         self._daemon, self._status, self._now, self._gone = name, status, now, gone
         self.refresh()

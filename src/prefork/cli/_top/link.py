@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from textual.message import Message
 
 from ..._errors import CommandFailedError, PreforkError, SystemFailure
 from ..._report.units import counted
-from ...client import Client, Each, Event
+from ...client import Client, Each, Event, Status
 from .._words import with_user_names
 
 _PAUSE = 0.5
@@ -34,7 +34,7 @@ class EventsReceived(Message):
 class StatusReceived(Message):
     """The daemon's status."""
 
-    status: dict[str, Any]
+    status: Status
 
 
 @dataclass
@@ -76,7 +76,7 @@ class DetailsReceived(Message):
     """The history or the stacks of a slot (`subject`)."""
 
     subject: str
-    found: dict[str, Any]
+    found: Mapping[str, Any]
 
 
 class Link:
@@ -114,7 +114,7 @@ class Link:
         """Execute a command in a thread."""
         in_background(lambda: self._execute(what, command))
 
-    def fetch_details(self, subject: str, question: Callable[[], dict[str, Any]]) -> None:
+    def fetch_details(self, subject: str, question: Callable[[], Mapping[str, Any]]) -> None:
         """Fetch the history or the stacks of a slot in a thread."""
         in_background(lambda: self._fetch_details(subject, question))
 
@@ -184,7 +184,7 @@ class Link:
             case "change" if event.get("left") and event["stage"] in ("rolling", "settled"):
                 self.post(CommandProgress(what, f"{counted(event['left'], 'slot')} to go"))
 
-    def _fetch_details(self, subject: str, question: Callable[[], dict[str, Any]]) -> None:
+    def _fetch_details(self, subject: str, question: Callable[[], Mapping[str, Any]]) -> None:
         try:
             self.post(DetailsReceived(subject, question()))
         except CommandFailedError as error:

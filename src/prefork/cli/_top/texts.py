@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.text import Text
@@ -19,7 +19,7 @@ from .palette import DIM, GREEN, RED, TEXT
 COLOURS = {"good": GREEN, "bad": RED, "plain": TEXT}
 
 
-def explained(found: dict[str, Any]) -> Text:
+def explained(found: Mapping[str, Any]) -> Text:
     """Return the state of a slot and its recent events, with the tracebacks that belong to them."""
     text = Text().append(f"{present(found)}\n\n", "bold")
     for event in found["events"]:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
 
-from ..._client.connection import Event, connected
+from ..._client.answers.event import Event
+from ..._client.connection import connected
 from ..._wire.places import PROTOCOL
 
 
