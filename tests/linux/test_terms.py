@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from prefork._linux.terms import Terms, apply
+from support import until
 
 HERE = min(os.sched_getaffinity(0))
 
@@ -31,6 +32,40 @@ def test_all_terms_are_imposed(pid: int) -> None:
     assert os.getpriority(os.PRIO_PROCESS, pid) == 5
     assert os.sched_getaffinity(pid) == {HERE}
     assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "500\n"
+
+
+AUTOGROUP = Path("/proc/self/autogroup")
+scheduled_by_session = pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not schedule by session")
+
+
+def of_session(pid: int) -> int:
+    """Return the nice value of a process's session."""
+    return int(Path(f"/proc/{pid}/autogroup").read_text().split()[-1])
+
+
+@pytest.fixture
+def leader() -> Iterator[int]:
+    """A process that leads a session, as workers do."""
+    with subprocess.Popen(["sleep", "100"], start_new_session=True) as process:
+        yield process.pid
+        process.kill()
+
+
+@scheduled_by_session
+def test_nice_value_is_that_of_the_workers_session_too(leader: int) -> None:
+    def is_applied() -> bool:
+        assert list(apply(leader, Terms(nice=6), True)) == []
+        return of_session(leader) == 6
+
+    until(is_applied, "the kernel takes it: ten a second, of all that are not root")
+
+
+@scheduled_by_session
+def test_nice_value_is_not_that_of_anothers_session(pid: int) -> None:
+    before = of_session(os.getpid())
+    assert list(apply(pid, Terms(nice=6), True)) == []
+    assert os.getpriority(os.PRIO_PROCESS, pid) == 6
+    assert of_session(os.getpid()) == before
 
 
 def test_refused_term_leaves_the_others_applied(pid: int) -> None:

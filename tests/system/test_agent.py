@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import Metric
@@ -43,6 +44,14 @@ def test_readyz_daemon_is_ready_is_200(watched: Watched) -> None:
 def test_status_names_agent_as_auxiliary_slot(watched: Watched) -> None:
     slots = {slot["key"]: slot["auxiliary"] for slot in watched.status()["slots"]}
     assert slots == {"web/0": False, "web/1": False, "agent/0": True}
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel does not schedule by session")
+@pytest.mark.skipif(os.geteuid() != 0, reason="without a right the kernel sets ten a second, of all users")
+def test_agent_yields_to_workers_as_a_session_too(watched: Watched) -> None:
+    agent = watched.agent()
+    assert os.getpriority(os.PRIO_PROCESS, agent) == 10
+    assert Path(f"/proc/{agent}/autogroup").read_text().endswith(" nice 10\n")
 
 
 def test_requests_of_agent_are_in_no_total(watched: Watched) -> None:

@@ -75,10 +75,10 @@ def _steps(pid: int, terms: Terms) -> Iterator[tuple[str, Callable[[], bool], Ca
         yield f"affinity={processors}", lambda: False, partial(os.sched_setaffinity, pid, terms.affinity)
     if (nice := terms.nice) is not None:
         current = partial(os.getpriority, os.PRIO_PROCESS, pid)
-        yield f"nice={nice}", lambda: nice < current(), partial(os.setpriority, os.PRIO_PROCESS, pid, nice)
+        yield f"nice={nice}", lambda: nice < current(), partial(_set_nice, pid, nice)
     if (score := terms.oom_score_adj) is not None:
         path = f"/proc/{pid}/oom_score_adj"
-        yield f"oom_score_adj={score}", lambda: score < _score(path), partial(_set_score, path, score)
+        yield f"oom_score_adj={score}", lambda: score < _score(path), partial(_write, path, score)
 
 
 def _native(limit: int) -> int:
@@ -91,14 +91,31 @@ def _above(hard: int, limit: Callable[[], tuple[int, int]]) -> bool:
     return current != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > current)
 
 
+def _set_nice(pid: int, nice: int) -> None:
+    """Set the nice value of a process, and that of its session if it leads one.
+
+    Where the kernel schedules by session (autogroup, sched(7)), a nice value counts within a session only, and each
+    worker leads one: those of two workers would mean nothing to each other.
+    """
+    os.setpriority(os.PRIO_PROCESS, pid, nice)
+    if os.getsid(pid) != pid:
+        return
+    try:
+        _write(f"/proc/{pid}/autogroup", nice)
+    except FileNotFoundError:
+        pass  # This kernel has no autogroups.
+    except BlockingIOError:
+        pass  # Without CAP_SYS_ADMIN it sets ten a second, of all users; a master that waits would be worse.
+
+
 def _score(path: str) -> int:
     with open(path, "rb") as file:
         return int(file.read())
 
 
-def _set_score(path: str, score: int) -> None:
+def _write(path: str, number: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(descriptor, str(score).encode())
+        os.write(descriptor, str(number).encode())
     finally:
         os.close(descriptor)
