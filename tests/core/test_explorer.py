@@ -7,7 +7,7 @@ import pytest
 from core.explorer import LARGE, SCENARIOS, Scenario, explore
 from support import PROOF, chance_seed
 
-MOST = None if PROOF else 800
+MOST = None if PROOF else 600
 
 
 @pytest.mark.timeout(3600 if PROOF else 120)

@@ -122,7 +122,6 @@ def test_commands_do_not_exist_without_the_option(shown: Dashboard) -> None:
     assert shown.ask("/steer/reload", "POST")[0] == 404
 
 
-@pytest.mark.alone
 def test_no_page_watches_agent_does_not_wake_up(shown: Dashboard) -> None:
     with shown.stream() as stream:
         stream.until(lambda message: message.get("points"))
