@@ -200,6 +200,8 @@ LARGEST = {
     "_master/log": 250,
     "_master/runtime": 370,
     "_master/judge": 80,
+    "_master/service": 160,
+    "_master/store": 200,
     "_master/scoreboard": 270,
     "_master/kept": 760,
     "_master/upgrade": 530,
