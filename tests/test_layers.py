@@ -75,6 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "_records",
         "_report",
         "_wire.launch",
+        "_wire.stored",
         "_linux",
         "_mold.mold",
         "_hooks.role",

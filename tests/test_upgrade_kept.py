@@ -100,8 +100,13 @@ PARTS = {
     ("_master/identity/pid_file.py", "PidFile"): ("_descriptor _path", "_foreign"),
     ("_master/service/notify.py", "Manager"): (
         "",
-        "_about _address _error_logged _listening _master _notices _socket _status _status_is_due _waiting",
+        "_about _master _notices _sender _status _status_is_due",
     ),
+    ("_master/service/sender.py", "Sender"): (
+        "",
+        "_address _error_logged _listening _master _socket _waiting",
+    ),
+    ("_master/store/store.py", "Store"): ("held", "_log _most _sender _told"),
     ("_report/notices.py", "Notices"): ("ready", "_reload _stopping"),
     ("_master/control/admission.py", "Admission"): ("", "_about _control _group _say"),
     ("_master/observers.py", "Headline"): ("", "_about _show _shown"),

@@ -172,7 +172,8 @@ def test_a_queue_that_is_never_read_is_bounded(notified: NotifySocket) -> None:
         manager = Manager(master, {"NOTIFY_SOCKET": notified.address}, decider_for(READY))
         for number in range(2000):
             manager._send(["RELOADING=1", f"MONOTONIC_USEC={number}"])
-        assert 0 < len(manager._waiting) <= 32
+        assert manager._sender is not None
+        assert 0 < len(manager._sender._waiting) <= 32
         manager.close()
 
 

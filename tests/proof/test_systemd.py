@@ -17,6 +17,7 @@ from proof.systemd import Systemd, systemd
 from support import PATIENCE, until
 from system.daemons import free_port
 from system.runs import ASGI
+from system.test_store import Callers
 
 UNITS = Path(__file__).parents[2] / "docs" / "systemd"
 DOCUMENT = UNITS.with_suffix(".md").read_text()
@@ -143,11 +144,44 @@ def test_killed_master_is_restarted_and_adopts_the_workers(manager: tuple[System
     assert running.show("alone.service", "Result") == "success"
 
 
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("sharing", "server"), [("shared", "uvicorn"), ("sharded", "granian")])
+def test_whole_group_is_killed_and_no_connection_is_refused(
+    manager: tuple[Systemd, Path], sharing: str, server: str
+) -> None:
+    """With the unit as it is: KillMode=mixed, and a runtime directory that goes with the service."""
+    running, directory = manager
+    (directory / "shop.py").write_text(ASGI)
+    unit = shipped("shop.service", directory, ProtectSystem="")
+    options = f"-b 127.0.0.1:{PORT} -w 3 --server {server} --log-file {directory}/log"
+    running.install(f"{sharing}.service", unit.replace("shop:app --name", f"shop:app {options} --name"))
+    unit = f"{sharing}.service"
+    running.ctl("start", unit)
+    with Callers(PORT, 4, b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n") as callers:
+        for _ in range(20):
+            callers.more(10)
+            main = running.show(unit, "MainPID")
+            group = running.show(unit, "ControlGroup")
+            (Path("/proc") / str(running.pid) / f"root/sys/fs/cgroup{group}/cgroup.kill").write_text("1")
+            until(partial(is_active_after, running, unit, main), "another master")
+            running.run("systemctl", "reset-failed", unit)  # So many starts in a short time are a failure.
+        callers.more(10)
+    assert callers.refused == []
+    running.ctl("stop", unit)
+    assert running.show(unit, "Result") == "success"
+    assert running.show(unit, "NFileDescriptorStore") == "0"
+
+
+def is_active_after(running: Systemd, unit: str, main: str) -> bool:
+    """Return whether another master than `main` has become active."""
+    found = running.show(unit, "MainPID") not in ("0", main)
+    return found and running.show(unit, "ActiveState") == "active"
+
+
 def answers_after(running: Systemd, main: str) -> bool:
     """Ask, and return whether another master than `main` has become active."""
     assert get() == "hello"
-    found = running.show("alone.service", "MainPID") not in ("0", main)
-    return found and running.show("alone.service", "ActiveState") == "active"
+    return is_active_after(running, "alone.service", main)
 
 
 def workers_of(running: Systemd) -> list[str]:

@@ -27,6 +27,7 @@ def launch_of(name: str, target: dict[str, Any], program: Program, options: Daem
     """Return the launch of a daemon's master. Raises UsageError where there is no program to run again."""
     program.check()
     environ = dict(program.environ)
+    stored = inherited.stored(environ)
     return MasterLaunch(
         name=name,
         target=target,
@@ -34,6 +35,7 @@ def launch_of(name: str, target: dict[str, Any], program: Program, options: Daem
         argv=tuple(sys.argv),
         directory=program.directory,
         sockets=inherited.sockets(environ),
+        stored=stored,
         manager=inherited.manager(environ),
         environ=environ,
         place=program.place(),
@@ -52,7 +54,7 @@ def become_master(launch: MasterLaunch) -> NoReturn:
     libraries = os.path.dirname(parent) if title.submodule_search_locations else parent
     become_subreaper()  # The master's, since exec keeps it: the master would have to import ctypes.
     descriptor = memfd.write("prefork-master", encode(replace(launch, libraries=libraries)))
-    _leave_as_found(launch.directory, launch.sockets.numbers)
+    _leave_as_found(launch.directory, (*launch.sockets.numbers, *launch.stored.values()))
     os.set_inheritable(descriptor, True)
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     arguments = [sys.executable, "-I", "-S", os.path.join(package, "_master", "program.py"), str(descriptor)]

@@ -1,4 +1,4 @@
-"""What the process that becomes the master inherited: sockets, and a service manager's variables.
+"""What the process that becomes the master inherited: sockets, and what a service manager has stored and says.
 
 The sockets come from the parent process (`fd://3`) or from socket activation (`fd://http`). They pass through the exec
 that makes it the master. A plan can name only these by number, not the master's own descriptors.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 from .._wire.launch import Sockets
+from .._wire.stored import is_ours
 
-_MANAGER = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-"""Variables of a service manager, for the process that it starts only."""
+_MANAGER = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE")
+"""Variables of a service manager, for the process that it starts only. FDSTORE: how many descriptors it stores."""
 
 _FIRST = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
@@ -26,8 +27,17 @@ def sockets(environ: dict[str, str]) -> Sockets:
     They are for the process that they name, not for those that it starts.
     """
     names = _activation(environ)
-    numbers = tuple(number for number in _open_descriptors() if _is_given(number))
-    return Sockets(numbers, {name: tuple(found) for name, found in names.items()})
+    stored = {number for name in names if is_ours(name) for number in names[name]}
+    numbers = tuple(number for number in _open_descriptors() if number not in stored and _is_given(number))
+    given = {name: tuple(filter(_is_given, found)) for name, found in names.items() if not is_ours(name)}
+    return Sockets(numbers, {name: found for name, found in given.items() if found})
+
+
+def stored(environ: Mapping[str, str]) -> dict[str, int]:
+    """Return what a service manager's store holds for this daemon, by name."""
+    opened = _open_descriptors()
+    found = {name: numbers[0] for name, numbers in _activation(dict(environ)).items() if is_ours(name)}
+    return {name: number for name, number in found.items() if number in opened}
 
 
 def _activation(environ: dict[str, str]) -> dict[str, list[int]]:
@@ -39,8 +49,7 @@ def _activation(environ: dict[str, str]) -> dict[str, list[int]]:
     words = names.split(":") if names else []
     for place in range(int(count)):
         name = words[place] if place < len(words) and words[place] else "unknown"
-        if _is_given(_FIRST + place):
-            found.setdefault(name, []).append(_FIRST + place)
+        found.setdefault(name, []).append(_FIRST + place)
     return found
 
 

@@ -28,6 +28,7 @@ from .log.log import Log, LogOptions
 from .observers import Banner, Headline, Recorder
 from .runtime.presence import Presence, Runtime
 from .service.notify import Manager
+from .store.store import Store
 from .upgrade.ways import Way, present
 from .watching.notices import Watch
 
@@ -93,6 +94,7 @@ class Parts:
         self.presence = Presence(master, runtime, control)
         self.watch = Watch(master, self.launching.files)
         self.manager = Manager(master, launch.manager, supervisor)
+        self.store = Store(master, launch.manager, launch.stored)
         self.pid_file = PidFile(launch)
         self.observers: list[Observer] = [
             Recorder(basis.journal, control, self.log),
@@ -122,10 +124,12 @@ class Parts:
             with self.pid_file:
                 status = self.master.run(self.basis.supervisor, self.executor, self.observers, first)
             leave = runtime.leave
+            self.store.hold({})
             return status
         finally:
             self.presence.close()
             self.executor.close()
             self.control.close()
             self.manager.close()
+            self.store.close()
             leave()

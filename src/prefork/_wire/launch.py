@@ -55,7 +55,7 @@ class MasterLaunch:
     `relied_on` are files that have set options for which root is needed, and the names of these. `code` are folders and
     files whose code the starting command has run, or would have. `files` has paths by option: the master reads them
     for the workers. `place` stands for the program
-    (`_linux.program.Program.place`).
+    (`_linux.program.Program.place`). `stored`: descriptors from a service manager's store, by name (`stored`).
     """
 
     name: str
@@ -72,6 +72,7 @@ class MasterLaunch:
     named_in: str | None = None
     sockets: Sockets = field(default_factory=Sockets)
     manager: dict[str, str] = field(default_factory=dict)
+    stored: dict[str, int] = field(default_factory=dict)
     libraries: str = ""
     sources: tuple[str, ...] = ()
     identity: Identity | None = None

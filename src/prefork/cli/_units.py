@@ -24,6 +24,8 @@ RuntimeDirectory=prefork/{name}
 RuntimeDirectoryMode=0700
 
 KillMode=mixed
+FileDescriptorStoreMax=512
+Environment=FDSTORE=512
 TimeoutStartSec={start_timeout:g}
 TimeoutStopSec={stop_timeout:g}
 WatchdogSec=30

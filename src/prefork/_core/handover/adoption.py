@@ -67,7 +67,8 @@ def survived(state: State, survivors: tuple[Survivor, ...]) -> None:
         _take_over(state, survivor)
     change, state.change = state.change, None
     for pid in [pid for pid in state.workers if pid not in known]:
-        worker_ended(state, WorkerEnded(pid, 1, _GONE, worked=True))
+        state.workers[pid].asked |= not survivors  # All have ended with the master: none has failed.
+        worker_ended(state, WorkerEnded(pid, int(bool(survivors)), _GONE, worked=True))
     state.change = change
     make_room(state, state.plan)
     if change is not None:
@@ -81,9 +82,16 @@ def survived(state: State, survivors: tuple[Survivor, ...]) -> None:
     state.dirty_slots.update(dict.fromkeys(state.slots))
     for mold in state.molds.values():
         start_mold(state, mold.generation)
-    count = len(survivors) - len(state.orphans.keys() & {one.pid for one in survivors})
-    state.report(f"adopted {count} worker{'s' * (count != 1)} of a killed master (generation {state.generation})")
+    state.report(_said(state, survivors))
     request(state, Change("replan", []))
+
+
+def _said(state: State, survivors: tuple[Survivor, ...]) -> str:
+    of = f"of a killed master (generation {state.generation})"
+    if not survivors:
+        return f"adopted the sockets and counts {of}; its workers have ended with it; starting others"
+    count = len(survivors) - len(state.orphans.keys() & {one.pid for one in survivors})
+    return f"adopted {count} worker{'s' * (count != 1)} {of}"
 
 
 def _is_known(state: State, survivor: Survivor) -> bool:

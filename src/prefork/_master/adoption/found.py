@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,17 +17,21 @@ from ..._linux.proc_stat import started_at
 from ..._records.members import replace
 from ..._records.plain import Descriptor
 from ..._records.record import record
+from ..births.privileges import acting_as
 from ..kept import sockets, workers
 from ..kept.records import KeptListeners, KeptPort, KeptShared, KeptSocket
+from ..listeners import bind
 from ..runtime.roster import Survivor as Recorded
 from ..runtime.roster import _realm
+from ..store.content import Stored
+from ..store.discard import discard
 from . import notes
 from .collect import Collected, Wanted, collect
 from .order import UnknownOrder, in_order
 from .program import difference, program_of
 
 if TYPE_CHECKING:
-    from ..._wire.launch import MasterLaunch
+    from ..._wire.launch import Identity, MasterLaunch
     from ..listeners.inherited import Given
     from ..runtime.presence import Runtime
     from .records import KeptDaemon
@@ -56,24 +60,35 @@ class Found:
         return {*workers.numbers(self.shared), *sockets.numbers(self.listeners), *pipes}
 
 
-def found(
-    launch: MasterLaunch, runtime: Runtime, left: tuple[Mapping[int, Recorded], Given], log: Callable[[str], object]
-) -> Found | None:
-    """Return what can be adopted of the workers that are `left`; None for nothing. Logs why not.
+@record
+class Left:
+    """What a killed master has left: processes, the store's content, and the sockets that the manager passes anyway.
 
-    The sockets that this process was given are in `left`, too.
+    `identity`: the user with whose rights a path is bound again.
     """
-    survivors, given = left
+
+    survivors: Mapping[int, Recorded]
+    stored: Stored
+    given: Given
+    identity: Identity | None
+
+
+def found(launch: MasterLaunch, runtime: Runtime, left: Left, log: Callable[[str], object]) -> Found | None:
+    """Return what can be adopted of what is `left`; None for nothing. Logs why not."""
+    why = ""
     try:
         if (note := notes.latest(runtime.path)) is not None:
             snapshot, kept = note
             _check(launch, kept)
             supervisor = Supervisor.adopting(snapshot.state, Spec(name=launch.name, options=launch.options))
-            adoptable = _asked(kept, supervisor, survivors, given)
+            adoptable = _asked(kept, supervisor, left)
             runtime.roster.adopt(adoptable.started)
             return adoptable
     except (NotAdoptable, MalformedSnapshot, SystemFailure, UnknownOrder, OSError) as error:  # No descriptor is left.
-        log(f"orphans: the workers of a previous master cannot be adopted: {error}; replacing them")
+        why = str(error)
+    if left.survivors and why:
+        log(f"orphans: the workers of a previous master cannot be adopted: {why}; replacing them")
+    discard(left.stored, launch.manager, "" if left.survivors else why or "there is no note of it", log)
     return None
 
 
@@ -84,22 +99,28 @@ def _check(launch: MasterLaunch, kept: KeptDaemon) -> None:
         raise NotAdoptable(f"this daemon is not the same: {text}")
 
 
-def _asked(kept: KeptDaemon, supervisor: Supervisor, survivors: Mapping[int, Recorded], given: Given) -> Found:
+def _asked(kept: KeptDaemon, supervisor: Supervisor, left: Left) -> Found:
+    survivors = left.survivors
     lifelines = {each.lifeline for pid, each in survivors.items() if pid in kept.workers}
     candidates = [pid for pid in survivors if pid in kept.workers and pid not in kept.draining]
-    if not candidates or len(lifelines) != 1:
+    if survivors and (not candidates or len(lifelines) != 1):
         raise NotAdoptable("none of them is noted")
-    wanted = _wanted(kept, lifelines.pop(), candidates)
-    collected = collect(wanted)
+    held = left.stored.marked(kept.marks.values(), alone=not survivors)
+    both = Collected(held, frozenset())
     try:
-        return _made(kept, supervisor, (survivors, collected, wanted.lifeline), given)
+        if candidates:
+            collected = collect(_wanted(kept, lifelines.pop(), candidates, held.keys()))
+            both = Collected({**held, **collected.descriptors}, collected.answered)
+            if not collected.answered:
+                raise NotAdoptable("none of them answers")
+        return _made(kept, supervisor, left, both)
     except BaseException:
-        collected.close()
+        both.close()
         raise
 
 
-def _wanted(kept: KeptDaemon, lifeline: int, candidates: list[int]) -> Wanted:
-    """Ask each process for what all have, for its own shards, and for its own pipes."""
+def _wanted(kept: KeptDaemon, lifeline: int, candidates: list[int], held: Collection[str]) -> Wanted:
+    """Ask each process for what all have, for its own shards, and for its own pipes; not for what is `held` already."""
     common = [*kept.shared]
     own: dict[int, list[int]] = {pid: [*kept.captured.get(pid, ())] for pid in candidates}
     for _, _, place in kept.listeners.places:
@@ -111,26 +132,19 @@ def _wanted(kept: KeptDaemon, lifeline: int, candidates: list[int]) -> Wanted:
                 own.get(pid, []).append(member.descriptor)  # type: ignore[arg-type]
             if member.descriptor is not None and member.use == "shared":
                 common.append(member.descriptor)
-    names = {number: each.name for number, each in kept.marks.items()}
+    names = {number: each.name for number, each in kept.marks.items() if each.name not in held}
     asked = {pid: tuple(names[number] for number in (*common, *its) if number in names) for pid, its in own.items()}
     return Wanted(lifeline, {each.name: each for each in kept.marks.values()}, asked)
 
 
-def _made(
-    kept: KeptDaemon,
-    supervisor: Supervisor,
-    result: tuple[Mapping[int, Recorded], Collected, int],
-    given: Given,
-) -> Found:
-    survivors, collected, lifeline = result
+def _made(kept: KeptDaemon, supervisor: Supervisor, left: Left, collected: Collected) -> Found:
+    survivors = left.survivors
     at = {number: collected.descriptors.get(each.name) for number, each in kept.marks.items()}
     shared = [at.get(number) for number in kept.shared]
-    if not collected.answered:
-        raise NotAdoptable("none of them answers")
     if None in shared:
         raise NotAdoptable("none of them has what they share")
     adopted = [pid for pid in collected.answered if started_at(pid) == survivors[pid].started]
-    listeners = _Sockets(kept.listeners, at, set(adopted), given).made()
+    listeners = _Sockets(kept.listeners, at, set(adopted), left).made()
     if missing := {listener.name for listener in supervisor.listeners} - {each[0].name for each in listeners.records}:
         raise NotAdoptable(f"no worker has the listener {', '.join(sorted(missing))}")
     reader = _opened_again(shared[0], os.O_RDONLY)
@@ -147,7 +161,7 @@ def _made(
         listeners,
         {pid: pair for pid, pair in pipes.items() if None not in pair},  # type: ignore[misc]
         Survived(tuple(facts)),
-        lifeline,
+        int(kept.marks[kept.shared[0]].name.rpartition(":")[2]),
         {pid: survivors[pid].started for pid in adopted},
     )
     collected.close(made.numbers())
@@ -168,8 +182,9 @@ class _Sockets:
     A shard of a slot that had no worker has died with the master, and so have its guards.
     """
 
-    def __init__(self, kept: KeptListeners, at: Mapping[int, int | None], adopted: set[int], given: Given) -> None:
-        self._kept, self._at, self._adopted, self._given = kept, at, adopted, given
+    def __init__(self, kept: KeptListeners, at: Mapping[int, int | None], adopted: set[int], left: Left) -> None:
+        self._kept, self._at, self._adopted = kept, at, adopted
+        self._given, self._identity = left.given, left.identity
         self._used: set[int] = set()
 
     def made(self) -> KeptListeners:
@@ -200,6 +215,11 @@ class _Sockets:
         copies = [socket.socket(fileno=os.dup(self._at[each.descriptor] or 0)) for each in there]  # type: ignore[index]
         try:
             order = in_order(copies)
+        except UnknownOrder:
+            # A kernel may let only CAP_NET_ADMIN try it. If all that were noted still listen, none has moved.
+            if not len(there) == len(port.members) == bind.count_listening(copies[0]):
+                raise
+            order = list(range(len(there)))
         finally:
             for copy in copies:
                 copy.close()
@@ -220,4 +240,20 @@ class _Sockets:
                 with suppress(OSError):
                     number = self._given.take(name).detach()
                     break
-        return None if number is None else replace(place, descriptor=Descriptor(number))
+        if number is None:
+            return None
+        if place.path is None or self._adopted or bind.inode(place.path) == place.inode:
+            return replace(place, descriptor=Descriptor(number))
+        number = self._bound_again(place, place.path)
+        return replace(place, descriptor=Descriptor(number), inode=bind.inode(place.path))
+
+    def _bound_again(self, place: KeptSocket, path: str) -> int:
+        """Return a socket at a path that was removed with the daemon, as a service manager does by default."""
+        assert place.listener is not None
+        try:
+            with acting_as(self._identity if place.as_user else None):
+                made = bind.open_path(place.listener, path, False)
+            bind.listen(made, place.listener)
+        except OSError as error:
+            raise NotAdoptable(f"{path} was removed, and cannot be made again: {error.strerror}") from None
+        return made.detach()

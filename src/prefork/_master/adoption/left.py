@@ -1,6 +1,7 @@
-"""Whether a master that was killed has left workers. Only then is imported what adopts them: few starts need it.
+"""Whether a master that was killed has left workers, or anything in the manager's descriptor store.
 
-The start may import late, since its program's files are still those of this start; an upgrade may not.
+Only then is imported what adopts them, since few starts need it. The start may import late, since its program's files
+are still those of this start; an upgrade may not.
 """
 
 from __future__ import annotations
@@ -18,12 +19,23 @@ if TYPE_CHECKING:
 
 
 def left(launch: MasterLaunch, runtime: Runtime, log: Callable[[str], object]) -> Found | None:
-    """Return what can be adopted; None for nothing. Logs why not, if there are workers of a master that was killed."""
-    if survivors := runtime.roster.survivors():
-        from .found import found
+    """Return what can be adopted; None for nothing. Logs why not, if a master that was killed has left anything.
+
+    Workers that live have it, or the service manager's store, or both. Raises OSError.
+    """
+    stored = None
+    if launch.stored:
+        from ..store.content import Stored
+
+        stored = Stored(launch.stored)
+        stored.put_back(runtime.path)
+    if (survivors := runtime.roster.survivors()) or stored:
+        from ..store.content import Stored
+        from .found import Left, found
 
         given = Given(launch.sockets.numbers, launch.sockets.names)
-        if (adopted := found(launch, runtime, (survivors, given), log)) is not None:
+        what = Left(survivors, stored or Stored({}), given, launch.identity)
+        if (adopted := found(launch, runtime, what, log)) is not None:
             return adopted
     notes.clear(runtime.path)  # This master writes its own, and a later one must not find these.
     return None

@@ -13,6 +13,7 @@ from ..._core.kept.snapshot import Snapshot, to_bytes
 from ..._records.plain import Descriptor, plain
 from ..kept import board, sockets
 from ..runtime.roster import _realm
+from ..store.content import content_of
 from . import notes
 from .marks import Mark, mark
 from .program import program_of
@@ -78,20 +79,23 @@ class Memo:
         begun = process_time()
         self._turn += 1
         directory = self._parts.basis.runtime.path
+        daemon = self._daemon()
         try:
-            notes.write(directory, self._turn, self._content())
+            notes.write(directory, self._turn, self._content(daemon))
             self._failed = False
         except OSError as error:
             self._log_failure(directory, error)
+        if self._parts.store.is_there:
+            self._parts.store.hold(content_of(daemon, directory))
         # The first one takes several times as long.
         before, self._cost = self._cost, process_time() - begun
         self._pause = max(_SOON, _SHARE * min(before, self._cost))
         self._next = monotonic() + self._pause
 
-    def _content(self) -> bytes:
+    def _content(self, daemon: KeptDaemon) -> bytes:
         basis = self._parts.basis
         supervisor = basis.supervisor
-        sections = {notes.SECTION: plain(KeptDaemon, self._daemon())}
+        sections = {notes.SECTION: plain(KeptDaemon, daemon)}
         minor = self._program["python"]
         return to_bytes(Snapshot(basis.way.release, minor, supervisor.generation, supervisor.snapshot(), sections))
 

@@ -337,6 +337,7 @@ class KeptMaster:
     `launch` is how it was started, as the launching process wrote it; `since` when this was written (monotonic),
     `started` when the daemon was (since 1970). `mask`: the signals that were blocked. `was_ready`: the service manager
     has been sent READY. `agreement`, `scoreboard`, `metrics`: the formats that it shares with its processes.
+    `stored`: the names of what the service manager's store holds.
     """
 
     shared: KeptShared
@@ -361,3 +362,4 @@ class KeptMaster:
     agreement: str
     scoreboard: int
     metrics: int
+    stored: tuple[str, ...] = ()

@@ -86,12 +86,12 @@ def _socket(descriptor: int | None) -> socket.socket | None:
     return None if descriptor is None else socket.socket(fileno=descriptor)
 
 
-def numbers(kept: KeptListeners) -> list[int]:
-    """Return the descriptors of all sockets."""
+def numbers(kept: KeptListeners, *, ours: bool = False) -> list[int]:
+    """Return the descriptors of all sockets; `ours`: without those that the daemon was started with."""
     found: list[int | None] = []
     for _, _, place in kept.places:
         if isinstance(place, KeptPort):
             found += [place.first, *(member.descriptor for member in place.members)]
-        else:
+        elif place.ours or not ours:
             found.append(place.descriptor)
     return [number for number in found if number is not None]

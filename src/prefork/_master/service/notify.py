@@ -1,23 +1,15 @@
-"""The service manager's socket: sd_notify(3), and the watchdog's beats.
-
-One datagram is one message. The manager may be slow, restart, or be gone, which must not affect the daemon: nothing
-here waits, a message that cannot be sent now is kept until there is room (of statuses only the latest), and an error is
-logged once.
-"""
+"""The daemon's state for a service manager: sd_notify(3), and the watchdog's beats. One datagram is one message."""
 
 from __future__ import annotations
 
-import errno
 import os
-import selectors
-import socket
-from collections import deque
 from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from ..._report.notices import Notices
 from ..._wire.printable import printable
+from .sender import Sender, address_in
 
 if TYPE_CHECKING:
     from ..._core.actions import Action
@@ -33,9 +25,6 @@ _MOST = 32
 
 _LONGEST = 86400.0
 """The most seconds between two beats; the manager may allow for ever (USEC_INFINITY)."""
-
-_GONE = (errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT, errno.EPIPE)
-"""Errors that mean: at the address is another socket by now, or none."""
 
 
 class HasHealth(Protocol):
@@ -53,27 +42,24 @@ class Manager:
         self._master = master
         self._about = about
         self._notices = Notices()
-        self._address = _address(variables.get("NOTIFY_SOCKET", ""))
-        self._socket: socket.socket | None = None
-        self._waiting: deque[bytes] = deque(maxlen=_MOST)
-        self._listening = False
+        address = address_in(variables)
+        self._sender = None if address is None else Sender(master, address, _MOST)
         self._status = ""
         self._status_is_due = False
-        self._error_logged = False
-        if self._address is not None and (period := _watchdog(variables)):
+        if self._sender is not None and (period := _watchdog(variables)):
             self._beat(period)
 
     def close(self) -> None:
         """Close the socket; messages that wait are discarded."""
-        self._waiting.clear()
-        self._drop()
+        if self._sender is not None:
+            self._sender.close()
 
     def noted(self, event: Event, actions: Sequence[Action], now: float) -> None:
         """See `Observer`. Nothing is sent here: the actions must have been carried out before."""
 
     def done(self, now: float) -> None:
         """See `Observer`. Send what has changed."""
-        if self._address is None:
+        if self._sender is None:
             return
         health = self._about.health()
         if lines := self._notices.due(health, now):
@@ -90,14 +76,14 @@ class Manager:
 
     def upgrading(self) -> bool:
         """Send that the program is about to be replaced; return whether the daemon has been ready."""
-        if self._address is not None and self._notices.ready:
+        if self._sender is not None and self._notices.ready:
             self._send(["RELOADING=1", f"MONOTONIC_USEC={int(monotonic() * 1e6)}"])
         return self._notices.ready
 
     def upgraded(self, was_ready: bool) -> None:
         """Send that it has been replaced, or is not: each RELOADING ends with a READY."""
         self._notices.ready = was_ready
-        if self._address is not None and was_ready:
+        if self._sender is not None and was_ready:
             self._status = self._about.health().text
             self._send(["READY=1", f"STATUS={self._status}"])
 
@@ -113,73 +99,11 @@ class Manager:
         self._send(["WATCHDOG=1"])
         self._master.later(period, lambda: self._beat(period))
 
-    # The socket.
-
     def _send(self, lines: Sequence[str]) -> None:
         # A manager takes a carriage return for the end of a line as well, and a line for an order.
         message = "\n".join(map(printable, lines)).encode("utf-8", "replace")
-        if len(lines) == 1 and self._waiting and self._waiting[-1][:7] == message[:7]:
-            self._waiting.pop()  # A status or a beat: the newer one replaces it.
-        self._waiting.append(message)
-        if not self._listening:
-            self._flush()
-
-    def _flush(self) -> None:
-        try:
-            while self._waiting:
-                self._write(self._waiting[0])
-                self._waiting.popleft()
-        except BlockingIOError:
-            self._listen(True)
-            return
-        except OSError as error:
-            self._waiting.clear()
-            self._drop()
-            self._log_error(error)
-        self._listen(False)
-
-    def _write(self, message: bytes) -> None:
-        """Send a message; on a socket that was opened before, by a new one if need be."""
-        if self._socket is not None:
-            try:
-                self._socket.send(message, socket.MSG_NOSIGNAL)
-                return
-            except OSError as error:
-                if error.errno not in _GONE:
-                    raise
-                self._drop()
-        assert self._address is not None
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        # Connected, since only then poll(2) reports when there is room.
-        self._socket.connect(self._address)
-        self._socket.send(message, socket.MSG_NOSIGNAL)
-
-    def _listen(self, wanted: bool) -> None:
-        if self._socket is not None and wanted != self._listening:
-            self._listening = wanted
-            if wanted:
-                self._master.selector.register(self._socket, selectors.EVENT_WRITE, self._flush)
-            else:
-                self._master.selector.unregister(self._socket)
-
-    def _drop(self) -> None:
-        if self._socket is not None:
-            self._listen(False)
-            self._socket.close()
-            self._socket = None
-
-    def _log_error(self, error: OSError) -> None:
-        if not self._error_logged:
-            self._error_logged = True
-            self._master.relay.log(f"service manager: sd_notify failed: {error.strerror}; retrying at the next change")
-
-
-def _address(text: str) -> str | bytes | None:
-    """Return the socket's path or abstract name; None if there is none."""
-    if text.startswith("/"):
-        return text
-    return b"\0" + os.fsencode(text[1:]) if text.startswith("@") else None
+        if self._sender is not None:  # The newer status or beat replaces one that waits.
+            self._sender.send(message, instead=len(lines) == 1)
 
 
 def _watchdog(variables: Mapping[str, str]) -> float:

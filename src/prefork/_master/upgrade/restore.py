@@ -103,6 +103,7 @@ def _restore(parts: Parts, kept: KeptMaster, options: LogOptions) -> None:
     workers.restore_hangs(executor, kept.hangs)
     workers.restore_watchers(executor._watchers, kept.watchers)
     clients.restore(parts.control, parts.replies, kept.control)
+    parts.store.held = dict.fromkeys(kept.stored)
     ownership.restore_pid_file(parts.pid_file, kept.runtime)
     master.signals._may_lose_terminal = kept.may_lose_terminal
 

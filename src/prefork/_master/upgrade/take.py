@@ -65,4 +65,5 @@ def _kept(parts: Parts, asker: int) -> KeptMaster:
         agreement=AGREEMENT,
         scoreboard=scoreboard.VERSION,
         metrics=arena.VERSION,
+        stored=tuple(parts.store.held),
     )
