@@ -125,6 +125,7 @@ def test_upgrade_is_no_restart(manager: tuple[Systemd, Path]) -> None:
     assert running.show("shop.service", "Result") == "success"
 
 
+@pytest.mark.timeout(1800)
 def test_killed_master_is_restarted_and_adopts_the_workers(manager: tuple[Systemd, Path]) -> None:
     running, directory = manager
     unit = shipped("shop.service", directory, KillMode="process").replace(
