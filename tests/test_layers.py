@@ -206,7 +206,8 @@ LARGEST = {
     "_master/scoreboard": 270,
     "_master/kept": 760,
     "_master/upgrade": 530,
-    "_master/adoption": 740,
+    "_master/adoption": 660,
+    "_master/adoption/listeners": 170,
 }
 """Folder -> lines of code that it may have, some tenth more than it needs. Where one is full, look for the second idea
 in it; a number here is not raised by the commit that breaks it.

@@ -31,7 +31,8 @@ def left(launch: MasterLaunch, runtime: Runtime, log: Callable[[str], object]) -
         stored.put_back(runtime.path)
     if (survivors := runtime.roster.survivors()) or stored:
         from ..store.content import Stored
-        from .found import Left, found
+        from .found import found
+        from .what import Left
 
         given = Given(launch.sockets.numbers, launch.sockets.names)
         what = Left(survivors, stored or Stored({}), given, launch.identity)

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Sequence
 from contextlib import suppress
 
-from ..._linux import steering
+from ...._linux import steering
 
 _SO_MEMINFO = 55  # <asm-generic/socket.h>
 _DROPS = 8
