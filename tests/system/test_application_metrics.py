@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support import Start, until
+from support import PROOF, Start, until
 from system.agents import Watched
 from system.runs import Run, write
 
@@ -85,7 +85,10 @@ class Asked(Run):
         return found
 
 
-@pytest.mark.parametrize(("name", "source"), [("fastapi", FASTAPI), ("flask", FLASK), ("django", DJANGO)])
+EXPORTERS = [("fastapi", FASTAPI), ("flask", FLASK), ("django", DJANGO)]
+
+
+@pytest.mark.parametrize(("name", "source"), EXPORTERS if PROOF else EXPORTERS[:1])
 def test_frameworks_exporters_have_all_workers_totals(start: Start, name: str, source: str) -> None:
     """Unchanged, on four workers, and over a killed worker and a reload."""
     write(start, "shop.py", source)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support import Spied, Start, by_id, command_line, gone, until
+from support import PROOF, Spied, Start, by_id, command_line, gone, until
 
 
 def fetch(port: int) -> bytes:
@@ -110,21 +110,21 @@ def test_web_helps(start: Start) -> None:
         assert word in text
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (["-w", "0"], "'0' is not a number of workers"),
-        (["-w", "-1"], "'-1' is not a number of workers"),
-        (["-w", "x"], "'x' is not a number of workers"),
-        (["-w", ""], "'' is not a number of workers"),
-        (["-p", "70000"], "'70000' is not a port"),
-        (["-p", "-1"], "'-1' is not a port"),
-        (["-p", "http"], "'http' is not a port"),
-        (["--host", "nowhere.invalid"], "cannot listen on nowhere.invalid"),
-        (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
-        (["--hots", "localhost"], "--hots"),
-    ],
-)
+BAD = [
+    (["-w", "0"], "'0' is not a number of workers"),
+    (["-p", "70000"], "'70000' is not a port"),
+    (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
+    (["--hots", "localhost"], "--hots"),
+    (["-w", "-1"], "'-1' is not a number of workers"),
+    (["-w", "x"], "'x' is not a number of workers"),
+    (["-w", ""], "'' is not a number of workers"),
+    (["-p", "-1"], "'-1' is not a port"),
+    (["-p", "http"], "'http' is not a port"),
+    (["--host", "nowhere.invalid"], "cannot listen on nowhere.invalid"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "reason"), BAD if PROOF else BAD[:4])
 def test_web_refuses_bad_input(start: Start, arguments: list[str], reason: str) -> None:
     web = start.sample("prefork-sample-web", *arguments)
     assert web.wait() == 2

@@ -50,7 +50,7 @@ CHANGES = {
 SERVED = [
     (server, change)
     for server in ("uvicorn", "granian", "hypercorn")
-    for change in (CHANGES if PROOF or server == "uvicorn" else ("loop",))
+    for change in (CHANGES if PROOF else ("loop", "ignored", "blocked") if server == "uvicorn" else ("loop",))
 ]
 """What is changed concerns the worker's loop, not its server: the proof tries every pair."""
 
