@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -30,6 +31,7 @@ def home(open_start: Start) -> Path:
 
 def as_other_user(what: Callable[[], str]) -> str:
     """Return the result or error of a call as another user, in a process of its own."""
+    codecs.lookup("ascii")  # Imported at its first use, by this interpreter's files, which the other user may not read.
     reading, writing = os.pipe()
     if (pid := os.fork()) == 0:
         try:

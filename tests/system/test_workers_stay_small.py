@@ -34,8 +34,8 @@ def web(worker):
 """
 MOST = 1350
 """kB, so 500 workers are in 675 MB. Workers that repeated what the mold can do for all had 1,600."""
-MOLDS = 3
-"""Tried at most: the order of the heap, which hashes decide, is some fifty kB, the same for all workers of a mold."""
+MOLDS = 8
+"""Tried at most: the order of the heap, which hashes decide, is some eighty kB, the same for all workers of a mold."""
 
 
 def test_trivial_worker_has_little_memory_of_its_own(start: Start) -> None:

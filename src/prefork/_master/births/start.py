@@ -102,6 +102,7 @@ def _become_mold(interpreter: Interpreter, channel: Channel, passed: tuple[int, 
             channel.send(StepFailed("start", text), wait=False)
     except BaseException as error:
         channel.send(StepFailed("start", f"{type(error).__name__}: {error}"), wait=False)
+    os._exit(127)  # The master has the reason; by its status, too, this child is no mold that was done.
 
 
 def _keep(passed: tuple[int, ...]) -> None:
