@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import subprocess
 from collections import Counter
@@ -67,8 +68,14 @@ def test_tutorial_prints_what_it_says(start: Start) -> None:
     running = None
     for command, printed in steps(page):
         if command.startswith(SERVE):
-            running = start.command(PREFORK, *command.split()[1:], env=environment)
-            running.expect(r"prefork: shop: ready \(ASGI application", "err")
+            ours, theirs = pty.openpty()
+            terminal = {"stdout": theirs, "stderr": theirs, "env": {**environment, "TERM": "dumb"}}
+            running = start.command(PREFORK, *command.split()[1:], **terminal)
+            os.close(theirs)
+            running.listen("out", ours)
+            running.expect("  ready in .* s   Ctrl-C stops")
+            assert not plain(printed, start.directory) - plain("\n".join(running.out), start.directory)
+            assert {line for line in running.out if line.startswith("  ")} >= {"  target      shop:app"}, "columns"
             continue
         differing = Differing(command, printed, start.directory, {**os.environ, **environment, "PATH": path})
         if command.startswith(ASKS):

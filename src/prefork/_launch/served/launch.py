@@ -23,7 +23,7 @@ from ..._options.records import DaemonOptions, checked
 from ..._options.table import Settings
 from ..._records.members import replace
 from ..._report.banner import Start, Style, opening
-from ..._report.forms import Form, Json, Text
+from ..._report.forms import Json, Text
 from ..._wire.launch import Greeting, Identity, MasterLaunch
 from ..become_master import become_master, launch_of
 from .surroundings import for_molds, given_variables, here, program_here
@@ -39,22 +39,24 @@ def start(given: dict[str, Any], settings: Settings, started: float) -> NoReturn
     """Become the master; `started`: when this began (time.monotonic). Raises UsageError and SystemFailure."""
     style = _style(settings)
     prepared = replace(launch(given, settings), greeting=Greeting(style, started))
-    form = _form(style, settings["log_format"])
     with suppress(OSError):  # Standard error is closed.
-        os.write(2, form.message(opening(_start(settings), style)))
+        os.write(2, _opening(settings, style))
     become_master(prepared)
+
+
+def _opening(settings: Settings, style: Style) -> bytes:
+    """Return the first message, in the form in which the master will write its log; on a terminal a block."""
+    text = opening(_start(settings), style)
+    if style != "line":
+        return f"{text}\n".encode("utf-8", "backslashreplace")  # A time, or an indent, would break its columns.
+    if settings["log_format"] == "json":
+        return Json(time).message(text)
+    return Text(clock=None if is_journal(2, os.environ) else time).message(text)
 
 
 def _start(settings: Settings) -> Start:
     python = ".".join(map(str, sys.version_info[:3]))
     return Start(settings["name"], os.getpid(), settings["target"], python, settings.file)
-
-
-def _form(style: Style, log_format: str) -> Form:
-    """Return the form of the first message: as the master will write its log, but for a block on a terminal."""
-    if log_format == "json":
-        return Json(time)
-    return Text(clock=time if style == "line" and not is_journal(2, os.environ) else None)
 
 
 def _style(settings: Settings) -> Style:
