@@ -49,8 +49,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_post_page(output: str, page: Any, config: Any) -> str:
-    """Have pages take what search needs without a web server from the site itself."""
+    """Have pages take what search needs without a web server from the site itself; name it for screen readers."""
     here = os.path.relpath("site_assets/worker.js", os.path.dirname(page.file.src_uri) or ".")
+    output = output.replace('<div class="md-search" ', '<div class="md-search" aria-label="Search" ')
     return output.replace("https://unpkg.com/iframe-worker/shim", here)
 
 

@@ -1,0 +1,37 @@
+"""The pictures of the tutorial show what its text says; `tests/system/test_tutorial.py` compares that with the commands."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def squeezed(text: str) -> str:
+    """Return a text without what differs from one run to the next, and without where its lines were broken."""
+    return re.sub(r"0x[0-9a-f]+|[\d.:+-]|\s", "", text.replace("\N{NO-BREAK SPACE}", " "))
+
+
+def said() -> list[str]:
+    """Return what the page's blocks say, without a line that a terminal shows only while a command runs."""
+    page = re.sub(r"^reload: importing generation .*\n", "", (DOCS / "tutorial.md").read_text(), flags=re.MULTILINE)
+    return [
+        squeezed(block) for block in re.findall(r"^```(?:console|text)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    ]
+
+
+def shown(picture: str) -> str:
+    """Return the text of a terminal in a picture, without the title of its window."""
+    _, *cells = re.findall(r"<text [^>]*>(.*?)</text>", (DOCS / picture).read_text())
+    return html.unescape("".join(cells))
+
+
+@pytest.mark.parametrize("scene", ["reload", "hang"])
+def test_pictures_show_what_the_tutorial_says(scene: str) -> None:
+    """If the page is right: `python docs/make_recordings.py`."""
+    picture = squeezed(shown(f"tutorial-{scene}.svg"))
+    assert any(block and block in picture for block in said()), picture
