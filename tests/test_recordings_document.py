@@ -1,4 +1,4 @@
-"""The pictures of the tutorial show what its text says; `tests/system/test_tutorial.py` compares that with the commands."""
+"""Pictures of the tutorial show what its text says, which `tests/system/test_tutorial.py` compares with commands."""
 
 from __future__ import annotations
 
