@@ -1,4 +1,4 @@
-"""Django and Starlette behind a proxy that ends TLS, below a path: they redirect and make links as it should be."""
+"""Django and Starlette behind a proxy that ends TLS, below a path: redirects, links and streams are the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DJANGO = """
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path, reverse
 
 settings.configure(
@@ -28,20 +28,34 @@ settings.configure(
 def page(request):
     return HttpResponse(" ".join([request.build_absolute_uri(), reverse("page"), request.META["REMOTE_ADDR"]]))
 
-urlpatterns = [path("page", page, name="page")]
+def stream(request):
+    return StreamingHttpResponse(PIECES)
+
+urlpatterns = [path("page", page, name="page"), path("stream", stream)]
 """
-WSGI = DJANGO + "app = get_wsgi_application()\n"
+WSGI = DJANGO + "PIECES = [b'one ', b'two ', b'three']\napp = get_wsgi_application()\n"
 ASGI = (
     DJANGO
     + """
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route
 
 async def star(request):
     return PlainTextResponse(f"{request.url} {request.url_for('star')} {request.client.host}")
 
-starlette = Starlette(routes=[Mount("/sub", routes=[Route("/star", star, name="star")])], lifespan=None)
+class Pieces:
+    async def __aiter__(self):
+        for piece in "one ", "two ", "three":
+            yield piece
+
+PIECES = Pieces()
+
+async def streamed(request):
+    return StreamingResponse(PIECES)
+
+routes = [Route("/star", star, name="star"), Route("/stream", streamed)]
+starlette = Starlette(routes=[Mount("/sub", routes=routes)], lifespan=None)
 starlette.router.routes[0].name = None
 django = get_asgi_application()
 
@@ -71,10 +85,12 @@ def test_frameworks_redirect_and_link_by_what_the_proxy_says(start: Start, serve
     for path in "/page", "/shop/page":  # Whether or not the proxy removes it.
         assert get(run, path) == (301, there)
         assert get(run, path, **SECURE) == (200, f"{there} /shop/page 203.0.113.9")
+    assert get(run, "/stream", **SECURE) == (200, "one two three")
     if server[1] == "asgi":
         there = "https://shop.example/shop/sub/star"
         for path in "/sub/star", "/shop/sub/star":
             assert get(run, path, **SECURE) == (200, f"{there} {there} 203.0.113.9")
+        assert get(run, "/sub/stream") == (200, "one two three")
     assert run.running.stop() == 0
 
 
