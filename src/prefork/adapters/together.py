@@ -68,9 +68,11 @@ def written_together(
 ) -> type[Any]:
     """Return a subclass of one of uvicorn's protocols that uses `Together`; WebSockets have the plain transport."""
 
+    made = protocol.connection_made
+
     class WrittenTogether(protocol):  # type: ignore[misc]
         def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
+            made(self, transport)
             self.transport: Any = kind(transport, loop)
 
         def handle_websocket_upgrade(self, *event: Any) -> None:

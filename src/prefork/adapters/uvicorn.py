@@ -214,14 +214,14 @@ class _Connections(set[Any]):
         self.tasks: set[asyncio.Task[None]] = set()
 
     def add(self, connection: Any) -> None:
-        super().add(connection)
+        set.add(self, connection)
         if self._activity is not None:
             self._activity.opened()
 
     def discard(self, connection: Any) -> None:
         if connection not in self:
             return
-        super().discard(connection)
+        set.discard(self, connection)
         if self._activity is not None:
             self._activity.closed()
         if self._gone is not None and not self:

@@ -19,6 +19,9 @@ def short(protocol: type[Any], most: int, refusals: Refusals) -> type[Any]:
     if not hasattr(protocol, "on_headers_complete"):
         return protocol
 
+    headers_complete, message_complete = protocol.on_headers_complete, protocol.on_message_complete
+    received = protocol.data_received
+
     class Short(protocol):  # type: ignore[misc]
         _gathered = 0
         _ended = 0
@@ -27,17 +30,17 @@ def short(protocol: type[Any], most: int, refusals: Refusals) -> type[Any]:
         def on_headers_complete(self) -> None:
             self._gathered = 0
             self._ended += 1
-            super().on_headers_complete()
+            headers_complete(self)
 
         def on_message_complete(self) -> None:
             self._ended += 1
-            super().on_message_complete()
+            message_complete(self)
 
         def data_received(self, data: bytes) -> None:
             if self._gathered > most:
                 return  # It is answered, and closes soon.
             ended = self._ended
-            super().data_received(data)
+            received(self, data)
             if ended == self._ended and not ended % 2:
                 self._gathered += len(data)
                 if self._gathered > most:

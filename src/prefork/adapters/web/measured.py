@@ -16,12 +16,14 @@ def counts_bodies(protocol: type[Any]) -> bool:
 def measured(protocol: type[Any], activity: Activity) -> type[Any]:
     """Return a subclass that counts them; its transport is to be a `Together`."""
 
+    lost = protocol.connection_lost
+
     class Measured(protocol):  # type: ignore[misc]
         def connection_lost(self, exc: Exception | None) -> None:
             # Where this side has closed first, it has cut the response itself.
             if self.cycle is not None and not self.cycle.response_complete and not self.transport.closed:
                 activity.disconnected()
-            super().connection_lost(exc)
+            lost(self, exc)
 
     if not counts_bodies(protocol):
         return Measured

@@ -14,14 +14,17 @@ from typing import Any
 def patient(protocol: type[Any], loop: asyncio.AbstractEventLoop, header_timeout: float = 0.0) -> type[Any]:
     """Return a subclass of one of uvicorn's HTTP protocols; `header_timeout`: see `ServerOptions`."""
 
+    # Bound once, here and in the other layers: CPython 3.11 looks `super()` up anew for each connection, in 0.2 µs.
+    made, lost, call_later = protocol.connection_made, protocol.connection_lost, loop.call_later
+
     class Patient(protocol):  # type: ignore[misc]
         def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
-            self.timeout_keep_alive_task = loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+            made(self, transport)
+            self.timeout_keep_alive_task = call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._unset_keepalive_if_required()  # uvicorn lets it run after a reset, and with it keeps the protocol.
-            super().connection_lost(exc)
+            lost(self, exc)
 
         def timeout_keep_alive_handler(self) -> None:
             # After a turn that took long uvloop runs timers before it reads: the request may be there.
