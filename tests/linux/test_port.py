@@ -279,3 +279,24 @@ def run(program: list[tuple[int, int, int, int]], number: int) -> int:
                 return register
             case _:
                 raise AssertionError(f"it ran to its end with {register}")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_change_steers_as_looking_at_all_sockets(port: Port, seed: int) -> None:
+    """Where hundreds start, only what a change can alter is looked at."""
+    choose, pids = random.Random(seed), iter(range(1, 1000))
+    living: dict[int, str] = {}
+    for _ in range(120):
+        key = f"web/{choose.randrange(6)}"
+        match choose.choice(["give", "give", "ready", "ready", "drain", "end"]):
+            case "give":
+                living[pid := next(pids)] = key
+                port.give(SHARDED, key, pid)
+            case "end" if living:
+                port.ended(pid := choose.choice(list(living)))
+                del living[pid]
+            case what if living:
+                port.serves(choose.choice(list(living)), what == "ready", abandons=choose.random() < 0.2)
+        found = list(port._steered)
+        port._steer()
+        assert port._steered == found

@@ -76,6 +76,8 @@ class Port:
         self._queues = queues
         self._members = [Member("foreign", None) for _ in range(foreign)]
         self._steered: list[int] = []
+        self._best: tuple[int, bool] | None = None
+        """Of the places that are steered to: their rank, and whether they are of the newest use."""
         self._newest = ""
 
     @property
@@ -129,7 +131,7 @@ class Port:
         member = self._shard(listener, key) if listener.sharing == "sharded" else self._shared()
         member.holders[pid] = False
         member.abandoned = False
-        self._steer()
+        self._steer_after(member)
         assert member.socket is not None
         return member.socket
 
@@ -139,7 +141,7 @@ class Port:
             if pid in member.holders:
                 member.holders[pid] = whether
                 member.abandoned |= abandons and member.use == "shard"
-                self._steer()
+                self._steer_after(member)
 
     def ended(self, pid: int) -> None:
         """Note that a process has exited, and its copy is closed."""
@@ -266,6 +268,17 @@ class Port:
 
     # Steering.
 
+    def _steer_after(self, member: Member) -> None:
+        """Steer after a change of one socket: of hundreds that start, each is worse than the best, or one of them."""
+        if self._foreign or self._best is None or not self._steered or member.withdrawn:
+            self._steer()
+            return
+        mine, place = (member.rank(), member.use == self._newest), self._members.index(member)
+        if mine > self._best or (mine < self._best and place in self._steered):
+            self._steer()
+        elif mine == self._best and place not in self._steered:
+            self._attach(sorted([*self._steered, place]))
+
     def _steer(self) -> None:
         """Send new connections to the sockets of the best rank, or to those of orphans while no worker is ready."""
         places = [
@@ -274,7 +287,7 @@ class Port:
             if member.use in ("shared", "shard") and not member.withdrawn
         ]
         # While one sharing replaces the other, the newer gets all as soon as a worker serves there.
-        best = max((each[:2] for each in places), default=None)
+        self._best = best = max((each[:2] for each in places), default=None)
         chosen = [place for *rank, place in places if tuple(rank) == best]
         if self._foreign and self.orphans_serve and (best is None or best[0] < _READY):
             chosen = list(range(self._foreign))
