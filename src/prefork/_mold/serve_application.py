@@ -6,10 +6,12 @@ in the worker's context: a changed one replaces the workers, and a spare forked 
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -83,7 +85,8 @@ class ServedApplication:
     def plan(self) -> Json:
         """Read the options, and compute their plan."""
         options = self._read()
-        self._made = self._application(options, received())
+        with _uncollected():
+            self._made = self._application(options, received())
         plan = self._made.plan()
         assert isinstance(plan, dict)
         watched = os.path.abspath(options.file) if options["reload"] and options.file else None
@@ -124,6 +127,18 @@ class ServedApplication:
         self._server = settings["server"]
         looping = (Web._kind,) if self._recognised.what == "asgi" else ()
         return DaemonApplication(daemon_of(self._recognised, settings, files), looping)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the collector off while the server is imported: each of its full turns would visit the application's heap."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def daemon_of(recognised: Recognised, settings: Settings, files: Files | None = None) -> Daemon:
