@@ -131,7 +131,7 @@ class ServedApplication:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Keep the collector off while the server is imported: each of its full turns would visit the application's heap."""
+    """Keep the collector off while the server is imported: a full turn visits all that the application holds."""
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -270,13 +270,11 @@ class Port:
 
     def _steer_after(self, member: Member) -> None:
         """Steer after a change of one socket: of hundreds that start, each is worse than the best, or one of them."""
-        if self._foreign or self._best is None or not self._steered or member.withdrawn:
-            self._steer()
-            return
         mine, place = (member.rank(), member.use == self._newest), self._members.index(member)
-        if mine > self._best or (mine < self._best and place in self._steered):
+        best = None if self._foreign or member.withdrawn or not self._steered else self._best
+        if best is None or mine > best or (mine < best and place in self._steered):
             self._steer()
-        elif mine == self._best and place not in self._steered:
+        elif mine == best and place not in self._steered:
             self._attach(sorted([*self._steered, place]))
 
     def _steer(self) -> None:
@@ -301,19 +299,15 @@ class Port:
             self._steered = []
             return  # Nothing to choose from, and perhaps no reuseport group yet.
         self._steered = places
-        try:
+        with suppress(OSError):  # Not supported by this kernel, which then distributes by its own hash.
             steering.choose(self.template(), places)
-        except OSError:
-            pass  # Not supported by this kernel, which then distributes by its own hash.
 
 
 def _refuse_new(sock: socket.socket | None) -> None:
     """Refuse new connections at a socket, if the kernel supports it; established ones are not affected."""
     if sock is not None and sock.type == socket.SOCK_STREAM:
-        try:
+        with suppress(OSError):  # Not supported by this kernel: the last connections are lost, as with any server.
             steering.turn_away(sock)
-        except OSError:
-            pass  # Not supported by this kernel: the connections of the last moment are lost, as with any server.
 
 
 def _admit_new(sock: socket.socket | None) -> None:
