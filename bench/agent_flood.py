@@ -24,6 +24,7 @@ import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 AT_ONCE = 1_000
 PAUSE = 0.002
@@ -106,7 +107,7 @@ def asked(client: socket.socket, seconds: float) -> dict[str, float]:
     return {"p50": took[len(took) // 2], "p99": took[int(0.99 * (len(took) - 1))]}
 
 
-def flood(port: int, going: Event, counts: object) -> None:
+def flood(port: int, going: Event, counts: Any) -> None:
     os.setsid()
     os.nice(19)
     try:
@@ -117,7 +118,7 @@ def flood(port: int, going: Event, counts: object) -> None:
         scrapes(port, counts)
 
 
-def scrapes(port: int, counts: object) -> None:
+def scrapes(port: int, counts: Any) -> None:
     """Ask for the metrics on many connections at once; count the answers."""
     with selectors.DefaultSelector() as selector:
         for _ in range(AT_ONCE):
@@ -135,7 +136,7 @@ def scrapes(port: int, counts: object) -> None:
                     key.data.extend(data[:64])
                     continue
                 status = bytes(key.data[9:12])
-                counts[{b"200": 0, b"503": 1}.get(status, 2)] += 1  # type: ignore[index]
+                counts[{b"200": 0, b"503": 1}.get(status, 2)] += 1
                 selector.unregister(key.fileobj)
                 key.fileobj.close()
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefork._errors import UsageError
+from prefork._wire.measures import RECEIVED
 from prefork._wire.scoreboard import HALF, HEADER, Scoreboard, create
 from prefork._worker.activity import Activity
 from prefork._worker.limits import private, resident
@@ -120,6 +121,17 @@ def test_more_ends_than_begins_are_misuse() -> None:
         activity.end()
     with pytest.raises(UsageError, match=r"closed\(\) once for each opened\(\)"):
         activity.closed()
+
+
+def test_pieces_of_bodies_are_counted_and_passed_on() -> None:
+    board, passed = mapped(), list[tuple[str, bytes]]()
+    activity = Activity(board, 1)
+    take = activity.receiving(lambda protocol, body: passed.append((protocol, body)))
+    take("a", b"12345")
+    activity.received(2)
+    take("b", b"678")
+    assert passed == [("a", b"12345"), ("b", b"678")]
+    assert board.words[board.block_words(1) + RECEIVED] == 10
 
 
 @pytest.mark.parametrize("name", ["opened", "closed", "polled", "begin", "end"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from .._worker.activity import Activity
 
 
@@ -20,6 +23,10 @@ class Uncounted(Activity):
 
     def received(self, size: int) -> None:
         """Count nothing."""
+
+    def receiving(self, on_body: Callable[[Any, bytes], object]) -> Callable[[Any, bytes], object]:
+        """Count nothing."""
+        return on_body
 
     def held(self, seconds: float) -> None:
         """Count nothing."""

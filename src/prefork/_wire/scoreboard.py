@@ -46,7 +46,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import Literal
+from typing import Any, Literal
 
 from .._linux import memfd
 from .._records.record import record
@@ -154,6 +154,14 @@ class Memory:
     def __init__(self, memory: memoryview) -> None:
         self.bytes = memory
         self.words, self.floats, self.signed = memory.cast("Q"), memory.cast("d"), memory.cast("q")
+        self._parts: list[memoryview[Any]] = []
+
+    def part(self, first: int, count: int) -> tuple[memoryview, memoryview, memoryview[float]]:
+        """Return `count` words from the word `first` on, as bytes, words and floats; of no use once this is closed."""
+        own = slice(first, first + count)
+        parts = self.bytes[8 * first : 8 * (first + count)], self.words[own], self.floats[own]
+        self._parts += parts
+        return parts
 
 
 class Scoreboard(Memory):
@@ -180,7 +188,7 @@ class Scoreboard(Memory):
 
     def close(self) -> None:
         """Unmap it."""
-        for view in (self.words, self.floats, self.signed, self.bytes):
+        for view in (*self._parts, self.words, self.floats, self.signed, self.bytes):
             view.release()
         self._map.close()
 

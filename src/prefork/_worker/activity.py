@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _SUCCESS = RESPONSES + 2  # the word of responses with 2xx
 _QUICK = LATENCY_BOUNDS[0]
 _MASK = 2**64 - 1
+_NO_GIL = "t" in sys.abiflags
 _lock = _thread.RLock()
 """Not a plain lock: a signal handler may begin a request of its own while this thread writes the label of another."""
 
@@ -59,7 +60,7 @@ class Activity:
 
     __slots__ = (
         *("_beat_threads", "_begun", "_block", "_bytes", "_counts", "_floats", "_lag", "_latency", "_oldest"),
-        *("_queued", "_row", "_words"),
+        *("_board", "_queued", "_row", "_sums", "_words"),
         *("errors", "in_flight", "label", "limits", "lock", "polls", "open", "requests"),
         *("hang_timeout", "loop_thread", "pulse", "requests_by_thread", "wake"),
     )
@@ -83,24 +84,24 @@ class Activity:
             self.leave_row()
         else:
             self._write_to(board, board.worker_words(row), board.block_words(row))
-            self._words[self._row + at.NATIVE_THREADS] = sharing.native_threads
+            self._words[at.NATIVE_THREADS] = sharing.native_threads
             _shared = self
 
     def opened(self) -> None:
         """Count one connection more."""
-        words, row = self._words, self._row
-        words[row + POLLS] = self.polls = self.polls + 1
-        words[row + OPEN] = self.open = self.open + 1
+        words = self._words
+        words[POLLS] = self.polls = self.polls + 1
+        words[OPEN] = self.open = self.open + 1
 
     def closed(self) -> None:
         """Count one connection fewer. Raises UsageError where none is open."""
         if not self.open:
             raise UsageError("a connection was closed that had not been opened: closed() once for each opened()")
-        self._words[self._row + OPEN] = self.open = self.open - 1
+        self._words[OPEN] = self.open = self.open - 1
 
     def polled(self) -> int:
         """Count one poll of a backlog without an accept, as a sign of life; return how many connections are open."""
-        self._words[self._row + POLLS] = self.polls = self.polls + 1
+        self._words[POLLS] = self.polls = self.polls + 1
         return self.open
 
     def begin(self, label: str) -> float:
@@ -109,14 +110,14 @@ class Activity:
         `label` names it, such as `GET /orders`; it is cut to 64 bytes.
         """
         self._begun = now = monotonic()
-        words, row, in_flight = self._words, self._row, self.in_flight
+        in_flight = self.in_flight
         if not in_flight:
-            self._floats[row + BUSY_SINCE] = now
-        words[row + IN_FLIGHT] = self.in_flight = in_flight + 1
+            self._floats[BUSY_SINCE] = now
+        self._words[IN_FLIGHT] = self.in_flight = in_flight + 1
         if label != self.label:
             self.label = label
             self._write_text(at.LABEL_OFFSET, label)
-        if not in_flight and (self.pulse is not None or not words[WATCHING]):
+        if not in_flight and (self.pulse is not None or not self._board[WATCHING]):
             self._busy()
         return now
 
@@ -134,20 +135,20 @@ class Activity:
         # The quickest requests, for which the search would count, are in the first bucket.
         bucket = LATENCY_AT + bisect_left(LATENCY_BOUNDS, latency) if latency > _QUICK else LATENCY_AT
         answer = _SUCCESS if 200 <= status < 300 else _word_of(status) if status else RESPONSES
-        words, floats, row, block, counts = self._words, self._floats, self._row, self._block, self._counts
+        words, block, counts = self._words, self._block, self._counts
         in_flight = self.in_flight  # After the last call: no other thread comes between this and what is written.
         if not in_flight:
             raise UsageError("a request ended that had not begun: end() once for each begin()")
-        words[row + REQUESTS] = self.requests = self.requests + 1
+        words[REQUESTS] = self.requests = self.requests + 1
         if failed:
-            words[row + ERRORS] = self.errors = self.errors + 1
-        words[row + IN_FLIGHT] = self.in_flight = in_flight - 1
-        floats[row + BUSY_SINCE] = now if in_flight > 1 else 0.0
-        words[block + bucket] = counts[bucket] = counts[bucket] + 1
-        words[block + answer] = counts[answer] = counts[answer] + 1
-        floats[block + LATENCY_SUM] = self._latency = self._latency + latency
+            words[ERRORS] = self.errors = self.errors + 1
+        words[IN_FLIGHT] = self.in_flight = in_flight - 1
+        self._floats[BUSY_SINCE] = now if in_flight > 1 else 0.0
+        block[bucket] = counts[bucket] = counts[bucket] + 1
+        block[answer] = counts[answer] = counts[answer] + 1
+        self._sums[LATENCY_SUM] = self._latency = self._latency + latency
         if sent:
-            words[block + SENT] = counts[SENT] = counts[SENT] + sent
+            block[SENT] = counts[SENT] = counts[SENT] + sent
         if self.limits is not None:
             self.limits.after(self.requests)
         return now
@@ -155,7 +156,24 @@ class Activity:
     def received(self, size: int) -> None:
         """Count bytes of the body of a request."""
         counts = self._counts
-        self._words[self._block + RECEIVED] = counts[RECEIVED] = (counts[RECEIVED] + size) & _MASK
+        self._block[RECEIVED] = counts[RECEIVED] = (counts[RECEIVED] + size) & _MASK
+
+    def receiving(self, on_body: Callable[[Any, bytes], object]) -> Callable[[Any, bytes], object]:
+        """Return a server's method that takes a piece of a body, with its bytes counted.
+
+        It does what `received` does, since that call would cost as much as the count.
+        """
+
+        def counting(protocol: Any, body: bytes) -> None:
+            size, counts = len(body), self._counts
+            self._block[RECEIVED] = counts[RECEIVED] = counts[RECEIVED] + size
+            on_body(protocol, body)
+
+        def locking(protocol: Any, body: bytes) -> None:
+            self.received(len(body))
+            on_body(protocol, body)
+
+        return locking if _NO_GIL else counting
 
     def disconnected(self) -> None:
         """Count a client that went away before its response was complete."""
@@ -168,36 +186,35 @@ class Activity:
     def queued(self, seconds: float) -> None:
         """Count a request by the time that it has waited for this worker."""
         self._count(QUEUE_AT + bisect_left(QUEUE_BOUNDS, seconds), 1)
-        self._floats[self._block + QUEUE_SUM] = self._queued = self._queued + seconds
+        self._sums[QUEUE_SUM] = self._queued = self._queued + seconds
 
     def held(self, seconds: float) -> None:
         """Count a turn of the event loop that took long, once the worker has begun to serve."""
         if self.requests or self.in_flight or self.polls:
             self._count(LATE, 1)
-            self._floats[self._block + LAG] = self._lag = self._lag + seconds
+            self._sums[LAG] = self._lag = self._lag + seconds
 
     def _count(self, word: int, more: int) -> None:
         counts = self._counts
-        self._words[self._block + word] = counts[word] = (counts[word] + more) & _MASK
+        self._block[word] = counts[word] = (counts[word] + more) & _MASK
 
     def _write_text(self, offset: int, text: str) -> None:
         with self.lock:
-            start = self._row * 8 + offset
             field = _cut(text.encode("utf-8", "replace")).ljust(at.LABEL_BYTES, b"\0")
-            self._bytes[start : start + at.LABEL_BYTES] = field
+            self._bytes[offset : offset + at.LABEL_BYTES] = field
 
     def beat(self) -> None:
         """Report progress, for work that takes longer than the kind's `hang_timeout`. To be called in any thread.
 
         Where an event loop works, only its own thread can report for it: what others report could come when it waits.
         """
-        now, floats, row = monotonic(), self._floats, self._row
+        now, floats = monotonic(), self._floats
         if self._beat_threads is not None:
             self._beat_threads()
         elif self.in_flight:
-            floats[row + BUSY_SINCE] = now
-        if self.loop_thread == _thread.get_ident() and floats[row + BEAT] > 0:
-            floats[row + BEAT] = now
+            floats[BUSY_SINCE] = now
+        if self.loop_thread == _thread.get_ident() and floats[BEAT] > 0:
+            floats[BEAT] = now
 
     # What a server reports whose threads handle one request each (`adapters.threads`).
 
@@ -207,40 +224,39 @@ class Activity:
         `beat` counts as progress, and `by_thread` returns what each thread works on: id of the system, label.
         """
         self._beat_threads, self.requests_by_thread = beat, by_thread
-        self._words[self._row + at.THREADS] = count
+        self._words[at.THREADS] = count
 
     def write_progress(self, since: float, oldest: str, waiting: int, moved: float) -> None:
         """Write the oldest request and since when it has made no progress, 0.0 for none; `moved`: when one last did."""
-        words, floats, row = self._words, self._floats, self._row
-        floats[row + BUSY_SINCE] = since
+        self._floats[BUSY_SINCE] = since
         oldest = "" if oldest == self.label else oldest  # As mostly: one text to write, and not two.
         if oldest != self._oldest:
             self._oldest = oldest
             self._write_text(at.OLDEST_OFFSET, oldest)
-        words[row + at.WAITING] = waiting
-        floats[row + at.MOVED] = moved
+        self._words[at.WAITING] = waiting
+        self._floats[at.MOVED] = moved
 
     def wake_master(self) -> None:
         """Wake a master that does not watch for hangs."""
-        if self.wake is not None and not self._words[WATCHING]:
+        if self.wake is not None and not self._board[WATCHING]:
             self.wake()
 
     # What an event loop reports: that it waits, or since when it runs callbacks, whatever is in flight.
 
     def waits(self) -> None:
         """Report that the event loop is about to wait."""
-        self._floats[self._row + BEAT] = -1.0
+        self._floats[BEAT] = -1.0
 
     def works(self) -> float:
         """Report that the event loop runs callbacks from now on; return when that is."""
-        self._floats[self._row + BEAT] = now = monotonic()
-        if self.wake is not None and not self._words[WATCHING]:
+        self._floats[BEAT] = now = monotonic()
+        if self.wake is not None and not self._board[WATCHING]:
             self.wake()
         return now
 
     def loop_ended(self) -> None:
         """Report that there is no event loop any more."""
-        self._floats[self._row + BEAT] = 0.0
+        self._floats[BEAT] = 0.0
 
     def _busy(self) -> None:
         """Start the pulse and wake the master: after the row is written, or the master could read it too early."""
@@ -261,8 +277,10 @@ class Activity:
 
     def _write_to(self, memory: Memory, row: int, block: int) -> None:
         """Write to this memory from now on: the worker's half of a row, and its block, from these words on."""
-        self._words, self._floats, self._bytes = memory.words, memory.floats, memory.bytes
-        self._row, self._block = row, block
+        # Views that begin there: an addition for each number that is written would cost a tenth of it.
+        self._board, self._row = memory.words, row
+        self._bytes, self._words, self._floats = memory.part(row, at.WORDS)
+        _, self._block, self._sums = memory.part(block, BLOCK // 8)
 
     def retire(self) -> None:
         """Give up the row: no process uses it any more, and a fork has nothing to leave."""
@@ -278,7 +296,7 @@ def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
     return locked
 
 
-if "t" in sys.abiflags:  # no GIL
+if _NO_GIL:
     for _name in ("opened", "closed", "polled", "begin", "end", "received", "queued", "held", "_count", "beat"):
         setattr(Activity, _name, _one_at_a_time(getattr(Activity, _name)))
 

@@ -28,11 +28,7 @@ def measured(protocol: type[Any], activity: Activity) -> type[Any]:
     if not counts_bodies(protocol):
         return Measured
 
-    on_body, received = protocol.on_body, activity.received
-
     class MeasuredBodies(Measured):
-        def on_body(self, body: bytes) -> None:
-            received(len(body))
-            on_body(self, body)
+        on_body = activity.receiving(protocol.on_body)
 
     return MeasuredBodies
