@@ -82,7 +82,8 @@ def choice(name: str | None, *, reads: bool = False) -> Choice:
     if name is None and given:
         return Choice(_in(given, f"no daemon is running in {given} ($RUNTIME_DIRECTORY)"))
     if name is not None and "/" in name:
-        return Choice(_in(name, f"no daemon is running in {name}"))
+        slot = "" if name[0] in "/." else f" (that is a directory; `prefork explain {name}` shows a slot)"
+        return Choice(_in(name, f"no daemon is running in {name}{slot}"))
     here = current_directory()
     name = name or os.environ.get("PREFORK_NAME")
     wish = Wish(here, name, None if name else _configured(here), reads, searched(os.environ))

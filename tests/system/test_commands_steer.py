@@ -196,6 +196,7 @@ def test_stop_returns_when_the_master_has_gone(start: Start) -> None:
     assert {line.split("  ")[0] for line in stop.err} == {"web/0", "web/1"}
     for command in ("status",), ("reload",), ("stop",), ("scale", "web", "3"), ("events",), ("plan",):
         assert served.refuses(*command, status=3).startswith("prefork: no daemon is running in ")
+    assert served.refuses("status", "web/0", status=3).endswith("`prefork explain web/0` shows a slot)")
 
 
 def test_a_command_that_is_interrupted_leaves_it_to_the_daemon(pool: Commanded) -> None:
