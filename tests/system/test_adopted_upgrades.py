@@ -13,6 +13,7 @@ from support import Start, gone, until
 from system.commanded import Commanded
 from system.daemons import HEAD, RUN, SERVE
 from system.test_adoption import killed, noted, settled, slots
+from system.test_upgrade import connections
 
 DECLARED = """
 http = prefork.Listener("tcp://127.0.0.1:PORT", sharing="sharded")
@@ -38,16 +39,16 @@ def descriptors(daemon: Commanded) -> list[str]:
 
 
 def quiet(daemon: Commanded) -> list[str]:
-    """Return the descriptors of a master that has nothing to do; a command's connection is closed a moment later."""
-    last: list[str] = []
+    """Return the descriptors of a master at rest, once the connections of commands are closed."""
+    until(daemon.rests, "the master at rest")
+    until(lambda: not connections(daemon.running.pid), "the commands' connections are closed")
+    return descriptors(daemon)
 
-    def is_quiet() -> bool:
-        seen = daemon.client.status()
-        last[:], before = descriptors(daemon), list(last)
-        return last == before and seen["change"] is None and [mold["spares"] for mold in seen["molds"]] == [1]
 
-    until(is_quiet, "the master at rest")
-    return last
+def has_just(daemon: Commanded, expected: list[str]) -> None:
+    """Wait until these are the master's descriptors."""
+    quiet(daemon)
+    until(lambda: descriptors(daemon) == expected, f"the same descriptors: {expected}")
 
 
 def test_kills_and_upgrades_in_turn(start: Start) -> None:
@@ -60,13 +61,12 @@ def test_kills_and_upgrades_in_turn(start: Start) -> None:
     upgraded(daemon)
     killed(daemon)  # A master that had been upgraded.
     settled(daemon)
-    adopted = quiet(daemon)
+    has_just(daemon, first)  # Pidfds of the adopted are not those of children, but as many.
     upgraded(daemon)  # A master that has adopted workers.
     assert daemon.pids() == old
     assert {(slot["generation"], slot["restarts"]) for slot in slots(daemon).values()} == {(1, 0)}
     until(lambda: {daemon.ask()[2] for _ in range(4)} == {*old.values()}, "answers of both")
-    # Pidfds of the adopted are not those of children, but as many.
-    assert quiet(daemon) == adopted == first
+    has_just(daemon, first)
     os.kill(old["web/0"], signal.SIGSEGV)
     daemon.running.expect("web/0: killed by SIGSEGV after", "err")
     until(daemon.rests, "its successor")
@@ -107,5 +107,5 @@ def test_adoption_leaves_no_descriptor_open(start: Start) -> None:
         launch()
         daemon.running.expect("adopted 1 worker", "err")
         settled(daemon)
-        assert quiet(daemon) == before
+        has_just(daemon, before)
         assert daemon.stop() == 0

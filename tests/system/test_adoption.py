@@ -102,7 +102,7 @@ def settled(served: Served) -> None:
 
 def test_workers_keep_pid_slot_and_generation(start: Start) -> None:
     served, old = launched(start, "web/0", "web/1")
-    for _ in range(3):
+    for _ in range(2):
         killed(served)
         settled(served)
         found = slots(served)
