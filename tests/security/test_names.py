@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,17 @@ SERVER = "127.0.0.177"
 
 def child_that_looks_up(hostile: Hostile) -> tuple[str, str, str]:
     """Return the user of the child of the master that is still its program, its NoNewPrivs, and its standard input."""
-    program = Path(f"/proc/{hostile.master}/exe").readlink(), Path(f"/proc/{hostile.master}/cmdline").read_bytes()
     for pid in hostile.running.children():
-        if (Path(f"/proc/{pid}/exe").readlink(), Path(f"/proc/{pid}/cmdline").read_bytes()) == program:
-            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-            status = dict(line.split(":\t", 1) for line in lines)
-            return status["Uid"].split()[0], status["NoNewPrivs"], os.readlink(f"/proc/{pid}/fd/0")
+        with suppress(FileNotFoundError):  # It has ended meanwhile.
+            if program_of(pid) == program_of(hostile.master):
+                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+                status = dict(line.split(":\t", 1) for line in lines)
+                return status["Uid"].split()[0], status["NoNewPrivs"], os.readlink(f"/proc/{pid}/fd/0")
     raise AssertionError("no child of the master looks the name up")
+
+
+def program_of(pid: int) -> tuple[str, bytes]:
+    return os.readlink(f"/proc/{pid}/exe"), Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def test_name_that_is_never_answered_keeps_nothing_waiting(anywhere: Start) -> None:
