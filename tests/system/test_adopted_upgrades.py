@@ -6,14 +6,12 @@ import os
 import signal
 import socket
 import sys
-from contextlib import suppress
-from pathlib import Path
 
 from support import Start, gone, until
 from system.commanded import Commanded
 from system.daemons import HEAD, RUN, SERVE
 from system.test_adoption import killed, noted, settled, slots
-from system.test_upgrade import connections
+from system.test_upgrade import connections, open_files
 
 DECLARED = """
 http = prefork.Listener("tcp://127.0.0.1:PORT", sharing="sharded")
@@ -29,26 +27,17 @@ def upgraded(daemon: Commanded) -> None:
     assert "upgrade: done" in daemon.client.upgrade()
 
 
-def descriptors(daemon: Commanded) -> list[str]:
-    """Return what the master's descriptors are; sockets, pipes and watches of the kernel without their numbers."""
-    found = []
-    for each in Path(f"/proc/{daemon.running.pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # Closed meanwhile.
-            found.append(os.readlink(each).partition(":[")[0])
-    return sorted(found)
-
-
 def quiet(daemon: Commanded) -> list[str]:
     """Return the descriptors of a master at rest, once the connections of commands are closed."""
     until(daemon.rests, "the master at rest")
     until(lambda: not connections(daemon.running.pid), "the commands' connections are closed")
-    return descriptors(daemon)
+    return open_files(daemon.running.pid)
 
 
 def has_just(daemon: Commanded, expected: list[str]) -> None:
     """Wait until these are the master's descriptors."""
     quiet(daemon)
-    until(lambda: descriptors(daemon) == expected, f"the same descriptors: {expected}")
+    until(lambda: open_files(daemon.running.pid) == expected, f"the same descriptors: {expected}")
 
 
 def test_kills_and_upgrades_in_turn(start: Start) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +82,21 @@ def connections(pid: int) -> set[str]:
     """Return the connections to the control socket that a master has open."""
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
     accepted = {f"socket:[{line[6]}]" for line in lines if line[5] == "03" and line[-1].endswith("/control.sock")}
-    return accepted.intersection(os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir())
+    return accepted.intersection(links(pid))
+
+
+def links(pid: int) -> list[str]:
+    """Return what the descriptors of a process lead to."""
+    found = []
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # Closed meanwhile.
+            found.append(os.readlink(each))
+    return found
 
 
 def open_files(pid: int) -> list[str]:
     """Return what the descriptors of a process are, but for which inode: those of its loop are new each time."""
-    place = Path(f"/proc/{pid}/fd")
-    return sorted(os.readlink(each).partition(":[")[0] for each in place.iterdir())
+    return sorted(link.partition(":[")[0] for link in links(pid))
 
 
 CAPTURED = """
