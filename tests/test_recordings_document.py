@@ -7,6 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from textual.binding import Binding
+
+from prefork.cli._top.app import Top
+from prefork.cli._top.columns import columns_for
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -35,3 +39,11 @@ def test_pictures_show_what_the_tutorial_says(scene: str) -> None:
     """If the page is right: `python docs/make_recordings.py`."""
     picture = squeezed(shown(f"tutorial-{scene}.svg"))
     assert any(block and block in picture for block in said()), picture
+
+
+def test_picture_of_top_has_its_columns_and_keys() -> None:
+    """If not: `python bench/picture_of_top.py`."""
+    picture = shown("top.svg").replace("\N{NO-BREAK SPACE}", " ")
+    keys = [key.description for key in Top.BINDINGS if isinstance(key, Binding) and key.show]
+    missing = [word for word in (*keys, *(column.heading for column, _ in columns_for(11, 96))) if word not in picture]
+    assert not missing
