@@ -5,9 +5,10 @@
 `heavy` needs 0.4 s of processor time to import, and holds 60 MB. The sides take turns.
 
     first      from the command to the first answer
-    all        until as many different workers as there should be have answered (up to 64 workers)
     there      until as many workers exist; those of prefork are ready by then, those of others may only be forked
     processor  seconds of processor time of all processes until then
+    all        until as many different workers as there should be have answered (up to 64 workers): later, where a
+               server lets few of its workers accept
     back       from the SIGKILL of N workers until as many exist again
 """
 
@@ -41,7 +42,7 @@ APPLICATIONS = {
 }
 STEP, PATIENCE, MOST_ASKED = 0.01, 60.0, 64
 READY = re.compile(rb"prefork: \S+/\d+ g\d+ ready")
-FIGURES = ("first", "all", "there", "processor", "back")
+FIGURES = ("first", "there", "processor", "all", "back")
 
 
 def main() -> None:
@@ -76,11 +77,11 @@ def live(side: str, count: int, application: str, killed: int) -> dict[str, floa
     begin, taken = time.monotonic(), {}
     with running(side, count, application, await_all=False) as server:
         taken["first"] = time.monotonic() - begin
+        until(lambda: len(workers(server)) >= count, f"{side}: {count} workers")
+        taken["there"], taken["processor"] = time.monotonic() - begin, server.cpu()
         if count <= MOST_ASKED:
             server.serving(count)
             taken["all"] = time.monotonic() - begin
-        until(lambda: len(workers(server)) >= count, f"{side}: {count} workers")
-        taken["there"], taken["processor"] = time.monotonic() - begin, server.cpu()
         if killed:
             time.sleep(2)  # They are healthy then, and are replaced at once.
             taken["back"] = back(server, count, killed)
