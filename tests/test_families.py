@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from math import inf
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,12 +18,15 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+import prefork
 from daemon_seen import seen, stage
 from prefork._agent.families.collector import DaemonCollector
 from prefork._agent.families.family import Family, Sample
 from prefork._agent.families.limits import limits
 from prefork._agent.families.listed import SUBJECTS, samples
 from prefork._agent.families.seen import Limits, Seen
+from prefork._core.change import ChangeStage, What
+from prefork._report.changes import SORTS, STAGES
 from prefork.scoreboard import Histogram, Measures, Reading
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -48,6 +52,13 @@ def test_every_family_has_a_sample_and_no_other_is_made(daemon: Seen) -> None:
     found = {sample.family for sample in samples(daemon, "1.0")}
     assert found == set(FAMILIES)
     assert len({family.name for family in FAMILIES}) == len(FAMILIES)
+
+
+def test_every_sort_of_change_that_is_announced_is_counted() -> None:
+    core = "".join(path.read_text() for path in (Path(prefork.__file__).parent / "_core").rglob("*.py"))
+    announced = set(re.findall(r'Announce\("(\w+)"', core)) | {*get_args(What)}
+    assert announced - {"stop"} == set(SORTS)
+    assert {*get_args(ChangeStage), "baking", "none"} - {"queued"} == set(STAGES)
 
 
 def test_names_and_labels_are_those_of_the_conventions() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from math import comb
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from core.stage import Stage, kinds, plan
 from prefork._core import actions as act
 from prefork._core import commands as cmd
 from prefork._core import events as ev
+from prefork._core.handover.orders import ReplaceProgram
 from prefork._core.judge.bake import LOOKS
 from prefork._core.judge.counts import Counts, Sample
 from prefork._core.judge.statistics import chance
@@ -19,6 +21,7 @@ from prefork._core.plan import Entry, Kind, Plan, Spec
 from prefork._core.supervisor import Supervisor
 from prefork._core.watch.verdicts import Hang
 from prefork._options.records import DaemonOptions
+from prefork._report import baking
 
 SPEC = Spec(name="shop", jitter=0.0)
 WEB = [f"web/{number}" for number in range(4)]
@@ -129,6 +132,72 @@ def bake(stage: Stage, *, errors: int = 0, more: int = 1000, latency: float = 0.
 
 def still_baking(event: ev.Event) -> bool:
     return isinstance(event, ev.Measured)
+
+
+class TestView:
+    def change(self, stage: Stage) -> Any:
+        return stage.supervisor.overview()["change"]
+
+    def test_bake_is_shown_with_canaries_end_and_figures(self) -> None:
+        stage = four()
+        stage.command(cmd.Reload())
+        assert self.change(stage)["bake"] is None
+        stage.rest()
+        seen = self.change(stage)
+        assert seen["stage"] == "baking"
+        assert seen["bake"] == {
+            "canaries": ["web/0"], "begun": stage.now, "until": stage.now + 8, "settling": 2.0, "least": 200,
+            "held": False, "figures": [],
+        }  # fmt: skip
+        assert baking.lines(seen, stage.now) == ["judge: web/0 of generation 2 beside the others, 8 s left"]
+        bake(stage, looks=2)
+        [figures] = self.change(stage)["bake"]["figures"]
+        assert figures["pool"] == "web"
+        assert figures["new"]["requests"] == figures["old"]["requests"] == 1000
+        assert baking.lines(self.change(stage), stage.now)[1].startswith("judge: web: ")
+        bake(stage)
+        assert self.change(stage) is None
+        assert baking.lines(None, stage.now) == []
+
+    def test_held_bake_ends_later_and_says_what_it_lacks(self) -> None:
+        stage = four()
+        stage.command(cmd.Reload())
+        stage.rest()
+        begun = stage.now
+        bake(stage, more=10)
+        seen = self.change(stage)
+        assert (seen["bake"]["held"], seen["bake"]["until"]) == (True, begun + 80)
+        first, figures = baking.lines(seen, begun + 20)
+        assert first == "judge: held, since there are too few requests; web/0 of generation 2, at most 60 s more"
+        assert figures.endswith("; 200 requests of each are needed")
+        assert baking.short(seen, begun + 20).startswith("held g2, 60 s left; web new 0 % ")
+
+
+class TestUpgrade:
+    def test_upgrade_says_at_once_that_it_waits_for_a_bake(self) -> None:
+        stage = four()
+        stage.command(cmd.Reload())
+        stage.rest()
+        stage.command(cmd.Upgrade())
+        text = "waits for the verdict on generation 2, which is judged for 80 s at most; `prefork back` withdraws "
+        [begun] = [each for each in stage.all(act.Announce) if each.what == "upgrade"]
+        assert begun.text.startswith(text)
+        assert not stage.all(ReplaceProgram)
+        bake(stage)
+        assert stage.all(ReplaceProgram)
+        assert stage.serving(2) == WEB
+
+    def test_back_ends_the_bake_that_an_upgrade_waits_for(self) -> None:
+        stage = four()
+        stage.command(cmd.Reload())
+        stage.rest()
+        stage.command(cmd.Upgrade())
+        stage.command(cmd.Replan())
+        assert not stage.reply().ok
+        stage.command(cmd.Back())
+        assert stage.reply().text == "back: the reload is withdrawn; generation 1 goes on serving"
+        stage.rest(but=lambda _event: bool(stage.all(ReplaceProgram)))
+        assert stage.all(ReplaceProgram)
 
 
 class TestReload:

@@ -13,17 +13,20 @@ if TYPE_CHECKING:
     from .plan import Listener, Plan
     from .slot import Slot, Target
 
+What = Literal["start", "reload", "replan", "restart", "back"]
+ChangeStage = Literal["queued", "planning", "binding", "rolling"]
+
 
 @mutable
 class Change:
     """A change under way: it is applied as a whole, or rolled back as a whole."""
 
-    what: Literal["start", "reload", "replan", "restart", "back"]
+    what: What
     askers: list[int]
     key: str = ""
     dry: bool = False  # a preview: planned only
     cause: str = ""  # what requested it, in words
-    stage: Literal["queued", "planning", "binding", "rolling"] = "queued"
+    stage: ChangeStage = "queued"
     generation: int = 0
     plan: Plan | None = None
     before: dict[str, Target | None] = field(default_factory=dict)  # the former targets of the slots that were moved

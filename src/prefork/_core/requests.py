@@ -23,7 +23,7 @@ def command(state: State, command: Command, askers: list[int]) -> None:
     if state.stopping is not None and not isinstance(command, Stop):
         state.reply(askers, False, "the daemon is stopping")
         return
-    if state.upgrading is not None and any(askers) and not isinstance(command, Stop):
+    if any(askers) and upgrade.refuses(state, command):
         state.reply(askers, False, "the master is being upgraded; request it again when that is done")
         return
     match command:

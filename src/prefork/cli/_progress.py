@@ -53,6 +53,8 @@ class Progress:
                 self._last[event["slot"]] = event
             case "ended":  # If the slot's new worker was ready before, its line stays.
                 self._last.setdefault(event["slot"], event)
+            case "change" if event["stage"] == "planning" and event["what"] == self._what and event.get("text"):
+                self._step(event["text"])
             case "change" if event["stage"] == "rolling" and event["what"] == self._what:
                 self._total = event["left"]
                 if self._bar is not None:

@@ -13,6 +13,7 @@ import click
 from .._errors import SystemFailure
 from .._linux.figures import process as figures
 from .._linux.listening.backlogs import backlogs
+from .._report import baking
 from .._report.judgement import judge
 from .._report.units import counted, duration, precise_duration, short_duration, short_size
 from .._wire import keys
@@ -136,6 +137,7 @@ def _summary(view: dict[str, Any]) -> list[str]:
         to_go = f", {counted(change['left'], 'slot')} to go" if change["stage"] == "rolling" else ""
         text = f"{change['what']} to generation {change['to']}: {change['stage']}{to_go} ({change['why']})"
         lines.append(with_user_names(text))
+        lines += baking.lines(change, view["time"])
     for pool in view["pools"]:
         own = "" if pool["size"] == pool["planned"] else f", {pool['planned']} planned"
         size = counted(pool["size"], "worker")

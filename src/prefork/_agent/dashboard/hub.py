@@ -159,6 +159,9 @@ class Hub:
             asyncio.get_running_loop().call_later(EVERY, self._stirred.set)
         else:
             self._trouble = ""
+            change = self._status["change"] if self._status else None
+            if change and change.get("bake"):  # No event comes with the figures of a bake.
+                asyncio.get_running_loop().call_later(SETTLED, self._stirred.set)
         if first and self._status is not None:
             self._renew()
         else:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..._report.changes import SORTS, STAGES
 from .family import Family, Sample
 from .seen import Seen
 
-STAGES = ("none", "planning", "binding", "rolling")
-"""What is under way: nothing, or a change in one of its stages."""
-CHANGES = ("start", "reload", "replan", "restart", "scale")
 OUTCOMES = ("done", "failed")
 
 MASTER = Family(
@@ -112,7 +110,7 @@ def _change(change: Mapping[str, Any] | None) -> Iterator[Sample]:
 
 
 def _changes(changes: Mapping[str, Any]) -> Iterator[Sample]:
-    for what in CHANGES:
+    for what in SORTS:
         found = changes.get(what, {})
         for outcome in OUTCOMES:
             yield CHANGED.at(found.get(outcome, 0), what, outcome)

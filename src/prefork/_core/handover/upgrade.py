@@ -1,7 +1,8 @@
 """An upgrade in place: the master's program is replaced by the one that is installed now.
 
 It does not carry half a change over. What has moved slots, and what scales a pool, is finished first, since clients
-wait for it and both come to an end within their timeouts. What has moved none is withdrawn: its clients are told, and
+wait for it and both come to an end within their timeouts. A bake may last longer: that is said at once, and a `back`
+ends it. What has moved none is withdrawn: its clients are told, and
 what a signal or a watcher had requested is begun again afterwards. Then the shell is ordered to replace the program.
 Events go on being handled until it does; a client's command is refused meanwhile, since the new program would not have
 its connection, and a stop cancels the upgrade.
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..actions import Announce
 from ..change import Change
+from ..commands import Back, Stop
 from ..molds import end_mold
 from ..rollout import end_settled, next_change, withdraw
 from ..rollout import request as request_change
@@ -22,6 +24,7 @@ from . import outcome
 from .orders import ReplaceProgram
 
 if TYPE_CHECKING:
+    from ..commands import Command
     from ..state import State
     from .facts import Upgraded, UpgradeFailed
 
@@ -33,7 +36,11 @@ def request(state: State, asker: int = 0) -> None:
     if state.upgrading is not None:  # A signal: a client has been refused.
         return
     state.upgrading = Upgrading(asker, state.cause)
-    state.actions.append(Announce("upgrade", "planning", state.generation))
+    begun = Announce("upgrade", "planning", state.generation, text=_waits_for(state))
+    if begun.text:
+        state.report(f"upgrade: {begun.text}", about=begun)
+    else:
+        state.actions.append(begun)
     end_settled(state)
     waiting, state.queue = state.queue, []
     change = state.change
@@ -48,6 +55,25 @@ def request(state: State, asker: int = 0) -> None:
             continue
         one.askers = []
         state.queue.append(one)
+
+
+def refuses(state: State, command: Command) -> bool:
+    """Return whether a client's command has to wait for the upgrade: all but a stop, and the end of a bake."""
+    ends_bake = isinstance(command, Back) and state.change is not None and state.change.on_trial
+    return state.upgrading is not None and not (isinstance(command, Stop) or ends_bake)
+
+
+def _waits_for(state: State) -> str:
+    """Return what a bake, which may last for minutes, has the upgrade wait for; empty if there is none."""
+    change = state.change
+    bake = change.bake if change is not None and change.on_trial else None
+    if change is None or bake is None:
+        return ""
+    left = duration(bake.latest - (0.0 if bake.begun is None else state.now))
+    return (
+        f"waits for the verdict on generation {change.generation}, which is judged for {left} at most; "
+        "`prefork back` withdraws that reload, and `prefork stop` cancels the upgrade"
+    )
 
 
 def proceed(state: State) -> None:

@@ -77,14 +77,19 @@ class Bake:
         """When the last look is due."""
         return (self.begun or 0.0) + self.rules.seconds
 
+    @property
+    def latest(self) -> float:
+        """When a bake that is held, or would be, ends."""
+        return (self.begun or 0.0) + self.rules.seconds * (LONGEST if self.rules.insufficient == "hold" else 1)
+
     def look(self, samples: tuple[Sample, ...], now: float) -> Verdict | None:
         """Compare; return the verdict, or None while the bake goes on, until `deadline`."""
         self.due = False
         if not self.first:
             self.first = self.last = samples
-        windows = [_since(sample, self.first) for sample in samples]
+        windows = [since(sample, self.first) for sample in samples]
         for sample, window in zip(samples, windows, strict=True):
-            slow = slow_part(_since(sample, self.last), window)
+            slow = slow_part(since(sample, self.last), window)
             if slow is not None:
                 self.parts[sample.kind] = self.parts.get(sample.kind, 0) + 1
                 self.slow[sample.kind] = self.slow.get(sample.kind, 0) + slow
@@ -121,7 +126,7 @@ class Bake:
         return 2 * self.slow.get(kind, 0) > self.parts.get(kind, 0) or not self.parts.get(kind)
 
 
-def _since(sample: Sample, earlier: tuple[Sample, ...]) -> Sample:
+def since(sample: Sample, earlier: tuple[Sample, ...]) -> Sample:
     """Return what was counted since the earlier sample of the same kind."""
     for one in earlier:
         if one.kind == sample.kind:

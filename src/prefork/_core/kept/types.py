@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, get_args
 
 from ..._options import records
-from .. import slot, state
+from .. import change, slot, state
 
 Check = Callable[[Any], bool]
 
@@ -23,6 +23,8 @@ _PLAIN: dict[str, tuple[type, ...]] = {
 _CONTAINERS: dict[str, tuple[type, ...]] = {"list": (list,), "tuple": (tuple,), "Collection": (tuple, list)}
 
 _ALIASES = {
+    "What": get_args(change.What),
+    "ChangeStage": get_args(change.ChangeStage),
     "MoldPhase": get_args(state.MoldPhase),
     "Phase": get_args(slot.Phase),
     **{name: get_args(alias) for name, alias in vars(records).items() if get_args(alias) and name[0].isupper()},

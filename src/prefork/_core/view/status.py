@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..restarts.relaunch import next_start
+from .baking import bake_view
 
 if TYPE_CHECKING:
     from ..change import Change
@@ -66,6 +67,7 @@ def change_view(change: Change) -> dict[str, Any]:
         "to": change.generation,
         "left": len(change.pending) + len(change.flight),
         "why": change.cause,
+        "bake": bake_view(change.bake) if change.bake is not None and change.on_trial else None,
     }
 
 

@@ -25,7 +25,7 @@ _PIECE = 20
 
 _PYTHON = ".".join(map(str, sys.version_info[:3]))
 
-_DATES = ("since", "retry_at")
+_DATES = ("since", "retry_at", "begun", "until")
 
 
 class Served(Protocol):
@@ -127,15 +127,15 @@ class DaemonView:
     def status(self) -> Iterator[bytes]:
         """Make the reply to `status`."""
         supervisor, molds, addresses = self.supervisor, self.means.molds(), self.means.addresses()
-        seen = supervisor.overview()
+        seen, tally = supervisor.overview(), self.journal.tally.view()
         for listener in seen["listeners"]:
             listener["address"] = addresses.get(listener["name"], listener["address"])
         for mold in seen["molds"]:
             mold["pid"] = molds.get(mold["generation"])
             _dated(mold)
+        _dated((seen["change"] or {}).get("bake") or {})
         head = {"name": seen.pop("name"), **self._about(), "time": _now(), "python": _PYTHON}
-        seen["counts"] = self.journal.tally.view()
-        yield encoded({"ok": True, "status": {**head, **seen, "slots": []}})[: -len(b"]}}\n")]
+        yield encoded({"ok": True, "status": {**head, **seen, "counts": tally, "slots": []}})[: -len(b"]}}\n")]
         keys, comma = supervisor.keys(), b""
         for first in range(0, len(keys), _PIECE):
             slots = supervisor.slots(keys[first : first + _PIECE], monotonic())

@@ -10,6 +10,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ..._linux.listening.backlogs import Backlog
+from ..._report import baking
 from ..._report.units import counted, duration, precise_duration
 from ..._wire import keys
 from ..._wire.printable import printable
@@ -105,7 +106,7 @@ class Head(Widget):
         if changes:
             to_go = f", {changes[0]['left']} to go" if changes[0]["stage"] == "rolling" else ""
             waiting = f", {len(changes) - 1} waiting" if len(changes) > 1 else ""
-            text = f"{changes[0]['what']}: {changes[0]['stage']}{to_go}{waiting}  "
+            text = f"{changes[0]['what']}: {baking.short(changes[0], self._now)}{to_go}{waiting}  "
         left = _joined(facts, "   ", self.size.width - len(text))[2:]
         return [Segment(left, style(shade(DIM, FAINT, 0.3)))], [Segment(text, style(AMBER))]
 

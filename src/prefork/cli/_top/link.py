@@ -88,6 +88,7 @@ class Link:
         self._post = post
         self._asked = threading.Event()
         self._closed = threading.Event()
+        self._bakes = False
 
     def start(self) -> None:
         """Follow the daemon from now on."""
@@ -145,8 +146,11 @@ class Link:
         return True
 
     def _fetch_on_request(self) -> None:
-        """Fetch the status on request, and once more after the last event; less often with more slots."""
-        while self._asked.wait():
+        """Fetch the status on request, and once more after the last event; less often with more slots.
+
+        Also while a reload is judged: no event comes with the figures of its bake.
+        """
+        while self._asked.wait(_SETTLED if self._bakes else None) or self._bakes:
             while self._asked.is_set():
                 self._asked.clear()
                 if self._closed.is_set():  # `close` sets it before the last request: none is missed.
@@ -155,6 +159,8 @@ class Link:
                 self._closed.wait(0.2 + slots / 1000)
                 self._asked.wait(_SETTLED)
             self._fetch()
+            if self._closed.is_set():
+                return
 
     def _fetch(self) -> int:
         try:
@@ -163,6 +169,7 @@ class Link:
             if self._is_running():
                 self.post(RequestFailed(str(error)))
             return 0
+        self._bakes = bool(status["change"] and status["change"].get("bake"))
         self.post(StatusReceived(status))
         return len(status["slots"])
 

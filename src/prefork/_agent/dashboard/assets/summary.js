@@ -3,7 +3,7 @@
 import { counted, duration, el, hue, moment, percent, precise, say } from "./format.js";
 
 const MARKS = { well: "●", busy: "◌", watch: "▲", bad: "■" };
-const STAGES = ["planning", "binding", "rolling", "done"];
+const STAGES = ["planning", "binding", "baking", "rolling", "done"];
 
 export class Summary {
   constructor(place, openSlot, openReport) {
@@ -16,6 +16,7 @@ export class Summary {
     this.stages = [...place.querySelectorAll(".stages li")];
     this.progress = place.querySelector("progress");
     this.change = place.querySelector(".change");
+    this.bake = place.querySelector(".bake");
     this.openSlot = openSlot;
     this.openReport = openReport;
     this.shown = "";
@@ -82,6 +83,14 @@ export class Summary {
     );
   }
 
+  drawBake(change, now) {
+    const lines = change?.bake ? bakeLines(change, now) : [];
+    this.stages.find((stage) => stage.dataset.stage === "baking").hidden = !lines.length;
+    this.bake.hidden = !lines.length;
+    if (this.bake.children.length !== lines.length) this.bake.replaceChildren(...lines.map(() => el("li")));
+    lines.forEach((line, at) => say(this.bake.children[at], line));
+  }
+
   drawChange(state) {
     const change = state.set.change?.what === "preview" ? null : state.set.change;
     const last = state.set.last;
@@ -94,6 +103,7 @@ export class Summary {
       else stage.removeAttribute("aria-current");
     });
     say(this.stages.at(-1), failed ? "failed" : "done");
+    this.drawBake(change, state.now);
     const all = change?.what === "reload" || change?.what === "start" ? state.set.verdict.wanted : change?.left;
     this.most = change?.stage === "rolling" ? Math.max(this.most, all) : 0;
     this.progress.value = this.most ? (this.most - change.left) / this.most : 0;
@@ -105,6 +115,20 @@ export class Summary {
       say(this.change, `last change: ${last.what}, ${last.outcome} at ${moment(last.time)} after ${precise(last.seconds)}`);
     }
   }
+}
+
+// The first workers of a judged reload, and what they and the old ones have counted in the same time.
+function bakeLines(change, now) {
+  const { bake, to } = change;
+  if (bake.begun == null) return [`judge: waits for ${bake.canaries.join(", ")} of generation ${to}`];
+  const left = duration(Math.max(0, bake.until - now));
+  const beside = bake.held ? `held, since there are too few requests, at most ${left} more` : `${left} left`;
+  return [`judge: ${bake.canaries.join(", ")} of generation ${to} beside the others, ${beside}`, ...bake.figures.map((one) => `${one.pool}: new ${side(one.new)}; old ${side(one.old)}`)];
+}
+
+function side({ requests, errors, p95 }) {
+  if (!requests) return "no requests yet";
+  return `${counted(requests, "request")}, ${percent(errors / requests)} failed, p95 ${precise(p95)}`;
 }
 
 // What there is to say while all is well: since when.
