@@ -24,10 +24,13 @@ from ._client.answers.report import Profile as Profile
 from ._client.answers.report import Sampled as Sampled
 from ._client.answers.report import Stacks as Stacks
 from ._client.answers.report import Usage as Usage
+from ._client.answers.status import Bake as Bake
 from ._client.answers.status import Change as Change
+from ._client.answers.status import Compared as Compared
 from ._client.answers.status import Counts as Counts
 from ._client.answers.status import Explanation as Explanation
 from ._client.answers.status import Hello as Hello
+from ._client.answers.status import Judged as Judged
 from ._client.answers.status import ListenerState as ListenerState
 from ._client.answers.status import MoldState as MoldState
 from ._client.answers.status import Outcomes as Outcomes

@@ -23,6 +23,34 @@ class Hello(TypedDict):
     journal: bool
 
 
+class Judged(TypedDict):
+    """What workers have counted since the count of a bake began; `p95` in seconds."""
+
+    requests: int
+    errors: int
+    p95: float
+
+
+class Compared(TypedDict):
+    """The new workers of one pool, and the old ones, at the last comparison."""
+
+    pool: str
+    new: Judged
+    old: Judged
+
+
+class Bake(TypedDict):
+    """A judged reload that has no verdict yet; times are None before its canaries are ready."""
+
+    canaries: list[str]
+    begun: float | None
+    until: float | None
+    settling: float
+    least: int
+    held: bool
+    figures: list[Compared]
+
+
 class Change(TypedDict):
     """A change that is under way or waits; `left`: slots that have not reached their target."""
 
@@ -32,6 +60,7 @@ class Change(TypedDict):
     to: int
     left: int
     why: str
+    bake: Bake | None
 
 
 class PoolSize(TypedDict):

@@ -61,7 +61,7 @@ class Changes:
             return None
         return {
             "what": now.what, "slot": None, "stage": "rolling", "to": now.generation, "left": len(now.left),
-            "why": now.why,
+            "why": now.why, "bake": None,
         }  # fmt: skip
 
     def begin(
