@@ -72,6 +72,8 @@ bench-servers: $(INSTALLED)  ## servers under prefork beside the same ones and o
 	$(BIN)/python bench/server_throughput.py
 	$(BIN)/python bench/server_balance.py
 	$(BIN)/python bench/server_start.py
+	$(BIN)/python bench/milliseconds.py
+	$(BIN)/python bench/server_many.py
 	$(BIN)/python bench/server_relaunch.py
 	$(BIN)/python bench/server_reload.py
 	$(BIN)/python bench/server_drain.py
