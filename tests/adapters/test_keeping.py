@@ -42,8 +42,8 @@ def test_idle_connection_is_kept_for_its_time_and_closed(shared: Shared, server:
     with shared.use(server, **KEPT) as adapted, ExitStack() as stack:
         begun = time.monotonic()
         silent = stack.enter_context(connect(adapted.port))
-        clients = [(kept(adapted, stack), time.monotonic()) for _ in range(10)]
-        for number, (client, since) in enumerate(clients):
+        clients = [(time.monotonic(), kept(adapted, stack)) for _ in range(10)]
+        for number, (since, client) in enumerate(clients):
             pause_until(begun + number * CLOSED * 0.08)
             last = time.monotonic()
             try:

@@ -55,7 +55,7 @@ def test_child_whose_standard_error_is_closed_ends() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(forked(child), 0)[1]) == 127
 
 
-def test_child_leads_a_session_and_is_sent_no_signal_of_the_master() -> None:
+def test_child_leads_a_session_and_gets_no_signal_of_its_master() -> None:
     def child() -> None:
         assert os.getsid(0) == os.getpid()
         os.kill(os.getpid(), signal.SIGTERM)
