@@ -19,7 +19,6 @@ import prefork
 from prefork._linux.tracing import ptracer
 from prefork._linux.tracing.tasks import tasks
 from prefork._master.outside.readers import Outside, parsed
-from prefork._reader.sampling.seat import Seat
 from prefork._reader.sampling.threads import Threads
 from support import until
 
@@ -263,18 +262,28 @@ def test_thread_that_we_displace_has_no_processor(busy: int) -> None:
 def test_thread_on_another_processor_is_seen_to_run(busy: int) -> None:
     if len(os.sched_getaffinity(0)) == 1:
         pytest.skip("there is one processor")
-    threads, seat = Threads(busy), Seat()
+    threads = Threads(busy)
 
     def runs() -> bool:
-        seat.change()
         found = (threads.that_could_run() or {}).get(busy)
         return found is not None and found.runs
 
-    ours = os.sched_getaffinity(0)
-    try:
-        until(runs, "it is on a processor")
-    finally:
-        os.sched_setaffinity(0, ours)
+    until(runs, "it is on a processor")
+
+
+SEAT = """
+import os
+from prefork._reader.sampling.seat import Seat
+allowed, seat, seen = os.sched_getaffinity(0), Seat(), set()
+for _ in range(50 * len(allowed)):
+    seat.change()
+    seen |= os.sched_getaffinity(0)
+assert seen <= allowed and len(seen) > len(allowed) / 2, (seen, allowed)
+"""
+
+
+def test_seat_is_each_of_the_processors_that_are_allowed() -> None:
+    subprocess.run([sys.executable, "-c", SEAT], check=True, timeout=60)
 
 
 @from_314

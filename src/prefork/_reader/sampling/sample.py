@@ -25,7 +25,8 @@ from .threads import Figures, Standing, Threads
 SHARE = 0.1
 """How much of a processor a reader may use: with more workers or threads it takes fewer samples."""
 
-_ATTEMPTS = 5
+_CHANGED = "(changed while it was read)"
+"""Of a stack that cannot be read. A second attempt would more likely meet a function that takes long."""
 _POLL, _LONGEST_TICK = 0.0004, 0.011
 """Seconds between two looks at the figures of a thread, and until they have changed if it runs."""
 
@@ -117,10 +118,11 @@ class _Source:
         if not wanted and not self._idle:
             return []
         try:
-            threads = self._unwinder.threads(_ATTEMPTS)
+            threads = self._unwinder.threads(1)
         except Unreadable:
-            self.missed += 1  # It changed its frames each time, or has just ended.
-            return []
+            self.missed += 1
+            changed = f"{self.slot};{_CHANGED}"
+            return [_Seen(changed, tid, self._threads, self._before(each)) for tid, each in wanted.items()]
         return [
             _Seen(self._stack(thread), thread.tid, self._threads, self._before(wanted.get(thread.tid)))
             for thread in threads

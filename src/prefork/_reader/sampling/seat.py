@@ -1,4 +1,8 @@
-"""The processor from which a reader looks at other processes: another one each time, by chance."""
+"""The processor from which a reader looks at other processes: another one each time, by chance, and at once.
+
+A reader that had to wait for a processor would get it when another process pauses: where clients and workers share all
+processors, most often a client that waits for what a worker computes, and long computations would seem longer.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,10 @@ class Seat:
 
     def __init__(self) -> None:
         self._all = sorted(os.sched_getaffinity(0))
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
+        except OSError:
+            pass  # It has not CAP_SYS_NICE: then it waits where all processors are busy.
 
     @property
     def is_the_only_one(self) -> bool:
