@@ -15,6 +15,7 @@ from types import TracebackType
 
 import pytest
 
+from prefork._wire.stored import name_of
 from stores import Stored, stored
 from support import PATIENCE, PROOF, Start, gone, until
 from system.daemons import HEAD, RUN, SERVE, free_port
@@ -74,7 +75,14 @@ def launched(start: Start, *keys: str, source: str | None = None) -> tuple[Store
 
 def settle(served: Stored, pids: dict[str, int]) -> None:
     until(lambda: noted(served) >= set(pids.values()), "the note of the workers")
+    until(lambda: notes_are_held(served), "the store has the notes")
     until(lambda: {"socket", "roster"} <= {name.split("-")[2] for name in served.store.names}, "what is held")
+
+
+def notes_are_held(served: Stored) -> bool:
+    """Return whether the store has the files that are written in turn; what is written later is in these."""
+    files = (served.start.directory / "runtime").glob("workers-*")
+    return {name_of(file.name, file.stat().st_ino) for file in files} <= set(served.store.names)
 
 
 def refuses(port: int) -> bool:
@@ -150,6 +158,7 @@ def test_surviving_workers_are_adopted_with_the_store(start: Start) -> None:
         served.launch()
         served.running.expect("adopted 2 workers of a killed master", "err")
         served.running.expect("replan: done", "err")
+        settle(served, pids)
     assert {key: slot["pid"] for key, slot in slots(served).items()} == pids
     assert served.stop() == 0
 
