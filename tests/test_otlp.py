@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -39,7 +40,7 @@ class Sender:
         self.orders = Counter("orders", "Orders.", registry=registry)
         resource = otlp.resource("shop", "agent/0")
         self.traces = Traces(resource, "shop 1")
-        self.made = lambda: otlp.Otlp(endpoint, resource, STARTED, registry.collect, self.traces)
+        self.made = partial(otlp.Otlp, endpoint, resource, STARTED, registry.collect, self.traces)
         self.otlp = self.made()
         self.logged: list[str] = []
         self.outage = Outage(f"otlp: {endpoint}", "trying again", 1, self.logged.append)

@@ -60,7 +60,7 @@ PARTS = {
     ("_master/listeners/inherited.py", "Given"): ("_names _numbers _used", "_units"),
     ("_master/listeners/port.py", "Port"): (
         "_first _foreign _identity _members _newest orphans_serve",
-        "_queues _steered",
+        "_best _queues _steered",
     ),
     ("_master/listeners/port.py", "Member"): ("abandoned holders key socket use withdrawn", "stalled"),
     ("_master/listeners/queues.py", "Queues"): ("", "_counted _epoll _master _queues _stalled _stalls"),
