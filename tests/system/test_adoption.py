@@ -282,7 +282,7 @@ def test_workers_of_another_user_are_adopted(anywhere: Start) -> None:
     served = AsNobody(anywhere, "adopted")
     served.begin()
     old = served.ready("web/0", "web/1")
-    until(lambda: {slot["state"] for slot in slots(served).values()} == {"ready"}, "workers that are ready")
+    served.running.expect("program: ready", "err")  # By then they are in the master's note.
     assert all(os.stat(f"/proc/{pid}").st_uid for pid in old.values())
     served.signal(signal.SIGKILL)
     served.running.wait()

@@ -46,13 +46,17 @@ class Memo:
     def noted(self, event: Event, actions: Sequence[Action], now: float) -> None:
         """Plan a note; at once where a worker is ready or a change has ended, before the log says so.
 
-        Of workers that are ready one soon after another the first is noted at once, the others by the timer or the end
-        of their change: a note for each took a third of the master's time in a start of 32.
+        Of workers that are ready one soon after another, the first and the last are noted at once, the others by the
+        timer: a note for each took a third of the master's time in a start of 32.
         """
         ended = any(isinstance(action, Announce) and action.stage == "done" for action in actions)
-        alone = isinstance(event, WorkerReady) and self._cost < _CHEAP and now >= self._next
-        self._at_once = ended or alone
+        ready = isinstance(event, WorkerReady) and self._cost < _CHEAP
+        self._at_once = ended or (ready and (now >= self._next or self._all_ready()))
         self.plan()
+
+    def _all_ready(self) -> bool:
+        health = self._parts.basis.supervisor.health()
+        return health.ready == health.wanted
 
     def plan(self) -> None:
         """Plan a note."""
