@@ -32,9 +32,9 @@ def web(worker):
     for connection, _ in worker.accept("http"):
         connection.close()
 """
-MOST = 1350
-"""kB, so 500 workers are in 675 MB. Workers that repeated what the mold can do for all had 1,600."""
-MOLDS = 8
+MOST = 1400
+"""kB, so 500 workers are in 700 MB. Workers that repeated what the mold can do for all had 1,600."""
+MOLDS = 3
 """Tried at most: the order of the heap, which hashes decide, is some eighty kB, the same for all workers of a mold."""
 
 
