@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed-with-everything
 PYTEST = $(BIN)/python -m pytest -q
-AT_ONCE ?= 6
+AT_ONCE ?= 8
 WITH_PROCESSES = $(addprefix tests/,adapters cli examples linux security system testing)
 
 .PHONY: demo test checks lint types unit collected tests test-pythons test-lowest package proof bench bench-servers docs help clean

@@ -88,6 +88,7 @@ def test_admin_pages_work_through_a_reload_and_a_mistake(shop: Example) -> None:
     assert shop.stop() == 0
 
 
+@pytest.mark.skipif(not PROOF, reason="make proof runs it")
 def test_reload_of_the_asgi_application_loses_nothing(shop: Example) -> None:
     shop.run("prefork run shop.asgi", "-w", "2", "-b", "127.0.0.1:8000", "--keepalive-window", "10")
     reload_loses_nothing(shop, b'{"orders": 0}')

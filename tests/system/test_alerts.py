@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from grafana import ALERTS, alerts, expressions
+from support import PROOF
 
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool of Prometheus is not installed")
 
@@ -101,6 +102,7 @@ def test_every_alert_has_its_cases() -> None:
 
 
 @needs_promtool
+@pytest.mark.skipif(not PROOF, reason="make proof runs it")
 def test_each_alert_fires_when_it_should_and_alone(tmp_path: Path) -> None:
     tests = []
     for name, (firing, quiet) in CASES.items():

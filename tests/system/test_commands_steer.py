@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import prefork
-from support import PATIENCE, Start, gone, until
+from support import PATIENCE, PROOF, Start, gone, until
 from system.commanded import Commanded
 
 POOL = "[prefork.Pool(Web, size=2, min=1, max=5)]"
@@ -221,17 +221,18 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_client_that_is_killed_in_the_middle_harms_nothing(pool: Commanded, command: list[str]) -> None:
+@pytest.mark.parametrize("command", list(COMMANDS) if PROOF else list(COMMANDS)[:2])
+def test_a_client_that_is_killed_in_the_middle_harms_nothing(pool: Commanded, command: str) -> None:
+    words = COMMANDS[command]
     before, descriptors, gate = pool.pids(), asked_descriptors(pool), pool.start.directory / "gate"
     os.mkfifo(gate)
     blocking = pool.command("replan")  # Whatever is asked for now waits behind this.
     until(lambda: pool.client.status()["change"] is not None, "a change under way")
-    doomed = pool.command(*command)
-    if command[0] in ("status", "events"):
+    doomed = pool.command(*words)
+    if command in ("status", "events"):
         doomed.expect_lines(1)
     else:
-        until(lambda: waits(pool, command), "the command taken up")
+        until(lambda: waits(pool, words), "the command taken up")
     doomed.send(signal.SIGKILL)
     blocking.send(signal.SIGKILL)
     assert doomed.wait() in (-signal.SIGKILL, 0)
@@ -243,15 +244,15 @@ def test_a_client_that_is_killed_in_the_middle_harms_nothing(pool: Commanded, co
     expected = descriptors + 2 * (len(after) - 2)  # A channel and a pidfd for each worker more.
     until(lambda: asked_descriptors(pool) == expected, "no descriptor of it is left")
     kept = {key: pid for key, pid in after.items() if before.get(key) == pid}
-    if command[0] == "reload":  # It had been asked, and was done.
+    if command == "reload":  # It had been asked, and was done.
         assert kept == {}
-    elif command[0] == "restart":
+    elif command == "restart":
         assert kept == {"web/1": before["web/1"]}
     else:
         assert kept == before
-    assert len(after) == (4 if command[0] == "scale" else 2)
+    assert len(after) == (4 if command == "scale" else 2)
     gate.unlink()
-    if command[0] == "scale":
+    if command == "scale":
         pool.client.scale("web", "auto")
     assert pool.says("restart", "web/1").startswith("restart: done ")
 

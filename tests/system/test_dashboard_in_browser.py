@@ -46,6 +46,7 @@ def shown(browser: Browser, run: Dashboard) -> Page:
     return page
 
 
+@pytest.mark.skipif(not PROOF, reason="make proof runs it")
 @pytest.mark.alone
 def test_page_in_browser(start: Start, open_browser: Browser) -> None:
     """One daemon for all of it: each start costs."""
