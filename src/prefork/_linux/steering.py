@@ -60,7 +60,7 @@ def turn_away(sock: socket.socket) -> None:
     """Let no further connection begin at a listening TCP socket; established and waiting ones are not affected.
 
     The SYN is dropped, so that the client tries again a second later and reaches the socket that listens there then, if
-    any. Raises OSError.
+    any. Raises OSError: kernels since 2026 want CAP_NET_ADMIN for a filter of a TCP socket (commit 5d39580f68e6).
     """
     # The program sees the segment from the TCP header on; byte 13 has the flags.
     _attach(sock, _ATTACH_FILTER, ((_LOAD_BYTE, 0, 0, 13), (_AND, 0, 0, 0x12), (_IF_EQUAL, 0, 1, 2), _DROP, _ACCEPT))

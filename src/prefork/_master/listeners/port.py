@@ -306,7 +306,7 @@ class Port:
 def _refuse_new(sock: socket.socket | None) -> None:
     """Refuse new connections at a socket, if the kernel supports it; established ones are not affected."""
     if sock is not None and sock.type == socket.SOCK_STREAM:
-        with suppress(OSError):  # Not supported by this kernel: the last connections are lost, as with any server.
+        with suppress(OSError):  # EPERM, see `turn_away`: the last connections are lost, as with any server.
             steering.turn_away(sock)
 
 
