@@ -10,7 +10,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def served(start: Start, server: tuple[str, str], *options: str | Path, **also: 
     assert f"https://127.0.0.1:{run.port}" in said
     yield run
     assert run.stop() == 0
-    assert not [line for line in run.running.err if "Traceback" in line], run.running.err
+    assert not [line for line in run.running.err if "Traceback" in line], "\n".join(run.running.err)
 
 
 def test_another_path_at_a_reload_is_refused(start: Start, authority: Authority) -> None:
@@ -175,6 +175,38 @@ def test_client_needs_a_certificate_and_a_version(start: Start, authority: Autho
         assert refused(run.port, unknown) in REFUSED
         known.maximum_version = ssl.TLSVersion.TLSv1_2
         assert refused(run.port, known) in REFUSED
+
+
+UPGRADE = b"""GET / HTTP/1.1\r
+Host: localhost\r
+Connection: Upgrade\r
+Upgrade: websocket\r
+Sec-WebSocket-Version: 13\r
+Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r
+\r
+"""
+CLOSING = bytes([0x88, 0x80, 0, 0, 0, 0])
+"""A client's frame that closes a WebSocket (RFC 6455)."""
+
+
+@pytest.mark.parametrize("server", SERVERS[:3] if PROOF else SERVERS[:2], ids="-".join)
+def test_client_that_answers_after_the_close_ends_no_worker(
+    start: Start, authority: Authority, server: tuple[str, str]
+) -> None:
+    certificate, key, _ = authority.issue()
+    (start.directory / "both.pem").write_bytes(certificate + key)
+    with served(start, server, "--tls-cert", "both.pem", "--drain-timeout", "3", workers=1) as run:
+        pid = told(run, authority.context())["pid"]
+        plain = socket.create_connection(("127.0.0.1", run.port), PATIENCE)
+        with authority.context().wrap_socket(plain, server_hostname="localhost") as client:
+            client.sendall(UPGRADE)
+            client.recv(65536)
+            os.kill(pid, signal.SIGTERM)
+            while client.recv(65536):
+                pass
+            with suppress(OSError):
+                client.sendall(CLOSING)  # The server has sent close_notify, and may wait for the client's.
+            run.running.expect(rf"web/0: exited 0 .*pid {pid}", "err")
 
 
 def certified(directory: Path, authority: Authority, subject: str, trusted: Authority | None = None) -> ssl.SSLContext:

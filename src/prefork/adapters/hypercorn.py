@@ -15,6 +15,7 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -209,8 +210,13 @@ class _Log(Logger):
 class _Connection(TCPServer):
     """A connection that ends when its client has closed it; hypercorn has no option for another class.
 
-    hypercorn would keep an idle one, and its descriptor, until the keep-alive time is over.
+    hypercorn would keep an idle one, and its descriptor, until the keep-alive time is over. And it lets an error of one
+    connection's close end all that it serves: with TLS a client may send on when the server has closed.
     """
+
+    async def _close(self) -> None:
+        with suppress(OSError):  # Of TLS, too: ssl.SSLError is one.
+            await super()._close()
 
     async def _read_data(self) -> None:
         await super()._read_data()

@@ -234,13 +234,13 @@ class _Connections(set[Any]):
         """Wait until all have closed and the application's tasks are done; silent ones are closed after `window`."""
         for connection in list(self):
             if not hasattr(connection, "cycle"):  # a WebSocket, which closes with 1012
-                connection.shutdown()
+                _shut_down(connection)
         try:
             await asyncio.wait_for(self._empty(), window)
         except TimeoutError:
             pass  # some client is silent, or some request takes longer
         for connection in list(self):
-            connection.shutdown()  # at once where no request is in flight, and else after it
+            _shut_down(connection)  # at once where no request is in flight, and else after it
         await self._empty()
         while self.tasks:
             await asyncio.wait(self.tasks)
@@ -257,6 +257,13 @@ class _Connections(set[Any]):
         while self:  # Again, since a connection that becomes a WebSocket is removed and added.
             self._gone = asyncio.Event()
             await self._gone.wait()
+
+
+def _shut_down(connection: Any) -> None:
+    try:
+        connection.shutdown()
+    except Exception:  # A WebSocket whose client has not answered its close yet refuses another one.
+        connection.transport.close()
 
 
 class _State(ServerState):
