@@ -104,9 +104,9 @@ PARTS = {
     ),
     ("_master/service/sender.py", "Sender"): (
         "",
-        "_address _error_logged _listening _master _socket _waiting",
+        "_address _error_logged _listening _master _socket _waiting lost",
     ),
-    ("_master/store/store.py", "Store"): ("held", "_log _most _sender _told"),
+    ("_master/store/store.py", "Store"): ("held", "_log _most _removed _sender _told"),
     ("_report/notices.py", "Notices"): ("ready", "_reload _stopping"),
     ("_master/control/admission.py", "Admission"): ("", "_about _control _group _say"),
     ("_master/observers.py", "Headline"): ("", "_about _show _shown"),

@@ -8,7 +8,7 @@ import selectors
 import socket
 import struct
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,18 +37,19 @@ class Sender:
         self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque(maxlen=most)
         self._listening = False
         self._error_logged = False
+        self.lost = False
+        """Whether a message was lost. The sender of messages sets it back."""
 
     def close(self) -> None:
         """Close the socket; messages that wait are discarded."""
         self._discard()
         self._drop()
 
-    def send(self, message: bytes, descriptors: Sequence[int] = (), *, instead: bool = False) -> None:
-        """Send a message, with copies of descriptors. `instead`: of the last one that waits, if it begins alike."""
+    def send(self, message: bytes, descriptors: tuple[int, ...] = (), *, instead: bool = False) -> None:
+        """Send a message, with descriptors, and close them. `instead`: of the last that waits, if it begins alike."""
         if instead and self._waiting and self._waiting[-1][0][:7] == message[:7]:
             self._waiting.pop()
-        # Copies: the caller may close its own before there is room.
-        self._waiting.append((message, tuple([os.dup(each) for each in descriptors])))
+        self._waiting.append((message, descriptors))
         if not self._listening:
             self._flush()
 
@@ -65,6 +66,7 @@ class Sender:
             self._discard()
             self._drop()
             self._log_error(error)
+            self.lost = True
         self._listen(False)
 
     def _write(self, message: bytes, descriptors: tuple[int, ...]) -> None:

@@ -60,15 +60,17 @@ class Stored:
             os.set_inheritable(number, False)
 
     def put_back(self, directory: str) -> None:
-        """Write the files of a runtime directory that was removed; those that are there stay. Raises OSError."""
+        """Write the files of a runtime directory that was removed; those that are there stay.
+
+        Without one of them, or with half of it, nothing can be adopted, and the start goes on as any other.
+        """
         for name in self.names:
             if (what := stored.what_is(name)) in _FILES:
                 number = self._open.pop(name)
-                try:
+                with suppress(OSError):
                     if _is_own_file(number):
                         _copy(number, f"{directory}/{what}")
-                finally:
-                    os.close(number)
+                os.close(number)
 
     def marked(self, marks: Iterable[Mark], alone: bool) -> dict[str, int]:
         """Return the descriptors that have one of these marks, by the names of the marks; the others are closed.

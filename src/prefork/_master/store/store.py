@@ -33,6 +33,7 @@ class Store:
         self._log = master.relay.log
         self._told = False
         self.held = dict.fromkeys(held)
+        self._removed: dict[str, None] = {}
 
     @property
     def is_there(self) -> bool:
@@ -46,11 +47,18 @@ class Store:
         if len(wanted) > self._most:
             self._tell(len(wanted))
             wanted = {}
+        sent: Collection[str] = tuple(self.held)
+        if self._sender.lost:  # The manager was away: all is said once more.
+            self._sender.lost, sent = False, ()
+            self.held |= self._removed
+        else:
+            self._removed.clear()
         for name in [name for name in self.held if name not in wanted]:
             del self.held[name]
+            self._removed[name] = None
             self._sender.send(stored.removing(name))
         for name, what in wanted.items():
-            if name not in self.held and self._store(self._sender, name, what):
+            if not self._sender.lost and name not in sent and self._store(self._sender, name, what):
                 self.held[name] = None
 
     def close(self) -> None:
@@ -59,17 +67,12 @@ class Store:
             self._sender.close()
 
     def _store(self, sender: Sender, name: str, what: int | str) -> bool:
-        if isinstance(what, int):
-            sender.send(stored.storing(name), (what,))
-            return True
         try:
-            opened = os.open(what, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            # A copy: the daemon may close its own before there is room for the message.
+            copy = os.dup(what) if isinstance(what, int) else os.open(what, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
-            return False  # Removed meanwhile: it is made again, and then stored.
-        try:
-            sender.send(stored.storing(name), (opened,))
-        finally:
-            os.close(opened)
+            return False  # No descriptor is free, or the file was removed and is made again: with the next note.
+        sender.send(stored.storing(name), (copy,))
         return True
 
     def _tell(self, needed: int) -> None:
