@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 
 import pytest
 
 from adapters.served import ASGI, WSGI
-from support import PATIENCE, Start
+from support import PATIENCE, PROOF, Start
 from system.runs import Run, write
 
 OF_ASGI = """
@@ -101,4 +102,24 @@ def test_one_application_listens_at_a_port_and_a_path(start: Start, server: str,
         client.connect(str(start.directory / "shop.sock"))
         client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         assert client.makefile().readline().startswith("HTTP/1.")
+    assert running.stop() == 0
+
+
+OF_TYPES = """
+def application(environ, start_response):
+    start_response("200 OK", [])
+    names = "SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "PATH_INFO", "SCRIPT_NAME"
+    return [" ".join(type(environ[name]).__name__ for name in names).encode()]
+"""
+
+
+@pytest.mark.parametrize("server", ["waitress", "granian"] if PROOF else ["waitress"])
+def test_environ_of_an_abstract_socket_is_text(start: Start, server: str) -> None:
+    name = f"test-of-prefork-{os.getpid()}"
+    running = run(start, OF_TYPES, server, "-b", f"unix:@{name}")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE)
+        client.connect(f"\0{name}")
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert client.makefile().read().rpartition("\n")[2] == " ".join(["str"] * 5)
     assert running.stop() == 0

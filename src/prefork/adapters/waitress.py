@@ -278,7 +278,8 @@ def _near_end(sock: socket.socket) -> dict[str, str]:
     """
     address = sock.getsockname()
     if sock.family == socket.AF_UNIX:
-        return {"SERVER_NAME": address, "SERVER_PORT": "0", "REMOTE_ADDR": ""}
+        # An abstract name is bytes, and no text of WSGI.
+        return {"SERVER_NAME": address if isinstance(address, str) else "", "SERVER_PORT": "0", "REMOTE_ADDR": ""}
     return {"SERVER_NAME": address[0]}
 
 
