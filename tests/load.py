@@ -7,8 +7,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from types import TracebackType
 
+from asking import Asking
 from support import PROOF
 
 _REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -17,7 +17,7 @@ _SLOWEST = 30.0
 """Seconds after which a request without an answer has failed."""
 
 
-class Load:
+class Load(Asking):
     """Runs while it is entered. Each request ends as answered or, by its reason, in `failures`.
 
     With `keep`, each client keeps its connection until a response says that it closes; `closed` counts those. With
@@ -36,6 +36,7 @@ class Load:
         until_refused: bool = False,
         pause: float = 0 if PROOF else 0.02,
     ) -> None:
+        super().__init__(self._ask_on_and_on, clients, _SLOWEST + 5)
         self._port = port
         self._body = body
         self._path = path
@@ -44,22 +45,9 @@ class Load:
         self._until_refused = until_refused
         self._pause = pause
         self.closed = 0
-        self._stopping = False
         self._news = threading.Condition()
-        self._threads = [threading.Thread(target=self._ask_on_and_on, daemon=True) for _ in range(clients)]
         self.answered = 0
         self.failures: Counter[str] = Counter()
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, _type: type[BaseException] | None, _value: object, _trace: TracebackType | None) -> None:
-        self._stopping = True
-        for thread in self._threads:
-            thread.join(_SLOWEST + 5)
-            assert not thread.is_alive()
 
     def more(self, requests: int) -> None:
         """Wait until `requests` more requests have ended."""
@@ -77,9 +65,9 @@ class Load:
     def ended(self) -> int:
         return self.answered + self.failures.total()
 
-    def _ask_on_and_on(self) -> None:
+    def _ask_on_and_on(self, _number: int) -> None:
         kept = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_SLOWEST)
-        while not self._stopping:
+        while not self.stopping:
             reason = self._ask_again(kept) if self._keep else self._ask()
             if self._until_refused and reason == REFUSED:
                 break

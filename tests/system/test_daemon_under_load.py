@@ -6,8 +6,8 @@ import os
 import signal
 import threading
 import time
-from types import TracebackType
 
+from asking import Asking
 from support import PATIENCE, PROOF, Start, gone
 from system.daemons import Served, forget_workers
 
@@ -17,27 +17,15 @@ PAUSE = 0 if PROOF else 0.02
 BREAKS, DEATHS, ANSWERS = (3, 5, 200) if PROOF else (1, 3, 50)
 
 
-class Clients:
+class Clients(Asking):
     """Threads that ask in a closed loop, each time on a new connection, and keep every failure."""
 
     def __init__(self, served: Served, count: int = 8) -> None:
+        super().__init__(self._ask_on_and_on, count, 2 * PATIENCE)
         self._served = served
-        self._stopping = False
         self._news = threading.Condition()
-        self._threads = [threading.Thread(target=self._ask_on_and_on, daemon=True) for _ in range(count)]
         self.answers: list[tuple[str, int, int, str]] = []
         self.failures: list[BaseException] = []
-
-    def __enter__(self) -> Clients:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, _type: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
-        self._stopping = True
-        for thread in self._threads:
-            thread.join(2 * PATIENCE)
-            assert not thread.is_alive()
 
     def more(self, count: int) -> None:
         """Wait until `count` more have been answered."""
@@ -45,8 +33,8 @@ class Clients:
             goal = len(self.answers) + count
             assert self._news.wait_for(lambda: len(self.answers) >= goal or bool(self.failures), 3 * PATIENCE)
 
-    def _ask_on_and_on(self) -> None:
-        while not self._stopping and not self.failures:
+    def _ask_on_and_on(self, _number: int) -> None:
+        while not self.stopping and not self.failures:
             try:
                 answer = self._served.ask()
             except (OSError, AssertionError) as error:

@@ -7,14 +7,13 @@ import os
 import shutil
 import signal
 import socket
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 import pytest
 
+from asking import Asking
 from prefork._wire.stored import name_of
 from stores import Stored, stored
 from support import PATIENCE, PROOF, Start, gone, until
@@ -25,24 +24,13 @@ KILLS = 20
 often = pytest.mark.skipif(not PROOF, reason="make proof runs it")
 
 
-class Callers:
+class Callers(Asking):
     """Threads that connect in a closed loop. A connection that a worker had accepted is cut when that is killed."""
 
     def __init__(self, port: int, count: int = 4, request: bytes = b"") -> None:
-        self._port, self._request, self._stopping = port, request, False
+        super().__init__(self._call, count, 2 * PATIENCE)
+        self._port, self._request = port, request
         self.answered, self.cut, self.refused = [0] * count, [0] * count, list[OSError]()
-        self._threads = [threading.Thread(target=self._call, args=(number,), daemon=True) for number in range(count)]
-
-    def __enter__(self) -> Callers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, _type: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
-        self._stopping = True
-        for thread in self._threads:
-            thread.join(2 * PATIENCE)
-            assert not thread.is_alive()
 
     def more(self, count: int = 20) -> None:
         """Wait until `count` more have been answered to each."""
@@ -50,7 +38,7 @@ class Callers:
         until(lambda: bool(self.refused) or all(map(int.__le__, goals, self.answered)), "more answers")
 
     def _call(self, number: int) -> None:
-        while not self._stopping:
+        while not self.stopping:
             try:
                 client = socket.create_connection(("127.0.0.1", self._port), timeout=PATIENCE)
             except OSError as error:
