@@ -23,17 +23,17 @@ mount --make-rprivate /
 mkdir -p stages
 mount -t tmpfs none stages
 stage() {{
-    mkdir -p stages/$1/upper stages/$1/work stages/$1/root
-    mount -t overlay overlay -o lowerdir=/,upperdir=stages/$1/upper,workdir=stages/$1/work stages/$1/root
-    mount --rbind /dev stages/$1/root/dev
-    mount -t proc proc stages/$1/root/proc
-    mkdir -p stages/$1/root/wheels stages/$1/root/interpreter
-    cp {wheel} stages/$1/root/wheels
-    mount --bind {prefix} stages/$1/root/interpreter
+    mkdir -p stages/$1/upper stages/$1/work stages/$1/merged
+    mount -t overlay overlay -o lowerdir=/,upperdir=stages/$1/upper,workdir=stages/$1/work stages/$1/merged
+    mount --rbind /dev stages/$1/merged/dev
+    mount -t proc proc stages/$1/merged/proc
+    mkdir -p stages/$1/merged/wheels stages/$1/merged/interpreter
+    cp {wheel} stages/$1/merged/wheels
+    mount --bind {prefix} stages/$1/merged/interpreter
 }}
 """
 LAST = """\
-root=stages/{stage}/root
+root=stages/{stage}/merged
 umount $root/proc
 mount -o remount,ro $root
 mount -t tmpfs none $root/tmp
@@ -71,7 +71,7 @@ def script(dockerfile: Path, wheel: Path, given: dict[str, str]) -> tuple[str, I
     lines, stages = [PREPARED.format(wheel=wheel, prefix=sys.base_prefix)], dict[str, int]()
     image, number = Image(), -1
     for word, rest in instructions(dockerfile.read_text()):
-        root = f"stages/{number}/root"
+        root = f"stages/{number}/merged"
         if word == "FROM":
             number += 1
             _, _, alias = rest.partition(" AS ")
@@ -120,5 +120,5 @@ def _copied(rest: str, root: str, image: Image, stages: dict[str, int], context:
     place = f"{root}{target}" if target.startswith("/") else f"{root}{image.directory}/{target}"
     if flags:
         (alias,) = [flag.removeprefix("--from=") for flag in flags]
-        return f"mkdir -p $(dirname {place}); cp -a stages/{stages[alias]}/root{source} {place}"
+        return f"mkdir -p $(dirname {place}); cp -a stages/{stages[alias]}/merged{source} {place}"
     return f"cp -a {context}/{source} {place}"

@@ -78,7 +78,7 @@ def test_upgrade_finds_the_program_with_the_users_rights(anywhere: Start) -> Non
 
     served = as_nobody(anywhere, HEAD + PROGRAM + SERVE + RUN)
     theirs = anywhere.directory / "theirs"
-    served.path, served.more = (str(theirs / "later"),), {"SSH_AUTH_SOCK": "/root/agent", "SUDO_COMMAND": "sh"}
+    served.path, served.more = (str(theirs / "later"),), {"SSH_AUTH_SOCK": "/run/agent", "SUDO_COMMAND": "sh"}
     served.begin()
     served.ready("web/0")
     code = theirs / "later" / "sitecustomize.py"

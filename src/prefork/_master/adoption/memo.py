@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SOON = 0.02
 """Seconds from a change to the note: a change is rarely one event."""
 _SHARE = 20
-"""Notes take at most 1/20 of the time: the next one waits for 20 times what the last one took of the processor."""
+"""Notes by the timer take at most 1/20 of the time: one waits for 20 times what the last one took of the processor."""
 _CHEAP = 0.005
 """Seconds that a note takes at most of which one is written when a worker becomes ready, before the log says so."""
 
