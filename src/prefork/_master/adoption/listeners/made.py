@@ -29,7 +29,6 @@ class Sockets:
     def __init__(self, kept: KeptListeners, at: Mapping[int, int | None], adopted: set[int], left: Left) -> None:
         self._kept, self._at, self._adopted = kept, at, adopted
         self._given, self._identity = left.given, left.identity
-        self._used: set[int] = set()
 
     def made(self) -> KeptListeners:
         """Return them. Raises NotAdoptable and UnknownOrder."""
