@@ -209,6 +209,22 @@ def test_client_that_answers_after_the_close_ends_no_worker(
             run.running.expect(rf"web/0: exited 0 .*pid {pid}", "err")
 
 
+@pytest.mark.parametrize("server", SERVERS[:3] if PROOF else SERVERS[:1], ids="-".join)
+def test_drain_does_not_wait_for_websockets_of_the_silent(
+    start: Start, authority: Authority, server: tuple[str, str]
+) -> None:
+    certificate, key, _ = authority.issue()
+    (start.directory / "both.pem").write_bytes(certificate + key)
+    with served(start, server, "--tls-cert", "both.pem", "--drain-timeout", "60", workers=1) as run:
+        pid = told(run, authority.context())["pid"]
+        client = connect(run.port, authority.context())
+        client.sendall(UPGRADE)
+        assert client.recv(12) == b"HTTP/1.1 101"
+        os.kill(pid, signal.SIGTERM)
+        assert gone(pid, 30), "it waits for a client that answers neither the close nor the end of TLS"
+        client.close()
+
+
 def certified(directory: Path, authority: Authority, subject: str, trusted: Authority | None = None) -> ssl.SSLContext:
     """Return the context of a client with a certificate of this authority."""
     made = (trusted or authority).context()

@@ -54,6 +54,11 @@ class Together:
         self.closed = True
         self.transport.abort()
 
+    def of_websocket(self) -> Any:
+        """Return the transport for the connection when it has become a WebSocket: frames go out at once."""
+        self._flush()
+        return self.transport
+
     def _flush(self) -> None:
         kept, self._kept = self._kept, None
         if kept is not None and not self.is_closing():
@@ -66,7 +71,7 @@ class Together:
 def written_together(
     protocol: type[Any], loop: asyncio.AbstractEventLoop, kind: type[Together] = Together
 ) -> type[Any]:
-    """Return a subclass of one of uvicorn's protocols that uses `Together`; WebSockets have the plain transport."""
+    """Return a subclass of one of uvicorn's protocols that uses `Together`."""
 
     made = protocol.connection_made
 
@@ -76,7 +81,7 @@ def written_together(
             self.transport: Any = kind(transport, loop)
 
         def handle_websocket_upgrade(self, *event: Any) -> None:
-            self.transport = self.transport.transport
+            self.transport = self.transport.of_websocket()
             super().handle_websocket_upgrade(*event)
 
     return WrittenTogether

@@ -89,6 +89,12 @@ class SecureTogether(Together):
         if ending is not None:
             self._end(ending)
 
+    def of_websocket(self) -> Any:
+        """Return this transport, which keeps no write any more: a WebSocket's end must not wait either."""
+        self._flush()
+        self.write = self.transport.write  # type: ignore[method-assign]
+        return self
+
     def _own(self) -> socket.socket | None:
         """Return the connection by a descriptor of our own; None where it is lost, or no descriptor is left."""
         found = self.get_extra_info("socket")
