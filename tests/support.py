@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from time import monotonic, time_ns
+from time import monotonic, sleep, time_ns
 from typing import IO, Any, TypeVar
 
 import pytest
@@ -352,6 +352,21 @@ def until(condition: Callable[[], object], what: str) -> None:
         assert monotonic() < deadline, f"never: {what}"
         select.select([], [], [], pause)
         pause = min(0.03, pause * 1.3)  # Looking costs the machine that the test waits for.
+
+
+def until_still(woken: Callable[[], object], seconds: float) -> None:
+    """Wait for a window of so many seconds in which the count of wake-ups stays as it is.
+
+    First something may have to be done, at any time where the machine is busy; what wakes up again and again has no
+    such window.
+    """
+
+    def is_still() -> bool:
+        before = woken()
+        sleep(seconds)  # Not a wait for anything: what is measured is that nothing happens.
+        return woken() == before
+
+    until(is_still, f"{seconds:g} s without a wake-up")
 
 
 def command_line(pid: int) -> list[str]:

@@ -15,7 +15,7 @@ from time import monotonic
 import pytest
 
 from prefork._agent.dashboard.hub import MOST_WAITING, MOST_WATCHERS, Watcher
-from support import Start, gone, switches, until
+from support import Start, switches, until, until_still
 from system.dashboards import Dashboard
 
 PID = 1
@@ -130,10 +130,7 @@ def test_no_page_watches_agent_does_not_wake_up(shown: Dashboard) -> None:
     def slept() -> int:
         return sum(switches(int(task.name), "voluntary") for task in Path(f"/proc/{agent}/task").iterdir())
 
-    until(lambda: slept() == slept(), "quiet")
-    before = slept()
-    assert not gone(agent, 3)
-    assert slept() - before <= 1
+    until_still(slept, 3)
 
 
 def test_stream_ends_when_the_agent_is_replaced(start: Start) -> None:
