@@ -172,7 +172,7 @@ def test_a_check_of_an_import_that_does_not_return_shows_it(start: Start) -> Non
     write(start, "werkzeug/__init__.py", "")
     write(start, "werkzeug/serving.py", BLOCKED)
     write(start, "shop.py", "import werkzeug.serving\n" + WSGI)
-    status, _, err = check(start, "shop", "--import-timeout", "1")
+    status, _, err = check(start, "shop", "--import-timeout", "4")
     assert status == 1
     assert "importing the application took longer than --import-timeout: raise it; it is at" in err
     assert f'File "{start.directory}/shop.py", line 1 in <module>' in err
