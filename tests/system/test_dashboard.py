@@ -59,6 +59,7 @@ def test_stream_begins_with_the_whole_state(shown: Dashboard) -> None:
         stream.until(lambda message: message.get("points"))
 
 
+@pytest.mark.alone
 def test_stream_shows_a_kill_within_a_second(shown: Dashboard) -> None:
     with shown.stream() as stream:
         stream.until(lambda message: message.get("points"))
