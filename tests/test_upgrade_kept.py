@@ -47,7 +47,7 @@ PARTS = {
     ("_master/watching/watchers.py", "Watchers"): ("_code _edits _file _planned", "_master _sources"),
     ("_master/watching/watchers.py", "FileWatcher"): ("_ended _ends _path _since pid", "_end _master _start"),
     ("_master/watching/edits.py", "Edits"): (
-        "_importing _outdated _planned_at _row _told _under_way _waits",
+        "_generation _importing _outdated _planned_at _row _told _under_way _waits",
         "_master",
     ),
     ("_master/watching/notices.py", "Watch"): ("", "_due _files _master _refused _watched"),
@@ -176,6 +176,7 @@ def test_what_is_kept_is_named_where_it_is_passed() -> None:
         if isinstance(node, ast.Attribute)
     }
     named |= {
+        "_generation",
         "_importing",
         "_outdated",
         "_planned_at",

@@ -26,6 +26,7 @@ from prefork._errors import PreforkError
 from prefork._linux import memfd
 from prefork._linux.channel import Channel
 from prefork._master.births.channels import ProcessChannels
+from prefork._master.channels.cleaned import cleaned
 from prefork._master.channels.end import MasterEnd
 from prefork._master.control.requests import MalformedRequest, parse
 from prefork._master.listeners.opened import BindOptions, Listeners
@@ -83,6 +84,7 @@ MESSAGES: list[messages.Message] = [
     messages.Drained(),
     messages.Failed("Traceback"),
     messages.DrainBacklogs(("http",)),
+    messages.Edited(1.5),
     messages.Busy(),
     messages.StacksWritten((4711, 4712)),
 ]
@@ -106,7 +108,7 @@ SHARE = 100 if PROOF else 1
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 def test_honest_message_is_left_as_it_is(message: messages.Message) -> None:
-    assert messages.cleaned(messages.decode(messages.encode(message))) == message
+    assert cleaned(messages.decode(messages.encode(message))) == message
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ def test_a_limit_of_the_kernel_leaves_the_first_folders_watched(project: Path) -
     said: list[str] = []
     shop = project / "shop.py"
     kernel = Kernel(3, [lambda: {(1, str(write(shop, "x = 7")))}])
-    assert next(changes([str(project)], 0.0, kernel.watchfiles, said.append)) == [str(shop)]
+    assert next(changes([str(project)], 0.0, kernel.watchfiles, said.append))[0] == [str(shop)]
     assert kernel.asked[0] == str(project)
     [text] = said
     assert text.startswith(f"7 of 9 folders are not watched (the first: {project}/d1): fs.inotify.max_user_watches is ")
@@ -128,16 +128,20 @@ def test_a_limit_of_the_kernel_leaves_the_first_folders_watched(project: Path) -
 
 def test_without_notices_the_folders_are_read(project: Path) -> None:
     said: list[str] = []
-    found: Iterator[list[str]] = changes([str(project)], 0.0, Kernel(0, []).watchfiles, lambda text: edit(text))
+    found: Iterator[tuple[list[str], float]] = changes(
+        [str(project)], 0.0, Kernel(0, []).watchfiles, lambda text: edit(text)
+    )
 
     def edit(text: str) -> None:
         said.append(text)
         write(project / "shop.py", "x = 8")
 
-    assert next(found) == [str(project / "shop.py")]
+    assert next(found)[0] == [str(project / "shop.py")]
     assert said[0].startswith("no folder can be watched, so they are read each 1 s: fs.inotify.max_user_instances is ")
 
 
 def test_a_change_before_a_watcher_was_started_again_is_not_lost(project: Path) -> None:
     moment = os.stat(project / "shop.py").st_ctime - 60
-    assert len(next(changes([str(project)], moment, Kernel(9, []).watchfiles, pytest.fail))) == 2
+    changed, at = next(changes([str(project)], moment, Kernel(9, []).watchfiles, pytest.fail))
+    assert len(changed) == 2
+    assert at == max(os.stat(path).st_ctime_ns for path in changed) / 1e9

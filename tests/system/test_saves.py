@@ -130,10 +130,16 @@ for name, text in ("_version", f"VERSION = {time.time_ns()}"), ("_pb2", "NAMES =
 import _version, _pb2
 """
 )
+MOMENTS = {
+    "before a worker is ready": "os.register_at_fork(after_in_child=lambda: time.sleep(0.7))\n",
+    "before the import ends": "time.sleep(1.2)\n",
+}
+"""When the watcher's notice comes, and what makes it so."""
 
 
-def test_an_import_that_writes_python_files_comes_to_an_end(start: Start) -> None:
-    with developed(start, WRITER) as (run, place):
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_an_import_that_writes_python_files_comes_to_an_end(start: Start, moment: str) -> None:
+    with developed(start, WRITER + MOMENTS[moment]) as (run, place):
         plain(place, 'TEXT = "saved"\n')
         run.running.expect("^prefork: the import itself writes Python files: no reload for those$", "err")
         assert served(run, "saved")

@@ -19,8 +19,9 @@ from .._core.profiling.slowness import Slowness
 from .._errors import InternalError, PreforkError
 from .._linux.drain_request import signals_for
 from .._records.record import record
+from .._wire import messages
 from .._wire.plan_data import MalformedPlan, take_apart
-from .births.channels import Fact, HangMessage, MoldDisconnected, PlanReceived
+from .births.channels import Fact, MoldDisconnected, OtherMessage, PlanReceived
 from .births.options import CodeOptions
 from .births.orders import OrderDependencies, Ordered, Orders
 from .births.processes import Processes, Start
@@ -43,7 +44,6 @@ from .scoreboard.board import Board
 from .watching.watchers import Watchers
 
 if TYPE_CHECKING:
-    from .._wire import messages
     from .births.launches import Launching
     from .control.replies import Replies
     from .log.log import Log
@@ -331,9 +331,11 @@ class DaemonExecutor:
                 self._processes.kill_mold_soon(generation)
             case fact.WorkerReady(pid) if self._watchers.is_one(pid):
                 self._watchers.noticed(pid)
+            case OtherMessage(pid, messages.Edited(at)):
+                self._watchers.edited(pid, at)
             case fact.WorkerFailed(pid, report) if self._watchers.is_one(pid):
                 self._watchers.ended(pid, report)
-            case HangMessage():
+            case OtherMessage():
                 self._hangs.handle(message)
             case _:
                 self._note(message)

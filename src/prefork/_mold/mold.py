@@ -25,6 +25,7 @@ from .._wire.agreement import agreement
 from .._wire.messages import (
     WARMING,
     ComputePlan,
+    Edited,
     Failed,
     Fork,
     Json,
@@ -143,6 +144,10 @@ class Mold:
     def send_ready(self) -> None:
         """Send Ready, from a process that is `alone` and waits for no order: its watched files have changed."""
         self._channel.try_send(Ready())
+
+    def send_edited(self, at: float) -> None:
+        """Send Edited, from such a process."""
+        self._channel.try_send(Edited(at))
 
     def _send_failure(self, step: str, text: str) -> None:
         self._channel.try_send(Failed(text) if self._launch.alone else StepFailed(step, text))

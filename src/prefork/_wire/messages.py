@@ -25,6 +25,7 @@ The master and a newborn, over the newborn's own channel:
     worker  Busy                      a request began while the master was not watching for hangs
     worker  StacksWritten             the answer to the master's signal (`stacks`)
     worker  Failed                    the function raised; the process is about to exit 1
+    watcher Edited(at)                the application's code has changed
     master  DrainBacklogs             before a TERM: which backlogs the worker drains, since no other worker will
     master  CutDrain              during a drain, which is over now, and before a second signal
     master  end of file               before the order: the spare exits 0 and logs nothing; after it: nothing
@@ -57,7 +58,6 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from .._records.members import field, fields, replace
 from .._records.record import mutable, record
-from .printable import printable, printable_lines
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Share: TypeAlias = Literal["freeze", "immortal", "none", ""]
@@ -66,7 +66,7 @@ Share: TypeAlias = Literal["freeze", "immortal", "none", ""]
 WARMING = "warming"
 """The step of a StepFailed after which the mold is started again, without warming."""
 
-_LINE, _MOST_TEXTS, _LEFT_OUT = 500, 20, "[...]"
+LINE, MOST_TEXTS, LEFT_OUT = 500, 20, "[...]"
 """The most characters of a text that becomes part of a line, the most texts of a list, and what stands for the rest."""
 
 
@@ -223,6 +223,13 @@ class StacksWritten:
 
 
 @record
+class Edited:
+    """Files of the application's code have changed, the last of them at this moment (time.time)."""
+
+    at: float
+
+
+@record
 class Failed:
     """The worker's function raised; `text` is the traceback without prefork's own frames."""
 
@@ -279,6 +286,7 @@ Message = (
     | Busy
     | StacksWritten
     | Failed
+    | Edited
     | DrainBacklogs
     | CutDrain
     | HandOver
@@ -356,29 +364,10 @@ def fitting(message: Message, most: int) -> bytes:
 
 def _cut(value: Any, share: float) -> Any:
     if isinstance(value, tuple):
-        return tuple(_cut(each, share) for each in value[:_MOST_TEXTS])
-    if isinstance(value, str) and len(value) > _LINE:
-        return _LEFT_OUT + value[-int(len(value) * share) :]
+        return tuple(_cut(each, share) for each in value[:MOST_TEXTS])
+    if isinstance(value, str) and len(value) > LINE:
+        return LEFT_OUT + value[-int(len(value) * share) :]
     return value
-
-
-def cleaned(message: Message) -> Message:
-    """Return a message of a peer that is not trusted with its texts made printable, and those of one line cut.
-
-    Of `text` the lines are kept: it is a report. Everything else becomes part of a line of the log.
-    """
-    changed: dict[str, Any] = {}
-    for each in fields(message):
-        value = getattr(message, each.name)
-        if isinstance(value, str):
-            changed[each.name] = printable_lines(value) if each.name == "text" else _line(value)
-        elif isinstance(value, tuple):
-            changed[each.name] = tuple(_line(one) if isinstance(one, str) else one for one in value[:_MOST_TEXTS])
-    return replace(message, **changed) if changed else message
-
-
-def _line(text: str) -> str:
-    return printable(text if len(text) <= _LINE else _LEFT_OUT + text[-_LINE:])
 
 
 def _is_number(value: object) -> bool:

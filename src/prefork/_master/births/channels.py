@@ -54,11 +54,11 @@ class PlanReceived:
 
 
 @record
-class HangMessage:
-    """A worker has sent a message for the hang watch."""
+class OtherMessage:
+    """A process has sent what is no event of the supervisor's: for the hang watch, or of a watcher of code."""
 
     pid: int
-    message: messages.Busy | messages.StacksWritten
+    message: messages.Busy | messages.StacksWritten | messages.Edited
 
 
 @record
@@ -82,7 +82,7 @@ Fact = (
     | SpareForked
     | ForkFailed
     | WorkerReport
-    | HangMessage
+    | OtherMessage
 )
 
 
@@ -325,8 +325,8 @@ class ProcessChannels:
         match told.message:
             case messages.Hello():
                 pass  # From a worker started by exec, whose pid is known.
-            case messages.Busy() | messages.StacksWritten() as message:
-                facts.append(HangMessage(process.pid, message))
+            case messages.Busy() | messages.StacksWritten() | messages.Edited() as message:
+                facts.append(OtherMessage(process.pid, message))
             case message:
                 event = OF_MESSAGE.get(type(message).__name__)
                 if event is None:

@@ -15,8 +15,9 @@ from ..._linux import memfd
 from ..._linux.channel import IN_MEMFD, INLINE, INLINE_LIMIT, Channel, receive_packet
 from ..._linux.credentials import UCRED
 from ..._records.record import record
-from ..._wire.messages import MalformedMessage, Message, cleaned, decode, encode
+from ..._wire.messages import MalformedMessage, Message, decode, encode
 from . import rights
+from .cleaned import cleaned
 
 
 @record

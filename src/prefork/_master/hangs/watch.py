@@ -25,7 +25,7 @@ from .evidence import proc
 from .imports import Imports
 
 if TYPE_CHECKING:
-    from ..births.channels import HangMessage
+    from ..births.channels import OtherMessage
     from ..loop import Master
     from ..scoreboard.board import Board
 
@@ -114,7 +114,7 @@ class Hangs:
         self.dumps.ended(pid)
         return worker
 
-    def handle(self, sent: HangMessage) -> None:
+    def handle(self, sent: OtherMessage) -> None:
         """Handle a worker's message."""
         match sent.message:
             case messages.StacksWritten(working):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from time import monotonic
+from time import time
 from typing import TYPE_CHECKING
 
 from ..._core.commands import Reload
@@ -17,9 +17,6 @@ _FEW, _MOST = 2, 5
 """Reloads for changes in a row that were written during an import, after which such a change is dropped: if the import
 has taken it up, and in any case."""
 
-_SETTLED = 0.3
-"""Seconds between the last write and the notice of the watcher, at least (`_mold.watching.sources`)."""
-
 
 class Edits:
     """When changes of the code become reloads.
@@ -32,17 +29,23 @@ class Edits:
     def __init__(self, master: Master) -> None:
         self._master = master
         self._under_way = self._importing = self._waits = self._told = False
+        self._generation = 0  # of the latest reload
         self._row = 0  # changes in a row that were written during an import
         self._planned_at = -math.inf
         self._outdated: str | None = None
 
-    def planned(self, outdated: str | None) -> None:
-        """Note the end of an import; see `Watchers.planned`."""
-        self._planned_at, self._outdated, self._importing = monotonic(), outdated, False
+    def planned(self, generation: int, outdated: str | None) -> None:
+        """Note the end of an import; see `Watchers.planned`. One that was superseded may still end: it is none."""
+        if generation < self._generation:
+            return
+        self._planned_at, self._outdated, self._importing = time(), outdated, False
 
-    def noticed(self) -> None:
-        """Handle a change that the watcher has seen, once there was no further one for `_SETTLED` seconds."""
-        imported = self._importing or monotonic() - _SETTLED < self._planned_at
+    def noticed(self, at: float) -> None:
+        """Handle changes that the watcher has seen, the last of which was at this moment (time.time).
+
+        When the notice comes says nothing: a busy machine may deliver it a second later.
+        """
+        imported = self._importing or at <= self._planned_at
         self._row = self._row + 1 if imported else 0
         if not self._row:
             self._told = False
@@ -56,6 +59,7 @@ class Edits:
         if change.what != "reload":
             return
         self._under_way = change.stage not in ("done", "failed")
+        self._generation = max(self._generation, change.generation)
         self._importing = change.stage == "planning" or (self._importing and self._under_way)
         if self._waits and not self._under_way:
             self._waits = False

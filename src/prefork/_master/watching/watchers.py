@@ -45,7 +45,7 @@ class Watchers:
         `outdated`: the module that had changed by the end of its import, empty for none; None where it is not known.
         """
         self._planned[generation] = path
-        self._edits.planned(outdated)
+        self._edits.planned(generation, outdated)
 
     def announced(self, change: Announce) -> None:
         """Once a plan is applied, watch its file only, and the code if that is asked for."""
@@ -66,11 +66,14 @@ class Watchers:
         return pid in (self._file.pid, self._code.pid)
 
     def noticed(self, pid: int) -> None:
-        """Request what a change asks for that this watcher has seen."""
+        """Request a plan, since the watcher of the file that it is made from has seen a change."""
         if pid == self._file.pid:
             self._master.enqueue(CommandReceived(0, Replan(), "the configuration watcher"))
-        else:
-            self._edits.noticed()
+
+    def edited(self, pid: int, at: float) -> None:
+        """Request what a change of the code at this moment (time.time) asks for, if it is the watcher that says so."""
+        if pid == self._code.pid:
+            self._edits.noticed(at)
 
     def ended(self, pid: int, why: str) -> None:
         """Handle the exit of a process that was not told to exit."""

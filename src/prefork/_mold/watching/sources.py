@@ -16,27 +16,37 @@ _PAUSE = 1.0
 """Seconds between two scans where the kernel has no notices left to give."""
 
 
-def changes(roots: Sequence[str], since: float, library: Any, say: Callable[[str], None]) -> Iterator[list[str]]:
-    """Yield the Python files below `roots` that have changed, whenever some have; they are all scanned at the start.
+def changes(
+    roots: Sequence[str], since: float, library: Any, say: Callable[[str], None]
+) -> Iterator[tuple[list[str], float]]:
+    """Yield the Python files below `roots` that have changed, and when the last of them has (time.time).
 
-    `since`: a moment (time.time) from which on changes are yielded first, 0.0 for none. `say` gets what is not watched.
+    All are scanned at the start. `since`: a moment (time.time) from which on changes are yielded first, 0.0 for none.
+    `say` gets what is not watched.
     """
     tree = Tree(roots)
     tree.scan()
     said: set[str] = set()
     if since and (missed := tree.since(since)):
-        yield missed
+        yield missed, tree.changed_at(missed)
     while True:
         folders = tree.folders
         for path, reason in tree.unreadable.items():
             _once(f"{path} cannot be watched: {reason}: make it readable, or name others by --reload-dir", said, say)
         notices = _Notices(folders, roots, library, lambda text: _once(text, said, say))
+        quiet_since = time.time()
         if changed := tree.scan():  # What has changed since the scan before, when these notices were not asked for yet.
-            yield changed
+            yield changed, _moment(tree, changed, quiet_since)
         while tree.folders == folders:
-            notices.wait()
+            quiet_since = notices.wait()
             if changed := tree.scan():
-                yield changed
+                yield changed, _moment(tree, changed, quiet_since)
+
+
+def _moment(tree: Tree, changed: list[str], quiet_since: float) -> float:
+    """Return when the last change was: what is gone has no time, and a file server's clock may be ahead."""
+    at = tree.changed_at(changed)
+    return at if at <= time.time() else quiet_since
 
 
 def _once(text: str, said: set[str], say: Callable[[str], None]) -> None:
@@ -72,16 +82,17 @@ class _Notices:
         if count < len(paths):
             say(_too_few(paths, count))
 
-    def wait(self) -> None:
-        """Wait until something has changed, and the burst of writes is over."""
+    def wait(self) -> float:
+        """Wait until something has changed, and the burst of writes is over; return since when (time.time)."""
         if self._notify is None:
             time.sleep(_PAUSE)
-            return
+            return time.time()
         while not any(self._is_relevant(path) for _, path in self._read(0)):
             pass
         end = time.monotonic() + _LONGEST / 1000
         while self._read(_SETTLED) and time.monotonic() < end:
             pass
+        return time.time() - _SETTLED / 1000
 
     def _read(self, timeout: int) -> set[tuple[int, str]]:
         found = self._notify.watch(_LONGEST, _STEP, timeout, None)

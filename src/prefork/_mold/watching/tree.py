@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from math import inf
 
 _IGNORED = {"__pycache__", "node_modules", "site-packages"}
 """Names of folders without code of the application, besides those that begin with a dot."""
@@ -47,6 +48,10 @@ class Tree:
     def since(self, moment: float) -> list[str]:
         """Return the files that were changed after a moment (time.time), by the last scan."""
         return sorted(path for path, (stat, _) in self._files.items() if stat[2] > moment * 1e9)
+
+    def changed_at(self, paths: Iterable[str]) -> float:
+        """Return when the last of these files was changed (time.time), by the last scan; infinity where one is gone."""
+        return max(self._files[path][0][2] / 1e9 if path in self._files else inf for path in paths)
 
     def _is_new(self, path: str, stat: Stat, former: tuple[Stat, bytes] | None) -> bool:
         if former is not None and former[0] == stat:

@@ -28,16 +28,16 @@ def watch(path: Any) -> None:
 
 
 def watch_sources(given: Any) -> None:
-    """Send Ready, and write a line, whenever a Python file below one of the folders changes. Never returns.
+    """Send Edited, and write a line, whenever a Python file below one of the folders changes. Never returns.
 
     `given`: the folders, and the moment since which a change may have been missed (see `changes`).
     """
     folders, since = given
-    for changed in changes(folders, since, _library(), _say):
+    for changed, at in changes(folders, since, _library(), _say):
         # By the folder's path: the current directory may have been replaced, and then has none.
         name = os.path.relpath(changed[0], next(each for each in folders if changed[0].startswith(each)))
         _say(f"{name}{f' and {len(changed) - 1} more' if len(changed) > 1 else ''} changed: reloading")
-        _own().send_ready()
+        _own().send_edited(at)
 
 
 def _say(text: str) -> None:
