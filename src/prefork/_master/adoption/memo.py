@@ -39,7 +39,7 @@ class Memo:
         self._parts = parts
         self._turn = 0
         self._program = program_of(parts.basis.launch)
-        self._due = self._failed = self._at_once = False
+        self._due = self._failed = self._at_once = self._complete = False
         self._pause = _SOON
         self._cost = self._next = 0.0
 
@@ -47,16 +47,20 @@ class Memo:
         """Plan a note; at once where a worker is ready or a change has ended, before the log says so.
 
         Of workers that are ready one soon after another, the first and the last are noted at once, the others by the
-        timer: a note for each took a third of the master's time in a start of 32.
+        timer: a note for each took a third of the master's time in a start of 32. The last of a start is, whatever that
+        costs.
         """
         ended = any(isinstance(action, Announce) and action.stage == "done" for action in actions)
         ready = isinstance(event, WorkerReady) and self._cost < _CHEAP
-        self._at_once = ended or (ready and (now >= self._next or self._all_ready()))
+        first = not self._complete and self._all_ready()
+        self._complete |= first
+        self._at_once = ended or first or (ready and (now >= self._next or self._all_ready()))
         self.plan()
 
     def _all_ready(self) -> bool:
+        """Return whether there are workers, and all are ready."""
         health = self._parts.basis.supervisor.health()
-        return health.ready == health.wanted
+        return 0 < health.wanted == health.ready
 
     def plan(self) -> None:
         """Plan a note."""
