@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -124,6 +125,21 @@ def test_a_limit_of_the_kernel_leaves_the_first_folders_watched(project: Path) -
     [text] = said
     assert text.startswith(f"7 of 9 folders are not watched (the first: {project}/d1): fs.inotify.max_user_watches is ")
     assert text.endswith(": raise it by sysctl, or name fewer by --reload-dir")
+
+
+def test_moment_of_a_change_is_its_files_or_that_of_the_notice(project: Path) -> None:
+    shop = project / "shop.py"
+
+    def removed() -> set[tuple[int, str]]:
+        shop.unlink()
+        return {(3, str(shop))}
+
+    kernel = Kernel(9, [lambda: {(2, str(write(shop, "x = 7")))}, removed])
+    found = changes([str(project)], 0.0, kernel.watchfiles, pytest.fail)
+    assert next(found) == ([str(shop)], os.stat(shop).st_ctime_ns / 1e9)
+    changed, at = next(found)
+    assert changed == [str(shop)]
+    assert at < time.time() - 0.3, "when there had been no notice for so long"
 
 
 def test_without_notices_the_folders_are_read(project: Path) -> None:
