@@ -1,4 +1,4 @@
-"""A master adopts more descriptors than the soft limit of open files that it is started with."""
+"""Adoption where there is much to adopt: more workers than a note is quick for, more descriptors than a limit."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import signal
 import sys
 
 from support import Start, until
-from system.commanded import Commanded
-from system.daemons import HEAD, RUN, SERVE
+from system.commanded import PREFORK, Commanded
+from system.daemons import HEAD, RUN, SERVE, served
 from system.test_adopted_upgrades import DECLARED
 from system.test_adoption import noted, settled
+
+MANY = 300
+"""Of as many a note takes longer than those that are written for each worker."""
 
 LIMIT = 40
 """Of each of the workers there are two pipes and a shard: 30 descriptors, besides some 20 of any master."""
@@ -20,6 +23,16 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 os.execv(sys.executable, [sys.executable, "program.py"])
 """
+
+
+def test_all_are_noted_when_the_log_says_ready(start: Start) -> None:
+    daemon = Commanded(start, "adopted", served("adopted", f"[Web(number) for number in range({MANY})]"))
+    daemon.launch(PREFORK, "run", "program.py:daemon")
+    daemon.running.expect(r": ready \(", "err")
+    found = noted(daemon)
+    assert found == {*daemon.pids().values()}
+    assert len(found) == MANY
+    assert daemon.stop() == 0
 
 
 def test_adoption_needs_no_higher_soft_limit(start: Start) -> None:
