@@ -62,7 +62,7 @@ daemon = prefork.Daemon("hostile", listeners={"http": globals().get("forged_addr
 def plan():
     return globals().get("forged_plan") or [Web(0), Web(1)]
 
-@daemon.worker(Web, drain_timeout=3, start_timeout=10, limits={"nofile": 900, "core": 0}, nice=5, oom_score_adj=500)
+@daemon.worker(Web, drain_timeout=25, start_timeout=10, limits={"nofile": 900, "core": 0}, nice=5, oom_score_adj=500)
 def web(worker):
     worker.ready()
     say("ready", worker.key, "g", worker.generation, "pid", os.getpid())
