@@ -18,7 +18,6 @@ import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,7 +26,7 @@ import granian
 
 from .._errors import UsageError
 from .._worker.draining.async_drain import AsyncDrain
-from . import ServerOptions, asgi, outside
+from . import ServerOptions, asgi, batch, outside
 from .calls import GRACE, TaskCalls
 from .granian_wsgi import Calls
 from .lasting_logger import lasting
@@ -105,6 +104,7 @@ def serve(
     worker: Worker[Any], listeners: list[socket.socket], application: Application, protocol: str, options: ServerOptions
 ) -> None:
     """Serve until the worker has drained."""
+    batch.begin()  # Before granian has threads, which all take turns.
     logging.getLogger(_LOGGER).addFilter(lambda record: not _is_full(record, worker))
     if protocol == "asgi":
         run(_serve_asgi(worker, listeners, application, options), worker, loop_factory(options))
@@ -123,7 +123,6 @@ async def _serve_asgi(
         servers = _Servers(listeners, options, lambda: loop.call_soon_threadsafe(done.set))
         with rustls.secured(worker, options) as tls:
             servers.start(_granian.asgi_worker, scheduler, loop, {"py_threads": 1, "websockets_enabled": True, **tls})
-        _schedule_as_batch()
         worker.ready()
         await AsyncDrain.of(worker._drain).wait()
 
@@ -254,19 +253,6 @@ class _Application(asgi.ClosesWebSockets):
             watcher.err(error)
 
 
-def _schedule_as_batch() -> None:
-    """Keep this thread, when it wakes up, from preempting the one that runs (sched(7), SCHED_BATCH).
-
-    granian's thread wakes this one with each request, while it holds the GIL: this thread would run at once, wait for
-    the GIL, and give the processor back. Each request then costs two useless context switches, a fifth of all its time.
-    The thread's share of the processor stays the same. Threads and processes that it starts are as usual; if another
-    policy is set for this one, or a sandbox forbids the change, it stays as it is.
-    """
-    with suppress(OSError):
-        if os.sched_getscheduler(0) == os.SCHED_OTHER and os.getpriority(os.PRIO_PROCESS, 0) >= 0:
-            os.sched_setscheduler(0, os.SCHED_BATCH | os.SCHED_RESET_ON_FORK, os.sched_param(0))
-
-
 class _Servers:
     """One of granian's workers for each listener; `done` is called when the last one has ended."""
 
@@ -291,8 +277,8 @@ class _Servers:
             signal.add_cb(self._ended)
             self._signals.append(signal)
             server = make(1, (None, holder), None, **_granian.options | {"http1_opts": self._http1}, **options)
-            # The single-threaded runtime: the other one, even with one thread, switches threads more often.
-            (server.serve_str_uds if unix else server.serve_str)(scheduler, loop, signal)
+            # The runtime with a thread of its own, the quicker one where threads do not preempt each other.
+            (server.serve_mtr_uds if unix else server.serve_mtr)(scheduler, loop, signal)
 
     def take_no_more(self) -> None:
         """Stop accepting, and go on with the open connections."""
