@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import socket
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -35,6 +36,16 @@ def head(client: socket.socket) -> bytes:
         assert data, answer
         answer += data
     return answer
+
+
+def whole_answer(client: socket.socket) -> int:
+    """Read an answer that says its length; return its status."""
+    headers, _, body = head(client).partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", headers.lower())
+    assert length is not None, headers
+    while len(body) < int(length[1]):
+        body += client.recv(65536)
+    return int(headers.split()[1])
 
 
 def status(adapted: Adapted, request: bytes) -> int:
@@ -68,6 +79,39 @@ def test_header_without_an_end_is_not_gathered(shared: Shared, server: tuple[str
         client.sendall(request(headers=100_000)[:-4])
         assert int(head(client).split()[1]) == 431
         assert status(adapted, request()) == 200
+
+
+@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+def test_later_header_without_an_end_is_not_gathered(shared: Shared, server: tuple[str, str]) -> None:
+    """After one that came in two pieces, which count no more."""
+    with shared.use(server, **LIMITED) as adapted, connect(adapted.port) as client:
+        whole = request(headers=15_000)
+        client.sendall(whole[:14_000])
+        time.sleep(0.05)  # Likely two pieces; the test holds if it is one.
+        client.sendall(whole[14_000:])
+        assert whole_answer(client) == 200
+        client.sendall(whole)
+        assert whole_answer(client) == 200
+        with suppress(ConnectionError):  # It may be closed before all is sent.
+            client.sendall(request(headers=200_000)[:-4])
+        assert int(head(client).split()[1]) == 431
+        assert status(adapted, request()) == 200
+
+
+@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+def test_many_requests_in_one_piece_are_no_long_header(shared: Shared, server: tuple[str, str]) -> None:
+    with shared.use(server, **LIMITED) as adapted, connect(adapted.port) as client:
+        many, line = 700, request()
+        client.sendall(line * many + line[:-4])
+        answers = b""
+        while (found := answers.count(b"HTTP/1.1 ")) <= many:
+            if found == many and line:
+                client.sendall(line[-4:])
+                line = b""
+            data = client.recv(65536)
+            assert data, answers[-1000:]
+            answers += data
+        assert answers.count(b"HTTP/1.1 200 ") == many + 1
 
 
 @pytest.mark.parametrize("server", SERVERS, ids="-".join)

@@ -37,6 +37,7 @@ from .loops import loop_factory
 from .native_accepting import NativeAccepting
 from .together import written_together
 from .web import forwarded, tls
+from .web.alike import alike
 from .web.client_certificate import announced
 from .web.handshakes import Handshakes, SecureTogether
 from .web.header import MOST, short
@@ -184,7 +185,7 @@ def _protocol(
     loop = asyncio.get_running_loop()
     most = config.h11_max_incomplete_event_size or MOST
     short_header = short(config.http_protocol_class, most, Refusals(worker))
-    protocol = measured(patient(short_header, loop, header_timeout), worker.activity)
+    protocol = measured(patient(short_header, loop, config.timeout_keep_alive, header_timeout), worker.activity)
     if context is None:
         return written_together(protocol, loop)
     make = written_together(protocol, loop, SecureTogether)
@@ -198,7 +199,7 @@ def _factory(
     loop = asyncio.get_running_loop()
     server = _State(config, connections)
     connections.tasks = server.tasks
-    return lambda: make(config=config, server_state=server, app_state=state, _loop=loop)
+    return alike(make, config=config, server_state=server, app_state=state, _loop=loop)
 
 
 class _Connections(set[Any]):
