@@ -81,6 +81,10 @@ def patient(
             self._unset_keepalive_if_required()  # uvicorn lets it run after a reset, and with it keeps the protocol.
             lost(self, exc)
 
+        def handle_websocket_upgrade(self, *event: Any) -> None:
+            ends(self)  # Its end is another protocol's.
+            super().handle_websocket_upgrade(*event)
+
         def timeout_keep_alive_handler(self) -> None:
             # After a turn that took long uvloop runs timers before it reads: the request may be there.
             if not _has_data(self.transport):
