@@ -12,7 +12,8 @@ from typing import Any
 
 import uvicorn
 
-_TESTED = ("0.53.", "0.54.")
+TESTED = ("0.53.", "0.54.")
+"""Versions of uvicorn whose constructor is known."""
 _OWN = {"parser", "pipeline"}
 """What each connection has of its own."""
 
@@ -21,7 +22,7 @@ def alike(protocol: type[Any], **given: Any) -> Callable[[], Any]:
     """Return what makes a protocol with these arguments; by uvicorn's constructor, where that is not the one known."""
     one, other = vars(protocol(**given)), vars(protocol(**given))
     shared = {name: value for name, value in one.items() if other.get(name, _OWN) is value}
-    known = one.keys() - shared.keys() == _OWN and uvicorn.__version__.startswith(_TESTED)
+    known = one.keys() - shared.keys() == _OWN and uvicorn.__version__.startswith(TESTED)
     parser = type(one.get("parser"))
     if not known or not hasattr(parser, "set_dangerous_leniencies"):
         return lambda: protocol(**given)
