@@ -11,6 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from prefork._wire.scoreboard import Row, Scoreboard, create
 from prefork._worker.activity import Activity, beat
@@ -209,3 +211,42 @@ def test_unknown_threads_are_busy_since_an_end() -> None:
     numbers.end(second, failed=False)
     assert served.row.busy_since > before
     assert served.oldest == "GET /first"
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["begin", "end", "wait", "go on"]), st.integers(0, 7)), max_size=30)
+
+
+@given(steps=STEPS, known=st.booleans())
+@example(steps=[("begin", 0), ("wait", 0), ("begin", 0)], known=True)  # The first at work has the label of the latest.
+def test_row_says_after_each_step_what_a_plain_model_does(steps: list[tuple[str, int]], known: bool) -> None:
+    served = Served(8 if known else 0, plain)
+    threads = served.counting.calls._threads
+    at_work: dict[int, tuple[str, float]] = {}  # number -> label, last progress; the longest ago first
+    waiting: dict[int, str] = {}
+    latest = ""
+    for step, choice in steps:
+        numbers = list(at_work if step == "wait" else waiting if step == "go on" else at_work | waiting)
+        number = numbers[choice % len(numbers)] if numbers else -1
+        if step == "begin":
+            latest = f"GET /{choice % 3}"
+            number = threads.begin(latest, 1)
+            at_work[number] = latest, served.activity._begun
+        elif number < 0:
+            continue
+        elif step == "wait":
+            threads.wait(number)
+            waiting[number] = at_work.pop(number)[0]
+        elif step == "go on":
+            threads.go_on(number)
+            at_work[number] = waiting.pop(number), served.row.moved
+        else:
+            threads.end(number, failed=False)
+            at_work.pop(number, None)
+            waiting.pop(number, None)
+        row = served.row
+        assert (row.in_flight, row.waiting) == (len(at_work) + len(waiting), len(waiting))
+        label, since = next(iter(at_work.values()), ("", 0.0))
+        assert row.busy_since == (since if known or not at_work else row.moved)
+        assert (row.oldest or row.label) == (label or latest)
+        if not at_work:
+            assert row.oldest == ""

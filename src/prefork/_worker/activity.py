@@ -59,10 +59,10 @@ class Activity:
     """
 
     __slots__ = (
-        *("_beat_threads", "_begun", "_block", "_bytes", "_counts", "_floats", "_lag", "_latency", "_oldest"),
-        *("_board", "_queued", "_row", "_sums", "_words"),
-        *("errors", "in_flight", "label", "limits", "lock", "polls", "open", "requests"),
-        *("hang_timeout", "loop_thread", "pulse", "requests_by_thread", "wake"),
+        *("_beat_threads", "_begun", "_block", "_bytes", "_counts", "_lag", "_latency"),
+        *("_board", "_queued", "_row", "_sums"),
+        *("errors", "floats", "in_flight", "label", "limits", "lock", "polls", "oldest", "open", "requests"),
+        *("hang_timeout", "loop_thread", "pulse", "requests_by_thread", "wake", "words"),
     )
 
     def __init__(self, board: at.Scoreboard | None = None, row: int = -1) -> None:
@@ -72,7 +72,7 @@ class Activity:
         self.in_flight = self.open = self.requests = self.errors = self.polls = 0
         self._begun = self._latency = self._queued = self._lag = 0.0
         self._counts = [0] * END  # of the block, by word
-        self.label = self._oldest = ""
+        self.label = self.oldest = ""
         self.limits: Limits | None = None
         self.hang_timeout = 0.0
         self.wake: Callable[[], None] | None = None
@@ -84,12 +84,12 @@ class Activity:
             self.leave_row()
         else:
             self._write_to(board, board.worker_words(row), board.block_words(row))
-            self._words[at.NATIVE_THREADS] = sharing.native_threads
+            self.words[at.NATIVE_THREADS] = sharing.native_threads
             _shared = self
 
     def opened(self) -> None:
         """Count one connection more."""
-        words = self._words
+        words = self.words
         words[POLLS] = self.polls = self.polls + 1
         words[OPEN] = self.open = self.open + 1
 
@@ -97,11 +97,11 @@ class Activity:
         """Count one connection fewer. Raises UsageError where none is open."""
         if not self.open:
             raise UsageError("a connection was closed that had not been opened: closed() once for each opened()")
-        self._words[OPEN] = self.open = self.open - 1
+        self.words[OPEN] = self.open = self.open - 1
 
     def polled(self) -> int:
         """Count one poll of a backlog without an accept, as a sign of life; return how many connections are open."""
-        self._words[POLLS] = self.polls = self.polls + 1
+        self.words[POLLS] = self.polls = self.polls + 1
         return self.open
 
     def begin(self, label: str) -> float:
@@ -112,8 +112,8 @@ class Activity:
         self._begun = now = monotonic()
         in_flight = self.in_flight
         if not in_flight:
-            self._floats[BUSY_SINCE] = now
-        self._words[IN_FLIGHT] = self.in_flight = in_flight + 1
+            self.floats[BUSY_SINCE] = now
+        self.words[IN_FLIGHT] = self.in_flight = in_flight + 1
         if label != self.label:
             self.label = label
             self._write_text(at.LABEL_OFFSET, label)
@@ -135,7 +135,7 @@ class Activity:
         # The quickest requests, for which the search would count, are in the first bucket.
         bucket = LATENCY_AT + bisect_left(LATENCY_BOUNDS, latency) if latency > _QUICK else LATENCY_AT
         answer = _SUCCESS if 200 <= status < 300 else _word_of(status) if status else RESPONSES
-        words, block, counts = self._words, self._block, self._counts
+        words, block, counts = self.words, self._block, self._counts
         in_flight = self.in_flight  # After the last call: no other thread comes between this and what is written.
         if not in_flight:
             raise UsageError("a request ended that had not begun: end() once for each begin()")
@@ -143,7 +143,7 @@ class Activity:
         if failed:
             words[ERRORS] = self.errors = self.errors + 1
         words[IN_FLIGHT] = self.in_flight = in_flight - 1
-        self._floats[BUSY_SINCE] = now if in_flight > 1 else 0.0
+        self.floats[BUSY_SINCE] = now if in_flight > 1 else 0.0
         block[bucket] = counts[bucket] = counts[bucket] + 1
         block[answer] = counts[answer] = counts[answer] + 1
         self._sums[LATENCY_SUM] = self._latency = self._latency + latency
@@ -208,7 +208,7 @@ class Activity:
 
         Where an event loop works, only its own thread can report for it: what others report could come when it waits.
         """
-        now, floats = monotonic(), self._floats
+        now, floats = monotonic(), self.floats
         if self._beat_threads is not None:
             self._beat_threads()
         elif self.in_flight:
@@ -216,7 +216,7 @@ class Activity:
         if self.loop_thread == _thread.get_ident() and floats[BEAT] > 0:
             floats[BEAT] = now
 
-    # What a server reports whose threads handle one request each (`adapters.threads`).
+    # What a server reports whose threads handle one request each (`threads`).
 
     def has_threads(self, count: int, beat: Callable[[], None], by_thread: Callable[[], dict[int, str]]) -> None:
         """Report that the worker handles `count` requests at once, each in a thread.
@@ -224,17 +224,14 @@ class Activity:
         `beat` counts as progress, and `by_thread` returns what each thread works on: id of the system, label.
         """
         self._beat_threads, self.requests_by_thread = beat, by_thread
-        self._words[at.THREADS] = count
+        self.words[at.THREADS] = count
 
-    def write_progress(self, since: float, oldest: str, waiting: int, moved: float) -> None:
-        """Write the oldest request and since when it has made no progress, 0.0 for none; `moved`: when one last did."""
-        self._floats[BUSY_SINCE] = since
-        oldest = "" if oldest == self.label else oldest  # As mostly: one text to write, and not two.
-        if oldest != self._oldest:
-            self._oldest = oldest
+    def write_oldest(self, label: str) -> None:
+        """Write which request has made no progress for the longest; nothing where it is the latest, too, or none is."""
+        oldest = "" if label == self.label else label  # As mostly: one text to write, and not two.
+        if oldest != self.oldest:
+            self.oldest = oldest
             self._write_text(at.OLDEST_OFFSET, oldest)
-        self._words[at.WAITING] = waiting
-        self._floats[at.MOVED] = moved
 
     def wake_master(self) -> None:
         """Wake a master that does not watch for hangs."""
@@ -245,18 +242,18 @@ class Activity:
 
     def waits(self) -> None:
         """Report that the event loop is about to wait."""
-        self._floats[BEAT] = -1.0
+        self.floats[BEAT] = -1.0
 
     def works(self) -> float:
         """Report that the event loop runs callbacks from now on; return when that is."""
-        self._floats[BEAT] = now = monotonic()
+        self.floats[BEAT] = now = monotonic()
         if self.wake is not None and not self._board[WATCHING]:
             self.wake()
         return now
 
     def loop_ended(self) -> None:
         """Report that there is no event loop any more."""
-        self._floats[BEAT] = 0.0
+        self.floats[BEAT] = 0.0
 
     def _busy(self) -> None:
         """Start the pulse and wake the master: after the row is written, or the master could read it too early."""
@@ -279,7 +276,7 @@ class Activity:
         """Write to this memory from now on: the worker's half of a row, and its block, from these words on."""
         # Views that begin there: an addition for each number that is written would cost a tenth of it.
         self._board, self._row = memory.words, row
-        self._bytes, self._words, self._floats = memory.part(row, at.WORDS)
+        self._bytes, self.words, self.floats = memory.part(row, at.WORDS)
         _, self._block, self._sums = memory.part(block, BLOCK // 8)
 
     def retire(self) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._worker.draining.async_drain import AsyncDrain
 from .._worker.draining.sleeper import Sleeper
-from .threads import Threads
+from .._worker.threads import Threads
 
 if TYPE_CHECKING:
     from .._worker.handle import Worker

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ class Calls:
         """`wrapped` converts an answer in pieces for granian."""
         self._application = application
         self._wrapped = wrapped
-        self._worker = worker
+        self._activity, self._drain = worker.activity, worker._drain
         self.calls = ThreadCalls(worker, options.threads)
         self._environ: dict[str, Any] = {
             "GATEWAY_INTERFACE": "CGI/1.1",
@@ -71,7 +71,7 @@ class Calls:
             end(number, True, 500)
             raise
         status, headers = head.status, head.headers
-        if (self._worker.draining or CLOSE in environ) and environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
+        if (self._drain.requested or CLOSE in environ) and environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
             headers = [*headers, ("connection", "close")]
         if body is None:
             pieces = Pieces(answer, self.calls, number, partial(self._ended, environ, head))
@@ -84,7 +84,7 @@ class Calls:
     def _ended(self, environ: dict[str, Any], head: _Head, pieces: Pieces) -> None:
         """Count the end of an answer in pieces; one that is closed early has lost its client."""
         if not pieces.whole and not pieces.raised and not _is_short(environ, head, pieces.sent):
-            self._worker.activity.disconnected()
+            self._activity.disconnected()
         status = 500 if pieces.raised else head.status
         self.calls.end(pieces.number, status >= 500, status, pieces.sent)
 
@@ -93,6 +93,12 @@ def _is_short(environ: dict[str, Any], head: _Head, sent: int) -> bool:
     """Return whether granian had no reason to ask for another piece."""
     announced = next((value for name, value in head.headers if name.lower() == "content-length"), None)
     return environ["REQUEST_METHOD"] == "HEAD" or head.status in (204, 304) or announced == str(sent)
+
+
+@lru_cache(64)
+def _number(status: str) -> int:
+    """Return the number of a status such as `200 OK`; kept, since most responses have one of a few."""
+    return int(status.split(" ", 1)[0])
 
 
 class _Head:
@@ -105,7 +111,7 @@ class _Head:
         self.headers: list[tuple[str, str]] = []
 
     def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
-        self.status = int(status.split(" ", 1)[0])
+        self.status = _number(status)
         self.headers = headers
 
     def check(self) -> None:

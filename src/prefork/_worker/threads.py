@@ -13,8 +13,10 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
+from .._wire.scoreboard import BUSY_SINCE, MOVED, WAITING
+
 if TYPE_CHECKING:
-    from .._worker.activity import Activity
+    from .activity import Activity
 
 T = TypeVar("T")
 
@@ -46,24 +48,39 @@ class Threads:
     def begin(self, label: str, thread: int) -> int:
         """Count the begin of a request in this thread, by the system's number of it; return the request's number."""
         activity, number = self._activity, next(self._numbers)
-        with activity.lock:
-            resumes = not self._working and activity.in_flight > 0
+        activity.lock.acquire()  # Here and in `end` not by `with`, which would cost twice as much.
+        try:
+            busy, alone, former = activity.in_flight, not self._working, activity.label
             now = activity.begin(label)
-            # A begin is progress if it shows that a thread was free: not where there may be one for each request.
-            moved = now if self._known or not self._working else self._moved
             self._working[number] = now, label, thread, now
-            self._write(moved)
-            if resumes:  # All others wait, and the master may not be watching.
+            # A begin is progress if it shows that a thread was free: not where there may be one for each request.
+            moved = now if self._known or alone else self._moved
+            if busy and (alone or label != former):
+                self._write(moved)
+            else:  # It is the only one, or later than the first, whose label is as it was.
+                self._moved = activity.floats[MOVED] = moved
+            if busy and alone:  # All others wait, and the master may not be watching.
                 activity.wake_master()
+        finally:
+            activity.lock.release()
         return number
 
     def end(self, number: int, failed: bool, status: int = 0, sent: int = 0) -> None:
         """Count the end of a request; `status` and `sent` as in `Activity.end`."""
-        with self._activity.lock:
-            request = self._working.pop(number, None) or self._waiting.pop(number)
-            self._write(self._activity.end(failed, status, request[3], sent))
+        activity = self._activity
+        activity.lock.acquire()
+        try:
+            if number in self._waiting:
+                self.go_on(number)
+            now = activity.end(failed, status, self._working.pop(number)[3], sent)
+            if activity.in_flight or activity.oldest:
+                self._write(now)
+            else:  # The worker is idle: the rest of the row says so.
+                self._moved = activity.floats[MOVED] = now
             if self.none_left is not None and not self._working and not self._waiting:
                 self.none_left()
+        finally:
+            activity.lock.release()
 
     def wait(self, number: int) -> None:
         """Note that a request waits for its client from now on: that is no hang, however long it takes."""
@@ -109,8 +126,11 @@ class Threads:
 
     def _write(self, moved: float) -> None:
         """Write the row: the request without progress for the longest is the first."""
-        self._moved = moved
-        for since, label, _, _ in self._working.values():
-            self._activity.write_progress(since if self._known else moved, label, len(self._waiting), moved)
-            return
-        self._activity.write_progress(0.0, "", len(self._waiting), moved)
+        activity, since, oldest = self._activity, 0.0, ""
+        for begun, label, _, _ in self._working.values():
+            since, oldest = begun if self._known else moved, label
+            break
+        activity.floats[BUSY_SINCE] = since
+        activity.write_oldest(oldest)
+        activity.words[WAITING] = len(self._waiting)
+        self._moved = activity.floats[MOVED] = moved
