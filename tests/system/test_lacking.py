@@ -1,15 +1,17 @@
-"""An interpreter that was built with an older C library, below a filter that denies close_range(2)."""
+"""An interpreter that was built with an older C library, and filters of system calls that deny one or kill."""
 
 from __future__ import annotations
 
 import errno
 import os
+import platform
 import signal
+import sys
 
 import pytest
 
 from support import Start
-from system.runs import WSGI, Run, write
+from system.runs import ASGI, WSGI, Run, write
 
 LACKING = """
 import ctypes, fcntl, os, signal, struct, sys
@@ -21,8 +23,9 @@ def lack():
             delattr(module, name)
 
 def deny(number, error):
-    "Let a system call fail from now on, in this process and all that come from it (seccomp(2))."
-    lines = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50000 | error), (0x06, 0, 0, 0x7FFF0000)]
+    "Let a system call fail from now on, in this process and all that come from it (seccomp(2)); without one, kill."
+    end = 0x50000 | error if error else 0x80000000
+    lines = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, end), (0x06, 0, 0, 0x7FFF0000)]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
     program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(lines), ctypes.addressof(code)))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -49,6 +52,8 @@ def execve(path, arguments, environ):
 
 os.execve = execve
 """
+SCHED_SETSCHEDULER = {"x86_64": 144, "aarch64": 119}
+BELOW_A_FILTER = f"{LACKING}\ndeny(int(sys.argv[1]), 0)\nos.execv(sys.argv[2], sys.argv[2:])"
 
 
 @pytest.mark.parametrize("error", [errno.ENOSYS, errno.EPERM], ids=["ENOSYS", "EPERM"])
@@ -65,4 +70,17 @@ def test_all_is_as_usual_without_newer_functions(start: Start, error: int) -> No
     run.running.send(signal.SIGHUP)
     run.running.expect("reload: done", "err")
     assert not run.pids(2) & before
+    assert run.stop() == 0
+
+
+@pytest.mark.parametrize("application", [ASGI, WSGI], ids=["asgi", "wsgi"])
+def test_granian_serves_where_a_change_of_policy_kills(start: Start, application: str) -> None:
+    pytest.importorskip("granian")
+    if (number := SCHED_SETSCHEDULER.get(platform.machine())) is None:
+        pytest.skip(f"the number of sched_setscheduler(2) on {platform.machine()} is not known here")
+    write(start, "shop.py", application)
+    through = [sys.executable, "-c", BELOW_A_FILTER, str(number)]
+    run = Run(start, "shop", "-w", "2", "--server", "granian", through=through)
+    run.ready()
+    run.pids(2)
     assert run.stop() == 0

@@ -96,8 +96,9 @@ lasting("_granian.utils")  # It logs what the application raises.
 
 
 def warm(application: Application, protocol: str, options: ServerOptions) -> None:
-    """Import uvloop, if it is installed; this module has imported the rest."""
+    """Import uvloop, if it is installed; this module has imported the rest. And see what the sandbox allows."""
     loop_factory(options)
+    batch.try_first()
 
 
 def serve(
