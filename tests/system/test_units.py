@@ -74,6 +74,7 @@ def test_command_writes_units_that_systemd_understands(start: Start) -> None:
     if analyze is None:
         pytest.skip("systemd-analyze is not installed")
     write(start, "units/.keep", "")
+    write(start, "shop.py", "")
     options = ["--socket", "--user", "daemon", "-b", ":80", "-b", "unix:/run/a b.sock", "--root-path", '/a $b "%c']
     written = start.command(PREFORK, "systemd", "shop:app", *options, "--drain-timeout", "90", "--write", "units")
     assert (written.wait(), written.out) == (0, [])
@@ -113,6 +114,28 @@ def test_units_that_cannot_be_made_are_refused(start: Start, arguments: list[str
     write(start, "of.toml", 'target = "shop:app"\nuser = "nobody"\n')
     running = start.command(PREFORK, "systemd", *arguments)
     assert (running.wait(), running.out, running.err) == (2, [], [f"prefork: {why}"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (["shop:app"], "no module shop is in {}, and none is installed: the service would not start"),
+        (
+            ["shop:app", "--chdir", "site"],
+            "no module shop is in {}/site, and none is installed: the service would not start",
+        ),
+        (["shop:app", "--python-path", "lib"], None),
+        (["site.api:app"], None),
+        (["prefork.samples.hello"], None),
+    ],
+)
+def test_target_that_is_not_there_is_remarked(start: Start, arguments: list[str], missing: str | None) -> None:
+    write(start, "site/api.py", "raise AssertionError('it is imported')")
+    write(start, "lib/shop.py", "")
+    running = start.command(PREFORK, "systemd", "--user", "nobody", *arguments)
+    expected = [] if missing is None else [f"prefork: {missing.format(start.directory)}"]
+    assert (running.wait(), running.err) == (0, expected)
+    assert running.out[0].startswith("# /etc/systemd/system/")
 
 
 def test_unit_follows_low_port_directory_and_pid_file(start: Start) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from collections.abc import Iterator, Mapping
+from importlib.machinery import PathFinder
 from typing import Any
 
 import click
@@ -14,6 +16,7 @@ from .._launch.served.surroundings import entered, here
 from .._linux.address import parse, split
 from .._linux.program import THIS_PROGRAM
 from .._options.table import OPTIONS, Settings, resolve
+from .._options.target import parse as parse_target
 from .._options.types import Flag
 from ._daemon import errors_as, json_option, print_json
 from ._options import SectionedCommand, from_table
@@ -133,6 +136,10 @@ def _stream(address: str) -> str:
 
 def _remarks(settings: Settings, with_socket: bool) -> Iterator[str]:
     """Yield what the units cannot say by themselves."""
+    target = parse_target(settings["target"], here())
+    first = target.module.partition(".")[0]
+    if PathFinder.find_spec(first, [target.folder, *(settings["python_path"] or ()), *sys.path]) is None:
+        yield f"no module {first} is in {target.folder}, and none is installed: the service would not start"
     if settings["user"] is None and _caller() == "root":
         yield "the service runs as root: give --user"
     if settings["group"] is not None:
