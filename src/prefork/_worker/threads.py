@@ -48,7 +48,8 @@ class Threads:
     def begin(self, label: str, thread: int) -> int:
         """Count the begin of a request in this thread, by the system's number of it; return the request's number."""
         activity, number = self._activity, next(self._numbers)
-        activity.lock.acquire()  # Here and in `end` not by `with`, which would cost twice as much.
+        lock = activity.lock  # A child that the application forks has another one.
+        lock.acquire()  # Here and in `end` not by `with`, which would cost twice as much.
         try:
             busy, alone, former = activity.in_flight, not self._working, activity.label
             now = activity.begin(label)
@@ -62,13 +63,13 @@ class Threads:
             if busy and alone:  # All others wait, and the master may not be watching.
                 activity.wake_master()
         finally:
-            activity.lock.release()
+            lock.release()
         return number
 
     def end(self, number: int, failed: bool, status: int = 0, sent: int = 0) -> None:
         """Count the end of a request; `status` and `sent` as in `Activity.end`."""
-        activity = self._activity
-        activity.lock.acquire()
+        activity, lock = self._activity, self._activity.lock
+        lock.acquire()
         try:
             if number in self._waiting:
                 self.go_on(number)
@@ -80,7 +81,7 @@ class Threads:
             if self.none_left is not None and not self._working and not self._waiting:
                 self.none_left()
         finally:
-            activity.lock.release()
+            lock.release()
 
     def wait(self, number: int) -> None:
         """Note that a request waits for its client from now on: that is no hang, however long it takes."""
