@@ -18,6 +18,17 @@ from system.runs import PREFORK, write
 UNITS = Path(__file__).parents[2] / "docs" / "systemd"
 DOCUMENT = (UNITS.parent / "systemd.md").read_text()
 HERE = Path(sys.executable).parent
+FINDER = """
+import sys
+from importlib.machinery import ModuleSpec
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return ModuleSpec(name, None) if name == "shop" else None
+
+sys.meta_path.append(Finder)
+"""
 
 
 def test_the_units_are_what_systemd_understands(tmp_path: Path) -> None:
@@ -136,6 +147,14 @@ def test_target_that_is_not_there_is_remarked(start: Start, arguments: list[str]
     expected = [] if missing is None else [f"prefork: {missing.format(start.directory)}"]
     assert (running.wait(), running.err) == (0, expected)
     assert running.out[0].startswith("# /etc/systemd/system/")
+
+
+def test_module_of_a_finder_is_there(start: Start) -> None:
+    """As packages are that are installed to be edited."""
+    write(start, "site/sitecustomize.py", FINDER)
+    options = ["--user", "nobody", "shop:app"]
+    running = start.command(PREFORK, "systemd", *options, env={"PYTHONPATH": str(start.directory / "site")})
+    assert (running.wait(), running.err) == (0, [])
 
 
 def test_unit_follows_low_port_directory_and_pid_file(start: Start) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
-import sys
 from collections.abc import Iterator, Mapping
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -138,7 +138,7 @@ def _remarks(settings: Settings, with_socket: bool) -> Iterator[str]:
     """Yield what the units cannot say by themselves."""
     target = parse_target(settings["target"], here())
     first = target.module.partition(".")[0]
-    if PathFinder.find_spec(first, [target.folder, *(settings["python_path"] or ()), *sys.path]) is None:
+    if not _is_there(first, [target.folder, *(settings["python_path"] or ())]):
         yield f"no module {first} is in {target.folder}, and none is installed: the service would not start"
     if settings["user"] is None and _caller() == "root":
         yield "the service runs as root: give --user"
@@ -150,6 +150,14 @@ def _remarks(settings: Settings, with_socket: bool) -> Iterator[str]:
             yield f"{address}: add SocketMode=, SocketUser= and SocketGroup= to the socket unit"
         elif path and not with_socket and not path.startswith(f"/run/prefork/{settings['name']}/"):
             yield f"{path}: the service may not make it: give --socket, or a path in /run/prefork/{settings['name']}"
+
+
+def _is_there(module: str, folders: list[str]) -> bool:
+    """Return whether a module is in one of these folders, or is installed; nothing is imported."""
+    try:  # Not PathFinder alone: finders of their own find some packages that are installed to be edited.
+        return (PathFinder.find_spec(module, folders) or find_spec(module)) is not None
+    except ValueError:  # It is loaded, as `__main__` is.
+        return True
 
 
 def _write(units: Mapping[str, str], directory: str) -> None:
