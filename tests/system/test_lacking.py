@@ -52,6 +52,7 @@ def execve(path, arguments, environ):
 
 os.execve = execve
 """
+UNKNOWN = 9999  # No system call has this number.
 SCHED_SETSCHEDULER = {"x86_64": 144, "aarch64": 119}
 BELOW_A_FILTER = f"{LACKING}\ndeny(int(sys.argv[1]), 0)\nos.execv(sys.argv[2], sys.argv[2:])"
 
@@ -74,13 +75,15 @@ def test_all_is_as_usual_without_newer_functions(start: Start, error: int) -> No
 
 
 @pytest.mark.parametrize("application", [ASGI, WSGI], ids=["asgi", "wsgi"])
-def test_granian_serves_where_a_change_of_policy_kills(start: Start, application: str) -> None:
+@pytest.mark.parametrize("kills", [True, False], ids=["kills", "allows"])
+def test_granian_below_a_filter_for_changes_of_policy(start: Start, kills: bool, application: str) -> None:
     pytest.importorskip("granian")
     if (number := SCHED_SETSCHEDULER.get(platform.machine())) is None:
         pytest.skip(f"the number of sched_setscheduler(2) on {platform.machine()} is not known here")
     write(start, "shop.py", application)
-    through = [sys.executable, "-c", BELOW_A_FILTER, str(number)]
+    through = [sys.executable, "-c", BELOW_A_FILTER, str(number if kills else UNKNOWN)]
     run = Run(start, "shop", "-w", "2", "--server", "granian", through=through)
     run.ready()
-    run.pids(2)
+    expected = os.SCHED_OTHER if kills else os.SCHED_BATCH
+    assert {os.sched_getscheduler(pid) for pid in run.pids(2)} == {expected}
     assert run.stop() == 0

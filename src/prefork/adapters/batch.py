@@ -46,7 +46,10 @@ def _filtered() -> bool:
 
 
 def _survived() -> bool:
-    """Return whether a process that tries it ends by itself: not a fork, which would have the application's threads."""
+    """Return whether a process that tries it ends by itself: not a fork, which would have the application's threads.
+
+    It may take as long as the mold's import: the master ends that after `import_timeout`.
+    """
     quiet = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
     try:
         pid = os.posix_spawn(
