@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -66,3 +69,22 @@ def test_versions_agree() -> None:
 def test_classifiers_are_the_interpreters_that_are_tested() -> None:
     versions = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["classifiers"]))
     assert versions == ["3.11", "3.12", "3.13", "3.14", "3.15"]
+
+
+def is_text(path: Path) -> bool:
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def test_only_texts_and_pictures_of_docs_are_committed() -> None:
+    """What else is not readable was fetched or built: a wheel that `pip download` had left in the root was here."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout: what is committed cannot be asked for")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    files = [Path(each) for each in listed.stdout.split("\0") if each]
+    assert Path("pyproject.toml") in files
+    others = [each for each in files if (ROOT / each).exists() and not is_text(ROOT / each)]
+    assert [str(each) for each in others if (each.parent.name, each.suffix) != ("docs", ".png")] == []
