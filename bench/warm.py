@@ -1,12 +1,12 @@
 """The first 100 requests of fresh workers after a reload, with the mold warmed by all URLs, without, and unshared.
 
-    python bench/warm.py [side ...]
+    python bench/warm.py [--workers N] [side ...]
 
 A Django application (templates, forms, a database of SQLite, 280 URLs, 100,000 records in memory) is served by four
-workers and reloaded. A client sends one request after another, each on a new connection, until each new worker has
-answered 100. `p99`, `p50`: processor time of a request in the application. `private`: memory of a worker after that.
+or N workers, and reloaded. A client sends one request after another, each on a new connection, until each new worker
+has answered 100. `p99`, `p50`: processor time of a request in the application. `private`: a worker's memory after that.
 `reload`: seconds from the signal to the outcome. `unshared`: --no-preload. Run it by an interpreter that has django,
-granian, uvicorn and waitress; `immortal` needs CPython 3.12 or 3.13. Takes some two minutes.
+granian, uvicorn and waitress; `immortal` is left out where the interpreter has it not. Takes some two minutes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 
-WORKERS, FIRST, MOST, PATIENCE = 4, 100, 2000, 60.0
+from prefork._worker.immortal.support import unsupported
+
+FIRST, PATIENCE = 100, 60.0
+MOST = 500
+"""Requests for each worker until all should have answered FIRST."""
 SECTIONS = 70
 URLS = [f"/{section}/{page}/" for section in range(SECTIONS) for page in ("list", "detail", "form", "search")]
 SERVERS = ["granian", "waitress", "uvicorn"]
@@ -142,47 +146,49 @@ class Seen:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sides = [f"{server}, {mode}" for server in SERVERS for mode in MODES]
+    parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("sides", nargs="*", default=sides)
     arguments = parser.parse_args()
-    print(f"Python {sys.version.split()[0]}, load {os.getloadavg()[0]:.1f}, {WORKERS} workers, {len(URLS)} URLs\n")
+    workers, load = arguments.workers, os.getloadavg()[0]
+    print(f"Python {sys.version.split()[0]}, load {load:.1f}, {workers} workers, {len(URLS)} URLs\n")
     print("| side | p99 ms | p50 ms | private MB | reload s | requests |\n|---|---|---|---|---|---|")
     for side in arguments.sides:
         server, _, mode = side.partition(", ")
-        if mode.startswith("immortal") and not (3, 12) <= sys.version_info < (3, 14):
+        if mode.startswith("immortal") and unsupported() is not None:
             continue
         with tempfile.TemporaryDirectory() as directory:
-            print(measured(Path(directory), server, mode).row(side), flush=True)
+            print(measured(Path(directory), server, mode, workers).row(side), flush=True)
 
 
-def measured(directory: Path, server: str, mode: str) -> Seen:
+def measured(directory: Path, server: str, mode: str, workers: int) -> Seen:
     """Serve the application in one mode, reload it, and send requests to the new workers."""
     (directory / "site_of_shop.py").write_text(APPLICATION)
     subprocess.run([sys.executable, "-c", "import site_of_shop; site_of_shop.make()"], cwd=directory, check=True)
     warm = f"warm = {json.dumps(URLS)}\nwarm_timeout = 60\n" if mode.endswith("warm") else ""
     (directory / "prefork.toml").write_text(f'name = "warm"\nlog_file = "log"\n{warm}')
-    with served(directory, server, mode) as (master, port):
+    with served(directory, server, mode, workers) as (master, port):
         begun = time.monotonic()
         os.kill(master, signal.SIGHUP)
         wait_for(directory / "log", r"reload: done")
         reload = time.monotonic() - begun
         spent: dict[int, list[float]] = {}
         draw = random.Random(1)
-        for _ in range(MOST):
+        for _ in range(MOST * workers):
             pid, cost = request(port, draw.choice(URLS))
             spent.setdefault(pid, []).append(cost)
-            if len(spent) == WORKERS and min(map(len, spent.values())) >= FIRST:
+            if len(spent) == workers and min(map(len, spent.values())) >= FIRST:
                 break
         return Seen({pid: times[:FIRST] for pid, times in spent.items()}, [private(pid) for pid in spent], reload)
 
 
 @contextmanager
-def served(directory: Path, server: str, mode: str) -> Iterator[tuple[int, int]]:
+def served(directory: Path, server: str, mode: str, workers: int) -> Iterator[tuple[int, int]]:
     """Run the daemon; yield its master's pid and its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     target = "site_of_shop:asgi" if server == "uvicorn" else "site_of_shop:wsgi"
     sharing = ["--no-preload"] if mode == "unshared" else ["--share", mode.partition(",")[0]]
-    command = [sys.executable, "-m", "prefork", "run", target, "-w", str(WORKERS), "-b", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "prefork", "run", target, "-w", str(workers), "-b", f"127.0.0.1:{port}"]
     environ = {**os.environ, "RUNTIME_DIRECTORY": str(directory / "run")}
     options = ["--server", server, "--lifespan", "off"]
     master = subprocess.Popen([*command, *options, *sharing], cwd=directory, env=environ, stdout=subprocess.DEVNULL)
