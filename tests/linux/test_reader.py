@@ -153,6 +153,7 @@ def main():
     print("there", flush=True)
     sys.stdin.read(1)
     time.sleep(0.01)
+    print("computes", flush=True)
     while True:
         hot(time.process_time() + 0.003)
 main()
@@ -168,6 +169,7 @@ def busy() -> Iterator[int]:
         process.stdout.readline()
         process.stdin.write(b"go")
         process.stdin.flush()
+        process.stdout.readline()  # From here on it never waits.
         yield process.pid
         process.kill()
 
