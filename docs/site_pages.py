@@ -51,13 +51,17 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 def on_post_page(output: str, page: Any, config: Any) -> str:
     """Have pages take what search needs without a web server from the site itself; name it for screen readers."""
     here = os.path.relpath("site_assets/worker.js", os.path.dirname(page.file.src_uri) or ".")
-    output = output.replace('<div class="md-search" ', '<div class="md-search" aria-label="Search" ')
-    return output.replace("https://unpkg.com/iframe-worker/shim", here)
+    return _with_named_search(output).replace("https://unpkg.com/iframe-worker/shim", here)
 
 
 def on_post_template(output_content: str, template_name: str, config: Any) -> str:
     """The same for the page of a web server about what it has not."""
-    return output_content.replace('<script src="https://unpkg.com/iframe-worker/shim"></script>', "")
+    without = output_content.replace('<script src="https://unpkg.com/iframe-worker/shim"></script>', "")
+    return _with_named_search(without)
+
+
+def _with_named_search(output: str) -> str:
+    return output.replace('<div class="md-search" ', '<div class="md-search" aria-label="Search" ')
 
 
 def _link(match: re.Match[str], source: str, here: str) -> str:
