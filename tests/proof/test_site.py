@@ -28,6 +28,10 @@ BROKEN = (
     "[...document.images].filter(image => !image.complete || !image.naturalWidth).map(image => image.src).join(' ')"
 )
 
+SCROLLS = "document.querySelectorAll('.md-typeset pre > code, .md-typeset__scrollwrap')"
+SCROLLING = f"[...{SCROLLS}].filter(each => each.scrollWidth > each.clientWidth)"
+UNREACHED = f"{SCROLLING}.filter(each => each.tabIndex < 0).length"
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -63,6 +67,12 @@ def test_pages_ask_no_other_host(site: Path) -> None:
     assert not asked
 
 
+def test_search_of_each_page_has_a_name(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    assert site / "404.html" in pages
+    assert [page.name for page in pages if '<div class="md-search" aria-label="Search" ' not in page.read_text()] == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_pages_are_whole(site: Path, browser: Browser, size: tuple[int, int], scheme: str) -> None:
@@ -72,6 +82,16 @@ def test_pages_are_whole(site: Path, browser: Browser, size: tuple[int, int], sc
         assert not page.evaluate(BROKEN), name
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the screen"
         assert not page.errors, (name, page.errors)
+
+
+def test_what_scrolls_is_reached_by_keys(site: Path, browser: Browser) -> None:
+    """Also what scrolls only after the window has become smaller."""
+    for name in "access-log", "multiprocessing":
+        page = browser.page(f"file://{site}/{name}.html", *DESKTOP)
+        page.until(f"document.readyState === 'complete' && {UNREACHED} === 0")
+        wide = page.evaluate(f"{SCROLLING}.length")
+        page.resize(*PHONE)
+        page.until(f"{SCROLLING}.length > {wide} && {UNREACHED} === 0")
 
 
 @pytest.mark.parametrize("name", ["index", "examples/jobs/index"])
