@@ -83,7 +83,14 @@ def test_only_texts_and_pictures_of_docs_are_committed() -> None:
     """What else is not readable was fetched or built: a wheel that `pip download` had left in the root was here."""
     if not (ROOT / ".git").exists():
         pytest.skip("this is no checkout: what is committed cannot be asked for")
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    listed = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "-z"],  # Also where another user owns the clone.
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     files = [Path(each) for each in listed.stdout.split("\0") if each]
     assert Path("pyproject.toml") in files
     others = [each for each in files if (ROOT / each).exists() and not is_text(ROOT / each)]
